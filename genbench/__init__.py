@@ -1,0 +1,1 @@
+"""genbench: a unified benchmark suite for generative flows."""

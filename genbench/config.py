@@ -1,0 +1,200 @@
+"""Settings: a builder's keyword-only signature is its schema; its docstring says what each one means."""
+
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from genbench.errors import ConfigError, unknown
+
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+Size = Annotated[int, Ge(0)]
+
+Settings = Mapping[str, Any]
+
+
+class Nested(Protocol):
+    """Marks, inside Annotated, a setting that is itself a component with settings, such as a net."""
+
+    def resolve(self, value: Any, what: str, context: Any) -> Any:
+        """Return the plain JSON value with every default filled in."""
+        ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a builder: its name, type, default (inspect.Parameter.empty if required) and meaning."""
+
+    name: str
+    type: Any
+    default: Any
+    meaning: str
+
+    @property
+    def nested(self) -> Nested | None:
+        """The marker of a nested component, if this setting is one."""
+        metadata = get_args(self.type)[1:] if get_origin(self.type) is Annotated else ()
+        return next((item for item in metadata if hasattr(item, "resolve")), None)
+
+
+def settings_of(builder: Callable) -> dict[str, Setting]:
+    """Read the schema of a builder: its keyword-only parameters, with the meanings its docstring gives."""
+    meanings = _meanings(inspect.getdoc(builder) or "")
+    parameters = inspect.signature(builder, eval_str=True).parameters.values()
+    return {
+        p.name: Setting(p.name, p.annotation, p.default, meanings.get(p.name, ""))
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY
+    }
+
+
+def bind(builder: Callable, settings: Settings, what: str, *, context: Any = None) -> dict[str, Any]:
+    """Check settings against a builder and fill in its defaults.
+
+    Args:
+        builder: anything with a keyword-only signature.
+        settings: plain JSON values by name.
+        what: how messages call the builder.
+        context: what the defaults of nested components may depend on (the event of the data).
+
+    Returns:
+        Plain JSON values for every setting; `call` turns them into arguments.
+
+    Raises:
+        ConfigError: on an unknown name, a missing required setting or a value of the wrong type.
+
+    >>> def wcfm(*, kappa: Positive = 0.09): ...
+    >>> bind(wcfm, {"kappa": 1}, "wcfm")
+    {'kappa': 1.0}
+    >>> bind(wcfm, {"kapa": 1}, "wcfm")
+    Traceback (most recent call last):
+    genbench.errors.ConfigError: wcfm has no setting 'kapa'; did you mean 'kappa'?
+    >>> bind(wcfm, {"kappa": "much"}, "wcfm")
+    Traceback (most recent call last):
+    genbench.errors.ConfigError: wcfm.kappa: 'much' is wrong: input should be a valid number
+    """
+    schema = settings_of(builder)
+    for name in settings:
+        if name not in schema:
+            raise unknown(f"{what} has no setting", name, schema)
+    bound = {}
+    for name, setting in schema.items():
+        value = settings.get(name, setting.default)
+        if value is inspect.Parameter.empty:
+            raise ConfigError(f"{what} needs the setting '{name}': {setting.meaning or setting.type}")
+        if setting.nested is not None:
+            bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
+        else:
+            bound[name] = _plain(setting, value, f"{what}.{name}")
+    return bound
+
+
+def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
+    """Turn bound settings from plain JSON into the types that the builder's signature names."""
+    schema = settings_of(builder)
+    return {
+        name: value if schema[name].nested is not None else _typed(schema[name], value, name)
+        for name, value in settings.items()
+    }
+
+
+def call(builder: Callable, *args: Any, settings: Settings) -> Any:
+    """Call a builder with bound settings."""
+    return builder(*args, **typed(builder, settings))
+
+
+def parse(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn `--set` arguments into nested settings; values are TOML, and a bare word is a string.
+
+    >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
+    {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
+    >>> parse(["plan.steps"])
+    Traceback (most recent call last):
+    genbench.errors.ConfigError: --set plan.steps: write section.name=value
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        *path, name = key.strip().split(".")
+        if not equals or not path or not name:
+            raise ConfigError(f"--set {assignment}: write section.name=value")
+        table = settings
+        for part in path:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {assignment}: '{part}' already has a value of its own")
+        table[name] = _toml_value(text.strip())
+    return settings
+
+
+def merge(*layers: Settings) -> dict[str, Any]:
+    """Lay nested settings over one another, later ones on top.
+
+    >>> merge({"plan": {"steps": 5, "lr": 1}}, {"plan": {"steps": 7}})
+    {'plan': {'steps': 7, 'lr': 1}}
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            both = isinstance(value, Mapping) and isinstance(below, Mapping)
+            merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML insists on a digit before the point; people do not
+            return float(text)
+        return {"none": None, "true": True, "false": False}.get(text.lower(), text)
+    return value
+
+
+def _plain(setting: Setting, value: Any, what: str) -> Any:
+    try:
+        typed = _typed(setting, value, what)
+        return TypeAdapter(setting.type).dump_python(typed, mode="json")
+    except (PydanticUserError, PydanticSchemaGenerationError) as error:
+        raise ConfigError(f"{what} has a type that settings cannot have: {setting.type}") from error
+
+
+def _typed(setting: Setting, value: Any, what: str) -> Any:
+    try:
+        # Strict JSON: 1 may stand for 1.0 and a list for a tuple, but no text for a number, no number for a flag.
+        return TypeAdapter(setting.type).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = first["msg"][0].lower() + first["msg"][1:]
+        raise ConfigError(f"{what}: {value!r} is wrong: {said}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{what}: {value!r} is no plain value: {error}") from error
+
+
+def _meanings(doc: str) -> dict[str, str]:
+    """Read the Args section of a docstring: {name: meaning}."""
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", doc, re.MULTILINE)
+    if not section:
+        return {}
+    lines = inspect.cleandoc(section.group(1)).splitlines()
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        start = re.match(r"^(\w+): (.*)$", line)
+        if start:
+            name = start.group(1)
+            meanings[name] = start.group(2)
+        elif name and line.strip():
+            meanings[name] += " " + line.strip()
+    return meanings

@@ -1,0 +1,52 @@
+"""Files: written whole or not at all, and known by their content."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def home() -> Path:
+    """Return the folder for downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench."""
+    return Path(os.environ.get("GENBENCH_HOME") or Path.home() / ".cache" / "genbench")
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file atomically: a reader sees the old content or the new, also after a crash."""
+    data = content.encode() if isinstance(content, str) else content
+    replace(path, lambda temporary: temporary.write_bytes(data))
+
+
+def replace(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write a temporary file beside the path, make it durable and move it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, or of a tree: of the names and contents of all files in it."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for item in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{item.relative_to(path).as_posix()}\0{sha256(item)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Metrics: one kind of question a file, each a function of an `Evaluation`."""

@@ -1,0 +1,121 @@
+"""Registries: names of models, nets, data sets and metrics, open to other packages by entry points.
+
+An entry point maps a name to the module that registers it. Names (and, read from the source, their
+one-line summaries) are known without importing that module, so that `genbench list` never waits for torch.
+"""
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from genbench.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered builder.
+
+    Args:
+        name: the name users type.
+        build: the builder; its keyword-only signature is its schema.
+        version: raised by hand whenever the behaviour or a default changes, so that older results are stale.
+        traits: what the kind of registry wants to know beside that (a model's own plan, a metric's direction).
+    """
+
+    name: str
+    build: Callable[..., Any]
+    version: int = 1
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Registry:
+    """A dictionary of builders, filled by a decorator and by entry points.
+
+    >>> shapes = Registry("shape", group="example.shapes")
+    >>> @shapes.register("square", version=2)
+    ... def square(*, side: float = 1.0): return side * side
+    >>> shapes["square"].version
+    2
+    >>> shapes["sqare"]
+    Traceback (most recent call last):
+    genbench.errors.ConfigError: no shape 'sqare'; did you mean 'square'?
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, Entry] = {}
+
+    @cached_property
+    def _points(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+    def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Callable], Callable]:
+        """Return the decorator that registers a builder under a name and leaves it as it is."""
+
+        def decorate(build: Callable) -> Callable:
+            self._entries[name] = Entry(name, build, version, traits)
+            return build
+
+        return decorate
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._entries, *self._points}))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries or name in self._points
+
+    def __getitem__(self, name: str) -> Entry:
+        """Import the builder of that name. Raises ConfigError with a suggestion when there is none."""
+        if name not in self:
+            raise unknown(f"no {self.kind}", name, self)
+        if name not in self._entries:
+            point = self._points[name]
+            try:
+                importlib.import_module(point.module)
+            except ImportError as error:
+                raise ConfigError(f"{self.kind} '{name}' cannot be imported from {point.module}: {error}") from error
+            if name not in self._entries:
+                raise ConfigError(f"{point.module} is announced to register the {self.kind} '{name}' and does not")
+        return self._entries[name]
+
+    def summary(self, name: str) -> str:
+        """Return the first line of a builder's docstring; an unimported module is parsed, not imported."""
+        if name in self._entries:
+            return (self._entries[name].build.__doc__ or "").strip().partition("\n")[0]
+        return _summaries(self._points[name].module).get(name, "")
+
+    def origin(self, name: str) -> str:
+        """Return the distribution that announces the name, or 'this session' for a local registration."""
+        point = self._points.get(name)
+        return point.dist.name if point and point.dist else "this session"
+
+
+def _summaries(module: str) -> dict[str, str]:
+    """Read {registered name: first docstring line} off the source of a module, without running it."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:
+        return {}
+    if spec is None or not spec.origin:
+        return {}
+    with open(spec.origin, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    found = {}
+    for node in tree.body:
+        for call in getattr(node, "decorator_list", []):
+            if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
+                found[call.args[0].value] = (ast.get_docstring(node) or "").partition("\n")[0]  # type: ignore[arg-type]
+    return found
+
+
+models = Registry("model", "genbench.models")
+nets = Registry("net", "genbench.nets")
+datasets = Registry("data set", "genbench.datasets")
+metrics = Registry("metric", "genbench.metrics")
+encoders = Registry("encoder", "genbench.encoders")

@@ -1,0 +1,100 @@
+"""Spaces: the one map between raw data and the coordinates in which models work. Units live here only."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+
+class Space(Protocol):
+    """What models and metrics may ask about the units of data."""
+
+    bin: float
+    """Width of one quantisation step in model space; 0 where data is continuous."""
+
+    def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Map raw data to model space."""
+        ...
+
+    def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Map model space back to raw data."""
+        ...
+
+    @property
+    def log_scale(self) -> float:
+        """Nats per dimension to add to a negative log-likelihood in model space to have it for raw data."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Integers 0..levels-1 in the middle of their bins in [-1, 1]: x = (2k+1)/levels - 1.
+
+    Decoding floors, k = floor(levels (x+1) / 2), clipped: every point of a bin decodes to that bin's integer,
+    so that a uniformly dequantised value always returns to the level it came from.
+
+    >>> pixels = Pixels(4)
+    >>> pixels.encode(torch.arange(4))
+    tensor([-0.7500, -0.2500,  0.2500,  0.7500])
+    >>> pixels.decode(torch.tensor([-1.2, -0.51, 0.0, 0.99]))
+    tensor([0, 0, 2, 3], dtype=torch.uint8)
+    """
+
+    levels: int = 256
+
+    @property
+    def bin(self) -> float:
+        """Width of one level in model space."""
+        return 2.0 / self.levels
+
+    def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Map integer levels to bin centres in [-1, 1]."""
+        return (2 * raw.to(torch.float32) + 1) / self.levels - 1
+
+    def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Map [-1, 1] to integer levels (uint8 up to 256 of them); values outside are clipped, NaN is refused.
+
+        Raises:
+            ValueError: if x holds a NaN, which has no level.
+        """
+        if torch.isnan(x).any():
+            raise ValueError("a NaN has no grey level")
+        level = torch.floor((x + 1) * (self.levels / 2)).clamp(0, self.levels - 1)
+        return level.to(torch.uint8 if self.levels <= 256 else torch.int64)
+
+    @property
+    def log_scale(self) -> float:
+        """log(levels / 2): a density on [-1, 1] against one on [0, levels]."""
+        return math.log(self.levels / 2)
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real vectors divided by a scale: x = raw / scale."""
+
+    scale: float = 1.0
+    bin: float = 0.0
+
+    def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Divide by the scale."""
+        return raw / self.scale
+
+    def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Multiply by the scale."""
+        return x * self.scale
+
+    @property
+    def log_scale(self) -> float:
+        """log(scale): a density of x against one of raw = scale x."""
+        return math.log(self.scale)
+
+
+def dequantise(x: Float[Tensor, "*shape"], width: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
+    """Spread bin centres uniformly over bins of the given width (0 returns x itself, drawing nothing)."""
+    if width == 0:
+        return x
+    noise = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    return x + width * (noise - 0.5)
