@@ -1,0 +1,80 @@
+"""The multilayer perceptron for vectors."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genbench.config import Count
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.registry import nets
+
+ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+class MLP(nn.Module):
+    """Fully connected layers over [x, t]; the label's embedding is added to the first of them.
+
+    A pure function of its arguments and parameters, so that torch.func can stack and differentiate it.
+
+    Args:
+        dims: number of coordinates.
+        classes: number of classes; 0 ignores labels.
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: name of the function between layers.
+    """
+
+    def __init__(self, dims: int, classes: int, width: int, depth: int, activation: str) -> None:
+        super().__init__()
+        self.classes = classes
+        self.first = nn.Linear(dims + 1, width)
+        # One row more than there are classes: "no label". Added here, it equals a one-hot label beside x and t.
+        self.label = nn.Embedding(classes + 1, width) if classes else None
+        layers: list[nn.Module] = [ACTIVATIONS[activation]()]
+        for _ in range(depth - 1):
+            layers += [nn.Linear(width, width), ACTIVATIONS[activation]()]
+        self.rest = nn.Sequential(*layers, nn.Linear(width, dims))
+
+    def forward(
+        self,
+        t: Float[Tensor, ""] | Float[Tensor, " b"],
+        x: Float[Tensor, "b d"],
+        label: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b d"]:
+        """Return one vector a sample. No label means the "no label" embedding."""
+        h = self.first(torch.cat([x, t.reshape(-1, 1).expand(len(x), 1)], 1))
+        if self.label is not None:
+            h = h + (self.label.weight[self.classes] if label is None else self.label(label))
+        return self.rest(h)
+
+
+@nets.register("mlp")
+def mlp(
+    event: Event,
+    classes: int = 0,
+    *,
+    width: Count = 64,
+    depth: Count = 3,
+    activation: Literal["selu", "silu", "gelu", "relu", "tanh"] = "selu",
+) -> MLP:
+    """Multilayer perceptron over [x, t] for vectors; defaults are the 2D protocol of Tong et al. (2024).
+
+    Args:
+        event: shape (d,) of one sample.
+        classes: number of classes the net is conditioned on; 0 for none.
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: function between layers.
+
+    Raises:
+        ConfigError: if a sample is no vector.
+
+    Reference: Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
+    transport, 2024.
+    """
+    if len(event.shape) != 1:
+        raise ConfigError(f"mlp wants vectors, not samples of shape {event.shape}; the net for images is 'unet'")
+    return MLP(event.shape[0], classes, width, depth, activation)
