@@ -48,11 +48,15 @@ class Setting:
 
 
 def settings_of(builder: Callable) -> dict[str, Setting]:
-    """Read the schema of a builder: its keyword-only parameters, with the meanings its docstring gives."""
+    """Read the schema of a builder: its keyword-only parameters, and what each means.
+
+    The meaning is the parameter's entry under Args in the docstring; a type shared by several builders may carry it
+    instead, as text: `Conditional = Annotated[bool, "whether labels are used"]`.
+    """
     meanings = _meanings(inspect.getdoc(builder) or "")
     parameters = inspect.signature(builder, eval_str=True).parameters.values()
     return {
-        p.name: Setting(p.name, p.annotation, p.default, meanings.get(p.name, ""))
+        p.name: Setting(p.name, p.annotation, p.default, meanings.get(p.name) or _annotated_meaning(p.annotation))
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
@@ -180,6 +184,11 @@ def _typed(setting: Setting, value: Any, what: str) -> Any:
         raise ConfigError(f"{what}: {value!r} is wrong: {said}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{what}: {value!r} is no plain value: {error}") from error
+
+
+def _annotated_meaning(annotation: Any) -> str:
+    metadata = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((item for item in metadata if isinstance(item, str)), "")
 
 
 def _meanings(doc: str) -> dict[str, str]:

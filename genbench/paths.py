@@ -1,0 +1,118 @@
+"""Probability paths: where a pair is at time t, and the velocity that a network should have there."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Point(NamedTuple):
+    """The state of each pair at its time, and the regression target."""
+
+    x: Float[Tensor, "b *event"]
+    velocity: Float[Tensor, "b *event"]
+
+
+class Path(Protocol):
+    """A law of x_t and its velocity given the pair."""
+
+    span: tuple[float, float]
+    """Training draws t uniformly from here: inside (0, 1) where the target diverges at an end."""
+
+    def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
+        """Return the state and target of each pair; t broadcasts against the event."""
+        ...
+
+
+@dataclass(frozen=True)
+class Straight:
+    """x_t = (1-t) x0 + t x1 + sigma eps, u = x1 - x0 (Tong et al., 2023)."""
+
+    sigma: float = 0.0
+    span: tuple[float, float] = (0.0, 1.0)
+
+    def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
+        """Return the state and target of each pair."""
+        velocity = x1 - x0
+        x = torch.addcmul(x0, t, velocity)
+        return Point(x + self.sigma * _like(x0, generator) if self.sigma else x, velocity)
+
+
+@dataclass(frozen=True)
+class Lipman:
+    """x_t = t x1 + (1 - (1-s) t) x0, u = x1 - (1-s) x0 (Lipman et al., 2023); at t = 1 noise of sd s remains."""
+
+    sigma: float = 0.0
+    span: tuple[float, float] = (0.0, 1.0)
+
+    def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
+        """Return the state and target of each pair."""
+        keep = 1 - self.sigma
+        return Point(t * x1 + (1 - keep * t) * x0, x1 - keep * x0)
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A Brownian bridge of diffusion sigma between the ends, and its probability-flow velocity (Tong et al., 2023).
+
+    x_t = m + sigma sqrt(t(1-t)) eps with m = (1-t) x0 + t x1, u = (1-2t) / (2t(1-t)) (x_t - m) + x1 - x0. The
+    target's second moment diverges at both ends, so that t stays `clip` away from them.
+    """
+
+    sigma: float
+    clip: float = 1e-3
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Times at which the target is finite enough to train on."""
+        return (self.clip, 1 - self.clip)
+
+    def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
+        """Return the state and target of each pair."""
+        spread = self.sigma * (t * (1 - t)).sqrt()
+        eps = _like(x0, generator)
+        # (x_t - m) = spread eps, and spread / (t(1-t)) = sigma^2 / spread.
+        velocity = x1 - x0 + (1 - 2 * t) / 2 * self.sigma * eps / (t * (1 - t)).sqrt()
+        return Point((1 - t) * x0 + t * x1 + spread * eps, velocity)
+
+
+@dataclass(frozen=True)
+class VariancePreserving:
+    """A variance-preserving diffusion x_t = a(t) x1 + s(t) x0 with a^2 + s^2 = 1, u = a' x1 + s' x0.
+
+    "cosine": a = sin(pi t / 2) (Albergo and Vanden-Eijnden, 2023). "linear": the noise rate of Song et al. (2021),
+    beta from 0.1 to 20 in the time 1 - t of the diffusion; there s' diverges at t = 1, and training stops before.
+    """
+
+    schedule: Literal["cosine", "linear"] = "cosine"
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Times at which the target is finite enough to train on."""
+        return (0.0, 1.0 if self.schedule == "cosine" else 1 - 1e-3)
+
+    def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
+        """Return the state and target of each pair."""
+        a, s, da, ds = self.coefficients(t)
+        return Point(a * x1 + s * x0, da * x1 + ds * x0)
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return a, s and their derivatives in t."""
+        if self.schedule == "cosine":
+            angle = math.pi / 2 * t
+            a, s = angle.sin(), angle.cos()
+            return a, s, math.pi / 2 * s, -math.pi / 2 * a
+        low, high = 0.1, 20.0
+        r = 1 - t
+        integral = low * r + (high - low) * r.square() / 2
+        a = torch.exp(-integral / 2)
+        s = torch.sqrt(-torch.expm1(-integral))
+        da = a * (low + (high - low) * r) / 2
+        return a, s, da, -a * da / s
+
+
+def _like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
