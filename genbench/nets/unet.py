@@ -1,0 +1,273 @@
+"""The U-Net for images."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from genbench.config import Count, Fraction, Positive
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.registry import nets
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """Return a group normalisation of 32 groups, of fewer where a group would have less than 4 channels."""
+    groups = max(g for g in (1, 2, 4, 8, 16, 32) if channels % g == 0 and (g == 1 or channels >= 4 * g))
+    return nn.GroupNorm(groups, channels)
+
+
+def zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return the layer with all parameters zero: a branch that ends in it begins as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def frequencies(t: Float[Tensor, " b"], size: int) -> Float[Tensor, "b size"]:
+    """Return cosines and sines of t at frequencies that fall geometrically from 1 toward 1/10000."""
+    exponent = torch.arange(size // 2, device=t.device, dtype=t.dtype) / (size // 2)
+    angle = t[:, None] * torch.exp(-math.log(10_000) * exponent)
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+class Residual(nn.Module):
+    """h = Conv(SiLU(Norm(x))) + Linear(e); return skip(x) + Conv(Dropout(SiLU(Norm(h)))), e embedding time and label.
+
+    Args:
+        inward: channels of x.
+        outward: channels of the result; where they differ, skip is a 1x1 convolution.
+        embedding: size of e.
+        dropout: probability that a value is dropped in training.
+    """
+
+    def __init__(self, inward: int, outward: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = norm(inward)
+        self.conv1 = nn.Conv2d(inward, outward, 3, padding=1)
+        self.shift = nn.Linear(embedding, outward)
+        self.norm2 = norm(outward)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = zero(nn.Conv2d(outward, outward, 3, padding=1))
+        self.skip = nn.Conv2d(inward, outward, 1) if inward != outward else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b d h w"]:
+        """Return the block's output."""
+        h = self.conv1(F.silu(self.norm1(x))) + self.shift(e)[:, :, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        return self.skip(x) + h
+
+
+class Attention(nn.Module):
+    """Return x + Conv(softmax(q k' / sqrt(head size)) v) over all pixels, q, k, v being 1x1 convolutions of Norm(x).
+
+    Args:
+        channels: channels of x.
+        head: channels of each head; a level with fewer has one head.
+
+    Raises:
+        ConfigError: if the channels are no multiple of the head size.
+    """
+
+    def __init__(self, channels: int, head: int) -> None:
+        super().__init__()
+        self.head = min(head, channels)
+        if channels % self.head:
+            raise ConfigError(f"unet: attention over {channels} channels needs head_channels that divide {channels}")
+        self.norm = norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h w"]:
+        """Return x with what the attention adds; time and label are not used here."""
+        b, c, height, width = x.shape
+        # (b, c, h, w) in channels_last is (b, h w, c) in memory, so that none of these reshapes copies.
+        tokens = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, height * width, 3, c // self.head, self.head)
+        q, k, v = tokens.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(mixed.transpose(1, 2).reshape(b, height, width, c).permute(0, 3, 1, 2))
+
+
+class Down(nn.Module):
+    """Halve height and width by a convolution of stride 2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
+        """Return the smaller image; time and label are not used here."""
+        return self.conv(x)
+
+
+class Up(nn.Module):
+    """Double height and width by repeating pixels, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
+        """Return the larger image; time and label are not used here."""
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Stage(nn.ModuleList):
+    """Blocks one after the other, each called with the image and the embedding of time and label."""
+
+    def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b d h2 w2"]:
+        """Return the output of the last block."""
+        for block in self:
+            x = block(x, e)
+        return x
+
+
+class UNet(nn.Module):
+    """Residual blocks down to the smallest level and up again, where every output on the way down is taken up once.
+
+    e = Linear(SiLU(Linear(frequencies(time_scale t)))) + label embedding
+    down, at each level: `blocks` times residual (+ attention), then halve
+    middle: residual, attention, residual
+    up, at each level: `blocks` + 1 times residual over [h, output on the way down] (+ attention), then double
+
+    The arguments are those of the builder `unet`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        channels: int,
+        multipliers: tuple[int, ...],
+        blocks: int,
+        attention: tuple[int, ...],
+        head_channels: int,
+        dropout: float,
+        time_scale: float,
+        checkpoint: bool,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.classes = classes
+        self.time_scale = time_scale
+        self.checkpoint = checkpoint
+        size = 4 * channels
+        self.time = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size))
+        # One row more than there are classes: "no label".
+        self.label = nn.Embedding(classes + 1, size) if classes else None
+
+        def stage(inward: int, outward: int, level: int) -> Stage:
+            blocks = Stage([Residual(inward, outward, size, dropout)])
+            if max(shape[1:]) >> level in attention:
+                blocks.append(Attention(outward, head_channels))
+            return blocks
+
+        widths = [channels * multiplier for multiplier in multipliers]
+        last = len(widths) - 1
+        self.enter = nn.Conv2d(shape[0], channels, 3, padding=1)
+        self.down = nn.ModuleList()
+        skips = [width := channels]
+        for level, outward in enumerate(widths):
+            for _ in range(blocks):
+                self.down.append(stage(width, outward, level))
+                skips.append(width := outward)
+            if level != last:
+                self.down.append(Stage([Down(width)]))
+                skips.append(width)
+        self.middle = Stage(
+            [
+                Residual(width, width, size, dropout),
+                Attention(width, head_channels),
+                Residual(width, width, size, dropout),
+            ]
+        )
+        self.up = nn.ModuleList()
+        for level, outward in reversed(list(enumerate(widths))):
+            for _ in range(blocks + 1):
+                self.up.append(stage(width + skips.pop(), outward, level))
+                width = outward
+            if level:
+                self.up[-1].append(Up(width))
+        self.leave = nn.Sequential(norm(width), nn.SiLU(), zero(nn.Conv2d(width, shape[0], 3, padding=1)))
+
+    def forward(
+        self,
+        t: Float[Tensor, ""] | Float[Tensor, " b"],
+        x: Float[Tensor, "b c h w"],
+        label: Int[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Return one image a sample, in the memory format of x. No label means the "no label" embedding."""
+        e = self.time(frequencies(self.time_scale * t.reshape(-1).expand(len(x)), self.channels))
+        if self.label is not None:
+            e = e + (self.label.weight[self.classes] if label is None else self.label(label))
+        e = F.silu(e)
+        h = self.enter(x.contiguous(memory_format=torch.channels_last))
+        skips = [h]
+        for stage in self.down:
+            h = self._run(stage, h, e)
+            skips.append(h)
+        h = self._run(self.middle, h, e)
+        for stage in self.up:
+            h = self._run(stage, torch.cat([h, skips.pop()], 1), e)
+        h = self.leave(h)
+        return h if x.is_contiguous(memory_format=torch.channels_last) else h.contiguous()
+
+    def _run(self, stage: nn.Module, h: Tensor, e: Tensor) -> Tensor:
+        if self.checkpoint and torch.is_grad_enabled():
+            return recompute(stage, h, e, use_reentrant=False)  # type: ignore[return-value]
+        return stage(h, e)
+
+
+@nets.register("unet")
+def unet(
+    event: Event,
+    classes: int = 0,
+    *,
+    channels: Count = 128,
+    multipliers: tuple[Count, ...] = (1, 2, 2, 2),
+    blocks: Count = 2,
+    attention: tuple[Count, ...] = (16,),
+    head_channels: Count = 64,
+    dropout: Fraction = 0.1,
+    time_scale: Positive = 1.0,
+    checkpoint: bool = False,
+) -> UNet:
+    """U-Net with attention for images; defaults are the published CIFAR-10 flow-matching net (35.75 M parameters).
+
+    Args:
+        event: shape (channels, height, width) of one image.
+        classes: number of classes the net is conditioned on; 0 for none.
+        channels: channels of the first level, even.
+        multipliers: channels of each level in units of `channels`; each level after the first has half the size.
+        blocks: residual blocks at each level on the way down (one more on the way up).
+        attention: sizes in pixels (the longer side) of the levels with attention; the middle always has it.
+        head_channels: channels of an attention head.
+        dropout: probability that a value inside a residual block is dropped in training.
+        time_scale: factor on t in [0, 1] before its sines and cosines, whose frequencies run from 1 to 1/10000.
+        checkpoint: recompute activations in the backward pass: less memory, a third more time.
+
+    Raises:
+        ConfigError: if a sample is no image, or its size cannot be halved as often as there are levels.
+
+    Reference: Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021; settings of Tong et al.,
+    Improving and generalizing flow-based generative models with minibatch optimal transport, 2024.
+    """
+    if len(event.shape) != 3:
+        raise ConfigError(f"unet wants images (channels, height, width), not samples of shape {event.shape}")
+    if not multipliers:
+        raise ConfigError("unet.multipliers: give one for each level, at least one")
+    if channels % 2:
+        raise ConfigError(f"unet.channels: {channels} is odd; give an even number")
+    _, height, width = event.shape
+    unit = 2 ** (len(multipliers) - 1)
+    if height % unit or width % unit:
+        raise ConfigError(
+            f"unet.multipliers: {len(multipliers)} levels need sides divisible by {unit}, and the images are "
+            f"{height} x {width}; give fewer multipliers or resize the images"
+        )
+    return UNet(
+        event.shape, classes, channels, multipliers, blocks, attention, head_channels, dropout, time_scale, checkpoint
+    )
