@@ -41,6 +41,7 @@ class Event:
         return int(torch.Size(self.shape).numel())
 
 
+@runtime_checkable
 class Source(Protocol):
     """The distribution from which sampling starts."""
 
@@ -70,6 +71,7 @@ class Normal:
         return torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
 
 
+@runtime_checkable
 class Split(Protocol):
     """One part of a data set. Both methods are pure: the same arguments give the same samples."""
 

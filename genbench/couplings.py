@@ -7,7 +7,7 @@ What pairs within a class is still a minibatch: W-CFM keeps the tilt of the sour
 
 import math
 import warnings
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class Pairs(NamedTuple):
     weight: Float[Tensor, " b"]
 
 
+@runtime_checkable
 class Coupling(Protocol):
     """A joint law of noise and data, sampled one batch at a time."""
 
@@ -195,6 +196,7 @@ def _within(x0: Tensor, x1: Tensor, label: Tensor | None, partners: "Partners") 
     return moved
 
 
+@runtime_checkable
 class Partners(Protocol):
     """For each data point of a batch, the index of its noise."""
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ class Point(NamedTuple):
     velocity: Float[Tensor, "b *event"]
 
 
+@runtime_checkable
 class Path(Protocol):
     """A law of x_t and its velocity given the pair."""
 
