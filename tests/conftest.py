@@ -2,13 +2,8 @@ import os
 import shutil
 import tempfile
 
-from jaxtyping import install_import_hook
-
-# Before anything imports genbench: in tests every shape and type in a signature is checked, doctests included.
-install_import_hook("genbench", "beartype.beartype")
-
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
 torch.set_num_threads(1)
