@@ -1,0 +1,275 @@
+"""Specs: a run as plain JSON with every default filled in, and the hashes by which it is known."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from genbench.config import Settings, bind, call, merge, settings_of, typed
+from genbench.core import Data, Model
+from genbench.errors import ConfigError, unknown
+from genbench.evaluate import Sampling
+from genbench.registry import Entry, Registry, datasets, metrics, models
+from genbench.train import VERSION, Plan
+
+SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that determines a run.
+
+    Args:
+        data: name, version and settings of the data set.
+        model: name, version and settings of the model.
+        plan: fields of `genbench.train.Plan`.
+        sample: options of the model's `sample`.
+        evaluation: fields of `genbench.evaluate.Sampling`.
+        metrics: {name: version and settings}.
+        seed: of everything random.
+    """
+
+    data: dict[str, Any]
+    model: dict[str, Any]
+    plan: dict[str, Any]
+    sample: dict[str, Any]
+    evaluation: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    seed: int
+
+    def json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON."""
+        return asdict(self)
+
+    @property
+    def train_key(self) -> str:
+        """Hash of what determines the trained model: values equal to their defaults do not count."""
+        parts = {
+            "data": _identity(datasets, self.data) | _content(self.data),
+            "model": _identity(models, self.model),
+            "plan": _differing(Plan, self.plan),
+            "seed": self.seed,
+            "train": VERSION,
+        }
+        return _hash(parts)
+
+    @property
+    def evaluation_key(self) -> str:
+        """Hash of how its samples are drawn; metrics have versions of their own in the record."""
+        sample = _differing(sampler(models[self.model["name"]]), self.sample)
+        return _hash({"sample": sample, "evaluation": _differing(Sampling, self.evaluation)})
+
+    @property
+    def model_label(self) -> str:
+        """The model and its settings that are not defaults, as tables call it."""
+        return label(models, self.model, _differing(sampler(models[self.model["name"]]), self.sample))
+
+    @property
+    def data_label(self) -> str:
+        """The data set and its settings that are not defaults, as tables call it."""
+        return label(datasets, {name: value for name, value in self.data.items() if name != "path"})
+
+
+def resolve(
+    model: str,
+    dataset: str,
+    *,
+    seed: int = 0,
+    metrics: Iterable[str] | None = None,
+    settings: Settings | None = None,
+) -> Spec:
+    """Check a request and fill in every default, without training or loading anything large.
+
+    Args:
+        model: name of a model.
+        dataset: name of a data set.
+        seed: of everything random.
+        metrics: names; by default those the data set names.
+        settings: nested by section: data, model, plan, sample, evaluation, metric.
+
+    Raises:
+        ConfigError: on an unknown name or a wrong value.
+        Unsupported: if the data set does not go with the model.
+    """
+    settings = settings or {}
+    for section, table in settings.items():
+        if section not in SECTIONS:
+            raise unknown("no section of settings", section, SECTIONS)
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
+    part = {section: settings.get(section, {}) for section in SECTIONS}
+    data_spec = _component(datasets, dataset, part["data"])
+    data = build_data(data_spec)
+    entry = models[model]
+    own_plan = entry.traits.get("plan", {})
+    chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"])
+    return Spec(
+        data=data_spec,
+        model=_component(models, model, part["model"], context=data.event),
+        plan=bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan"),
+        sample=bind(sampler(entry), part["sample"], f"sample ({model})"),
+        evaluation=bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation"),
+        metrics=chosen,
+        seed=seed,
+    )
+
+
+def restore(record: Mapping[str, Any]) -> Spec:
+    """Return the spec that a record or a checkpoint carries.
+
+    Raises:
+        ConfigError: if a component it names has another version now, or does not know its settings any more.
+    """
+    try:
+        spec = Spec(**record)
+        for registry, part in ((datasets, spec.data), (models, spec.model)):
+            _same_version(registry, part["name"], part["version"])
+        return resolve(
+            spec.model["name"],
+            spec.data["name"],
+            seed=spec.seed,
+            metrics=[name for name, part in spec.metrics.items() if metrics[name].version == part["version"]],
+            settings={
+                "data": _settings(spec.data),
+                "model": _settings(spec.model),
+                "plan": spec.plan,
+                "sample": spec.sample,
+                "evaluation": spec.evaluation,
+                "metric": {
+                    name: _settings(part)
+                    for name, part in spec.metrics.items()
+                    if metrics[name].version == part["version"]
+                },
+            },
+        )
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"not the spec of a run: {error}") from error
+
+
+def build_data(spec: Mapping[str, Any]) -> Data:
+    """Build a data set from its part of a spec; the same part gives the same object within a process."""
+    return _build_data(json.dumps(spec, sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _build_data(text: str) -> Data:
+    spec = json.loads(text)
+    return call(datasets[spec["name"]].build, settings=_settings(spec))
+
+
+def build_model(spec: Spec, data: Data) -> Model:
+    """Build the model of a spec with fresh weights from the global random state."""
+    return call(models[spec.model["name"]].build, data.event, data.source, settings=_settings(spec.model))
+
+
+def sampler(entry: Entry) -> Callable:
+    """Return the `sample` method of the class that a model's builder says it returns.
+
+    Raises:
+        ConfigError: if the builder's return annotation is no Model.
+    """
+    kind = inspect.signature(entry.build, eval_str=True).return_annotation
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        raise ConfigError(f"model '{entry.name}': annotate its builder with the Model class that it returns")
+    return own_options(kind)
+
+
+@lru_cache
+def own_options(kind: type[Model]) -> Callable:
+    """Return the sampling method's schema: its keyword-only options but for the label, which is no setting."""
+
+    def options() -> None: ...
+
+    signature = inspect.signature(kind.sample, eval_str=True)
+    kept = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "label"]
+    options.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    options.__doc__ = kind.sample.__doc__
+    return options
+
+
+def label(registry: Registry, part: Mapping[str, Any], extra: Settings | None = None) -> str:
+    """Return a component's name, followed by the settings that differ from their defaults."""
+    differing = _differing(registry[part["name"]].build, _settings(part), nested=False) | (extra or {})
+    return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in differing.items())])
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def _component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
+    entry = registry[name]
+    return {"name": name, "version": entry.version, **bind(entry.build, settings, name, context=context)}
+
+
+def _metrics(names: Iterable[str], settings: Settings) -> dict[str, dict[str, Any]]:
+    names = list(names)
+    for name in settings:
+        if name not in names:
+            raise unknown("settings for a metric that is not measured:", name, names)
+    return {name: _component(metrics, name, settings.get(name, {})) for name in sorted(set(names))}
+
+
+def _same_version(registry: Registry, name: str, version: int) -> None:
+    now = registry[name].version
+    if now != version:
+        raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {now}")
+
+
+def _settings(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name not in ("name", "version")}
+
+
+def _identity(registry: Registry, part: Mapping[str, Any]) -> dict[str, Any]:
+    build = registry[part["name"]].build
+    return {"name": part["name"], "version": part["version"], **_differing(build, _settings(part))}
+
+
+def _differing(builder: Callable, bound: Settings, *, nested: bool = True) -> dict[str, Any]:
+    """Return the settings that differ from the defaults in the builder's signature.
+
+    A nested component counts by its name, its version and those of its settings that differ from its own defaults;
+    `nested=False` leaves it out unless it was chosen.
+    """
+    schema = settings_of(builder)
+    defaults = {n: s.default for n, s in schema.items() if s.default is not inspect.Parameter.empty}
+    plain = bind(builder, {**bound, **{n: d for n, d in defaults.items() if schema[n].nested is None}}, "default")
+    differing = {}
+    for name, value in bound.items():
+        inner = schema[name].nested
+        if inner is None:
+            if name not in defaults or value != plain[name]:
+                differing[name] = value
+        elif isinstance(value, Mapping) and nested:
+            base = inner.resolve({"name": value["name"]}, name, None)
+            differing[name] = {
+                key: item for key, item in value.items() if key in ("name", "version") or item != base.get(key)
+            }
+    return differing
+
+
+def _content(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A path enters as the hash of what it holds."""
+    if part.get("path") is None:
+        return {}
+    return {"path": build_data(part).provenance["sha256"]}
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def plan_of(spec: Spec) -> Plan:
+    """Return the plan of a spec."""
+    return Plan(**typed(Plan, spec.plan))
+
+
+def sampling_of(spec: Spec) -> Sampling:
+    """Return the sampling of a spec's evaluation."""
+    return Sampling(**typed(Sampling, spec.evaluation))

@@ -1,0 +1,271 @@
+"""Training: one plan for a whole table, one loop for every model.
+
+Nothing random outlives a step: every stream of step k is seeded by (seed, purpose, k), and the batch is a function of
+k too. The state of a run is therefore weights, averages, optimiser and k, and a resumed run repeats the others bit
+for bit without any generator's state being kept.
+"""
+
+import csv
+import io
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from genbench import checkpoint
+from genbench.config import Count, Fraction, NonNegative, Positive, Size
+from genbench.core import Data, Example, Model
+from genbench.errors import ConfigError, RunFailed
+from genbench.seeds import derive
+
+VERSION = 1
+"""Raised whenever the same plan would train another model."""
+
+BLOCK = 100
+"""Steps between two looks at the losses: a look makes a GPU wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The budget and the optimiser of a run: steps and batch are shared by a table.
+
+    Args:
+        steps: number of optimiser steps.
+        batch_size: global batch, whatever the number of devices.
+        lr: peak learning rate.
+        optimizer: adam, or adamw with decoupled weight decay.
+        weight_decay: of adamw; adam takes none.
+        betas: of both.
+        warmup: steps of linear warm-up, at most a tenth of all steps.
+        schedule: learning rate after the warm-up.
+        lr_min: where the cosine ends, as a share of the peak.
+        clip: largest norm of the gradient; 0 does not clip.
+        ema: decay of the average of weights that is evaluated, ramped as (1 + step) / (10 + step); 0 keeps none.
+        precision: fp32, or bf16 autocast.
+        accumulate: parts that a batch is worked in, to save memory.
+        threads: CPU threads of a run; small networks are fastest on one.
+        compile: whether the training step is compiled (needs a C++ compiler on CPU).
+    """
+
+    steps: Size = 5000
+    batch_size: Count = 256
+    lr: Positive = 1e-3
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: NonNegative = 1e-5
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    warmup: Size = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    lr_min: Fraction = 0.0
+    clip: NonNegative = 0.0
+    ema: Fraction = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: Count = 1
+    threads: Count = 1
+    compile: bool = False
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        warmup = min(self.warmup, self.steps // 10)
+        if step < warmup:
+            return self.lr * (step + 1) / warmup
+        if self.schedule == "constant":
+            return self.lr
+        done = (step - warmup) / max(1, self.steps - warmup)
+        return self.lr * (self.lr_min + (1 - self.lr_min) * (1 + math.cos(math.pi * done)) / 2)
+
+    def ema_at(self, step: int) -> float:
+        """Return the decay of the average after a step: a short run must not keep its initial weights."""
+        return min(self.ema, (1 + step) / (10 + step))
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Somebody who watches a run."""
+
+    def __call__(self, step: int, steps: int, logs: dict[str, float]) -> None:
+        """Hear that `step` of `steps` steps are done, with the latest logged scalars."""
+        ...
+
+
+def silent(step: int, steps: int, logs: dict[str, float]) -> None:
+    """Watch nothing."""
+
+
+def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
+    """Return the Fabric for a plan. Raises ConfigError where the accelerator is not there."""
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if plan.precision == "bf16" else "32-true"
+    try:
+        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
+    except Exception as error:
+        raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
+
+
+def fit(
+    model: Model,
+    data: Data,
+    plan: Plan,
+    fabric: Fabric,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    progress: Progress = silent,
+    save_every: float = 60.0,
+) -> Model:
+    """Train a model and return it with the weights that are to be evaluated.
+
+    Args:
+        model: freshly built, or of any weights if the folder holds a checkpoint to go on from.
+        data: its training split is used.
+        plan: the budget.
+        fabric: launched; says on which devices and in which precision.
+        seed: all randomness derives from it.
+        folder: where train.csv and the checkpoint are kept; None keeps nothing.
+        progress: told about every block of steps.
+        save_every: seconds between checkpoints; results do not depend on it.
+
+    Raises:
+        RunFailed: if the loss is not finite, naming the step.
+        ConfigError: if the batch cannot be divided as asked.
+    """
+    parts = fabric.world_size * plan.accumulate
+    if plan.batch_size % parts:
+        raise ConfigError(
+            f"plan.batch_size {plan.batch_size} cannot be divided into {fabric.world_size} devices x "
+            f"{plan.accumulate} accumulated parts"
+        )
+    torch.set_num_threads(plan.threads)
+    saved = folder / "checkpoint.safetensors" if folder else None
+    resumed = saved is not None and checkpoint.exists(saved)
+    if not resumed:
+        model.prepare(data, derive(seed, "prepare"))
+    model = model.to(fabric.device)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    average = [p.detach().clone() for p in trained] if plan.ema else []
+    optimizer = _optimizer(trained, plan)
+    start = checkpoint.load(saved, model, average, optimizer) if saved is not None and resumed else 0
+    if start >= plan.steps:
+        return _averaged(model, trained, average)
+
+    module, wrapped = fabric.setup(torch.compile(model) if plan.compile else model, optimizer)
+    module.train()
+    generator = torch.Generator(device=fabric.device)
+    log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
+    last_save = time.monotonic()
+    for step in range(start, plan.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.lr_at(step)
+        torch.manual_seed(derive(seed, "dropout", step, fabric.global_rank))
+        batch = fabric.to_device(data.train.batch(step, plan.batch_size, seed))
+        # Every process draws the whole batch and works its share, so that a coupling sees the global batch.
+        example = model.draw(batch, generator.manual_seed(derive(seed, "train", step)))
+        logged: dict[str, Tensor] = {}
+        for part in range(plan.accumulate):
+            share = _share(example, fabric.global_rank * plan.accumulate + part, parts)
+            with fabric.no_backward_sync(module, enabled=part + 1 < plan.accumulate):  # type: ignore[arg-type]
+                scalars = module(share)
+                fabric.backward(scalars["loss"] / plan.accumulate)
+            for name, value in scalars.items():
+                logged[name] = logged.get(name, 0) + value.detach() / plan.accumulate
+        if plan.clip:
+            torch.nn.utils.clip_grad_norm_(trained, plan.clip)
+        wrapped.step()
+        wrapped.zero_grad(set_to_none=True)
+        if average:
+            get_ema_multi_avg_fn(plan.ema_at(step))(average, [p.detach() for p in trained], 0)
+        log.add(logged)
+        if step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0:
+            progress(step + 1, plan.steps, log.flush(fabric))
+            if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
+                checkpoint.save(saved, model, average, optimizer, step + 1)
+                last_save = time.monotonic()
+    return _averaged(model, trained, average)
+
+
+class Log:
+    """The scalars of every step, kept on the device until a block is flushed to train.csv.
+
+    Beyond 10,000 steps a row is the mean over as many steps as keep the file within 10,000 rows.
+    """
+
+    def __init__(self, path: Path | None, start: int, steps: int) -> None:
+        self.path, self.step = path, start
+        self.every = math.ceil(steps / 10_000)
+        self.pending: list[dict[str, Tensor]] = []
+        self.rows: list[dict[str, float]] = []
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._forget_after(start)
+
+    def add(self, scalars: dict[str, Tensor]) -> None:
+        """Keep the scalars of one step."""
+        self.pending.append(scalars)
+
+    def flush(self, fabric: Fabric) -> dict[str, float]:
+        """Write what is pending and return the latest scalars. Raises RunFailed on a loss that is not finite."""
+        names = list(self.pending[0])
+        table = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
+        values = fabric.all_reduce(table, reduce_op="mean").cpu() if fabric.world_size > 1 else table.cpu()
+        bad = (~torch.isfinite(values[:, names.index("loss")])).nonzero()
+        if len(bad):
+            raise RunFailed(f"the loss is not finite at step {self.step + int(bad[0]) + 1}")
+        self.pending = []
+        for row in values.tolist():
+            self.step += 1
+            self.rows.append({"step": self.step, **dict(zip(names, row, strict=True))})
+        self._write()
+        return dict(zip(names, values[-1].tolist(), strict=True))
+
+    def _write(self) -> None:
+        ready = len(self.rows) // self.every * self.every
+        if self.path is None or not ready:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.path.exists():
+            writer.writerow(self.rows[0])
+        for i in range(0, ready, self.every):
+            part = self.rows[i : i + self.every]
+            mean = [sum(row[name] for row in part) / len(part) for name in part[0] if name != "step"]
+            writer.writerow([int(part[-1]["step"]), *(f"{value:.6g}" for value in mean)])
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text.getvalue())
+        self.rows = self.rows[ready:]
+
+    def _forget_after(self, start: int) -> None:
+        """Drop the rows of steps that will be repeated."""
+        if self.path is None or not self.path.exists():
+            return
+        header, *rows = self.path.read_text(encoding="utf-8").splitlines() or [""]
+        kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= start]
+        if kept:
+            self.path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+        else:
+            self.path.unlink()
+
+
+def _optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    if plan.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=plan.lr, betas=plan.betas, fused=True)
+    return torch.optim.AdamW(
+        parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
+    )
+
+
+def _share(example: Example, part: int, parts: int) -> Example:
+    """Return every `parts`-th sample of an example."""
+    if parts == 1:
+        return example
+    return type(example)(*(None if item is None else item[part::parts] for item in example))
+
+
+def _averaged(model: Model, trained: list[nn.Parameter], average: list[Tensor]) -> Model:
+    with torch.no_grad():
+        for parameter, mean in zip(trained, average, strict=bool(average)):
+            parameter.copy_(mean)
+    return model.eval()
