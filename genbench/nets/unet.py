@@ -159,11 +159,11 @@ class UNet(nn.Module):
         # One row more than there are classes: "no label".
         self.label = nn.Embedding(classes + 1, size) if classes else None
 
-        def stage(inward: int, outward: int, level: int) -> Stage:
-            blocks = Stage([Residual(inward, outward, size, dropout)])
+        def residual(inward: int, outward: int, level: int) -> Stage:
+            stage = Stage([Residual(inward, outward, size, dropout)])
             if max(shape[1:]) >> level in attention:
-                blocks.append(Attention(outward, head_channels))
-            return blocks
+                stage.append(Attention(outward, head_channels))
+            return stage
 
         widths = [channels * multiplier for multiplier in multipliers]
         last = len(widths) - 1
@@ -172,7 +172,7 @@ class UNet(nn.Module):
         skips = [width := channels]
         for level, outward in enumerate(widths):
             for _ in range(blocks):
-                self.down.append(stage(width, outward, level))
+                self.down.append(residual(width, outward, level))
                 skips.append(width := outward)
             if level != last:
                 self.down.append(Stage([Down(width)]))
@@ -186,11 +186,12 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList()
         for level, outward in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
-                self.up.append(stage(width + skips.pop(), outward, level))
+            for block in range(blocks + 1):
+                stage = residual(width + skips.pop(), outward, level)
                 width = outward
-            if level:
-                self.up[-1].append(Up(width))
+                if level and block == blocks:
+                    stage.append(Up(width))
+                self.up.append(stage)
         self.leave = nn.Sequential(norm(width), nn.SiLU(), zero(nn.Conv2d(width, shape[0], 3, padding=1)))
 
     def forward(
