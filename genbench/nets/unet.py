@@ -85,8 +85,8 @@ class Attention(nn.Module):
         """Return x with what the attention adds; time and label are not used here."""
         b, c, height, width = x.shape
         # (b, c, h, w) in channels_last is (b, h w, c) in memory, so that none of these reshapes copies.
-        tokens = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, height * width, 3, c // self.head, self.head)
-        q, k, v = tokens.permute(2, 0, 3, 1, 4)
+        tokens = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, height * width, c // self.head, 3, self.head)
+        q, k, v = tokens.permute(3, 0, 2, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return x + self.out(mixed.transpose(1, 2).reshape(b, height, width, c).permute(0, 3, 1, 2))
 
