@@ -1,7 +1,5 @@
 """Checkpoints: the whole state of a run in one safetensors file, of which the previous one is kept."""
 
-import json
-import struct
 from pathlib import Path
 
 import torch
@@ -13,9 +11,7 @@ from genbench import files
 from genbench.errors import ConfigError
 
 
-def save(
-    path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer, step: int
-) -> None:
+def save(path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
     """Write weights, average, optimiser and the number of finished steps; the last checkpoint becomes the previous."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{i}": value for i, value in enumerate(average)}

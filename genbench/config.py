@@ -6,7 +6,8 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, get_args, get_origin
+from functools import lru_cache
+from typing import Annotated, Any, Protocol, get_args, get_origin, runtime_checkable
 
 from annotated_types import Ge, Gt, Le
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -23,12 +24,24 @@ Size = Annotated[int, Ge(0)]
 Settings = Mapping[str, Any]
 
 
+@runtime_checkable
 class Nested(Protocol):
     """Marks, inside Annotated, a setting that is itself a component with settings, such as a net."""
 
     def resolve(self, value: Any, what: str, context: Any) -> Any:
         """Return the plain JSON value with every default filled in."""
         ...
+
+
+@dataclass(frozen=True)
+class ByEvent:
+    """Marks, inside Annotated, a setting whose default None stands for a choice that depends on the event.
+
+    Args:
+        rule: event -> plain JSON value; what a run records.
+    """
+
+    rule: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,14 @@ class Setting:
     @property
     def nested(self) -> Nested | None:
         """The marker of a nested component, if this setting is one."""
-        metadata = get_args(self.type)[1:] if get_origin(self.type) is Annotated else ()
-        return next((item for item in metadata if hasattr(item, "resolve")), None)
+        return next((item for item in _metadata(self.type) if isinstance(item, Nested)), None)
+
+    def filled(self, value: Any, context: Any) -> Any:
+        """Return the value, or what stands for None in a setting that depends on the event."""
+        if value is None and context is not None:
+            rule = next((item.rule for item in _metadata(self.type) if isinstance(item, ByEvent)), None)
+            return rule(context) if rule else None
+        return value
 
 
 def settings_of(builder: Callable) -> dict[str, Setting]:
@@ -54,9 +73,14 @@ def settings_of(builder: Callable) -> dict[str, Setting]:
     instead, as text: `Conditional = Annotated[bool, "whether labels are used"]`.
     """
     meanings = _meanings(inspect.getdoc(builder) or "")
-    parameters = inspect.signature(builder, eval_str=True).parameters.values()
+    parameters = list(inspect.signature(builder, eval_str=True).parameters.values())
     return {
-        p.name: Setting(p.name, p.annotation, p.default, meanings.get(p.name) or _annotated_meaning(p.annotation))
+        p.name: Setting(
+            p.name,
+            p.annotation,
+            p.default,
+            meanings.get(p.name) or next((m for m in _metadata(p.annotation) if isinstance(m, str)), ""),
+        )
         for p in parameters
         if p.kind is p.KEYWORD_ONLY
     }
@@ -99,7 +123,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         if setting.nested is not None:
             bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
         else:
-            bound[name] = _plain(setting, value, f"{what}.{name}")
+            bound[name] = _plain(setting, setting.filled(value, context), f"{what}.{name}")
     return bound
 
 
@@ -169,7 +193,7 @@ def _toml_value(text: str) -> Any:
 def _plain(setting: Setting, value: Any, what: str) -> Any:
     try:
         typed = _typed(setting, value, what)
-        return TypeAdapter(setting.type).dump_python(typed, mode="json")
+        return _adapter(setting.type).dump_python(typed, mode="json")
     except (PydanticUserError, PydanticSchemaGenerationError) as error:
         raise ConfigError(f"{what} has a type that settings cannot have: {setting.type}") from error
 
@@ -177,7 +201,7 @@ def _plain(setting: Setting, value: Any, what: str) -> Any:
 def _typed(setting: Setting, value: Any, what: str) -> Any:
     try:
         # Strict JSON: 1 may stand for 1.0 and a list for a tuple, but no text for a number, no number for a flag.
-        return TypeAdapter(setting.type).validate_json(json.dumps(value), strict=True)
+        return _adapter(setting.type).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"][0].lower() + first["msg"][1:]
@@ -186,9 +210,13 @@ def _typed(setting: Setting, value: Any, what: str) -> Any:
         raise ConfigError(f"{what}: {value!r} is no plain value: {error}") from error
 
 
-def _annotated_meaning(annotation: Any) -> str:
-    metadata = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
-    return next((item for item in metadata if isinstance(item, str)), "")
+@lru_cache(maxsize=512)
+def _adapter(annotation: Any) -> TypeAdapter:
+    return TypeAdapter(annotation)
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
 
 
 def _meanings(doc: str) -> dict[str, str]:

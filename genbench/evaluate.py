@@ -203,7 +203,7 @@ def measure(
     try:
         values = _values(entry, evaluation, settings)
     except Unsupported as reason:
-        return [row | {"reason": str(reason)}]
+        return unsupported(name, str(reason), row)
     floors: Mapping[str, float] = {}
     if floor and entry.traits["of"] == "samples" and entry.traits.get("floor", True):
         floors = _floors(evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x))
@@ -223,6 +223,12 @@ def measure(
             }
         )
     return rows
+
+
+def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return the row of a metric that has no value, for the reason given."""
+    blank = {"metric": name, "value": None, "better": metrics[name].traits["better"], "point": "main"}
+    return [blank | {"solver": None, "nfe": None} | dict(row or {}) | {"reason": reason}]
 
 
 def _values(entry: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:

@@ -5,7 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from genbench.config import Settings, bind, call, merge, settings_of, typed
@@ -44,7 +44,7 @@ class Spec:
         """Return the spec as plain JSON."""
         return asdict(self)
 
-    @property
+    @cached_property
     def train_key(self) -> str:
         """Hash of what determines the trained model: values equal to their defaults do not count."""
         parts = {
@@ -56,18 +56,18 @@ class Spec:
         }
         return _hash(parts)
 
-    @property
+    @cached_property
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have versions of their own in the record."""
         sample = _differing(sampler(models[self.model["name"]]), self.sample)
         return _hash({"sample": sample, "evaluation": _differing(Sampling, self.evaluation)})
 
-    @property
+    @cached_property
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
         return label(models, self.model, _differing(sampler(models[self.model["name"]]), self.sample))
 
-    @property
+    @cached_property
     def data_label(self) -> str:
         """The data set and its settings that are not defaults, as tables call it."""
         return label(datasets, {name: value for name, value in self.data.items() if name != "path"})
@@ -135,13 +135,13 @@ def restore(record: Mapping[str, Any]) -> Spec:
             seed=spec.seed,
             metrics=[name for name, part in spec.metrics.items() if metrics[name].version == part["version"]],
             settings={
-                "data": _settings(spec.data),
-                "model": _settings(spec.model),
+                "data": settings_in(spec.data),
+                "model": settings_in(spec.model),
                 "plan": spec.plan,
                 "sample": spec.sample,
                 "evaluation": spec.evaluation,
                 "metric": {
-                    name: _settings(part)
+                    name: settings_in(part)
                     for name, part in spec.metrics.items()
                     if metrics[name].version == part["version"]
                 },
@@ -159,12 +159,12 @@ def build_data(spec: Mapping[str, Any]) -> Data:
 @lru_cache(maxsize=8)
 def _build_data(text: str) -> Data:
     spec = json.loads(text)
-    return call(datasets[spec["name"]].build, settings=_settings(spec))
+    return call(datasets[spec["name"]].build, settings=settings_in(spec))
 
 
 def build_model(spec: Spec, data: Data) -> Model:
     """Build the model of a spec with fresh weights from the global random state."""
-    return call(models[spec.model["name"]].build, data.event, data.source, settings=_settings(spec.model))
+    return call(models[spec.model["name"]].build, data.event, data.source, settings=settings_in(spec.model))
 
 
 def sampler(entry: Entry) -> Callable:
@@ -194,7 +194,7 @@ def own_options(kind: type[Model]) -> Callable:
 
 def label(registry: Registry, part: Mapping[str, Any], extra: Settings | None = None) -> str:
     """Return a component's name, followed by the settings that differ from their defaults."""
-    differing = _differing(registry[part["name"]].build, _settings(part), nested=False) | (extra or {})
+    differing = _differing(registry[part["name"]].build, settings_in(part), nested=False) | (extra or {})
     return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in differing.items())])
 
 
@@ -221,13 +221,14 @@ def _same_version(registry: Registry, name: str, version: int) -> None:
         raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {now}")
 
 
-def _settings(part: Mapping[str, Any]) -> dict[str, Any]:
+def settings_in(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a component's part of a spec."""
     return {name: value for name, value in part.items() if name not in ("name", "version")}
 
 
 def _identity(registry: Registry, part: Mapping[str, Any]) -> dict[str, Any]:
     build = registry[part["name"]].build
-    return {"name": part["name"], "version": part["version"], **_differing(build, _settings(part))}
+    return {"name": part["name"], "version": part["version"], **_differing(build, settings_in(part))}
 
 
 def _differing(builder: Callable, bound: Settings, *, nested: bool = True) -> dict[str, Any]:
@@ -273,3 +274,17 @@ def plan_of(spec: Spec) -> Plan:
 def sampling_of(spec: Spec) -> Sampling:
     """Return the sampling of a spec's evaluation."""
     return Sampling(**typed(Sampling, spec.evaluation))
+
+
+def components(
+    dataset: str, names: Iterable[str] | None, settings: Settings
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the data's and the metrics' parts of a spec, for samples that come without a model.
+
+    Raises:
+        ConfigError: on an unknown name or a wrong value.
+    """
+    data = _component(datasets, dataset, settings.get("data", {}))
+    if names is None:
+        names = [name for name in build_data(data).metrics if metrics[name].traits["of"] == "samples"]
+    return data, _metrics(names, settings.get("metric", {}))

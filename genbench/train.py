@@ -252,9 +252,7 @@ class Log:
 def _optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
     if plan.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=plan.lr, betas=plan.betas, fused=True)
-    return torch.optim.AdamW(
-        parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
-    )
+    return torch.optim.AdamW(parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True)
 
 
 def _share(example: Example, part: int, parts: int) -> Example:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.config import Count, Fraction, NonNegative, Positive
+from genbench.config import ByEvent, Count, Fraction, NonNegative, Positive
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.couplings import Coupling, Gibbs, Independent, MinibatchOT, Sinkhorn, effective_share
 from genbench.errors import ConfigError, Unsupported
@@ -223,7 +223,7 @@ def wcfm(
     *,
     net: Net = None,
     sigma: NonNegative = 0.0,
-    kappa: Positive = 0.0902,
+    kappa: Annotated[Positive | None, ByEvent(lambda event: 0.0902 if len(event.shape) == 3 else 1.0)] = None,
     epsilon: Positive | None = None,
     cost: Literal["norm", "sqnorm"] = "norm",
     normaliser: Literal["constant", "running", "batch"] = "constant",
@@ -238,7 +238,8 @@ def wcfm(
 
     Args:
         sigma: standard deviation of the noise around the straight path.
-        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); .0902 is the published choice on CIFAR-10.
+        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default the published choice of CIFAR-10,
+            0.0902, for images, and 1 for vectors.
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
         normaliser: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
@@ -248,7 +249,7 @@ def wcfm(
         source,
         net=net,
         coupling=Gibbs(
-            epsilon=epsilon if epsilon is not None else kappa * math.sqrt(event.dims),
+            epsilon=epsilon or (kappa or 1.0) * math.sqrt(event.dims),
             cost=cost,
             normaliser=normaliser,
             classes=event.classes if conditional else 0,

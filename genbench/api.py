@@ -1,0 +1,108 @@
+"""genbench from Python: the same names, settings and results folder as on the command line."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genbench import runner, store, suite
+from genbench.config import Settings
+from genbench.core import Model
+from genbench.engines import News, execute
+from genbench.errors import ConfigError
+from genbench.spec import build_data, build_model, resolve
+
+
+def run(
+    model: str,
+    dataset: str,
+    *,
+    seed: int = 0,
+    metrics: Iterable[str] | None = None,
+    settings: Settings | None = None,
+    results: str | Path = "results",
+) -> store.Record:
+    """Train, sample and measure one model on one data set, or return the record that is kept already.
+
+    Args:
+        model: name of a model, as `genbench list models` shows it.
+        dataset: name of a data set.
+        seed: of everything random.
+        metrics: names; by default those that the data set names.
+        settings: nested by section, as `--set` writes them.
+        results: folder in which results are kept.
+
+    Raises:
+        ConfigError: if the request is wrong.
+        RunFailed: if training or a metric fails.
+
+    >>> import genbench, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> record = genbench.run("cfm", "moons", metrics=["sliced_w2"], results=folder,
+    ...                       settings={"plan": {"steps": 20}, "evaluation": {"n": 256, "curve": []}})
+    >>> [row["metric"] for row in record["results"]]
+    ['sliced_w2']
+    >>> samples = genbench.load(folder, record["labels"]["run"]).sample
+    >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
+    [['cfm', 'moons', 'sliced_w2', 1]]
+    """
+    spec = resolve(model, dataset, seed=seed, metrics=metrics, settings=settings)
+    return runner.run(spec, store.Store(Path(results)))
+
+
+def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -> pd.DataFrame:
+    """Run what is missing of a suite and return its table, one row a model, data set and metric.
+
+    Raises:
+        ConfigError: if the suite is wrong.
+    """
+    cells = suite.load(Path(path)).specs
+    kept = store.Store(Path(results))
+    execute([spec for spec in cells if kept.missing(spec)], kept, jobs, _ignore)
+    return _summary(store.frame(record for spec in cells if (record := kept.read(spec)) is not None))
+
+
+def load(results: str | Path, run: str = "") -> Model:
+    """Return a trained model, ready to sample, with the evaluated weights.
+
+    Args:
+        results: the results folder, or the folder of a run itself.
+        run: name of the run in it, as records call it (`record["labels"]["run"]`).
+
+    Raises:
+        ConfigError: if no such model is kept.
+    """
+    folder = Path(results) / "runs" / run if run else Path(results)
+    spec = store.spec_at(folder)
+    loaded = store.load_weights(folder / "model.safetensors")
+    if loaded is None:
+        raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
+    model = build_model(spec, build_data(spec.data))
+    model.load_state_dict(loaded[0])
+    return model.eval()
+
+
+def table(results: str | Path = "results") -> pd.DataFrame:
+    """Return mean, standard error and floor over seeds of everything that is kept.
+
+    Returns:
+        One row a model, data set, metric, solver and number of evaluations.
+    """
+    return _summary(store.frame(store.Store(Path(results)).records()))
+
+
+def _summary(rows: pd.DataFrame) -> pd.DataFrame:
+    keys = ["data", "model", "metric", "point", "solver", "n", "protocol", "better"]
+    grouped = rows.dropna(subset="value").groupby(keys, sort=False, dropna=False)
+    return grouped.agg(
+        value=("value", "mean"),
+        se=("value", "sem"),
+        floor=("floor", "mean"),
+        nfe=("nfe", "mean"),
+        seeds=("seed", "size"),
+    ).reset_index()
+
+
+def _ignore(news: News) -> Any:
+    """Hear nothing."""

@@ -1,0 +1,289 @@
+"""The command line: reads arguments, calls the library, prints. No torch before a command needs it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genbench.errors import ConfigError, RunFailed, Unsupported
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from genbench.store import Record
+
+app = typer.Typer(
+    name="genbench",
+    help="Compare generative flows: models x data sets, on shared data, samplers and metrics.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Results = Annotated[Path, typer.Option("--results", help="Folder in which results are kept.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
+Metric = Annotated[list[str] | None, typer.Option("--metric", help="A metric; default: what the data set names.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON on stdout, and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")]
+
+
+@app.command("run")
+def run_command(
+    model: Annotated[str, typer.Option(help="Name of a model (see genbench list models).")],
+    dataset: Annotated[str, typer.Option(help="Name of a data set (see genbench list datasets).")],
+    seed: Seed = 0,
+    set_: Set = None,
+    metric: Metric = None,
+    results: Results = Path("results"),
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Processes that share each batch.")] = 1,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train, sample and measure one model on one data set."""
+    from genbench.config import parse
+    from genbench.live import Live
+    from genbench.report.terminal import print_record
+    from genbench.runner import run
+    from genbench.spec import resolve
+    from genbench.store import Store
+
+    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=parse(set_ or []))
+    store = Store(results)
+    if dry_run:
+        _print_json({"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing(spec))})
+        return
+    name = f"{spec.model_label} on {spec.data_label}"
+    with Live([name], _stderr()) as live:
+        record = run(spec, store, progress=live.watch(), accelerator=accelerator, devices=devices)
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return
+    if as_json:
+        _print_json(record)
+    else:
+        print_record(record, store.record_path(spec), _stdout())
+
+
+@app.command()
+def sweep(
+    suite: Annotated[Path, typer.Argument(help="A suite, such as benchmarks/synthetic.toml.")],
+    jobs: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 1,
+    results: Results = Path("results"),
+    dry_run: DryRun = False,
+) -> None:
+    """Run what is missing of a suite, then write and print its tables."""
+    from genbench import suite as suites
+    from genbench.engines import execute
+    from genbench.live import Live
+    from genbench.store import Store
+
+    loaded, store = suites.load(suite), Store(results)
+    missing = [spec for spec in loaded.specs if store.missing(spec)]
+    labels = [f"{spec.model_label} on {spec.data_label}, seed {spec.seed}" for spec in missing]
+    typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
+    if dry_run:
+        for name in labels:
+            typer.echo(name)
+        return
+    with Live(labels, _stderr()) as live:
+        reasons = execute(missing, store, jobs, live.tell)
+    _tables(loaded.name, [store.read(spec) for spec in loaded.specs], results, loaded)
+    failed = sum(reason is not None for reason in reasons)
+    if failed:
+        raise RunFailed(f"{failed} of {len(missing)} cells failed; the same command tries them again")
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results folder.")] = Path("results"),
+    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
+) -> None:
+    """Write and print the comparison tables of what is kept (Markdown, CSV, LaTeX)."""
+    from genbench import suite as suites
+    from genbench.store import Store
+
+    store = Store(results)
+    if suite is not None:
+        loaded = suites.load(suite)
+        _tables(loaded.name, [store.read(spec) for spec in loaded.specs], results, loaded)
+        return
+    records = list(store.records())
+    if not records:
+        raise ConfigError(f"{results} holds no records; genbench run or genbench sweep makes some")
+    _tables("report", records, results, None)
+
+
+@app.command("eval")
+def eval_command(
+    what: Annotated[str, typer.Argument(help="A kept run: its folder or name; or samples.npy with --dataset.")],
+    metric: Metric = None,
+    set_: Set = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set to compare samples with.")] = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure a kept model again, with other metrics or another solver, or somebody else's samples."""
+    from genbench.config import merge, parse
+    from genbench.live import Live
+    from genbench.report.terminal import print_record, print_rows
+    from genbench.runner import foreign, run
+    from genbench.spec import components, resolve, settings_in
+    from genbench.store import Store, spec_at
+
+    settings = parse(set_ or [])
+    path = Path(what)
+    if path.suffix in (".npy", ".npz"):
+        if dataset is None:
+            raise ConfigError(f"{what} is an array of samples: say with --dataset what to compare them with")
+        data, metrics = components(dataset, metric or None, settings)
+        rows = foreign(path, data, metrics, seed)
+        if as_json:
+            _print_json({"data": data, "results": rows})
+        else:
+            print_rows(rows, f"{what} against {dataset}", _stdout())
+        return
+    kept = spec_at(path if path.exists() else results / "runs" / what)
+    spec = resolve(
+        kept.model["name"],
+        kept.data["name"],
+        seed=kept.seed,
+        metrics=metric or list(kept.metrics),
+        settings=merge(
+            {"data": settings_in(kept.data), "model": settings_in(kept.model), "plan": kept.plan},
+            {"sample": kept.sample, "evaluation": kept.evaluation},
+            settings,
+        ),
+    )
+    if spec.train_key != kept.train_key:
+        raise ConfigError("eval does not train: only sample, evaluation and metric can be set; use genbench run")
+    store = Store(_root(path) or results)
+    with Live([what], _stderr()):
+        record = run(spec, store, train=False)
+    if as_json:
+        _print_json(record)
+    else:
+        print_record(record, store.record_path(spec), _stdout())
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[str, typer.Argument(help="models, nets, datasets, metrics or suites; default: all.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the names that can be used, with a line on each."""
+    from genbench import registry
+    from genbench.errors import unknown
+
+    found: dict[str, dict[str, str]] = {}
+    for name in ("models", "nets", "datasets", "metrics"):
+        known = getattr(registry, name)
+        found[name] = {item: known.summary(item) for item in known}
+    found["suites"] = {str(path): _first_comment(path) for path in sorted(Path("benchmarks").glob("*.toml"))}
+    if kind and kind not in found:
+        raise unknown("nothing to list called", kind, found)
+    chosen = {kind: found[kind]} if kind else found
+    if as_json:
+        _print_json(chosen)
+        return
+    for title, names in chosen.items():
+        typer.echo(typer.style(title, bold=True))
+        width = max((len(name) for name in names), default=0)
+        for name, summary in names.items():
+            typer.echo(f"  {name:<{width}}  {summary}")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A model, net, data set or metric.")], as_json: AsJson = False
+) -> None:
+    """Show the settings of a component: type, default, meaning; and where it comes from."""
+    from genbench.report.terminal import describe, print_description
+
+    description = describe(name)
+    if as_json:
+        _print_json(description)
+    else:
+        print_description(description, _stdout())
+
+
+@app.command()
+def check(module: Annotated[str, typer.Argument(help="A module that registers components.")]) -> None:
+    """Run the conformance tests on everything that a module registers."""
+    from genbench.testing import check_module
+
+    try:
+        for line in check_module(module):
+            typer.echo(line)
+    except AssertionError as error:
+        raise RunFailed(str(error)) from error
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions, devices, and which data and weights are found; what each missing piece would enable."""
+    from genbench.doctor import findings
+
+    for line in findings():
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 a run failed, 2 the request was wrong."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(_say("stopped; finished work is kept", 130))
+    except KeyboardInterrupt:
+        sys.exit(_say("stopped; finished work is kept, the same command goes on", 130))
+    except RunFailed as error:
+        sys.exit(_say(str(error), 1))
+    except (ConfigError, Unsupported) as error:
+        sys.exit(_say(str(error), 2))
+    except typer._click.ClickException as error:
+        error.show()
+        sys.exit(2)
+
+
+def _say(message: str, code: int) -> int:
+    typer.echo(f"genbench: {message}", err=True)
+    return code
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1))
+
+
+def _stdout() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _root(path: Path) -> Path | None:
+    """Return the results folder in which a run's folder lies."""
+    return next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), None)
+
+
+def _first_comment(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def _tables(name: str, records: "list[Record | None]", results: Path, suite: Any) -> None:
+    from genbench.report import tables
+
+    tables.publish(name, [record for record in records if record is not None], results, _stdout())

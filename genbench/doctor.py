@@ -1,0 +1,48 @@
+"""The doctor: what is here, what is missing, and what each missing piece would enable."""
+
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from genbench import files
+from genbench.provenance import LIBRARIES, code
+from genbench.registry import datasets, metrics, models
+
+DOWNLOADS = {
+    "cifar10": ("cifar-10-batches-py", "--dataset cifar10 (or --set data.path=FOLDER_OR_TAR)"),
+    "mnist": ("MNIST", "--dataset mnist (or --set data.path=FOLDER_OR_TAR)"),
+    "fashion_mnist": ("FashionMNIST", "--dataset fashion_mnist (or --set data.path=FOLDER_OR_TAR)"),
+}
+"""Data sets that torchvision downloads: the folder each leaves, and what it enables."""
+
+
+def findings() -> Iterator[str]:
+    """Yield one line a finding, each beginning with 'ok' or '--'."""
+    about = code()
+    commit = f", commit {about['commit'][:10]}{' and changes' if about['dirty'] else ''}" if "commit" in about else ""
+    yield f"ok  genbench {about['genbench']}{commit}, Python {platform.python_version()}"
+    for library in LIBRARIES:
+        try:
+            yield f"ok  {library} {version(library)}"
+        except PackageNotFoundError:
+            yield f"--  {library} is missing: reinstall genbench (pip install -e .)"
+    yield f"ok  {os.cpu_count()} CPU cores"
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            yield f"ok  GPU {i}: {torch.cuda.get_device_name(i)}"
+    else:
+        yield "--  no GPU: the CIFAR-10 recipe (400,000 steps) needs one; the 2D and digits suites do not"
+    yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
+    yield f"ok  cache folder {files.home()}" + ("" if files.home().exists() else " (not made yet)")
+    for name, (folder, use) in DOWNLOADS.items():
+        if (files.home() / "data" / folder).exists():
+            yield f"ok  {name} is downloaded"
+        else:
+            yield f"--  {name} is not downloaded: the first use of {use} fetches it"
+    for package, use in (("cleanfid", "FID"), ("ray", "sweeps on many machines"), ("diffusers", "latent models")):
+        if importlib.util.find_spec(package) is None:
+            yield f"--  {package} is not installed: it would enable {use}"

@@ -1,0 +1,143 @@
+"""Engines: where the cells of a sweep run. Results never depend on the engine."""
+
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from genbench.errors import ConfigError, RunFailed
+from genbench.runner import run
+from genbench.spec import Spec
+from genbench.store import Store
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened to a cell.
+
+    Args:
+        cell: its index.
+        kind: started, step (with step, steps and logs), done or failed (with the reason).
+        step: finished steps of training.
+        steps: all steps of training.
+        logs: latest logged scalars.
+        reason: why it failed.
+    """
+
+    cell: int
+    kind: Literal["started", "step", "done", "failed"]
+    step: int = 0
+    steps: int = 0
+    logs: tuple[tuple[str, float], ...] = ()
+    reason: str = ""
+
+
+Tell = Callable[[News], None]
+
+
+def execute(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> list[str | None]:
+    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
+
+    Args:
+        specs: the cells.
+        store: where results are kept.
+        jobs: processes side by side; 1 runs in this process.
+        tell: hears what happens.
+    """
+    if jobs == 1:
+        return [_cell(index, spec, store, tell) for index, spec in enumerate(specs)]
+    return _processes(specs, store, jobs, tell)
+
+
+def _cell(index: int, spec: Spec, store: Store, tell: Tell) -> str | None:
+    def progress(step: int, steps: int, logs: dict[str, float]) -> None:
+        tell(News(index, "step", step, steps, tuple(logs.items())))
+
+    tell(News(index, "started"))
+    try:
+        run(spec, store, progress=progress)
+    except (RunFailed, ConfigError) as error:
+        return _failed(index, spec, store, tell, str(error))
+    except Exception as error:
+        # A bug in one cell, perhaps in a plug-in: its traceback is kept beside it, and the sweep goes on.
+        store.fail(spec, traceback.format_exc())
+        return _failed(index, spec, store, tell, f"{type(error).__name__}: {error}", keep=False)
+    tell(News(index, "done"))
+    return None
+
+
+def _failed(index: int, spec: Spec, store: Store, tell: Tell, reason: str, *, keep: bool = True) -> str:
+    if keep:
+        store.fail(spec, reason)
+    tell(News(index, "failed", reason=reason))
+    return reason
+
+
+def _processes(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> list[str | None]:
+    context = multiprocessing.get_context("spawn")
+    news: Any = context.Queue()
+    done = threading.Event()
+
+    def listen() -> None:
+        while (item := news.get()) is not None:
+            tell(item)
+        done.set()
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    outcomes: list[str | None] = ["never started"] * len(specs)
+    waiting = dict(enumerate(specs))
+    pool = None
+    try:
+        while waiting:
+            pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(news, os.getpid()))
+            futures: dict[int, Future] = {i: pool.submit(_work, i, spec, store) for i, spec in waiting.items()}
+            try:
+                for i, future in futures.items():
+                    outcomes[i] = future.result()
+                    del waiting[i]
+            except BrokenProcessPool:
+                # A worker was killed. The cell that waits first is the likely victim: it is given up, the rest go on.
+                finished = [i for i, f in futures.items() if i in waiting and f.done() and f.exception() is None]
+                for i in finished:
+                    outcomes[i] = futures[i].result()
+                    del waiting[i]
+                victim = next(iter(waiting))
+                outcomes[victim] = _failed(victim, waiting.pop(victim), store, news.put, "its process was killed")
+    except KeyboardInterrupt:
+        if pool is not None:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+        raise
+    finally:
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+        news.put(None)
+        done.wait(timeout=5)
+    return outcomes
+
+
+_news: Any = None
+
+
+def _begin(news: Any, parent: int) -> None:
+    """Set a worker up: its news go to the parent, and it does not outlive it."""
+    global _news
+    _news = news
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _work(index: int, spec: Spec, store: Store) -> str | None:
+    return _cell(index, spec, store, _news.put)

@@ -1,0 +1,153 @@
+"""The terminal: a record and a component as people read them."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from genbench.config import settings_of
+from genbench.errors import unknown
+from genbench.live import duration
+from genbench.registry import datasets, metrics, models, nets
+from genbench.spec import sampler
+
+ARROWS = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+
+
+def print_record(record: Mapping[str, Any], path: Path, console: Console) -> None:
+    """Print a record: every value with its direction, floor and protocol, then cost and place."""
+    labels, cost = record["labels"], record["provenance"]["cost"]
+    title = f"{labels['model']} on {labels['data']}, seed {record['spec']['seed']}"
+    print_rows(record["results"], title, console)
+    if cost:
+        console.print(
+            f"{cost['parameters']:,.0f} parameters, trained in {duration(cost['train_seconds'])} "
+            f"({cost['steps_per_second']:.4g} steps/s, peak {cost['train_peak_mib']:.0f} MiB), "
+            f"measured in {duration(cost['evaluate_seconds'])} (peak {cost['evaluate_peak_mib']:.0f} MiB)"
+        )
+    if not record["provenance"]["data"].get("original", True):
+        console.print(f"data: not the checksummed original ({record['provenance']['data'].get('source')})")
+    console.print(f"kept in {path}", soft_wrap=True, highlight=False)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) -> None:
+    """Print measured rows: the main point in full, then the curve of quality against evaluations."""
+    main = [row for row in rows if row["point"] == "main"]
+    table = Table(title=title, title_justify="left", header_style="bold", show_lines=False)
+    for name in ("metric", "value", "floor", "direction", "protocol"):
+        table.add_column(name, justify="right" if name in ("value", "floor") else "left")
+    for row in main:
+        if row["value"] is None:
+            table.add_row(row["metric"], "-", "", "", f"[dim]{escape(row['reason'])}[/dim]")
+        else:
+            protocol = f"{row['protocol']}, n={row['n']}"
+            table.add_row(
+                row["metric"], _number(row["value"]), _number(row["floor"]), ARROWS[row["better"]], escape(protocol)
+            )
+    console.print(table)
+    curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None]
+    if not curve:
+        return
+    budgets = sorted({row["nfe"] for row in curve})
+    title = f"against network evaluations ({curve[0]['solver']})"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("metric")
+    for nfe in budgets:
+        table.add_column(f"{nfe:g}", justify="right")
+    values = {(row["metric"], row["nfe"]): row["value"] for row in curve}
+    for metric in sorted({row["metric"] for row in curve}):
+        table.add_row(metric, *(_number(values.get((metric, nfe))) for nfe in budgets))
+    console.print(table)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return what is known of a component: kind, version, origin, documentation, settings.
+
+    Raises:
+        ConfigError: if there is no component of that name.
+    """
+    for registry in (models, nets, datasets, metrics):
+        if name in registry:
+            break
+    else:
+        raise unknown("nothing called", name, [n for r in (models, nets, datasets, metrics) for n in r])
+    entry = registry[name]
+    builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
+    return {
+        "name": name,
+        "kind": registry.kind,
+        "version": entry.version,
+        "from": registry.origin(name),
+        "about": (inspect.getdoc(entry.build) or "").partition("Args:")[0].strip(),
+        "settings": {
+            section: {
+                s.name: {
+                    "type": _type(s.type),
+                    "default": None if s.default is inspect.Parameter.empty else s.default,
+                    "required": s.default is inspect.Parameter.empty,
+                    "meaning": s.meaning,
+                }
+                for s in settings_of(build).values()
+            }
+            for section, build in builders.items()
+        },
+    }
+
+
+def print_description(description: Mapping[str, Any], console: Console) -> None:
+    """Print what `describe` returns."""
+    console.print(
+        f"[bold]{description['name']}[/bold]: {description['kind']}, version {description['version']}, "
+        f"from {description['from']}\n"
+    )
+    console.print(escape(description["about"]), highlight=False)
+    prefixes = {"model": "model", "sample": "sample", "data set": "data", "net": "model.net"}
+    for section, settings in description["settings"].items():
+        prefix = prefixes.get(section, f"metric.{description['name']}")
+        table = Table(header_style="bold")
+        for name in ("setting", "type", "default", "meaning"):
+            table.add_column(name, overflow="fold")
+        for name, setting in settings.items():
+            default = "required" if setting["required"] else str(setting["default"])
+            table.add_row(f"{prefix}.{name}", escape(setting["type"]), escape(default), escape(setting["meaning"]))
+        console.print(table if settings else f"{section}: no settings")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _type(annotation: Any) -> str:
+    """Return a type as people write it.
+
+    >>> _type(Annotated[float, Gt(0)] | None), _type(Literal["a", "b"]), _type(tuple[int, ...])
+    ('float > 0 | none', 'a | b', 'list of int')
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = [m for m in arguments[1:] if isinstance(m, Gt | Ge | Lt | Le)]
+        return _type(arguments[0]) + "".join(f" {_BOUNDS[type(m)]} {_limit(m):g}" for m in bounds)
+    if origin in (Union, UnionType):
+        return " | ".join(_type(part) for part in arguments)
+    if origin is Literal:
+        return " | ".join(str(part) for part in arguments)
+    if origin in (tuple, list):
+        parts = [_type(part) for part in arguments if part is not Ellipsis]
+        return f"list of {parts[0]}" if len(set(parts)) == 1 else f"list ({', '.join(parts)})"
+    if origin is dict:
+        return "table"
+    return "none" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
+
+
+_BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
+
+
+def _limit(bound: Any) -> float:
+    return next(iter(asdict(bound).values()))

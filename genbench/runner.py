@@ -1,0 +1,190 @@
+"""Runs: from a spec to its record, doing only what is missing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from genbench import files, provenance
+from genbench.core import Data
+from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.evaluate import Evaluation, evaluate, measure, unsupported
+from genbench.seeds import derive
+from genbench.space import Pixels
+from genbench.spec import Spec, build_data, build_model, plan_of, sampling_of, settings_in
+from genbench.store import Record, Store, load_weights
+from genbench.train import Progress, fabric_of, fit, silent
+
+
+def run(
+    spec: Spec,
+    store: Store,
+    *,
+    progress: Progress = silent,
+    accelerator: str = "auto",
+    devices: int = 1,
+    train: bool = True,
+) -> Record:
+    """Train, sample and measure what the store does not have yet, and return the record.
+
+    Args:
+        spec: what to run.
+        store: where it is kept.
+        progress: told about training.
+        accelerator: auto, cpu or cuda.
+        devices: number of processes that share the batch.
+        train: False refuses to train: the model must be kept.
+
+    Raises:
+        RunFailed: if training or a metric failed; the reason is kept beside the log, and no record is written.
+        ConfigError: if `train` is False and the model is not kept.
+    """
+    kept = store.read(spec)
+    wanted = store.missing(spec)
+    if kept is not None and not wanted:
+        return kept
+    try:
+        return _run(spec, store, kept, wanted, progress, accelerator, devices, train)
+    except RunFailed as reason:
+        store.fail(spec, str(reason))
+        raise
+
+
+def _run(
+    spec: Spec,
+    store: Store,
+    kept: Record | None,
+    wanted: Mapping[str, Mapping],
+    progress: Progress,
+    accelerator: str,
+    devices: int,
+    train: bool,
+) -> Record:
+    plan, data = plan_of(spec), build_data(spec.data)
+    fabric = fabric_of(plan, accelerator, devices)
+    fabric.launch()
+    torch.set_num_threads(plan.threads)
+    torch.manual_seed(derive(spec.seed, "initialisation"))
+    try:
+        model = build_model(spec, data)
+    except Unsupported as reason:
+        rows = [row for name in wanted for row in unsupported(name, str(reason))]
+        record = _record(spec, store, data, merge_rows(kept, rows, wanted), {}, fabric.device)
+        store.write(spec, record)
+        return record
+    loaded = load_weights(store.folder(spec) / "model.safetensors")
+    if loaded is not None:
+        state, train_cost = loaded
+        model.load_state_dict(state)
+        model.eval().to(fabric.device)
+    elif train:
+        with provenance.Meter(fabric.device) as meter:
+            fit(model, data, plan, fabric, seed=spec.seed, folder=store.folder(spec), progress=progress)
+        train_cost = {"train_seconds": meter.seconds, "train_peak_mib": meter.peak_mib}
+        if fabric.is_global_zero:
+            store.save_model(spec, model.state_dict(), train_cost)
+    else:
+        raise ConfigError(f"{store.folder(spec)} holds no model.safetensors; run it again to train it")
+    record = {}
+    if fabric.is_global_zero:
+        with provenance.Meter(fabric.device) as meter:
+            chosen = {name: settings_in(part) for name, part in wanted.items()}
+            rows, main = evaluate(model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
+        cost = train_cost | {"evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
+        cost["parameters"] = sum(p.numel() for p in model.parameters())
+        cost["steps_per_second"] = plan.steps / max(train_cost["train_seconds"], 1e-9)
+        record = _record(spec, store, data, merge_rows(kept, rows, wanted), cost, fabric.device)
+        keep_samples(store.record_path(spec).parent, main, data)
+        store.write(spec, record)
+    fabric.barrier()
+    return record
+
+
+def merge_rows(kept: Record | None, rows: list[dict[str, Any]], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a record with the newly measured metrics in it, in an order free of history."""
+    old = [row for row in kept["results"] if row["metric"].partition(".")[0] not in wanted] if kept is not None else []
+    return sorted([*old, *rows], key=lambda row: (row["point"] != "main", row["metric"], row["nfe"] or 0.0))
+
+
+def _record(
+    spec: Spec, store: Store, data: Data, rows: list[dict[str, Any]], cost: Mapping[str, float], device: torch.device
+) -> Record:
+    kept = store.read(spec)
+    metrics = (kept["spec"]["metrics"] if kept is not None else {}) | spec.metrics
+    return {
+        "labels": {"run": store.folder(spec).name, "model": spec.model_label, "data": spec.data_label},
+        "spec": spec.json() | {"metrics": dict(sorted(metrics.items()))},
+        "results": rows,
+        "provenance": {
+            "code": provenance.code(),
+            "data": dict(data.provenance),
+            "machine": provenance.machine(device),
+            "cost": {name: round(value, 4) for name, value in cost.items()},
+        },
+    }
+
+
+def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
+    """Keep the samples as a compressed array of raw data, and images as a grid to look at."""
+    if evaluation.failures:
+        return
+    raw = data.space.decode(evaluation.x).numpy()
+    arrays = {"samples": raw} | ({"label": evaluation.label.numpy()} if evaluation.label is not None else {})
+    files.replace(folder / "samples.npz", lambda temporary: _savez(temporary, arrays))
+    if isinstance(data.space, Pixels) and raw.ndim == 4:
+        grid = _grid(raw[:100] * (255 // (data.space.levels - 1)))
+        files.replace(folder / "samples.png", lambda temporary: grid.save(temporary, format="PNG"))
+
+
+def _savez(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _grid(images: np.ndarray) -> Image.Image:
+    """Lay images (n, channels, height, width) of 0..255 out in rows of ten, small ones enlarged to 32 pixels."""
+    enlarge = max(1, 32 // images.shape[2])
+    images = np.pad(images.repeat(enlarge, 2).repeat(enlarge, 3), ((0, -len(images) % 10), (0, 0), (1, 1), (1, 1)))
+    rows, (_, channels, height, width) = len(images) // 10, images.shape
+    sheet = images.reshape(rows, 10, channels, height, width).transpose(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(rows * height, 10 * width, channels).astype(np.uint8)
+    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+
+
+def foreign(path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mapping], seed: int) -> list[dict[str, Any]]:
+    """Measure somebody else's samples, raw data of the data set's own units in .npy or .npz, against its test split.
+
+    Args:
+        path: an array of shape (n, *event), or an .npz that holds one under "samples" or alone.
+        dataset: the data's part of a spec.
+        metrics: the metrics' part of a spec.
+        seed: of the reference sample and of anything random in a metric.
+
+    Raises:
+        ConfigError: if the file does not hold such samples.
+    """
+    data = build_data(dataset)
+    raw = _load_array(path)
+    if raw.shape[1:] != data.event.shape:
+        raise ConfigError(f"{path}: samples have shape {raw.shape[1:]}, {dataset['name']} has {data.event.shape}")
+    if isinstance(data.space, Pixels) and raw.dtype != np.uint8:
+        raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
+    x = data.space.encode(torch.from_numpy(raw)).float()
+    evaluation = Evaluation(data, derive(seed, "evaluation"), x=x)
+    return [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is no .npy or .npz of samples: {error}") from error
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    names = loaded.files
+    if "samples" not in names and len(names) != 1:
+        raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
+    return loaded["samples" if "samples" in names else names[0]]

@@ -1,0 +1,98 @@
+"""Suites: a TOML file that says which models meet which data sets, with which settings and seeds."""
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genbench.config import Settings, bind, merge
+from genbench.errors import ConfigError, unknown
+from genbench.registry import Registry, datasets, models
+from genbench.spec import SECTIONS, Spec, resolve
+
+KEYS = ("datasets", "models", "metrics", "seeds", "plan", "sample", "evaluation", "metric")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The cells of a sweep, in the order of its tables.
+
+    Args:
+        name: the file's name without its ending; tables are called by it.
+        specs: one run a cell.
+    """
+
+    name: str
+    specs: list[Spec]
+
+
+def load(path: Path) -> Suite:
+    """Read a suite and check every cell of it.
+
+    An entry of `datasets` or `models` is a name, or a table of a name, settings of the component and, if wanted,
+    tables `plan`, `sample`, `evaluation`, `metric` (and a data set's own list `metrics`) that hold for this entry. A
+    list where the setting wants a single value makes a grid.
+
+    Raises:
+        ConfigError: if it is no suite, with the key that is wrong.
+    """
+    try:
+        text = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    try:
+        return Suite(path.stem, list(_cells(text)))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _cells(text: Mapping[str, Any]) -> Iterator[Spec]:
+    for key in text:
+        if key not in KEYS:
+            raise unknown("a suite has no key", key, KEYS)
+    for key in ("datasets", "models"):
+        if not isinstance(text.get(key), list) or not text[key]:
+            raise ConfigError(f"a suite needs '{key}': a list of names or of tables with a name")
+    seeds = text.get("seeds", [0])
+    if not isinstance(seeds, list) or not seeds:
+        raise ConfigError(f"seeds: {seeds!r} is wrong: write a list such as [0, 1, 2]")
+    shared = {key: text[key] for key in ("plan", "sample", "evaluation", "metric") if key in text}
+    chosen_data = [grid for entry in text["datasets"] for grid in _grid(datasets, entry, "data")]
+    chosen_models = [grid for entry in text["models"] for grid in _grid(models, entry, "model")]
+    for (dataset, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
+        names = data_settings.pop("metrics", None) or text.get("metrics")
+        settings = merge(shared, data_settings, model_settings)
+        for seed in seeds:
+            yield resolve(model, dataset, seed=seed, metrics=names, settings=settings)
+
+
+def _grid(registry: Registry, entry: Any, section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, nested settings) for every combination of an entry's lists."""
+    table = {"name": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{section}s: {entry!r} is wrong: write a name, or a table with a name")
+    kept: dict[str, Any] = {key: table.pop(key) for key in SECTIONS if key in table}
+    if section == "data" and "metrics" in table:
+        kept["metrics"] = table.pop("metrics")
+    build = registry[name].build
+    axes = [[(key, item) for item in _choices(build, name, table, key)] for key in table]
+    for combination in itertools.product(*axes):
+        yield name, kept | {section: dict(combination)}
+
+
+def _choices(build: Any, name: str, table: Settings, key: str) -> list[Any]:
+    """Return the values of one setting: a list is one value where the setting takes lists, and a grid elsewhere."""
+    value = table[key]
+    if not isinstance(value, list):
+        return [value]
+    scalars = {k: v for k, v in table.items() if not isinstance(v, list)}
+    try:
+        bind(build, {**scalars, key: value}, name)
+    except ConfigError:
+        return value
+    return [value]
