@@ -45,7 +45,10 @@ class Event:
 class Source(Protocol):
     """The distribution from which sampling starts."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        ...
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
         """Draw n independent samples, on the generator's device."""
@@ -75,8 +78,10 @@ class Normal:
 class Split(Protocol):
     """One part of a data set. Both methods are pure: the same arguments give the same samples."""
 
-    size: int | None
-    """Number of samples; None where every draw is fresh from a distribution."""
+    @property
+    def size(self) -> int | None:
+        """Number of samples; None where every draw is fresh from a distribution."""
+        ...
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th training batch: finite data is visited once per epoch in an order from the seed."""

@@ -13,8 +13,10 @@ from torch import Tensor
 class Space(Protocol):
     """What models and metrics may ask about the units of data."""
 
-    bin: float
-    """Width of one quantisation step in model space; 0 where data is continuous."""
+    @property
+    def bin(self) -> float:
+        """Width of one quantisation step in model space; 0 where data is continuous."""
+        ...
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Map raw data to model space."""
