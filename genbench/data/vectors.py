@@ -1,0 +1,49 @@
+"""Tasks on real vectors: what all of them ask for in budget, evaluation and metrics."""
+
+from genbench.core import Data, Event, Normal, Source, Truth
+from genbench.data.splits import Draw, Endless
+from genbench.space import Real
+
+PLAN = {"steps": 5000, "batch_size": 256, "lr": 1e-3}
+EVALUATION = {"n": 2048, "batch": 2048, "curve": [1, 2, 4, 8, 16, 32]}
+DISTANCES = ("w2", "sliced_w2", "mmd", "energy_distance")
+OF_THE_MODEL = ("nll", "path_energy", "straightness", "npe", "curvature", "nfe", "parameters", "failed")
+
+
+def vectors(
+    name: str,
+    draw: Draw,
+    *,
+    dims: int = 2,
+    classes: int = 0,
+    stratified: Draw | None = None,
+    source: Source | None = None,
+    truth: Truth | None = None,
+) -> Data:
+    """Build the task of reaching a distribution of vectors, of which every draw is fresh.
+
+    Args:
+        name: where the data comes from, for the provenance.
+        draw: draws independent labelled samples.
+        dims: number of coordinates.
+        classes: number of labels.
+        stratified: draws the validation and test samples instead, if they are to be stratified.
+        source: where sampling starts; N(0, I) by default.
+        truth: what is known exactly.
+    """
+    truth = truth or Truth()
+    several = truth.modes is not None and len(truth.modes) > 1
+    space = Real()
+    return Data(
+        event=Event((dims,), classes, space.bin),
+        space=space,
+        source=source or Normal((dims,)),
+        train=Endless(draw, "train"),
+        valid=Endless(draw, "valid", take=stratified),
+        test=Endless(draw, "test", take=stratified),
+        plan=PLAN,
+        evaluation=EVALUATION,
+        metrics=(*DISTANCES, *(("mode_coverage",) if several else ()), *OF_THE_MODEL),
+        truth=truth,
+        provenance={"source": f"{name}, drawn", "original": True},
+    )
