@@ -1,0 +1,185 @@
+"""Transformer flows: TARFlow, STARFlow and what lies between them are one class whose values differ."""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genbench.config import Count, NonNegative, Positive
+from genbench.core import Batch, Event, Model, Normal, Samples, Source
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.autoregressive import Flow, Latents
+from genbench.models.decoding import Decoder, Jacobi, sequential
+from genbench.models.guidance import RULES, Guidance, weights
+from genbench.space import dequantise
+
+Noise = Literal["uniform"] | Positive | None
+
+
+class Example(NamedTuple):
+    """One training step: noised data, and labels of which the dropped ones are -1."""
+
+    x: Float[Tensor, "b *event"]
+    label: Int[Tensor, " b"]
+
+
+class Classes(nn.Module):
+    """Turns a label into a prefix of one token; -1, no label, becomes the mean over the classes."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(1e-2 * torch.randn(classes, width))
+
+    def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b 1 width"]:
+        """Return the prefix."""
+        known = (label >= 0)[:, None]
+        return torch.where(known, self.table[label.clamp(min=0)], self.table.mean(0))[:, None]
+
+
+class TransformerFlow(Model):
+    """A normalizing flow of autoregressive transformer blocks.
+
+    log p(x) = log N(z; 0, I) + log |det dz/dx|,   z = block_1(... block_T(x))
+    loss = (mean z^2 / 2 + mean log sigma summed over blocks + penalty * mean square between blocks)
+
+    Args:
+        event: what a sample is.
+        source: N(0, I) of that shape.
+        flow: the blocks.
+        classes: from labels to prefixes; None for an unconditional model.
+        noise: what training adds to data: "uniform" over a bin, a Gaussian of this deviation, or None.
+        label_dropout: probability with which training hides a label.
+        penalty: weight of the mean square of the latents between blocks.
+
+    Raises:
+        Unsupported: if the source is not N(0, I), since the density is measured against it.
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        flow: Flow,
+        *,
+        classes: Classes | None,
+        noise: Noise,
+        label_dropout: float,
+        penalty: float,
+    ) -> None:
+        super().__init__()
+        if not isinstance(source, Normal) or source.shape != event.shape:
+            raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
+        self.event = event
+        self.source = source
+        self.flow = flow
+        self.classes = classes
+        self.conditional = classes is not None
+        self.uniform = noise == "uniform"
+        self.sigma = noise if isinstance(noise, float) else None
+        self.label_dropout = label_dropout
+        self.penalty = penalty
+        if self.sigma is not None:
+            self.density = f"data + N(0, {self.sigma:g}^2)"
+        elif self.uniform and event.bin:
+            self.density = "dequantised data"
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Noise the data and drop labels."""
+        x, label = batch
+        if self.uniform:
+            x = dequantise(x, self.event.bin, generator)
+        elif self.sigma is not None:
+            x = x + self.sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        if self.conditional:
+            dropped = torch.rand(len(label), generator=generator, device=label.device) < self.label_dropout
+            label = torch.where(dropped, -1, label)
+        return Example(x, label)
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the loss a dimension, the likelihood in nats a dimension, and the size of the latents."""
+        latents = self._latents(example.x, example.label)
+        energy = latents.z.square().mean() / 2 - latents.log_det.mean() / self.event.dims
+        return {
+            "loss": energy + self.penalty * latents.between,
+            "nll_per_dim": (energy + math.log(2 * math.pi) / 2).detach(),
+            "latents": latents.between.detach(),
+        }
+
+    def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
+        """Return the exact log-density in nats of what `density` names.
+
+        Args:
+            x: points in model space.
+            label: their classes; None or -1 asks for the density without a class, that label dropout trained.
+        """
+        latents = self._latents(x, label)
+        return self.source.log_prob(latents.z) + latents.log_det
+
+    def sample(
+        self,
+        x0: Float[Tensor, "b *event"],
+        *,
+        label: Int[Tensor, " b"] | None = None,
+        guidance: NonNegative = 0.0,
+        rule: Literal["starflow", "tarflow"] = "starflow",
+        anneal: Literal["constant", "linear"] = "constant",
+        decode: Literal["sequential", "jacobi"] = "sequential",
+        window: Count = 16,
+        tolerance: NonNegative = 1e-3,
+        sweeps: Count | None = None,
+        denoise: bool | None = None,
+    ) -> Samples:
+        """Invert the flow at the given noise.
+
+        One evaluation (nfe) is the whole network once over all tokens of a sample: sequential decoding takes 1,
+        in as many network calls as there are tokens and blocks; Jacobi decoding the mean number of sweeps over a
+        token; guidance doubles what conditioned blocks take; denoising adds 1.
+
+        Args:
+            x0: source noise.
+            label: classes to sample from; None or -1 samples without a class.
+            guidance: weight of classifier-free guidance, in every conditioned block; 0 is the plain model.
+            rule: how guidance combines predictions: starflow looks at their variances, tarflow is linear.
+            anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
+            decode: token by token, or many tokens at a time by Jacobi iteration.
+            window: Jacobi: number of tokens iterated at once.
+            tolerance: Jacobi: change, relative to max(1, size), at which a token counts as settled.
+            sweeps: Jacobi: largest number of iterations of a token; None lets all settle.
+            denoise: whether one step along the score takes off the Gaussian noise of training; None does so where
+                there is such noise.
+
+        Raises:
+            ConfigError: if guidance is asked of a model or of labels without classes, or denoising of a model
+                trained without Gaussian noise.
+        """
+        if denoise and self.sigma is None:
+            raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
+        if guidance and (not self.conditional or label is None):
+            raise ConfigError("sample.guidance needs labels and a model trained on them, model.conditional=true")
+        decoder: Decoder = sequential if decode == "sequential" else Jacobi(window, tolerance, sweeps)
+        with torch.no_grad():
+            guide = None
+            if guidance:
+                weight = weights(guidance, self.flow.tokens.count, anneal)
+                guide = Guidance(self._null(len(x0), x0.device), RULES[rule], weight)
+            x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
+        if self.sigma is None or denoise is False:
+            return Samples(x, nfe)
+        with torch.enable_grad():
+            y = x.detach().requires_grad_()
+            (score,) = torch.autograd.grad(self.log_prob(y, label=label).sum(), y)
+        return Samples(x + self.sigma**2 * score, nfe + 1)
+
+    def _latents(self, x: Tensor, label: Tensor | None) -> Latents:
+        return self.flow(x, self._prefix(label, x))
+
+    def _prefix(self, label: Tensor | None, x: Tensor) -> Tensor | None:
+        if self.classes is None:
+            return None
+        return self._null(len(x), x.device) if label is None else self.classes(label)
+
+    def _null(self, n: int, device: torch.device) -> Tensor:
+        assert self.classes is not None
+        return self.classes(torch.full((n,), -1, device=device))
