@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -40,7 +40,7 @@ class Live:
         self.finished = self.failed = 0
         self.all: TaskID | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Live":
         self.bars.start()
         if len(self.labels) > 1:
             self.all = self.bars.add_task("cells", total=len(self.labels), note="")

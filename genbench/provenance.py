@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -46,7 +46,7 @@ class Meter:
         self.seconds = 0.0
         self.peak_mib = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Meter":
         _reset_peak()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)

@@ -160,7 +160,7 @@ def fit(
     for step in range(start, plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)
-        torch.manual_seed(derive(seed, "dropout", step, fabric.global_rank))
+        _seed_dropout(derive(seed, "dropout", step, fabric.global_rank), fabric.device)
         batch = fabric.to_device(data.train.batch(step, plan.batch_size, seed))
         # Every process draws the whole batch and works its share, so that a coupling sees the global batch.
         example = model.draw(batch, generator.manual_seed(derive(seed, "train", step)))
@@ -253,6 +253,14 @@ def _optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimi
     if plan.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=plan.lr, betas=plan.betas, fused=True)
     return torch.optim.AdamW(parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True)
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed the global stream of the device in use. (torch.manual_seed costs a traceback where CUDA is never used.)"""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def _share(example: Example, part: int, parts: int) -> Example:

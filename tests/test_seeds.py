@@ -1,0 +1,24 @@
+import torch
+from torch.testing import assert_close
+
+from genbench.core import Normal, noise
+from genbench.seeds import derive, generator
+
+
+def test_purposes_are_independent_streams():
+    draws = {derive(seed, purpose, step) for seed in range(5) for purpose in ("a", "b") for step in range(5)}
+    assert len(draws) == 50
+    assert_close(torch.rand(3, generator=generator(1, "x")), torch.rand(3, generator=generator(1, "x")))
+
+
+def test_sample_i_has_the_same_noise_however_many_are_drawn():
+    source = Normal((3, 4))
+    whole = noise(source, 20, seed=5)
+    assert_close(torch.cat([noise(source, 7, 5), noise(source, 13, 5, start=7)]), whole, rtol=0, atol=0)
+    assert not torch.equal(noise(source, 20, seed=6), whole)
+
+
+def test_noise_is_standard_normal():
+    x = noise(Normal((2,)), 20_000, seed=0)
+    assert_close(x.mean(0), torch.zeros(2), rtol=0, atol=0.03)
+    assert_close(x.T.cov(), torch.eye(2), rtol=0, atol=0.04)

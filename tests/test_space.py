@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.space import Pixels, Real, dequantise
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_every_level_returns_from_every_point_of_its_bin(levels):
+    space = Pixels(levels)
+    raw = torch.arange(levels).repeat(50)
+    spread = dequantise(space.encode(raw), space.bin, torch.Generator().manual_seed(0))
+    assert torch.equal(space.decode(space.encode(raw)).long(), raw)
+    assert torch.equal(space.decode(spread).long(), raw)
+    assert spread.min() >= -1
+    assert spread.max() <= 1
+
+
+def test_a_uniform_density_over_the_cube_is_eight_bits_a_dimension():
+    space = Pixels(256)
+    nats = torch.log(torch.tensor(2.0)).item()  # density 1/2 on [-1, 1]
+    assert (nats + space.log_scale) / torch.log(torch.tensor(2.0)).item() == pytest.approx(8.0, abs=1e-6)
+
+
+def test_nan_has_no_level():
+    with pytest.raises(ValueError, match="NaN"):
+        Pixels().decode(torch.tensor([float("nan")]))
+
+
+def test_a_scale_shifts_log_densities_by_its_logarithm():
+    space = Real(3.0)
+    x = torch.randn(5)
+    assert_close(space.decode(space.encode(x)), x)
+    raw = torch.distributions.Normal(0.0, 3.0).log_prob(x)
+    assert_close(raw, torch.distributions.Normal(0.0, 1.0).log_prob(space.encode(x)) - space.log_scale)
