@@ -31,7 +31,7 @@ def default(event: Event) -> dict[str, Any]:
         raise ConfigError(f"no net for samples of shape {event.shape}; nets want (d,) or (channels, height, width)")
     size = max(event.shape[1:])
     if size <= 16:
-        return {"name": "unet", "channels": 32, "multipliers": [1, 2], "blocks": 1, "attention": [], "dropout": 0.0}
+        return {"name": "unet", "channels": 16, "multipliers": [1, 2], "blocks": 1, "attention": [], "dropout": 0.0}
     if size <= 28:
         return {"name": "unet", "channels": 32, "multipliers": [1, 2, 2], "blocks": 1, "attention": [7], "dropout": 0.0}
     if size <= 32:

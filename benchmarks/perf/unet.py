@@ -1,0 +1,139 @@
+"""Time one CIFAR-10 training step of torchcfm and of genbench: the same net, loss, optimiser and average of weights.
+
+    pip install --no-deps torchcfm
+    python benchmarks/perf/unet.py --batch 16 --rounds 7 --threads 2
+
+Both nets are given the same weights and are first checked to compute the same function. A step is noise, pairing, loss,
+backward pass, clipping, Adam, and the moving average of the weights, as torchcfm's CIFAR-10 example does it and as
+`genbench.train.fit` does it. Steps of the two alternate, so that whatever else the machine does slows both; the table
+has medians over the rounds, and the ratio is the median of the ratios within each round, with its quartiles.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from genbench.config import bind, call
+from genbench.core import Batch, Event, Normal
+from genbench.registry import models
+from genbench.train import Plan, _optimizer
+
+SHAPE = (3, 32, 32)
+PLAN = Plan(optimizer="adam", lr=2e-4, clip=1.0, ema=0.9999)
+
+
+def theirs(net: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float]:
+    """Return one step of torchcfm's CIFAR-10 example."""
+    from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
+
+    matcher = ConditionalFlowMatcher(sigma=0.0)
+    average = copy.deepcopy(net)
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step, 5000) / 5000)
+    net.train()
+
+    def step() -> float:
+        optimizer.zero_grad()
+        t, xt, ut = matcher.sample_location_and_conditional_flow(torch.randn_like(x1), x1)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = torch.mean((net(t, xt) - ut) ** 2)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        new, kept = net.state_dict(), average.state_dict()
+        for name in new:
+            kept[name].data.copy_(kept[name].data * 0.9999 + new[name].data * (1 - 0.9999))
+        return loss.item()
+
+    return step
+
+
+def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float]:
+    """Return one step as `genbench.train.fit` takes it."""
+    trained = list(model.parameters())
+    average = [parameter.detach().clone() for parameter in trained]
+    optimizer = _optimizer(trained, PLAN)
+    update = get_ema_multi_avg_fn(PLAN.ema)
+    generator = torch.Generator().manual_seed(0)
+    batch = Batch(x1, torch.zeros(len(x1), dtype=torch.long))
+    model.train()
+
+    def step() -> float:
+        example = model.draw(batch, generator)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = model(example)["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, PLAN.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        update(average, [parameter.detach() for parameter in trained], 0)
+        return loss.item()
+
+    return step
+
+
+def build() -> tuple[nn.Module, nn.Module]:
+    """Return torchcfm's net and a genbench model of the same weights, none of them zero, and check that they agree."""
+    from torchcfm.models.unet.unet import UNetModelWrapper
+
+    torch.manual_seed(0)
+    reference = UNetModelWrapper(
+        dim=SHAPE,
+        num_res_blocks=2,
+        num_channels=128,
+        channel_mult=[1, 2, 2, 2],
+        num_heads=4,
+        num_head_channels=64,
+        attention_resolutions="16",
+        dropout=0.1,
+    )
+    event, cfm = Event(SHAPE), models["cfm"].build
+    model = call(cfm, event, Normal(SHAPE), settings=bind(cfm, {}, "cfm", context=event))
+    with torch.no_grad():
+        for a, b in zip(reference.parameters(), model.net.parameters(), strict=True):
+            a.add_(0.02 * torch.randn_like(a))
+            b.copy_(a.view(b.shape))
+        t, x = torch.rand(2), torch.randn(2, *SHAPE)
+        torch.testing.assert_close(reference.eval()(t, x), model.net.eval()(t, x), rtol=1e-4, atol=1e-4)
+    return reference, model
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Time a training step of torchcfm's U-Net against genbench's.")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    reference, model = build()
+    x1 = torch.rand(arguments.batch, *SHAPE) * 2 - 1
+    print(
+        f"torch {torch.__version__}, {arguments.threads} threads, batch {arguments.batch}, {arguments.rounds} rounds\n"
+    )
+    print("| precision | torchcfm, s | genbench, s | torchcfm / genbench | quartiles |")
+    print("|---|---|---|---|---|")
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        steps = (theirs(copy.deepcopy(reference), x1, dtype), ours(copy.deepcopy(model), x1, dtype))
+        times: tuple[list[float], list[float]] = ([], [])
+        for round in range(arguments.rounds + 1):
+            for step, taken in zip(steps, times, strict=True):
+                start = time.perf_counter()
+                step()
+                if round:  # the first is a warm-up
+                    taken.append(time.perf_counter() - start)
+        ratios = [a / b for a, b in zip(*times, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        medians = [statistics.median(taken) for taken in times]
+        print(f"| {name} | {medians[0]:.2f} | {medians[1]:.2f} | {middle:.2f} | {low:.2f} to {high:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
