@@ -1,0 +1,47 @@
+"""Digits: the known images, their units and their parts."""
+
+import numpy as np
+import pytest
+import sklearn.datasets
+import torch
+
+from genbench.data import digits as module
+from genbench.errors import RunFailed
+from genbench.registry import datasets
+
+
+def test_the_parts_are_all_digits_once_in_seventeen_levels():
+    data = datasets["digits"].build()
+    parts = [data.train.take(1197, 0), data.valid.take(100, 0), data.test.take(500, 0)]
+    raw = data.space.decode(torch.cat([part.x for part in parts])).numpy()
+    label = torch.cat([part.label for part in parts]).numpy()
+    bundle = sklearn.datasets.load_digits()
+    ours = {(image.tobytes(), int(digit)) for image, digit in zip(raw, label, strict=True)}
+    theirs = {
+        (im.astype(np.uint8).tobytes(), int(digit)) for im, digit in zip(bundle.images, bundle.target, strict=True)
+    }
+    assert len(raw) == 1797
+    assert ours == theirs
+    assert np.unique(raw).tolist() == list(range(17))
+    assert data.event.shape == (1, 8, 8)
+    assert data.event.bin == 2 / 17
+    torch.testing.assert_close(parts[0].x.unique().min(), torch.tensor(1 / 17 - 1))
+
+
+def test_classes_have_their_share_of_every_part():
+    data = datasets["digits"].build()
+    share = np.bincount(sklearn.datasets.load_digits().target) / 1797
+    for split in (data.train, data.valid, data.test):
+        counts = torch.bincount(split.take(split.size, 0).label).numpy()
+        assert np.abs(counts - share * split.size).max() <= 1
+
+
+def test_building_loads_nothing_and_other_images_are_refused(monkeypatch):
+    module._parts.cache_clear()
+    images, label = sklearn.datasets.load_digits(return_X_y=True)
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda **_: (images[::-1], label))
+    data = datasets["digits"].build()
+    assert data.provenance["sha256"] == module.SHA256
+    with pytest.raises(RunFailed, match="sha256"):
+        data.train.batch(0, 2, 0)
+    module._parts.cache_clear()

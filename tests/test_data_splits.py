@@ -1,0 +1,144 @@
+"""Splits: purity, epochs, distinct draws, stratified cuts."""
+
+import pytest
+import torch
+
+from genbench.core import Batch, Split
+from genbench.data.splits import Arrays, Endless, Finite, flip, stratified
+from genbench.errors import RunFailed, Unsupported
+from genbench.space import Pixels, Real
+
+
+def numbers(n, generator):
+    """Independent uniform numbers in three dimensions, each labelled by its row in the draw."""
+    return Batch(torch.rand(n, 3, generator=generator), torch.arange(n))
+
+
+def rows(n, *, size=None, augment=None):
+    """A finite split whose samples are the numbers 100, 101, ..."""
+    raw = torch.arange(n).float()[:, None]
+    chosen = torch.arange(100, 100 + (size or n - 100))
+    return Finite(lambda: Arrays(raw, torch.arange(n), chosen), len(chosen), Real(), augment=augment)
+
+
+def test_both_kinds_are_splits():
+    assert isinstance(Endless(numbers, "train"), Split)
+    assert isinstance(rows(200), Split)
+
+
+@pytest.mark.parametrize("split", [Endless(numbers, "train"), rows(237)], ids=["endless", "finite"])
+def test_batches_depend_on_step_size_and_seed_only(split):
+    forward = [split.batch(step, 70, 3).x.clone() for step in range(900)]
+    for step in (899, 0, 624, 625, 3, 300):
+        torch.testing.assert_close(split.batch(step, 70, 3).x, forward[step], rtol=0, atol=0)
+    assert not torch.equal(split.batch(5, 70, 4).x, forward[5])
+    assert not torch.equal(split.batch(6, 70, 3).x, forward[5])
+
+
+def test_endless_batches_of_all_blocks_are_fresh():
+    split = Endless(numbers, "train")
+    x = torch.cat([split.batch(step, 1000, 0).x for step in range(100)])
+    assert len(x.unique(dim=0)) == len(x)
+    torch.testing.assert_close(x.mean(0), torch.full((3,), 0.5), rtol=0, atol=5 * (1 / 12 / len(x)) ** 0.5)
+
+
+def test_endless_serves_batches_larger_than_a_block():
+    assert Endless(numbers, "train").batch(1, 300_000, 0).x.shape == (300_000, 3)
+
+
+def test_parts_of_one_distribution_share_nothing():
+    train, test = Endless(numbers, "train"), Endless(numbers, "test")
+    drawn = torch.cat([train.batch(0, 100, 0).x, test.batch(0, 100, 0).x, train.take(100, 0).x, test.take(100, 0).x])
+    assert len(drawn.unique(dim=0)) == 400
+
+
+def test_endless_take_is_pure_and_may_be_drawn_otherwise():
+    split = Endless(numbers, "test", take=lambda n, generator: Batch(torch.zeros(n, 3), torch.arange(n)))
+    assert split.take(5, 0).x.abs().max() == 0
+    assert split.batch(0, 5, 0).x.abs().max() > 0
+    split = Endless(numbers, "test")
+    torch.testing.assert_close(split.take(5, 0).x, split.take(5, 0).x, rtol=0, atol=0)
+
+
+def test_every_sample_once_per_epoch_across_borders():
+    split = rows(200, size=37)
+    x = torch.cat([split.batch(step, 10, 0).x for step in range(37)])[:, 0]
+    epochs = x.reshape(10, 37)
+    for epoch in epochs:
+        assert epoch.sort().values.tolist() == list(range(100, 137))
+    assert len(epochs.unique(dim=0)) == 10
+
+
+def test_a_batch_may_be_larger_than_the_data():
+    x = rows(200, size=7).batch(2, 21, 0).x[:, 0]
+    assert x.sort().values.tolist() == sorted([*range(100, 107)] * 3)
+
+
+def test_labels_follow_their_samples():
+    split = rows(200)
+    for batch in (split.batch(3, 30, 0), split.take(30, 0), split.take(100, 0)):
+        torch.testing.assert_close(batch.x[:, 0].long(), batch.label)
+
+
+def test_take_gives_distinct_rows_or_all_or_refuses():
+    split = rows(200)
+    some = split.take(60, 1).label
+    assert len(some.unique()) == 60
+    assert not torch.equal(some, split.take(60, 2).label)
+    assert split.take(100, 1).label.tolist() == list(range(100, 200))
+    with pytest.raises(Unsupported, match="needs 101 samples, this part of the data has 100"):
+        split.take(101, 1)
+
+
+def test_an_empty_part_says_so():
+    split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(0)), 0, Real())
+    with pytest.raises(Unsupported, match="empty"):
+        split.batch(0, 1, 0)
+    with pytest.raises(Unsupported, match="has 0"):
+        split.take(1, 0)
+
+
+def test_nothing_is_loaded_before_it_is_needed_and_then_once():
+    calls = []
+
+    def load():
+        calls.append(1)
+        return Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(3))
+
+    split = Finite(load, 3, Real())
+    assert split.size == 3
+    assert not calls
+    split.batch(0, 2, 0), split.take(2, 0)
+    assert len(calls) == 1
+
+
+def test_a_wrong_size_is_noticed():
+    split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(3)), 4, Real())
+    with pytest.raises(RunFailed, match="said to have 4 samples, it has 3"):
+        split.take(1, 0)
+
+
+def test_flips_mirror_half_of_the_training_images_and_no_others():
+    images = torch.arange(256, dtype=torch.uint8).expand(512, 3, 4, 256).contiguous()
+    split = Finite(lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)), 512, Pixels(256), augment=flip)
+    raw = Pixels(256).decode(split.batch(0, 512, 0).x)
+    mirrored = raw[:, 0, 0, 0] == 255
+    torch.testing.assert_close(raw[mirrored], images[mirrored].flip(-1), rtol=0, atol=0)
+    torch.testing.assert_close(raw[~mirrored], images[~mirrored], rtol=0, atol=0)
+    assert 200 < mirrored.sum() < 312
+    assert not torch.equal(mirrored, split.batch(1, 512, 0).x[:, 0, 0, 0] > 0)
+    torch.testing.assert_close(Pixels(256).decode(split.take(512, 0).x), images, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("counts", [(10, 40), (0, 7), (100, 0), (1, 296)])
+def test_stratified_cuts_partition_the_rows_by_class_share(counts):
+    label = torch.tensor([0] * 150 + [1] * 90 + [2] * 57)[torch.randperm(297)]
+    parts = stratified(label, counts, seed=0)
+    assert [len(part) for part in parts] == [297 - sum(counts), *counts]
+    assert torch.cat(parts).sort().values.tolist() == list(range(297))
+    share = torch.bincount(label) / 297
+    for part in parts:
+        found = torch.bincount(label[part], minlength=3)
+        assert (found - share * len(part)).abs().max() <= 1 + 1e-4
+    again = stratified(label, counts, seed=1)
+    assert 0 in counts or 1 in counts or not torch.equal(parts[1], again[1])
