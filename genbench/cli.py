@@ -13,8 +13,6 @@ from genbench.errors import ConfigError, RunFailed, Unsupported
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from genbench.store import Record
-
 app = typer.Typer(
     name="genbench",
     help="Compare generative flows: models x data sets, on shared data, samplers and metrics.",
@@ -80,6 +78,7 @@ def sweep(
     from genbench import suite as suites
     from genbench.engines import execute
     from genbench.live import Live
+    from genbench.report.publish import publish
     from genbench.store import Store
 
     loaded, store = suites.load(suite), Store(results)
@@ -92,7 +91,7 @@ def sweep(
         return
     with Live(labels, _stderr()) as live:
         reasons = execute(missing, store, jobs, live.tell)
-    _tables(loaded.name, [store.read(spec) for spec in loaded.specs], results, loaded)
+    publish(loaded.name, loaded.specs, store, _stdout())
     failed = sum(reason is not None for reason in reasons)
     if failed:
         raise RunFailed(f"{failed} of {len(missing)} cells failed; the same command tries them again")
@@ -105,17 +104,18 @@ def report(
 ) -> None:
     """Write and print the comparison tables of what is kept (Markdown, CSV, LaTeX)."""
     from genbench import suite as suites
+    from genbench.report.publish import publish, tabulate
     from genbench.store import Store
 
     store = Store(results)
     if suite is not None:
         loaded = suites.load(suite)
-        _tables(loaded.name, [store.read(spec) for spec in loaded.specs], results, loaded)
+        publish(loaded.name, loaded.specs, store, _stdout())
         return
     records = list(store.records())
     if not records:
         raise ConfigError(f"{results} holds no records; genbench run or genbench sweep makes some")
-    _tables("report", records, results, None)
+    tabulate(results / "report", records, None, _stdout())
 
 
 @app.command("eval")
@@ -281,9 +281,3 @@ def _root(path: Path) -> Path | None:
 def _first_comment(path: Path) -> str:
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     return first.lstrip("# ") if first.startswith("#") else ""
-
-
-def _tables(name: str, records: "list[Record | None]", results: Path, suite: Any) -> None:
-    from genbench.report import tables
-
-    tables.publish(name, [record for record in records if record is not None], results, _stdout())

@@ -10,6 +10,7 @@ evaluations, on other people's samples, and on data itself, which is its floor. 
 """
 
 import math
+import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,6 +80,7 @@ class Evaluation:
         model: the model, for metrics of the model.
         options: sampling options that were used.
         batch: evaluation batch size.
+        seconds: what drawing the samples took.
     """
 
     def __init__(
@@ -92,8 +94,10 @@ class Evaluation:
         model: Model | None = None,
         options: Mapping[str, Any] | None = None,
         batch: int = 512,
+        seconds: float = 0.0,
     ) -> None:
         self.data = data
+        self.seconds = seconds
         self.seed = seed
         self.x = x
         self.label = label
@@ -180,8 +184,12 @@ def evaluate(
     seed = derive(seed, "evaluation")
 
     def point(options: Mapping[str, Any]) -> Evaluation:
+        began = time.perf_counter()
         x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options)
-        return Evaluation(data, seed, x=x, label=label, nfe=nfe, model=model, options=options, batch=sampling.batch)
+        seconds = time.perf_counter() - began
+        return Evaluation(
+            data, seed, x=x, label=label, nfe=nfe, model=model, options=options, batch=sampling.batch, seconds=seconds
+        )
 
     main = point(sample)
     rows = [row for name, settings in chosen.items() for row in measure(main, name, settings, sampling.floor)]

@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-if TYPE_CHECKING:
-    from genbench.engines import News
+from genbench.engines import News
 
 LINES_A_RUN = 10
 """How often a run reports where there is no terminal."""
@@ -51,7 +49,7 @@ class Live:
     ) -> None:
         self.bars.stop()
 
-    def tell(self, news: "News") -> None:
+    def tell(self, news: News) -> None:
         """Show one event of a sweep."""
         if news.kind == "started":
             self.tasks[news.cell] = self.bars.add_task(self.labels[news.cell], total=None, note="")
@@ -85,7 +83,7 @@ class Live:
             left = f", {duration(estimate)} left" if step < steps else ""
             self.console.print(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}", soft_wrap=True)
 
-    def _ended(self, news: "News") -> None:
+    def _ended(self, news: News) -> None:
         self.finished += 1
         self.failed += news.kind == "failed"
         if news.cell in self.tasks:

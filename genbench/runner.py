@@ -94,6 +94,7 @@ def _run(
             chosen = {name: settings_in(part) for name, part in wanted.items()}
             rows, main = evaluate(model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
         cost = train_cost | {"evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
+        cost["sample_seconds"] = main.seconds
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         cost["steps_per_second"] = plan.steps / max(train_cost["train_seconds"], 1e-9)
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), cost, fabric.device)

@@ -159,7 +159,14 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row a run: what training and evaluation took."""
-    return pd.DataFrame([_whose(record) | record["provenance"]["cost"] for record in records])
+    rows = []
+    for record in records:
+        cost = record["provenance"]["cost"]
+        if cost:
+            peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
+            device = record["provenance"]["machine"]["device"]
+            rows.append(_whose(record) | cost | {"peak_mib": peak, "device": device})
+    return pd.DataFrame(rows)
 
 
 def _whose(record: Record) -> dict[str, Any]:

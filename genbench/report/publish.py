@@ -1,0 +1,64 @@
+"""Publishing: the tables of a sweep and its records, written under the results folder and printed."""
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from genbench import files
+from genbench.report import render
+from genbench.report.tables import comparisons, curves
+from genbench.spec import Spec
+from genbench.store import Record, Store, costs, frame
+
+
+def publish(name: str, specs: Sequence[Spec], store: Store, console: Console) -> list[Path]:
+    """Write the tables of these cells as RESULTS/NAME.* and RESULTS/NAME-cost.*, their records beside, and print them.
+
+    A cell that failed is shown as failed; one that never ran is left out.
+
+    Args:
+        name: beginning of the files' names.
+        specs: the cells, in the order of the tables.
+        store: where their records are.
+        console: where to print.
+
+    Returns:
+        The files written.
+    """
+    records = [record for spec in specs if (record := store.read(spec)) is not None]
+    failures = pd.DataFrame(
+        [
+            {
+                "run": store.folder(spec).name,
+                "model": spec.model_label,
+                "data": spec.data_label,
+                "seed": spec.seed,
+                "reason": reason.splitlines()[-1],
+            }
+            for spec in specs
+            if (reason := store.failure(spec)) is not None
+        ]
+    )
+    return tabulate(store.root / name, records, failures if len(failures) else None, console)
+
+
+def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
+    """Write the tables of these records as STEM.* and print them."""
+    values, spent = frame(records), costs(records)
+    written = render.write(stem, values, spent, failures)
+    written.append(stem.with_name(f"{stem.name}-records.jsonl.gz"))
+    files.write(written[-1], _lines(records))
+    render.show([*comparisons(values, failures), *curves(values, failures)], console)
+    console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True, highlight=False)
+    return written
+
+
+def _lines(records: Iterable[Record]) -> bytes:
+    """Return what is a pure function of code and seeds, one compressed line a run: equal bytes for equal results."""
+    kept = ({"labels": r["labels"], "spec": r["spec"], "results": r["results"]} for r in records)
+    text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in kept)
+    return gzip.compress(text.encode(), mtime=0)

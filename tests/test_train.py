@@ -1,0 +1,210 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench import checkpoint
+from genbench.core import Model
+from genbench.errors import ConfigError, RunFailed
+from genbench.spec import build_data, build_model, plan_of, resolve
+from genbench.train import Plan, fabric_of, fit
+
+
+def start(model="cfm", dataset="moons", **plan):
+    spec = resolve(model, dataset, metrics=[], settings={"plan": plan})
+    data = build_data(spec.data)
+    torch.manual_seed(0)
+    return build_model(spec, data), data, plan_of(spec)
+
+
+def weights(model: Model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def train(model="cfm", dataset="moons", folder=None, progress=None, save_every=60.0, **plan):
+    built, data, bound = start(model, dataset, **plan)
+    fabric = fabric_of(bound, "cpu")
+    watch = {"progress": progress} if progress else {}
+    return fit(built, data, bound, fabric, seed=0, folder=folder, save_every=save_every, **watch)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    assert torch.equal(weights(train(steps=30)), weights(train(steps=30)))
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"), [("cfm", {"ema": 0.999}), ("wcfm", {}), ("otcfm", {"optimizer": "adam"})]
+)
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, model, settings):
+    def interrupt(step, steps, logs):
+        if step == 200:
+            raise Stop
+
+    whole = train(model, folder=tmp_path / "whole", steps=300, schedule="cosine", **settings)
+    with pytest.raises(Stop):
+        train(
+            model, folder=tmp_path / "cut", progress=interrupt, save_every=0, steps=300, schedule="cosine", **settings
+        )
+    resumed = train(model, folder=tmp_path / "cut", steps=300, schedule="cosine", **settings)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert (tmp_path / "whole/train.csv").read_bytes() == (tmp_path / "cut/train.csv").read_bytes()
+
+
+KILLED = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_train import train
+train(folder=Path(sys.argv[1]), save_every=0, steps=3000, ema=0.99, progress=lambda s, n, l: print(s, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_bit_for_bit(tmp_path):
+    code = KILLED.format(tests=os.path.dirname(__file__))
+    victim = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    while int(victim.stdout.readline()) < 900:
+        pass
+    time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert checkpoint.exists(tmp_path / "checkpoint.safetensors")
+    seen = []
+    resumed = train(folder=tmp_path, steps=3000, ema=0.99, progress=lambda s, n, l: seen.append(s))
+    assert seen[0] > 1
+    assert torch.equal(weights(resumed), weights(train(steps=3000, ema=0.99)))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path):
+    def interrupt(step, steps, logs):
+        if step == 300:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(folder=tmp_path, progress=interrupt, save_every=0, steps=400)
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert torch.equal(weights(train(folder=tmp_path, steps=400)), weights(train(steps=400)))
+    for name in ("checkpoint.safetensors", "previous-checkpoint.safetensors"):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match="no readable checkpoint"):
+        train(folder=tmp_path, steps=400)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    with pytest.raises(Stop):
+        train(
+            folder=tmp_path,
+            progress=lambda s, n, l: (_ for _ in ()).throw(Stop) if s == 200 else None,
+            save_every=0,
+            steps=300,
+        )
+    with pytest.raises(ConfigError, match="another model"):
+        train("cfm", "digits", folder=tmp_path, steps=300)
+
+
+def test_accumulated_parts_make_the_same_step():
+    whole, parts = train(steps=20), train(steps=20, accumulate=4)
+    assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
+
+
+def test_a_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(ConfigError, match="cannot be divided"):
+        train(steps=1, batch_size=10, accumulate=3)
+
+
+def test_warm_up_and_average_shrink_with_the_run():
+    plan = Plan(steps=1500, warmup=5000, ema=0.9999, lr=1.0)
+    assert plan.lr_at(0) == pytest.approx(1 / 150)
+    assert plan.lr_at(150) == 1.0
+    kept = 1.0
+    for step in range(1500):
+        kept *= plan.ema_at(step)
+    assert kept < 1e-9  # with a constant .9999 the average would keep 86 % of the initial weights
+    assert Plan(steps=400_000, ema=0.9999).ema_at(399_999) == 0.9999
+
+
+def test_the_cosine_starts_at_the_peak_and_ends_at_its_floor():
+    plan = Plan(steps=1000, lr=2.0, schedule="cosine", lr_min=0.1)
+    assert plan.lr_at(0) == 2.0
+    assert plan.lr_at(500) == pytest.approx(1.1)
+    assert plan.lr_at(1000) == pytest.approx(0.2)
+
+
+def test_a_loss_that_is_not_finite_names_its_step():
+    model, data, plan = start(steps=300)
+    inner, calls = model.loss, []
+
+    def loss(example):
+        calls.append(1)
+        scalars = inner(example)
+        return {**scalars, "loss": scalars["loss"] * (float("nan") if len(calls) == 42 else 1.0)}
+
+    model.loss = loss
+    with pytest.raises(RunFailed, match="step 42$"):
+        fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+
+
+def test_every_step_is_logged_with_its_effective_sample_size(tmp_path):
+    train("wcfm", folder=tmp_path, steps=130)
+    rows = list(csv.DictReader((tmp_path / "train.csv").open()))
+    assert [int(row["step"]) for row in rows] == list(range(1, 131))
+    assert all(0 < float(row["ess"]) < 1 for row in rows)
+
+
+def test_bf16_trains_close_to_fp32():
+    a, b = train(steps=50), train(steps=50, precision="bf16")
+    assert not torch.equal(weights(a), weights(b))
+    assert_close(weights(a), weights(b), rtol=0, atol=0.05)
+
+
+def test_clipping_bounds_the_step():
+    """Adam's steps do not depend on the gradient's scale, its relative size between steps does."""
+    model, data, plan = start(steps=1, clip=1e-3)
+    before = [p.detach().clone() for p in model.parameters()]
+    fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None] or [torch.zeros(1)]).norm()
+    assert norm <= 1e-3 * 1.01
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_an_absent_accelerator_is_one_line():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    with pytest.raises(ConfigError, match="^devices: "):
+        fabric_of(Plan(), "cuda")
+
+
+DISTRIBUTED = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+from test_train import start, weights
+from genbench.train import fit, Plan
+from lightning_fabric import Fabric
+model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2)
+fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp_spawn" if False else "ddp")
+fabric.launch()
+fit(model, data, plan, fabric, seed=0)
+if fabric.is_global_zero:
+    torch.save(weights(model), sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["cfm", "otcfm", "wcfm"])
+def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, model):
+    script = tmp_path / "train.py"
+    script.write_text(DISTRIBUTED.format(tests=os.path.dirname(__file__), model=model))
+    subprocess.run([sys.executable, str(script), str(tmp_path / "out.pt")], check=True, timeout=120)
+    both = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert_close(both, weights(train(model, steps=20, batch_size=64)), rtol=0, atol=1e-4)
