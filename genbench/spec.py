@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from genbench.config import Settings, bind, call, merge, settings_of, typed
-from genbench.core import Data, Model
+from genbench.core import Data, Event, Model
 from genbench.errors import ConfigError, unknown
 from genbench.evaluate import Sampling
 from genbench.registry import Entry, Registry, datasets, metrics, models
@@ -107,7 +107,7 @@ def resolve(
     data = build_data(data_spec)
     entry = models[model]
     own_plan = entry.traits.get("plan", {})
-    chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"])
+    chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
     return Spec(
         data=data_spec,
         model=_component(models, model, part["model"], context=data.event),
@@ -207,12 +207,12 @@ def _component(registry: Registry, name: str, settings: Settings, context: Any =
     return {"name": name, "version": entry.version, **bind(entry.build, settings, name, context=context)}
 
 
-def _metrics(names: Iterable[str], settings: Settings) -> dict[str, dict[str, Any]]:
+def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
     names = list(names)
     for name in settings:
         if name not in names:
             raise unknown("settings for a metric that is not measured:", name, names)
-    return {name: _component(metrics, name, settings.get(name, {})) for name in sorted(set(names))}
+    return {name: _component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
 
 
 def _same_version(registry: Registry, name: str, version: int) -> None:
@@ -284,7 +284,8 @@ def components(
     Raises:
         ConfigError: on an unknown name or a wrong value.
     """
-    data = _component(datasets, dataset, settings.get("data", {}))
+    spec = _component(datasets, dataset, settings.get("data", {}))
+    data = build_data(spec)
     if names is None:
-        names = [name for name in build_data(data).metrics if metrics[name].traits["of"] == "samples"]
-    return data, _metrics(names, settings.get("metric", {}))
+        names = [name for name in data.metrics if metrics[name].traits["of"] == "samples"]
+    return spec, _metrics(names, settings.get("metric", {}), data.event)
