@@ -1,0 +1,8 @@
+"""Conformance: what every model, data set and metric must hold to, checked by facts; for plug-ins too."""
+
+from genbench.testing.datasets import check_dataset
+from genbench.testing.metrics import check_metric
+from genbench.testing.models import check_model
+from genbench.testing.modules import check_module
+
+__all__ = ["check_dataset", "check_metric", "check_model", "check_module"]

@@ -1,0 +1,158 @@
+"""Conformance of data sets: purity, shapes, units, distinct samples, splits that do not overlap."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from genbench.config import Settings, bind, call
+from genbench.core import Batch, Data, Split
+from genbench.errors import Unsupported
+from genbench.evaluate import Sampling
+from genbench.registry import Entry, datasets, metrics
+from genbench.seeds import generator
+from genbench.space import dequantise
+from genbench.testing.facts import explained, finite, own_randomness, reasoned, same
+from genbench.train import Plan
+
+SIZE = 16
+WHOLE = 5000
+"""Finite splits up to this size are read whole."""
+SHARED = 0.01
+"""Largest share of test samples that may have an equal in the training split: real collections hold repetitions."""
+
+
+def check_dataset(dataset: str | Callable[..., Data], settings: Settings | None = None) -> list[str]:
+    """Check a data set.
+
+    Args:
+        dataset: a registered name, or a builder.
+        settings: of the data set.
+
+    Returns:
+        One line: what was checked.
+
+    Raises:
+        AssertionError: with a sentence that says which fact is violated.
+        ConfigError: if its files are not there.
+
+    >>> check_dataset("moons")
+    ['data set moons: meanings, units, defaults, splits']
+    """
+    entry = datasets[dataset] if isinstance(dataset, str) else Entry(dataset.__name__, dataset)
+    explained(entry.build, entry.name)
+    with own_randomness(f"building {entry.name}"):
+        data = call(entry.build, settings=bind(entry.build, settings or {}, entry.name))
+    assert isinstance(data, Data), f"{entry.name} must build Data, not {type(data)}"
+    _units(data)
+    _defaults(data, entry.name)
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    for name, split in splits.items():
+        if split.size == 0:
+            continue
+        _batches(split, data, name)
+        _takes(split, data, name)
+    _disjoint(data)
+    return [f"data set {entry.name}: meanings, units, defaults, splits"]
+
+
+def _units(data: Data) -> None:
+    assert data.event.bin == data.space.bin, f"event.bin is {data.event.bin}, that of the space {data.space.bin}"
+    assert data.source.shape == data.event.shape, f"the source has the shape {data.source.shape}, not the event's"
+    x = data.test.take(SIZE, 0).x
+    raw = data.space.decode(x)
+    same(data.space.encode(raw), x, "encoding what was decoded must return the samples", 1e-6)
+    inside = dequantise(x, data.space.bin, generator(0, "dequantise"))
+    same(data.space.decode(inside), raw, "a dequantised sample must decode to the level it came from", 1e-6)
+    noise = data.source.sample(SIZE, generator(0, "source"))
+    assert noise.shape == (SIZE, *data.event.shape), f"the source draws the shape {tuple(noise.shape[1:])}"
+    finite(noise, "the source")
+    try:
+        density = data.source.log_prob(noise)
+    except Unsupported as reason:
+        reasoned(reason, "the density of the source")
+    else:
+        assert density.shape == (SIZE,), "the source must have one log-density a sample"
+        finite(density, "the log-density of the source")
+    if data.truth.log_prob is not None:
+        density = data.truth.log_prob(x)
+        assert density.shape == (SIZE,), "the data must have one log-density a sample"
+        finite(density, "the log-density of the data at its own samples")
+    if data.truth.modes is not None:
+        assert data.truth.modes.shape[1:] == data.event.shape, "modes must have the shape of the event"
+
+
+def _defaults(data: Data, name: str) -> None:
+    """Defaults are settings like any others; a metric that does not exist would fail every run."""
+    bind(Plan, data.plan, f"{name}.plan")
+    bind(Sampling, data.evaluation, f"{name}.evaluation")
+    for metric in data.metrics:
+        assert metric in metrics, f"{name} asks for the metric '{metric}', which does not exist"
+
+
+def _batches(split: Split, data: Data, name: str) -> None:
+    size = SIZE if split.size is None else min(SIZE, split.size)
+    with own_randomness(f"{name}.batch"):
+        first, later, other = split.batch(0, size, 0), split.batch(3, size, 0), split.batch(0, size, 1)
+    for batch in (first, later, other):
+        _shaped(batch, size, data, f"{name}.batch")
+    again = split.batch(0, size, 0)
+    same(again.x, first.x, f"{name}.batch must depend on step, size and seed only")
+    same(again.label, first.label, f"the labels of {name}.batch must depend on step, size and seed only")
+    if split.size is None or split.size > 4 * size:
+        assert not torch.equal(later.x, first.x), f"two steps must see different batches of {name}"
+        assert not torch.equal(other.x, first.x), f"two seeds must see different batches of {name}"
+    if split.size is not None and split.size <= WHOLE:
+        steps = split.size // size
+        seen = torch.cat([split.batch(step, size, 0).x for step in range(steps)])
+        least = _distinct(split.take(split.size, 0).x) - (split.size - steps * size)
+        assert _distinct(seen) >= least, f"an epoch must visit every sample of {name} once, it sees {_distinct(seen)}"
+
+
+def _takes(split: Split, data: Data, name: str) -> None:
+    n = SIZE if split.size is None else min(SIZE, split.size)
+    with own_randomness(f"{name}.take"):
+        first = split.take(n, 0)
+    _shaped(first, n, data, f"{name}.take")
+    same(split.take(n, 0).x, first.x, f"{name}.take must depend on n and seed only")
+    if split.size is None:
+        assert _distinct(first.x) == n, f"{name}.take must return distinct samples"
+        return
+    if split.size <= WHOLE:
+        one, other = split.take(split.size, 0).x, split.take(split.size, 1).x
+        same(_sorted(other), _sorted(one), f"{name}.take of all samples must return each once, whatever the seed")
+    try:
+        split.take(split.size + 1, 0)
+    except Unsupported as reason:
+        reasoned(reason, f"{name}.take")
+    else:
+        raise AssertionError(f"{name} has {split.size} samples; take({split.size + 1}) must raise Unsupported")
+
+
+def _disjoint(data: Data) -> None:
+    n = min(x for x in (WHOLE, data.train.size, data.test.size) if x is not None)
+    train = data.train.take(n, 0).x.flatten(1)
+    test = data.test.take(n, 0).x.flatten(1)
+    rows = {row.numpy().tobytes() for row in train}
+    shared = sum(row.numpy().tobytes() in rows for row in test)
+    assert shared <= SHARED * n, f"{shared} of {n} test samples lie in the training split"
+
+
+def _shaped(batch: Batch, n: int, data: Data, what: str) -> None:
+    assert batch.x.shape == (n, *data.event.shape), f"{what} has the shape {tuple(batch.x.shape)} for {n} samples"
+    assert batch.x.dtype == torch.float32, f"{what} must be float32 in model space, it is {batch.x.dtype}"
+    finite(batch.x, what)
+    assert batch.label.shape == (n,), f"{what} must have one label a sample, they have {tuple(batch.label.shape)}"
+    assert batch.label.dtype == torch.int64, f"the labels of {what} must be int64, they are {batch.label.dtype}"
+    top = max(data.event.classes, 1)
+    inside = bool(((batch.label >= 0) & (batch.label < top)).all())
+    assert inside, f"the labels of {what} must lie in 0..{top - 1}"
+
+
+def _distinct(x: Tensor) -> int:
+    return len(x.flatten(1).unique(dim=0))
+
+
+def _sorted(x: Tensor) -> Tensor:
+    rows, counts = x.flatten(1).unique(dim=0, return_counts=True)
+    return torch.cat([rows, counts[:, None].to(rows)], 1)

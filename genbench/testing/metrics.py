@@ -1,0 +1,113 @@
+"""Conformance of metrics: protocol, determinism, direction, and a floor that belongs to real data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench.config import Settings, bind, call
+from genbench.core import Data, noise
+from genbench.errors import RunFailed
+from genbench.evaluate import Evaluation, measure
+from genbench.registry import datasets, metrics
+from genbench.testing.facts import explained, same
+from genbench.testing.toys import Affine, tasks
+
+SIZE = 2048
+"""Samples in a check: as many as an evaluation draws by default."""
+
+Rows = list[dict[str, Any]]
+
+
+def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[str] = ()) -> list[str]:
+    """Check a metric on toy tasks, and on data sets that it is made for.
+
+    Args:
+        name: a registered name.
+        settings: of the metric.
+        data: names of further data sets to try it on.
+
+    Returns:
+        One line a task: the values of real data, or why it has none there.
+
+    Raises:
+        AssertionError: with a sentence that says which fact is violated.
+    """
+    entry = metrics[name]
+    explained(entry.build, name)
+    better, of = entry.traits.get("better"), entry.traits.get("of")
+    assert better in ("lower", "higher", "none"), f"{name} must declare better='lower', 'higher' or 'none': {better!r}"
+    assert of in ("samples", "model"), f"{name} must declare of='samples' or of='model': {of!r}"
+    bound = bind(entry.build, settings or {}, name)
+    places: dict[str, Callable[[], Data]] = {title: lambda task=task: task for title, task in tasks().items()}
+    places |= {other: lambda other=other: _built(other) for other in data}
+    lines, measured = [], False
+    for title, build in places.items():
+        rows = _check_on(name, bound, build())
+        reasons = [row["reason"] for row in rows if row["value"] is None]
+        measured |= not reasons
+        values = "; ".join(f"{row['metric']} = {row['value']:.4g}" for row in rows if row["value"] is not None)
+        lines.append(f"metric {name} on {title}: {values or '- ' + reasons[0]}")
+    assert measured, f"{name} must have a value somewhere (name a data set it is made for): " + "; ".join(lines)
+    return lines
+
+
+def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
+    better, of = metrics[name].traits["better"], metrics[name].traits["of"]
+    real = data.train.take(SIZE if data.train.size is None else min(SIZE, data.train.size), 1)
+    good = _measured(name, settings, data, real.x, real.label)
+    torch.rand(1)  # a metric that draws from the global random state reads something else now
+    again = _measured(name, settings, data, real.x, real.label)
+    assert good == again, f"{name} must be deterministic, it reads {_values(good)}, then {_values(again)}"
+    if any(row["value"] is None for row in good):
+        assert len(good) == 1, f"{name} must return values or raise Unsupported, not both"
+        assert good[0]["reason"], f"{name} has no value and must say why"
+        return good
+    names = [row["metric"] for row in good]
+    assert len(set(names)) == len(names), f"the parts of {name} must have names of their own, not {names}"
+    for row in good:
+        assert str(row["protocol"]).strip(), f"{row['metric']} must state its protocol"
+        assert row["n"] >= 1, f"{row['metric']} must state on how many samples it was measured, not {row['n']}"
+    broken = real.x.clone()
+    broken[0] = float("nan")
+    _measured(name, settings, data, broken, real.label)
+    if of == "samples" and better != "none":
+        bad = noise(data.source, len(real.x), 0) * 2 + 3
+        _ordered(name, good, _measured(name, settings, data, bad, real.label), better)
+    return good
+
+
+def _measured(name: str, settings: Mapping[str, Any], data: Data, x: Tensor, label: Tensor) -> Rows:
+    model = Affine(data.event, data.source)
+    before = x.clone()
+    evaluation = Evaluation(data, 0, x=x, label=label if data.event.classes else None, nfe=1.0, model=model)
+    try:
+        rows = measure(evaluation, name, settings, floor=True)
+    except RunFailed as error:
+        raise AssertionError(str(error)) from error
+    same(x.nan_to_num(), before.nan_to_num(), f"{name} must not write into the samples")
+    return rows
+
+
+def _ordered(name: str, good: Rows, bad: Rows, better: str) -> None:
+    """Check the declared direction, and that real data reads like the floor rather than like nonsense."""
+    worse = {row["metric"]: row["value"] for row in bad}
+    for row in good:
+        wrong, value, floor = worse.get(row["metric"]), row["value"], row["floor"]
+        if wrong is None:
+            continue
+        ahead = value <= wrong if better == "lower" else value >= wrong
+        assert ahead, f"{name} is declared better when {better}; real data reads {value:.4g}, shifted noise {wrong:.4g}"
+        if floor is not None and wrong != value:
+            near = abs(value - floor) < abs(wrong - floor)
+            assert near, f"real data reads {value:.4g}, further from the floor {floor:.4g} than noise at {wrong:.4g}"
+
+
+def _built(dataset: str) -> Data:
+    build = datasets[dataset].build
+    return call(build, settings=bind(build, {}, dataset))
+
+
+def _values(rows: Rows) -> str:
+    return ", ".join(str(row["value"]) for row in rows)

@@ -1,0 +1,77 @@
+"""Conformance of a module: everything that it registers, a package with its submodules included."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.registry import Registry, datasets, metrics, models
+from genbench.testing.datasets import check_dataset
+from genbench.testing.metrics import check_metric
+from genbench.testing.models import check_model
+
+
+def check_module(module: str) -> Iterator[str]:
+    """Check every model, data set and metric that a module registers, and report as it goes.
+
+    Args:
+        module: the name of a module or package, or the path of a Python file.
+
+    Yields:
+        Lines of the report: what was checked, or after a `-` why it could not be, or after `VIOLATED` what is wrong.
+
+    Raises:
+        AssertionError: at the end, if anything was violated.
+        ConfigError: if there is no such module, or it registers nothing.
+    """
+    name = _imported(module)
+    found = {registry.kind: _registered(registry, name) for registry in (datasets, models, metrics)}
+    own = tuple(found[datasets.kind])
+    checks: dict[str, Callable[[str], list[str]]] = {
+        datasets.kind: check_dataset,
+        models.kind: check_model,
+        metrics.kind: lambda metric: check_metric(metric, data=own),
+    }
+    if not any(found.values()):
+        raise ConfigError(f"{module} registers no model, no data set and no metric; decorate a builder to register it")
+    violated = 0
+    for kind, names in found.items():
+        for component in names:
+            try:
+                yield from checks[kind](component)
+            except AssertionError as error:
+                violated += 1
+                yield f"{kind} {component}: VIOLATED: {error}"
+            except (Unsupported, ConfigError, RunFailed) as reason:
+                yield f"{kind} {component}: - {reason}"
+    if violated:
+        count = sum(map(len, found.values()))
+        raise AssertionError(f"{module}: {violated} of {count} components violate what they must hold to")
+
+
+def _imported(module: str) -> str:
+    """Import a module, or the file at a path, and return its name."""
+    path = Path(module)
+    try:
+        if path.suffix == ".py":
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            if spec is None or spec.loader is None or not path.is_file():
+                raise ConfigError(f"{module} is not a Python file")
+            loaded = importlib.util.module_from_spec(spec)
+            sys.modules[path.stem] = loaded
+            spec.loader.exec_module(loaded)
+            return path.stem
+        importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"{module} cannot be imported: {error}") from error
+    return module
+
+
+def _registered(registry: Registry, module: str) -> list[str]:
+    """Return the names that a module or its submodules register or announce."""
+    announced = {point.name: point.module for point in entry_points(group=registry.group)}
+    homes = {n: announced[n] if n in announced else registry[n].build.__module__ for n in registry}
+    return [name for name, home in homes.items() if home == module or home.startswith(f"{module}.")]

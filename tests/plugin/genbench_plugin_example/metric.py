@@ -1,0 +1,16 @@
+"""A metric in one page: how far the mean of the samples is from that of the data."""
+
+from genbench.config import Count
+from genbench.evaluate import Evaluation, Value
+from genbench.registry import metrics
+
+
+@metrics.register("example-mean", version=1, better="lower", of="samples")
+def mean_distance(evaluation: Evaluation, *, n: Count = 1024) -> Value:
+    """Distance between the mean of samples and the mean of held-out data.
+
+    Args:
+        n: number of samples, and of held-out data.
+    """
+    difference = evaluation.samples(n).mean(0) - evaluation.reference(n).x.mean(0)
+    return Value(float(difference.square().sum().sqrt()), n, f"Euclidean, against {n} held-out samples")
