@@ -122,12 +122,18 @@ def test_the_same_test_of_laws_tells_scales_apart():
         same(x, make_moons(N, noise=0.1, random_state=0)[0] * 2 - [1, 0])
 
 
-def test_arcs_carry_their_labels():
+def test_arcs_carry_their_labels_and_their_noise():
     x, label = build("moons").train.batch(0, N, 0)
     assert x[label == 0, 1].mean() > 1 > 0 > x[label == 1, 1].mean()
+    for arc, center in ((0, [-1.0, 0.0]), (1, [1.0, 1.0])):
+        radius = (x[label == arc] - torch.tensor(center)).norm(dim=1)
+        assert radius.mean() == pytest.approx(2, abs=0.01)
+        assert radius.std() == pytest.approx(0.1, rel=0.03)
     x, label = build("circles").train.batch(0, N, 0)
-    for circle, radius in ((0, 3.5), (1, 1.75)):
-        assert x[label == circle].norm(dim=1).mean() == pytest.approx(radius, abs=0.02)
+    for circle, mean in ((0, 3.5), (1, 1.75)):
+        radius = x[label == circle].norm(dim=1)
+        assert radius.mean() == pytest.approx(mean, abs=0.02)
+        assert radius.std() == pytest.approx(0.05 * 3.5, rel=0.03)
 
 
 def test_eight_gaussians_are_on_the_tutorials_scale():
