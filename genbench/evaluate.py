@@ -38,6 +38,7 @@ class Sampling:
         batch: samples drawn at once; part of the protocol, since an adaptive solver shares steps over a batch.
         curve: counts of network evaluations at which quality is measured besides the main solver.
         curve_method: fixed-step solver of that curve.
+        curve_metrics: metrics of samples that are measured along the curve; none named means all.
         floor: whether each metric of samples is also measured on data itself.
     """
 
@@ -45,6 +46,7 @@ class Sampling:
     batch: Count = 512
     curve: tuple[Count, ...] = ()
     curve_method: Literal["euler", "midpoint", "heun", "rk4"] = "euler"
+    curve_metrics: tuple[str, ...] = ()
     floor: bool = True
 
 
@@ -194,7 +196,8 @@ def evaluate(
     main = point(sample)
     rows = [row for name, settings in chosen.items() for row in measure(main, name, settings, sampling.floor)]
     curve = sampling.curve if model.nfe_curve else ()
-    of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
+    along = sampling.curve_metrics or chosen
+    of_samples = {name: s for name, s in chosen.items() if name in along and metrics[name].traits["of"] == "samples"}
     for budget in curve:
         there = point(model.at_budget(sample, sampling.curve_method, budget))
         rows += [row for n, s in of_samples.items() for row in measure(there, n, s, sampling.floor, point="curve")]
