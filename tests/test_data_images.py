@@ -144,6 +144,15 @@ def test_changed_content_is_another_data_set(tmp_path, form):
     np.testing.assert_array_equal(new[1:], old[1:])
 
 
+def test_content_that_changes_in_use_is_not_kept_under_its_old_name(tmp_path):
+    plant(tmp_path / "tree", PARTS)
+    data = build(tmp_path / "tree")
+    image(99).save(tmp_path / "tree" / "train" / "cat" / "0.png")
+    with pytest.raises(ConfigError, match="was changed while it was in use"):
+        data.train.batch(0, 2, 0)
+    assert not list((tmp_path / "home").rglob("images.npy"))
+
+
 def test_a_failed_decoding_leaves_nothing_behind(tmp_path):
     plant(tmp_path / "tree", PARTS)
     (tmp_path / "tree" / "train" / "dog" / "3.png").write_bytes(b"\x89PNG broken")

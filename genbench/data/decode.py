@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from struct import error as StructError
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -70,44 +70,43 @@ def collection(path: str, look: Look) -> Collection:
     def load() -> Stored:
         array = cache.place(sha256, version=VERSION, **asdict(look)) / "images.npy"
         if not array.exists():
-            _decode(place, look, array)
+            files.replace(array, lambda temporary: _decode_all(place, sha256, look, temporary))
         label = [torch.arange(len(names)).repeat_interleave(torch.tensor(part)) for part in counts.values()]
         return Stored(mapped(array), torch.cat(label))
 
     return Collection(counts, names, load, provenance)
 
 
-def _catalogue(path: Path, sha256: str) -> dict:
+def _catalogue(path: Path, sha256: str) -> dict[str, Any]:
     """Return {"parts": {part: {class: images}}, "jpeg": images}, from the cache if that content was seen before."""
-    note = cache.place(sha256, version=VERSION) / "catalogue.json"
-    if note.exists():
-        return json.loads(note.read_text(encoding="utf-8"))
-    found = tree.layout(path)
-    names = [name for classes in found.values() for members in classes.values() for name in members]
-    catalogue = {
-        "parts": {part: {name: len(members) for name, members in classes.items()} for part, classes in found.items()},
-        "jpeg": sum(PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg") for name in names),
-    }
-    files.write(note, json.dumps(catalogue))
-    return catalogue
+    place = cache.place(sha256, version=VERSION)
+    if not (place / "catalogue.json").exists():
+        found = tree.layout(path)
+        names = [name for classes in found.values() for members in classes.values() for name in members]
+        catalogue = {
+            "parts": {
+                part: {name: len(members) for name, members in classes.items()} for part, classes in found.items()
+            },
+            "jpeg": sum(name.lower().endswith((".jpg", ".jpeg")) for name in names),
+        }
+        # The names are needed only once, and of a large tree they are many.
+        files.write(place / "names.json", json.dumps(names))
+        files.write(place / "catalogue.json", json.dumps(catalogue))
+    return json.loads((place / "catalogue.json").read_text(encoding="utf-8"))
 
 
-def _decode(path: Path, look: Look, array: Path) -> None:
-    """Decode all images of a tree into a .npy file, in the order of its layout, whole or not at all."""
-    names = [name for part in tree.layout(path).values() for members in part.values() for name in members]
+def _decode_all(path: Path, sha256: str, look: Look, array: Path) -> None:
+    """Decode all images of a tree into a .npy file, in the order of the catalogue."""
+    names = json.loads((cache.place(sha256, version=VERSION) / "names.json").read_text(encoding="utf-8"))
     row = {name: i for i, name in enumerate(names)}
     shape = (len(names), look.channels, look.size, look.size)
-
-    def save(temporary: Path) -> None:
-        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        wanted = ((name, data) for name, data in tree.contents(path) if name in row)
-        for name, image in _decoded(path, wanted, look):
-            out[row.pop(name)] = image
-        if row:
-            raise ConfigError(f"{path} was changed while it was read: {next(iter(row))} is gone")
-        out.flush()
-
-    files.replace(array, save)
+    out = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape)
+    wanted = ((name, data) for name, data in tree.contents(path) if name in row)
+    for name, image in _decoded(path, wanted, look):
+        out[row[name]] = image
+    out.flush()
+    if cache.content(path) != sha256:
+        raise ConfigError(f"{path} was changed while it was in use; run it again")
 
 
 def _decoded(

@@ -14,7 +14,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import dirname, normpath, splitext
 
 from genbench.errors import ConfigError
 
@@ -42,13 +43,16 @@ def layout(path: Path) -> Layout:
     twice = next((a for a, b in pairwise(images) if a == b), None)
     if twice is not None:
         raise ConfigError(f"{path} holds {twice} twice")
-    holders = {str(PurePosixPath(name).parent) for name in images}
+    holders = {dirname(name) for name in images}
     for name in names:
-        if not name.endswith("/") and not _is_image(name) and str(PurePosixPath(name).parent) in holders:
+        if not name.endswith("/") and not _is_image(name) and dirname(name) in holders:
             raise ConfigError(f"{path}: {name} lies among images and is none")
     # A README above the images does not count, an empty folder does: it may be a class.
     folders = {name for name in names if name.endswith("/")}
-    folders |= {f"{parent}/" for name in images for parent in PurePosixPath(name).parents if str(parent) != "."}
+    above = holders - {""}
+    while above:
+        folders |= {f"{folder}/" for folder in above}
+        above = {dirname(folder) for folder in above} - {""}
     entries = sorted({*images, *folders})
     root = ""
     while True:
@@ -88,7 +92,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
         return
     with _opened(path) as archive:
         for member in archive:
-            name = PurePosixPath(member.name).as_posix()
+            name = normpath(member.name).lstrip("/")
             file = archive.extractfile(member) if member.isfile() and _is_image(name) else None
             if file is not None:
                 yield name, file.read()
@@ -105,7 +109,7 @@ def _names(path: Path) -> Iterator[str]:
         for member in archive:
             if not member.isdir() and not member.isfile():
                 raise ConfigError(f"{path}: {member.name} is a link; give an archive of files")
-            name = PurePosixPath(member.name).as_posix()
+            name = normpath(member.name).lstrip("/")
             if name != ".":
                 yield name + ("/" if member.isdir() else "")
             archive.members = []  # type: ignore[attr-defined]
@@ -124,7 +128,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in ENDINGS and not name.endswith("/")
+    return splitext(name)[1].lower() in ENDINGS and not name.endswith("/")
 
 
 def _children(entries: list[str], root: str) -> list[str]:
