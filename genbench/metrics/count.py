@@ -1,28 +1,28 @@
-"""Counts: network evaluations, parameters, failures."""
+"""What can be counted: network evaluations, parameters, samples that failed."""
 
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, Value
 from genbench.registry import metrics
 
 
-@metrics.register("nfe", version=1, better="lower", of="model")
+@metrics.register("nfe", version=1, better="lower", of="samples", floor=False)
 def nfe(evaluation: Evaluation) -> Value:
-    """Network evaluations a sample, counted."""
+    """Network evaluations that a sample took, counted."""
     if evaluation.nfe is None:
-        raise Unsupported("nobody counted the evaluations that these samples took")
+        raise Unsupported("samples of unknown origin have no count of evaluations")
     return Value(evaluation.nfe, len(evaluation.x), f"counted, mean over batches of {evaluation.batch}")
 
 
-@metrics.register("parameters", version=1, better="lower", of="model")
+@metrics.register("parameters", version=1, better="none", of="model")
 def parameters(evaluation: Evaluation) -> Value:
-    """Number of parameters of the model."""
+    """Trainable parameters of the model."""
     if evaluation.model is None:
         raise Unsupported("samples alone have no parameters")
-    count = sum(parameter.numel() for parameter in evaluation.model.parameters())
-    return Value(float(count), len(evaluation.x), "all parameters, shared ones once")
+    count = sum(p.numel() for p in evaluation.model.parameters() if p.requires_grad)
+    return Value(float(count), 1, "trainable parameters")
 
 
 @metrics.register("failed", version=1, better="lower", of="samples", floor=False)
 def failed(evaluation: Evaluation) -> Value:
-    """Number of samples that are not finite; they are never drawn again."""
-    return Value(float(evaluation.failures), len(evaluation.x), f"not finite, of {len(evaluation.x)}")
+    """Samples that are not finite; they are never drawn again."""
+    return Value(float(evaluation.failures), len(evaluation.x), "samples that are not finite")

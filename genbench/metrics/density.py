@@ -2,20 +2,39 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.config import Count, Positive, Size
-from genbench.core import Model, Transport
+from genbench.config import ByEvent, Count, Positive, Size
+from genbench.core import Event, Model, Transport
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, Value
 from genbench.ode import log_density, rademacher
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.space import dequantise
+
+
+def points(event: Event) -> int:
+    """Return how many test samples are enough for vectors, and affordable for images."""
+    return 2048 if len(event.shape) == 1 else 256
+
+
+def directions(event: Event) -> int:
+    """Return 0 for vectors, whose trace is taken exactly, and one probe for images."""
+    return 0 if len(event.shape) == 1 else 1
+
+
+N = Annotated[Count | None, ByEvent(points), "test samples; by default 2048 vectors or 256 images"]
+Tol = Annotated[Positive, "tolerance of the ODE's solution (dopri5); a detail is the change at ten times this value"]
+Probes = Annotated[
+    Size | None,
+    ByEvent(directions),
+    "random directions that estimate the divergence of an ODE's field; by default 0, exact, for vectors, 1 for images",
+]
 
 
 class Likelihood(NamedTuple):
@@ -28,45 +47,28 @@ class Likelihood(NamedTuple):
     details: dict[str, Any]
 
 
-Settings = tuple[int | None, float, int | None]
-
-
 @metrics.register("nll", version=1, better="lower", of="model")
-def nll(evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5, probes: Size | None = None) -> Value:
+def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of test data in nats a sample, for data in raw units.
 
     Quantised data is spread uniformly over its bins first. The floor is that of the true density on the same points.
-
-    Args:
-        n: test samples; by default 2048 for vectors and 256 for images.
-        tol: tolerance of the ODE's solution (dopri5); `tolerance_difference` is the change at ten times this value.
-        probes: Rademacher probes a sample that estimate the divergence of an ODE's field; 0 takes the exact trace;
-            by default exact for vectors and 1 for images.
 
     Raises:
         Unsupported: if the model has no density of the data.
 
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """
-    found = _likelihood(evaluation, (n, tol, probes))
+    found = _likelihood(evaluation, n, tol, probes)
     offset = evaluation.data.event.dims * evaluation.data.space.log_scale
     floor = None if found.data is None else found.data + offset
     return Value(found.model + offset, found.n, f"nats, raw units, {found.protocol}", "", floor, found.details)
 
 
 @metrics.register("bits_per_dim", version=1, better="lower", of="model")
-def bits_per_dim(
-    evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5, probes: Size | None = None
-) -> Value:
+def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of quantised test data in bits per dimension, uniformly dequantised.
 
     It bounds the discrete code length from above; a uniform density over the cube costs log2(levels), 8.000 for 256.
-
-    Args:
-        n: test samples; by default 256 for images and 2048 for vectors.
-        tol: tolerance of the ODE's solution (dopri5); `tolerance_difference` is the change at ten times this value.
-        probes: Rademacher probes a sample that estimate the divergence of an ODE's field; 0 takes the exact trace;
-            by default exact for vectors and 1 for images.
 
     Raises:
         Unsupported: if the data is continuous, or the model has no density of the data.
@@ -76,7 +78,7 @@ def bits_per_dim(
     dims, space = evaluation.data.event.dims, evaluation.data.space
     if space.bin == 0:
         raise Unsupported("the data is continuous: bits/dim are for quantised data")
-    found = _likelihood(evaluation, (n, tol, probes))
+    found = _likelihood(evaluation, n, tol, probes)
 
     def bits(nats: float) -> float:
         return (nats / dims + space.log_scale) / math.log(2)
@@ -86,23 +88,22 @@ def bits_per_dim(
     return Value(bits(found.model), found.n, f"bits/dim of levels, {found.protocol}", "", floor, details)
 
 
-def _likelihood(evaluation: Evaluation, settings: Settings) -> Likelihood:
-    return evaluation.shared(("likelihood", settings), lambda: _measure(evaluation, settings))
+def _likelihood(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Likelihood:
+    event = evaluation.data.event
+    n, probes = n or points(event), directions(event) if probes is None else probes
+    return evaluation.shared(("likelihood", n, tol, probes), lambda: _measure(evaluation, n, tol, probes))
 
 
-def _measure(evaluation: Evaluation, settings: Settings) -> Likelihood:
+def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Likelihood:
     model, data = evaluation.density(), evaluation.data
     if model.density == "latents":
         raise Unsupported("its density is one of latents, not of data")
-    vector = len(data.event.shape) == 1
-    n, tol, probes = settings
-    batch = evaluation.reference(n or (2048 if vector else 256))
+    batch = evaluation.reference(n)
     x = dequantise(batch.x, data.space.bin, generator(evaluation.seed, "dequantise"))
     label = batch.label if model.conditional else None
     if isinstance(model, Transport):
-        count = probes if probes is not None else (0 if vector else 1)
-        log_prob, details = _carried(evaluation, model, x, label, tol, count)
-        how = f"dopri5 tol {tol:g}, {f'{count} probes a sample' if count else 'exact trace'}"
+        log_prob, details = _carried(evaluation, model, x, label, tol, probes)
+        how = f"dopri5 tol {tol:g}, {f'{probes} random directions' if probes else 'exact trace'}"
     else:
         log_prob, details, how = _exact(evaluation, model, x, label), {}, "the model's own log_prob"
     bad = int((~torch.isfinite(log_prob)).sum())
@@ -114,7 +115,7 @@ def _measure(evaluation: Evaluation, settings: Settings) -> Likelihood:
         None if known is None else float(-known(x).double().mean()),
         len(x),
         f"density of {model.density}, {how}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
-        {"standard_error": float(log_prob.std()) / len(x) ** 0.5, **details},
+        {"standard_error": float(log_prob.std(correction=0)) / len(x) ** 0.5, **details},
     )
 
 
@@ -146,10 +147,8 @@ def _carried(
         stream = generator(evaluation.seed, "probes")
 
         def log_prob(x: Tensor, label: Tensor | None) -> Tensor:
-            directions = rademacher((probes, *x.shape), stream).to(x) if probes else None
-            solved = log_density(
-                lambda t, y: velocity(t, y, label), x, model.source.log_prob, probes=directions, tol=tol
-            )
+            drawn = rademacher((probes, *x.shape), stream).to(x) if probes else None
+            solved = log_density(lambda t, y: velocity(t, y, label), x, model.source.log_prob, probes=drawn, tol=tol)
             return solved.x
 
         return _batched(log_prob, evaluation.batch, device, x, label)

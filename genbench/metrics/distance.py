@@ -163,6 +163,8 @@ def _vectors(evaluation: Evaluation, n: int) -> tuple[Float[Tensor, "n d"], Floa
     space = evaluation.data.space
     if space.bin > 0:
         raise Unsupported("distances between pixels say little about images; use a Frechet distance of features (fd-)")
+    if n < 2:
+        raise Unsupported("a distance between distributions needs at least 2 samples")
     x, y = evaluation.decoded(n), space.decode(evaluation.reference(n).x)
     return x.double().flatten(1), y.double().flatten(1)
 

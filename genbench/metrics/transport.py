@@ -1,19 +1,28 @@
 """The geometry of the paths along which a model carries noise to samples, in model space."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.config import Count, Positive
-from genbench.core import Transport, noise
+from genbench.config import ByEvent, Count, Positive
+from genbench.core import Event, Transport, noise
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, Value
 from genbench.metrics.optimal import source_to_data
 from genbench.ode import trajectory
 from genbench.registry import metrics
+
+
+def enough(event: Event) -> int:
+    """Return how many paths are enough for vectors, and affordable for images."""
+    return 2048 if len(event.shape) == 1 else 256
+
+
+N = Annotated[Count | None, ByEvent(enough), "number of paths; by default 2048 of vectors or 256 of images"]
+Tol = Annotated[Positive, "tolerance of dopri5, which solves path and integral together"]
 
 
 class Paths(NamedTuple):
@@ -26,19 +35,15 @@ class Paths(NamedTuple):
 
     def value(self, each: Float[Tensor, " n"]) -> Value:
         """Return a mean over paths with its standard error over noise."""
-        error = float(each.std()) / len(each) ** 0.5
+        error = float(each.std(correction=0)) / len(each) ** 0.5
         return Value(float(each.mean()), len(each), self.protocol, details={"standard_error": error})
 
 
 @metrics.register("path_energy", version=1, better="lower", of="model")
-def path_energy(evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5) -> Value:
+def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Path energy E integral |v(t, z_t)|^2 dt of the learned ODE, in model space.
 
     At least W2^2 between source and the law of the samples, with equality for optimal transport.
-
-    Args:
-        n: number of paths; by default 2048 for vectors and 256 for images.
-        tol: tolerance of dopri5, which solves path and integral together.
 
     Reference: Tong et al., 2024; Benamou and Brenier, 2000.
     """
@@ -47,14 +52,10 @@ def path_energy(evaluation: Evaluation, *, n: Count | None = None, tol: Positive
 
 
 @metrics.register("straightness", version=1, better="lower", of="model")
-def straightness(evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5) -> Value:
+def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Straightness E integral |z1 - z0 - v(t, z_t)|^2 dt of the learned ODE, in model space; 0 is straight.
 
     Equals the path energy less E|z1 - z0|^2.
-
-    Args:
-        n: number of paths; by default 2048 for vectors and 256 for images.
-        tol: tolerance of dopri5, which solves path and integral together.
 
     Reference: Liu et al., 2023.
     """
@@ -63,17 +64,13 @@ def straightness(evaluation: Evaluation, *, n: Count | None = None, tol: Positiv
 
 
 @metrics.register("npe", version=1, better="lower", of="model")
-def npe(evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5) -> list[Value]:
+def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     """Normalised path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
 
     `path` is the straightness over W2^2; `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
     nearer to the noise than data is, as with tilted marginals; `npe` is the absolute value of their sum. W2 is the
     distance from source to data, exact where it is known; else an estimate from samples, the same for every model,
     within 2 % in up to four dimensions.
-
-    Args:
-        n: number of paths; by default 2048 for vectors.
-        tol: tolerance of dopri5, which solves path and integral together.
 
     Raises:
         Unsupported: if W2 is neither known nor to be had, or the paths start elsewhere than the task does.
@@ -102,14 +99,10 @@ def npe(evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5)
 
 
 @metrics.register("curvature", version=1, better="lower", of="model")
-def curvature(evaluation: Evaluation, *, n: Count | None = None, tol: Positive = 1e-5) -> Value:
+def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Curvature 1 - E|z1 - z0| / E length of the paths of the learned ODE; 0 is straight.
 
     A ratio of means: paths that hardly move have no say in it.
-
-    Args:
-        n: number of paths; by default 2048 for vectors and 256 for images.
-        tol: tolerance of dopri5, which solves path and integral together.
 
     Raises:
         Unsupported: if nothing moves.
@@ -123,7 +116,7 @@ def curvature(evaluation: Evaluation, *, n: Count | None = None, tol: Positive =
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
     evaluation.transport()
-    count = n or (2048 if len(evaluation.data.event.shape) == 1 else 256)
+    count = n or enough(evaluation.data.event)
     return evaluation.shared(("paths", count, tol), lambda: _follow(evaluation, count, tol))
 
 
@@ -140,6 +133,9 @@ def _follow(evaluation: Evaluation, n: int, tol: float) -> Paths:
         asked = None if label is None else label[start : start + len(z0)]
         parts.append(_solve(velocity, z0, asked, tol))
     energy, length, chord = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
+    bad = int((~torch.isfinite(energy + chord)).sum())
+    if bad:
+        raise Unsupported(f"{bad} of {n} paths are not finite")
     return Paths(energy, length, chord, f"model space, dopri5 tol {tol:g}, n={n}")
 
 

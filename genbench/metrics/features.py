@@ -1,0 +1,72 @@
+"""Features of images: what a network that extracts them must say of itself, and their mean and covariance."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
+BATCH = 256
+
+
+class Features(Protocol):
+    """A network from raw images to feature vectors, with all that makes its numbers comparable."""
+
+    @property
+    def name(self) -> str:
+        """What metrics on it are called after."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights."""
+        ...
+
+    @property
+    def resize(self) -> str:
+        """How images are brought to its size: the filter and its convention, or "none"."""
+        ...
+
+    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b k"]:
+        """Return the features, each image by itself: never a function of the batch."""
+        ...
+
+
+def extract(features: Features, images: UInt8[Tensor, "n c h w"]) -> Float64[Tensor, "n k"]:
+    """Return the features of all images, some at a time."""
+    return torch.cat([features(part) for part in images.split(BATCH)])
+
+
+class Moments:
+    """Mean and covariance of vectors that come in batches, in float64, as if they had come at once.
+
+    Batches are merged by Chan et al. (1979): sums of deviations from the mean, so that nothing cancels.
+
+    Args:
+        batches: the vectors.
+    """
+
+    def __init__(self, batches: Iterable[Float64[Tensor, "b k"]] = ()) -> None:
+        self.n = 0
+        self.mean = torch.zeros(0, dtype=torch.float64)
+        self._scatter = torch.zeros(0, 0, dtype=torch.float64)
+        for batch in batches:
+            self.add(batch)
+
+    def add(self, batch: Float64[Tensor, "b k"]) -> None:
+        """Take in one more batch."""
+        x = batch.double()
+        mean = x.mean(0)
+        if self.n == 0:
+            self.mean, self._scatter = torch.zeros_like(mean), torch.zeros(len(mean), len(mean), dtype=torch.float64)
+        n, total = len(x), self.n + len(x)
+        shift, centred = mean - self.mean, x - mean
+        self._scatter = self._scatter + centred.T @ centred + torch.outer(shift, shift) * (self.n * n / total)
+        self.mean = self.mean + shift * (n / total)
+        self.n = total
+
+    @property
+    def covariance(self) -> Float64[Tensor, "k k"]:
+        """The unbiased covariance."""
+        return self._scatter / (self.n - 1)
