@@ -46,12 +46,17 @@ class ByEvent:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a builder: its name, type, default (inspect.Parameter.empty if required) and meaning."""
+    """One setting of a builder: its name, type, default and meaning."""
 
     name: str
     type: Any
     default: Any
     meaning: str
+
+    @property
+    def required(self) -> bool:
+        """Whether the builder has no default for it."""
+        return self.default is inspect.Parameter.empty
 
     @property
     def nested(self) -> Nested | None:

@@ -197,11 +197,17 @@ def evaluate(
     rows = [row for name, settings in chosen.items() for row in measure(main, name, settings, sampling.floor)]
     curve = sampling.curve if model.nfe_curve else ()
     along = sampling.curve_metrics or chosen
-    of_samples = {name: s for name, s in chosen.items() if name in along and metrics[name].traits["of"] == "samples"}
+    of_samples = {name: settings for name, settings in chosen.items() if name in along and _curved(name)}
     for budget in curve:
         there = point(model.at_budget(sample, sampling.curve_method, budget))
         rows += [row for n, s in of_samples.items() for row in measure(there, n, s, sampling.floor, point="curve")]
     return rows, main
+
+
+def _curved(name: str) -> bool:
+    """Return whether a metric changes along the curve: it is one of samples, and does not say `curve=False`."""
+    traits = metrics[name].traits
+    return traits["of"] == "samples" and traits.get("curve", True)
 
 
 def measure(

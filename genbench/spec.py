@@ -65,7 +65,8 @@ class Spec:
     @cached_property
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
-        return label(models, self.model, _differing(sampler(models[self.model["name"]]), self.sample))
+        extra = _differing(sampler(models[self.model["name"]]), self.sample)
+        return label(models, self.model, extra, context=build_data(self.data).event)
 
     @cached_property
     def data_label(self) -> str:
@@ -192,13 +193,17 @@ def own_options(kind: type[Model]) -> Callable:
     return options
 
 
-def label(registry: Registry, part: Mapping[str, Any], extra: Settings | None = None) -> str:
-    """Return a component's name, followed by the settings that differ from their defaults."""
-    differing = _differing(registry[part["name"]].build, settings_in(part), nested=False) | (extra or {})
+def label(registry: Registry, part: Mapping[str, Any], extra: Settings | None = None, context: Any = None) -> str:
+    """Return a component's name, followed by the settings that were chosen: those that differ from their defaults."""
+    build, settings = registry[part["name"]].build, settings_in(part)
+    usual = bind(build, {n: settings[n] for n, s in settings_of(build).items() if s.required}, "", context=context)
+    differing = {name: value for name, value in settings.items() if value != usual[name]} | dict(extra or {})
     return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in differing.items())])
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + " ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "version") + "}"
     return json.dumps(value, separators=(",", ":")).replace('"', "")
 
 
@@ -231,14 +236,13 @@ def _identity(registry: Registry, part: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": part["name"], "version": part["version"], **_differing(build, settings_in(part))}
 
 
-def _differing(builder: Callable, bound: Settings, *, nested: bool = True) -> dict[str, Any]:
+def _differing(builder: Callable, bound: Settings) -> dict[str, Any]:
     """Return the settings that differ from the defaults in the builder's signature.
 
-    A nested component counts by its name, its version and those of its settings that differ from its own defaults;
-    `nested=False` leaves it out unless it was chosen.
+    A nested component counts by its name, its version and those of its settings that differ from its own defaults.
     """
     schema = settings_of(builder)
-    defaults = {n: s.default for n, s in schema.items() if s.default is not inspect.Parameter.empty}
+    defaults = {n: s.default for n, s in schema.items() if not s.required}
     plain = bind(builder, {**bound, **{n: d for n, d in defaults.items() if schema[n].nested is None}}, "default")
     differing = {}
     for name, value in bound.items():
@@ -246,7 +250,7 @@ def _differing(builder: Callable, bound: Settings, *, nested: bool = True) -> di
         if inner is None:
             if name not in defaults or value != plain[name]:
                 differing[name] = value
-        elif isinstance(value, Mapping) and nested:
+        elif isinstance(value, Mapping):
             base = inner.resolve({"name": value["name"]}, name, None)
             differing[name] = {
                 key: item for key, item in value.items() if key in ("name", "version") or item != base.get(key)

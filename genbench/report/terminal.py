@@ -90,8 +90,8 @@ def describe(name: str) -> dict[str, Any]:
             section: {
                 s.name: {
                     "type": _type(s.type),
-                    "default": None if s.default is inspect.Parameter.empty else s.default,
-                    "required": s.default is inspect.Parameter.empty,
+                    "default": None if s.required else s.default,
+                    "required": s.required,
                     "meaning": s.meaning,
                 }
                 for s in settings_of(build).values()
