@@ -40,7 +40,7 @@ def check_model(model: str | Callable[..., Model], settings: Settings | None = N
     ...     "Scale and shift the noise."
     ...     return Affine(event, source)
     >>> check_model(affine)[0]
-    'model affine on vectors: draw, loss, gradient, state, sample, log_prob, velocity'
+    'model affine on vectors: draw, loss, gradient, sample, state, log_prob, velocity'
     """
     entry = models[model] if isinstance(model, str) else Entry(model.__name__, model)
     explained(entry.build, entry.name)
@@ -64,12 +64,12 @@ def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
     model.prepare(data, 0)
     _perturb(model)
     model.eval()
-    done = ["draw", "loss", "gradient", "state", "sample"]
+    done = ["draw", "loss", "gradient", "sample", "state"]
     example = _draw(model, data)
     _loss(model, example)
     _gradient(model, example)
-    _state(model, _built(entry, data, settings, seed=1), example)
     _sample(model)
+    _state(model, _built(entry, data, settings, seed=1), example)
     if model.nfe_curve:
         _budget(model)
         done.append("budget")
@@ -205,14 +205,15 @@ def _log_prob(model: Model, data: Data) -> None:
         if len(model.event.shape) == 1:
             single = [model.log_prob(x[i : i + 1], label=None if label is None else label[i : i + 1]) for i in range(3)]
             same(torch.cat(single), whole, "log_prob of a sample must not depend on its batch", 1e-3)
-            _normalised(model)
+            if model.conditional or not model.event.classes:
+                _normalised(model)
 
 
 def _normalised(model: Model) -> None:
-    """Sum the density over a grid that covers the samples with a wide margin."""
+    """Sum the density over a grid that covers the samples with a margin."""
     x = _sampled(model, noise(model.source, 256, 0), _fixed(model))[0]
     low, high = x.min(0).values, x.max(0).values
-    side, cells = (high - low) * 2, 64
+    side, cells = (high - low) * 1.5, 48
     axes = [(low[i] + high[i]) / 2 + side[i] * ((torch.arange(cells) + 0.5) / cells - 0.5) for i in range(2)]
     grid = torch.cartesian_prod(*axes)
     label = torch.zeros(len(grid), dtype=torch.long) if model.conditional else None

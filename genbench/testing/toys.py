@@ -23,7 +23,7 @@ class Blobs:
     part: str
     shape: tuple[int, ...]
     classes: int
-    size: None = None
+    size: int | None = None
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th training batch."""
