@@ -1,7 +1,7 @@
 """Features of images: what a network that extracts them must say of itself, and their mean and covariance."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float64, UInt8
@@ -10,6 +10,7 @@ from torch import Tensor
 BATCH = 256
 
 
+@runtime_checkable
 class Features(Protocol):
     """A network from raw images to feature vectors, with all that makes its numbers comparable."""
 
