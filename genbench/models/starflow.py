@@ -33,11 +33,11 @@ def _patch(event: Event) -> int:
 
 
 def _tarflow_blocks(event: Event) -> Blocks:
-    return {"vector": (2,) * 6, "small": (2,) * 4, "large": (4,) * 4}[_kind(event)]
+    return {"vector": (1,) * 8, "small": (2,) * 4, "large": (4,) * 4}[_kind(event)]
 
 
 def _starflow_blocks(event: Event) -> Blocks:
-    return {"vector": (6, 2, 2, 2), "small": (5, 1, 1, 1), "large": (10, 2, 2, 2)}[_kind(event)]
+    return {"vector": (3, 1, 1, 1, 1, 1), "small": (5, 1, 1, 1), "large": (10, 2, 2, 2)}[_kind(event)]
 
 
 def _width(event: Event) -> int:
@@ -49,8 +49,8 @@ def _head(event: Event) -> int:
 
 
 _BLOCKS = (
-    "layers of each block in the order of sampling, so the deep one first; by default 6 blocks of 2 layers for vectors,"
-    " 4 of 2 for images up to 8x8, 4 of 4 for larger ones, which starflow shares out as 6-2-2-2, 5-1-1-1, 10-2-2-2"
+    "layers of each block in the order of sampling, so the deep one first; by default 8 blocks of 1 layer for vectors,"
+    " 4 of 2 for images up to 8x8, 4 of 4 for larger ones, which starflow shares out as 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
 )
 TarflowBlocks = Annotated[Blocks | None, ByEvent(_tarflow_blocks), _BLOCKS]
 StarflowBlocks = Annotated[Blocks | None, ByEvent(_starflow_blocks), _BLOCKS]
