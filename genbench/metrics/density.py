@@ -19,8 +19,8 @@ from genbench.space import dequantise
 
 
 def points(event: Event) -> int:
-    """Return how many test samples are enough for vectors, and affordable for images."""
-    return 2048 if len(event.shape) == 1 else 256
+    """Return how many test samples are affordable: an exact trace costs one backward pass a dimension."""
+    return min(2048, max(256, 8192 // event.dims))
 
 
 def directions(event: Event) -> int:
@@ -28,7 +28,11 @@ def directions(event: Event) -> int:
     return 0 if len(event.shape) == 1 else 1
 
 
-N = Annotated[Count | None, ByEvent(points), "test samples; by default 2048 vectors or 256 images"]
+N = Annotated[
+    Count | None,
+    ByEvent(points),
+    "test samples; by default 2048 in up to 4 dimensions, 8192 over the dimensions in more, at least 256",
+]
 Tol = Annotated[Positive, "tolerance of the ODE's solution (dopri5); a detail is the change at ten times this value"]
 Probes = Annotated[
     Size | None,
