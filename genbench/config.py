@@ -128,8 +128,21 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         if setting.nested is not None:
             bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
         else:
-            bound[name] = _plain(setting, setting.filled(value, context), f"{what}.{name}")
+            bound[name] = plain(setting, setting.filled(value, context), f"{what}.{name}")
     return bound
+
+
+def plain(setting: Setting, value: Any, what: str) -> Any:
+    """Return a value of a setting as plain JSON, spelled as its type has it (1 as 1.0, a tuple as a list).
+
+    Raises:
+        ConfigError: if it is of the wrong type.
+    """
+    try:
+        typed = _typed(setting, value, what)
+        return _adapter(setting.type).dump_python(typed, mode="json")
+    except (PydanticUserError, PydanticSchemaGenerationError) as error:
+        raise ConfigError(f"{what} has a type that settings cannot have: {setting.type}") from error
 
 
 def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
@@ -193,14 +206,6 @@ def _toml_value(text: str) -> Any:
             return float(text)
         return {"none": None, "true": True, "false": False}.get(text.lower(), text)
     return value
-
-
-def _plain(setting: Setting, value: Any, what: str) -> Any:
-    try:
-        typed = _typed(setting, value, what)
-        return _adapter(setting.type).dump_python(typed, mode="json")
-    except (PydanticUserError, PydanticSchemaGenerationError) as error:
-        raise ConfigError(f"{what} has a type that settings cannot have: {setting.type}") from error
 
 
 def _typed(setting: Setting, value: Any, what: str) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from genbench.config import Settings, bind, call, merge, settings_of, typed
+from genbench.config import Settings, bind, call, merge, plain, settings_of, typed
 from genbench.core import Data, Event, Model
 from genbench.errors import ConfigError, unknown
 from genbench.evaluate import Sampling
@@ -242,19 +242,15 @@ def _differing(builder: Callable, bound: Settings) -> dict[str, Any]:
     A nested component counts by its name, its version and those of its settings that differ from its own defaults.
     """
     schema = settings_of(builder)
-    defaults = {n: s.default for n, s in schema.items() if not s.required}
-    plain = bind(builder, {**bound, **{n: d for n, d in defaults.items() if schema[n].nested is None}}, "default")
-    differing = {}
+    differing: dict[str, Any] = {}
     for name, value in bound.items():
-        inner = schema[name].nested
-        if inner is None:
-            if name not in defaults or value != plain[name]:
+        setting = schema[name]
+        if setting.nested is None:
+            if setting.required or value != plain(setting, setting.default, name):
                 differing[name] = value
         elif isinstance(value, Mapping):
-            base = inner.resolve({"name": value["name"]}, name, None)
-            differing[name] = {
-                key: item for key, item in value.items() if key in ("name", "version") or item != base.get(key)
-            }
+            base = setting.nested.resolve({"name": value["name"]}, name, None)
+            differing[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != base.get(k)}
     return differing
 
 

@@ -91,7 +91,8 @@ def test_constant_and_running_normalisers_agree_with_the_mean_weight():
     eps = 2.0
     expected = -0.5 * math.log(1 + 4 / eps)
     constant = Gibbs(epsilon=eps, cost="sqnorm")
-    constant.calibrate(constant.log_weight(torch.randn(200_000, 1), torch.randn(200_000, 1)), torch.zeros(200_000).long())
+    x, y = torch.randn(2, 200_000, 1)
+    constant.calibrate(constant.log_weight(x, y), torch.zeros(200_000).long())
     assert constant.log_mean.item() == pytest.approx(expected, abs=0.01)
     running = Gibbs(epsilon=eps, cost="sqnorm", normaliser="running")
     for _ in range(1000):

@@ -85,7 +85,8 @@ def test_a_trained_net_is_the_closed_form_field_of_a_mixture():
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name != "wcfm"])  # its tilt is tested above
 def test_every_member_learns_to_reach_the_data(name):
-    model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=SHORT | {"steps": 400, "batch_size": 256})
+    plan = SHORT | {"steps": 400, "batch_size": 256}
+    model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=plan)
     x = drawn(model, 2048, tol=1e-4)
     assert_close(x.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.15)
     assert x.std(0).mean().item() == pytest.approx(0.5, abs=0.15)
@@ -126,9 +127,9 @@ def test_labels_are_dropped_at_their_rate_and_pairs_stay_within_classes():
     model = conditional(label_dropout=0.25)
     x, label = torch.randn(4000, 2), torch.arange(4000) % 2
     example = model.draw(Batch(x[:500], label[:500]), torch.Generator().manual_seed(0))
-    rate = torch.cat([
-        model.draw(Batch(x[i::8], label[i::8]), torch.Generator().manual_seed(i)).label == 2 for i in range(8)
-    ])
+    rate = torch.cat(
+        [model.draw(Batch(x[i::8], label[i::8]), torch.Generator().manual_seed(i)).label == 2 for i in range(8)]
+    )
     assert rate.float().mean().item() == pytest.approx(0.25, abs=0.03)
     assert set(example.label.tolist()) == {0, 1, 2}
 

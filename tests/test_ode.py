@@ -72,7 +72,7 @@ def test_log_density_of_a_linear_flow_is_that_of_the_gaussian():
         return torch.distributions.Normal(0.0, 1.0).log_prob(y).sum(1)
 
     assert_close(log_density(rotate_and_stretch, x, source, tol=1e-8).x, target.log_prob(x), rtol=1e-5, atol=1e-6)
-    # For a linear field Hutchinson's estimate has the exact mean, and variance from the symmetric off-diagonal (here 0).
+    # Hutchinson's variance for a linear field comes from the symmetric off-diagonal part, here 0.
     probes = rademacher((1, 50, 2), torch.Generator().manual_seed(0)).double()
     assert_close(
         log_density(rotate_and_stretch, x, source, probes=probes, tol=1e-8).x, target.log_prob(x), rtol=1e-5, atol=1e-6

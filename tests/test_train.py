@@ -65,7 +65,7 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_train import train
-train(folder=Path(sys.argv[1]), save_every=0, steps=3000, ema=0.99, progress=lambda s, n, l: print(s, flush=True))
+train(folder=Path(sys.argv[1]), save_every=0, steps=3000, ema=0.99, progress=lambda s, n, logs: print(s, flush=True))
 """
 
 
@@ -80,7 +80,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path):
     victim.wait()
     assert checkpoint.exists(tmp_path / "checkpoint.safetensors")
     seen = []
-    resumed = train(folder=tmp_path, steps=3000, ema=0.99, progress=lambda s, n, l: seen.append(s))
+    resumed = train(folder=tmp_path, steps=3000, ema=0.99, progress=lambda s, n, logs: seen.append(s))
     assert seen[0] > 1
     assert torch.equal(weights(resumed), weights(train(steps=3000, ema=0.99)))
 
@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     with pytest.raises(Stop):
         train(
             folder=tmp_path,
-            progress=lambda s, n, l: (_ for _ in ()).throw(Stop) if s == 200 else None,
+            progress=lambda s, n, logs: (_ for _ in ()).throw(Stop) if s == 200 else None,
             save_every=0,
             steps=300,
         )
@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_finite_names_its_step():
         return {**scalars, "loss": scalars["loss"] * (float("nan") if len(calls) == 42 else 1.0)}
 
     model.loss = loss
-    with pytest.raises(RunFailed, match="step 42$"):
+    with pytest.raises(RunFailed, match=r"step 42$"):
         fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
 
 
@@ -181,7 +181,7 @@ def test_clipping_bounds_the_step():
 def test_an_absent_accelerator_is_one_line():
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    with pytest.raises(ConfigError, match="^devices: "):
+    with pytest.raises(ConfigError, match=r"^devices: "):
         fabric_of(Plan(), "cuda")
 
 
@@ -192,7 +192,7 @@ from test_train import start, weights
 from genbench.train import fit, Plan
 from lightning_fabric import Fabric
 model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2)
-fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp_spawn" if False else "ddp")
+fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
 fabric.launch()
 fit(model, data, plan, fabric, seed=0)
 if fabric.is_global_zero:

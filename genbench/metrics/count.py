@@ -5,7 +5,7 @@ from genbench.evaluate import Evaluation, Value
 from genbench.registry import metrics
 
 
-@metrics.register("nfe", version=1, better="lower", of="samples", floor=False)
+@metrics.register("nfe", version=1, better="lower", of="samples", floor=False, curve=False)
 def nfe(evaluation: Evaluation) -> Value:
     """Network evaluations that a sample took, counted."""
     if evaluation.nfe is None:
@@ -22,7 +22,7 @@ def parameters(evaluation: Evaluation) -> Value:
     return Value(float(count), 1, "trainable parameters")
 
 
-@metrics.register("failed", version=1, better="lower", of="samples", floor=False)
+@metrics.register("failed", version=1, better="lower", of="samples", floor=False, curve=False)
 def failed(evaluation: Evaluation) -> Value:
     """Samples that are not finite; they are never drawn again."""
     return Value(float(evaluation.failures), len(evaluation.x), "samples that are not finite")

@@ -54,7 +54,7 @@ def build(event: Event, classes: int, settings: Mapping[str, Any]) -> nn.Module:
 class NetChoice:
     """Marks a setting that is a net: nothing for the default, a name, or a table of settings with or without one."""
 
-    def resolve(self, value: Any, what: str, context: Event) -> dict[str, Any]:
+    def resolve(self, value: Any, what: str, context: Event | None) -> dict[str, Any]:
         """Return {"name", "version", ...every setting} as plain JSON.
 
         Args:
@@ -66,14 +66,16 @@ class NetChoice:
         Raises:
             ConfigError: on an unknown net or setting, a wrong type, or a table of another version of the net.
         """
+        if context is None and not (isinstance(value, str) or (isinstance(value, Mapping) and "name" in value)):
+            raise ConfigError(f"{what}: the default net depends on the data; name a net")
         if value is None:
-            value = default(context)
+            value = default(context)  # type: ignore[arg-type]
         elif isinstance(value, str):
             value = {"name": value}
         elif not isinstance(value, Mapping):
             raise ConfigError(f"{what}: {value!r} is no net; give a name, or a table such as {{'name': 'mlp'}}")
         elif "name" not in value:
-            value = {**default(context), **value}
+            value = {**default(context), **value}  # type: ignore[arg-type]
         settings = dict(value)
         name = settings.pop("name")
         if not isinstance(name, str):

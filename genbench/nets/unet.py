@@ -14,10 +14,27 @@ from genbench.errors import ConfigError
 from genbench.registry import nets
 
 
-def norm(channels: int) -> nn.GroupNorm:
-    """Return a group normalisation of 32 groups, of fewer where a group would have less than 4 channels."""
-    groups = max(g for g in (1, 2, 4, 8, 16, 32) if channels % g == 0 and (g == 1 or channels >= 4 * g))
-    return nn.GroupNorm(groups, channels)
+class Norm(nn.GroupNorm):
+    """Group normalisation over 32 groups, over fewer where a group would have less than 4 channels.
+
+    Worked out in fp32 where x is bf16: more exact, and several times faster on CPU.
+    """
+
+    def __init__(self, channels: int) -> None:
+        groups = max(g for g in (1, 2, 4, 8, 16, 32) if channels % g == 0 and (g == 1 or channels >= 4 * g))
+        super().__init__(groups, channels)
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Return the normalised image in the precision of the input."""
+        exact = input.to(torch.promote_types(input.dtype, torch.float32))
+        return super().forward(exact).to(input.dtype)
+
+
+def attend(q: Float[Tensor, "b k n d"], k: Float[Tensor, "b k n d"], v: Float[Tensor, "b k n d"]) -> Tensor:
+    """Return softmax(q k' / sqrt(d)) v."""
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # the fused kernel is half as fast there
+        return torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, -1) @ v
+    return F.scaled_dot_product_attention(q, k, v)
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:
@@ -46,10 +63,10 @@ class Residual(nn.Module):
 
     def __init__(self, inward: int, outward: int, embedding: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = norm(inward)
+        self.norm1 = Norm(inward)
         self.conv1 = nn.Conv2d(inward, outward, 3, padding=1)
         self.shift = nn.Linear(embedding, outward)
-        self.norm2 = norm(outward)
+        self.norm2 = Norm(outward)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero(nn.Conv2d(outward, outward, 3, padding=1))
         self.skip = nn.Conv2d(inward, outward, 1) if inward != outward else nn.Identity()
@@ -77,7 +94,7 @@ class Attention(nn.Module):
         self.head = min(head, channels)
         if channels % self.head:
             raise ConfigError(f"unet: attention over {channels} channels needs head_channels that divide {channels}")
-        self.norm = norm(channels)
+        self.norm = Norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zero(nn.Conv2d(channels, channels, 1))
 
@@ -87,7 +104,7 @@ class Attention(nn.Module):
         # (b, c, h, w) in channels_last is (b, h w, c) in memory, so that none of these reshapes copies.
         tokens = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, height * width, c // self.head, 3, self.head)
         q, k, v = tokens.permute(3, 0, 2, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = attend(q, k, v)
         return x + self.out(mixed.transpose(1, 2).reshape(b, height, width, c).permute(0, 3, 1, 2))
 
 
@@ -104,7 +121,11 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double height and width by repeating pixels, then convolve."""
+    """Double height and width by repeating pixels, then convolve.
+
+    Both at once are a transposed convolution, whose 4x4 kernel is the 3x3 kernel summed over windows of 2x2: the same
+    function for 4/9 of the multiplications.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -112,7 +133,10 @@ class Up(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
         """Return the larger image; time and label are not used here."""
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        padded = F.pad(self.conv.weight.transpose(0, 1).flip(2, 3), (1, 1, 1, 1))
+        rows = padded[:, :, 1:] + padded[:, :, :-1]
+        kernel = rows[..., 1:] + rows[..., :-1]
+        return F.conv_transpose2d(x, kernel, self.conv.bias, stride=2, padding=1)
 
 
 class Stage(nn.ModuleList):
@@ -192,7 +216,8 @@ class UNet(nn.Module):
                 if level and block == blocks:
                     stage.append(Up(width))
                 self.up.append(stage)
-        self.leave = nn.Sequential(norm(width), nn.SiLU(), zero(nn.Conv2d(width, shape[0], 3, padding=1)))
+        self.norm = Norm(width)
+        self.leave = zero(nn.Conv2d(width, shape[0], 3, padding=1))
 
     def forward(
         self,
@@ -213,7 +238,7 @@ class UNet(nn.Module):
         h = self._run(self.middle, h, e)
         for stage in self.up:
             h = self._run(stage, torch.cat([h, skips.pop()], 1), e)
-        h = self.leave(h)
+        h = self.leave(F.silu(self.norm(h)))
         return h if x.is_contiguous(memory_format=torch.channels_last) else h.contiguous()
 
     def _run(self, stage: nn.Module, h: Tensor, e: Tensor) -> Tensor:

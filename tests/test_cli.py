@@ -1,0 +1,258 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from genbench.cli import main
+from genbench.spec import restore
+
+TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
+METRICS = ["--metric", "sliced_w2", "--metric", "nfe"]
+
+
+def evaluation_key(record):
+    return restore(record["spec"]).evaluation_key
+
+
+def genbench(*arguments, cwd=None, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "genbench", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def inside(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process and an empty folder: (exit code, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genbench", *map(str, arguments)])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    done = genbench("run", "--model", "cfm", "--dataset", "moons", *TINY, *METRICS, "--results", results, "--json")
+    return results, json.loads(done.stdout), done
+
+
+def test_json_is_the_record_alone_and_progress_goes_to_stderr(kept):
+    _, record, done = kept
+    assert set(record) == {"labels", "spec", "results", "provenance"}
+    assert "step 30 of 30" in done.stderr
+    assert {row["metric"] for row in record["results"]} == {"sliced_w2", "nfe"}
+    curve = [row for row in record["results"] if row["point"] == "curve"]
+    assert [(row["metric"], row["nfe"]) for row in curve] == [("sliced_w2", 1.0), ("sliced_w2", 4.0)]
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(kept):
+    results, record, _ = kept
+    done = genbench("run", "--model", "cfm", "--dataset", "moons", *TINY, *METRICS, "--results", results, "--json")
+    assert json.loads(done.stdout) == record
+    assert "step" not in done.stderr
+
+
+def test_eval_measures_more_without_training(kept):
+    results, record, _ = kept
+    run = record["labels"]["run"]
+    done = genbench("eval", run, "--metric", "energy_distance", "--results", results, "--json")
+    again = json.loads(done.stdout)
+    assert {row["metric"] for row in again["results"]} == {"energy_distance", "nfe", "sliced_w2"}
+    assert [r for r in again["results"] if r["metric"] == "sliced_w2"] == [
+        r for r in record["results"] if r["metric"] == "sliced_w2"
+    ]
+    other = genbench(
+        "eval",
+        results / "runs" / run,
+        "--set",
+        "sample.method=heun",
+        "--set",
+        "sample.steps=3",
+        "--metric",
+        "nfe",
+        "--json",
+    )
+    assert json.loads(other.stdout)["results"][0]["value"] == 6.0
+    refused = genbench("eval", run, "--set", "plan.steps=31", "--results", results, code=2)
+    assert "does not train" in refused.stderr
+
+
+def test_eval_measures_somebody_elses_samples(kept, tmp_path):
+    results, record, _ = kept
+    np.save(tmp_path / "mine.npy", np.random.default_rng(0).normal(size=(500, 2)).astype("float32"))
+    done = genbench(
+        "eval", tmp_path / "mine.npy", "--dataset", "moons", "--metric", "w2", "--json", "--set", "metric.w2.n=400"
+    )
+    (row,) = json.loads(done.stdout)["results"]
+    assert row["value"] > row["floor"] > 0
+    run = results / "runs" / record["labels"]["run"]
+    samples = run / evaluation_key(record) / "samples.npz"
+    same = genbench("eval", samples, "--dataset", "moons", "--metric", "sliced_w2", "--json")
+    ours = next(r for r in record["results"] if r["metric"] == "sliced_w2" and r["point"] == "main")
+    assert json.loads(same.stdout)["results"][0]["value"] == pytest.approx(ours["value"], rel=1e-6)
+    np.save(tmp_path / "wrong.npy", np.zeros((5, 3), "float32"))
+    assert "shape (3,)" in genbench("eval", tmp_path / "wrong.npy", "--dataset", "moons", code=2).stderr
+    assert "--dataset" in genbench("eval", tmp_path / "mine.npy", code=2).stderr
+
+
+def test_report_writes_its_tables(kept):
+    results, _, _ = kept
+    done = genbench("report", results)
+    assert "sliced_w2" in done.stdout
+    for ending in ("md", "csv", "tex"):
+        assert (results / f"report.{ending}").stat().st_size > 100
+
+
+def test_python_loads_what_the_command_line_kept(kept):
+    import genbench as package
+
+    results, record, _ = kept
+    model = package.load(results, record["labels"]["run"])
+    import torch
+
+    from genbench.core import noise
+
+    with torch.no_grad():
+        x = model.sample(noise(model.source, 5, 0)).x
+    assert x.shape == (5, 2)
+    assert set(package.table(results)["metric"]) >= {"sliced_w2", "nfe"}
+
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]
+metrics = ["sliced_w2"]
+seeds = [0, 1]
+plan = {steps = 20, batch_size = 32}
+evaluation = {n = 64, curve = []}
+"""
+
+
+def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(SUITE)
+    assert "6 cells, 6 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
+    assert not (tmp_path / "a").exists()
+    first = genbench("sweep", suite, "--results", tmp_path / "a")
+    assert "wcfm kappa=0.5" in first.stdout
+    second = genbench("sweep", suite, "--results", tmp_path / "b", "--jobs", 2)
+    assert "6 cells, 6 to run" in second.stderr
+    for name in ("tiny.md", "tiny.csv", "tiny.tex", "tiny-records.jsonl.gz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert "6 cells, 0 to run" in genbench("sweep", suite, "--results", tmp_path / "a").stderr
+    suite.write_text(SUITE.replace("[0, 1]\n", "[0, 1, 2]\n"))
+    assert "9 cells, 3 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
+
+
+def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
+    suite = tmp_path / "bad.toml"
+    suite.write_text(SUITE.replace('"cfm"', '{name = "cfm", plan = {lr = 1e30}}'))
+    done = genbench("sweep", suite, "--results", tmp_path, code=1)
+    assert "2 of 6 cells failed" in done.stderr
+    assert "not finite at step" in done.stderr
+    assert "failed" in (tmp_path / "bad.md").read_text()
+    assert "6 cells, 2 to run" in genbench("sweep", suite, "--results", tmp_path, "--dry-run").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasetz = ['moons']", "a suite has no key 'datasetz'; did you mean 'datasets'?"),
+        ("datasets = ['moons']", "a suite needs 'models'"),
+        ("datasets = ['moons']\nmodels = ['cmf']", "no model 'cmf'; did you mean 'cfm'?"),
+        (
+            "datasets = ['moons']\nmodels = [{name='cfm', sigmaa=1}]",
+            "cfm has no setting 'sigmaa'; did you mean 'sigma'?",
+        ),
+        ("datasets = ['moons'", "is no TOML"),
+        ("datasets = ['moons']\nmodels = ['cfm']\nseeds = 3", "seeds: 3 is wrong"),
+        (
+            "datasets = ['moons']\nmodels = ['cfm']\n[plan]\nstep = 3",
+            "plan has no setting 'step'; did you mean 'steps'?",
+        ),
+    ],
+)
+def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
+    (tmp_path / "wrong.toml").write_text(text)
+    code, said = inside("sweep", "wrong.toml", "--results", "r")
+    assert code == 2
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--model", "wcfn", "--dataset", "moons"], "did you mean 'wcfm'?"),
+        (["run", "--model", "wcfm", "--dataset", "moons", "--set", "model.kapa=1"], "did you mean 'kappa'?"),
+        (["run", "--model", "wcfm", "--dataset", "moons", "--set", "plan.steps"], "write section.name=value"),
+        (["run", "--model", "wcfm", "--dataset", "moons", "--set", "plan.steps=-5"], "plan.steps: -5 is wrong"),
+        (["run", "--model", "wcfm", "--dataset", "moons", "--metric", "w22"], "did you mean 'w2'?"),
+        (["run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"], "nowhere"),
+        (["eval", "nowhere"], "is no kept run"),
+        (["sweep", "nowhere.toml"], "no suite at nowhere.toml"),
+        (["report", "nowhere"], "holds no records"),
+        (["show", "wcfn"], "did you mean 'wcfm'?"),
+        (["list", "modells"], "did you mean 'models'?"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_commands_exit_with_2_and_write_nothing(inside, tmp_path, arguments, message):
+    code, said = inside(*arguments)
+    assert code == 2
+    assert message in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_that_is_none_is_named(tmp_path):
+    (tmp_path / "runs/x/y").mkdir(parents=True)
+    (tmp_path / "runs/x/y/record.json").write_text("{")
+    assert "record.json is not a record" in genbench("report", tmp_path, code=2).stderr
+
+
+def test_a_record_of_another_version_is_refused(kept, tmp_path):
+    _, record, _ = kept
+    record = json.loads(json.dumps(record))
+    record["spec"]["model"]["version"] = 0
+    (tmp_path / "runs/x/y").mkdir(parents=True)
+    (tmp_path / "runs/x/y/record.json").write_text(json.dumps(record))
+    done = genbench("eval", tmp_path / "runs/x", "--metric", "nfe", code=2)
+    assert "made with version 0 of model 'cfm'" in done.stderr
+
+
+def test_names_are_listed_without_torch():
+    code = """
+import sys
+from genbench.cli import main
+sys.argv = ["genbench", "list"]
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "wcfm" in done.stdout
+    assert "Gibbs" in done.stdout
+
+
+def test_show_tells_type_default_and_meaning():
+    shown = json.loads(genbench("show", "wcfm", "--json").stdout)
+    assert shown["settings"]["model"]["kappa"]["type"] == "float > 0 | none"
+    assert all(s["meaning"] for section in shown["settings"].values() for s in section.values())
+    assert "arxiv.org/abs/2507.22270" in shown["about"]
+
+
+def test_doctor_finds_what_is_here():
+    assert "ok  torch" in genbench("doctor").stdout
