@@ -48,7 +48,7 @@ class Moments:
         batches: the vectors.
     """
 
-    def __init__(self, batches: Iterable[Float64[Tensor, "b k"]] = ()) -> None:
+    def __init__(self, batches: Iterable[Float64[Tensor, "_ k"]] = ()) -> None:
         self.n = 0
         self.mean = torch.zeros(0, dtype=torch.float64)
         self._scatter = torch.zeros(0, 0, dtype=torch.float64)
