@@ -53,9 +53,9 @@ class LayerCache:
             self._memory = (k.new_empty(shape), v.new_empty(shape))
         keys, values = self._memory
         end = at + k.shape[2]
-        keys[:, :, at:end] = k
-        values[:, :, at:end] = v
-        return keys[:, :, :end], values[:, :, :end]
+        keys.narrow(2, at, k.shape[2]).copy_(k)
+        values.narrow(2, at, k.shape[2]).copy_(v)
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Attention(nn.Module):
     def forward(
         self,
         h: Float[Tensor, "b t width"],
-        rotation: Float[Tensor, "2 t half"] | None,
+        rotation: Float[Tensor, "2 t head"] | None,
         mask: Tensor | None,
         cache: LayerCache | None,
         at: int,
@@ -93,8 +93,9 @@ class Attention(nn.Module):
         """Mix tokens; with a cache they follow those at positions before `at`, under the mask if several."""
         b, t, width = h.shape
         qkv = self.qkv(h).view(b, t, 3, width // self.head, self.head).permute(2, 0, 3, 1, 4)
-        v = qkv[2]
-        q, k = (qkv[:2] if rotation is None else rotate(qkv[:2], rotation)).unbind()
+        q, k, v = qkv.unbind()
+        if rotation is not None:
+            q, k = rotate(qkv[:2], rotation).unbind()
         if cache is None:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
@@ -118,7 +119,7 @@ class Layer(nn.Module):
     def forward(
         self,
         h: Float[Tensor, "b t width"],
-        rotation: Float[Tensor, "2 t half"] | None,
+        rotation: Float[Tensor, "2 t head"] | None,
         mask: Tensor | None = None,
         cache: LayerCache | None = None,
         at: int = 0,
@@ -217,7 +218,7 @@ class CausalTransformer(nn.Module):
         return h
 
     def _embed(self, tokens: Tensor, at: int) -> Tensor:
-        h = self.proj_in(tokens)
+        h = self.proj_in(tokens).to(tokens.dtype)  # autocast or not, the residual stream keeps its bits
         return h + self.position[at : at + tokens.shape[1]] if self.shape.positions == "learned" else h
 
     def _before(self, prefix: Tensor | None) -> Tensor | None:
@@ -236,8 +237,8 @@ class CausalTransformer(nn.Module):
         return torch.cat([angles(places, self.shape.head).to(rotation), rotation], 1)
 
 
-def angles(places: Int[Tensor, "t axes"], head: int) -> Float[Tensor, "2 t half"]:
-    """Return cosines and sines by which each place rotates the pairs of a head (Su et al., 2021).
+def angles(places: Int[Tensor, "t axes"], head: int) -> Float[Tensor, "2 t head"]:
+    """Return the cosines and signed sines by which each place rotates the pairs of a head (Su et al., 2021).
 
     The pairs are dealt out to the axes in turn; along every axis the wavelengths grow geometrically up to THETA.
     """
@@ -245,14 +246,14 @@ def angles(places: Int[Tensor, "t axes"], head: int) -> Float[Tensor, "2 t half"
     pair = torch.arange(head // 2, device=places.device)
     frequency = THETA ** -(pair // axes / max(1, -(-(head // 2) // axes)))
     angle = places[:, pair % axes] * frequency
-    return torch.stack([angle.cos(), angle.sin()])
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([torch.cat([cos, cos], 1), torch.cat([-sin, sin], 1)])
 
 
-def rotate(x: Float[Tensor, "*b t head"], rotation: Float[Tensor, "2 t half"]) -> Float[Tensor, "*b t head"]:
+def rotate(x: Float[Tensor, "*b t head"], rotation: Float[Tensor, "2 t head"]) -> Float[Tensor, "*b t head"]:
     """Rotate the pairs (i, i + head/2) of every head."""
     cos, sin = rotation.to(x.dtype)
-    first, second = x.chunk(2, -1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 def _norm(shape: Architecture) -> nn.Module:
