@@ -107,6 +107,7 @@ def test_equal_models_are_both_best():
         "a": "best",
         "b": "best",
     }
+    assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}}, "lower") == {}
 
 
 def test_a_refusal_is_a_dash_with_its_reason():
@@ -190,6 +191,11 @@ def test_a_frame_without_a_column_is_refused():
         comparisons(pd.DataFrame([row("cfm", 0, 1.0)]).drop(columns=["floor", "better"]))
 
 
+def test_a_protocol_is_stated_once():
+    rows = [row("cfm", 0, 1.0, metric, protocol="exact, n=2048") for metric in ("w2", "mmd")]
+    assert "w2, mmd: exact, n=2048." in compared(rows).legend
+
+
 def test_floors_that_differ_between_models_are_said():
     table = compared([row("cfm", 0, 1.0, floor=0.2), row("otcfm", 0, 1.0, floor=0.4)])
     assert the(table, FLOOR)[0].mean == pytest.approx(0.3)
@@ -222,15 +228,22 @@ def test_curve_points_do_not_enter_the_comparison():
 def test_costs_keep_devices_apart_and_crown_nobody():
     def spent(model, seed, device):
         place = {"run": f"{model}-{seed}", "model": model, "data": "moons", "seed": seed, "device": device}
-        return place | {"train_seconds": 10.0 + seed, "sample_seconds": 1, "peak_mib": 300, "steps_per_second": 99.5}
+        return place | {
+            "train_seconds": 10.0 + seed,
+            "sample_seconds": 1,
+            "peak_mib": 300,
+            "steps_per_second": 99.5,
+            "parameters": 9000,
+        }
 
     spending = [spent("cfm", 0, "cpu"), spent("cfm", 1, "cpu"), spent("otcfm", 0, "cuda")]
-    values = [*(row("cfm", s, 9000, "parameters", better="none") for s in (0, 1)), row("otcfm", 0, 9100, "parameters")]
+    values = [row("cfm", 0, 0.5, nfe=40.0), row("cfm", 1, 0.5, nfe=50.0), row("otcfm", 0, 0.4)]
     cpu, cuda = costs(pd.DataFrame(spending), pd.DataFrame(values))
     assert (cpu.title, cuda.title) == ("moons: cost on cpu", "moons: cost on cuda")
     named = dict(zip([c.title for c in cpu.columns], the(cpu, "cfm"), strict=True))
     assert named["training, s"].mean == 10.5
     assert named["parameters"].mean == 9000
+    assert named["evaluations a sample"].mean == 45
     assert not any(cell.mark for table in (cpu, cuda) for r in table.rows for cell in r.cells)
 
 
@@ -320,6 +333,8 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
     assert max(map(len, text.splitlines())) <= 60
     for cell in the(wide(), "cfm"):
         assert quantity(cell.mean, cell.error) in text
+    assert f"* {quantity(the(wide(), 'cfm')[0].mean, the(wide(), 'cfm')[0].error)}" in text  # also without styles
+    assert "* best mean of the column." in text
     assert "[1]" not in text
 
 
@@ -328,7 +343,7 @@ def test_writing_keeps_cost_in_files_of_its_own_and_results_reproducible(tmp_pat
     spent = pd.DataFrame(
         [
             {"run": "cfm-0", "model": "cfm", "data": "moons", "seed": 0, "device": "cpu", "train_seconds": seconds}
-            | {"sample_seconds": 1.0, "peak_mib": 2.0, "steps_per_second": 3.0}
+            | {"sample_seconds": 1.0, "peak_mib": 2.0, "steps_per_second": 3.0, "parameters": 10}
             for seconds in (1.0,)
         ]
     )

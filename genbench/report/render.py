@@ -17,6 +17,7 @@ from genbench.report.tables import Cell, Column, Row, Table, Value, checked, com
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 STYLES = {"best": "bold", "tie": "italic"}
+SIGNS = {"best": "* {}", "tie": "~ {}"}  # for a terminal without styles, or a pipe
 MARKS = {
     "best": "best mean of the column",
     "tie": "not told apart from the best (paired t test over the seeds, Holm's correction, 5 %)",
@@ -109,7 +110,7 @@ def terminal(table: Table, *, width: int = 120) -> Group:
         parts.append(drawn)
     below = [Text(f"[{i}] {note}") for i, note in enumerate(table.notes, 1)]
     below += [Text(line, "dim") for line in table.legend]
-    below += [Text.assemble((m, STYLES[m]), f": {MARKS[m]}") for m in _used(table)]
+    below += [Text(SIGNS[mark].format(f"{MARKS[mark]}."), STYLES[mark]) for mark in _used(table)]
     return Group(*parts, *below)
 
 
@@ -203,7 +204,7 @@ def _head(column: Column) -> str:
 
 
 def _seen(cell: Cell) -> str:
-    return _marked(cell, {}, str, "[{}]")
+    return _marked(cell, SIGNS, str, "[{}]")
 
 
 def _marked(cell: Cell, wrap: dict[str, str], escape: Callable[[str], str], note: str) -> str:

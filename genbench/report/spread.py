@@ -31,7 +31,7 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
 
     Args:
         found: {model: {seed: value}}; seeds pair the models.
-        better: "lower" or "higher"; anything else marks nothing, and so does a single model.
+        better: "lower" or "higher"; anything else marks nothing, and so do a single model and equal ones.
 
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
     {'a': 'best', 'c': 'tie'}
@@ -42,6 +42,8 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in found.items()}
     best = min(means, key=means.__getitem__)
     marked: dict[str, Mark] = {model: "best" for model, mean in means.items() if mean == means[best]}
+    if len(marked) == len(found):
+        return {}
     chances = [(_chance(found[model], found[best]), model) for model in found if model not in marked]
     ordered = sorted((chance, model) for chance, model in chances if chance is not None)
     for rank, (chance, _) in enumerate(ordered):

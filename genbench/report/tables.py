@@ -4,6 +4,7 @@ Nothing is mixed silently: a metric measured under two protocols becomes two col
 (a seed that failed, a metric that a model cannot have) is a numbered note under its table.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -20,9 +21,8 @@ COSTS = {
     "steps_per_second": ("steps/s", "higher"),
     "sample_seconds": ("sampling, s", "lower"),
     "peak_mib": ("peak memory, MiB", "lower"),
+    "parameters": ("parameters", "lower"),
 }
-SIZES = {"parameters": "parameters", "nfe": "evaluations a sample"}
-"""Metrics that say what a model costs: the table of cost shows them too."""
 
 FLOOR = "data against data"
 
@@ -58,6 +58,7 @@ class Cost(NamedTuple):
     sample_seconds: float | None
     peak_mib: float | None
     steps_per_second: float | None
+    parameters: float | None
     device: str
 
 
@@ -152,8 +153,8 @@ def comparisons(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> l
     every, failed = checked(values), lost(failures)
     tables = []
     for data in dict.fromkeys([*(v.data for v in every), *(f.data for f in failed)]):
-        part = [v for v in every if v.data == data and v.point == "main" and v.metric != "parameters"]
-        slots, legend = [], []
+        part = [v for v in every if v.data == data and v.point == "main"]
+        slots, protocols, warnings = [], {}, []
         for metric, rows in grouped(part, lambda v: v.metric).items():
             variants = grouped([v for v in rows if v.value is not None], lambda v: (v.protocol, v.n))
             if not variants and any(v.metric.startswith(f"{metric}.") and v.value is not None for v in part):
@@ -163,10 +164,12 @@ def comparisons(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> l
             for index, variant in enumerate(variants.values() or [[]]):
                 title = f"{metric} ({chr(ord('a') + index)})" if len(variants) > 1 else metric
                 slots.append(_slot(Column(title, rows[0].better), variant, refused))
-                legend += [f"{title}: {_protocol(variant[0])}"] if variant else []
+                if variant:
+                    protocols.setdefault(_protocol(variant[0]), []).append(title)
             if len(variants) > 1:
-                legend.append(f"{metric} was measured under {len(variants)} protocols, which may not be compared.")
+                warnings.append(f"{metric} was measured under {len(variants)} protocols, which may not be compared.")
         slots = slots or [_Slot(Column("outcome"), {}, {}, {})]
+        legend = [f"{', '.join(titles)}: {protocol}" for protocol, titles in protocols.items()] + warnings
         tables.append(_table(data, part, slots, [f for f in failed if f.data == data], legend))
     return tables
 
@@ -179,7 +182,7 @@ def curves(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[T
         failures: as for `comparisons`.
     """
     every, failed = checked(values), lost(failures)
-    points = [v for v in every if v.point == "curve" and v.value is not None and v.metric not in SIZES]
+    points = [v for v in every if v.point == "curve" and v.value is not None and v.metric != "nfe"]
     tables = []
     for key, part in grouped(points, lambda v: (v.data, v.metric, v.protocol, v.n, v.solver)).items():
         data, metric, solver = key[0], key[1], key[-1]
@@ -215,7 +218,7 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
 
     Args:
         spent: one row a run, its columns the fields of `Cost`.
-        values: as for `comparisons`; gives the parameters and the evaluations a sample.
+        values: as for `comparisons`; gives the evaluations a sample.
     """
     every, tables = checked(values), []
     runs = [Cost(*row) for row in _rows(spent, Cost._fields, "costs")]
@@ -225,9 +228,9 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
             found = {m: {c.seed: x for c in rows if (x := getattr(c, name)) is not None} for m, rows in _by(part)}
             slots.append(_Slot(Column(title, better), {m: x for m, x in found.items() if x}, {}, {}))
         here = {c.run for c in part}
-        for name, title in SIZES.items():
-            rows = [v._replace(floor=None) for v in every if v.run in here and (v.metric, v.point) == (name, "main")]
-            slots.append(_slot(Column(title, "lower"), [v for v in rows if v.value is not None], []))
+        rows = {(v.model, v.seed): v for v in every if v.run in here and v.point == "main" and v.nfe is not None}
+        spread = [v._replace(value=v.nfe, floor=None) for v in rows.values()]
+        slots.append(_slot(Column("evaluations a sample", "lower"), spread, []))
         legend = ["Times hold for this machine and its load; nothing is marked as best."]
         table = _table(f"{data}: cost on {device}", part, slots, [], legend)
         bare = [Row(row.label, tuple(replace(cell, mark="") for cell in row.cells)) for row in table.rows]
@@ -356,8 +359,9 @@ def _models(rows: Sequence[Value | Cost]) -> list[str]:
 
 
 def _protocol(value: Value) -> str:
-    size = "" if value.n is None else f"; n = {value.n:g}"
-    return f"{value.protocol or 'no protocol was recorded'}{size}."
+    protocol = value.protocol or "no protocol was recorded"
+    stated = value.n is None or re.search(rf"\bn ?= ?{value.n:g}\b", protocol)
+    return f"{protocol}." if stated else f"{protocol}; n = {value.n:g}."
 
 
 def _over(seeds: Sequence[int], usual: int) -> str:
