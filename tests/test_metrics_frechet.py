@@ -81,3 +81,9 @@ def test_the_bias_is_that_of_gaussian_features(n, m):
     measured = torch.tensor([frechet(draw(n), draw(m)) for _ in range(60)])
     expected = bias(draw(100_000), n, m)
     assert abs(measured.mean() - expected) < 3 * measured.std() / 60**0.5 + 0.03 * expected
+
+
+def test_in_one_dimension_the_bias_is_that_of_a_mean_and_a_standard_deviation():
+    # A sample mean has variance v/n, a standard deviation v/2n.
+    line = Moments([exact_moments(50, torch.zeros(1).double(), torch.tensor([[3.0]]).double())])
+    assert bias(line, 100, 400) == pytest.approx(9 * 1.5 * (1 / 100 + 1 / 400))
