@@ -60,6 +60,7 @@ class Value(NamedTuple):
         part: name of a component, for a metric that returns several; the row is then called `metric.part`.
         floor: what a perfect model would read, where the metric itself knows; else it is measured on data.
         details: further plain JSON numbers that belong to the value (bias estimate, tolerance difference, ...).
+        better: direction of a part that has another than its metric, such as a signed one ("none").
     """
 
     value: float
@@ -68,6 +69,7 @@ class Value(NamedTuple):
     part: str = ""
     floor: float | None = None
     details: Mapping[str, Any] = {}
+    better: Literal["", "lower", "higher", "none"] = ""
 
 
 class Evaluation:
@@ -236,6 +238,7 @@ def measure(
                 "floor": value.floor if value.floor is not None else floors.get(value.part),
                 "n": value.n,
                 "protocol": value.protocol,
+                "better": value.better or row["better"],
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )

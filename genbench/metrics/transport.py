@@ -89,7 +89,8 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     details = {"w2_squared": distance.squared, "w2_squared_error": distance.error}
 
     def value(number: float, part: str) -> Value:
-        return Value(number / distance.squared, len(paths.energy), protocol, part, details=details)
+        signed = "none" if part == "transport" else ""  # below 0 is no better than above
+        return Value(number / distance.squared, len(paths.energy), protocol, part, details=details, better=signed)
 
     return [
         value(abs(energy - distance.squared), ""),
