@@ -1,0 +1,255 @@
+"""Speed of transformer flows: sampling with the preallocated cache, with a concatenating one, by Jacobi iteration;
+and training against a plain transformer of the same shape.
+
+    python benchmarks/perf/tarflow.py [--model tarflow] [--threads 1] [--steps 400] [--weights FILE]
+
+Trains a flow of 256 tokens (32x32 patches of two photographs that come with scikit-learn, patch 2) first, since
+Jacobi decoding is fast on untrained weights whatever its merits; the likelihood reached is printed. Methods take
+turns within each round, and ratios are medians over rounds, so that a busy machine slows all of them alike.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_sample_images
+from torch import Tensor, nn
+
+from genbench.config import bind, call
+from genbench.core import Batch, Event, Normal, noise
+from genbench.models.autoregressive import Block
+from genbench.models.transformer_flow import TransformerFlow
+from genbench.nets.transformer import Layer, rotate
+from genbench.registry import models
+from genbench.space import Pixels
+
+EVENT = Event((3, 32, 32), bin=2 / 256)
+SETTINGS = {"patch": 2, "width": 64, "head": 32, "blocks": [2, 2, 2, 2]}
+
+
+class Patches:
+    """Random 32x32 patches of photographs at half their size, in [-1, 1]."""
+
+    def __init__(self) -> None:
+        photos = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in load_sample_images().images]
+        halves = [F.avg_pool2d(photo.float(), 2).round() for photo in photos]
+        self.images = [Pixels(256).encode(half) for half in halves]
+
+    def batch(self, n: int, generator: torch.Generator) -> Batch:
+        """Draw n patches."""
+        patches = []
+        for _ in range(n):
+            image = self.images[int(torch.randint(len(self.images), (), generator=generator))]
+            top, left = (int(torch.randint(side - 31, (), generator=generator)) for side in image.shape[1:])
+            patches.append(image[:, top : top + 32, left : left + 32])
+        return Batch(torch.stack(patches), torch.zeros(n, dtype=torch.long))
+
+
+def trained(name: str, steps: int, weights: Path | None) -> TransformerFlow:
+    """Train the flow, or take up weights saved by an earlier run with the same arguments."""
+    torch.manual_seed(0)
+    model = call(models[name].build, EVENT, Normal(EVENT.shape), settings=bind(models[name].build, SETTINGS, name))
+    if weights and weights.exists():
+        model.load_state_dict(torch.load(weights, weights_only=True))
+    else:
+        data, generator = Patches(), torch.Generator().manual_seed(0)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            model.loss(model.draw(data.batch(16, generator), generator))["loss"].backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            rate.step()
+        if weights:
+            torch.save(model.state_dict(), weights)
+    return model
+
+
+def bits_per_dim(model: TransformerFlow) -> float:
+    """Return bits/dim on 64 patches drawn for that."""
+    generator = torch.Generator().manual_seed(1)
+    x = model.draw(Patches().batch(64, generator), generator).x
+    with torch.no_grad():
+        nats = -model.log_prob(x).mean().item()
+    return nats / EVENT.dims / math.log(2) + 7
+
+
+@torch.no_grad()
+def concatenating(model: TransformerFlow, x0: Tensor) -> Tensor:
+    """Invert the flow as it is usually written: keys and values grow by concatenation, a token at a time."""
+    tokens = model.flow.tokens
+    u = tokens.split(x0)
+    for block in model.flow.blocks:
+        u = _invert(block, u)
+    return tokens.join(u)
+
+
+def _invert(block: Block, z: Tensor) -> Tensor:
+    net = block.net
+    z = z.flip(1) if block.flip else z
+    decoded = [z[:, :1]] if block.copied else [block.start.expand(len(z), -1, -1)]
+    caches: list[tuple[Tensor, Tensor] | None] = [None] * len(net.layers)
+    for i in range(block.steps):
+        h = net.proj_in(decoded[-1])
+        rotation = None
+        if net.shape.positions == "learned":
+            h = h + net.position[i]
+        else:
+            rotation = net.rotation[:, i : i + 1]
+        for j, layer in enumerate(net.layers):
+            h, caches[j] = _layer(layer, h, rotation, caches[j])
+        mu, log_sigma = block._affine(net.proj_out(net.norm(h)))
+        k = i + block.copied
+        decoded.append(mu + log_sigma.exp() * z[:, k : k + 1])
+    u = torch.cat(decoded[1 - block.copied :], 1)
+    return u.flip(1) if block.flip else u
+
+
+def _layer(
+    layer: Layer, h: Tensor, rotation: Tensor | None, cache: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    b, t, width = h.shape
+    attention = layer.attention
+    q, k, v = (
+        part.view(b, t, width // attention.head, attention.head).transpose(1, 2)
+        for part in attention.qkv(layer.norm1(h)).chunk(3, -1)
+    )
+    if rotation is not None:
+        q, k = rotate(q, rotation), rotate(k, rotation)
+    if cache is not None:
+        k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
+    mixed = F.scaled_dot_product_attention(q, k, v)
+    h = h + attention.out(mixed.transpose(1, 2).reshape(b, t, width))
+    return h + layer.mlp(layer.norm2(h)), (k, v)
+
+
+class Plain(nn.Module):
+    """PyTorch's own pre-norm transformer with as many layers of the same shape."""
+
+    def __init__(self, layers: int, width: int, heads: int, size: int) -> None:
+        super().__init__()
+        self.proj_in = nn.Linear(size, width)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.body = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.proj_out = nn.Linear(width, size)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the mean square of what it predicts."""
+        mask = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1])
+        return self.proj_out(self.body(self.proj_in(tokens), mask=mask, is_causal=True)).square().mean()
+
+
+def rounds(methods: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
+    """Time every method once a round, after one round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in methods}
+    for turn in range(count + 1):
+        for name, method in methods.items():
+            start = time.perf_counter()
+            method()
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
+    """Return the median over rounds of how many times faster one is."""
+    return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
+
+
+def sampling(model: TransformerFlow, batches: list[int], count: int) -> None:
+    """Print samples/s, ratios and errors of the ways to sample."""
+    x0 = noise(model.source, max(batches), 0)
+    exact = 8
+    truth = call_double(model, x0[:exact])
+    print(f"{'batch':>5} {'method':<28} {'samples/s':>9} {'speed-up':>8} {'nfe':>6} {'largest error':>13}")
+    for batch in batches:
+        z = x0[:batch]
+        methods: dict[str, Callable] = {
+            "concatenating cache": lambda z=z: (concatenating(model, z), 1.0),
+            "sequential": lambda z=z: model.sample(z),
+        }
+        for window, tolerance in JACOBI:
+            methods[f"jacobi {window}, {tolerance:g}"] = lambda z=z, w=window, t=tolerance: model.sample(
+                z, decode="jacobi", window=w, tolerance=t
+            )
+        times = rounds(methods, count)
+        for name, method in methods.items():
+            x, nfe = method()
+            n = min(batch, exact)
+            error = (x[:n] - truth[:n]).abs().max().item()
+            speed = batch / statistics.median(times[name])
+            against = ratio(times, "concatenating cache" if name == "sequential" else "sequential", name)
+            print(f"{batch:>5} {name:<28} {speed:>9.3f} {against:>8.2f} {nfe:>6.2f} {error:>13.1e}", flush=True)
+
+
+JACOBI = [(8, 1e-3), (16, 1e-3), (32, 1e-3), (16, 1e-2)]
+
+
+def call_double(model: TransformerFlow, x0: Tensor) -> Tensor:
+    """Sample in float64, one token after the other."""
+    state = {name: value.double() for name, value in model.state_dict().items()}
+    double = call(
+        models["tarflow" if model.flow.blocks[0].copied else "starflow"].build,
+        EVENT,
+        Normal(EVENT.shape),
+        settings=SETTINGS,
+    ).double()
+    double.load_state_dict(state)
+    return double.sample(x0.double()).x.float()
+
+
+def training(model: TransformerFlow, batch: int, count: int) -> None:
+    """Print the cost of a training step beside that of a plain transformer."""
+    example = model.draw(Patches().batch(batch, torch.Generator().manual_seed(2)), torch.Generator().manual_seed(3))
+    tokens = model.flow.tokens.split(example.x)
+    layers = sum(SETTINGS["blocks"])
+    plain = Plain(layers, SETTINGS["width"], SETTINGS["width"] // SETTINGS["head"], tokens.shape[2])
+
+    def step(module: nn.Module, loss: Callable[[], Tensor]) -> None:
+        module.zero_grad()
+        loss().backward()
+
+    times = rounds(
+        {
+            "flow": lambda: step(model, lambda: model.loss(example)["loss"]),
+            "plain": lambda: step(plain, lambda: plain(tokens)),
+        },
+        count,
+    )
+    flow, other = (statistics.median(times[name]) for name in ("flow", "plain"))
+    print(f"training step, batch {batch}: flow {flow:.3f} s, plain transformer {other:.3f} s,", end=" ")
+    print(f"flow / plain {ratio(times, 'flow', 'plain'):.2f}")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tarflow", choices=["tarflow", "starflow"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--weights", type=Path, help="where to keep the trained weights")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    start = time.perf_counter()
+    model = trained(arguments.model, arguments.steps, arguments.weights)
+    took = time.perf_counter() - start
+    print(
+        f"{arguments.model} {SETTINGS}: {bits_per_dim(model):.3f} bits/dim after {arguments.steps} steps ({took:.0f} s)"
+    )
+    print(f"{arguments.threads} thread(s), torch {torch.__version__}", flush=True)
+    training(model, 16, arguments.rounds)
+    sampling(model, arguments.batches, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
