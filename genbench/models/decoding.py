@@ -60,7 +60,7 @@ class Jacobi:
     def __call__(self, z: Float[Tensor, "b n d"], first: Float[Tensor, "b 1 d"], step: Step) -> Decoded:
         """Decode; all samples of a batch move on together."""
         n = z.shape[1]
-        inputs = torch.cat([first, z], 1)  # the first guess of a token is its noise
+        inputs = torch.cat([first, z], 1)  # the first guesses are the noise
         age = torch.zeros(n, dtype=torch.long)
         evaluated = at = 0
         while at < n:
@@ -80,4 +80,8 @@ class Jacobi:
             u[:, settled:] = torch.where(guess.isfinite(), guess, z[:, at + settled : end])
             inputs[:, at + 1 : end + 1] = u
             at += settled
+            # Tokens that enter the window are first guessed by the affine map of the last one in it.
+            entering = z[:, end : at + self.window]
+            guess = mu[:, -1:] + log_sigma[:, -1:].exp() * entering
+            inputs[:, end + 1 : at + self.window + 1] = torch.where(guess.isfinite(), guess, entering)
         return Decoded(inputs[:, 1:], evaluated)
