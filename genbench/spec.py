@@ -197,8 +197,15 @@ def label(registry: Registry, part: Mapping[str, Any], extra: Settings | None = 
     """Return a component's name, followed by the settings that were chosen: those that differ from their defaults."""
     build, settings = registry[part["name"]].build, settings_in(part)
     usual = bind(build, {n: settings[n] for n, s in settings_of(build).items() if s.required}, "", context=context)
-    differing = {name: value for name, value in settings.items() if value != usual[name]} | dict(extra or {})
+    differing = {n: _chosen(value, usual[n]) for n, value in settings.items() if value != usual[n]} | dict(extra or {})
     return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in differing.items())])
+
+
+def _chosen(value: Any, usual: Any) -> Any:
+    """Return of a nested component only what differs from the one that would have been taken."""
+    if not (isinstance(value, Mapping) and isinstance(usual, Mapping) and value["name"] == usual["name"]):
+        return value
+    return {name: item for name, item in value.items() if item != usual[name]}
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.nets import presets
 from genbench.nets.presets import NetChoice, NetSetting
-from genbench.nets.unet import Attention
+from genbench.nets.unet import Attention, Up
 from genbench.registry import nets
 
 VECTOR, DIGIT, MNIST, CIFAR, LARGE = (
@@ -161,6 +161,23 @@ def test_attention_knows_pixels_by_their_content_only():
         attention.qkv.bias[role[:, :2].flatten()] = 0
         mean_v = attention.qkv(attention.norm(x))[:, role[:, 2].flatten()].mean((2, 3), keepdim=True)
         assert_close(attention(x, e) - x, attention.out(mean_v).expand_as(x))
+
+
+def test_upsampling_repeats_pixels_and_convolves():
+    torch.manual_seed(0)
+    up, x = Up(4).double(), torch.randn(2, 4, 3, 5).double()
+    repeated = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert_close(up(x, torch.zeros(2, 1)), up.conv(repeated))
+
+
+def test_bf16_stays_near_fp32():
+    """The explicit attention and the norms of bf16 compute the same function up to rounding (2^-8 a step)."""
+    net, x, t = make(MNIST, 0, TINY), images(MNIST), torch.tensor(0.5)
+    with torch.no_grad():
+        exact = net(t, x)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = net(t, x)
+    assert 0 < (rough - exact).square().mean() < 1e-3 * exact.square().mean()
 
 
 def test_attention_stands_at_the_sizes_asked_for():
