@@ -53,7 +53,7 @@ def digits() -> Data:
         train=part("train"),
         valid=part("valid"),
         test=part("test"),
-        plan={"steps": 2000, "batch_size": 128, "lr": 1e-3},
+        plan={"steps": 2000, "batch_size": 64, "lr": 2e-3},
         evaluation={"n": 500, "batch": 500, "curve": [1, 2, 4, 8, 16, 32]},
         metrics=METRICS,
         provenance={"source": "sklearn.datasets.load_digits", "sha256": SHA256, "original": True},
