@@ -47,10 +47,10 @@ def test_the_cache_is_allocated_once_and_written_in_place():
     tokens = torch.randn(2, 6, 8)
     with torch.no_grad():
         net.step(tokens[:, :1], cache, 0)
-        where = [layer._memory[0].data_ptr() for layer in cache.layers]
+        where = [layer.memory[0].data_ptr() for layer in cache.layers]
         net.step(tokens[:, 1:4], cache, 1)
-    assert [layer._memory[0].data_ptr() for layer in cache.layers] == where
-    assert cache.layers[0]._memory[0].shape[2] == 6
+    assert [layer.memory[0].data_ptr() for layer in cache.layers] == where
+    assert cache.layers[0].memory[0].shape[2] == 6
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -131,7 +131,7 @@ def _layer(
         k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
     mixed = F.scaled_dot_product_attention(q, k, v)
     h = h + attention.out(mixed.transpose(1, 2).reshape(b, t, width))
-    return h + layer.mlp(layer.norm2(h)), (k, v)
+    return h + layer.down(F.gelu(layer.up(layer.norm2(h)))), (k, v)
 
 
 class Plain(nn.Module):

@@ -1,11 +1,12 @@
 """A causal transformer over tokens of real numbers, with rotary or learned positions, a prefix and a cache."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -39,23 +40,83 @@ class Architecture:
     checkpoint: bool
 
 
+class Attention(nn.Module):
+    """Causal self-attention."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.head = shape.head
+        self.qkv = nn.Linear(shape.width, 3 * shape.width)
+        self.out = nn.Linear(shape.width, shape.width)
+
+    def forward(
+        self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head"] | None
+    ) -> Float[Tensor, "b t width"]:
+        """Mix every token with those before it."""
+        q, k, v = heads(self.qkv(h), self.head, rotation)
+        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    """One pre-norm layer: attention, then a GELU perceptron of four times the width."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.norm1 = _norm(shape)
+        self.attention = Attention(shape)
+        self.norm2 = _norm(shape)
+        self.up = nn.Linear(shape.width, 4 * shape.width)
+        self.down = nn.Linear(4 * shape.width, shape.width)
+
+    def forward(
+        self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head"] | None
+    ) -> Float[Tensor, "b t width"]:
+        """Return the tokens after this layer."""
+        h = h + self.attention(self.norm1(h), rotation)
+        return h + self.down(F.gelu(self.up(self.norm2(h))))
+
+
 class LayerCache:
-    """Keys and values of one layer for a known number of positions: allocated once, written in place."""
+    """A layer that takes in a few tokens at a time: keys and values are allocated once and written in place.
 
-    def __init__(self, positions: int) -> None:
+    It computes what the layer computes, from the layer's own weights. They are looked up here once, since on
+    one token the look-ups and calls of modules take as long as their arithmetic.
+
+    Args:
+        layer: the layer.
+        positions: number of positions there will be.
+    """
+
+    def __init__(self, layer: Layer, positions: int) -> None:
         self.positions = positions
-        self._memory: tuple[Tensor, Tensor] | None = None
+        self.head = layer.attention.head
+        self.norms = (_function(layer.norm1), _function(layer.norm2))
+        linears = (layer.attention.qkv, layer.attention.out, layer.up, layer.down)
+        self.weights = [(linear.weight, linear.bias) for linear in linears]
+        self.memory: tuple[Tensor, Tensor] | None = None
 
-    def write(self, k: Float[Tensor, "b h t d"], v: Float[Tensor, "b h t d"], at: int) -> tuple[Tensor, Tensor]:
-        """Store keys and values of positions at .. at+t-1 and return all up to the last of them."""
-        if self._memory is None:  # at the first write, since only it knows the dtype that autocast chose
-            shape = (*k.shape[:2], self.positions, k.shape[3])
-            self._memory = (k.new_empty(shape), v.new_empty(shape))
-        keys, values = self._memory
-        end = at + k.shape[2]
-        keys.narrow(2, at, k.shape[2]).copy_(k)
-        values.narrow(2, at, k.shape[2]).copy_(v)
-        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
+    def __call__(
+        self,
+        h: Float[Tensor, "b t width"],
+        rotation: Float[Tensor, "2 t head"] | None,
+        mask: Bool[Tensor, "t seen"] | None,
+        at: int,
+    ) -> Float[Tensor, "b t width"]:
+        """Return what the layer makes of the tokens at positions at .. at+t-1; those before are known already."""
+        norm1, norm2 = self.norms
+        qkv, out, up, down = self.weights
+        t = h.shape[1]
+        q, k, v = heads(F.linear(norm1(h), *qkv), self.head, rotation)
+        if self.memory is None:  # at the first tokens, since only they know the dtype that autocast chose
+            shape = (*k.shape[:2], self.positions, self.head)
+            self.memory = (k.new_empty(shape), v.new_empty(shape))
+        keys, values = self.memory
+        keys.narrow(2, at, t).copy_(k)
+        values.narrow(2, at, t).copy_(v)
+        seen = keys.narrow(2, 0, at + t), values.narrow(2, 0, at + t)
+        mixed = F.scaled_dot_product_attention(q, *seen, attn_mask=mask)
+        h = h + F.linear(mixed.transpose(1, 2).flatten(2), *out)
+        return h + F.linear(F.gelu(F.linear(norm2(h), *up)), *down)
 
 
 @dataclass
@@ -68,65 +129,9 @@ class Cache:
         added: the condition to add to every input, for nets that take it so.
     """
 
-    layers: list[LayerCache] = field(default_factory=list)
-    offset: int = 0
-    added: Float[Tensor, "b 1 width"] | None = None
-
-
-class Attention(nn.Module):
-    """Causal self-attention."""
-
-    def __init__(self, shape: Architecture) -> None:
-        super().__init__()
-        self.head = shape.head
-        self.qkv = nn.Linear(shape.width, 3 * shape.width)
-        self.out = nn.Linear(shape.width, shape.width)
-
-    def forward(
-        self,
-        h: Float[Tensor, "b t width"],
-        rotation: Float[Tensor, "2 t head"] | None,
-        mask: Tensor | None,
-        cache: LayerCache | None,
-        at: int,
-    ) -> Float[Tensor, "b t width"]:
-        """Mix tokens; with a cache they follow those at positions before `at`, under the mask if several."""
-        b, t, width = h.shape
-        qkv = self.qkv(h).view(b, t, 3, width // self.head, self.head).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.unbind()
-        if rotation is not None:
-            q, k = rotate(qkv[:2], rotation).unbind()
-        if cache is None:
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            k, v = cache.write(k, v, at)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(mixed.transpose(1, 2).reshape(b, t, width))
-
-
-class Layer(nn.Module):
-    """One pre-norm layer: attention, then a GELU perceptron of four times the width."""
-
-    def __init__(self, shape: Architecture) -> None:
-        super().__init__()
-        self.norm1 = _norm(shape)
-        self.attention = Attention(shape)
-        self.norm2 = _norm(shape)
-        self.mlp = nn.Sequential(
-            nn.Linear(shape.width, 4 * shape.width), nn.GELU(), nn.Linear(4 * shape.width, shape.width)
-        )
-
-    def forward(
-        self,
-        h: Float[Tensor, "b t width"],
-        rotation: Float[Tensor, "2 t head"] | None,
-        mask: Tensor | None = None,
-        cache: LayerCache | None = None,
-        at: int = 0,
-    ) -> Float[Tensor, "b t width"]:
-        """Return the tokens after this layer."""
-        h = h + self.attention(self.norm1(h), rotation, mask, cache, at)
-        return h + self.mlp(self.norm2(h))
+    layers: list[LayerCache]
+    offset: int
+    added: Float[Tensor, "b 1 width"] | None
 
 
 class CausalTransformer(nn.Module):
@@ -159,7 +164,9 @@ class CausalTransformer(nn.Module):
         self.inject = shape.inject if conditioned else None
         self.proj_in = nn.Linear(inputs, shape.width)
         self.depth = layers
-        self.layers = nn.ModuleList(Layer(shape) for _ in range(layers))
+        self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
+            Layer(shape) for _ in range(layers)
+        )
         self.norm = _norm(shape) if shape.final_norm else nn.Identity()
         self.proj_out = nn.Linear(shape.width, outputs)
         nn.init.zeros_(self.proj_out.weight)
@@ -196,7 +203,7 @@ class CausalTransformer(nn.Module):
         """Return the cache for a new sequence, with the prefix already in it."""
         before = self._before(prefix)
         offset = 0 if before is None else before.shape[1]
-        layers = [LayerCache(offset + self.tokens) for _ in self.layers]
+        layers = [LayerCache(layer, offset + self.tokens) for layer in self.layers]
         cache = Cache(layers, offset, prefix if self.inject == "add" else None)
         if before is not None:
             self._run(before, self._rotation(0, 0, before), cache, 0)
@@ -213,8 +220,8 @@ class CausalTransformer(nn.Module):
     def _run(self, h: Tensor, rotation: Tensor | None, cache: Cache, at: int) -> Tensor:
         t = h.shape[1]
         mask = None if t == 1 else torch.ones(t, at + t, dtype=torch.bool, device=h.device).tril(at)
-        for layer, memory in zip(self.layers, cache.layers, strict=True):
-            h = layer(h, rotation, mask, memory, at)
+        for layer in cache.layers:
+            h = layer(h, rotation, mask, at)
         return h
 
     def _embed(self, tokens: Tensor, at: int) -> Tensor:
@@ -237,6 +244,17 @@ class CausalTransformer(nn.Module):
         return torch.cat([angles(places, self.shape.head).to(rotation), rotation], 1)
 
 
+def heads(
+    qkv: Float[Tensor, "b t three_width"], head: int, rotation: Float[Tensor, "2 t head"] | None
+) -> tuple[Float[Tensor, "b h t head"], Float[Tensor, "b h t head"], Float[Tensor, "b h t head"]]:
+    """Split into queries, keys and values of every head; rotate the first two."""
+    parts = qkv.unflatten(2, (3, -1, head)).permute(2, 0, 3, 1, 4)
+    q, k, v = parts.unbind()
+    if rotation is not None:
+        q, k = rotate(parts[:2], rotation).unbind()
+    return q, k, v
+
+
 def angles(places: Int[Tensor, "t axes"], head: int) -> Float[Tensor, "2 t head"]:
     """Return the cosines and signed sines by which each place rotates the pairs of a head (Su et al., 2021).
 
@@ -256,5 +274,13 @@ def rotate(x: Float[Tensor, "*b t head"], rotation: Float[Tensor, "2 t head"]) -
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
-def _norm(shape: Architecture) -> nn.Module:
+def _norm(shape: Architecture) -> nn.LayerNorm | nn.RMSNorm:
     return nn.LayerNorm(shape.width) if shape.norm == "layer" else nn.RMSNorm(shape.width, eps=1e-6)
+
+
+def _function(norm: nn.LayerNorm | nn.RMSNorm) -> Callable[[Tensor], Tensor]:
+    shape, weight = norm.normalized_shape, norm.weight
+    if isinstance(norm, nn.RMSNorm):
+        return lambda h: torch.rms_norm(h, shape, weight, norm.eps)
+    bias, eps = norm.bias, norm.eps
+    return lambda h: torch.layer_norm(h, shape, weight, bias, eps)
