@@ -213,7 +213,7 @@ def _normalised(model: Model) -> None:
     """Sum the density over a grid that covers the samples with a margin."""
     x = _sampled(model, noise(model.source, 256, 0), _fixed(model))[0]
     low, high = x.min(0).values, x.max(0).values
-    side, cells = (high - low) * 1.5, 48
+    side, cells = (high - low) * 1.5, 36
     axes = [(low[i] + high[i]) / 2 + side[i] * ((torch.arange(cells) + 0.5) / cells - 0.5) for i in range(2)]
     grid = torch.cartesian_prod(*axes)
     label = torch.zeros(len(grid), dtype=torch.long) if model.conditional else None
