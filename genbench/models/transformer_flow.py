@@ -126,7 +126,7 @@ class TransformerFlow(Model):
         rule: Literal["starflow", "tarflow"] = "starflow",
         anneal: Literal["constant", "linear"] = "constant",
         decode: Literal["sequential", "jacobi"] = "sequential",
-        window: Count = 16,
+        window: Count = 64,
         tolerance: NonNegative = 1e-3,
         sweeps: Count | None = None,
         denoise: bool | None = None,
@@ -143,7 +143,8 @@ class TransformerFlow(Model):
             guidance: weight of classifier-free guidance, in every conditioned block; 0 is the plain model.
             rule: how guidance combines predictions: starflow looks at their variances, tarflow is linear.
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
-            decode: token by token, or many tokens at a time by Jacobi iteration.
+            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate and pays for
+                single samples: in batches of 16 and more it takes several times as long (benchmarks/perf/tarflow.py).
             window: Jacobi: number of tokens iterated at once.
             tolerance: Jacobi: change, relative to max(1, size), at which a token counts as settled.
             sweeps: Jacobi: largest number of iterations of a token; None lets all settle.
