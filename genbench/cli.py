@@ -22,6 +22,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+UsageError: Any = typer.BadParameter.__base__
+"""Click's error of usage, wherever this version of typer keeps click."""
+
 Results = Annotated[Path, typer.Option("--results", help="Folder in which results are kept.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
 Metric = Annotated[list[str] | None, typer.Option("--metric", help="A metric; default: what the data set names.")]
@@ -247,7 +250,7 @@ def main() -> None:
         sys.exit(_say(str(error), 1))
     except (ConfigError, Unsupported) as error:
         sys.exit(_say(str(error), 2))
-    except typer._click.ClickException as error:
+    except UsageError as error:
         error.show()
         sys.exit(2)
 

@@ -15,7 +15,8 @@ with warnings.catch_warnings():
     from torchdiffeq import odeint
 
 Method = Literal["dopri5", "euler", "midpoint", "heun", "rk4"]
-Field = Callable[[Tensor, Tensor], Tensor]
+Field = Callable[[Tensor, Any], Any]
+"""(t, state) -> d state / dt; the state is a tensor, or a tuple of tensors that are solved together."""
 
 STAGES = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 """Evaluations a step of each fixed-step method."""

@@ -20,8 +20,10 @@ class Point(NamedTuple):
 class Path(Protocol):
     """A law of x_t and its velocity given the pair."""
 
-    span: tuple[float, float]
-    """Training draws t uniformly from here: inside (0, 1) where the target diverges at an end."""
+    @property
+    def span(self) -> tuple[float, float]:
+        """Training draws t uniformly from here: inside (0, 1) where the target diverges at an end."""
+        ...
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         """Return the state and target of each pair; t broadcasts against the event."""

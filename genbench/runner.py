@@ -140,7 +140,7 @@ def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
         files.replace(folder / "samples.png", lambda temporary: grid.save(temporary, format="PNG"))
 
 
-def _savez(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def _savez(path: Path, arrays: Mapping[str, Any]) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 

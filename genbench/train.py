@@ -9,9 +9,10 @@ import csv
 import io
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -84,13 +85,8 @@ class Plan:
         return min(self.ema, (1 + step) / (10 + step))
 
 
-@runtime_checkable
-class Progress(Protocol):
-    """Somebody who watches a run."""
-
-    def __call__(self, step: int, steps: int, logs: dict[str, float]) -> None:
-        """Hear that `step` of `steps` steps are done, with the latest logged scalars."""
-        ...
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Somebody who watches a run, told (steps done, all steps, latest logged scalars)."""
 
 
 def silent(step: int, steps: int, logs: dict[str, float]) -> None:
@@ -152,7 +148,7 @@ def fit(
     if start >= plan.steps:
         return _averaged(model, trained, average)
 
-    module, wrapped = fabric.setup(torch.compile(model) if plan.compile else model, optimizer)
+    module, wrapped = fabric.setup(cast(Model, torch.compile(model)) if plan.compile else model, optimizer)
     module.train()
     generator = torch.Generator(device=fabric.device)
     log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
@@ -210,7 +206,7 @@ class Log:
         """Write what is pending and return the latest scalars. Raises RunFailed on a loss that is not finite."""
         names = list(self.pending[0])
         table = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
-        values = fabric.all_reduce(table, reduce_op="mean").cpu() if fabric.world_size > 1 else table.cpu()
+        values = cast(Tensor, fabric.all_reduce(table, reduce_op="mean")).cpu()
         bad = (~torch.isfinite(values[:, names.index("loss")])).nonzero()
         if len(bad):
             raise RunFailed(f"the loss is not finite at step {self.step + int(bad[0]) + 1}")

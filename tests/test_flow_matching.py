@@ -202,3 +202,28 @@ def test_quantised_data_is_spread_over_its_bins():
 def test_registered_names_are_the_announced_ones():
     assert set(FAMILY) <= set(models)
     assert {"moons", "8gaussians", "digits", "cifar10"} <= set(datasets)
+
+
+class Exact(torch.nn.Module):
+    """The closed-form field of a task in the place of a network."""
+
+    def __init__(self, field):
+        super().__init__()
+        self.field = field
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, t, x, label):
+        return self.field(t, x)
+
+
+@pytest.mark.parametrize(("dims", "n"), [(2, 200), (8, 100), (50, 30)])
+def test_the_exact_field_of_a_mixture_has_its_exact_likelihood_and_reaches_it(dims, n):
+    spec = resolve("cfm", "mixture", metrics=[], settings={"data": {"dims": dims, "modes": 5}})
+    data = build_data(spec.data)
+    model = build_model(spec, data)
+    model.net = Exact(data.truth.velocity)
+    x = data.test.take(n, seed=0).x
+    assert_close(model.log_prob(x), data.truth.log_prob(x), rtol=0, atol=5e-3 + 8e-4 * dims)
+    drawn_nll = -data.truth.log_prob(drawn(model, 2000)).mean()
+    due_nll = -data.truth.log_prob(data.test.take(20_000, seed=1).x).mean()
+    assert drawn_nll.item() == pytest.approx(due_nll.item(), abs=0.15 * dims**0.5)

@@ -87,7 +87,8 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     def bits(nats: float) -> float:
         return (nats / dims + space.log_scale) / math.log(2)
 
-    details = {key: value / dims / math.log(2) for key, value in found.details.items()}
+    nats = ("standard_error", "tolerance_difference")
+    details = {key: value / dims / math.log(2) if key in nats else value for key, value in found.details.items()}
     floor = None if found.data is None else bits(found.data)
     return Value(bits(found.model), found.n, f"bits/dim of levels, {found.protocol}", "", floor, details)
 
@@ -107,9 +108,8 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Likelih
     label = batch.label if model.conditional else None
     if isinstance(model, Transport):
         log_prob, details = _carried(evaluation, model, x, label, tol, probes)
-        how = f"dopri5 tol {tol:g}, {f'{probes} random directions' if probes else 'exact trace'}"
     else:
-        log_prob, details, how = _exact(evaluation, model, x, label), {}, "the model's own log_prob"
+        log_prob, details = _exact(evaluation, model, x, label), {}
     bad = int((~torch.isfinite(log_prob)).sum())
     if bad:
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
@@ -118,7 +118,7 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Likelih
         float(-log_prob.mean()),
         None if known is None else float(-known(x).double().mean()),
         len(x),
-        f"density of {model.density}, {how}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
+        f"density of {model.density}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
         {"standard_error": float(log_prob.std(correction=0)) / len(x) ** 0.5, **details},
     )
 
@@ -158,7 +158,8 @@ def _carried(
         return _batched(log_prob, evaluation.batch, device, x, label)
 
     log_prob = at(tol)
-    return log_prob, {"tolerance_difference": abs(float((log_prob - at(10 * tol)).mean()))}
+    difference = abs(float((log_prob - at(10 * tol)).mean()))
+    return log_prob, {"tolerance_difference": difference, "tolerance": tol, "probes": probes}
 
 
 def _batched(

@@ -39,7 +39,7 @@ class Paths(NamedTuple):
         return Value(float(each.mean()), len(each), self.protocol, details={"standard_error": error})
 
 
-@metrics.register("path_energy", version=1, better="lower", of="model")
+@metrics.register("path_energy", version=1, better="none", of="model")
 def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Path energy E integral |v(t, z_t)|^2 dt of the learned ODE, in model space.
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from genbench.config import ByEvent, Count, Fraction, NonNegative, Positive
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
-from genbench.couplings import Coupling, Gibbs, Independent, MinibatchOT, Sinkhorn, effective_share
+from genbench.couplings import Gibbs, Independent, MinibatchOT, Sinkhorn, effective_share
 from genbench.errors import ConfigError, Unsupported
-from genbench.nets.presets import NetSetting, build
+from genbench.nets.presets import NetChoice, NetSetting, build
 from genbench.ode import STAGES, Method, integrate, log_density
 from genbench.paths import Bridge, Lipman, Path, Straight, VariancePreserving
 from genbench.registry import models
@@ -50,7 +50,7 @@ class FlowMatching(Model):
         event: Event,
         source: Source,
         *,
-        net: Mapping[str, Any],
+        net: Net,
         coupling: nn.Module,
         path: Path,
         conditional: bool,
@@ -61,8 +61,8 @@ class FlowMatching(Model):
         if conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; this data has none")
         self.event, self.source, self.conditional = event, source, conditional
-        self.net = build(event, event.classes if conditional else 0, net)
-        self.coupling: Coupling = coupling
+        self.net = build(event, event.classes if conditional else 0, NetChoice().resolve(net, "net", event))
+        self.coupling = coupling
         self.path, self.label_dropout = path, label_dropout
         self.width = event.bin if dequantise else 0.0
         self.density = "dequantised data" if self.width else "data"
