@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from genbench.core import Event
 from genbench.models.decoding import Jacobi, sequential
 from genbench.models.guidance import Affine, starflow, tarflow, weights
+from genbench.nets.transformer import angles, rotate
 
 LABEL = torch.tensor([0, 1, 2])
 
@@ -30,7 +31,8 @@ def test_cached_steps_equal_the_full_pass(inject, positions, cuts):
 
 
 def test_a_longer_prefix_is_causal_and_told_apart_by_place():
-    model = perturbed("starflow", IMAGE, conditional=True).double()
+    """In one layer, keys and values of a prefix token are its own: only places tell an order from another."""
+    model = perturbed("starflow", IMAGE, conditional=True, blocks=[1]).double()
     net = model.flow.blocks[0].net
     tokens = model.flow.tokens.split(points(IMAGE, 2, torch.float64))
     prefix = torch.randn(2, 5, 16, dtype=torch.float64)
@@ -39,6 +41,22 @@ def test_a_longer_prefix_is_causal_and_told_apart_by_place():
         cache = net.start(prefix)
         assert_close(torch.cat([net.step(tokens[:, i : i + 1], cache, i) for i in range(6)], 1), out)
         assert (net(tokens, prefix.flip(1)) - out).abs().amax((1, 2)).min() > 1e-4
+
+
+@pytest.mark.parametrize(("axes", "head"), [(1, 8), (2, 8), (3, 16)])
+def test_rotary_products_depend_on_differences_of_places_along_every_axis(axes, head):
+    q, k = torch.randn(2, head, dtype=torch.float64)
+
+    def product(here, there):
+        rotations = angles(torch.tensor([here, there]), head).double().unbind(1)
+        return rotate(q[None], rotations[0][:, None])[0] @ rotate(k[None], rotations[1][:, None])[0]
+
+    zero = [0] * axes
+    assert_close(product(zero, zero), q @ k)
+    for axis in range(axes):
+        one, three, five = ([n if a == axis else 0 for a in range(axes)] for n in (1, 3, 5))
+        assert_close(product(one, three), product(three, five), atol=1e-5, rtol=1e-5)
+        assert (product(zero, one) - q @ k).abs() > 1e-3
 
 
 def test_the_cache_is_allocated_once_and_written_in_place():
@@ -128,16 +146,25 @@ def test_a_cap_bounds_the_sweeps_of_every_token():
 
 
 def test_wild_guesses_do_not_spoil_what_is_finite():
-    """Overflowing guesses beyond the settled tokens must leave the exact solution as it is."""
-    z = torch.full((1, 6, 1), 3.0)
+    """Guesses beyond the settled tokens may overflow, and a causal sum meets infinity times zero."""
+    z = torch.randn(1, 6, 1, dtype=torch.float64)
+    first = torch.zeros(1, 1, 1, dtype=torch.float64)
+    solution = z.clone()
+    solution[:, 0] += 1
+    sums = torch.cat([first, solution[:, :-1]], 1).cumsum(1)
+    seen = torch.zeros(1, 6, 1, dtype=torch.float64)
 
     def step(inputs, at):
-        places = torch.arange(at, at + inputs.shape[1]).view(1, -1, 1)
-        return Affine(torch.zeros_like(inputs), torch.where(places > 0, 100 * (inputs - 3.0).abs(), 0.0))
+        end = at + inputs.shape[1]
+        seen[:, at:end] = inputs
+        causal = torch.ones(end - at, end, dtype=torch.float64).tril(at)
+        mu = torch.zeros_like(inputs)
+        if at == 0:
+            mu[:, 0] = 1
+        return Affine(mu, 1e4 * (causal @ seen[:, :end] - sums[:, at:end]).abs().round(decimals=6))
 
-    exact = sequential(z, torch.zeros(1, 1, 1), step).u
-    found = Jacobi(6, 0.0)(z, torch.zeros(1, 1, 1), step).u
-    assert_close(found, exact)
+    assert_close(sequential(z, first, step).u, solution)
+    assert_close(Jacobi(6, 0.0)(z, first, step).u, solution)
 
 
 def test_a_failed_sample_stays_failed_and_spoils_no_other():
