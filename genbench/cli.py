@@ -239,12 +239,11 @@ def doctor() -> None:
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a run failed, 2 the request was wrong."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(_say("stopped; finished work is kept", 130))
-    except KeyboardInterrupt:
+        code = app(standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
+        if code == 130:
+            raise KeyboardInterrupt
+        sys.exit(code if isinstance(code, int) else 0)
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(_say("stopped; finished work is kept, the same command goes on", 130))
     except RunFailed as error:
         sys.exit(_say(str(error), 1))

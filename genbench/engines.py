@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
@@ -127,7 +128,8 @@ _news: Any = None
 
 
 def _begin(news: Any, parent: int) -> None:
-    """Set a worker up: its news go to the parent, and it does not outlive it."""
+    """Set a worker up: its news go to the parent, which alone answers Ctrl-C, and it does not outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _news
     _news = news
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()

@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -162,6 +165,27 @@ def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
     assert "not finite at step" in done.stderr
     assert "failed" in (tmp_path / "bad.md").read_text()
     assert "6 cells, 2 to run" in genbench("sweep", suite, "--results", tmp_path, "--dry-run").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_ends_a_sweep_cleanly_and_leaves_no_process(tmp_path, jobs):
+    suite = tmp_path / "long.toml"
+    suite.write_text(SUITE.replace("steps = 20,", "steps = 10_000_000,"))
+    command = [sys.executable, "-m", "genbench", "sweep", str(suite), "--results", str(tmp_path), "--jobs", str(jobs)]
+    sweep = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("runs/*/train.csv")):
+        assert sweep.poll() is None
+        time.sleep(0.2)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, said = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+    assert "stopped; finished work is kept" in said
+    assert "Traceback" not in said
+    with pytest.raises(ProcessLookupError):  # soon nobody of the group is left
+        for _ in range(100):
+            os.killpg(sweep.pid, 0)
+            time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
