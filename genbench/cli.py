@@ -249,6 +249,8 @@ def main() -> None:
         sys.exit(_say(str(error), 1))
     except (ConfigError, Unsupported) as error:
         sys.exit(_say(str(error), 2))
+    except OSError as error:
+        sys.exit(_say(f"{error.filename or 'a file'}: {error.strerror or error}", 2))
     except UsageError as error:
         error.show()
         sys.exit(2)

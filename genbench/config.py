@@ -39,9 +39,11 @@ class ByEvent:
 
     Args:
         rule: event -> plain JSON value; what a run records.
+        unless: name of a setting that stands in its place; where that is given, None stays None.
     """
 
     rule: Callable[[Any], Any]
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,12 @@ class Setting:
         """The marker of a nested component, if this setting is one."""
         return next((item for item in _metadata(self.type) if isinstance(item, Nested)), None)
 
-    def filled(self, value: Any, context: Any) -> Any:
+    def filled(self, value: Any, context: Any, settings: Settings) -> Any:
         """Return the value, or what stands for None in a setting that depends on the event."""
-        if value is None and context is not None:
-            rule = next((item.rule for item in _metadata(self.type) if isinstance(item, ByEvent)), None)
-            return rule(context) if rule else None
-        return value
+        by_event = next((item for item in _metadata(self.type) if isinstance(item, ByEvent)), None)
+        if value is not None or context is None or by_event is None or settings.get(by_event.unless) is not None:
+            return value
+        return by_event.rule(context)
 
 
 def settings_of(builder: Callable) -> dict[str, Setting]:
@@ -128,7 +130,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         if setting.nested is not None:
             bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
         else:
-            bound[name] = plain(setting, setting.filled(value, context), f"{what}.{name}")
+            bound[name] = plain(setting, setting.filled(value, context, settings), f"{what}.{name}")
     return bound
 
 

@@ -194,6 +194,10 @@ class Model(nn.Module, ABC):
         """Return the log-density in nats, summed over the event, in model space."""
         raise Unsupported(f"{type(self).__name__} has no likelihood")
 
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise ConfigError, before anything is trained, where bound sampling options contradict one another."""
+
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return sampling options like the given ones that spend that many network evaluations a sample."""
         raise Unsupported(f"{type(self).__name__} has no number of evaluations to choose")

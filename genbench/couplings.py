@@ -55,8 +55,9 @@ class MinibatchOT(nn.Module):
     """The exact optimal transport plan of the batch for the squared Euclidean cost (Tong et al., 2023).
 
     Between two uniform batches of one size the plan is a permutation, and every sample is used once. The reference
-    library instead draws the pairs from the plan with replacement, losing 37 % of a batch to duplicates:
-    `resample` does the same by giving each pair the number of times it was drawn as its weight.
+    library instead draws the pairs from the plan with replacement, losing 37 % of a batch to duplicates: `resample`
+    has the same expected gradient, by giving each pair the number of times it was drawn as its weight (duplicates
+    share one t, where the library draws one for each).
     """
 
     def __init__(self, *, resample: bool = False) -> None:
@@ -214,10 +215,12 @@ def _permutation(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:
 
 
 def _entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
+    # Both solve the same problem; the kernel exp(-cost / reg) underflows where the log domain has to be paid for.
+    method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            plan = ot.sinkhorn([], [], cost.numpy(), reg, method="sinkhorn", numItermax=10_000, stopThr=1e-6)
+            plan = ot.sinkhorn([], [], cost.numpy(), reg, method=method, numItermax=10_000, stopThr=1e-6)
         except (UserWarning, RuntimeWarning) as warning:
             raise RunFailed(f"Sinkhorn at reg {reg:g} failed ({warning}); a larger reg converges") from warning
     return torch.from_numpy(plan)

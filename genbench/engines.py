@@ -40,6 +40,8 @@ class News:
 
 
 Tell = Callable[[News], None]
+Group = Sequence[tuple[int, Spec]]
+"""Cells, with their indices, that are run one after the other."""
 
 
 def execute(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> list[str | None]:
@@ -53,7 +55,16 @@ def execute(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> list[
     """
     if jobs == 1:
         return [_cell(index, spec, store, tell) for index, spec in enumerate(specs)]
-    return _processes(specs, store, jobs, tell)
+    # Cells that share a trained model (they differ in sampling) are one piece of work: it is trained once.
+    groups: dict[str, list[int]] = {}
+    for index, spec in enumerate(specs):
+        groups.setdefault(spec.train_key, []).append(index)
+    outcomes: list[str | None] = [None] * len(specs)
+    work = [[(index, specs[index]) for index in group] for group in groups.values()]
+    for group, reasons in zip(work, _processes(work, store, jobs, tell), strict=True):
+        for (index, _), reason in zip(group, reasons, strict=True):
+            outcomes[index] = reason
+    return outcomes
 
 
 def _cell(index: int, spec: Spec, store: Store, tell: Tell) -> str | None:
@@ -80,7 +91,7 @@ def _failed(index: int, spec: Spec, store: Store, tell: Tell, reason: str, *, ke
     return reason
 
 
-def _processes(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> list[str | None]:
+def _processes(work: Sequence[Group], store: Store, jobs: int, tell: Tell) -> list[list[str | None]]:
     context = multiprocessing.get_context("spawn")
     news: Any = context.Queue()
     done = threading.Event()
@@ -92,13 +103,13 @@ def _processes(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> li
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    outcomes: list[str | None] = ["never started"] * len(specs)
-    waiting = dict(enumerate(specs))
+    outcomes: list[list[str | None]] = [["never started"] * len(group) for group in work]
+    waiting = dict(enumerate(work))
     pool = None
     try:
         while waiting:
             pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(news, os.getpid()))
-            futures: dict[int, Future] = {i: pool.submit(_work, i, spec, store) for i, spec in waiting.items()}
+            futures: dict[int, Future] = {i: pool.submit(_work, group, store) for i, group in waiting.items()}
             try:
                 for i, future in futures.items():
                     outcomes[i] = future.result()
@@ -110,7 +121,8 @@ def _processes(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> li
                     outcomes[i] = futures[i].result()
                     del waiting[i]
                 victim = next(iter(waiting))
-                outcomes[victim] = _failed(victim, waiting.pop(victim), store, news.put, "its process was killed")
+                killed = "its process was killed"
+                outcomes[victim] = [_failed(i, spec, store, news.put, killed) for i, spec in waiting.pop(victim)]
     except KeyboardInterrupt:
         if pool is not None:
             for process in list((pool._processes or {}).values()):
@@ -141,5 +153,5 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _work(index: int, spec: Spec, store: Store) -> str | None:
-    return _cell(index, spec, store, _news.put)
+def _work(group: Group, store: Store) -> list[str | None]:
+    return [_cell(index, spec, store, _news.put) for index, spec in group]

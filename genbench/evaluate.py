@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from genbench.config import Count, call, typed
-from genbench.core import Batch, Data, Model, noise
+from genbench.core import Batch, Data, Model, Transport, noise
 from genbench.errors import RunFailed, Unsupported
 from genbench.registry import Entry, metrics
 from genbench.seeds import derive
@@ -138,14 +138,16 @@ class Evaluation:
 
     def transport(self) -> Model:
         """Return the model if its samples follow an ODE. Raises Unsupported otherwise."""
-        if self.model is None or not hasattr(self.model, "velocity"):
+        if not isinstance(self.model, Transport):
             raise Unsupported("its samples do not follow an ODE")
-        return self.model
+        return self.density()
 
     def density(self) -> Model:
         """Return the model. Raises Unsupported for samples that came without one."""
         if self.model is None:
             raise Unsupported("samples alone have no density")
+        if self.options.get("guidance"):
+            raise Unsupported("it is of the model without guidance: measure it with sample.guidance=0")
         return self.model
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
@@ -201,7 +203,12 @@ def evaluate(
     along = sampling.curve_metrics or chosen
     of_samples = {name: settings for name, settings in chosen.items() if name in along and _curved(name)}
     for budget in curve:
-        there = point(model.at_budget(sample, sampling.curve_method, budget))
+        try:
+            there = point(model.at_budget(sample, sampling.curve_method, budget))
+        except Unsupported as reason:
+            where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(budget)}
+            rows += [row for name in of_samples for row in unsupported(name, str(reason), where)]
+            continue
         rows += [row for n, s in of_samples.items() for row in measure(there, n, s, sampling.floor, point="curve")]
     return rows, main
 
@@ -218,7 +225,9 @@ def measure(
     """Measure one metric: one row a value, or one row with the reason why there is none."""
     entry = metrics[name]
     row = {"metric": name, "value": None, "better": entry.traits["better"], "point": point}
-    row |= {"solver": evaluation.options.get("method"), "nfe": evaluation.nfe}
+    # What is asked of the model itself does not depend on how its samples were drawn.
+    drawn = entry.traits["of"] == "samples"
+    row |= {"solver": evaluation.options.get("method") if drawn else None, "nfe": evaluation.nfe if drawn else None}
     try:
         values = _values(entry, evaluation, settings)
     except Unsupported as reason:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -169,10 +170,14 @@ def foreign(path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mappin
     """
     data = build_data(dataset)
     raw = _load_array(path)
+    if raw.dtype.kind not in "fiu" or not len(raw):
+        raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")
     if raw.shape[1:] != data.event.shape:
         raise ConfigError(f"{path}: samples have shape {raw.shape[1:]}, {dataset['name']} has {data.event.shape}")
     if isinstance(data.space, Pixels) and raw.dtype != np.uint8:
         raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
+    if isinstance(data.space, Pixels) and raw.max() >= data.space.levels:
+        raise ConfigError(f"{path}: levels go from 0 to {data.space.levels - 1}; these go up to {raw.max()}")
     x = data.space.encode(torch.from_numpy(raw)).float()
     evaluation = Evaluation(data, derive(seed, "evaluation"), x=x)
     return [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
@@ -181,7 +186,7 @@ def foreign(path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mappin
 def _load_array(path: Path) -> np.ndarray:
     try:
         loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, BadZipFile) as error:
         raise ConfigError(f"{path} is no .npy or .npz of samples: {error}") from error
     if isinstance(loaded, np.ndarray):
         return loaded

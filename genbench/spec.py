@@ -108,13 +108,19 @@ def resolve(
     data = build_data(data_spec)
     entry = models[model]
     own_plan = entry.traits.get("plan", {})
+    sample = bind(sampler(entry), part["sample"], f"sample ({model})")
+    model_class(entry).check(sample)
     chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
+    evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
+    for name in evaluation["curve_metrics"]:
+        if name not in chosen:
+            raise unknown("evaluation.curve_metrics names a metric that is not measured:", name, chosen)
     return Spec(
         data=data_spec,
         model=_component(models, model, part["model"], context=data.event),
         plan=bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan"),
-        sample=bind(sampler(entry), part["sample"], f"sample ({model})"),
-        evaluation=bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation"),
+        sample=sample,
+        evaluation=evaluation,
         metrics=chosen,
         seed=seed,
     )
@@ -169,7 +175,12 @@ def build_model(spec: Spec, data: Data) -> Model:
 
 
 def sampler(entry: Entry) -> Callable:
-    """Return the `sample` method of the class that a model's builder says it returns.
+    """Return the schema of the sampling options of a model."""
+    return own_options(model_class(entry))
+
+
+def model_class(entry: Entry) -> type[Model]:
+    """Return the class that a model's builder says it returns.
 
     Raises:
         ConfigError: if the builder's return annotation is no Model.
@@ -177,7 +188,7 @@ def sampler(entry: Entry) -> Callable:
     kind = inspect.signature(entry.build, eval_str=True).return_annotation
     if not (isinstance(kind, type) and issubclass(kind, Model)):
         raise ConfigError(f"model '{entry.name}': annotate its builder with the Model class that it returns")
-    return own_options(kind)
+    return kind
 
 
 @lru_cache
@@ -291,6 +302,9 @@ def components(
     Raises:
         ConfigError: on an unknown name or a wrong value.
     """
+    for section in settings:
+        if section not in ("data", "metric"):
+            raise ConfigError(f"{section}: samples that come without a model take settings of data and metric only")
     spec = _component(datasets, dataset, settings.get("data", {}))
     data = build_data(spec)
     if names is None:

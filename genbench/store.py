@@ -9,7 +9,7 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,18 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | Non
     """
     if not path.exists():
         return None
+    header = _header(path)
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
         return load_file(path), json.loads(header["cost"])
     except (SafetensorError, KeyError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); remove it to train again") from error
+
+
+def _header(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
         raise ConfigError(f"{path} cannot be read ({error}); remove it to train again") from error
 
 
@@ -116,11 +123,11 @@ def read_record(path: Path) -> Record:
     """Read a record. Raises ConfigError with one line where it is none."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"labels", "spec", "results", "provenance"} - set(record)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not a record: {error}") from error
-    if missing:
-        raise ConfigError(f"{path} is not a record: it has no {', '.join(sorted(missing))}")
+    for part, kind in {"labels": dict, "spec": dict, "results": list, "provenance": dict}.items():
+        if not isinstance(record, dict) or not isinstance(record.get(part), kind):
+            raise ConfigError(f"{path} is not a record: it has no {part}, or one of the wrong kind")
     return record
 
 
@@ -130,14 +137,13 @@ def spec_at(run: Path) -> Spec:
     Raises:
         ConfigError: if nothing there carries a spec, or if it was made by another version.
     """
-    folder = run if run.is_dir() else run.parent
-    records = [run] if run.suffix == ".json" and run.is_file() else sorted(folder.glob("**/record.json"))
-    for path in records:
+    record, weights = (run if run.suffix == ".json" else run / "record.json"), run / "model.safetensors"
+    if record.is_file():
+        return _restored(record, read_record(record)["spec"])
+    if weights.is_file():
+        return _restored(weights, json.loads(_header(weights).get("spec", "{}")))
+    for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_record(path)["spec"])
-    weights = folder / "model.safetensors"
-    if weights.exists():
-        with safe_open(weights, "pt") as file:
-            return _restored(weights, json.loads((file.metadata() or {}).get("spec", "{}")))
     raise ConfigError(f"{run} is no kept run: it holds neither record.json nor model.safetensors")
 
 
@@ -152,21 +158,44 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row a measured value: the row of the record, with its run, model, data, seed."""
     columns = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
     columns += ["reason", "original", "run"]
-    rows = [_whose(record) | row for record in records for row in record["results"]]
+    records = list(records)
+    names = _names(records)
+    rows = [
+        _whose(record) | {"model": name} | row
+        for record, name in zip(records, names, strict=True)
+        for row in record["results"]
+    ]
     table = pd.DataFrame(rows, columns=[*columns, *sorted({k for row in rows for k in row} - set(columns))])
     return table.astype({"value": float, "floor": float, "nfe": float})
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row a run: what training and evaluation took."""
-    rows = []
-    for record in records:
+    records, rows = list(records), []
+    for record, name in zip(records, _names(records), strict=True):
         cost = record["provenance"]["cost"]
         if cost:
             peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
             device = record["provenance"]["machine"]["device"]
-            rows.append(_whose(record) | cost | {"peak_mib": peak, "device": device})
+            rows.append(_whose(record) | {"model": name} | cost | {"peak_mib": peak, "device": device})
     return pd.DataFrame(rows)
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """Return what each record's model is called: its label, and the budget where that tells two of one label apart."""
+    alike: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        alike.setdefault((record["labels"]["model"], record["labels"]["data"]), []).append(record)
+    names = []
+    for record in records:
+        label = record["labels"]["model"]
+        same = alike[label, record["labels"]["data"]]
+        for part in ("plan", "evaluation"):
+            for key, value in record["spec"][part].items():
+                if any(other["spec"][part].get(key) != value for other in same):
+                    label += f" {key}={json.dumps(value, separators=(',', ':'))}"
+        names.append(label)
+    return names
 
 
 def _whose(record: Record) -> dict[str, Any]:

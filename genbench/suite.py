@@ -65,6 +65,8 @@ def _cells(text: Mapping[str, Any]) -> Iterator[Spec]:
     chosen_models = [grid for entry in text["models"] for grid in _grid(models, entry, "model")]
     for (dataset, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
         names = data_settings.pop("metrics", None) or text.get("metrics")
+        if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise ConfigError(f"metrics: {names!r} is wrong: write a list of names")
         settings = merge(shared, data_settings, model_settings)
         for seed in seeds:
             yield resolve(model, dataset, seed=seed, metrics=names, settings=settings)

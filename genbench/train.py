@@ -8,6 +8,7 @@ for bit without any generator's state being kept.
 import csv
 import io
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,8 +97,11 @@ def silent(step: int, steps: int, logs: dict[str, float]) -> None:
 def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
     """Return the Fabric for a plan. Raises ConfigError where the accelerator is not there."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if plan.precision == "bf16" else "32-true"
+    # Under torchrun the launcher has decided how many processes there are.
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    nodes = int(os.environ.get("WORLD_SIZE", "1")) // local if local else 1
     try:
-        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
+        return Fabric(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
     except Exception as error:
         raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
 
@@ -111,7 +115,7 @@ def fit(
     seed: int,
     folder: Path | None = None,
     progress: Progress = silent,
-    save_every: float = 60.0,
+    save_every: float = 30.0,
 ) -> Model:
     """Train a model and return it with the weights that are to be evaluated.
 
@@ -152,7 +156,7 @@ def fit(
     module.train()
     generator = torch.Generator(device=fabric.device)
     log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
-    last_save = time.monotonic()
+    last_save = last_look = time.monotonic()
     for step in range(start, plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)
@@ -175,8 +179,12 @@ def fit(
         if average:
             get_ema_multi_avg_fn(plan.ema_at(step))(average, [p.detach() for p in trained], 0)
         log.add(logged)
-        if step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0:
-            progress(step + 1, plan.steps, log.flush(fabric))
+        full = step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0
+        # Slow steps are looked at by the clock; not in a group of processes, whose clocks may disagree.
+        if full or (fabric.world_size == 1 and time.monotonic() - last_look > save_every / 2):
+            logs, last_look = log.flush(fabric), time.monotonic()
+            if fabric.is_global_zero:
+                progress(step + 1, plan.steps, logs)
             if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
                 checkpoint.save(saved, model, average, optimizer, step + 1)
                 last_save = time.monotonic()

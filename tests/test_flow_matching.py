@@ -183,7 +183,7 @@ def test_paths_from_the_normal_refuse_another_source(name):
 def test_a_curve_budget_that_a_solver_cannot_spend_is_refused():
     model, _ = trained("cfm", "moons", plan={"steps": 1})
     assert model.at_budget({}, "heun", 8)["steps"] == 4
-    with pytest.raises(ConfigError, match="no multiple"):
+    with pytest.raises(Unsupported, match="no multiple"):
         model.at_budget({}, "heun", 1)
 
 

@@ -113,12 +113,13 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Likelih
     bad = int((~torch.isfinite(log_prob)).sum())
     if bad:
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
-    known = data.truth.log_prob
+    known = None if label is not None else data.truth.log_prob  # what is known is the density without labels
+    whose = f"{model.density}{'' if label is None else ' given labels'}"
     return Likelihood(
         float(-log_prob.mean()),
         None if known is None else float(-known(x).double().mean()),
         len(x),
-        f"density of {model.density}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
+        f"density of {whose}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
         {"standard_error": float(log_prob.std(correction=0)) / len(x) ** 0.5, **details},
     )
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
+from annotated_types import Gt, Lt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.config import ByEvent, Count, Fraction, NonNegative, Positive
+from genbench.config import ByEvent, Fraction, NonNegative, Positive, Size
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.couplings import Gibbs, Independent, MinibatchOT, Sinkhorn, effective_share
 from genbench.errors import ConfigError, Unsupported
@@ -110,7 +111,7 @@ class FlowMatching(Model):
         *,
         label: Int[Tensor, " b"] | None = None,
         method: Method = "dopri5",
-        steps: Count = 100,
+        steps: Size = 0,
         tol: Positive = 1e-5,
         guidance: NonNegative = 0.0,
         dtype: Literal["float32", "float64"] = "float32",
@@ -119,11 +120,12 @@ class FlowMatching(Model):
 
         Args:
             method: ODE solver; dopri5 is adaptive and takes `tol`, the others take `steps` equal steps.
-            steps: steps of a fixed-step solver.
+            steps: steps of a fixed-step solver, which needs them; the adaptive one takes none.
             tol: relative and absolute tolerance of dopri5.
             guidance: w of v_c + w (v_c - v_u), for conditional models (Ho and Salimans, 2022); 0 is the plain model.
             dtype: precision in which the ODE is solved.
         """
+        self.check({"method": method, "steps": steps})
         if guidance and not self.conditional:
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
         net = copy.deepcopy(self.net).double() if dtype == "float64" else self.net
@@ -135,11 +137,20 @@ class FlowMatching(Model):
         x, nfe = integrate(field, x0.to(getattr(torch, dtype)), method=method, steps=steps, tol=tol)
         return Samples(x, nfe * (2 if guidance else 1))
 
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Refuse a number of steps that the solver would ignore, and a solver that lacks it."""
+        method, steps = options["method"], options["steps"]
+        if method == "dopri5" and steps:
+            raise ConfigError(f"sample.steps: dopri5 chooses its own; set sample.method=euler to take {steps} steps")
+        if method != "dopri5" and not steps:
+            raise ConfigError(f"sample.steps: {method} needs a number of steps, such as sample.steps=100")
+
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return options that spend that many evaluations of the network a sample."""
         cost = STAGES[method] * (2 if options.get("guidance") else 1)
         if nfe % cost:
-            raise ConfigError(f"evaluation.curve: {method} spends {cost} evaluations a step, {nfe} is no multiple")
+            raise Unsupported(f"{method} spends {cost} evaluations a step, {nfe} is no multiple")
         return {**options, "method": method, "steps": nfe // cost}
 
     def log_prob(
@@ -204,6 +215,8 @@ def otcfm(
         resample: draw the pairs of the exact plan with replacement, as torchcfm does (37 % are lost to duplicates).
         reg: entropy of the sinkhorn plan, in units of the squared distance.
     """
+    if resample and plan != "exact":
+        raise ConfigError("otcfm.resample draws pairs from the exact plan; the sinkhorn plan is drawn from anyway")
     return FlowMatching(
         event,
         source,
@@ -216,6 +229,11 @@ def otcfm(
     )
 
 
+def usual_kappa(event: Event) -> float:
+    """Return the published choice of CIFAR-10 for images, and 1 for vectors."""
+    return 0.0902 if len(event.shape) == 3 else 1.0
+
+
 @models.register("wcfm", version=1)
 def wcfm(
     event: Event,
@@ -223,7 +241,7 @@ def wcfm(
     *,
     net: Net = None,
     sigma: NonNegative = 0.0,
-    kappa: Annotated[Positive | None, ByEvent(lambda event: 0.0902 if len(event.shape) == 3 else 1.0)] = None,
+    kappa: Annotated[Positive | None, ByEvent(usual_kappa, unless="epsilon")] = None,
     epsilon: Positive | None = None,
     cost: Literal["norm", "sqnorm"] = "norm",
     normaliser: Literal["constant", "running", "batch"] = "constant",
@@ -244,12 +262,14 @@ def wcfm(
         cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
         normaliser: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
     """
+    if epsilon is not None and kappa is not None:
+        raise ConfigError("wcfm takes kappa or epsilon, not both: epsilon = kappa sqrt(d)")
     return FlowMatching(
         event,
         source,
         net=net,
         coupling=Gibbs(
-            epsilon=epsilon or (kappa or 1.0) * math.sqrt(event.dims),
+            epsilon=epsilon or (kappa or usual_kappa(event)) * math.sqrt(event.dims),
             cost=cost,
             normaliser=normaliser,
             classes=event.classes if conditional else 0,
@@ -299,7 +319,9 @@ def sbcfm(
     *,
     net: Net = None,
     sigma: Positive = 1.0,
-    clip: Annotated[Fraction, "distance that t keeps from 0 and 1, where the target's variance diverges"] = 1e-3,
+    clip: Annotated[
+        float, Gt(0), Lt(0.5), "distance that t keeps from 0 and 1, where the target's variance diverges"
+    ] = 1e-3,
     conditional: Conditional = False,
     label_dropout: Dropout = 0.1,
     dequantise: Dequantise = True,

@@ -47,7 +47,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
         if row["value"] is None:
             table.add_row(row["metric"], "-", "", "", f"[dim]{escape(row['reason'])}[/dim]")
         else:
-            protocol = f"{row['protocol']}, n={row['n']}"
+            protocol = row["protocol"] if "n=" in row["protocol"] else f"{row['protocol']}, n={row['n']}"
             table.add_row(
                 row["metric"], _number(row["value"]), _number(row["floor"]), ARROWS[row["better"]], escape(protocol)
             )
