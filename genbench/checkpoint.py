@@ -11,8 +11,10 @@ from genbench import files
 from genbench.errors import ConfigError
 
 
-def save(path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write weights, average, optimiser and the number of finished steps; the last checkpoint becomes the previous."""
+def save(
+    path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer, step: int, seconds: float
+) -> None:
+    """Write weights, average, optimiser, finished steps and the time they took; the last one becomes the previous."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"average.{i}": value for i, value in enumerate(average)}
     for i, state in optimizer.state_dict()["state"].items():
@@ -20,12 +22,23 @@ def save(path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.o
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     if path.exists():
         path.replace(_previous(path))
-    files.replace(path, lambda temporary: save_file(tensors, temporary, {"step": str(step)}))
+    files.replace(path, lambda temporary: save_file(tensors, temporary, {"step": str(step), "seconds": str(seconds)}))
 
 
 def exists(path: Path) -> bool:
     """Return whether there is a checkpoint to go on from."""
     return path.exists() or _previous(path).exists()
+
+
+def elapsed(path: Path) -> float:
+    """Return the seconds of training behind a checkpoint; 0 where there is none that can be read."""
+    for candidate in (path, _previous(path)):
+        try:
+            with safe_open(candidate, "pt") as file:
+                return float((file.metadata() or {})["seconds"])
+        except (SafetensorError, KeyError, ValueError, OSError):
+            continue
+    return 0.0
 
 
 def load(path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer) -> int:

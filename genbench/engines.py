@@ -105,24 +105,31 @@ def _processes(work: Sequence[Group], store: Store, jobs: int, tell: Tell) -> li
     listener.start()
     outcomes: list[list[str | None]] = [["never started"] * len(group) for group in work]
     waiting = dict(enumerate(work))
+    suspects: list[int] = []
     pool = None
     try:
         while waiting:
+            alone = suspects.pop(0) if suspects else None
+            chosen = dict(waiting) if alone is None else {alone: waiting[alone]}
             pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(news, os.getpid()))
-            futures: dict[int, Future] = {i: pool.submit(_work, group, store) for i, group in waiting.items()}
+            futures: dict[int, Future] = {i: pool.submit(_work, group, store) for i, group in chosen.items()}
             try:
                 for i, future in futures.items():
                     outcomes[i] = future.result()
                     del waiting[i]
             except BrokenProcessPool:
-                # A worker was killed. The cell that waits first is the likely victim: it is given up, the rest go on.
-                finished = [i for i, f in futures.items() if i in waiting and f.done() and f.exception() is None]
-                for i in finished:
-                    outcomes[i] = futures[i].result()
-                    del waiting[i]
-                victim = next(iter(waiting))
-                killed = "its process was killed"
-                outcomes[victim] = [_failed(i, spec, store, news.put, killed) for i, spec in waiting.pop(victim)]
+                for i, future in futures.items():
+                    if i in waiting and future.done() and future.exception() is None:
+                        outcomes[i] = future.result()
+                        del waiting[i]
+                # A worker was killed, and with it the pool. Which cell was it? Those that were running go on alone:
+                # one that is killed again is given up.
+                if alone is None:
+                    suspects = list(waiting)[:jobs]
+                else:
+                    killed = "its process was killed"
+                    outcomes[alone] = [_failed(i, spec, store, news.put, killed) for i, spec in waiting.pop(alone)]
+            pool.shutdown()
     except KeyboardInterrupt:
         if pool is not None:
             for process in list((pool._processes or {}).values()):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from genbench import files, provenance
+from genbench import checkpoint, files, provenance
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.evaluate import Evaluation, evaluate, measure, unsupported
@@ -82,9 +82,10 @@ def _run(
         model.load_state_dict(state)
         model.eval().to(fabric.device)
     elif train:
+        before = checkpoint.elapsed(store.folder(spec) / "checkpoint.safetensors")
         with provenance.Meter(fabric.device) as meter:
             fit(model, data, plan, fabric, seed=spec.seed, folder=store.folder(spec), progress=progress)
-        train_cost = {"train_seconds": meter.seconds, "train_peak_mib": meter.peak_mib}
+        train_cost = {"train_seconds": before + meter.seconds, "train_peak_mib": meter.peak_mib}
         if fabric.is_global_zero:
             store.save_model(spec, model.state_dict(), train_cost)
     else:
@@ -94,7 +95,8 @@ def _run(
         with provenance.Meter(fabric.device) as meter:
             chosen = {name: settings_in(part) for name, part in wanted.items()}
             rows, main = evaluate(model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
-        cost = train_cost | {"evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
+        earlier = kept["provenance"]["cost"].get("evaluate_seconds", 0.0) if kept is not None else 0.0
+        cost = train_cost | {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
         cost["sample_seconds"] = main.seconds
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         cost["steps_per_second"] = plan.steps / max(train_cost["train_seconds"], 1e-9)

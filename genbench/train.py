@@ -156,7 +156,8 @@ def fit(
     module.train()
     generator = torch.Generator(device=fabric.device)
     log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
-    last_save = last_look = time.monotonic()
+    before = checkpoint.elapsed(saved) if saved is not None and resumed else 0.0
+    began = last_save = last_look = time.monotonic()
     for step in range(start, plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)
@@ -186,7 +187,7 @@ def fit(
             if fabric.is_global_zero:
                 progress(step + 1, plan.steps, logs)
             if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
-                checkpoint.save(saved, model, average, optimizer, step + 1)
+                checkpoint.save(saved, model, average, optimizer, step + 1, before + time.monotonic() - began)
                 last_save = time.monotonic()
     return _averaged(model, trained, average)
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +117,37 @@ def test_eval_measures_somebody_elses_samples(kept, tmp_path):
     assert "--dataset" in genbench("eval", tmp_path / "mine.npy", code=2).stderr
 
 
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((0, 2)), np.zeros((9, 2), complex), np.array([["a", "b"]]), np.zeros((9, 3))],
+    ids=["empty", "complex", "text", "shape"],
+)
+def test_samples_that_are_none_are_refused(inside, tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    code, said = inside("eval", "x.npy", "--dataset", "moons")
+    assert code == 2
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_eval_of_a_run_is_of_its_own_sampling_whatever_else_was_measured(kept):
+    results, record, _ = kept
+    run = record["labels"]["run"]
+    genbench("eval", run, "--set", "sample.method=euler", "--set", "sample.steps=3", "--results", results)
+    done = genbench("eval", run, "--metric", "mmd", "--results", results, "--json")
+    assert json.loads(done.stdout)["spec"]["sample"] == record["spec"]["sample"]
+
+
+def test_guided_samples_say_nothing_of_the_model_without_guidance(tmp_path):
+    arguments = ["--set", "model.conditional=true", "--set", "sample.guidance=1", "--metric", "sliced_w2", *TINY]
+    done = genbench(
+        "run", "--model", "cfm", "--dataset", "moons", *arguments, "--metric", "nll", "--json", "--results", tmp_path
+    )
+    rows = {(row["metric"], row["point"], row["nfe"]): row for row in json.loads(done.stdout)["results"]}
+    assert "guidance" in rows["nll", "main", None]["reason"]
+    assert "no multiple" in rows["sliced_w2", "curve", 1.0]["reason"]
+    assert rows["sliced_w2", "curve", 4.0]["value"] > 0
+
+
 def test_report_writes_its_tables(kept):
     results, _, _ = kept
     done = genbench("report", results)
@@ -196,6 +228,24 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_leaves_no_process(tmp_path, jobs):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_cell(tmp_path):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(SUITE.replace("steps = 20,", "steps = 3000,"))
+    command = [sys.executable, "-m", "genbench", "sweep", str(suite), "--results", str(tmp_path), "--jobs", "2"]
+    sweep = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while not (trained := list(tmp_path.glob("runs/*/train.csv"))):
+        assert sweep.poll() is None
+        time.sleep(0.1)
+    children = Path(f"/proc/{sweep.pid}/task/{sweep.pid}/children").read_text().split()
+    workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(int(workers[0]), signal.SIGKILL)
+    _, said = sweep.communicate(timeout=200)
+    assert trained
+    assert sweep.returncode == 0, said
+    assert len(list(tmp_path.glob("runs/*/*/record.json"))) == 6
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -238,6 +288,15 @@ def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
         (["show", "wcfn"], "did you mean 'wcfm'?"),
         (["list", "modells"], "did you mean 'models'?"),
         (["frobnicate"], "No such command"),
+        (["run", "--model", "cfm", "--dataset", "moons", "--set", "sample.steps=5"], "set sample.method=euler"),
+        (["run", "--model", "cfm", "--dataset", "moons", "--set", "sample.method=euler"], "needs a number of steps"),
+        (["run", "--model", "cfm", "--dataset", "moons", "--set", "evaluation.curve_metrics=['w22']"], "did you mean"),
+        (["run", "--model", "sbcfm", "--dataset", "moons", "--set", "model.clip=0.9"], "sbcfm.clip: 0.9 is wrong"),
+        (
+            ["run", "--model", "wcfm", "--dataset", "moons", "--set", "model.kappa=1", "--set", "model.epsilon=1"],
+            "not both",
+        ),
+        (["run", "--model", "cfm", "--dataset", "moons", "--results", "/dev/null/x"], "/dev/null/x"),
     ],
 )
 def test_wrong_commands_exit_with_2_and_write_nothing(inside, tmp_path, arguments, message):

@@ -163,6 +163,15 @@ def test_samples_do_not_depend_on_the_batch_for_fixed_steps():
     assert_close(whole, parts, rtol=0, atol=1e-5)
 
 
+def test_a_trajectory_starts_at_the_noise_and_ends_at_the_samples():
+    model, _ = trained("cfm", "moons", plan={"steps": 50})
+    x0 = noise(model.source, 16, seed=0)
+    path = model.trajectory(x0, torch.linspace(0, 1, 5))
+    assert_close(path[0], x0)
+    with torch.no_grad():
+        assert_close(path[-1], model.sample(x0).x, rtol=0, atol=1e-3)
+
+
 def test_double_precision_agrees_and_is_double():
     model, _ = trained("cfm", "moons", plan={"steps": 50})
     x0 = noise(model.source, 64, seed=0)

@@ -15,7 +15,7 @@ from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.couplings import Gibbs, Independent, MinibatchOT, Sinkhorn, effective_share
 from genbench.errors import ConfigError, Unsupported
 from genbench.nets.presets import NetChoice, NetSetting, build
-from genbench.ode import STAGES, Method, integrate, log_density
+from genbench.ode import STAGES, Method, integrate, log_density, trajectory
 from genbench.paths import Bridge, Lipman, Path, Straight, VariancePreserving
 from genbench.registry import models
 from genbench.seeds import generator as stream
@@ -136,6 +136,18 @@ class FlowMatching(Model):
 
         x, nfe = integrate(field, x0.to(getattr(torch, dtype)), method=method, steps=steps, tol=tol)
         return Samples(x, nfe * (2 if guidance else 1))
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        x0: Float[Tensor, "b *event"],
+        times: Float[Tensor, " times"],
+        *,
+        label: Int[Tensor, " b"] | None = None,
+        tol: float = 1e-5,
+    ) -> Float[Tensor, "times b *event"]:
+        """Return where the samples are at the given times, the first of which is where x0 is."""
+        return trajectory(lambda t, x: self.velocity(t, x, label), x0, times, tol=tol).x
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
