@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from given import Density, Flow
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples, Truth
+from genbench.core import Batch, Data, Event, Normal, Truth
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, measure
 from genbench.registry import datasets, metrics
@@ -27,34 +28,6 @@ class Drawn:
         return self.take(size, seed)
 
 
-class Density(Model):
-    """A density that is given as a function."""
-
-    def __init__(self, event, log_prob, source=None):
-        super().__init__()
-        self.event, self.source, self.given = event, source or Normal(event.shape), log_prob
-        self.unused = torch.nn.Parameter(torch.zeros(()))
-
-    def log_prob(self, x, *, label=None):
-        return self.given(x, label)
-
-    def draw(self, batch, generator):
-        raise NotImplementedError
-
-    def loss(self, example):
-        raise NotImplementedError
-
-    def sample(self, x0, *, label=None):
-        return Samples(x0, 0)
-
-
-class Flow(Density):
-    """A field that is given as a function."""
-
-    def velocity(self, t, x, label=None):
-        return self.given(t, x)
-
-
 def task(x, space, truth=None, label=None):
     split = Drawn(x, label)
     shape = tuple(x.shape[1:])
@@ -70,7 +43,7 @@ def test_a_uniform_density_costs_the_logarithm_of_the_levels(levels):
     images = Pixels(levels).encode(torch.randint(levels, (64, 3, 4, 4)))
     data = task(images, Pixels(levels))
     dims = data.event.dims
-    model = Density(data.event, lambda x, label: torch.full((len(x),), -dims * math.log(2.0)))
+    model = Density(data.event, data.source, lambda x, label: torch.full((len(x),), -dims * math.log(2.0)))
     bits = metrics["bits_per_dim"].build(evaluate(data, model), n=64)
     torch.testing.assert_close(bits.value, math.log2(levels), atol=1e-6, rtol=0)
     nats = metrics["nll"].build(evaluate(data, model), n=64)
@@ -80,7 +53,7 @@ def test_a_uniform_density_costs_the_logarithm_of_the_levels(levels):
 def test_points_are_spread_over_their_bins_the_same_for_every_model():
     images = Pixels(4).encode(torch.randint(4, (512, 1, 2, 2)))
     data, seen = task(images, Pixels(4)), []
-    model = Density(data.event, lambda x, label: (seen.append(x.clone()), torch.zeros(len(x)))[1])
+    model = Density(data.event, data.source, lambda x, label: (seen.append(x.clone()), torch.zeros(len(x)))[1])
     for _ in range(2):
         metrics["bits_per_dim"].build(evaluate(data, model), n=512)
     torch.testing.assert_close(seen[0], seen[1])
@@ -101,7 +74,7 @@ def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale):
     def field(t, x):
         return x * (-(1 - t) + t * s * s) / ((1 - t) ** 2 + t * t * s * s)
 
-    (row,) = measure(evaluate(data, Flow(data.event, field)), "nll", {}, True)
+    (row,) = measure(evaluate(data, Flow(data.event, data.source, field)), "nll", {}, True)
     torch.testing.assert_close(row["value"], row["floor"], atol=1e-3, rtol=0)
     entropy = 3 * (0.5 * math.log(2 * math.pi * math.e) + math.log(s * scale))  # of the raw data
     assert abs(row["value"] - entropy) < 4 * row["details"]["standard_error"]
@@ -116,7 +89,7 @@ def test_random_directions_agree_with_the_exact_trace():
     def field(t, x):
         return (x.flatten(1) @ matrix.T).view_as(x)
 
-    model = Flow(data.event, field)
+    model = Flow(data.event, data.source, field)
     exact = metrics["nll"].build(evaluate(data, model), n=2048, probes=0)
     estimated = metrics["nll"].build(evaluate(data, model), n=2048)
     assert estimated.details["probes"] == 1
@@ -132,7 +105,7 @@ def test_random_directions_agree_with_the_exact_trace():
 
 def test_the_tolerance_difference_tells_a_rough_solution_from_a_fine_one():
     data = datasets["8gaussians"].build()
-    model = Flow(data.event, lambda t, x: data.truth.velocity(t, x))
+    model = Flow(data.event, data.source, lambda t, x: data.truth.velocity(t, x))
     rough, fine = (metrics["nll"].build(evaluate(data, model), n=256, tol=tol) for tol in (1e-1, 1e-5))
     assert fine.details["tolerance_difference"] < 1e-3 < rough.details["tolerance_difference"]
     torch.testing.assert_close(fine.value, fine.floor, atol=2e-2, rtol=0)
@@ -140,7 +113,7 @@ def test_the_tolerance_difference_tells_a_rough_solution_from_a_fine_one():
 
 def test_conditional_models_are_told_the_labels_of_the_test_data():
     data = task(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
-    model = Density(data.event, lambda x, label: label.double())
+    model = Density(data.event, data.source, lambda x, label: label.double())
     model.conditional = True
     assert metrics["nll"].build(evaluate(data, model, batch=7), n=100).value == -2.0
 
@@ -154,7 +127,7 @@ def test_one_computation_serves_nats_and_bits():
         return torch.zeros(len(x))
 
     data = task(Pixels(17).encode(torch.randint(17, (50, 1, 8, 8))), Pixels(17))
-    where = evaluate(data, Density(data.event, log_prob))
+    where = evaluate(data, Density(data.event, data.source, log_prob))
     nats, bits = (metrics[name].build(where, n=50) for name in ("nll", "bits_per_dim"))
     assert calls == 1
     torch.testing.assert_close(bits.value * 64 * math.log(2), nats.value)
@@ -162,7 +135,7 @@ def test_one_computation_serves_nats_and_bits():
 
 def test_reasons_why_there_is_none():
     data = task(torch.randn(50, 2), Real())
-    model = Density(data.event, lambda x, label: torch.full((len(x),), math.inf))
+    model = Density(data.event, data.source, lambda x, label: torch.full((len(x),), math.inf))
     assert "50 of 50" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
     assert "continuous" in measure(evaluate(data, model), "bits_per_dim", {"n": 50}, True)[0]["reason"]
     assert "samples alone" in measure(Evaluation(data, 0, x=data.test.x), "nll", {"n": 50}, True)[0]["reason"]
@@ -170,21 +143,21 @@ def test_reasons_why_there_is_none():
     assert "latents" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
     pair = datasets["moons-8gaussians"].build()
     called = []
-    flow = Flow(pair.event, lambda t, x: (called.append(1), x)[1], source=pair.source)
+    flow = Flow(pair.event, pair.source, lambda t, x: (called.append(1), x)[1])
     assert "not known" in measure(evaluate(pair, flow), "nll", {"n": 50}, True)[0]["reason"]
     assert not called  # the reason comes before the work
 
 
 def test_the_protocol_says_what_the_density_is_of():
     data = task(torch.randn(50, 2), Real())
-    model = Density(data.event, lambda x, label: torch.zeros(len(x)))
+    model = Density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     model.density = "data + N(0, 0.1^2)"
     assert "data + N(0, 0.1^2)" in metrics["nll"].build(evaluate(data, model), n=50).protocol
 
 
 def test_without_a_known_density_there_is_no_floor():
     data = task(torch.randn(50, 2), Real())
-    model = Density(data.event, lambda x, label: torch.zeros(len(x)))
+    model = Density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     assert measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["floor"] is None
     known = replace(data, truth=Truth(log_prob=lambda x: torch.ones(len(x))))
     assert measure(evaluate(known, model), "nll", {"n": 50}, True)[0]["floor"] == -1

@@ -3,8 +3,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from given import Flow
 
-from genbench.core import Model, Normal, Samples, Truth
+from genbench.core import Normal, Truth
+from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, measure
 from genbench.metrics.optimal import source_to_data
 from genbench.registry import datasets, metrics
@@ -20,28 +22,7 @@ class Signs:
         return torch.randint(0, 2, (n, *self.shape), generator=generator).float() * 2 - 1
 
     def log_prob(self, x):
-        raise NotImplementedError
-
-
-class Exact(Model):
-    """A given field."""
-
-    def __init__(self, event, source, field):
-        super().__init__()
-        self.event, self.source, self.field = event, source, field
-        self.unused = torch.nn.Parameter(torch.zeros(()))
-
-    def velocity(self, t, x, label=None):
-        return self.field(t, x)
-
-    def draw(self, batch, generator):
-        raise NotImplementedError
-
-    def loss(self, example):
-        raise NotImplementedError
-
-    def sample(self, x0, *, label=None):
-        return Samples(x0, 0)
+        raise Unsupported("the signs have no density")
 
 
 def gaussian_field(s):
@@ -56,7 +37,7 @@ def gaussian_field(s):
 def evaluation(field, d=1, w2_squared=None, source=None, batch=64):
     source = source or Signs(d)
     data = replace(datasets["gaussian"].build(dims=d), source=source, truth=Truth(w2_squared=w2_squared))
-    return Evaluation(data, 0, x=torch.zeros(1, d), model=Exact(data.event, source, field), batch=batch)
+    return Evaluation(data, 0, x=torch.zeros(1, d), model=Flow(data.event, source, field), batch=batch)
 
 
 def read(name, where, **settings):
