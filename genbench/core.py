@@ -27,13 +27,15 @@ class Event:
 
     Args:
         shape: (d,) for vectors, (channels, height, width) for images.
-        classes: number of classes; 0 where there are none.
+        classes: number of labels; 0 where there are none.
         bin: width of one quantisation step in model space; 0 where the data is continuous.
+        captions: the text that each label stands for; empty where labels are mere numbers.
     """
 
     shape: tuple[int, ...]
     classes: int = 0
     bin: float = 0.0
+    captions: tuple[str, ...] = ()
 
     @property
     def dims(self) -> int:
@@ -113,6 +115,21 @@ class Truth:
     velocity: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
+@dataclass(frozen=True)
+class Captions:
+    """What the labels of captioned data say, beyond their text.
+
+    Args:
+        attributes: {name: the values it can have, as words}, such as {"class": ("zero", ...), "look": ("plain", ...)}.
+        values: {name: index into those values, for each label}.
+        held_out: for each label, whether its combination of attributes never occurs in training.
+    """
+
+    attributes: Mapping[str, tuple[str, ...]]
+    values: Mapping[str, tuple[int, ...]]
+    held_out: tuple[bool, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """A task: where samples start, where they should arrive, in which units.
@@ -128,6 +145,7 @@ class Data:
         evaluation: evaluation settings this data set asks for by default.
         metrics: names of the metrics that `run` computes when none are asked for.
         truth: what is known exactly.
+        captions: what the labels of captioned data say.
         provenance: where the data came from: "source", "sha256", "original" (the checksummed original or not).
     """
 
@@ -141,6 +159,7 @@ class Data:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     truth: Truth = field(default_factory=Truth)
+    captions: Captions | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -110,6 +110,8 @@ class Gibbs(nn.Module):
             order 1 / batch size.
         classes: number of classes to normalise within; 0 for none.
         momentum: of the moving average.
+        weigh: "pair" weighs each pair; "data" gives a data point the mean weight of its pairs with all noise of the
+            batch (of its class). That tilts the data as W-CFM does and couples nothing: the control of W-CFM.
     """
 
     log_mean: Tensor
@@ -123,9 +125,11 @@ class Gibbs(nn.Module):
         normaliser: Literal["constant", "running", "batch"] = "constant",
         classes: int = 0,
         momentum: float = 0.99,
+        weigh: Literal["pair", "data"] = "pair",
     ) -> None:
         super().__init__()
         self.epsilon, self.cost, self.normaliser, self.momentum = epsilon, cost, normaliser, momentum
+        self.weigh = weigh
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
 
@@ -147,7 +151,7 @@ class Gibbs(nn.Module):
             RunFailed: if the normaliser is "constant" and has not been calibrated.
         """
         group = torch.zeros(len(x0), dtype=torch.int64, device=x0.device) if label is None else label
-        log_weight = self.log_weight(x0, x1)
+        log_weight = self.log_weight(x0, x1) if self.weigh == "pair" else self._of_data(x0, x1, group)
         if self.normaliser == "batch":
             log_mean = self._log_mean(log_weight, group)
         else:
@@ -158,6 +162,13 @@ class Gibbs(nn.Module):
         if self.normaliser == "constant" and bool(torch.isnan(log_mean).any()):
             raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
         return Pairs(x0, weight.to(x0.dtype))
+
+    def _of_data(self, x0: Tensor, x1: Tensor, group: Tensor) -> Float64[Tensor, " b"]:
+        """Return the log of the mean weight that each data point has with the noise of its group."""
+        distance = torch.cdist(x0.flatten(1).double(), x1.flatten(1).double())
+        log_weight = -(distance if self.cost == "norm" else distance.square()) / self.epsilon
+        together = group[:, None] == group
+        return torch.logsumexp(torch.where(together, log_weight, -math.inf), 0) - together.sum(0).log()
 
     def _log_mean(self, log_weight: Tensor, group: Tensor) -> Float64[Tensor, " groups"]:
         """Return log of the mean weight in each group; -inf (or NaN) where a group is empty."""

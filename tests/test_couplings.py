@@ -115,6 +115,19 @@ def test_a_constant_normaliser_without_its_constant_is_refused():
         Gibbs(epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
 
 
+def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
+    x0, x1 = torch.randn(64, 2), torch.randn(64, 2) * 3
+    group = torch.arange(64) % 2
+    gibbs = Gibbs(epsilon=2.0, normaliser="batch", classes=2, weigh="data")
+    pairs = gibbs(x0, x1, group, stream())
+    mine = group == 0
+    by_hand = torch.exp(-(x0[mine][:, None] - x1[mine]).norm(dim=2) / 2).mean(0)
+    assert_close(pairs.weight[mine], by_hand / by_hand.mean())
+    shuffled = x0.clone()
+    shuffled[mine] = x0[mine].flip(0)
+    assert_close(gibbs(shuffled, x1, group, stream()).weight, pairs.weight)
+
+
 def test_effective_share_of_equal_and_of_single_weights():
     assert_close(effective_share(torch.full((50,), 3.0)), torch.tensor(1.0))
     assert_close(effective_share(torch.eye(50)[0]), torch.tensor(1 / 50))

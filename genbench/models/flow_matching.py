@@ -257,6 +257,7 @@ def wcfm(
     epsilon: Positive | None = None,
     cost: Literal["norm", "sqnorm"] = "norm",
     normaliser: Literal["constant", "running", "batch"] = "constant",
+    weigh: Literal["pair", "data"] = "pair",
     conditional: Conditional = False,
     label_dropout: Dropout = 0.1,
     dequantise: Dequantise = True,
@@ -273,6 +274,8 @@ def wcfm(
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
         normaliser: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
+        weigh: each "pair", or, as a control, each "data" point by the mean weight of its pairs with the batch's noise:
+            the same tilt without any coupling.
     """
     if epsilon is not None and kappa is not None:
         raise ConfigError("wcfm takes kappa or epsilon, not both: epsilon = kappa sqrt(d)")
@@ -285,6 +288,7 @@ def wcfm(
             cost=cost,
             normaliser=normaliser,
             classes=event.classes if conditional else 0,
+            weigh=weigh,
         ),
         path=Straight(sigma),
         conditional=conditional,
