@@ -76,6 +76,10 @@ class Normal:
         return torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
 
 
+Encode = Callable[[Tensor], Tensor]
+"""From samples in model space to latents."""
+
+
 @runtime_checkable
 class Split(Protocol):
     """One part of a data set. Both methods are pure: the same arguments give the same samples."""
@@ -95,6 +99,15 @@ class Split(Protocol):
         Raises:
             Unsupported: if finite data has fewer than n.
         """
+        ...
+
+
+@runtime_checkable
+class Encodable(Protocol):
+    """A split that can serve latents of its samples, encoded once."""
+
+    def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> Split:
+        """Return a split that serves the latents in the same order; the key tells encoders and collections apart."""
         ...
 
 
@@ -194,8 +207,17 @@ class Model(nn.Module, ABC):
     nfe_curve: bool = False
     """Whether sampling can be told its number of network evaluations; then `at_budget` says how."""
 
+    @property
+    def sampler(self) -> Callable[..., Samples]:
+        """The method whose keyword-only parameters are the sampling options."""
+        return self.sample
+
     def prepare(self, data: Data, seed: int) -> None:
         """Look at the training data once before the first step, to set constants (kept as buffers)."""
+
+    def material(self, data: Data) -> Split:
+        """Return what training batches come from: the training split, or what a latent model makes of it."""
+        return data.train
 
     @abstractmethod
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:

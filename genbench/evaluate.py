@@ -138,6 +138,8 @@ class Evaluation:
 
     def transport(self) -> Model:
         """Return the model if its samples follow an ODE. Raises Unsupported otherwise."""
+        if self.model is not None and self.model.density == "latents":
+            raise Unsupported("its paths, if it has any, are in the space of latents")
         if not isinstance(self.model, Transport):
             raise Unsupported("its samples do not follow an ODE")
         return self.density()
@@ -165,7 +167,7 @@ def draw(
     A conditional model is asked for its classes in turn: sample i has the label i modulo the number of classes.
     """
     device = next(model.parameters()).device
-    arguments = typed(model.sample, options)
+    arguments = typed(model.sampler, options)
     label = torch.arange(n) % model.event.classes if model.conditional else None
     parts, evaluations = [], 0.0
     with torch.no_grad():

@@ -155,6 +155,7 @@ def fit(
     module, wrapped = fabric.setup(cast(Model, torch.compile(model)) if plan.compile else model, optimizer)
     module.train()
     generator = torch.Generator(device=fabric.device)
+    material = model.material(data)
     log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
     before = checkpoint.elapsed(saved) if saved is not None and resumed else 0.0
     began = last_save = last_look = time.monotonic()
@@ -162,7 +163,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)
         _seed_dropout(derive(seed, "dropout", step, fabric.global_rank), fabric.device)
-        batch = fabric.to_device(data.train.batch(step, plan.batch_size, seed))
+        batch = fabric.to_device(material.batch(step, plan.batch_size, seed))
         # Every process draws the whole batch and works its share, so that a coupling sees the global batch.
         example = model.draw(batch, generator.manual_seed(derive(seed, "train", step)))
         logged: dict[str, Tensor] = {}

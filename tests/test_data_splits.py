@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genbench.core import Batch, Split
-from genbench.data.splits import Arrays, Endless, Finite, flip, stratified
+from genbench.data.splits import Arrays, Endless, Finite, mirror, same, stratified
 from genbench.errors import RunFailed, Unsupported
 from genbench.space import Pixels, Real
 
@@ -14,11 +14,11 @@ def numbers(n, generator):
     return Batch(torch.rand(n, 3, generator=generator), torch.arange(n))
 
 
-def rows(n, *, size=None, augment=None):
+def rows(n, *, size=None):
     """A finite split whose samples are the numbers 100, 101, ..."""
     raw = torch.arange(n).float()[:, None]
     chosen = torch.arange(100, 100 + (size or n - 100))
-    return Finite(lambda: Arrays(raw, torch.arange(n), chosen), len(chosen), Real(), augment=augment)
+    return Finite(lambda: Arrays(raw, torch.arange(n), chosen), len(chosen), Real())
 
 
 def test_both_kinds_are_splits():
@@ -120,7 +120,9 @@ def test_a_wrong_size_is_noticed():
 
 def test_flips_mirror_half_of_the_training_images_and_no_others():
     images = torch.arange(256, dtype=torch.uint8).expand(512, 3, 4, 256).contiguous()
-    split = Finite(lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)), 512, Pixels(256), augment=flip)
+    split = Finite(
+        lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)), 512, Pixels(256), views=(mirror, same)
+    )
     raw = Pixels(256).decode(split.batch(0, 512, 0).x)
     mirrored = raw[:, 0, 0, 0] == 255
     torch.testing.assert_close(raw[mirrored], images[mirrored].flip(-1), rtol=0, atol=0)
@@ -128,6 +130,32 @@ def test_flips_mirror_half_of_the_training_images_and_no_others():
     assert 200 < mirrored.sum() < 312
     assert not torch.equal(mirrored, split.batch(1, 512, 0).x[:, 0, 0, 0] > 0)
     torch.testing.assert_close(Pixels(256).decode(split.take(512, 0).x), images, rtol=0, atol=0)
+
+
+def test_latents_are_those_of_the_batches_they_stand_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    images = torch.randint(256, (300, 1, 2, 4), dtype=torch.uint8)
+    chosen = torch.randperm(300)[:270]
+    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), views=(mirror, same))
+    calls = []
+
+    def encode(x):
+        calls.append(len(x))
+        return x.flatten(1)[:, :3] ** 3
+
+    latents = split.encoded(encode, (3,), "cubes")
+    for step in (0, 7):
+        given, seen = split.batch(step, 100, 1), latents.batch(step, 100, 1)
+        torch.testing.assert_close(seen.x, encode(given.x))
+        assert torch.equal(seen.label, given.label)
+    given, seen = split.take(50, 2), latents.take(50, 2)
+    torch.testing.assert_close(seen.x, encode(given.x))
+    assert torch.equal(seen.label, given.label)
+    calls.clear()
+    split.encoded(encode, (3,), "cubes")
+    assert not calls
+    split.encoded(encode, (3,), "other cubes")
+    assert sum(calls) == 540
 
 
 @pytest.mark.parametrize("counts", [(10, 40), (0, 7), (100, 0), (1, 296)])

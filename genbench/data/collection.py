@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from genbench.data.splits import Arrays, Augment, Finite, stratified
+from genbench.data.splits import Arrays, Finite, View, same, stratified
 from genbench.errors import ConfigError
 from genbench.space import Space
 
@@ -41,7 +41,7 @@ class Collection:
 
 
 def splits(
-    collection: Collection, *, valid: int, test: int, space: Space, augment: Augment | None = None
+    collection: Collection, *, valid: int, test: int, space: Space, views: tuple[View, ...] = (same,)
 ) -> tuple[Finite, Finite, Finite]:
     """Return the training, validation and test split; a part that is missing is taken out of train.
 
@@ -52,7 +52,7 @@ def splits(
         valid: images taken out of train for validation, if there is no such part.
         test: images taken out of train for testing, if there is no such part.
         space: encodes them.
-        augment: changes training images at random.
+        views: how training sees images; the last is as they are.
 
     Raises:
         ConfigError: if train has too few images for that.
@@ -80,7 +80,7 @@ def splits(
 
     final = {**sizes, **carved, "train": total - wanted}
     return (
-        Finite(lambda: parts()["train"], final["train"], space, augment=augment),
+        Finite(lambda: parts()["train"], final["train"], space, views=views),
         Finite(lambda: parts()["valid"], final["valid"], space),
         Finite(lambda: parts()["test"], final["test"], space),
     )

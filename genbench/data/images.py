@@ -9,7 +9,7 @@ from genbench.data import decode, originals
 from genbench.data.collection import Collection, splits
 from genbench.data.decode import Look
 from genbench.data.originals import CIFAR10, FASHION_MNIST, MNIST, Original
-from genbench.data.splits import flip as mirrored
+from genbench.data.splits import mirror, same
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.space import Pixels
@@ -152,7 +152,7 @@ def _images(
 ) -> Data:
     space = Pixels(256)
     shape = (look.channels, look.size, look.size)
-    parts = splits(collection, valid=valid, test=test, space=space, augment=mirrored if flip else None)
+    parts = splits(collection, valid=valid, test=test, space=space, views=(mirror, same) if flip else (same,))
     # One class is none: there is nothing to tell apart.
     classes = len(collection.classes) if len(collection.classes) > 1 else 0
     return Data(

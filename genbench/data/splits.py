@@ -1,14 +1,18 @@
 """Splits: fresh draws from a distribution, or rows of a finite array, each visited once per epoch."""
 
+import hashlib
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from genbench.core import Batch
+from genbench import files
+from genbench.core import Batch, Encode
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
@@ -16,8 +20,8 @@ from genbench.space import Space
 Draw = Callable[[int, torch.Generator], Batch]
 """Draw n labelled samples in model space."""
 
-Augment = Callable[[Shaped[Tensor, "b *event"], torch.Generator], Shaped[Tensor, "b *event"]]
-"""Change raw samples at random, keeping their shape."""
+View = Callable[[Shaped[Tensor, "b *event"]], Shaped[Tensor, "b *event"]]
+"""A way to look at raw samples that keeps their shape, such as in a mirror."""
 
 BLOCK = 2**17
 """Numbers drawn at once from a distribution: a call costs as much as a small batch, so batches share it."""
@@ -73,6 +77,16 @@ class Arrays(NamedTuple):
     rows: Int[Tensor, " rows"]
 
 
+def mirror(raw: Shaped[Tensor, "b *event"]) -> Shaped[Tensor, "b *event"]:
+    """Mirror images left to right."""
+    return raw.flip(-1)
+
+
+def same(raw: Shaped[Tensor, "b *event"]) -> Shaped[Tensor, "b *event"]:
+    """Leave samples as they are."""
+    return raw
+
+
 class Finite:
     """Some rows of an array that is loaded when it is first needed, kept raw and encoded when served.
 
@@ -83,14 +97,16 @@ class Finite:
         load: returns the arrays.
         size: number of rows of this part.
         space: encodes raw samples.
-        augment: changes raw training samples at random; evaluation never sees it.
+        views: how training sees raw samples, each in one of these views at random; evaluation sees them as they are.
     """
 
-    def __init__(self, load: Callable[[], Arrays], size: int, space: Space, *, augment: Augment | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], Arrays], size: int, space: Space, *, views: tuple[View, ...] = (same,)
+    ) -> None:
         self.size = size
         self._load = load
         self._space = space
-        self._augment = augment
+        self._views = views
         self._order: tuple[tuple[int, int], Tensor] | None = None
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
@@ -99,6 +115,25 @@ class Finite:
         Raises:
             Unsupported: if this part is empty.
         """
+        places, view = self.visit(step, size, seed)
+        rows = self._arrays.rows[places]
+        raw = self._arrays.raw[rows]
+        if len(self._views) > 1:
+            seen = torch.stack([look(raw) for look in self._views])
+            raw = seen[view, torch.arange(len(raw))]
+        return Batch(self._space.encode(raw), self._arrays.label[rows])
+
+    def take(self, n: int, seed: int) -> Batch:
+        """Return n distinct samples as they are: a subset drawn from the seed, or all in stored order.
+
+        Raises:
+            Unsupported: if there are fewer than n.
+        """
+        rows = self._arrays.rows[self.choose(n, seed)]
+        return Batch(self._space.encode(self._arrays.raw[rows]), self._arrays.label[rows])
+
+    def visit(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
+        """Return which rows of this part the step-th batch has, and in which view."""
         if self.size == 0:
             raise Unsupported("this part of the data is empty")
         epoch, place = divmod(step * size, self.size)
@@ -109,24 +144,41 @@ class Finite:
             pieces.append(piece)
             missing -= len(piece)
             epoch, place = epoch + 1, 0
-        rows = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        raw = self._arrays.raw[rows]
-        if self._augment is not None:
-            raw = self._augment(raw, generator(seed, "augment", step))
-        return Batch(self._space.encode(raw), self._arrays.label[rows])
+        places = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        if len(self._views) == 1:
+            return places, torch.zeros_like(places)
+        return places, (torch.rand(size, generator=generator(seed, "augment", step)) * len(self._views)).long()
 
-    def take(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples without augmentation: a subset drawn from the seed, or all in stored order.
-
-        Raises:
-            Unsupported: if there are fewer than n.
-        """
+    def choose(self, n: int, seed: int) -> Int[Tensor, " n"]:
+        """Return n different rows of this part, drawn from the seed; all are in stored order."""
         if n > self.size:
             raise Unsupported(f"needs {n} samples, this part of the data has {self.size}")
-        rows = self._arrays.rows
-        if n < self.size:
-            rows = rows[torch.randperm(self.size, generator=generator(seed, "take"))[:n]]
-        return Batch(self._space.encode(self._arrays.raw[rows]), self._arrays.label[rows])
+        if n == self.size:
+            return torch.arange(n)
+        return torch.randperm(self.size, generator=generator(seed, "take"))[:n]
+
+    def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> "Encoded":
+        """Return the latents of this part, every view of every row encoded once and kept on disk.
+
+        Args:
+            encode: from samples in model space to latents.
+            shape: of one latent.
+            key: tells apart encoders, and collections of raw samples.
+        """
+        digest = hashlib.sha256(f"{key} {len(self._views)}".encode())
+        digest.update(self._arrays.rows.numpy().tobytes())
+        path = files.home() / "latents" / f"{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            files.replace(path, lambda temporary: self._write(temporary, encode, shape))
+        return Encoded(self, torch.from_numpy(np.load(path, mmap_mode="c")), self._arrays.label[self._arrays.rows])
+
+    def _write(self, path: Path, encode: Encode, shape: tuple[int, ...]) -> None:
+        latents = np.lib.format.open_memmap(path, "w+", np.float32, (len(self._views), self.size, *shape))
+        for view, look in enumerate(self._views):
+            for rows in torch.arange(self.size).split(256):
+                raw = look(self._arrays.raw[self._arrays.rows[rows]])
+                latents[view, rows[0] : rows[-1] + 1] = encode(self._space.encode(raw)).cpu().numpy()
+        latents.flush()
 
     @cached_property
     def _arrays(self) -> Arrays:
@@ -138,15 +190,39 @@ class Finite:
     def _epoch(self, epoch: int, seed: int) -> Int[Tensor, " rows"]:
         order = self._order
         if order is None or order[0] != (epoch, seed):
-            permutation = torch.randperm(self.size, generator=generator(seed, "order", epoch))
-            order = self._order = ((epoch, seed), self._arrays.rows[permutation])
+            order = self._order = (
+                (epoch, seed),
+                torch.randperm(self.size, generator=generator(seed, "order", epoch)),
+            )
         return order[1]
 
 
-def flip(raw: Shaped[Tensor, "b *event"], generator: torch.Generator) -> Shaped[Tensor, "b *event"]:
-    """Mirror each image left to right with probability one half."""
-    mirrored = torch.rand(len(raw), generator=generator) < 0.5
-    return torch.where(mirrored[:, None, None, None], raw.flip(-1), raw)
+class Encoded:
+    """Latents of a finite split, served in the order in which the split serves its samples.
+
+    Args:
+        split: decides which rows, and in which view.
+        latents: of every row in every view.
+        label: of every row.
+    """
+
+    def __init__(
+        self, split: Finite, latents: Float[Tensor, "views rows *latent"], label: Int[Tensor, " rows"]
+    ) -> None:
+        self.size = split.size
+        self._split = split
+        self._latents = latents
+        self._label = label
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return the step-th batch of that size under that seed."""
+        places, view = self._split.visit(step, size, seed)
+        return Batch(self._latents[view, places], self._label[places])
+
+    def take(self, n: int, seed: int) -> Batch:
+        """Return the latents of n distinct samples as they are, seen in the last view."""
+        places = self._split.choose(n, seed)
+        return Batch(self._latents[-1, places], self._label[places])
 
 
 def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> list[Int[Tensor, " rows"]]:
