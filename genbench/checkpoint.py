@@ -1,28 +1,47 @@
 """Checkpoints: the whole state of a run in one safetensors file, of which the previous one is kept."""
 
+import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from genbench import files
+from genbench import tensors
 from genbench.errors import ConfigError
+from genbench.files import Damaged
+
+log = logging.getLogger("genbench")
+FIELDS = ("step", "seconds")
+
+
+class Checkpoint(NamedTuple):
+    """The state of a run after some of its steps.
+
+    Args:
+        path: where it was read.
+        state: named tensors: weights, average, optimiser.
+        step: finished steps.
+        seconds: the time they took.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    step: int
+    seconds: float
 
 
 def save(
     path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer, step: int, seconds: float
 ) -> None:
     """Write weights, average, optimiser, finished steps and the time they took; the last one becomes the previous."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"average.{i}": value for i, value in enumerate(average)}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
+    state |= {f"average.{i}": value for i, value in enumerate(average)}
+    for i, fields in optimizer.state_dict()["state"].items():
+        state |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in fields.items()}
     if path.exists():
         path.replace(_previous(path))
-    files.replace(path, lambda temporary: save_file(tensors, temporary, {"step": str(step), "seconds": str(seconds)}))
+    tensors.save(path, state, {"step": str(step), "seconds": str(seconds)})
 
 
 def exists(path: Path) -> bool:
@@ -34,54 +53,49 @@ def elapsed(path: Path) -> float:
     """Return the seconds of training behind a checkpoint; 0 where there is none that can be read."""
     for candidate in (path, _previous(path)):
         try:
-            with safe_open(candidate, "pt") as file:
-                return float((file.metadata() or {})["seconds"])
-        except (SafetensorError, KeyError, ValueError, OSError):
+            return float(tensors.head(candidate, FIELDS)["seconds"])
+        except (Damaged, FileNotFoundError, ValueError):
             continue
     return 0.0
 
 
-def load(path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer) -> int:
-    """Restore a run from its checkpoint, or from the previous one where the last cannot be read.
+def read(path: Path) -> Checkpoint | None:
+    """Return the last checkpoint that is whole, if there is one.
 
-    Returns:
-        The number of finished steps.
+    A damaged one is reported and removed: the run goes on from the previous one, or from its beginning.
+    """
+    for candidate in (path, _previous(path)):
+        try:
+            state, header = tensors.load(candidate, FIELDS)
+            return Checkpoint(candidate, state, int(header["step"]), float(header["seconds"]))
+        except FileNotFoundError:
+            continue
+        except (Damaged, ValueError) as error:
+            log.warning("%s; training goes back to what was kept before it", error)
+            candidate.unlink(missing_ok=True)
+    return None
+
+
+def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Put a run into the state of its checkpoint.
 
     Raises:
-        ConfigError: if neither can be read, or if the checkpoint is of another model.
+        ConfigError: if the checkpoint is of another model.
     """
-    reasons = []
-    for candidate in (path, _previous(path)):
-        if not candidate.exists():
-            continue
-        try:
-            tensors = load_file(candidate)
-            with safe_open(candidate, "pt") as file:
-                step = int((file.metadata() or {})["step"])
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
-            reasons.append(f"{candidate.name}: {error}")
-            continue
-        _restore(candidate, tensors, model, average, optimizer)
-        return step
-    raise ConfigError(f"no readable checkpoint in {path.parent} ({'; '.join(reasons)}); remove it to start again")
-
-
-def _restore(
-    path: Path, tensors: dict[str, Tensor], model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer
-) -> None:
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    state = checkpoint.state
+    weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ConfigError(f"{path} is of another model: {str(error).splitlines()[-1].strip()}") from error
+        raise ConfigError(f"{checkpoint.path} is of another model: {str(error).splitlines()[-1].strip()}") from error
     for i, mean in enumerate(average):
-        mean.copy_(tensors[f"average.{i}"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
+        mean.copy_(state[f"average.{i}"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
         if name.startswith("optimizer."):
             _, i, field = name.split(".", 2)
-            state.setdefault(int(i), {})[field] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+            moments.setdefault(int(i), {})[field] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 def _previous(path: Path) -> Path:

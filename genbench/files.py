@@ -6,6 +6,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from genbench.errors import ConfigError
+
+
+class Damaged(ConfigError):
+    """A kept file does not hold what was written into it; one line says which, and how that shows."""
+
 
 def home() -> Path:
     """Return the folder for downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench."""
@@ -20,7 +26,7 @@ def write(path: Path, content: bytes | str) -> None:
 
 def replace(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a temporary file beside the path, make it durable and move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path.parent)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -39,6 +45,26 @@ def replace(path: Path, save: Callable[[Path], object]) -> None:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Of a path through a lease (see `genbench.lease`), which goes up by "..", only the last folder is made: where the
+    lease is lost the path leads nowhere, and must not be made to lead somewhere again.
+    """
+    folder.mkdir(parents=".." not in folder.parts, exist_ok=True)
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages name it: without detours."""
+    return os.path.normpath(path)
+
+
+def drop_temporary(folder: Path) -> None:
+    """Remove what a killed `replace` left in a folder that nobody else writes now."""
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from genbench import checkpoint
+from genbench import checkpoint, files
 from genbench.config import Count, Fraction, NonNegative, Positive, Size
 from genbench.core import Data, Example, Model
 from genbench.errors import ConfigError, RunFailed
@@ -141,14 +141,16 @@ def fit(
         )
     torch.set_num_threads(plan.threads)
     saved = folder / "checkpoint.safetensors" if folder else None
-    resumed = saved is not None and checkpoint.exists(saved)
-    if not resumed:
+    found = checkpoint.read(saved) if saved is not None else None
+    if found is None:
         model.prepare(data, derive(seed, "prepare"))
     model = model.to(fabric.device)
     trained = [p for p in model.parameters() if p.requires_grad]
     average = [p.detach().clone() for p in trained] if plan.ema else []
     optimizer = _optimizer(trained, plan)
-    start = checkpoint.load(saved, model, average, optimizer) if saved is not None and resumed else 0
+    if found is not None:
+        checkpoint.restore(found, model, average, optimizer)
+    start, before = (found.step, found.seconds) if found is not None else (0, 0.0)
     if start >= plan.steps:
         return _averaged(model, trained, average)
 
@@ -157,7 +159,6 @@ def fit(
     generator = torch.Generator(device=fabric.device)
     material = model.material(data)
     log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
-    before = checkpoint.elapsed(saved) if saved is not None and resumed else 0.0
     began = last_save = last_look = time.monotonic()
     for step in range(start, plan.steps):
         for group in optimizer.param_groups:
@@ -205,7 +206,7 @@ class Log:
         self.pending: list[dict[str, Tensor]] = []
         self.rows: list[dict[str, float]] = []
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make(path.parent)
             self._forget_after(start)
 
     def add(self, scalars: dict[str, Tensor]) -> None:
@@ -247,10 +248,11 @@ class Log:
         """Drop the rows of steps that will be repeated."""
         if self.path is None or not self.path.exists():
             return
-        header, *rows = self.path.read_text(encoding="utf-8").splitlines() or [""]
+        # What stands behind the last line's end was cut off by a kill.
+        header, *rows = self.path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines() or [""]
         kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= start]
         if kept:
-            self.path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+            files.write(self.path, "\n".join([header, *kept]) + "\n")
         else:
             self.path.unlink()
 

@@ -85,20 +85,39 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path):
     assert torch.equal(weights(resumed), weights(train(steps=3000, ema=0.99)))
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path):
+def truncated(data):
+    return data[:-100]
+
+
+def flipped(data):
+    return data[:-5000] + bytes([data[-5000] ^ 1]) + data[-4999:]
+
+
+def flipped_in_the_header(data):
+    return data.replace(b'"sha256"', b'"sha257"')
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, flipped_in_the_header, lambda data: b""])
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one_and_then_to_the_beginning(tmp_path, caplog, damage):
     def interrupt(step, steps, logs):
         if step == 300:
             raise Stop
 
+    whole = train(steps=400)
     with pytest.raises(Stop):
         train(folder=tmp_path, progress=interrupt, save_every=0, steps=400)
-    path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-    assert torch.equal(weights(train(folder=tmp_path, steps=400)), weights(train(steps=400)))
+    path, seen = tmp_path / "checkpoint.safetensors", []
+    path.write_bytes(damage(path.read_bytes()))
+    resumed = train(folder=tmp_path, steps=400, progress=lambda s, n, logs: seen.append(s))
+    assert torch.equal(weights(resumed), weights(whole))
+    assert "checkpoint.safetensors is damaged" in caplog.text
+    assert seen[0] > 1
     for name in ("checkpoint.safetensors", "previous-checkpoint.safetensors"):
         (tmp_path / name).write_bytes(b"nothing")
-    with pytest.raises(ConfigError, match="no readable checkpoint"):
-        train(folder=tmp_path, steps=400)
+    seen.clear()
+    again = train(folder=tmp_path, steps=400, progress=lambda s, n, logs: seen.append(s))
+    assert seen[0] == 1
+    assert torch.equal(weights(again), weights(whole))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
