@@ -29,25 +29,25 @@ def test_the_classifier_is_right_and_its_training_deterministic(data):
     some = data.train.take(128, 0)
     some = Batch(data.space.decode(some.x), some.label)
     before = torch.get_rng_state()
-    first = digits_cnn._sha256(digits_cnn._train(some, 10))
+    first = digits_cnn._sha256(digits_cnn._train(digits_cnn.RECIPE, some, 10))
     torch.testing.assert_close(torch.get_rng_state(), before)  # nobody else's randomness moves
     torch.randn(7)
-    assert digits_cnn._sha256(digits_cnn._train(some, 10)) == first
+    assert digits_cnn._sha256(digits_cnn._train(digits_cnn.RECIPE, some, 10)) == first
 
 
 def test_it_is_kept_and_a_damaged_file_is_refused(data, monkeypatch, tmp_path):
     found = classifier(data)
     (path,) = (files.home() / "classifiers").glob("digits_cnn-*.safetensors")
     monkeypatch.setattr(digits_cnn, "_train", None)  # nothing is trained again
-    assert digits_cnn._load(path, 10).sha256 == found.sha256
+    assert digits_cnn._load(digits_cnn.RECIPE, path, 10).sha256 == found.sha256
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(RunFailed, match="damaged"):
-        digits_cnn._load(tmp_path / "bad", 10)
+        digits_cnn._load(digits_cnn.RECIPE, tmp_path / "bad", 10)
     (tmp_path / "cut").write_bytes(content[:100])
     with pytest.raises(RunFailed, match="damaged"):
-        digits_cnn._load(tmp_path / "cut", 10)
+        digits_cnn._load(digits_cnn.RECIPE, tmp_path / "cut", 10)
 
 
 def test_shifting_moves_whole_images_by_at_most_a_pixel():

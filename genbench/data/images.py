@@ -46,7 +46,7 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
 
     Reference: Krizhevsky, 2009.
     """
-    collection = _named("cifar10", CIFAR10, path, Look(32, 3))
+    collection = named("cifar10", CIFAR10, path, Look(32, 3))
     evaluation = {"n": 50_000, "batch": 500}
     return _images(collection, Look(32, 3), flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
 
@@ -64,7 +64,7 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
 
     Reference: LeCun et al., 1998.
     """
-    collection = _named("mnist", MNIST, path, Look(28, 1))
+    collection = named("mnist", MNIST, path, Look(28, 1))
     return _images(collection, Look(28, 1), flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
@@ -83,7 +83,7 @@ def fashion_mnist(*, path: str | None = None, flip: bool = False, valid: Size = 
 
     Reference: Xiao et al., 2017.
     """
-    collection = _named("fashion_mnist", FASHION_MNIST, path, Look(28, 1))
+    collection = named("fashion_mnist", FASHION_MNIST, path, Look(28, 1))
     return _images(collection, Look(28, 1), flip=flip, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
@@ -127,8 +127,12 @@ def folder(
 EVALUATION = {"n": 10_000, "batch": 500}
 
 
-def _named(name: str, original: Original, path: str | None, look: Look) -> Collection:
-    """Return the original, or what stands in for it."""
+def named(name: str, original: Original, path: str | None, look: Look) -> Collection:
+    """Return the original of that name, or what stands in for it at a path.
+
+    Raises:
+        ConfigError: if the path holds other parts or another number of classes.
+    """
     if path is None:
         return originals.collection(name, original)
     collection = decode.collection(path, look)

@@ -20,12 +20,27 @@ from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import derive
 from genbench.space import Pixels
 
-VERSION = 1
-"""Raised whenever the net or its training changes, so that older weights are not found."""
-
 SHAPE, LEVELS = (1, 8, 8), 17
 ACCURACY = 0.97
-EPOCHS, SIZE, RATE = 40, 64, 3e-3
+SIZE, RATE = 64, 3e-3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training of the net.
+
+    Args:
+        name: of the classifier.
+        version: raised whenever the net or its training changes, so that older weights are not found.
+        epochs: how often it sees each image.
+    """
+
+    name: str
+    version: int
+    epochs: int
+
+
+RECIPE = Recipe("digits_cnn", version=1, epochs=40)
 
 
 class Net(nn.Module):
@@ -58,12 +73,13 @@ class Classifier:
         net: the weights.
         sha256: of the weights.
         accuracy: share of test images that it classifies as labelled.
+        name: what it is called.
     """
 
     net: Net
     sha256: str
     accuracy: float
-    name: str = "digits_cnn"
+    name: str
     resize: str = "none"
 
     @torch.no_grad()
@@ -81,47 +97,61 @@ class Classifier:
 def classifier(data: Data) -> Classifier:
     """Return the classifier of a data set's training split: from the cache, or trained in a few seconds and kept.
 
-    Training is deterministic: seeded, and on one thread. The cache knows it by the training code's version and the
-    images.
-
     Raises:
         Unsupported: if the data is not labelled 8x8 images of 17 levels, or the classifier does not learn it.
         RunFailed: if the cached file is damaged.
     """
     if data.event.shape != SHAPE or data.space != Pixels(LEVELS) or not data.event.classes:
         raise Unsupported("the classifier digits_cnn knows labelled 8x8 images of 17 levels only")
-    train, test = _whole(data, "train"), _whole(data, "test")
-    path = files.home() / "classifiers" / f"digits_cnn-{_key(train, test)}.safetensors"
-    if not path.exists():
-        net = _train(train, data.event.classes)
-        found = {"sha256": _sha256(net), "accuracy": str(_accuracy(net, test))}
-        files.write(path, save({name: value.contiguous() for name, value in net.state_dict().items()}, found))
-    loaded = _load(path, data.event.classes)
+    if data.captions is not None:
+        raise Unsupported("the classifier digits_cnn knows no captions; captions_cnn does")
+    loaded = kept(RECIPE, whole(data, "train"), whole(data, "test"), data.event.classes)
     if loaded.accuracy < ACCURACY:
         raise Unsupported(f"the classifier digits_cnn is right on {loaded.accuracy:.1%} of the test images only")
     return loaded
 
 
-def _whole(data: Data, part: str) -> Batch:
+def kept(recipe: Recipe, train: Batch, test: Batch, classes: int) -> Classifier:
+    """Return the classifier trained on raw images by a recipe: from the cache, or trained and kept.
+
+    Training is deterministic: seeded, and on one thread. The cache knows it by the recipe's version and the images.
+
+    Raises:
+        RunFailed: if the cached file is damaged.
+    """
+    path = files.home() / "classifiers" / f"{recipe.name}-{_key(recipe, train, test)}.safetensors"
+    if not path.exists():
+        net = _train(recipe, train, classes)
+        found = {"sha256": _sha256(net), "accuracy": str(_accuracy(net, test))}
+        files.write(path, save({name: value.contiguous() for name, value in net.state_dict().items()}, found))
+    return _load(recipe, path, classes)
+
+
+def whole(data: Data, part: str) -> Batch:
+    """Return the raw images of the training or the test part with their labels.
+
+    Raises:
+        Unsupported: if that part has no end.
+    """
     split = data.train if part == "train" else data.test
     if split.size is None:
-        raise Unsupported("the classifier digits_cnn needs a finite training and test split")
+        raise Unsupported("a classifier needs a finite training and test split")
     batch = split.take(split.size, 0)
     return Batch(data.space.decode(batch.x), batch.label)
 
 
-def _train(train: Batch, classes: int) -> Net:
+def _train(recipe: Recipe, train: Batch, classes: int) -> Net:
     """Minimise cross-entropy by Adam on images shifted by up to one pixel, the rate falling to zero."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(derive(0, "digits_cnn", VERSION))
+            torch.manual_seed(derive(0, recipe.name, recipe.version))
             net = Net(classes)
-            steps = EPOCHS * math.ceil(len(train.x) / SIZE)
+            steps = recipe.epochs * math.ceil(len(train.x) / SIZE)
             optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-            for _ in range(EPOCHS):
+            for _ in range(recipe.epochs):
                 for rows in torch.randperm(len(train.x)).split(SIZE):
                     loss = F.cross_entropy(net(_shifted(train.x[rows])), train.label[rows])
                     optimiser.zero_grad()
@@ -146,7 +176,7 @@ def _accuracy(net: Net, test: Batch) -> float:
     return float((net(test.x).argmax(1) == test.label).double().mean())
 
 
-def _load(path: Path, classes: int) -> Classifier:
+def _load(recipe: Recipe, path: Path, classes: int) -> Classifier:
     net = Net(classes)
     try:
         with safe_open(path, "pt") as file:
@@ -159,7 +189,8 @@ def _load(path: Path, classes: int) -> Classifier:
         raise RunFailed(
             f"{path} is damaged (its weights are not those of its sha256); delete it, and it is trained again"
         )
-    return Classifier(net.double().eval().requires_grad_(False), said["sha256"], float(said["accuracy"]))
+    frozen = net.double().eval().requires_grad_(False)
+    return Classifier(frozen, said["sha256"], float(said["accuracy"]), recipe.name)
 
 
 def _sha256(net: Net) -> str:
@@ -169,8 +200,8 @@ def _sha256(net: Net) -> str:
     return digest.hexdigest()
 
 
-def _key(train: Batch, test: Batch) -> str:
-    digest = hashlib.sha256(json.dumps({"version": VERSION}).encode())
+def _key(recipe: Recipe, train: Batch, test: Batch) -> str:
+    digest = hashlib.sha256(json.dumps({"version": recipe.version}).encode())
     for values in (*train, *test):
         digest.update(values.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -4,7 +4,7 @@ Only a distance on Inception's features is an FID.
 """
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from genbench.config import Count
@@ -37,8 +37,12 @@ def to_test(features: Features, evaluation: Evaluation, n: int | None) -> Value:
     """Measure the Frechet distance of samples to the whole test split in the features of a network."""
     samples = evaluation.decoded(n or len(evaluation.x))
     test = evaluation.data.test
-    real = evaluation.data.space.decode(evaluation.reference(test.size or len(samples)).x)
-    x, y = extract(features, samples), extract(features, real)
+    return between(features, samples, evaluation.data.space.decode(evaluation.reference(test.size or len(samples)).x))
+
+
+def between(features: Features, samples: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"]) -> Value:
+    """Measure the Frechet distance of raw images to raw test images in the features of a network."""
+    x, y = extract(features, samples), extract(features, test)
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")
     few = min(len(x), len(y)) <= x.shape[1]
@@ -76,6 +80,18 @@ def frechet_few(x: Float64[Tensor, "n k"], y: Float64[Tensor, "m k"]) -> float:
     cross = torch.linalg.svdvals(a @ b.T).sum()
     apart = (x.double().mean(0) - y.double().mean(0)).square().sum()
     return float(apart + a.square().sum() + b.square().sum() - 2 * cross)
+
+
+def frechet_to(x: Float64[Tensor, "n k"], there: Moments) -> float:
+    """Return the same distance from fewer samples than features to the moments of more samples than features.
+
+    The eigenvalues of S1 S2 are those of the n x n matrix Xc S2 Xc^T / (n-1).
+    """
+    mean = x.double().mean(0)
+    a = (x.double() - mean) / (len(x) - 1) ** 0.5
+    cross = torch.linalg.eigvalsh(a @ there.covariance @ a.T).clamp(min=0).sqrt().sum()
+    apart = (mean - there.mean).square().sum()
+    return float(apart + a.square().sum() + there.covariance.trace() - 2 * cross)
 
 
 def bias(moments: Moments, n: int, m: int) -> float:
