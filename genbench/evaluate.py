@@ -109,6 +109,8 @@ class Evaluation:
         self.model = model
         self.options = dict(options or {})
         self.batch = batch
+        self.pages: dict[str, Tensor] = {}
+        """Raw images that a metric wants looked at, by the name of the picture; ten in a row."""
         self._shared: dict[Hashable, Any] = {}
 
     @property

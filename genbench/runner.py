@@ -139,8 +139,10 @@ def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
     arrays = {"samples": raw} | ({"label": evaluation.label.numpy()} if evaluation.label is not None else {})
     files.replace(folder / "samples.npz", lambda temporary: _savez(temporary, arrays))
     if isinstance(data.space, Pixels) and raw.ndim == 4:
-        grid = _grid(raw[:100] * (255 // (data.space.levels - 1)))
-        files.replace(folder / "samples.png", lambda temporary: grid.save(temporary, format="PNG"))
+        pages = {"samples": raw[:100]} | {name: page.numpy() for name, page in evaluation.pages.items()}
+        for name, page in pages.items():
+            grid = _grid(page * (255 // (data.space.levels - 1)))
+            files.replace(folder / f"{name}.png", lambda temporary, grid=grid: grid.save(temporary, format="PNG"))
 
 
 def _savez(path: Path, arrays: Mapping[str, Any]) -> None:
