@@ -4,15 +4,19 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+import torch
+
 from genbench.config import Settings, bind, call, merge, plain, settings_of, typed
-from genbench.core import Data, Event, Model
-from genbench.errors import ConfigError, unknown
+from genbench.core import Data, Event, Model, Normal
+from genbench.errors import ConfigError, Unsupported, unknown
 from genbench.evaluate import Sampling
-from genbench.registry import Entry, Registry, datasets, metrics, models
+from genbench.models.latent import Latent
+from genbench.registry import Entry, Registry, datasets, encoders, metrics, models
+from genbench.seeds import derive
 from genbench.train import VERSION, Plan
 
 SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
@@ -30,6 +34,7 @@ class Spec:
         evaluation: fields of `genbench.evaluate.Sampling`.
         metrics: {name: version and settings}.
         seed: of everything random.
+        encoder: name, version and settings of the encoder, for a model of latents.
     """
 
     data: dict[str, Any]
@@ -39,10 +44,11 @@ class Spec:
     evaluation: dict[str, Any]
     metrics: dict[str, dict[str, Any]]
     seed: int
+    encoder: dict[str, Any] | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the spec as plain JSON."""
-        return asdict(self)
+        return {name: part for name, part in asdict(self).items() if name != "encoder" or part is not None}
 
     @cached_property
     def train_key(self) -> str:
@@ -54,7 +60,19 @@ class Spec:
             "seed": self.seed,
             "train": VERSION,
         }
-        return _hash(parts)
+        return _hash(parts | ({"encoder": self._encoder_identity} if self.encoder else {}))
+
+    @cached_property
+    def encoder_key(self) -> str:
+        """Hash of what determines the encoder, which all models and seeds of a data set share."""
+        data = _identity(datasets, self.data) | _content(self.data)
+        return _hash({"data": data, "encoder": self._encoder_identity, "train": VERSION})
+
+    @property
+    def _encoder_identity(self) -> dict[str, Any]:
+        assert self.encoder is not None
+        content = encoders[self.encoder["name"]].traits.get("content")
+        return _identity(encoders, self.encoder) | (content(settings_in(self.encoder)) if content else {})
 
     @cached_property
     def evaluation_key(self) -> str:
@@ -66,7 +84,10 @@ class Spec:
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
         extra = _differing(sampler(models[self.model["name"]]), self.sample)
-        return label(models, self.model, extra, context=build_data(self.data).event)
+        event = build_data(self.data).event
+        if self.encoder is not None:
+            extra = {"encoder": label(encoders, self.encoder, context=event)} | extra
+        return label(models, self.model, extra, context=latent_event(self.encoder, event))
 
     @cached_property
     def data_label(self) -> str:
@@ -103,9 +124,10 @@ def resolve(
             raise ConfigError(f"{section}={table!r}: write {section}.name=value")
     if not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
-    part = {section: settings.get(section, {}) for section in SECTIONS}
+    part = {section: dict(settings.get(section, {})) for section in SECTIONS}
     data_spec = _component(datasets, dataset, part["data"])
     data = build_data(data_spec)
+    encoder = _encoder(part["model"].pop("encoder", None), data.event)
     entry = models[model]
     own_plan = entry.traits.get("plan", {})
     sample = bind(sampler(entry), part["sample"], f"sample ({model})")
@@ -117,12 +139,13 @@ def resolve(
             raise unknown("evaluation.curve_metrics names a metric that is not measured:", name, chosen)
     return Spec(
         data=data_spec,
-        model=_component(models, model, part["model"], context=data.event),
+        model=_component(models, model, part["model"], context=latent_event(encoder, data.event)),
         plan=bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan"),
         sample=sample,
         evaluation=evaluation,
         metrics=chosen,
         seed=seed,
+        encoder=encoder,
     )
 
 
@@ -134,7 +157,8 @@ def restore(record: Mapping[str, Any]) -> Spec:
     """
     try:
         spec = Spec(**record)
-        for registry, part in ((datasets, spec.data), (models, spec.model)):
+        parts = [(datasets, spec.data), (models, spec.model), *([(encoders, spec.encoder)] if spec.encoder else [])]
+        for registry, part in parts:
             _same_version(registry, part["name"], part["version"])
         return resolve(
             spec.model["name"],
@@ -143,7 +167,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
             metrics=[name for name, part in spec.metrics.items() if metrics[name].version == part["version"]],
             settings={
                 "data": settings_in(spec.data),
-                "model": settings_in(spec.model),
+                "model": settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder else {}),
                 "plan": spec.plan,
                 "sample": spec.sample,
                 "evaluation": spec.evaluation,
@@ -170,8 +194,30 @@ def _build_data(text: str) -> Data:
 
 
 def build_model(spec: Spec, data: Data) -> Model:
-    """Build the model of a spec with fresh weights from the global random state."""
-    return call(models[spec.model["name"]].build, data.event, data.source, settings=settings_in(spec.model))
+    """Build the model of a spec with fresh weights from the global random state.
+
+    Raises:
+        Unsupported: if the model does not go with the data.
+    """
+    build, settings = models[spec.model["name"]].build, settings_in(spec.model)
+    if spec.encoder is None:
+        return call(build, data.event, data.source, settings=settings)
+    if not isinstance(data.source, Normal):
+        raise Unsupported("a model of latents starts from N(0, I); this task has a source of its own")
+    # Its fresh weights do not depend on the run's seed: all seeds share one encoder.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(0, "encoder"))
+        encoder = call(encoders[spec.encoder["name"]].build, data.event, settings=settings_in(spec.encoder))
+    model = call(build, encoder.latent, Normal(encoder.latent.shape), settings=settings)
+    return Latent(data.event, model, encoder)
+
+
+def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
+    """Return what a model is told of its samples: the event of the data, or of an encoder's latents."""
+    if encoder is None:
+        return event
+    shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))
+    return replace(event, shape=shape, bin=0.0)
 
 
 def sampler(entry: Entry) -> Callable:
@@ -228,6 +274,16 @@ def _short(value: Any) -> str:
 def _component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
     entry = registry[name]
     return {"name": name, "version": entry.version, **bind(entry.build, settings, name, context=context)}
+
+
+def _encoder(value: Any, event: Event) -> dict[str, Any] | None:
+    """Return the part of a spec for a setting `encoder`: nothing, a name, or a table with one."""
+    if value is None:
+        return None
+    settings = {"name": value} if isinstance(value, str) else value
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
+        raise ConfigError(f"model.encoder={value!r}: give a name ({', '.join(encoders)}) or a table with one")
+    return _component(encoders, settings["name"], settings_in(settings), context=event)
 
 
 def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
