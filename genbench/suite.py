@@ -92,7 +92,8 @@ def _choices(build: Any, name: str, table: Settings, key: str) -> list[Any]:
     value = table[key]
     if not isinstance(value, list):
         return [value]
-    scalars = {k: v for k, v in table.items() if not isinstance(v, list)}
+    # An encoder is no setting of the builder: it stands between the model and the data.
+    scalars = {k: v for k, v in table.items() if not isinstance(v, list) and k != "encoder"}
     try:
         bind(build, {**scalars, key: value}, name)
     except ConfigError:
