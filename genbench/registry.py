@@ -121,3 +121,14 @@ metrics = Registry("metric", "genbench.metrics")
 encoders = Registry("encoder", "genbench.encoders")
 extractors = Registry("feature extractor", "genbench.extractors")
 texts = Registry("text encoder", "genbench.texts")
+
+ALL = {
+    "models": models,
+    "nets": nets,
+    "encoders": encoders,
+    "texts": texts,
+    "datasets": datasets,
+    "metrics": metrics,
+    "extractors": extractors,
+}
+"""Every registry by the name that `genbench list` knows it by."""

@@ -15,7 +15,7 @@ from rich.table import Table
 from genbench.config import settings_of
 from genbench.errors import unknown
 from genbench.live import duration
-from genbench.registry import datasets, metrics, models, nets
+from genbench.registry import ALL, models
 from genbench.spec import sampler
 
 ARROWS = {"lower": "lower is better", "higher": "higher is better", "none": ""}
@@ -73,11 +73,11 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: if there is no component of that name.
     """
-    for registry in (models, nets, datasets, metrics):
+    for registry in ALL.values():
         if name in registry:
             break
     else:
-        raise unknown("nothing called", name, [n for r in (models, nets, datasets, metrics) for n in r])
+        raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
     entry = registry[name]
     builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
     return {
@@ -108,7 +108,8 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
         f"from {description['from']}\n"
     )
     console.print(escape(description["about"]), highlight=False)
-    prefixes = {"model": "model", "sample": "sample", "data set": "data", "net": "model.net"}
+    prefixes = {"model": "model", "sample": "sample", "data set": "data"}
+    prefixes |= {"net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"}
     for section, settings in description["settings"].items():
         prefix = prefixes.get(section, f"metric.{description['name']}")
         table = Table(header_style="bold")
