@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 BATCH = 256
@@ -29,12 +29,21 @@ class Features(Protocol):
         """How images are brought to its size: the filter and its convention, or "none"."""
         ...
 
-    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b k"]:
+    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Return the features, each image by itself: never a function of the batch."""
         ...
 
 
-def extract(features: Features, images: UInt8[Tensor, "n c h w"]) -> Float64[Tensor, "n k"]:
+@runtime_checkable
+class Classifier(Protocol):
+    """A network of features that was trained to tell classes apart."""
+
+    def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
+        """Return the logits that belong to features. Raises Unsupported if there are none after all."""
+        ...
+
+
+def extract(features: Features, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
     """Return the features of all images, some at a time."""
     return torch.cat([features(part) for part in images.split(BATCH)])
 
@@ -48,14 +57,21 @@ class Moments:
         batches: the vectors.
     """
 
-    def __init__(self, batches: Iterable[Float64[Tensor, "_ k"]] = ()) -> None:
+    def __init__(self, batches: Iterable[Float[Tensor, "_ k"]] = ()) -> None:
         self.n = 0
         self.mean = torch.zeros(0, dtype=torch.float64)
         self._scatter = torch.zeros(0, 0, dtype=torch.float64)
         for batch in batches:
             self.add(batch)
 
-    def add(self, batch: Float64[Tensor, "b k"]) -> None:
+    @classmethod
+    def of(cls, n: int, mean: Float64[Tensor, " k"], covariance: Float64[Tensor, "k k"]) -> "Moments":
+        """Return moments that are known already, those of n vectors."""
+        moments = cls()
+        moments.n, moments.mean, moments._scatter = n, mean, covariance * (n - 1)
+        return moments
+
+    def add(self, batch: Float[Tensor, "b k"]) -> None:
         """Take in one more batch."""
         x = batch.double()
         mean = x.mean(0)

@@ -1,0 +1,116 @@
+"""Comparisons: features of samples, of the real images they are measured against, and of others that set the floor."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genbench.config import Count
+from genbench.errors import Unsupported
+from genbench.evaluate import Evaluation
+from genbench.metrics import reference
+from genbench.metrics.extractors import choice
+from genbench.metrics.features import Features, extract
+from genbench.metrics.reference import MOST, Part, Statistics
+
+Samples = Annotated[Count | None, "samples; by default all there are, up to 50,000"]
+Split = Annotated[Part, "real images to compare with; the others give the floor"]
+Real = Annotated[Count, "real images, at most; their features are kept, and shared by metrics with the same number"]
+
+HELD = 10_000
+"""Held-out images that a floor is measured on, at most."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a metric of features looks at.
+
+    Args:
+        features: the network.
+        samples: features of the samples.
+        real: statistics of the real images that they are compared with.
+        held: statistics of the other part of the data: real images that a perfect model could have made.
+        part: which part the real images are.
+    """
+
+    features: Features
+    samples: Float[Tensor, "n k"]
+    real: Statistics
+    held: Statistics
+    part: Part
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self.samples)
+
+    @property
+    def others(self) -> Float[Tensor, "m k"]:
+        """Features of held-out images, as many as there are samples if there are so many."""
+        return self.held.rows[: self.n]
+
+    @property
+    def network(self) -> str:
+        """What the features are, for protocols."""
+        return f"{self.features.name} {self.features.sha256[:8]}, resize {self.features.resize}"
+
+    @property
+    def protocol(self) -> str:
+        """Everything that must agree before two numbers may be compared."""
+        return f"{self.network}, n={self.n} against {self.real.n} {self.part} images"
+
+
+def compare(
+    evaluation: Evaluation,
+    features: dict[str, Any] | str | None,
+    part: Part,
+    n: int | None,
+    *,
+    most: int = MOST,
+    real: int = MOST,
+    needs: int = 2,
+) -> Comparison:
+    """Bring the samples of an evaluation and real images before a network; each image passes it once.
+
+    Args:
+        evaluation: holds the samples.
+        features: the extractor as a setting; None for the default one.
+        part: of the data that samples are compared with; the other one gives the floor.
+        n: samples; None for all there are, up to `most`.
+        most: samples that are enough.
+        real: real images, at most.
+        needs: samples and real images without which there is no value.
+
+    Raises:
+        Unsupported: if the network cannot be had, or there are too few images.
+    """
+    if len(evaluation.data.event.shape) != 3:
+        raise Unsupported("features are of images")
+    n = n or min(len(evaluation.x), most)
+    there = min(n, len(evaluation.x))
+    if there < needs:
+        raise Unsupported(f"needs {needs} images at least, there are {there}")
+    network = choice.build(evaluation.data, features)
+    samples = of_samples(evaluation, network, n)
+    against = reference.statistics(evaluation.data, network, part, real)
+    if against.n < needs:
+        raise Unsupported(f"needs {needs} {part} images at least, there are {against.n}")
+    held = reference.statistics(evaluation.data, network, "test" if part == "train" else "train", HELD)
+    return Comparison(network, samples, against, held, part)
+
+
+def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tensor, "n k"]:
+    """Return the features of the first n samples; metrics of one evaluation share them.
+
+    Raises:
+        Unsupported: if there are fewer samples, or some are not finite.
+    """
+    evaluation.samples(n)
+    have: list[Tensor] = evaluation.shared(("features", network.name, network.sha256), list)
+    done = sum(map(len, have))
+    if done < n:
+        space = evaluation.data.space
+        have.append(extract(network, space.decode(evaluation.x[done:n])))
+    return torch.cat(have)[:n]

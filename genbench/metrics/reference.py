@@ -1,0 +1,189 @@
+"""Reference statistics: what real images look like to a network, computed once and known by their content.
+
+A file is named after the images (a hash of the set of them) and the protocol, so that no statistics are ever taken for
+those of other images or of another network. It holds mean, covariance and features, each with its sha256.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genbench import files
+from genbench.core import Data
+from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.metrics.features import Features, Moments, extract
+from genbench.seeds import derive
+
+Part = Literal["train", "test"]
+
+VERSION = 1
+"""Raised whenever the same images and network would give other statistics."""
+
+MOST = 50_000
+"""Images that published statistics are of."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A file of reference statistics, verified as it is read.
+
+    Args:
+        path: the file.
+        about: what its header says: "extractor", "weights", "resize", "images", "part", "n", "source".
+    """
+
+    path: Path
+    about: Mapping[str, Any]
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return self.about["n"]
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and covariance."""
+        return Moments.of(self.n, self._read("mean"), self._read("covariance"))
+
+    @cached_property
+    def rows(self) -> Float[Tensor, "n k"]:
+        """The features, one row an image."""
+        return self._read("features")
+
+    def verify(self) -> None:
+        """Read everything. Raises RunFailed if the file is damaged."""
+        for name in self.about["sha256"]:
+            self._read(name)
+
+    def _read(self, name: str) -> Tensor:
+        again = "delete it, and it is made again"
+        try:
+            with safe_open(self.path, "pt") as file:
+                value = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise RunFailed(f"{self.path} is damaged ({error}); {again}") from error
+        if _sha256(value) != self.about["sha256"][name]:
+            raise RunFailed(f"{self.path} is damaged ({name} is not what its sha256 says); {again}")
+        return value
+
+
+class Images(NamedTuple):
+    """Real images in an order that depends on nothing but the set of them, and the hash of that set."""
+
+    raw: UInt8[Tensor, "n c h w"]
+    sha256: str
+
+
+def statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
+    """Return the statistics of real images: from the cache, or made and kept.
+
+    Args:
+        data: the task.
+        features: the network.
+        part: train, which includes the images held out for validation, or test.
+        n: number of images, at most; where there are more, always the same ones are taken.
+
+    Raises:
+        RunFailed: if the cached file is damaged.
+    """
+    return _statistics(data, features, part, min(n, available(data, part)))
+
+
+@lru_cache(maxsize=8)
+def _statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
+    sha256 = _digest(data, part, n)
+    about = {"extractor": features.name, "weights": features.sha256, "resize": features.resize, "images": sha256}
+    path = folder() / f"{features.name}-{part}-{n}-{_key(about)}.safetensors"
+    if not path.exists():
+        rows = extract(features, images(data, part, n).raw)
+        moments = Moments(rows.split(4096))
+        tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": rows.contiguous()}
+        source = str(data.provenance.get("source", ""))
+        about |= {"part": part, "n": n, "source": source, "version": VERSION}
+        about |= {"sha256": {name: _sha256(value) for name, value in tensors.items()}}
+        header = {"about": json.dumps(about)}
+        files.replace(path, lambda temporary: save_file(tensors, temporary, header))
+    return opened(path)
+
+
+def folder() -> Path:
+    """Return where statistics are kept."""
+    return files.home() / "references"
+
+
+def kept() -> Iterator[Statistics]:
+    """Yield all statistics that are kept."""
+    for path in sorted(folder().glob("*.safetensors")):
+        yield opened(path)
+
+
+def opened(path: Path) -> Statistics:
+    """Return the statistics in a file, of which only the header is read.
+
+    Raises:
+        RunFailed: if it is none, or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return Statistics(path, json.loads((file.metadata() or {})["about"]))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise RunFailed(f"{path} is damaged ({error}); delete it, and it is made again") from error
+
+
+def check(found: Statistics, features: Features) -> None:
+    """Refuse statistics of another protocol.
+
+    Raises:
+        ConfigError: if the network, its weights or the resizing are not those that are asked for.
+    """
+    for what, asked in (("extractor", features.name), ("resize", features.resize), ("weights", features.sha256)):
+        if found.about[what] != asked:
+            raise ConfigError(f"{found.path} is of another protocol: its {what} is {found.about[what]}, not {asked}")
+
+
+def available(data: Data, part: Part) -> int:
+    """Return how many images a part has; without end where every draw is fresh."""
+    sizes = [split.size for split in ((data.train, data.valid) if part == "train" else (data.test,))]
+    return MOST if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def images(data: Data, part: Part, n: int) -> Images:
+    """Return n real images of a part, in the order of their own hashes.
+
+    Raises:
+        Unsupported: if the data has no images.
+    """
+    if len(data.event.shape) != 3:
+        raise Unsupported("features are of images")
+    first = data.test if part == "test" else data.train
+    count = n if first.size is None else min(n, first.size)
+    pieces = [first.take(count, derive(0, "reference", part)).x]
+    if n > count:  # images held out for validation are training images of published statistics
+        pieces.append(data.valid.take(n - count, derive(0, "reference", "valid")).x)
+    raw = torch.cat([data.space.decode(piece) for piece in pieces])
+    hashes = [hashlib.sha256(image.tobytes()).digest() for image in raw.numpy()]
+    order = sorted(range(n), key=hashes.__getitem__)
+    return Images(raw[order], hashlib.sha256(b"".join(hashes[i] for i in order)).hexdigest())
+
+
+@lru_cache(maxsize=16)
+def _digest(data: Data, part: Part, n: int) -> str:
+    return images(data, part, n).sha256
+
+
+def _key(about: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps({"version": VERSION, **about}, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sha256(value: Tensor) -> str:
+    return hashlib.sha256(value.contiguous().numpy().data).hexdigest()
