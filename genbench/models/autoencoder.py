@@ -183,6 +183,16 @@ class Reconstruction(Model):
         return Samples(self.encoder.outward(x0), 0)
 
 
+def usual_channels(event: Event) -> int:
+    """Return 2 for images up to 16 pixels a side, 4 for larger ones."""
+    return 2 if max(event.shape[1:], default=0) <= 16 else 4
+
+
+def usual_width(event: Event) -> int:
+    """Return 16 for images up to 16 pixels a side, 32 for larger ones."""
+    return 16 if max(event.shape[1:], default=0) <= 16 else 32
+
+
 def usual_factor(event: Event) -> int:
     """Return 2 for images up to 16 pixels a side, 4 up to 64, 8 for larger ones."""
     side = max(event.shape[1:], default=0)
@@ -206,9 +216,9 @@ def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
 def autoencoder(
     event: Event,
     *,
-    channels: Count = 4,
+    channels: Annotated[Count | None, ByEvent(usual_channels)] = None,
     factor: Annotated[Count | None, ByEvent(usual_factor)] = None,
-    width: Count = 32,
+    width: Annotated[Count | None, ByEvent(usual_width)] = None,
     kl: Positive = 1e-2,
     steps: Annotated[Count | None, ByEvent(usual_steps)] = None,
     batch_size: Count = 64,
@@ -222,9 +232,10 @@ def autoencoder(
     divergence and the grid of latents of Rombach et al., 2022, https://arxiv.org/abs/2112.10752.
 
     Args:
-        channels: numbers at each place of the grid of latents.
+        channels: numbers at each place of the grid of latents; by default 2 for images up to 16 pixels, else 4.
         factor: by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, else 8.
-        width: channels of the convolutions at full resolution; doubled at every halving, at most fourfold.
+        width: channels of the convolutions at full resolution, doubled at every halving but at most fourfold; by
+            default 16 for images up to 16 pixels, else 32.
         kl: weight of the divergence in nats per coordinate against squared error: the likelihood has variance kl / 2.
         steps: of its training; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
         batch_size: of its training, and of the decoder's.
@@ -238,6 +249,6 @@ def autoencoder(
     """
     tuning.check(noise, tune)
     factor = factor or usual_factor(event)
-    latent = shape(event, {"factor": factor, "channels": channels})
+    latent = shape(event, {"factor": factor, "channels": channels or usual_channels(event)})
     training = Training(kl, steps or usual_steps(event), batch_size, lr, noise, tune)
-    return Autoencoder(event, latent, width=width, training=training)
+    return Autoencoder(event, latent, width=width or usual_width(event), training=training)
