@@ -8,6 +8,7 @@ from genbench.config import ByEvent, Count, Fraction, NonNegative, Positive
 from genbench.core import Event, Source
 from genbench.errors import ConfigError
 from genbench.models.autoregressive import Flow, Form, Order
+from genbench.models.text import TextSetting, build
 from genbench.models.tokens import Tokens
 from genbench.models.transformer_flow import Classes, Noise, TransformerFlow
 from genbench.nets.transformer import Architecture, Norm, Positions
@@ -96,7 +97,9 @@ Conditioned = Annotated[
 Inject = Annotated[
     Literal["prefix", "add"], "whether a label's embedding comes before the inputs as a token, or is added to them all"
 ]
-Dropout = Annotated[Fraction, "share of labels dropped in conditional training, for guidance"]
+Dropout = Annotated[
+    Fraction, "share of labels dropped in conditional training, of captions replaced by the empty one, for guidance"
+]
 Checkpoint = Annotated[bool, "whether training recomputes the activations of a layer instead of keeping them"]
 
 PLAN = {
@@ -131,6 +134,7 @@ def tarflow(
     noise: NoiseSetting = "uniform",
     penalty: Penalty = 0.0,
     conditional: Conditional = False,
+    text: TextSetting = None,
     conditioned: Conditioned = "all",
     inject: Inject = "add",
     label_dropout: Dropout = 0.1,
@@ -142,7 +146,7 @@ def tarflow(
     Labels have one table of embeddings for all blocks.
 
     Raises:
-        ConfigError: if the sizes do not fit the event or each other, or labels are asked of data without classes.
+        ConfigError: if the sizes do not fit the event or each other, or the data lacks labels or captions asked for.
         Unsupported: if the source is not N(0, I).
     """
     width, head = width or _width(event), head or _head(event)
@@ -157,6 +161,7 @@ def tarflow(
         noise=noise,
         penalty=penalty,
         conditional=conditional,
+        text=text,
         conditioned=conditioned,
         label_dropout=label_dropout,
     )
@@ -181,6 +186,7 @@ def starflow(
     noise: NoiseSetting = "uniform",
     penalty: Penalty = 1e-4,
     conditional: Conditional = False,
+    text: TextSetting = None,
     conditioned: Conditioned = "first",
     inject: Inject = "prefix",
     label_dropout: Dropout = 0.1,
@@ -192,7 +198,7 @@ def starflow(
     https://arxiv.org/abs/2506.06276.
 
     Raises:
-        ConfigError: if the sizes do not fit the event or each other, or labels are asked of data without classes.
+        ConfigError: if the sizes do not fit the event or each other, or the data lacks labels or captions asked for.
         Unsupported: if the source is not N(0, I).
     """
     width, head = width or _width(event), head or _head(event)
@@ -207,6 +213,7 @@ def starflow(
         noise=noise,
         penalty=penalty,
         conditional=conditional,
+        text=text,
         conditioned=conditioned,
         label_dropout=label_dropout,
     )
@@ -254,6 +261,7 @@ def _build(
     noise: Noise,
     penalty: float,
     conditional: bool,
+    text: dict[str, Any] | str | None,
     conditioned: Literal["first", "all"],
     label_dropout: float,
 ) -> TransformerFlow:
@@ -266,9 +274,14 @@ def _build(
         raise ConfigError("model.first=shift copies the only token there is; take first=start or a smaller patch")
     if conditional and not event.classes:
         raise ConfigError("model.conditional=true needs data with classes; this data has none")
-    seen = conditioned if conditional else "none"
+    if text is not None and shape.inject != "prefix":
+        raise ConfigError("model.text needs model.inject=prefix: a caption has several tokens, which cannot be added")
+    seen = "none" if text is None and not conditional else conditioned
     flow = Flow(tokens, blocks, order=order, form=form, conditioned=seen, shape=shape)
-    classes = Classes(event.classes, shape.width) if conditional else None
+    if text is not None:
+        classes = build(event, shape.width, text)
+    else:
+        classes = Classes(event.classes, shape.width) if conditional else None
     return TransformerFlow(
         event, source, flow, classes=classes, noise=noise, label_dropout=label_dropout, penalty=penalty
     )

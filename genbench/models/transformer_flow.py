@@ -1,6 +1,7 @@
 """Transformer flows: TARFlow, STARFlow and what lies between them are one class whose values differ."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -8,11 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.config import Count, NonNegative, Positive
-from genbench.core import Batch, Event, Model, Normal, Samples, Source
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.autoregressive import Flow, Latents
 from genbench.models.decoding import Decoder, Jacobi, sequential
 from genbench.models.guidance import RULES, Guidance, weights
+from genbench.models.text import Text
 from genbench.space import dequantise
 
 Noise = Literal["uniform"] | Positive | None
@@ -48,9 +50,9 @@ class TransformerFlow(Model):
         event: what a sample is.
         source: N(0, I) of that shape.
         flow: the blocks.
-        classes: from labels to prefixes; None for an unconditional model.
+        classes: from labels to prefixes, of classes or of captions; None for an unconditional model.
         noise: what training adds to data: "uniform" over a bin, a Gaussian of this deviation, or None.
-        label_dropout: probability with which training hides a label.
+        label_dropout: probability with which training hides a label, or puts the empty caption for a caption.
         penalty: weight of the mean square of the latents between blocks.
 
     Raises:
@@ -63,7 +65,7 @@ class TransformerFlow(Model):
         source: Source,
         flow: Flow,
         *,
-        classes: Classes | None,
+        classes: Classes | Text | None,
         noise: Noise,
         label_dropout: float,
         penalty: float,
@@ -84,6 +86,21 @@ class TransformerFlow(Model):
             self.density = f"data + N(0, {self.sigma:g}^2)"
         elif self.uniform and event.bin:
             self.density = "dequantised data"
+
+    def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
+        """Return labels to sample from for captions, those of training or new ones; "" is no condition.
+
+        Raises:
+            ConfigError: if the model is not conditional on text, or cannot read one of them.
+        """
+        if not isinstance(self.classes, Text):
+            raise ConfigError("captions need a model that reads them, such as model.text=words on digits-captions")
+        return self.classes.labels(captions)
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Let a pretrained text encoder read the captions."""
+        if isinstance(self.classes, Text):
+            self.classes.prepare()
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Noise the data and drop labels."""
@@ -158,7 +175,9 @@ class TransformerFlow(Model):
         if denoise and self.sigma is None:
             raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
         if guidance and (not self.conditional or label is None):
-            raise ConfigError("sample.guidance needs labels and a model trained on them, model.conditional=true")
+            raise ConfigError(
+                "sample.guidance needs labels and a model trained on them: model.conditional=true, or model.text"
+            )
         decoder: Decoder = sequential if decode == "sequential" else Jacobi(window, tolerance, sweeps)
         with torch.no_grad():
             guide = None
