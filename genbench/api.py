@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from genbench import runner, store, suite
+from genbench.cells import News
 from genbench.config import Settings
 from genbench.core import Model
-from genbench.engines import News, execute
+from genbench.engines import execute, local
 from genbench.errors import ConfigError
 from genbench.spec import build_data, build_model, resolve
 
@@ -59,7 +60,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     """
     cells = suite.load(Path(path)).specs
     kept = store.Store(Path(results))
-    execute([spec for spec in cells if kept.missing(spec)], kept, jobs, _ignore)
+    execute([spec for spec in cells if kept.missing(spec)], kept, local(kept, jobs), _ignore)
     return _summary(store.frame(record for spec in cells if (record := kept.read(spec)) is not None))
 
 

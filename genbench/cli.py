@@ -1,6 +1,8 @@
 """The command line: reads arguments, calls the library, prints. No torch before a command needs it."""
 
+import errno
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -79,7 +81,7 @@ def sweep(
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
     from genbench import suite as suites
-    from genbench.engines import execute
+    from genbench.engines import execute, local
     from genbench.live import Live
     from genbench.report.publish import publish
     from genbench.store import Store
@@ -93,7 +95,7 @@ def sweep(
             typer.echo(name)
         return
     with Live(labels, _stderr()) as live:
-        reasons = execute(missing, store, jobs, live.tell)
+        reasons = execute(missing, store, local(store, jobs), live.tell)
     publish(loaded.name, loaded.specs, store, _stdout())
     failed = sum(reason is not None for reason in reasons)
     if failed:
@@ -118,7 +120,8 @@ def report(
     records = list(store.records())
     if not records:
         raise ConfigError(f"{results} holds no records; genbench run or genbench sweep makes some")
-    tabulate(results / "report", records, None, _stdout())
+    with store.publishing():
+        tabulate(results / "report", records, None, _stdout())
 
 
 @app.command("eval")
@@ -176,7 +179,7 @@ def eval_command(
 
 @app.command("list")
 def list_command(
-    kind: Annotated[str, typer.Argument(help="models, nets, datasets, metrics or suites; default: all.")] = "",
+    kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the names that can be used, with a line on each."""
@@ -184,8 +187,7 @@ def list_command(
     from genbench.errors import unknown
 
     found: dict[str, dict[str, str]] = {}
-    for name in ("models", "nets", "datasets", "metrics"):
-        known = getattr(registry, name)
+    for name, known in registry.ALL.items():
         found[name] = {item: known.summary(item) for item in known}
     found["suites"] = {str(path): _first_comment(path) for path in sorted(Path("benchmarks").glob("*.toml"))}
     if kind and kind not in found:
@@ -238,6 +240,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a run failed, 2 the request was wrong."""
+    logging.getLogger("genbench").addHandler(_Said())
     try:
         code = app(standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:
@@ -250,10 +253,26 @@ def main() -> None:
     except (ConfigError, Unsupported) as error:
         sys.exit(_say(str(error), 2))
     except OSError as error:
-        sys.exit(_say(f"{error.filename or 'a file'}: {error.strerror or error}", 2))
+        # A full or failing disk is no fault of the request.
+        code = 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2
+        sys.exit(_say(f"{error.filename or 'a file'}: {error.strerror or error}", code))
     except UsageError as error:
         error.show()
         sys.exit(2)
+
+
+class _Said(logging.Handler):
+    """Says each warning once, on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self.said:
+            self.said.add(message)
+            typer.echo(f"genbench: {message}", err=True)
 
 
 def _say(message: str, code: int) -> int:

@@ -1,164 +1,74 @@
 """Engines: where the cells of a sweep run. Results never depend on the engine."""
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
-import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Protocol
 
-from genbench.errors import ConfigError, RunFailed
-from genbench.runner import run
+from genbench.cells import News, Task, Tell, tasks, work
 from genbench.spec import Spec
 from genbench.store import Store
+from genbench.workers import Workers
+
+ROUND = 2.0
+"""Seconds for which a cell that somebody else is at is waited for before the next one is looked at."""
 
 
-@dataclass(frozen=True)
-class News:
-    """What happened to a cell.
+class Engine(Protocol):
+    """Runs tasks somewhere: every cell ends with the news that it is done, failed or busy."""
+
+    def run(self, tasks: Sequence[Task], tell: Tell) -> None:
+        """Run tasks and return when all have ended."""
+        ...
+
+
+class Here:
+    """An engine: this process.
 
     Args:
-        cell: its index.
-        kind: started, step (with step, steps and logs), done or failed (with the reason).
-        step: finished steps of training.
-        steps: all steps of training.
-        logs: latest logged scalars.
-        reason: why it failed.
+        store: where results are kept.
     """
 
-    cell: int
-    kind: Literal["started", "step", "done", "failed"]
-    step: int = 0
-    steps: int = 0
-    logs: tuple[tuple[str, float], ...] = ()
-    reason: str = ""
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def run(self, tasks: Sequence[Task], tell: Tell) -> None:
+        """Run tasks one after the other."""
+        for task in tasks:
+            work(task, self.store, tell)
 
 
-Tell = Callable[[News], None]
-Group = Sequence[tuple[int, Spec]]
-"""Cells, with their indices, that are run one after the other."""
+def local(store: Store, jobs: int) -> AbstractContextManager[Engine]:
+    """Return the engine for so many processes side by side; one job runs in this process."""
+    return nullcontext(Here(store)) if jobs == 1 else Workers(store, jobs)
 
 
-def execute(specs: Sequence[Spec], store: Store, jobs: int, tell: Tell) -> list[str | None]:
+def execute(
+    specs: Sequence[Spec], store: Store, engine: AbstractContextManager[Engine], tell: Tell
+) -> list[str | None]:
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
+
+    A cell that somebody else is at is left for later, and then either found done, or taken over.
 
     Args:
         specs: the cells.
         store: where results are kept.
-        jobs: processes side by side; 1 runs in this process.
+        engine: where they run.
         tell: hears what happens.
     """
-    if jobs == 1:
-        return [_cell(index, spec, store, tell) for index, spec in enumerate(specs)]
-    # Cells that share a trained model (they differ in sampling) are one piece of work: it is trained once.
-    groups: dict[str, list[int]] = {}
-    for index, spec in enumerate(specs):
-        groups.setdefault(spec.train_key, []).append(index)
-    outcomes: list[str | None] = [None] * len(specs)
-    work = [[(index, specs[index]) for index in group] for group in groups.values()]
-    for group, reasons in zip(work, _processes(work, store, jobs, tell), strict=True):
-        for (index, _), reason in zip(group, reasons, strict=True):
-            outcomes[index] = reason
-    return outcomes
+    outcomes: dict[int, str | None] = {}
 
+    def hear(news: News) -> None:
+        if news.kind in ("done", "failed"):
+            outcomes[news.cell] = news.reason if news.kind == "failed" else None
+        tell(news)
 
-def _cell(index: int, spec: Spec, store: Store, tell: Tell) -> str | None:
-    def progress(step: int, steps: int, logs: dict[str, float]) -> None:
-        tell(News(index, "step", step, steps, tuple(logs.items())))
-
-    tell(News(index, "started"))
+    left = tasks(specs)
     try:
-        run(spec, store, progress=progress)
-    except (RunFailed, ConfigError) as error:
-        return _failed(index, spec, store, tell, str(error))
-    except Exception as error:
-        # A bug in one cell, perhaps in a plug-in: its traceback is kept beside it, and the sweep goes on.
-        store.fail(spec, traceback.format_exc())
-        return _failed(index, spec, store, tell, f"{type(error).__name__}: {error}", keep=False)
-    tell(News(index, "done"))
-    return None
-
-
-def _failed(index: int, spec: Spec, store: Store, tell: Tell, reason: str, *, keep: bool = True) -> str:
-    if keep:
-        store.fail(spec, reason)
-    tell(News(index, "failed", reason=reason))
-    return reason
-
-
-def _processes(work: Sequence[Group], store: Store, jobs: int, tell: Tell) -> list[list[str | None]]:
-    context = multiprocessing.get_context("spawn")
-    news: Any = context.Queue()
-    done = threading.Event()
-
-    def listen() -> None:
-        while (item := news.get()) is not None:
-            tell(item)
-        done.set()
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    outcomes: list[list[str | None]] = [["never started"] * len(group) for group in work]
-    waiting = dict(enumerate(work))
-    suspects: list[int] = []
-    pool = None
-    try:
-        while waiting:
-            alone = suspects.pop(0) if suspects else None
-            chosen = dict(waiting) if alone is None else {alone: waiting[alone]}
-            pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(news, os.getpid()))
-            futures: dict[int, Future] = {i: pool.submit(_work, group, store) for i, group in chosen.items()}
-            try:
-                for i, future in futures.items():
-                    outcomes[i] = future.result()
-                    del waiting[i]
-            except BrokenProcessPool:
-                for i, future in futures.items():
-                    if i in waiting and future.done() and future.exception() is None:
-                        outcomes[i] = future.result()
-                        del waiting[i]
-                # A worker was killed, and with it the pool. Which cell was it? Those that were running go on alone:
-                # one that is killed again is given up.
-                if alone is None:
-                    suspects = list(waiting)[:jobs]
-                else:
-                    killed = "its process was killed"
-                    outcomes[alone] = [_failed(i, spec, store, news.put, killed) for i, spec in waiting.pop(alone)]
-            pool.shutdown()
-    except KeyboardInterrupt:
-        if pool is not None:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-        raise
+        with engine as entered:
+            while left:
+                entered.run(left, hear)
+                left = [replace(rest, wait=ROUND) for task in left if (rest := task.left(outcomes)) is not None]
     finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
-        news.put(None)
-        done.wait(timeout=5)
-    return outcomes
-
-
-_news: Any = None
-
-
-def _begin(news: Any, parent: int) -> None:
-    """Set a worker up: its news go to the parent, which alone answers Ctrl-C, and it does not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _news
-    _news = news
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-
-
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _work(group: Group, store: Store) -> list[str | None]:
-    return [_cell(index, spec, store, _news.put) for index, spec in group]
+        store.tidy()
+    return [outcomes[index] for index in range(len(specs))]

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from genbench.engines import News
+from genbench.cells import News
 
 LINES_A_RUN = 10
 """How often a run reports where there is no terminal."""
@@ -35,6 +35,7 @@ class Live:
         )
         self.tasks: dict[int, TaskID] = {}
         self.began: dict[int, tuple[float, int]] = {}
+        self.put_off: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
         self.all: TaskID | None = None
 
@@ -55,6 +56,10 @@ class Live:
             self.tasks[news.cell] = self.bars.add_task(self.labels[news.cell], total=None, note="")
         elif news.kind == "step":
             self.step(news.cell, news.step, news.steps, dict(news.logs))
+        elif news.kind == "said":
+            self.console.print(f"genbench: {news.reason}", soft_wrap=True, highlight=False)
+        elif news.kind in ("busy", "lost"):
+            self._put_off(news)
         else:
             self._ended(news)
 
@@ -82,6 +87,14 @@ class Live:
         if not self.console.is_terminal and len(self.labels) == 1 and (step % every < 100 <= step or step == steps):
             left = f", {duration(estimate)} left" if step < steps else ""
             self.console.print(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}", soft_wrap=True)
+
+    def _put_off(self, news: News) -> None:
+        """Say once of a cell that it will be looked at again later."""
+        if news.cell in self.tasks:
+            self.bars.remove_task(self.tasks.pop(news.cell))
+        if (news.cell, news.reason) not in self.put_off:
+            self.put_off.add((news.cell, news.reason))
+            self.console.print(f"later: {self.labels[news.cell]}: {news.reason}", soft_wrap=True, highlight=False)
 
     def _ended(self, news: News) -> None:
         self.finished += 1

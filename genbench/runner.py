@@ -1,23 +1,34 @@
 """Runs: from a spec to its record, doing only what is missing."""
 
+import logging
+import math
+import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from genbench import checkpoint, files, provenance
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.evaluate import Evaluation, evaluate, measure, unsupported
+from genbench.files import Damaged
+from genbench.models.latent import Latent
+from genbench.pretraining import pretrain
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.spec import Spec, build_data, build_model, plan_of, sampling_of, settings_in
-from genbench.store import Record, Store, load_weights
-from genbench.train import Progress, fabric_of, fit, silent
+from genbench.store import Record, Store, load_weights, missing_in
+from genbench.train import Plan, Progress, fabric_of, fit, silent
+
+log = logging.getLogger("genbench")
 
 
 def run(
@@ -28,6 +39,7 @@ def run(
     accelerator: str = "auto",
     devices: int = 1,
     train: bool = True,
+    wait: float = math.inf,
 ) -> Record:
     """Train, sample and measure what the store does not have yet, and return the record.
 
@@ -38,20 +50,42 @@ def run(
         accelerator: auto, cpu or cuda.
         devices: number of processes that share the batch.
         train: False refuses to train: the model must be kept.
+        wait: seconds to wait for another process that is at the same run.
 
     Raises:
         RunFailed: if training or a metric failed; the reason is kept beside the log, and no record is written.
         ConfigError: if `train` is False and the model is not kept.
+        Busy: if another process is at the same run for longer than that.
     """
     kept = store.read(spec)
-    wanted = store.missing(spec)
-    if kept is not None and not wanted:
+    if kept is not None and not missing_in(kept, spec):
         return kept
-    try:
-        return _run(spec, store, kept, wanted, progress, accelerator, devices, train)
-    except RunFailed as reason:
-        store.fail(spec, str(reason))
-        raise
+    plan = plan_of(spec)
+    fabric = fabric_of(plan, accelerator, devices)
+    fabric.launch()
+    with store.hold(spec, wait) if fabric.is_global_zero else nullcontext(store) as held:
+        kept = held.read(spec)
+        wanted = fabric.broadcast(missing_in(kept, spec))
+        if kept is not None and not wanted:
+            return kept
+        try:
+            # Sums of many threads round otherwise: the plan says how many there are, not the machine.
+            with threadpool_limits(plan.threads, user_api="blas"):
+                return _run(spec, held, kept, wanted, progress, plan, fabric, train)
+        except ConfigError as reason:
+            if train:
+                held.fail(spec, str(reason))
+            raise
+        except RunFailed as reason:
+            held.fail(spec, str(reason))
+            raise
+        except OSError as reason:
+            held.fail(spec, f"{reason.strerror or reason} ({files.shown(Path(reason.filename or ''))})")
+            raise
+        except Exception:
+            # A bug, perhaps in a plug-in: its traceback is kept beside the run.
+            held.fail(spec, traceback.format_exc())
+            raise
 
 
 def _run(
@@ -60,13 +94,11 @@ def _run(
     kept: Record | None,
     wanted: Mapping[str, Mapping],
     progress: Progress,
-    accelerator: str,
-    devices: int,
+    plan: Plan,
+    fabric: Fabric,
     train: bool,
 ) -> Record:
-    plan, data = plan_of(spec), build_data(spec.data)
-    fabric = fabric_of(plan, accelerator, devices)
-    fabric.launch()
+    data = build_data(spec.data)
     torch.set_num_threads(plan.threads)
     torch.manual_seed(derive(spec.seed, "initialisation"))
     try:
@@ -74,22 +106,26 @@ def _run(
     except Unsupported as reason:
         rows = [row for name in wanted for row in unsupported(name, str(reason))]
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), {}, fabric.device)
-        store.write(spec, record)
+        if fabric.is_global_zero:
+            store.write(spec, record)
         return record
-    loaded = load_weights(store.folder(spec) / "model.safetensors")
+    loaded = _weights(store.folder(spec) / "model.safetensors", train)
     if loaded is not None:
         state, train_cost = loaded
         model.load_state_dict(state)
         model.eval().to(fabric.device)
     elif train:
-        before = checkpoint.elapsed(store.folder(spec) / "checkpoint.safetensors")
+        begun = store.folder(spec) / "checkpoint.safetensors"
+        if isinstance(model, Latent):  # a checkpoint holds its encoder too, but may turn out to be damaged
+            pretrain(model.encoder, spec.encoder_key, data, fabric, progress)
+        before = checkpoint.elapsed(begun)
         with provenance.Meter(fabric.device) as meter:
             fit(model, data, plan, fabric, seed=spec.seed, folder=store.folder(spec), progress=progress)
         train_cost = {"train_seconds": before + meter.seconds, "train_peak_mib": meter.peak_mib}
         if fabric.is_global_zero:
             store.save_model(spec, model.state_dict(), train_cost)
     else:
-        raise ConfigError(f"{store.folder(spec)} holds no model.safetensors; run it again to train it")
+        raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
     record = {}
     if fabric.is_global_zero:
         with provenance.Meter(fabric.device) as meter:
@@ -105,6 +141,17 @@ def _run(
         store.write(spec, record)
     fabric.barrier()
     return record
+
+
+def _weights(path: Path, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, float]] | None:
+    """Return what is kept. Damaged weights are reported, and trained again: they will be the same ones."""
+    try:
+        return load_weights(path)
+    except Damaged as error:
+        if not train:
+            raise ConfigError(f"{error}; run it again to train it") from error
+        log.warning("%s; it is trained again", error)
+        return None
 
 
 def merge_rows(kept: Record | None, rows: list[dict[str, Any]], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,28 +3,48 @@
 RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     model.safetensors       the evaluated weights, with the spec in the header
     train.csv               every logged scalar
-    failure.txt             why the last attempt failed; gone once one succeeds
-    EVALUATIONKEY/record.json, samples.npz, samples.png
+    EVALUATIONKEY/
+        record.json         spec, results, provenance, and their checksum
+        samples.npz, samples.png
+        failure.txt         why the last attempt failed, and the spec; gone once one succeeds
+RESULTS/leases/             who is writing which run; see `genbench.lease`
+
+A record or weights that do not have their checksum are reported and count as absent, so that the cell runs again.
 """
 
+import hashlib
 import json
+import logging
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genbench import files
+from genbench import files, lease, tensors
 from genbench.errors import ConfigError
+from genbench.files import Damaged
 from genbench.spec import Spec, restore
+
+log = logging.getLogger("genbench")
 
 Record = Mapping[str, Any]
 """{"spec", "labels", "results", "provenance"} as plain JSON."""
+
+WEIGHTS = ("spec", "cost")
+"""What the header of kept weights holds."""
+
+
+class Failure(NamedTuple):
+    """Why the last attempt at a run failed, and the spec it was of, as plain JSON."""
+
+    reason: str
+    spec: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,101 +53,201 @@ class Store:
 
     Args:
         root: the folder; made when something is written.
+        way: the lease through which a run is written, of a store that `hold` yields.
     """
 
     root: Path
+    way: Path | None = None
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of runs."""
+        return self.root / "runs" if self.way is None else self.way / "../../../runs"
 
     def folder(self, spec: Spec) -> Path:
         """Return the folder of a trained model."""
-        name = f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}"
-        return self.root / "runs" / re.sub(r"[^\w.-]", "_", name)
+        return self.runs / run_name(spec)
+
+    @contextmanager
+    def hold(self, spec: Spec, wait: float = 0.0) -> Iterator["Store"]:
+        """Hold the lease of a run, and yield the store that may write it.
+
+        Args:
+            spec: its folder is held, which all evaluations of one trained model share.
+            wait: seconds to wait for another process that has it.
+
+        Raises:
+            Busy: if another process has it.
+        """
+        with lease.hold(self.root / "leases", run_name(spec), wait) as way:
+            held = replace(self, way=way)
+            self.runs.mkdir(exist_ok=True)
+            folder = held.folder(spec)
+            folder.mkdir(exist_ok=True)
+            for place in (folder, *folder.glob("*/")):
+                files.drop_temporary(place)
+            try:
+                yield held
+            finally:
+                with suppress(OSError):  # nothing was written
+                    folder.rmdir()
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Be the only one to write tables."""
+        with lease.hold(self.root / "leases", "tables", wait=math.inf):
+            files.drop_temporary(self.root)
+            yield
 
     def record_path(self, spec: Spec) -> Path:
         """Return the path of the record of a run."""
         return self.folder(spec) / spec.evaluation_key / "record.json"
 
     def read(self, spec: Spec) -> Record | None:
-        """Return the record of a run, if there is one that can be read."""
-        path = self.record_path(spec)
-        return read_record(path) if path.exists() else None
+        """Return the record of a run, if there is one; one that is damaged is reported and counts as none."""
+        try:
+            return read_record(self.record_path(spec))
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            log.warning("%s; its cell runs again", error)
+            return None
 
     def write(self, spec: Spec, record: Record) -> Path:
         """Write a record atomically and return its path; a reason of an earlier failure goes."""
         path = self.record_path(spec)
         files.write(path, format_record(record))
-        (self.folder(spec) / "failure.txt").unlink(missing_ok=True)
+        path.with_name("failure.txt").unlink(missing_ok=True)
         return path
 
     def failure(self, spec: Spec) -> str | None:
         """Return why the last attempt at a run failed, if it did and none has succeeded since."""
-        path = self.folder(spec) / "failure.txt"
-        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+        path = self.record_path(spec).with_name("failure.txt")
+        return read_failure(path).reason if path.exists() else None
 
     def fail(self, spec: Spec, reason: str) -> None:
         """Note why a run failed. A failure is a state, never a result: the next sweep tries again."""
-        files.write(self.folder(spec) / "failure.txt", reason + "\n")
+        path = self.record_path(spec).with_name("failure.txt")
+        try:
+            files.write(path, f"{reason}\n\nspec: {json.dumps(spec.json())}\n")
+        except OSError as error:  # a full disk has no room for the note that it is full
+            log.warning("%s cannot be written: %s", files.shown(path), error.strerror or error)
 
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
         """Keep the trained weights with the spec and the cost of training, and drop the checkpoints."""
-        header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
         folder = self.folder(spec)
-        files.replace(folder / "model.safetensors", lambda temporary: save_file(tensors, temporary, header))
+        header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
+        tensors.save(folder / "model.safetensors", {name: value.clone() for name, value in state.items()}, header)
         for leftover in folder.glob("*checkpoint.safetensors"):
             leftover.unlink()
 
     def missing(self, spec: Spec) -> dict[str, dict[str, Any]]:
         """Return the metrics of a spec that are not kept, or are with another version or other settings."""
-        record = self.read(spec)
-        have = record["spec"]["metrics"] if record is not None else {}
-        return {name: part for name, part in spec.metrics.items() if have.get(name) != part}
+        return missing_in(self.read(spec), spec)
 
     def records(self) -> Iterator[Record]:
-        """Read every record, in the order of their paths."""
-        for path in sorted(self.root.glob("runs/*/*/record.json")):
-            yield read_record(path)
+        """Read every record, in the order of their paths; damaged ones are reported and left out."""
+        for path in self.record_paths():
+            try:
+                yield read_record(path)
+            except Damaged as error:
+                log.warning("%s; it is left out", error)
+
+    def record_paths(self) -> list[Path]:
+        """Return where records are, in order."""
+        return sorted(self.runs.glob("*/*/record.json"))
+
+    def failures(self) -> Iterator[tuple[Path, Failure]]:
+        """Read why runs failed that have not succeeded since."""
+        for path in sorted(self.runs.glob("*/*/failure.txt")):
+            yield path, read_failure(path)
+
+    def tidy(self) -> None:
+        """Remove the leases and temporary files that dead processes have left."""
+        leases = self.root / "leases"
+        for held in lease.held_in(leases):
+            if held.owner.gone:
+                with suppress(lease.Busy), lease.hold(leases, held.run):
+                    for place in (self.runs / held.run, *(self.runs / held.run).glob("*/")):
+                        files.drop_temporary(place)
+        lease.tidy(leases)
+
+
+def run_name(spec: Spec) -> str:
+    """Return what a trained model is called: the name of its folder."""
+    name = f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}"
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def missing_in(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
+    """Return the metrics of a spec that a record lacks, or has with another version or other settings."""
+    have = record["spec"]["metrics"] if record is not None else {}
+    return {name: part for name, part in spec.metrics.items() if have.get(name) != part}
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | None:
     """Return trained weights and the cost of training, if the file is there.
 
     Raises:
-        ConfigError: if it cannot be read.
+        Damaged: if it does not hold what was written.
     """
-    if not path.exists():
+    try:
+        state, header = tensors.load(path, WEIGHTS)
+        return state, json.loads(header["cost"])
+    except FileNotFoundError:
         return None
-    header = _header(path)
-    try:
-        return load_file(path), json.loads(header["cost"])
-    except (SafetensorError, KeyError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}); remove it to train again") from error
 
 
-def _header(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"{path} cannot be read ({error}); remove it to train again") from error
+def read_failure(path: Path) -> Failure:
+    """Read why a run failed."""
+    reason, _, spec = path.read_text(encoding="utf-8").rpartition("\nspec: ")
+    return Failure(reason.strip(), json.loads(spec))
 
 
 def format_record(record: Record) -> str:
-    """Return a record as JSON: one line a part, and one line a result, so that differences read well."""
+    """Return a record as JSON: one line a part, and one line a result, so that differences read well.
+
+    The last line is the sha256 of the lines before it.
+    """
     lines = [f'"{name}": {json.dumps(record[name])}' for name in ("labels", "spec")]
     rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in record["results"])
     lines += [f'"results": [\n  {rows}\n ]', f'"provenance": {json.dumps(record["provenance"])}']
-    return "{" + ",\n ".join(lines) + "}\n"
+    body = "{" + ",\n ".join(lines)
+    return f'{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
+
+
+_SEAL = ',\n "sha256": "'
 
 
 def read_record(path: Path) -> Record:
-    """Read a record. Raises ConfigError with one line where it is none."""
+    """Read a record; those of earlier versions, which carry no checksum, are believed.
+
+    Raises:
+        Damaged: if it is none, or does not have its checksum.
+        FileNotFoundError: if there is none.
+    """
+    text = path.read_bytes()
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is not a record: {error}") from error
-    for part, kind in {"labels": dict, "spec": dict, "results": list, "provenance": dict}.items():
+        return parse_record(text)
+    except ValueError as error:
+        raise Damaged(f"{files.shown(path)} is not a record: {error}") from error
+
+
+def parse_record(text: bytes) -> Record:
+    """Return the record that a text is. Raises ValueError if it is none, or does not have its checksum."""
+    record = json.loads(text)
+    parts = {"labels": dict, "spec": dict, "results": list, "provenance": dict}
+    for part, kind in parts.items():
         if not isinstance(record, dict) or not isinstance(record.get(part), kind):
-            raise ConfigError(f"{path} is not a record: it has no {part}, or one of the wrong kind")
+            raise ValueError(f"it has no {part}, or one of the wrong kind")
+    unknown = record.keys() - parts.keys() - {"sha256"}
+    if unknown:
+        raise ValueError(f"it has a part {unknown.pop()}")
+    if "sha256" in record:
+        expected = record.pop("sha256")
+        body, seal, end = text.rpartition(_SEAL.encode())
+        if not seal or end != f'{expected}"}}\n'.encode() or hashlib.sha256(body).hexdigest() != expected:
+            raise ValueError("its checksum differs")
     return record
 
 
@@ -141,7 +261,7 @@ def spec_at(run: Path) -> Spec:
     if record.is_file():
         return _restored(record, read_record(record)["spec"])
     if weights.is_file():
-        return _restored(weights, json.loads(_header(weights).get("spec", "{}")))
+        return _restored(weights, json.loads(tensors.head(weights, WEIGHTS)["spec"]))
     for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_record(path)["spec"])
     raise ConfigError(f"{run} is no kept run: it holds neither record.json nor model.safetensors")
@@ -183,19 +303,26 @@ def costs(records: Iterable[Record]) -> pd.DataFrame:
 
 def _names(records: Sequence[Record]) -> list[str]:
     """Return what each record's model is called: its label, and the budget where that tells two of one label apart."""
-    alike: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        alike.setdefault((record["labels"]["model"], record["labels"]["data"]), []).append(record)
+    found: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {}
+    budgets = [_budget(record) for record in records]
+    for record, budget in zip(records, budgets, strict=True):
+        alike = found.setdefault((record["labels"]["model"], record["labels"]["data"]), {})
+        for key, value in budget.items():
+            alike.setdefault(key, set()).add(value)
     names = []
-    for record in records:
-        label = record["labels"]["model"]
-        same = alike[label, record["labels"]["data"]]
-        for part in ("plan", "evaluation"):
-            for key, value in record["spec"][part].items():
-                if any(other["spec"][part].get(key) != value for other in same):
-                    label += f" {key}={json.dumps(value, separators=(',', ':'))}"
-        names.append(label)
+    for record, budget in zip(records, budgets, strict=True):
+        label, data = record["labels"]["model"], record["labels"]["data"]
+        telling = [f" {key[1]}={value}" for key, value in budget.items() if len(found[label, data][key]) > 1]
+        names.append(label + "".join(telling))
     return names
+
+
+def _budget(record: Record) -> dict[tuple[str, str], str]:
+    return {
+        (part, key): json.dumps(value, separators=(",", ":"))
+        for part in ("plan", "evaluation")
+        for key, value in record["spec"][part].items()
+    }
 
 
 def _whose(record: Record) -> dict[str, Any]:

@@ -309,7 +309,9 @@ def test_wrong_commands_exit_with_2_and_write_nothing(inside, tmp_path, argument
 def test_a_record_that_is_none_is_named(tmp_path):
     (tmp_path / "runs/x/y").mkdir(parents=True)
     (tmp_path / "runs/x/y/record.json").write_text("{")
-    assert "record.json is not a record" in genbench("report", tmp_path, code=2).stderr
+    said = genbench("report", tmp_path, code=2).stderr
+    assert "record.json is not a record" in said
+    assert "holds no records" in said
 
 
 def test_a_record_of_another_version_is_refused(kept, tmp_path):

@@ -43,7 +43,8 @@ def publish(name: str, specs: Sequence[Spec], store: Store, console: Console) ->
             if (reason := store.failure(spec)) is not None
         ]
     )
-    return tabulate(store.root / name, records, failures if len(failures) else None, console)
+    with store.publishing():
+        return tabulate(store.root / name, records, failures if len(failures) else None, console)
 
 
 def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:

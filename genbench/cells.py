@@ -1,0 +1,102 @@
+"""Cells: the runs of a sweep, what is told of them, and how one piece of work is done wherever it is done."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from genbench.lease import Busy
+from genbench.runner import run
+from genbench.spec import Spec
+from genbench.store import Store
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened to a cell.
+
+    Args:
+        cell: its index; -1 where it is about none.
+        kind: started, step (with step, steps and logs), done, failed (with the reason), busy (somebody else is at it),
+            lost (its process was killed; it is tried again), or said (with what, as the reason).
+        step: finished steps of training.
+        steps: all steps of training.
+        logs: latest logged scalars.
+        reason: why it failed, who is busy with it, or what is said.
+    """
+
+    cell: int
+    kind: Literal["started", "step", "done", "failed", "busy", "lost", "said"]
+    step: int = 0
+    steps: int = 0
+    logs: tuple[tuple[str, float], ...] = ()
+    reason: str = ""
+
+
+Tell = Callable[[News], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Cells that are run one after the other, because they share a trained model and differ in sampling.
+
+    Args:
+        cells: specs by index.
+        wait: seconds to wait for somebody else who is at it.
+    """
+
+    cells: Mapping[int, Spec]
+    wait: float = 0.0
+
+    @property
+    def threads(self) -> int:
+        """Threads of each of its runs."""
+        return max(spec.plan["threads"] for spec in self.cells.values())
+
+    def left(self, ended: Mapping[int, object]) -> "Task | None":
+        """Return what is left of it without the cells that ended."""
+        cells = {index: spec for index, spec in self.cells.items() if index not in ended}
+        return replace(self, cells=cells) if cells else None
+
+
+def tasks(specs: Sequence[Spec]) -> list[Task]:
+    """Group cells by the model that they train."""
+    groups: dict[str, dict[int, Spec]] = {}
+    for index, spec in enumerate(specs):
+        groups.setdefault(spec.train_key, {})[index] = spec
+    return [Task(cells) for cells in groups.values()]
+
+
+def work(task: Task, store: Store, tell: Tell) -> None:
+    """Run the cells of a task. One failure never stops the others; every cell ends as done, failed or busy."""
+    for index, spec in task.cells.items():
+        _one(index, spec, task.wait, store, tell)
+
+
+def give_up(index: int, spec: Spec, store: Store, tell: Tell, reason: str) -> None:
+    """Note that a cell failed for a reason that it could not note itself."""
+    with suppress(Busy), store.hold(spec, wait=1.0) as held:
+        held.fail(spec, reason)
+    tell(News(index, "failed", reason=reason))
+
+
+def _one(index: int, spec: Spec, wait: float, store: Store, tell: Tell) -> None:
+    def progress(step: int, steps: int, logs: dict[str, float]) -> None:
+        tell(News(index, "step", step, steps, tuple(logs.items())))
+
+    tell(News(index, "started"))
+    try:
+        run(spec, store, progress=progress, wait=wait)
+    except Busy as reason:
+        tell(News(index, "busy", reason=str(reason)))
+    except Exception as error:
+        tell(News(index, "failed", reason=_said(error)))
+    else:
+        tell(News(index, "done"))
+
+
+def _said(error: Exception) -> str:
+    """Return an error in one line; those that genbench raises itself, and those of the system, speak for themselves."""
+    text = str(error).strip() or "no reason given"
+    own = type(error).__module__.startswith("genbench") or isinstance(error, OSError)
+    return text if own else f"{type(error).__name__}: {text}"
