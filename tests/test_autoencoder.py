@@ -2,8 +2,6 @@
 
 import copy
 import importlib.util
-import urllib.error
-import urllib.request
 
 import pytest
 import torch
@@ -15,7 +13,7 @@ from genbench.data.digits import digits
 from genbench.data.splits import Endless
 from genbench.errors import ConfigError
 from genbench.metrics.digits_cnn import classifier
-from genbench.models import pretrained
+from genbench.models import hub, pretrained
 from genbench.models.autoencoder import Posterior, Reconstruction
 from genbench.models.tuning import DecoderTuning, tuning
 from genbench.registry import encoders
@@ -216,8 +214,8 @@ def test_the_grid_of_latents_is_known_before_anything_is_built(shape, settings, 
         ((2,), {}, r"wants images .*; this data has shape \(2,\)"),
         ((1, 10, 8), {"factor": 4}, "scales down by 4, which does not divide 10x8 pixels"),
         ((1, 9, 9), {"factor": 3}, "factor=3 must be a power of two"),
-        ((1, 8, 8), {"noise": 0.3}, "set encoder.tune"),
-        ((1, 8, 8), {"tune": 10}, "set encoder.noise"),
+        ((1, 8, 8), {"noise": 0.3}, "set model.encoder.tune"),
+        ((1, 8, 8), {"tune": 10}, "set model.encoder.noise"),
         ((1, 8, 8), {"kl": 0.0}, "kl"),
     ],
 )
@@ -339,8 +337,6 @@ def test_a_folder_that_holds_something_else_is_told(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         build(event, "diffusers", model=str(tmp_path))
-    with pytest.raises(ConfigError, match="neither a folder nor a name on the hub"):
-        build(event, "diffusers", model="nowhere")
     with pytest.raises(ConfigError, match="is of names on the hub"):
         build(event, "diffusers", model=str(tmp_path), revision="main")
 
@@ -352,7 +348,7 @@ def test_damaged_weights_are_told(tmp_path):
     with pytest.raises(ConfigError, match="no weights of that AutoencoderKL"):
         encoder.load()
     (tmp_path / pretrained.WEIGHTS).unlink()
-    pretrained.locate.cache_clear()
+    hub.folder.cache_clear()
     with pytest.raises(ConfigError, match="the folder has no diffusion_pytorch_model"):
         encoder.load()
 
@@ -365,23 +361,39 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
 
 
 def test_without_a_network_it_says_at_once_what_works(monkeypatch, tmp_path):
-    """No answer is the end of it: the hub's own client would try for half a minute."""
+    def refusal(model):
+        with pytest.raises(ConfigError) as raised:
+            build(Event((3, 256, 256)), "diffusers", model=model)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-
-    def silence(*arguments, **settings):
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(urllib.request, "urlopen", silence)
-    with pytest.raises(ConfigError) as raised:
-        build(Event((3, 256, 256)), "diffusers", model="nobody/nothing")
-    said = str(raised.value)
-    for part in ("config.json of nobody/nothing", "Name or service not known", "model.encoder=autoencoder"):
-        assert part in said
-    assert "\n" not in said
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    for model in ("nobody/nothing", "nobody/nothing/vae"):
+        said = refusal(model)
+        assert "model.encoder.model=nobody/nothing " in said
+        assert "no network" in said
+        assert "model.encoder=autoencoder works without" in said
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set"):
-        build(Event((3, 256, 256)), "diffusers", model="nobody/nothing")
+    assert "HF_HUB_OFFLINE is set" in refusal("nobody/nothing")
+    assert "neither a folder nor a name on the hub" in refusal("no/such:folder")
+
+
+def test_a_folder_within_a_name_is_found_in_the_cache_of_the_hub(monkeypatch, tmp_path):
+    """As Stable Diffusion 3 and FLUX have theirs: the repository is a pipeline, its folder vae an autoencoder."""
+    commit = "0" * 40
+    kept = tmp_path / "models--somebody--pipeline"
+    vae, _ = saved(kept / "snapshots" / commit / "vae")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    encoder = build(Event((1, 8, 8)), "diffusers", model="somebody/pipeline/vae")
+    encoder.load()
+    for name, value in vae.state_dict().items():
+        assert torch.equal(encoder.vae.state_dict()[name], value), name
+    hub.folder.cache_clear()
 
 
 def test_latents_of_the_tuning_are_noised_by_the_deviation_that_is_said(plain, data):

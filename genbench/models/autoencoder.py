@@ -208,7 +208,7 @@ def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of the latents under these settings."""
     factor = settings["factor"]
     if factor & (factor - 1):
-        raise ConfigError(f"encoder.factor={factor} must be a power of two: every level halves the sides")
+        raise ConfigError(f"model.encoder.factor={factor} must be a power of two: every level halves the sides")
     return grid(event, settings["channels"], factor, "autoencoder")
 
 

@@ -14,7 +14,7 @@ PATIENCE = 10.0
 
 
 @lru_cache
-def folder(model: str, revision: str | None, patterns: tuple[str, ...], what: str) -> Path:
+def folder(model: str, revision: str | None, patterns: tuple[str, ...], what: str, instead: str) -> Path:
     """Return a folder in which files of the given patterns lie: a local one, or a snapshot of a name on the hub.
 
     Args:
@@ -22,6 +22,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], what: st
         revision: branch, tag or commit of the name.
         patterns: files that are needed, of which one of the first pattern must be there.
         what: how messages call the setting.
+        instead: the setting that works without downloads.
 
     Raises:
         ConfigError: if they are not there, and the hub does not have them or cannot be reached.
@@ -58,7 +59,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], what: st
             reason = str(error).splitlines()[0]
     raise ConfigError(
         f"{what}.model={model} is no local folder, not in the hub's cache, and cannot be fetched ({reason}); "
-        f"{what}=words works without downloads"
+        f"{instead} works without downloads"
     )
 
 

@@ -2,11 +2,7 @@
 
 import importlib.util
 import json
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +14,12 @@ from genbench import files
 from genbench.config import Count, NonNegative, Positive, Size
 from genbench.core import Event
 from genbench.errors import ConfigError
-from genbench.models import tuning
+from genbench.models import hub, tuning
 from genbench.models.encoder import Encoder, Stage, grid, image_sides, in_parts
 from genbench.registry import encoders
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
-PATIENCE = 10.0
-"""Seconds in which the hub must answer."""
+"""The files of one, in a folder of its own."""
 
 
 class Pretrained(Encoder):
@@ -140,65 +135,28 @@ def configuration(model: str, revision: str | None) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     kind = config.get("_class_name") if isinstance(config, dict) else None
     if kind != "AutoencoderKL":
-        raise ConfigError(f"encoder.model={model} is no AutoencoderKL but {kind or 'something without a _class_name'}")
+        raise ConfigError(
+            f"model.encoder.model={model} is no AutoencoderKL but {kind or 'something without a _class_name'}"
+        )
     return config
 
 
-@lru_cache
 def locate(model: str, revision: str | None, name: str) -> Path:
     """Return the path of a file of a local folder, or of the hub's cache, downloading it where it is missing.
+
+    Args:
+        model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
+        revision: branch, tag or commit of the name.
+        name: of the file.
 
     Raises:
         ConfigError: if it is not there, or the hub cannot be reached.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        if revision is not None:
-            raise ConfigError(f"encoder.revision={revision} is of names on the hub; {model} is a folder")
-        if not (folder / name).is_file():
-            raise ConfigError(f"encoder.model={model}: the folder has no {name}; it needs {CONFIG} and {WEIGHTS}")
-        return folder / name
-    owner, _, rest = model.partition("/")
-    repository, _, inner = rest.partition("/")
-    if not owner or not repository:
-        raise ConfigError(f"encoder.model={model} is neither a folder nor a name on the hub (owner/name[/folder])")
-    return _from_hub(f"{owner}/{repository}", inner, revision, name)
-
-
-def _from_hub(repository: str, folder: str, revision: str | None, name: str) -> Path:
-    from huggingface_hub import constants, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    what = {"repo_id": repository, "filename": name, "subfolder": folder or None, "revision": revision}
-    hint = "model.encoder=autoencoder works without downloads, as does a local folder for encoder.model"
-    try:
-        return Path(hf_hub_download(**what, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    except ValueError as error:
-        raise ConfigError(f"encoder.model={repository}: {str(error).splitlines()[0]}") from error
-    url = hf_hub_url(**what)
-    # The hub's client tries again for half a minute before it says that there is no network.
-    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _unreachable(url)
-    if reason:
-        raise ConfigError(f"{name} of {repository} is not in the cache, and {url} cannot be reached ({reason}); {hint}")
-    try:
-        return Path(hf_hub_download(**what, etag_timeout=PATIENCE))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ConfigError(f"{url} cannot be fetched: {str(error).splitlines()[0]}; {hint}") from error
-
-
-def _unreachable(url: str) -> str:
-    """Return why nothing answers at an address; empty if anything does, be it with an error."""
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE).close()
-    except urllib.error.HTTPError:
-        return ""
-    except OSError as error:
-        cause = getattr(error, "reason", error)
-        # Certificates are the hub client's business: it may know others.
-        return "" if isinstance(cause, ssl.SSLError) else str(cause)
-    return ""
+    place, within = model, name
+    if not Path(model).expanduser().is_dir() and model.count("/") > 1:
+        owner, repository, inner = model.split("/", 2)
+        place, within = f"{owner}/{repository}", f"{inner}/{name}"
+    return hub.folder(place, revision, (within,), "model.encoder", "model.encoder=autoencoder") / within
 
 
 def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -207,7 +165,7 @@ def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     config = configuration(settings["model"], settings["revision"])
     if event.shape[0] != config["in_channels"]:
         raise ConfigError(
-            f"encoder.model={settings['model']} is of images with {config['in_channels']} channels; this data has "
+            f"model.encoder.model={settings['model']} is of images with {config['in_channels']} channels; this data has "
             f"{event.shape[0]} (a folder of grey images can be read with channels=3 and grey=repeat)"
         )
     factor = 2 ** (len(config["block_out_channels"]) - 1)

@@ -20,6 +20,7 @@ BATCH = 64
 SETTINGS = ("config.json", "*.json", "*.txt", "*.model")
 """Files that hold a configuration and a tokenizer, the one that must be there first."""
 WEIGHTS = ("*.safetensors", *SETTINGS)
+INSTEAD = "model.text=words"
 
 
 class PretrainedText(Text):
@@ -115,7 +116,7 @@ def tokens_of(model: str, revision: str | None, captions: tuple[str, ...]) -> li
     _installed()
     from transformers import AutoTokenizer
 
-    place = hub.folder(model, revision, SETTINGS, "model.text")
+    place = hub.folder(model, revision, SETTINGS, "model.text", INSTEAD)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
         return [list(map(int, row)) for row in tokenizer(list(captions))["input_ids"]]
@@ -128,7 +129,7 @@ def _config(model: str, revision: str | None) -> Any:
     _installed()
     from transformers import AutoConfig
 
-    place = hub.folder(model, revision, SETTINGS, "model.text")
+    place = hub.folder(model, revision, SETTINGS, "model.text", INSTEAD)
     try:
         config = AutoConfig.from_pretrained(place, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
@@ -143,7 +144,7 @@ def _load(model: str, revision: str | None) -> Any:
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
     kind = AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
-    place = hub.folder(model, revision, WEIGHTS, "model.text")
+    place = hub.folder(model, revision, WEIGHTS, "model.text", INSTEAD)
     try:
         net = kind.from_pretrained(place, config=config, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:

@@ -81,6 +81,10 @@ def check(noise: float, tune: int) -> None:
         ConfigError: if only one of the two is given.
     """
     if tune and not noise:
-        raise ConfigError(f"encoder.tune={tune} steps train the decoder on noised latents; set encoder.noise, say 0.3")
+        raise ConfigError(
+            f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, say 0.3"
+        )
     if noise and not tune:
-        raise ConfigError(f"encoder.noise={noise:g} is what the decoder is tuned on; set encoder.tune, say 1000 steps")
+        raise ConfigError(
+            f"model.encoder.noise={noise:g} is what the decoder is tuned on; set model.encoder.tune, say 1000 steps"
+        )
