@@ -165,8 +165,8 @@ def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     config = configuration(settings["model"], settings["revision"])
     if event.shape[0] != config["in_channels"]:
         raise ConfigError(
-            f"model.encoder.model={settings['model']} is of images with {config['in_channels']} channels; this data has "
-            f"{event.shape[0]} (a folder of grey images can be read with channels=3 and grey=repeat)"
+            f"model.encoder.model={settings['model']} is of images with {config['in_channels']} channels; this "
+            f"data has {event.shape[0]} (a folder of grey images can be read with channels=3 and grey=repeat)"
         )
     factor = 2 ** (len(config["block_out_channels"]) - 1)
     return grid(event, config["latent_channels"], factor, "diffusers")
