@@ -1,5 +1,7 @@
 """Captioned images: a label is a sentence that names the class of an image and its look."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +27,7 @@ from genbench.looks import LOOKS
 from genbench.registry import datasets
 
 VERSION = 1
-"""Raised whenever the same photographs would get other looks."""
+"""Raised whenever the same images would get other looks."""
 
 CHUNK = 2000
 """Photographs that are given a look at once."""
@@ -114,6 +116,11 @@ class Table:
             tuple((~self.seen[kind, look]).tolist()),
         )
 
+    def digest(self, sha256: str) -> str:
+        """Return the sha256 of images of that sha256 in these looks and wordings."""
+        said = {"images": sha256, "captions": self.texts, "held_out": sorted(self.held_out), "version": VERSION}
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
     def describe(self, data: Data, parts: tuple[Split, Split, Split], note: str) -> Data:
         """Return the data with captions for labels."""
         train, valid, test = parts
@@ -126,7 +133,13 @@ class Table:
             valid=valid,
             test=test,
             captions=self.captions,
-            provenance={**data.provenance, "note": "; ".join([*notes, note, withheld])},
+            # Another selection is other data: whatever is kept of it under its sha256 must not be mixed up.
+            provenance={
+                **data.provenance,
+                "sha256": self.digest(str(data.provenance["sha256"])),
+                "images_sha256": data.provenance["sha256"],
+                "note": "; ".join([*notes, note, withheld]),
+            },
         )
 
 
@@ -221,9 +234,7 @@ def _one_look(collection: Collection, table: Table) -> Collection:
         raw, kind = collection.load()
         part = [torch.full((sum(counts),), name == "test") for name, counts in collection.counts.items()]
         look, template = _dealt(kind, torch.cat(part), table)
-        place = cache.place(
-            str(collection.provenance["sha256"]), captions=VERSION, looks=table.looks, held_out=sorted(table.held_out)
-        )
+        place = cache.place(table.digest(str(collection.provenance["sha256"])))
         if not (place / "images.npy").exists():
             files.replace(place / "images.npy", lambda temporary: _render(raw, look, table.looks, temporary))
         return Stored(mapped(place / "images.npy"), table.label(kind, look, template))
