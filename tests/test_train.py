@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from genbench.spec import build_data, build_model, plan_of, resolve
 from genbench.train import Plan, fabric_of, fit
 
 
-def start(model="cfm", dataset="moons", **plan):
-    spec = resolve(model, dataset, metrics=[], settings={"plan": plan})
+def start(model="cfm", dataset="moons", settings=None, **plan):
+    spec = resolve(model, dataset, metrics=[], settings={"plan": plan, "model": settings or {}})
     data = build_data(spec.data)
     torch.manual_seed(0)
     return build_model(spec, data), data, plan_of(spec)
@@ -27,8 +28,8 @@ def weights(model: Model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def train(model="cfm", dataset="moons", folder=None, progress=None, save_every=60.0, **plan):
-    built, data, bound = start(model, dataset, **plan)
+def train(model="cfm", dataset="moons", folder=None, progress=None, save_every=60.0, settings=None, **plan):
+    built, data, bound = start(model, dataset, settings, **plan)
     fabric = fabric_of(bound, "cpu")
     watch = {"progress": progress} if progress else {}
     return fit(built, data, bound, fabric, seed=0, folder=folder, save_every=save_every, **watch)
@@ -220,10 +221,29 @@ if fabric.is_global_zero:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["cfm", "otcfm", "wcfm"])
+@pytest.mark.parametrize("model", ["cfm", "otcfm", "wcfm", "starflow"])
 def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, model):
     script = tmp_path / "train.py"
     script.write_text(DISTRIBUTED.format(tests=os.path.dirname(__file__), model=model))
     subprocess.run([sys.executable, str(script), str(tmp_path / "out.pt")], check=True, timeout=120)
     both = torch.load(tmp_path / "out.pt", weights_only=True)
     assert_close(both, weights(train(model, steps=20, batch_size=64)), rtol=0, atol=1e-4)
+
+
+COMPILED = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_train import train, weights
+settings = {{"checkpoint": True, "width": 16, "head": 16, "blocks": [1, 1]}}
+eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
+print(float((eager - compiled).abs().max()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
+def test_a_compiled_step_is_the_same_step():
+    # In a process of its own: what checks shapes in tests cannot be compiled.
+    script = COMPILED.format(tests=os.path.dirname(__file__))
+    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
+    assert float(done.stdout) < 1e-5
