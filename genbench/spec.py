@@ -86,7 +86,8 @@ class Spec:
         extra = _differing(sampler(models[self.model["name"]]), self.sample)
         event = build_data(self.data).event
         if self.encoder is not None:
-            extra = {"encoder": label(encoders, self.encoder, context=event)} | extra
+            text = label(encoders, self.encoder, context=event)
+            extra = {"encoder": f"{{{text}}}" if " " in text else text} | extra
         return label(models, self.model, extra, context=latent_event(self.encoder, event))
 
     @cached_property
