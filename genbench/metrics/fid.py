@@ -15,7 +15,7 @@ from genbench.evaluate import Evaluation, Value
 from genbench.metrics.comparison import Comparison, Real, Samples, Split, compare
 from genbench.metrics.extractors.choice import Extractor, ExtractorChoice
 from genbench.metrics.features import Moments
-from genbench.metrics.frechet import bias, frechet, frechet_few, frechet_to
+from genbench.metrics.frechet import frechet, frechet_few, frechet_to
 from genbench.metrics.reference import Statistics
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -119,8 +119,9 @@ def _distance(sides: Comparison) -> Value:
     """Return the distance, and that of held-out real images as its floor, brought to the same number of samples."""
     there, others = sides.real, sides.others
     # The bias is linear in 1/n: what the floor has too much of it, being of fewer images, is taken off.
-    excess = bias(there.moments, len(others), there.n) - bias(there.moments, sides.n, there.n)
-    details = {"bias": bias(there.moments, sides.n, there.n), "n_reference": there.n, "n_floor": len(others)}
+    excess = there.bias_constant * (1 / len(others) - 1 / sides.n)
+    bias = there.bias_constant * (1 / sides.n + 1 / there.n)
+    details = {"bias": bias, "n_reference": there.n, "n_floor": len(others)}
     return Value(
         between(sides.samples, there),
         sides.n,

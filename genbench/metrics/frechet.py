@@ -95,13 +95,18 @@ def frechet_to(x: Float64[Tensor, "n k"], there: Moments) -> float:
 
 
 def bias(moments: Moments, n: int, m: int) -> float:
-    """Estimate the distance that two samples of one distribution, of n and m, read on average.
+    """Estimate the distance that two samples of one distribution, of n and m, read on average: K (1/n + 1/m)."""
+    return bias_constant(moments) * (1 / n + 1 / m)
 
-    K (1/n + 1/m) with K = tr S + sum over i, j of (1 + delta_ij) l_i l_j / (2 (l_i + l_j)) for the eigenvalues l of
+
+def bias_constant(moments: Moments) -> float:
+    """Return the K of the bias.
+
+    K = tr S + sum over i, j of (1 + delta_ij) l_i l_j / (2 (l_i + l_j)) for the eigenvalues l of
     the covariance: exact for Gaussian features in the limit of many samples, too low for heavier tails.
     """
     values = torch.linalg.eigvalsh(moments.covariance).clamp(min=0)
     values = values[values > 1e-12 * values[-1]]
     pairs = values[:, None] * values / (values[:, None] + values)
     constant = values.sum() + (pairs.sum() + pairs.diagonal().sum()) / 2
-    return float(constant) * (1 / n + 1 / m)
+    return float(constant)

@@ -22,6 +22,7 @@ from genbench import files
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.features import Features, Moments, extract
+from genbench.metrics.frechet import bias_constant
 from genbench.seeds import derive
 
 Part = Literal["train", "test"]
@@ -54,6 +55,11 @@ class Statistics:
     def moments(self) -> Moments:
         """Mean and covariance."""
         return Moments.of(self.n, self._read("mean"), self._read("covariance"))
+
+    @cached_property
+    def bias_constant(self) -> float:
+        """K in the bias K (1/n + 1/m) of a Frechet distance between n samples and m of these images."""
+        return bias_constant(self.moments)
 
     @cached_property
     def rows(self) -> Float[Tensor, "n k"]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsage]
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
@@ -89,11 +90,14 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
     except (RuntimeError, AttributeError) as error:
         raise ConfigError(f"{TORCHSCRIPT.name} is not Inception as TorchScript: {str(error).strip()[:80]}") from error
 
+    # Unoptimised: else the first batches are profiled and the later ones fused, to other roundings.
     def clean(x: Tensor) -> Tensor:
-        return layers((x - 128) / 128).reshape(-1, FEATURES)
+        with optimized_execution(False):
+            return layers((x - 128) / 128).reshape(-1, FEATURES)
 
     def legacy(x: Tensor) -> Tensor:
-        return base(x, return_features=True).reshape(-1, FEATURES)
+        with optimized_execution(False):
+            return base(x, return_features=True).reshape(-1, FEATURES)
 
     # The file resizes by itself, like TensorFlow.
     net, size, rule = (clean, SIZE, CLEAN) if resized else (legacy, 0, TENSORFLOW)
