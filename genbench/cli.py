@@ -126,33 +126,36 @@ def report(
 
 @app.command("eval")
 def eval_command(
-    what: Annotated[str, typer.Argument(help="A kept run: its folder or name; or samples.npy with --dataset.")],
+    what: Annotated[str, typer.Argument(help="A kept run: its folder or name; or samples and --reference: .npy, images.")],
     metric: Metric = None,
     set_: Set = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set to compare samples with.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "--reference", help="Data set to compare somebody's samples with.")
+    ] = None,
     seed: Seed = 0,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
     """Measure a kept model again, with other metrics or another solver, or somebody else's samples."""
     from genbench.config import merge, parse
+    from genbench.foreign import foreign
     from genbench.live import Live
     from genbench.report.terminal import print_record, print_rows
-    from genbench.runner import foreign, run
+    from genbench.runner import run
     from genbench.spec import components, resolve, settings_in
     from genbench.store import Store, spec_at
 
     settings = parse(set_ or [])
     path = Path(what)
-    if path.suffix in (".npy", ".npz"):
-        if dataset is None:
-            raise ConfigError(f"{what} is an array of samples: say with --dataset what to compare them with")
+    if path.suffix in (".npy", ".npz") and dataset is None:
+        raise ConfigError(f"{what} is an array of samples: say with --dataset what to compare them with")
+    if dataset is not None:
         data, metrics = components(dataset, metric or None, settings)
-        rows = foreign(path, data, metrics, seed)
+        rows, about = foreign(path, data, metrics, seed)
         if as_json:
-            _print_json({"data": data, "results": rows})
+            _print_json({"data": data, "samples": about, "results": rows})
         else:
-            print_rows(rows, f"{what} against {dataset}", _stdout())
+            print_rows(rows, f"{about['n']} samples of {what} ({about['layout']}) against {dataset}", _stdout())
         return
     kept = spec_at(path if path.exists() else results / "runs" / what)
     spec = resolve(
@@ -170,11 +173,38 @@ def eval_command(
         raise ConfigError("eval does not train: only sample, evaluation and metric can be set; use genbench run")
     store = Store(_root(path) or results)
     with Live([what], _stderr()):
-        record = run(spec, store, train=False)
+        record = run(spec, store, train=False, again=metric or ())
     if as_json:
         _print_json(record)
     else:
         print_record(record, store.record_path(spec), _stdout())
+
+
+@app.command()
+def reference(
+    dataset: Annotated[str, typer.Argument(help="Data set whose images are meant; none lists what is kept.")] = "",
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    features: Annotated[str | None, typer.Option(help="Extractor; default: the one metrics use.")] = None,
+    n: Annotated[int, typer.Option(min=2, help="Images, at most.")] = 50_000,
+    set_: Set = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read everything that is kept, and check it.")] = False,
+) -> None:
+    """Make the statistics of real images that metrics compare with, or list or verify those that are kept."""
+    from genbench.config import parse
+    from genbench.references import line, listed, make
+
+    if split not in ("train", "test"):
+        raise ConfigError(f"--split {split}: it is train or test")
+    if dataset:
+        typer.echo(line(make(dataset, split, features, n, parse(set_ or []))))  # type: ignore[arg-type]
+    if dataset and not verify:
+        return
+    damaged = 0
+    for found, text in listed(verify=verify):
+        typer.echo(text)
+        damaged += found is None
+    if damaged:
+        raise RunFailed(f"{damaged} files of statistics are damaged")
 
 
 @app.command("list")

@@ -3,11 +3,10 @@
 import logging
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from genbench import checkpoint, files, provenance
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.evaluate import Evaluation, evaluate, measure, unsupported
+from genbench.evaluate import Evaluation, evaluate, unsupported
 from genbench.files import Damaged
 from genbench.models.latent import Latent
 from genbench.pretraining import pretrain
@@ -40,6 +39,7 @@ def run(
     devices: int = 1,
     train: bool = True,
     wait: float = math.inf,
+    again: Collection[str] = (),
 ) -> Record:
     """Train, sample and measure what the store does not have yet, and return the record.
 
@@ -51,6 +51,7 @@ def run(
         devices: number of processes that share the batch.
         train: False refuses to train: the model must be kept.
         wait: seconds to wait for another process that is at the same run.
+        again: metrics to try again where they had no value: what they lacked may be here now.
 
     Raises:
         RunFailed: if training or a metric failed; the reason is kept beside the log, and no record is written.
@@ -58,14 +59,14 @@ def run(
         Busy: if another process is at the same run for longer than that.
     """
     kept = store.read(spec)
-    if kept is not None and not missing_in(kept, spec):
+    if kept is not None and not _wanted(kept, spec, again):
         return kept
     plan = plan_of(spec)
     fabric = fabric_of(plan, accelerator, devices)
     fabric.launch()
     with store.hold(spec, wait) if fabric.is_global_zero else nullcontext(store) as held:
         kept = held.read(spec)
-        wanted = fabric.broadcast(missing_in(kept, spec))
+        wanted = fabric.broadcast(_wanted(kept, spec, again))
         if kept is not None and not wanted:
             return kept
         try:
@@ -154,6 +155,11 @@ def _weights(path: Path, train: bool) -> tuple[dict[str, torch.Tensor], dict[str
         return None
 
 
+def _wanted(kept: Record | None, spec: Spec, again: Collection[str]) -> dict[str, dict[str, Any]]:
+    blank = {row["metric"] for row in kept["results"] if row["value"] is None} if kept is not None else set()
+    return missing_in(kept, spec) | {name: spec.metrics[name] for name in again if name in blank}
+
+
 def merge_rows(kept: Record | None, rows: list[dict[str, Any]], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a record with the newly measured metrics in it, in an order free of history."""
     old = [row for row in kept["results"] if row["metric"].partition(".")[0] not in wanted] if kept is not None else []
@@ -205,43 +211,3 @@ def _grid(images: np.ndarray) -> Image.Image:
     sheet = images.reshape(rows, 10, channels, height, width).transpose(0, 3, 1, 4, 2)
     sheet = sheet.reshape(rows * height, 10 * width, channels).astype(np.uint8)
     return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
-
-
-def foreign(path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mapping], seed: int) -> list[dict[str, Any]]:
-    """Measure somebody else's samples, raw data of the data set's own units in .npy or .npz, against its test split.
-
-    Args:
-        path: an array of shape (n, *event), or an .npz that holds one under "samples" or alone.
-        dataset: the data's part of a spec.
-        metrics: the metrics' part of a spec.
-        seed: of the reference sample and of anything random in a metric.
-
-    Raises:
-        ConfigError: if the file does not hold such samples.
-    """
-    data = build_data(dataset)
-    raw = _load_array(path)
-    if raw.dtype.kind not in "fiu" or not len(raw):
-        raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")
-    if raw.shape[1:] != data.event.shape:
-        raise ConfigError(f"{path}: samples have shape {raw.shape[1:]}, {dataset['name']} has {data.event.shape}")
-    if isinstance(data.space, Pixels) and raw.dtype != np.uint8:
-        raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
-    if isinstance(data.space, Pixels) and raw.max() >= data.space.levels:
-        raise ConfigError(f"{path}: levels go from 0 to {data.space.levels - 1}; these go up to {raw.max()}")
-    x = data.space.encode(torch.from_numpy(raw)).float()
-    evaluation = Evaluation(data, derive(seed, "evaluation"), x=x)
-    return [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
-
-
-def _load_array(path: Path) -> np.ndarray:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, BadZipFile) as error:
-        raise ConfigError(f"{path} is no .npy or .npz of samples: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    names = loaded.files
-    if "samples" not in names and len(names) != 1:
-        raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
-    return loaded["samples" if "samples" in names else names[0]]
