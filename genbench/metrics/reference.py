@@ -6,7 +6,7 @@ those of other images or of another network. It holds mean, covariance and featu
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -127,10 +127,9 @@ def folder() -> Path:
     return files.home() / "references"
 
 
-def kept() -> Iterator[Statistics]:
-    """Yield all statistics that are kept."""
-    for path in sorted(folder().glob("*.safetensors")):
-        yield opened(path)
+def paths() -> list[Path]:
+    """Return the files of all statistics that are kept."""
+    return sorted(folder().glob("*.safetensors"))
 
 
 def opened(path: Path) -> Statistics:
