@@ -126,7 +126,7 @@ def report(
 
 @app.command("eval")
 def eval_command(
-    what: Annotated[str, typer.Argument(help="A kept run: its folder or name; or samples and --reference: .npy, images.")],
+    what: Annotated[str, typer.Argument(help="A kept run, by folder or name; or samples, and --reference.")],
     metric: Metric = None,
     set_: Set = None,
     dataset: Annotated[
