@@ -10,7 +10,7 @@ from typing import Any
 from genbench.config import Settings, bind, merge
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, models
-from genbench.spec import SECTIONS, Spec, resolve
+from genbench.spec import SECTIONS, Spec, resolve, sampler
 
 KEYS = ("datasets", "models", "metrics", "seeds", "plan", "sample", "evaluation", "metric")
 
@@ -33,7 +33,8 @@ def load(path: Path) -> Suite:
 
     An entry of `datasets` or `models` is a name, or a table of a name, settings of the component and, if wanted,
     tables `plan`, `sample`, `evaluation`, `metric` (and a data set's own list `metrics`) that hold for this entry. A
-    list where the setting wants a single value makes a grid.
+    list where the setting wants a single value makes a grid, in the `sample` of a model too: its cells share what is
+    trained.
 
     Raises:
         ConfigError: if it is no suite, with the key that is wrong.
@@ -81,10 +82,19 @@ def _grid(registry: Registry, entry: Any, section: str) -> Iterator[tuple[str, d
     kept: dict[str, Any] = {key: table.pop(key) for key in SECTIONS if key in table}
     if section == "data" and "metrics" in table:
         kept["metrics"] = table.pop("metrics")
-    build = registry[name].build
+    component = registry[name]
+    chosen = list(_product(component.build, name, table))
+    sampled: list[dict[str, Any]] = [{}]
+    if section == "model" and isinstance(kept.get("sample"), Mapping):
+        sampled = [{"sample": own} for own in _product(sampler(component), name, kept["sample"])]
+    for own, sample in itertools.product(chosen, sampled):
+        yield name, kept | {section: own} | sample
+
+
+def _product(build: Any, name: str, table: Settings) -> Iterator[dict[str, Any]]:
+    """Yield the settings of every combination of a table's lists."""
     axes = [[(key, item) for item in _choices(build, name, table, key)] for key in table]
-    for combination in itertools.product(*axes):
-        yield name, kept | {section: dict(combination)}
+    yield from (dict(combination) for combination in itertools.product(*axes))
 
 
 def _choices(build: Any, name: str, table: Settings, key: str) -> list[Any]:
