@@ -21,8 +21,13 @@ from genbench.testing import check_dataset, check_metric, check_model, check_mod
 from genbench.testing.toys import Affine, Blobs, tasks
 
 PLUGIN = Path(__file__).parent / "plugin"
-NEEDS_FILES = {"cifar10", "mnist", "fashion_mnist", "folder"}
-MADE_FOR = {"fd-digits_cnn": "digits", "class_balance": "digits"}
+NEEDS_FILES = {"cifar10", "cifar10-captions", "mnist", "fashion_mnist", "folder"}
+MADE_FOR = {
+    "fd-digits_cnn": "digits",
+    "class_balance": "digits",
+    "fd-captions_cnn": "digits-captions",
+    "caption_accuracy": "digits-captions",
+}
 
 
 @pytest.mark.parametrize("name", models)
