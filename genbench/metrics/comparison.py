@@ -1,6 +1,7 @@
 """Comparisons: features of samples, of the real images they are measured against, and of others that set the floor."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import torch
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.config import Count
+from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation
 from genbench.metrics import reference
@@ -23,23 +25,33 @@ HELD = 10_000
 """Held-out images that a floor is measured on, at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """What a metric of features looks at.
+    """What a metric of features looks at; real images pass the network when they are first needed.
 
     Args:
         features: the network.
         samples: features of the samples.
-        real: statistics of the real images that they are compared with.
-        held: statistics of the other part of the data: real images that a perfect model could have made.
-        part: which part the real images are.
+        data: the task.
+        part: which real images samples are compared with.
+        most: real images, at most.
     """
 
     features: Features
     samples: Float[Tensor, "n k"]
-    real: Statistics
-    held: Statistics
+    data: Data
     part: Part
+    most: int
+
+    @cached_property
+    def real(self) -> Statistics:
+        """Statistics of the real images that samples are compared with."""
+        return reference.statistics(self.data, self.features, self.part, self.most)
+
+    @cached_property
+    def held(self) -> Statistics:
+        """Statistics of the other part of the data: real images that a perfect model could have made."""
+        return reference.statistics(self.data, self.features, "test" if self.part == "train" else "train", HELD)
 
     @property
     def n(self) -> int:
@@ -94,11 +106,10 @@ def compare(
         raise Unsupported(f"needs {needs} images at least, there are {there}")
     network = choice.build(evaluation.data, features)
     samples = of_samples(evaluation, network, n)
-    against = reference.statistics(evaluation.data, network, part, real)
-    if against.n < needs:
-        raise Unsupported(f"needs {needs} {part} images at least, there are {against.n}")
-    held = reference.statistics(evaluation.data, network, "test" if part == "train" else "train", HELD)
-    return Comparison(network, samples, against, held, part)
+    against = min(real, reference.available(evaluation.data, part))
+    if against < needs:
+        raise Unsupported(f"needs {needs} {part} images at least, there are {against}")
+    return Comparison(network, samples, evaluation.data, part, real)
 
 
 def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tensor, "n k"]:

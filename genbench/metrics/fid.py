@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.config import Count
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.evaluate import Evaluation, Value
 from genbench.metrics.comparison import Comparison, Real, Samples, Split, compare
 from genbench.metrics.extractors.choice import Extractor, ExtractorChoice
 from genbench.metrics.features import Moments
 from genbench.metrics.frechet import frechet, frechet_few, frechet_to
+from genbench.metrics.published import Published, published
 from genbench.metrics.reference import Statistics
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -25,6 +26,11 @@ Legacy = Annotated[dict[str, Any] | str | None, ExtractorChoice(("inception-lega
 Clean = Annotated[dict[str, Any] | str | None, ExtractorChoice(("inception-clean",)), Own]
 DINOv2 = Annotated[dict[str, Any] | str | None, ExtractorChoice(("dinov2",)), f"{Own}, code (a checkout)"]
 Lite = Annotated[dict[str, Any] | str | None, ExtractorChoice(("efficientnet_lite0",)), "the network"]
+File = Annotated[
+    str | None,
+    "a file of statistics to compare with instead of real images: of genbench, or an .npz with mu and sigma, as "
+    "clean-fid publishes them",
+]
 Inception = Annotated[
     dict[str, Any] | str | None,
     ExtractorChoice(("inception-legacy", "inception-clean", "inception-fidelity", "inception-torchmetrics")),
@@ -34,35 +40,53 @@ Inception = Annotated[
 
 @metrics.register("fid-legacy", version=1, better="lower", of="samples", floor=False)
 def fid_legacy(
-    evaluation: Evaluation, *, n: Samples = None, split: Split = "train", n_real: Real = 50_000, features: Legacy = None
+    evaluation: Evaluation,
+    *,
+    n: Samples = None,
+    split: Split = "train",
+    n_real: Real = 50_000,
+    statistics: File = None,
+    features: Legacy = None,
 ) -> Value:
     """FID with the resizing of TensorFlow, as most papers report it: 50,000 samples against training images.
 
     Reference: Heusel et al., 2017.
     """
-    return _distance(compare(evaluation, features or "inception-legacy", split, n, real=n_real))
+    return _distance(compare(evaluation, features or "inception-legacy", split, n, real=n_real), statistics)
 
 
 @metrics.register("fid-clean", version=1, better="lower", of="samples", floor=False)
 def fid_clean(
-    evaluation: Evaluation, *, n: Samples = None, split: Split = "train", n_real: Real = 50_000, features: Clean = None
+    evaluation: Evaluation,
+    *,
+    n: Samples = None,
+    split: Split = "train",
+    n_real: Real = 50_000,
+    statistics: File = None,
+    features: Clean = None,
 ) -> Value:
     """FID with clean resizing: 50,000 samples against training images.
 
     Reference: Parmar et al., 2022.
     """
-    return _distance(compare(evaluation, features or "inception-clean", split, n, real=n_real))
+    return _distance(compare(evaluation, features or "inception-clean", split, n, real=n_real), statistics)
 
 
 @metrics.register("fd-dinov2", version=1, better="lower", of="samples", floor=False)
 def fd_dinov2(
-    evaluation: Evaluation, *, n: Samples = None, split: Split = "train", n_real: Real = 50_000, features: DINOv2 = None
+    evaluation: Evaluation,
+    *,
+    n: Samples = None,
+    split: Split = "train",
+    n_real: Real = 50_000,
+    statistics: File = None,
+    features: DINOv2 = None,
 ) -> Value:
     """Frechet distance in the features of DINOv2. Not an FID.
 
     Reference: Stein et al., 2023.
     """
-    return _distance(compare(evaluation, features or "dinov2", split, n, real=n_real))
+    return _distance(compare(evaluation, features or "dinov2", split, n, real=n_real), statistics)
 
 
 @metrics.register("fd-efficientnet_lite0", version=1, better="lower", of="samples", floor=False)
@@ -115,28 +139,34 @@ def fd_infinity(
     return _extrapolated(evaluation, compare(evaluation, features, split, n, real=n_real, needs=100), points)
 
 
-def _distance(sides: Comparison) -> Value:
+def _distance(sides: Comparison, statistics: str | None = None) -> Value:
     """Return the distance, and that of held-out real images as its floor, brought to the same number of samples."""
-    there, others = sides.real, sides.others
+    there = sides.real if statistics is None else published(statistics, sides.features)
+    others, size = sides.others, sides.samples.shape[1]
+    if len(there.moments.mean) != size:
+        raise ConfigError(f"{statistics} is of another protocol: of {len(there.moments.mean)} features, not {size}")
+    known = 1 / there.n if isinstance(there, Statistics) else 0.0
+    details = {
+        "bias": there.bias_constant * (1 / sides.n + known),
+        "n_reference": there.n if isinstance(there, Statistics) else None,
+        "n_floor": len(others),
+    }
     # The bias is linear in 1/n: what the floor has too much of it, being of fewer images, is taken off.
     excess = there.bias_constant * (1 / len(others) - 1 / sides.n)
-    bias = there.bias_constant * (1 / sides.n + 1 / there.n)
-    details = {"bias": bias, "n_reference": there.n, "n_floor": len(others)}
-    return Value(
-        between(sides.samples, there),
-        sides.n,
-        sides.protocol,
-        floor=between(others, there) - excess if len(others) > 1 else None,
-        details=details,
+    floor = between(others, there) - excess if len(others) > 1 else None
+    protocol = (
+        sides.protocol if isinstance(there, Statistics) else f"{sides.network}, n={sides.n} against {there.source}"
     )
+    return Value(between(sides.samples, there), sides.n, protocol, floor=floor, details=details)
 
 
-def between(x: Float[Tensor, "n k"], real: Statistics) -> float:
-    """Return the Frechet distance of features to reference statistics, by the form that suits their numbers."""
-    few, size = len(x), x.shape[1]
-    if few > size:
+def between(x: Float[Tensor, "n k"], real: Statistics | Published) -> float:
+    """Return the Frechet distance of features to those of real images, by the form that suits their numbers."""
+    if len(x) > x.shape[1]:
         return frechet(Moments(x.split(4096)), real.moments)
-    return frechet_to(x.double(), real.moments) if real.n > size else frechet_few(x.double(), real.rows.double())
+    if isinstance(real, Statistics) and real.n <= x.shape[1]:
+        return frechet_few(x.double(), real.rows.double())
+    return frechet_to(x.double(), real.moments)
 
 
 def _extrapolated(evaluation: Evaluation, sides: Comparison, points: int) -> Value:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genbench import files
 from genbench.core import Data
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.features import Features, Moments, extract
 from genbench.metrics.frechet import bias_constant
 from genbench.seeds import derive
@@ -143,17 +143,6 @@ def opened(path: Path) -> Statistics:
             return Statistics(path, json.loads((file.metadata() or {})["about"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunFailed(f"{path} is damaged ({error}); delete it, and it is made again") from error
-
-
-def check(found: Statistics, features: Features) -> None:
-    """Refuse statistics of another protocol.
-
-    Raises:
-        ConfigError: if the network, its weights or the resizing are not those that are asked for.
-    """
-    for what, asked in (("extractor", features.name), ("resize", features.resize), ("weights", features.sha256)):
-        if found.about[what] != asked:
-            raise ConfigError(f"{found.path} is of another protocol: its {what} is {found.about[what]}, not {asked}")
 
 
 def available(data: Data, part: Part) -> int:
