@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from genbench.lease import Busy
-from genbench.runner import run
+from genbench.runner import reason_of, run
 from genbench.spec import Spec
 from genbench.store import Store
 
@@ -90,13 +90,6 @@ def _one(index: int, spec: Spec, wait: float, store: Store, tell: Tell) -> None:
     except Busy as reason:
         tell(News(index, "busy", reason=str(reason)))
     except Exception as error:
-        tell(News(index, "failed", reason=_said(error)))
+        tell(News(index, "failed", reason=reason_of(error)))
     else:
         tell(News(index, "done"))
-
-
-def _said(error: Exception) -> str:
-    """Return an error in one line; those that genbench raises itself, and those of the system, speak for themselves."""
-    text = str(error).strip() or "no reason given"
-    own = type(error).__module__.startswith("genbench") or isinstance(error, OSError)
-    return text if own else f"{type(error).__name__}: {text}"

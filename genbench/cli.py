@@ -96,10 +96,10 @@ def sweep(
         return
     with Live(labels, _stderr()) as live:
         reasons = execute(missing, store, local(store, jobs), live.tell)
-    publish(loaded.name, loaded.specs, store, _stdout())
-    failed = sum(reason is not None for reason in reasons)
+    failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
+    publish(loaded.name, loaded.specs, store, _stdout(), failed)
     if failed:
-        raise RunFailed(f"{failed} of {len(missing)} cells failed; the same command tries them again")
+        raise RunFailed(f"{len(failed)} of {len(missing)} cells failed; the same command tries them again")
 
 
 @app.command()

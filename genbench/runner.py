@@ -73,20 +73,20 @@ def run(
             # Sums of many threads round otherwise: the plan says how many there are, not the machine.
             with threadpool_limits(plan.threads, user_api="blas"):
                 return _run(spec, held, kept, wanted, progress, plan, fabric, train)
-        except ConfigError as reason:
+        except Exception as error:
             if train:
-                held.fail(spec, str(reason))
+                # Unless it speaks for itself it is a bug, perhaps in a plug-in, whose traceback is kept beside the run.
+                own = isinstance(error, (RunFailed, ConfigError, OSError))
+                held.fail(spec, reason_of(error) if own else traceback.format_exc())
             raise
-        except RunFailed as reason:
-            held.fail(spec, str(reason))
-            raise
-        except OSError as reason:
-            held.fail(spec, f"{reason.strerror or reason} ({files.shown(Path(reason.filename or ''))})")
-            raise
-        except Exception:
-            # A bug, perhaps in a plug-in: its traceback is kept beside the run.
-            held.fail(spec, traceback.format_exc())
-            raise
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why something failed."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {files.shown(Path(error.filename))}"
+    own = isinstance(error, (RunFailed, ConfigError, OSError))
+    return str(error) if own else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
 
 
 def _run(
@@ -115,6 +115,8 @@ def _run(
         state, train_cost = loaded
         model.load_state_dict(state)
         model.eval().to(fabric.device)
+        if fabric.is_global_zero:
+            store.drop_checkpoints(spec)
     elif train:
         begun = store.folder(spec) / "checkpoint.safetensors"
         if isinstance(model, Latent):  # a checkpoint holds its encoder too, but may turn out to be damaged

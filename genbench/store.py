@@ -135,10 +135,14 @@ class Store:
 
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
         """Keep the trained weights with the spec and the cost of training, and drop the checkpoints."""
-        folder = self.folder(spec)
         header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
-        tensors.save(folder / "model.safetensors", {name: value.clone() for name, value in state.items()}, header)
-        for leftover in folder.glob("*checkpoint.safetensors"):
+        weights = {name: value.clone() for name, value in state.items()}
+        tensors.save(self.folder(spec) / "model.safetensors", weights, header)
+        self.drop_checkpoints(spec)
+
+    def drop_checkpoints(self, spec: Spec) -> None:
+        """Remove the checkpoints of a run whose trained weights are kept."""
+        for leftover in self.folder(spec).glob("*checkpoint.safetensors"):
             leftover.unlink()
 
     def missing(self, spec: Spec) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any
@@ -43,6 +44,8 @@ class Worker:
         """Let it go when it is idle; otherwise end it."""
         if self.task is not None:
             self.process.terminate()
+        with suppress(OSError):
+            self.pipe.send(None)
         self.pipe.close()
         self.process.join(timeout=10)
         if self.process.is_alive():
@@ -157,6 +160,8 @@ def _serve(pipe: Connection, store: Store) -> None:
         try:
             task = pipe.recv()
         except EOFError:
+            return
+        if task is None:
             return
         work(task, store, send)
         send(None)

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,9 @@ from genbench.spec import Spec
 from genbench.store import Record, Store, costs, frame
 
 
-def publish(name: str, specs: Sequence[Spec], store: Store, console: Console) -> list[Path]:
+def publish(
+    name: str, specs: Sequence[Spec], store: Store, console: Console, failed: Mapping[Path, str] | None = None
+) -> list[Path]:
     """Write the tables of these cells as RESULTS/NAME.* and RESULTS/NAME-cost.*, their records beside, and print them.
 
     A cell that failed is shown as failed; one that never ran is left out.
@@ -25,11 +27,14 @@ def publish(name: str, specs: Sequence[Spec], store: Store, console: Console) ->
         specs: the cells, in the order of the tables.
         store: where their records are.
         console: where to print.
+        failed: reasons of failures that just happened, by the path of the record that is missing; reasons of earlier
+            ones are kept in the store.
 
     Returns:
         The files written.
     """
     records = [record for spec in specs if (record := store.read(spec)) is not None]
+    reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
     failures = pd.DataFrame(
         [
             {
@@ -39,10 +44,12 @@ def publish(name: str, specs: Sequence[Spec], store: Store, console: Console) ->
                 "seed": spec.seed,
                 "reason": reason.splitlines()[-1],
             }
-            for spec in specs
-            if (reason := store.failure(spec)) is not None
+            for spec, reason in zip(specs, reasons, strict=True)
+            if reason
         ]
     )
+    if not records and not len(failures):
+        return []
     with store.publishing():
         return tabulate(store.root / name, records, failures if len(failures) else None, console)
 

@@ -135,7 +135,9 @@ def csv(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> str:
     for (data, model), failed in grouped(lost(failures), lambda f: (f.data, f.model)).items():
         reason = "; ".join(dict.fromkeys(f.reason for f in failed))
         lines.append({"data": data, "model": model, "reason": reason, "failed_runs": len(failed)})
-    frame = pd.DataFrame(lines).astype({"n": "Int64", "seeds": "Int64"})
+    columns = ["data", "model", "metric", "better", "point", "solver", "n", "protocol", "original", "nfe", "value"]
+    columns += ["standard_error", "seeds", "floor", "reason", "failed_runs"]
+    frame = pd.DataFrame(lines, columns=columns).astype({"n": "Int64", "seeds": "Int64"})
     return frame.to_csv(index=False, lineterminator="\n")
 
 

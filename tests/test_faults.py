@@ -1,0 +1,209 @@
+"""Sweeps that are killed, stopped, doubled, or meet with a full disk or damaged files, end as if nothing had been."""
+
+import gzip
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", "wcfm"]
+metrics = ["sliced_w2"]
+plan = {steps = 4, batch_size = 16, ema = 0.9}
+evaluation = {n = 32, curve = [1]}
+"""
+# Two cells of one trained model, and one of another: the first two are one piece of work.
+SHARED = SUITE.replace('"cfm",', '"cfm", {name = "cfm", sample = {method = "euler", steps = 2}},')
+TABLES = ("md", "csv", "tex")
+DURABLE = "fsync rename replace"
+
+
+class Driver:
+    """Asks tests/faults.py to run sweeps of one suite over one results folder."""
+
+    def __init__(self, folder, text):
+        self.folder, self.results, self.suite = folder, folder / "results", folder / "tiny.toml"
+        self.suite.write_text(text)
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("faults.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.calls = self.sweep(0)["calls"]
+        self.undisturbed = self.outcome()
+
+    def sweep(self, code=None, *, beside=0, jobs=1, fault=None, save_every=0, **request):
+        arguments = ["sweep", str(self.suite), "--results", str(self.results), "--jobs", str(jobs)]
+        request |= {"sweeps": [arguments] * (1 + beside), "fault": fault, "save_every": save_every}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert answer["left"] == 0, "a process outlived its parent"
+        assert "Traceback" not in "".join(answer["said"])
+        if code is not None:
+            assert answer["codes"] == [code] * (1 + beside), answer["said"]
+        return answer
+
+    def fresh(self):
+        shutil.rmtree(self.results, ignore_errors=True)
+
+    def outcome(self):
+        """What has to be the same: tables, records without provenance, logs of training."""
+        found = {f"tiny.{ending}": (self.results / f"tiny.{ending}").read_bytes() for ending in TABLES}
+        found["records"] = gzip.decompress((self.results / "tiny-records.jsonl.gz").read_bytes())
+        for path in sorted(self.results.glob("runs/*/*/record.json")):
+            record = json.loads(path.read_text())
+            found[str(path.relative_to(self.results))] = [record[part] for part in ("labels", "spec", "results")]
+        for path in sorted(self.results.glob("runs/*/train.csv")):
+            found[str(path.relative_to(self.results))] = path.read_bytes()
+        return found
+
+    def check(self):
+        """Nothing differs from the undisturbed sweep, and nothing is left over."""
+        assert self.outcome() == self.undisturbed
+        names = [str(path.relative_to(self.results)) for path in self.results.rglob("*")]
+        assert not [name for name in names if any(word in name for word in (".tmp", "lease", "checkpoint", "failure"))]
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    made = Driver(tmp_path_factory.mktemp("faults"), SUITE)
+    yield made
+    made.process.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    made = Driver(tmp_path_factory.mktemp("shared"), SHARED)
+    yield made
+    made.process.kill()
+
+
+def test_a_sweep_killed_at_any_fsync_or_rename_ends_as_if_it_had_not_been(driver):
+    cell = driver.calls // 2 - 11  # of the first cell; the second and the tables are sampled
+    moments = [*range(1, cell + 1), *range(cell + 2, driver.calls + 1, 5)]
+    for moment in moments:
+        driver.fresh()
+        assert driver.sweep(fault=["kill", DURABLE, moment])["codes"] == [-9]
+        driver.sweep(0)
+        driver.check()
+    assert len(moments) >= 25
+
+
+def test_a_sweep_killed_again_and_again_in_training_gets_on(driver):
+    """Each process is killed one step later than it began; checkpoints carry the run on all the same."""
+    driver.fresh()
+    kills = 0
+    while driver.sweep(fault=["kill", "step", 2])["codes"] == [-9]:
+        kills += 1
+        assert kills < 20
+    assert kills >= 5
+    driver.check()
+    for moment in range(1, 9):
+        driver.fresh()
+        assert driver.sweep(fault=["kill", "step", moment], save_every=30)["codes"] == [-9]
+        driver.sweep(0)
+        driver.check()
+
+
+@pytest.mark.parametrize("what", ["kill", "worker"])
+def test_killed_parents_and_workers_of_processes_side_by_side(shared, what):
+    """What a killed worker had is done by another; a killed parent takes its workers along."""
+    for where, moment in (("step", 3), ("fsync", 2), ("rename replace", 5)):
+        shared.fresh()
+        if what == "worker":
+            assert "killed by signal 9" in shared.sweep(0, jobs=2, fault=["worker", where, moment])["said"][0]
+        else:
+            shared.sweep(jobs=2, fault=["after", where, 0.05 * moment])
+            shared.sweep(0, jobs=2)
+        shared.check()
+
+
+def test_a_full_disk_fails_cells_and_nothing_else(driver):
+    for what, step in (("once", 7), ("full", 9)):
+        for moment in range(1, 50, step):
+            driver.fresh()
+            answer = driver.sweep(1, fault=[what, "mkstemp fsync", moment])
+            assert "No space left on device" in answer["said"][0]
+            driver.sweep(0)
+            driver.check()
+
+
+def test_two_sweeps_at_a_time_commit_each_cell_once(shared, tmp_path):
+    for jobs in (1, 2):
+        shared.fresh()
+        shared.sweep(0, beside=1, jobs=jobs, commits=str(tmp_path / f"{jobs}"))
+        commits = (tmp_path / f"{jobs}").read_text().split()
+        assert len(commits) == len(set(commits)) == 3
+        shared.check()
+
+
+def test_a_paused_sweep_that_wakes_up_commits_nothing_that_was_taken_over(driver, tmp_path):
+    for number, (where, moment) in enumerate(
+        [("step", 3), ("fsync", 4), ("replace", 3), ("replace", 9), ("rename", 1)]
+    ):
+        driver.fresh()
+        commits = tmp_path / str(number)
+        driver.sweep(0, beside=1, fault=["stop", where, moment], patience=0.2, commits=str(commits))
+        assert sorted(commits.read_text().split()) == sorted(set(commits.read_text().split()))
+        assert len(commits.read_text().split()) == 2
+        driver.check()
+
+
+def flip(path, generator):
+    data = bytearray(path.read_bytes())
+    data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+    path.write_bytes(data)
+
+
+def truncate(path, generator):
+    os.truncate(path, generator.randrange(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+def test_damaged_records_are_reported_and_made_again(driver, damage):
+    generator = random.Random(0)
+    driver.fresh()
+    driver.sweep(0)
+    for path in sorted(driver.results.glob("runs/*/*/record.json")) * 3:
+        damage(path, generator)
+        said = driver.sweep(0)["said"][0]
+        assert "record.json is not a record" in said
+        assert "2 cells, 1 to run" in said
+        driver.check()
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+def test_damaged_weights_are_reported_and_trained_again(driver, damage):
+    generator = random.Random(1)
+    driver.fresh()
+    driver.sweep(0)
+    for path in sorted(driver.results.glob("runs/*/model.safetensors")) * 2:
+        damage(path, generator)
+        next(path.parent.glob("*/record.json")).unlink()
+        said = driver.sweep(0)["said"][0]
+        assert "model.safetensors is damaged" in said
+        driver.check()
+
+
+@pytest.mark.slow
+def test_a_sweep_of_processes_killed_at_any_time_ends_as_if_it_had_not_been(shared):
+    """Kills spread evenly over the run time, of the parent and of workers, until one run has come through each."""
+    generator = random.Random(2)
+    for moment in range(40):
+        if moment % 4 == 0:
+            shared.fresh()
+        if moment % 2:
+            shared.sweep(jobs=2, fault=["worker", "fsync rename replace step", generator.randrange(1, 60)])
+        else:
+            shared.sweep(jobs=2, fault=["after", "", 1.5 * moment / 40])
+        if moment % 4 == 3:
+            shared.sweep(0, jobs=2)
+            shared.check()
