@@ -14,7 +14,19 @@ from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.space import Pixels
 
-METRICS = ("bits_per_dim", "path_energy", "straightness", "curvature", "nfe", "parameters", "failed")
+METRICS = (
+    "fid-legacy",
+    "fd-efficientnet_lite0",
+    "norm",
+    "bits_per_dim",
+    "path_energy",
+    "straightness",
+    "curvature",
+    "nfe",
+    "parameters",
+    "failed",
+)
+"""The published FID, which shows "-" where Inception cannot be had, and a distance that needs no download."""
 
 PUBLISHED = {
     "steps": 400_000,
