@@ -6,6 +6,7 @@ those of other images or of another network. It holds mean, covariance and featu
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,6 +25,8 @@ from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.features import Features, Moments, extract
 from genbench.metrics.frechet import bias_constant
 from genbench.seeds import derive
+
+log = logging.getLogger("genbench")
 
 Part = Literal["train", "test"]
 
@@ -111,6 +114,7 @@ def _statistics(data: Data, features: Features, part: Part, n: int) -> Statistic
     about = {"extractor": features.name, "weights": features.sha256, "resize": features.resize, "images": sha256}
     path = folder() / f"{features.name}-{part}-{n}-{_key(about)}.safetensors"
     if not path.exists():
+        log.warning("statistics of %d %s images by %s are made once, and kept", n, part, features.name)
         rows = extract(features, images(data, part, n).raw)
         moments = Moments(rows.split(4096))
         tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": rows.contiguous()}
