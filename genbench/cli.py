@@ -204,7 +204,7 @@ def reference(
         typer.echo(text)
         damaged += found is None
     if damaged:
-        raise RunFailed(f"{damaged} files of statistics are damaged")
+        raise RunFailed(f"statistics: {damaged} damaged")
 
 
 @app.command("list")
