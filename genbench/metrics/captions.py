@@ -23,9 +23,9 @@ Right = dict[str, Bool[Tensor, " n"]]
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """Share of samples that show what their caption says: its class, its look, both; a classifier is asked.
 
-    `class`, `look` and `both` are of combinations that were trained on, `held_out_*` of those that were not;
-    `classes_above_80` counts the classes of which more than 80 % of all samples, held-out combinations included, are
-    seen as that class. The floor is what the same classifier reads on test images of the same captions.
+    `class`, `look` and `both` are of combinations that were trained on, and so is `classes_above_80`, the number of
+    classes of whose samples more than 80 % are seen as that class; `held_out_*` are of the other combinations. The
+    floor is what the same classifier reads on test images of the same captions.
 
     Args:
         n: samples; by default all there are. Captions come in turn, so it should be a multiple of their number.
@@ -44,7 +44,7 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
     test = evaluation.reference(data.test.size or len(images))
     found = _read(seer.see(images), label, captions)
     floor = _read(seer.see(data.space.decode(test.x)), test.label, captions)
-    protocol = f"seen by {seer.classifier.name} {seer.classifier.sha256[:8]}, n={len(images)}"
+    protocol = f"seen by {seer.classifier.name} {seer.classifier.sha256[:8]}"
     details = {f"classifier_accuracy_{name}": value for name, value in seer.accuracy.items()}
     return [
         Value(value, count, protocol, part=part, floor=floor[part][0] if part in floor else None, details=details)
@@ -89,7 +89,7 @@ def _read(seen: dict[str, Tensor], label: Tensor, captions: Captions) -> dict[st
         count = int(among.sum())
         if count:
             parts |= {f"{prefix}{name}": (float(hit[among].double().mean()), count) for name, hit in right.items()}
-    kinds = len(captions.attributes["class"])
-    shares = [float(right["class"][said["class"] == kind].double().mean()) for kind in range(kinds)]
-    parts["classes_above_80"] = (float(sum(share > CLEAR for share in shares)), len(label))
+    kinds = range(len(captions.attributes["class"]))
+    shares = [right["class"][~held & (said["class"] == kind)].double().mean() for kind in kinds]
+    parts["classes_above_80"] = (float(sum(share > CLEAR for share in shares)), int((~held).sum()))
     return parts
