@@ -13,6 +13,7 @@ from genbench.core import Model
 from genbench.engines import execute, local
 from genbench.errors import ConfigError
 from genbench.spec import build_data, build_model, resolve
+from genbench.stale import without_stale
 
 
 def run(
@@ -85,12 +86,12 @@ def load(results: str | Path, run: str = "") -> Model:
 
 
 def table(results: str | Path = "results") -> pd.DataFrame:
-    """Return mean, standard error and floor over seeds of everything that is kept.
+    """Return mean, standard error and floor over seeds of everything that is kept and not stale.
 
     Returns:
         One row a model, data set, metric, solver and number of evaluations.
     """
-    return _summary(store.frame(store.Store(Path(results)).records()))
+    return _summary(store.frame(without_stale(store.Store(Path(results)).records())))
 
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:

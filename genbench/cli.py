@@ -110,6 +110,7 @@ def report(
     """Write and print the comparison tables of what is kept (Markdown, CSV, LaTeX)."""
     from genbench import suite as suites
     from genbench.report.publish import publish, tabulate
+    from genbench.stale import without_stale
     from genbench.store import Store
 
     store = Store(results)
@@ -117,9 +118,9 @@ def report(
         loaded = suites.load(suite)
         publish(loaded.name, loaded.specs, store, _stdout())
         return
-    records = list(store.records())
+    records = without_stale(store.records())
     if not records:
-        raise ConfigError(f"{results} holds no records; genbench run or genbench sweep makes some")
+        raise ConfigError(f"{results} holds no current records; genbench run or genbench sweep makes some")
     with store.publishing():
         tabulate(results / "report", records, None, _stdout())
 

@@ -24,6 +24,7 @@ from genbench.pretraining import pretrain
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.spec import Spec, build_data, build_model, plan_of, sampling_of, settings_in
+from genbench.stale import sources_of
 from genbench.store import Record, Store, load_weights, missing_in
 from genbench.train import Plan, Progress, fabric_of, fit, silent
 
@@ -178,7 +179,7 @@ def _record(
         "spec": spec.json() | {"metrics": dict(sorted(metrics.items()))},
         "results": rows,
         "provenance": {
-            "code": provenance.code(),
+            "code": {**provenance.code(), "sources": sources_of(spec.json())},
             "data": dict(data.provenance),
             "machine": provenance.machine(device),
             "cost": {name: round(value, 4) for name, value in cost.items()},

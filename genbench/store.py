@@ -84,7 +84,7 @@ class Store:
             self.runs.mkdir(exist_ok=True)
             folder = held.folder(spec)
             folder.mkdir(exist_ok=True)
-            for place in (folder, *folder.glob("*/")):
+            for place in folder.glob("**/"):
                 files.drop_temporary(place)
             try:
                 yield held
@@ -172,7 +172,7 @@ class Store:
         for held in lease.held_in(leases):
             if held.owner.gone:
                 with suppress(lease.Busy), lease.hold(leases, held.run):
-                    for place in (self.runs / held.run, *(self.runs / held.run).glob("*/")):
+                    for place in (self.runs / held.run).glob("**/"):
                         files.drop_temporary(place)
         lease.tidy(leases)
 

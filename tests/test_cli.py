@@ -284,7 +284,7 @@ def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
         (["run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"], "nowhere"),
         (["eval", "nowhere"], "is no kept run"),
         (["sweep", "nowhere.toml"], "no suite at nowhere.toml"),
-        (["report", "nowhere"], "holds no records"),
+        (["report", "nowhere"], "holds no current records"),
         (["show", "wcfn"], "did you mean 'wcfm'?"),
         (["list", "modells"], "did you mean 'models'?"),
         (["frobnicate"], "No such command"),
@@ -311,7 +311,7 @@ def test_a_record_that_is_none_is_named(tmp_path):
     (tmp_path / "runs/x/y/record.json").write_text("{")
     said = genbench("report", tmp_path, code=2).stderr
     assert "record.json is not a record" in said
-    assert "holds no records" in said
+    assert "holds no current records" in said
 
 
 def test_a_record_of_another_version_is_refused(kept, tmp_path):

@@ -12,6 +12,7 @@ from genbench import files
 from genbench.report import render
 from genbench.report.tables import comparisons, curves
 from genbench.spec import Spec
+from genbench.stale import without_stale
 from genbench.store import Record, Store, costs, frame
 
 
@@ -33,7 +34,7 @@ def publish(
     Returns:
         The files written.
     """
-    records = [record for spec in specs if (record := store.read(spec)) is not None]
+    records = without_stale(record for spec in specs if (record := store.read(spec)) is not None)
     reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
     failures = pd.DataFrame(
         [
