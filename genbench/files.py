@@ -50,10 +50,13 @@ def replace(path: Path, save: Callable[[Path], object]) -> None:
 def make(folder: Path) -> None:
     """Make a folder and those above it.
 
-    Of a path through a lease (see `genbench.lease`), which goes up by "..", only the last folder is made: where the
-    lease is lost the path leads nowhere, and must not be made to lead somewhere again.
+    Of a path through a lease (see `genbench.lease`), only what follows the last ".." is made: where the lease is lost
+    the path leads nowhere, and must not be made to lead somewhere again.
     """
-    folder.mkdir(parents=".." not in folder.parts, exist_ok=True)
+    parts = folder.parts
+    above = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    for end in range(above + 1, len(parts) + 1):
+        Path(*parts[:end]).mkdir(exist_ok=True)
 
 
 def shown(path: Path) -> str:
