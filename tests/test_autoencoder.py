@@ -11,7 +11,7 @@ from genbench.config import bind, call
 from genbench.core import Batch, Data, Event, Normal
 from genbench.data.digits import digits
 from genbench.data.splits import Endless
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.digits_cnn import classifier
 from genbench.models import hub, pretrained
 from genbench.models.autoencoder import Posterior, Reconstruction
@@ -235,6 +235,14 @@ def test_calibration_takes_samples_of_endless_data_too():
     variance, mean = torch.var_mean(encoder.encode(split.take(4000, 5).x), (0, 2, 3))
     assert_close(mean, torch.zeros(2), atol=0.1, rtol=0)
     assert_close(variance, torch.ones(2), atol=0.1, rtol=0)
+
+
+def test_a_channel_that_says_nothing_is_told(data):
+    encoder = build(data.event, width=4)
+    with torch.no_grad():
+        encoder.inward[-1].weight[1].zero_()
+    with pytest.raises(RunFailed, match="channel 1 of the latents is the same for all images"):
+        encoder.calibrate(data)
 
 
 TINY = {

@@ -68,9 +68,9 @@ def latent(name, data, **settings):
     return Latent(data.event, build(name, encoder.latent, **settings), encoder)
 
 
-def train(model, data, steps=4):
+def train(model, data, steps=4, **how):
     plan = Plan(steps=steps, batch_size=16)
-    return fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    return fit(model, data, plan, fabric_of(plan, "cpu"), seed=0, **how)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -107,6 +107,29 @@ def test_a_kept_model_needs_no_cache(name, data, tmp_path, monkeypatch):
     assert_close(again.sample(x0, **SAMPLING[name]).x, x, atol=0, rtol=0)
     assert_close(again.encoder.decode(again.encoder.encode(x)), model.encoder.decode(model.encoder.encode(x)))
     assert not any(tmp_path.iterdir())
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_with_the_encoder_it_began_with(data, tmp_path):
+    """The fresh model that goes on has an encoder of other weights: all it needs is in the checkpoint."""
+
+    def interrupt(step, steps, logs):
+        if step == 20:
+            raise Stop
+
+    whole = train(latent("cfm", data), data, 25)
+    with pytest.raises(Stop):
+        train(latent("cfm", data), data, 25, folder=tmp_path, progress=interrupt, save_every=0)
+    other = latent("cfm", data)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1)
+    resumed = train(other, data, 25, folder=tmp_path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
 
 
 def test_training_data_are_the_calibrated_latents_in_the_order_of_the_data(data):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from genbench.config import ByEvent, Count, NonNegative, Positive, Size
 from genbench.core import Batch, Data, Event, Model, Normal, Samples
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, RunFailed
 from genbench.models import tuning
 from genbench.models.encoder import Encoder, Stage, grid, in_parts
 from genbench.nets.unet import Norm, zero
@@ -129,11 +129,21 @@ class Autoencoder(Encoder):
 
     @torch.no_grad()
     def calibrate(self, data: Data) -> None:
-        """Measure mean and deviation of every channel of the latents on up to 10,000 training images."""
+        """Measure mean and deviation of every channel of the latents on up to 10,000 training images.
+
+        Raises:
+            RunFailed: if a channel does not vary, or is not finite.
+        """
         size = data.train.size
         x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
         mean = in_parts(lambda part: self.posterior(part).mean, x, self.event.dims).double()
         variance, centre = torch.var_mean(mean, (0, 2, 3), keepdim=True)
+        for channel, spread in enumerate(variance.flatten().tolist()):
+            if not 0 < spread < float("inf"):
+                said = "the same for all images" if spread == 0 else "not finite"
+                raise RunFailed(
+                    f"encoder: channel {channel} of the latents is {said}; try fewer channels or a lower lr"
+                )
         self.shift.copy_(centre[0])
         self.scale.copy_(variance[0].sqrt())
 
