@@ -43,6 +43,12 @@ def findings() -> Iterator[str]:
             yield f"ok  {name} is downloaded"
         else:
             yield f"--  {name} is not downloaded: the first use of {use} fetches it"
-    for package, use in (("cleanfid", "FID"), ("ray", "sweeps on many machines"), ("diffusers", "latent models")):
+    uses = {
+        "cleanfid": "FID",
+        "ray": "sweeps on many machines",
+        "diffusers": "latent models",
+        "transformers": "pretrained text encoders",
+    }
+    for package, use in uses.items():
         if importlib.util.find_spec(package) is None:
             yield f"--  {package} is not installed: it would enable {use}"
