@@ -8,21 +8,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from genbench import checkpoint, files, provenance
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.evaluate import Evaluation, evaluate, unsupported
+from genbench.evaluate import evaluate, unsupported
 from genbench.files import Damaged
+from genbench.gallery import keep_samples
+from genbench.midway import Midway
 from genbench.models.latent import Latent
 from genbench.pretraining import pretrain
 from genbench.seeds import derive
-from genbench.space import Pixels
 from genbench.spec import Spec, build_data, build_model, plan_of, sampling_of, settings_in
 from genbench.stale import sources_of
 from genbench.store import Record, Store, load_weights, missing_in
@@ -111,6 +110,7 @@ def _run(
         if fabric.is_global_zero:
             store.write(spec, record)
         return record
+    midway = Midway(store.record_path(spec).parent / "steps", spec, data)
     loaded = _weights(store.folder(spec) / "model.safetensors", train)
     if loaded is not None:
         state, train_cost = loaded
@@ -124,8 +124,12 @@ def _run(
             pretrain(model.encoder, spec.encoder_key, data, fabric, progress)
         before = checkpoint.elapsed(begun)
         with provenance.Meter(fabric.device) as meter:
-            fit(model, data, plan, fabric, seed=spec.seed, folder=store.folder(spec), progress=progress)
-        train_cost = {"train_seconds": before + meter.seconds, "train_peak_mib": meter.peak_mib}
+            folder = store.folder(spec)
+            fit(model, data, plan, fabric, seed=spec.seed, folder=folder, progress=progress, visit=midway)
+        train_cost = {
+            "train_seconds": before + meter.seconds - midway.seconds,
+            "train_peak_mib": meter.peak_mib,
+        }
         if fabric.is_global_zero:
             store.save_model(spec, model.state_dict(), train_cost)
     else:
@@ -140,6 +144,7 @@ def _run(
         cost["sample_seconds"] = main.seconds
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         cost["steps_per_second"] = plan.steps / max(train_cost["train_seconds"], 1e-9)
+        rows += midway.rows(wanted)
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), cost, fabric.device)
         keep_samples(store.record_path(spec).parent, main, data)
         store.write(spec, record)
@@ -166,7 +171,12 @@ def _wanted(kept: Record | None, spec: Spec, again: Collection[str]) -> dict[str
 def merge_rows(kept: Record | None, rows: list[dict[str, Any]], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a record with the newly measured metrics in it, in an order free of history."""
     old = [row for row in kept["results"] if row["metric"].partition(".")[0] not in wanted] if kept is not None else []
-    return sorted([*old, *rows], key=lambda row: (row["point"] != "main", row["metric"], row["nfe"] or 0.0))
+    points = ("main", "curve", "training")
+
+    def place(row: Mapping[str, Any]) -> tuple:
+        return points.index(row["point"]), row["metric"], row["nfe"] or 0.0, row.get("step", 0)
+
+    return sorted([*old, *rows], key=place)
 
 
 def _record(
@@ -185,32 +195,3 @@ def _record(
             "cost": {name: round(value, 4) for name, value in cost.items()},
         },
     }
-
-
-def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
-    """Keep the samples as a compressed array of raw data, and images as a grid to look at."""
-    if evaluation.failures:
-        return
-    raw = data.space.decode(evaluation.x).numpy()
-    arrays = {"samples": raw} | ({"label": evaluation.label.numpy()} if evaluation.label is not None else {})
-    files.replace(folder / "samples.npz", lambda temporary: _savez(temporary, arrays))
-    if isinstance(data.space, Pixels) and raw.ndim == 4:
-        pages = {"samples": raw[:100]} | {name: page.numpy() for name, page in evaluation.pages.items()}
-        for name, page in pages.items():
-            grid = _grid(page * (255 // (data.space.levels - 1)))
-            files.replace(folder / f"{name}.png", lambda temporary, grid=grid: grid.save(temporary, format="PNG"))
-
-
-def _savez(path: Path, arrays: Mapping[str, Any]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def _grid(images: np.ndarray) -> Image.Image:
-    """Lay images (n, channels, height, width) of 0..255 out in rows of ten, small ones enlarged to 32 pixels."""
-    enlarge = max(1, 32 // images.shape[2])
-    images = np.pad(images.repeat(enlarge, 2).repeat(enlarge, 3), ((0, -len(images) % 10), (0, 0), (1, 1), (1, 1)))
-    rows, (_, channels, height, width) = len(images) // 10, images.shape
-    sheet = images.reshape(rows, 10, channels, height, width).transpose(0, 3, 1, 4, 2)
-    sheet = sheet.reshape(rows * height, 10 * width, channels).astype(np.uint8)
-    return Image.fromarray(sheet[..., 0] if channels == 1 else sheet)

@@ -6,6 +6,7 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     EVALUATIONKEY/
         record.json         spec, results, provenance, and their checksum
         samples.npz, samples.png
+        steps/STEP.json, STEP.png   evaluations during training, where the plan asks for them
         failure.txt         why the last attempt failed, and the spec; gone once one succeeds
 RESULTS/leases/             who is writing which run; see `genbench.lease`
 
@@ -281,7 +282,7 @@ def _restored(path: Path, spec: dict[str, Any]) -> Spec:
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row a measured value: the row of the record, with its run, model, data, seed."""
     columns = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
-    columns += ["reason", "original", "run"]
+    columns += ["step", "reason", "original", "run"]
     records = list(records)
     names = _names(records)
     rows = [
@@ -290,7 +291,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         for row in record["results"]
     ]
     table = pd.DataFrame(rows, columns=[*columns, *sorted({k for row in rows for k in row} - set(columns))])
-    return table.astype({"value": float, "floor": float, "nfe": float})
+    return table.astype({"value": float, "floor": float, "nfe": float, "step": float})
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import io
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -53,6 +54,7 @@ class Plan:
         accumulate: parts that a batch is worked in, to save memory.
         threads: CPU threads of a run; small networks are fastest on one.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
+        eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
     """
 
     steps: Size = 5000
@@ -70,6 +72,7 @@ class Plan:
     accumulate: Count = 1
     threads: Count = 1
     compile: bool = False
+    eval_every: Size = 0
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -88,6 +91,11 @@ class Plan:
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Somebody who watches a run, told (steps done, all steps, latest logged scalars)."""
+
+
+Visit = Callable[[int, Model], None]
+"""Somebody who looks at a model in training, told the steps done; the model has the averaged weights and must keep
+them."""
 
 
 def silent(step: int, steps: int, logs: dict[str, float]) -> None:
@@ -115,6 +123,7 @@ def fit(
     seed: int,
     folder: Path | None = None,
     progress: Progress = silent,
+    visit: Visit | None = None,
     save_every: float = 30.0,
 ) -> Model:
     """Train a model and return it with the weights that are to be evaluated.
@@ -127,6 +136,7 @@ def fit(
         seed: all randomness derives from it.
         folder: where train.csv and the checkpoint are kept; None keeps nothing.
         progress: told about every block of steps.
+        visit: called every `plan.eval_every` steps, but for the last.
         save_every: seconds between checkpoints; results do not depend on it.
 
     Raises:
@@ -191,6 +201,13 @@ def fit(
             if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
                 checkpoint.save(saved, model, average, optimizer, step + 1, before + time.monotonic() - began)
                 last_save = time.monotonic()
+        if visit is not None and plan.eval_every and (step + 1) % plan.eval_every == 0 and step + 1 < plan.steps:
+            if fabric.is_global_zero:
+                left = time.monotonic()
+                with _shown(model, trained, average):
+                    visit(step + 1, model)
+                began += time.monotonic() - left
+            fabric.barrier()
     return _averaged(model, trained, average)
 
 
@@ -276,6 +293,17 @@ def _share(example: Example, part: int, parts: int) -> Example:
     if parts == 1:
         return example
     return type(example)(*(None if item is None else item[part::parts] for item in example))
+
+
+@contextmanager
+def _shown(model: Model, trained: list[nn.Parameter], average: list[Tensor]) -> Iterator[None]:
+    """Give a model its averaged weights for a while."""
+    own = [parameter.detach().clone() for parameter in trained] if average else []
+    _averaged(model, trained, average)
+    try:
+        yield
+    finally:
+        _averaged(model, trained, own).train()
 
 
 def _averaged(model: Model, trained: list[nn.Parameter], average: list[Tensor]) -> Model:

@@ -19,7 +19,7 @@ from genbench.report.tables import FLOOR, comparisons, costs, curves
 def row(model, seed, value, metric="w2", **other):
     usual = {"run": f"{model}-{seed}", "model": model, "data": "moons", "seed": seed, "metric": metric, "value": value}
     usual |= {"floor": 0.24, "n": 2048, "protocol": "exact", "better": "lower", "point": "main", "solver": "dopri5"}
-    return usual | {"nfe": 100.0, "reason": None, "original": True} | other
+    return usual | {"nfe": 100.0, "step": None, "reason": None, "original": True} | other
 
 
 def refusal(model, seed, reason, metric="w2", **other):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from genbench import files
 from genbench.report import render
-from genbench.report.tables import comparisons, curves
+from genbench.report.tables import quality
 from genbench.spec import Spec
 from genbench.stale import without_stale
 from genbench.store import Record, Store, costs, frame
@@ -61,7 +61,7 @@ def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | Non
     written = render.write(stem, values, spent, failures)
     written.append(stem.with_name(f"{stem.name}-records.jsonl.gz"))
     files.write(written[-1], _lines(records))
-    render.show([*comparisons(values, failures), *curves(values, failures)], console)
+    render.show(quality(values, failures), console)
     console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True, highlight=False)
     return written
 

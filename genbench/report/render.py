@@ -13,7 +13,7 @@ from rich.text import Text
 from genbench import files
 from genbench.report.quantity import quantity
 from genbench.report.spread import mean_and_error
-from genbench.report.tables import Cell, Column, Row, Table, Value, checked, comparisons, costs, curves, grouped, lost
+from genbench.report.tables import Cell, Column, Row, Table, Value, checked, costs, grouped, lost, quality
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 STYLES = {"best": "bold", "tie": "italic"}
@@ -122,10 +122,17 @@ def csv(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> str:
         failures: likewise; a line with no metric counts the failed runs of a model on a data set.
     """
     every, lines = checked(values), []
-    groups = grouped(every, lambda v: (*v[1:3], v.metric, v.point, v.solver, v.protocol, v.n, _budget(v)))
-    for (model, data, metric, point, solver, protocol, n, _), rows in groups.items():
+    groups = grouped(every, lambda v: (*v[1:3], v.metric, v.point, v.solver, v.protocol, v.n, _budget(v), v.step))
+    for (model, data, metric, point, solver, protocol, n, _, step), rows in groups.items():
         line: dict[str, Any] = {"data": data, "model": model, "metric": metric, "better": rows[0].better}
-        line |= {"point": point, "solver": solver, "n": n, "protocol": protocol, "original": rows[0].original}
+        line |= {
+            "point": point,
+            "step": step,
+            "solver": solver,
+            "n": n,
+            "protocol": protocol,
+            "original": rows[0].original,
+        }
         for name in ("nfe", "value", "floor"):
             known = [number for row in rows if (number := getattr(row, name)) is not None]
             mean, error = mean_and_error(known) if known else (None, None)
@@ -135,9 +142,10 @@ def csv(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> str:
     for (data, model), failed in grouped(lost(failures), lambda f: (f.data, f.model)).items():
         reason = "; ".join(dict.fromkeys(f.reason for f in failed))
         lines.append({"data": data, "model": model, "reason": reason, "failed_runs": len(failed)})
-    columns = ["data", "model", "metric", "better", "point", "solver", "n", "protocol", "original", "nfe", "value"]
+    columns = ["data", "model", "metric", "better", "point", "step", "solver", "n", "protocol"]
+    columns += ["original", "nfe", "value"]
     columns += ["standard_error", "seeds", "floor", "reason", "failed_runs"]
-    frame = pd.DataFrame(lines, columns=columns).astype({"n": "Int64", "seeds": "Int64"})
+    frame = pd.DataFrame(lines, columns=columns).astype({"n": "Int64", "seeds": "Int64", "step": "Int64"})
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -154,8 +162,7 @@ def write(
         spent: as for `genbench.report.tables.costs`.
         failures: as for `genbench.report.tables.comparisons`.
     """
-    shown = [*comparisons(values, failures), *curves(values, failures)]
-    content = _files(stem, shown, csv(values, failures))
+    content = _files(stem, quality(values, failures), csv(values, failures))
     if spent is not None and len(spent):
         content |= _files(stem.with_name(f"{stem.name}-cost"), costs(spent, values), spent.to_csv(index=False))
     for path, text in content.items():

@@ -43,6 +43,7 @@ class Value(NamedTuple):
     point: str
     solver: str | None
     nfe: float | None
+    step: float | None
     reason: str | None
     original: bool | None
 
@@ -138,6 +139,11 @@ class _Slot:
     refused: Mapping[str, Sequence[str]]
 
 
+def quality(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
+    """Return all that can be said of quality: at the main solver, against evaluations, against steps of training."""
+    return [*comparisons(values, failures), *curves(values, failures), *progress(values, failures)]
+
+
 def comparisons(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
     """Compare the models of each data set: one row a model, one column a metric, at the main solver.
 
@@ -210,6 +216,29 @@ def curves(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[T
             legend += [] if one else [f"Main solver: {', '.join(f'{m} {s}' for m, s in solvers.items())}."]
         title = f"{data}: {metric} against network evaluations a sample ({solver})"
         tables.append(_table(title, same, slots, [f for f in failed if f.data == data], legend))
+    return tables
+
+
+def progress(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
+    """Show quality against steps of training: one table a data set and metric that was measured on the way.
+
+    Args:
+        values: as for `comparisons`; rows whose point is "training" make the columns, the trained model the last one.
+        failures: as for `comparisons`.
+    """
+    every, failed = checked(values), lost(failures)
+    points = [v for v in every if v.point == "training" and v.value is not None]
+    tables = []
+    for (data, metric, protocol, n), part in grouped(points, lambda v: (v.data, v.metric, v.protocol, v.n)).items():
+        better = part[0].better
+        same = [v for v in every if (v.data, v.metric) == (data, metric) and v.point != "curve"]
+        steps = sorted(grouped(part, lambda v: v.step or 0).items())
+        slots = [_slot(Column(f"{step:g}", better), rows, []) for step, rows in steps]
+        main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
+        slots.append(_slot(Column("at the end", better), main, []))
+        title = f"{data}: {metric} against steps of training"
+        here = [f for f in failed if f.data == data]
+        tables.append(_table(title, same, slots, here, [f"{metric}: {_protocol(part[0])}"]))
     return tables
 
 
@@ -346,7 +375,7 @@ def _slot(column: Column, measured: Sequence[Value], refused: Sequence[Value]) -
 
 def _place(value: Value) -> tuple:
     """What no two values may share; solvers of the main point are a choice of the model, those of a curve are not."""
-    own = (value.solver, value.nfe) if value.point == "curve" else ()
+    own = {"curve": (value.solver, value.nfe), "training": (value.step,)}.get(value.point, ())
     return (value.model, value.data, value.seed, value.metric, value.protocol, value.n, value.point, *own)
 
 

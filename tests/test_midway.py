@@ -1,0 +1,50 @@
+"""Evaluations during training: they change nothing, survive an interruption, and make a table against steps."""
+
+import pytest
+import torch
+
+from genbench.report.tables import progress
+from genbench.runner import run
+from genbench.spec import resolve
+from genbench.store import Store, frame, load_weights
+
+PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
+
+
+def spec_of(**plan):
+    settings = {"plan": PLAN | plan, "evaluation": {"n": 64, "curve": []}, "sample": {"method": "euler", "steps": 4}}
+    return resolve("cfm", "moons", metrics=["sliced_w2", "nfe", "parameters"], settings=settings)
+
+
+def at(record, step):
+    return next(r["value"] for r in record["results"] if r["metric"] == "sliced_w2" and r.get("step") == step)
+
+
+def test_steps_on_the_way_read_what_shorter_runs_would(tmp_path):
+    store = Store(tmp_path)
+    record = run(spec_of(), store)
+    assert [row["step"] for row in record["results"] if row["metric"] == "sliced_w2" and "step" in row] == [20, 40]
+    assert not any(row["point"] == "training" and row["metric"] == "parameters" for row in record["results"])
+    assert at(record, 40) == pytest.approx(at(run(spec_of(steps=40, eval_every=0), store), None), rel=1e-6)
+    plain = run(spec_of(eval_every=0), store)
+    assert at(plain, None) == at(record, None)
+    kept = [load_weights(store.folder(spec_of(eval_every=every)) / "model.safetensors")[0] for every in (0, 20)]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def test_an_interrupted_run_measures_the_same_steps(tmp_path):
+    def stop(step, steps, logs):
+        if step == 60:
+            raise KeyboardInterrupt
+
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        run(spec_of(), broken, progress=stop)
+    assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+
+
+def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
+    table = progress(frame([run(spec_of(), Store(tmp_path))]))[0]
+    assert [column.title for column in table.columns] == ["20", "40", "at the end"]
+    assert "steps of training" in table.title
+    assert all(cell.mean is not None for row in table.rows for cell in row.cells)
