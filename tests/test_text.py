@@ -11,6 +11,8 @@ from genbench.config import bind, call
 from genbench.core import Batch, Event, Normal, noise
 from genbench.errors import ConfigError
 from genbench.models import pretrained_text
+from genbench.models.decoding import sequential
+from genbench.models.guidance import RULES, Guidance, weights
 from genbench.models.text import build
 from genbench.models.transformer_flow import Example
 from genbench.registry import models
@@ -38,23 +40,29 @@ def points(n, dtype=torch.float32):
     return noise(Normal(EVENT.shape), n, 7).to(dtype)
 
 
-@pytest.fixture(scope="session")
-def t5(tmp_path_factory):
-    """A T5 of random weights with a tokenizer of words, saved as the hub has them."""
+def saved(folder, model):
+    """Save a net of random weights with a tokenizer of words, as the hub has them."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+    from transformers import PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("t5")
     spelled = ["<pad>", "</s>", "<unk>", "a", "the", "big", "small", "cat", "dog", ","]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(spelled)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
     fast.save_pretrained(folder)
+    model.eval().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory):
+    """A whole T5, encoder and decoder."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
     torch.manual_seed(0)
     config = T5Config(vocab_size=10, d_model=12, d_kv=4, d_ff=16, num_layers=2, num_heads=2, decoder_start_token_id=0)
-    T5ForConditionalGeneration(config).eval().save_pretrained(folder)
-    return str(folder)
+    return saved(tmp_path_factory.mktemp("t5"), T5ForConditionalGeneration(config))
 
 
 def test_a_caption_is_its_words_padded_and_the_empty_one_is_padding():
@@ -122,25 +130,18 @@ def test_only_the_deep_block_of_starflow_sees_the_caption():
 def test_guidance_moves_away_from_the_empty_caption():
     model = flow(WORDS)
     x0, label = points(4), torch.arange(4)
-    plain, null = model.sample(x0, label=label).x, model.sample(x0).x
-    assert_close(model.sample(x0, label=label, guidance=1e-9).x, plain)
-    guided = model.sample(x0, label=label, guidance=3.0).x
-    assert (guided - plain).abs().max() > 1e-3
-    # The first token decoded, by a conditioned block that sees no other, moves along the line from null to given.
-    block = model.flow.blocks[0]
-    u = model.flow.tokens.split(x0)
-
-    def first(label, **options):
-        return block.inverse(u, model._prefix(label, x0), sequential, **options).u[:, :1]
-
-    from genbench.models.decoding import sequential
-    from genbench.models.guidance import RULES, Guidance, weights
-
+    assert_close(model.sample(x0, label=label, guidance=1e-9).x, model.sample(x0, label=label).x)
+    block, u = model.flow.blocks[0], model.flow.tokens.split(x0)
     guide = Guidance(model._null(4, x0.device), RULES["tarflow"], weights(1.0, 4, "constant"))
-    given, away, nothing = first(label), first(label, guidance=guide), first(None)
-    moved, towards = away - given, given - nothing
-    assert ((moved * towards).sum((1, 2)) > 0).all()
-    assert null.shape == plain.shape
+
+    def first(label, guide=None):
+        """Return the token that is decoded first, which depends on the caption only."""
+        with torch.no_grad():
+            return block.inverse(u, model._prefix(label, x0), sequential, guide).u[:, 0]
+
+    given, guided, null = first(label), first(label, guide), first(None)
+    assert (((guided - given) * (given - null)).sum(1) > 0).all()
+    assert_close(first(torch.full((4,), -1), guide), null)
 
 
 def test_label_dropout_puts_the_empty_caption():
@@ -212,6 +213,27 @@ def test_pretrained_states_are_those_of_the_encoder(t5):
         prefix = text(torch.tensor([row - 1]))[0]
         assert_close(prefix[: len(states)], text.projection(states), atol=1e-5, rtol=1e-5)
         assert_close(prefix[len(states) :], text.padding.expand(5 - len(states), -1))
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "clip"])
+def test_other_encoders_give_their_last_hidden_states(kind, tmp_path):
+    import transformers as hf
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    if kind == "bert":
+        net = hf.BertModel(hf.BertConfig(vocab_size=10, **small))
+    elif kind == "gpt2":
+        net = hf.GPT2Model(hf.GPT2Config(vocab_size=10, n_embd=8, n_layer=1, n_head=2, n_positions=16))
+    else:
+        text = {"vocab_size": 10, "max_position_embeddings": 16, "eos_token_id": 1, **small}
+        net = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config={"image_size": 8, "patch_size": 4, **small}))
+    folder = saved(tmp_path, net)
+    (states,) = pretrained_text.encode(folder, None, ["the big dog"])
+    read = net.text_model if kind == "clip" else net
+    with torch.no_grad():
+        expected = read(input_ids=torch.tensor([[4, 5, 8, 1]])).last_hidden_state[0]
+    assert_close(states, expected, atol=1e-5, rtol=1e-5)
+    assert build(EVENT, 16, {"name": "transformers", "model": folder}).states.shape == (5, 5, 8)
 
 
 def test_a_trained_model_is_loaded_without_its_encoder(t5, tmp_path, monkeypatch):
