@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genbench import cli_results
 from genbench.errors import ConfigError, RunFailed, Unsupported
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cli_results.app)
 
 UsageError: Any = typer.BadParameter.__base__
 """Click's error of usage, wherever this version of typer keeps click."""
@@ -78,6 +81,7 @@ def sweep(
     jobs: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 1,
     results: Results = Path("results"),
     dry_run: DryRun = False,
+    commands: Annotated[bool, typer.Option("--commands", help="With --dry-run: a genbench run a line.")] = False,
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
     from genbench import suite as suites
@@ -90,9 +94,17 @@ def sweep(
     missing = [spec for spec in loaded.specs if store.missing(spec)]
     labels = [f"{spec.model_label} on {spec.data_label}, seed {spec.seed}" for spec in missing]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
+    if commands:
+        from genbench.commands import command
+
+        for spec in missing:
+            typer.echo(command(spec, results))
+        return
     if dry_run:
-        for name in labels:
-            typer.echo(name)
+        from genbench.inventory import of_suite
+        from genbench.report.inventory import print_cells
+
+        print_cells(of_suite(loaded.specs, store), jobs)
         return
     with Live(labels, _stderr()) as live:
         reasons = execute(missing, store, local(store, jobs), live.tell)

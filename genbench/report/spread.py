@@ -44,7 +44,7 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     marked: dict[str, Mark] = {model: "best" for model, mean in means.items() if mean == means[best]}
     if len(marked) == len(found):
         return {}
-    chances = [(_chance(found[model], found[best]), model) for model in found if model not in marked]
+    chances = [(paired_p(found[model], found[best]), model) for model in found if model not in marked]
     ordered = sorted((chance, model) for chance, model in chances if chance is not None)
     for rank, (chance, _) in enumerate(ordered):
         if chance * (len(ordered) - rank) > LEVEL:
@@ -53,7 +53,7 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     return marked
 
 
-def _chance(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+def paired_p(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
     """Two-sided p of the paired t test over common seeds; None with fewer than two."""
     difference = np.array([one[seed] - other[seed] for seed in one if seed in other])
     if len(difference) < 2:

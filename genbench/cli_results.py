@@ -1,0 +1,197 @@
+"""The command line on results folders: what is there, tried again, cleaned, merged, verified, compared."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genbench.errors import ConfigError, RunFailed
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Folder = Annotated[Path, typer.Argument(help="A results folder.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder in which results are kept.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Cells side by side.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON on stdout, and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+@app.command()
+def status(
+    results: Folder = Path("results"),
+    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is done, running, begun, failed, stale or damaged in a results folder."""
+    from genbench import inventory
+    from genbench import suite as suites
+    from genbench.report.inventory import print_cells, print_folder
+    from genbench.store import Store
+
+    store = Store(results)
+    if suite is not None:
+        cells = inventory.of_suite(suites.load(suite).specs, store)
+        if as_json:
+            typer.echo(json.dumps([vars(cell) for cell in cells], indent=1))
+        else:
+            print_cells(cells, 1)
+        return
+    folder = inventory.of_folder(store)
+    if as_json:
+        typer.echo(json.dumps(folder.json(), indent=1))
+    else:
+        print_folder(folder, results)
+
+
+@app.command()
+def retry(
+    results: Folder = Path("results"),
+    failed: Annotated[bool, typer.Option("--failed", help="Try what failed (the default, and all there is).")] = True,
+    jobs: Jobs = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Run again what failed in a results folder, whichever suite or command it came from."""
+    from rich.console import Console
+
+    from genbench.engines import execute, local
+    from genbench.inventory import cell_name
+    from genbench.live import Live
+    from genbench.spec import restore
+    from genbench.store import Store
+
+    store, specs = Store(results), []
+    for path, failure in store.failures():
+        try:
+            specs.append(restore(failure.spec))
+        except ConfigError as error:
+            typer.echo(f"genbench: {path.parent} cannot be tried again: {error}", err=True)
+    typer.echo(f"{results}: {len(specs)} to try again", err=True)
+    labels = [cell_name(spec) for spec in specs]
+    if dry_run:
+        for label in labels:
+            typer.echo(label)
+        return
+    with Live(labels, Console(stderr=True)) as live:
+        reasons = execute(specs, store, local(store, jobs), live.tell)
+    lost = sum(reason is not None for reason in reasons)
+    if lost:
+        raise RunFailed(f"{lost} of {len(specs)} cells failed again")
+
+
+@app.command()
+def clean(
+    results: Folder = Path("results"),
+    stale: Annotated[bool, typer.Option("--stale", help="Remove stale records and what was trained for them.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Forget failures.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Remove what dead processes left: leases, temporary files; and, where asked, what is stale or failed."""
+    from genbench.cleaning import clean as removals
+    from genbench.store import Store
+
+    count = 0
+    for line in removals(Store(results), stale=stale, failed=failed, remove=not dry_run):
+        typer.echo(line)
+        count += 1
+    typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
+
+
+@app.command()
+def merge(
+    into: Annotated[Path, typer.Argument(help="The results folder that grows.")],
+    sources: Annotated[list[Path], typer.Argument(help="The results folders of other machines.")],
+) -> None:
+    """Take over the results of other machines. What both have and differs stays as it is, and is named."""
+    from collections import Counter
+
+    from genbench.merging import merge as merged
+    from genbench.store import Store
+
+    different = 0
+    for source in sources:
+        counts = Counter()
+        for run, what in merged(Store(into), Store(source)):
+            counts[what.partition(" by ")[0]] += 1
+            if what == "different":
+                typer.echo(f"different values, left as they are: {run}")
+        different += counts["different"]
+        typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
+
+
+@app.command()
+def verify(
+    results: Folder = Path("results"),
+    sample: Annotated[int, typer.Option(min=0, help="Records whose values are measured again.")] = 3,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    tolerance: Annotated[float, typer.Option(help="Largest relative difference (machines round differently).")] = 1e-3,
+) -> None:
+    """Check the checksums of everything kept, and measure some records again from their weights."""
+    from genbench import verifying
+    from genbench.store import Store
+
+    store = Store(results)
+    damaged = list(verifying.damage(store))
+    for line in damaged:
+        typer.echo(line)
+    wrong = 0
+    for path in verifying.sample(store, sample, seed):
+        try:
+            again = verifying.remeasure(path)
+        except ConfigError as error:
+            typer.echo(f"not measured again: {error}")
+            continue
+        name = f"{path.parts[-3]}/{path.parts[-2]}"
+        off = f"off by at most {again.worst:.2g} ({again.metric})" if again.worst else "equal to the last bit"
+        typer.echo(f"{name}: {again.values} values measured again, {off}")
+        wrong += again.worst > tolerance
+    typer.echo(f"{results}: {len(store.record_paths())} records, {len(damaged)} damaged files", err=True)
+    if damaged or wrong:
+        raise RunFailed(f"{len(damaged)} damaged files, {wrong} records whose values cannot be measured again")
+
+
+@app.command()
+def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
+    """Check every cell of a suite, and run nothing."""
+    from genbench import suite as suites
+
+    loaded = suites.load(suite)
+    models = {(spec.model_label, spec.data_label) for spec in loaded.specs}
+    trained = {spec.train_key for spec in loaded.specs}
+    typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(models)} models on data sets, {len(trained)} trainings")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suites, for editors: `#:schema PATH` as the first line of a suite."""
+    from genbench.schema import schema as described
+
+    typer.echo(json.dumps(described(), indent=1))
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="A results folder, a run, a record, or SUITE-records.jsonl.gz.")],
+    other: Annotated[Path, typer.Argument(help="Another one.")],
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Say what differs between two runs or two sweeps, in specs and values, and whether it is more than noise."""
+    from genbench.report.compare import compare as compared
+    from genbench.report.compare import load
+    from genbench.report.inventory import print_comparison
+
+    comparisons, alone = compared(load(one, results), load(other, results))
+    if as_json:
+        parts = [
+            {
+                **part._asdict(),
+                "spec": [change._asdict() for change in part.spec],
+                "code": [change._asdict() for change in part.code],
+                "values": [value._asdict() | {"verdict": value.verdict} for value in part.values],
+            }
+            for part in comparisons
+        ]
+        typer.echo(json.dumps({"comparisons": parts, "alone": alone}, indent=1))
+    else:
+        print_comparison(comparisons, alone)

@@ -1,0 +1,81 @@
+"""Inventories and comparisons as people read them."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from genbench.inventory import Cell, Folder
+from genbench.live import duration
+from genbench.report.compare import Change, Comparison
+
+
+def print_cells(cells: Sequence[Cell], jobs: int) -> None:
+    """Print a line a cell, and what is left to do."""
+    console = _stdout()
+    for cell in cells:
+        left = "" if cell.state == "done" else f"  about {duration(cell.seconds)}" if cell.seconds is not None else ""
+        note = f"  ({cell.note})" if cell.note else ""
+        console.print(f"{cell.state:<8} {cell.name}{left}{note}", soft_wrap=True, highlight=False, markup=False)
+    counts = Counter(cell.state for cell in cells)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+    left = [cell.seconds for cell in cells if cell.state not in ("done", "running")]
+    known = [seconds for seconds in left if seconds is not None]
+    if known:
+        # Cells without a record to judge by are taken to be like the others.
+        total = sum(known) * len(left) / len(known)
+        console.print(f"about {duration(total / min(jobs, len(left)))} with {jobs} at a time", highlight=False)
+
+
+def print_folder(folder: Folder, path: Path) -> None:
+    """Print what is in a results folder: counts, and a line on everything that needs looking after."""
+    console = _stdout()
+    console.print(f"{path}: {folder.records} records", highlight=False)
+    groups = [
+        ("running", [f"{run}: {who}" for run, who in folder.running.items()]),
+        ("begun, nobody is at it", folder.begun),
+        ("failed", [f"{run}: {why}" for run, why in folder.failed.items()]),
+        ("stale", [f"{count} x {why}" for why, count in folder.stale.items()]),
+        ("source changed since, version the same", [f"{what}: {count} x" for what, count in folder.changed.items()]),
+        ("damaged", folder.damaged),
+    ]
+    for title, lines in groups:
+        for line in lines:
+            console.print(f"{title}: {line}", soft_wrap=True, highlight=False, markup=False)
+
+
+def print_comparison(comparisons: Sequence[Comparison], alone: Sequence[str]) -> None:
+    """Print what differs between two sides."""
+    console = _stdout()
+    for part in comparisons:
+        title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for name in ("metric", "first", "second", "difference", "seeds", "p", "verdict"):
+            table.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
+        for value in part.values:
+            error = f" ± {value.error:.2g}" if value.error else ""
+            p = "" if value.chance is None else f"{value.chance:.2g}"
+            numbers = (f"{value.one:.5g}", f"{value.other:.5g}", f"{value.difference:.3g}{error}", str(value.seeds), p)
+            table.add_row(escape(value.metric), *numbers, value.verdict)
+        console.print(table)
+        for kind, changes in (("spec", part.spec), ("made by", part.code)):
+            for change in changes:
+                console.print(f"{kind}: {_change(change)}", soft_wrap=True, highlight=False, markup=False)
+        for line in part.only:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
+    for line in alone:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if any(value.chance is not None for part in comparisons for value in part.values):
+        console.print("[dim]p: paired t test over common seeds, Holm's correction over all values compared.[/dim]")
+
+
+def _change(change: Change) -> str:
+    return f"{change.name} {change.one!r} -> {change.other!r}"
+
+
+def _stdout() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 160)
