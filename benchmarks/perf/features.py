@@ -1,0 +1,138 @@
+"""Time the arithmetic of image metrics: ours against that of clean-fid, torch-fidelity, torchmetrics and prdc; and what
+each metric takes once features are there.
+
+    pip install prdc torch-fidelity
+    python benchmarks/perf/features.py --dims 2048 --rounds 3 --threads 2
+
+All are given the same mean and covariance of the same features, and take turns within each round, so that a busy
+machine slows all of them alike; ratios are medians of the ratios within each round. Features are correlated, skewed
+and positive, like those of a layer behind a ReLU.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import cleanfid.fid
+import numpy as np
+import torch
+from prdc import compute_prdc
+from scipy import linalg
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_statistics_to_metric
+from torch_fidelity.metric_kid import kernel_mmd
+from torchmetrics.image.fid import _compute_fid
+from torchmetrics.image.kid import poly_mmd
+
+from genbench.metrics.coverage import among, near
+from genbench.metrics.diversity import effective
+from genbench.metrics.features import Moments
+from genbench.metrics.frechet import frechet
+from genbench.metrics.kid import squared_mmd
+
+Timed = dict[str, Callable[[], float]]
+
+
+def features(n: int, dims: int, seed: int, shift: float = 0.0) -> Tensor:
+    """Return n vectors of features."""
+    mixing = torch.randn(dims, dims, generator=torch.Generator().manual_seed(99)) / dims**0.5
+    normal = torch.randn(n, dims, generator=torch.Generator().manual_seed(seed))
+    return (0.5 * normal @ mixing + shift).exp()
+
+
+def sqrtm(matrix: np.ndarray, disp: bool = True) -> object:
+    """Return SciPy's root as clean-fid asks for it: SciPy 1.18 removed the keyword."""
+    root = ROOT(matrix)
+    return root if disp else (root, 0.0)
+
+
+ROOT = linalg.sqrtm
+
+
+def distances(x: Tensor, y: Tensor) -> Timed:
+    """Return the Frechet distance of everybody, from mean and covariance on."""
+    a, b = Moments(x.split(1000)), Moments(y.split(1000))
+    means, covariances = (a.mean.numpy(), b.mean.numpy()), (a.covariance.numpy(), b.covariance.numpy())
+    said = [{"mu": mean, "sigma": covariance} for mean, covariance in zip(means, covariances, strict=True)]
+    cleanfid.fid.linalg.sqrtm = sqrtm
+
+    def theirs() -> float:
+        return fid_statistics_to_metric(*said, verbose=False)["frechet_inception_distance"]
+
+    return {
+        "genbench": lambda: frechet(a, b),
+        "clean-fid": lambda: float(cleanfid.fid.frechet_distance(means[0], covariances[0], means[1], covariances[1])),
+        "torch-fidelity": theirs,
+        "torchmetrics": lambda: float(_compute_fid(a.mean, a.covariance, b.mean, b.covariance)),
+    }
+
+
+def kernels(x: Tensor, y: Tensor) -> Timed:
+    """Return the kernel distance of everybody on one subset of 1,000."""
+    x, y = x[:1000].double(), y[:1000].double()
+    settings = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
+    return {
+        "genbench": lambda: squared_mmd(x, y),
+        "torch-fidelity": lambda: float(kernel_mmd(x.numpy(), y.numpy(), **settings, kid_kernel_poly_coef0=1)),
+        "torchmetrics": lambda: float(poly_mmd(x, y)),
+        "clean-fid": lambda: cleanfid.fid.kernel_distance(x.numpy(), y.numpy(), 1, 1000),
+    }
+
+
+def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
+    """Return precision, recall, density and coverage, summed, of everybody."""
+
+    def ours() -> float:
+        return sum(among(x, y, 5).values()) + sum(near(x, y, 5).values())
+
+    return {"genbench": ours, "prdc": lambda: float(sum(compute_prdc(y.numpy(), x.numpy(), nearest_k=5).values()))}
+
+
+def compare(title: str, timed: Timed, rounds: int) -> None:
+    """Let everybody take turns, and print seconds, ratio to ours, and how far the value is from ours."""
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    values: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, run in timed.items():
+            began = time.perf_counter()
+            values[name] = run()
+            seconds[name].append(time.perf_counter() - began)
+    print(f"\n{title}")
+    ours = seconds["genbench"]
+    for name, took in seconds.items():
+        ratio = statistics.median(t / o for t, o in zip(took, ours, strict=True))
+        apart = abs(values[name] / values["genbench"] - 1)
+        print(
+            f"  {name:15} {statistics.median(took):8.3f} s  {ratio:6.1f}x  value {values[name]:.8g}, apart {apart:.1e}"
+        )
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dims", type=int, default=2048)
+    parser.add_argument("--n", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    x, y = features(options.n, options.dims, 0), features(options.n, options.dims, 1, 0.05)
+    compare(f"Frechet distance, {options.dims} features", distances(x, y), options.rounds)
+    compare("kernel distance of 1,000 and 1,000", kernels(x, y), options.rounds)
+    compare(f"precision, recall, density, coverage of {len(x)} and {len(y)}", neighbourhoods(x, y), options.rounds)
+    print(f"\nfrom {options.n} features to metrics, genbench")
+    alone: Timed = {
+        "moments": lambda: float(Moments(x.split(4096)).mean[0]),
+        "vendi": lambda: effective(x),
+        "precision, recall": lambda: among(x, y, 3)["recall"],
+        "density, coverage": lambda: near(x, y, 5)["coverage"],
+    }
+    for name, run in alone.items():
+        began = time.perf_counter()
+        run()
+        print(f"  {name:20} {time.perf_counter() - began:8.3f} s")
+
+
+if __name__ == "__main__":
+    main()
