@@ -78,6 +78,7 @@ def run_command(
 @app.command()
 def sweep(
     suite: Annotated[Path, typer.Argument(help="A suite, such as benchmarks/synthetic.toml.")],
+    set_: Set = None,
     jobs: Annotated[int, typer.Option(min=1, help="Cells side by side.")] = 1,
     results: Results = Path("results"),
     dry_run: DryRun = False,
@@ -85,12 +86,13 @@ def sweep(
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
     from genbench import suite as suites
+    from genbench.config import parse
     from genbench.engines import execute, local
     from genbench.live import Live
     from genbench.report.publish import publish
     from genbench.store import Store
 
-    loaded, store = suites.load(suite), Store(results)
+    loaded, store = suites.load(suite, parse(set_ or [])), Store(results)
     missing = [spec for spec in loaded.specs if store.missing(spec)]
     labels = [f"{spec.model_label} on {spec.data_label}, seed {spec.seed}" for spec in missing]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)

@@ -28,12 +28,16 @@ class Suite:
     specs: list[Spec]
 
 
-def load(path: Path) -> Suite:
+def load(path: Path, settings: Settings | None = None) -> Suite:
     """Read a suite and check every cell of it.
 
+    Args:
+        path: the TOML file.
+        settings: nested by section, laid over those of every cell.
+
     An entry of `datasets` or `models` is a name, or a table of a name, settings of the component and, if wanted,
-    tables `plan`, `sample`, `evaluation`, `metric` (and a data set's own list `metrics`) that hold for this entry. A
-    list where the setting wants a single value makes a grid, in the `sample` of a model too: its cells share what is
+    tables `plan`, `sample`, `evaluation`, `metric` (and a data set's own list `metrics`, a model's own list `seeds`)
+    that hold for this entry. A list where the setting wants a single value makes a grid, in the `sample` of a model too: its cells share what is
     trained.
 
     Raises:
@@ -46,21 +50,18 @@ def load(path: Path) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
     try:
-        return Suite(path.stem, list(_cells(text)))
+        return Suite(path.stem, list(_cells(text, settings or {})))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _cells(text: Mapping[str, Any]) -> Iterator[Spec]:
+def _cells(text: Mapping[str, Any], over: Settings) -> Iterator[Spec]:
     for key in text:
         if key not in KEYS:
             raise unknown("a suite has no key", key, KEYS)
     for key in ("datasets", "models"):
         if not isinstance(text.get(key), list) or not text[key]:
             raise ConfigError(f"a suite needs '{key}': a list of names or of tables with a name")
-    seeds = text.get("seeds", [0])
-    if not isinstance(seeds, list) or not seeds:
-        raise ConfigError(f"seeds: {seeds!r} is wrong: write a list such as [0, 1, 2]")
     shared = {key: text[key] for key in ("plan", "sample", "evaluation", "metric") if key in text}
     chosen_data = [grid for entry in text["datasets"] for grid in _grid(datasets, entry, "data")]
     chosen_models = [grid for entry in text["models"] for grid in _grid(models, entry, "model")]
@@ -68,7 +69,11 @@ def _cells(text: Mapping[str, Any]) -> Iterator[Spec]:
         names = data_settings.pop("metrics", None) or text.get("metrics")
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ConfigError(f"metrics: {names!r} is wrong: write a list of names")
-        settings = merge(shared, data_settings, model_settings)
+        seeds = model_settings.get("seeds", text.get("seeds", [0]))
+        if not isinstance(seeds, list) or not seeds:
+            raise ConfigError(f"seeds: {seeds!r} is wrong: write a list such as [0, 1, 2]")
+        own = {key: part for key, part in model_settings.items() if key != "seeds"}
+        settings = merge(shared, data_settings, own, over)
         for seed in seeds:
             yield resolve(model, dataset, seed=seed, metrics=names, settings=settings)
 
@@ -80,8 +85,9 @@ def _grid(registry: Registry, entry: Any, section: str) -> Iterator[tuple[str, d
     if not isinstance(name, str):
         raise ConfigError(f"{section}s: {entry!r} is wrong: write a name, or a table with a name")
     kept: dict[str, Any] = {key: table.pop(key) for key in SECTIONS if key in table}
-    if section == "data" and "metrics" in table:
-        kept["metrics"] = table.pop("metrics")
+    of_entry = {"data": "metrics", "model": "seeds"}[section]
+    if of_entry in table:
+        kept[of_entry] = table.pop(of_entry)
     component = registry[name]
     chosen = list(_product(component.build, name, table))
     sampled: list[dict[str, Any]] = [{}]
