@@ -50,9 +50,10 @@ def made(tmp_path_factory):
     """A finished sweep of four cells."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "tiny.toml").write_text(SUITE)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["genbench", "sweep", str(folder / "tiny.toml"), "--results", str(folder / "r")])
-        main()
+        with pytest.raises(SystemExit) as stop:
+            main()
     assert stop.value.code == 0
     return folder
 
@@ -136,7 +137,7 @@ def test_retry_runs_what_failed_and_forgets_it(say, copy):
 
 
 def test_stale_records_stay_out_of_tables_and_can_be_removed(say, copy):
-    suite, results = copy
+    _, results = copy
     path = first(results)
     rewrite(path, older)
     _, out, err = say("report", results)

@@ -61,19 +61,23 @@ def test_a_beating_owner_is_not_succeeded(tmp_path, impatient):
 def test_an_owner_that_was_succeeded_can_write_nothing(tmp_path, impatient, monkeypatch):
     monkeypatch.setattr(lease, "_beat", lambda path, stop: None)
     (tmp_path / "runs/a").mkdir(parents=True)
-    with pytest.raises(lease.Busy, match="was taken over"), lease.hold(tmp_path / "leases", "a") as old:
-        files.write(old / "../../../runs/a/x", "old")
-        with lease.hold(tmp_path / "leases", "a", wait=5) as new:
-            files.write(new / "../../../runs/a/x", "new")
-            for write in (
-                lambda: files.write(old / "../../../runs/a/x", "old"),
-                lambda: files.write(old / "../../../runs/a/b/c", "old"),
-                lambda: (old / "../../../runs/a/x").open("a"),
-                lambda: (old / "../../../runs/a/x").unlink(),
-            ):
-                with pytest.raises(FileNotFoundError):
-                    write()
-            raise FileNotFoundError(old)
+
+    def be_succeeded():
+        with lease.hold(tmp_path / "leases", "a") as old:
+            files.write(old / "../../../runs/a/x", "old")
+            with lease.hold(tmp_path / "leases", "a", wait=5) as new:
+                files.write(new / "../../../runs/a/x", "new")
+                for write in (
+                    lambda: files.write(old / "../../../runs/a/b/c", "old"),
+                    lambda: (old / "../../../runs/a/x").open("a"),
+                    lambda: (old / "../../../runs/a/x").unlink(),
+                ):
+                    with pytest.raises(FileNotFoundError):
+                        write()
+                files.write(old / "../../../runs/a/x", "old")
+
+    with pytest.raises(lease.Busy, match="was taken over"):
+        be_succeeded()
     assert (tmp_path / "runs/a/x").read_text() == "new"
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["runs", "runs/a", "runs/a/x"]
 
