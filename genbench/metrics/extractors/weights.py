@@ -39,6 +39,11 @@ class WeightFile:
         """Where genbench keeps it."""
         return files.home() / "weights" / self.name
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where it is looked for."""
+        return (self.place, *(folder / self.name for folder in self.elsewhere))
+
 
 class Weights(NamedTuple):
     """The content of a weight file, and its sha256."""
@@ -64,9 +69,8 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         return _verified(Path(path).expanduser(), expected)
     if file.place.exists():
         return _verified(file.place, expected)
-    for folder in file.elsewhere:
+    for found in file.places:
         # A folder that others write to is believed only if the content is right.
-        found = folder / file.name
         if found.is_file():
             content = found.read_bytes()
             if hashlib.sha256(content).hexdigest() == expected:
