@@ -6,14 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from genbench import runner, store, suite
+from genbench import frames, index, runner, store, suite
 from genbench.cells import News
 from genbench.config import Settings
 from genbench.core import Model
 from genbench.engines import execute, local
 from genbench.errors import ConfigError
 from genbench.spec import build_data, build_model, resolve
-from genbench.stale import without_stale
 
 
 def run(
@@ -62,7 +61,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     cells = suite.load(Path(path)).specs
     kept = store.Store(Path(results))
     execute([spec for spec in cells if kept.missing(spec)], kept, local(kept, jobs), _ignore)
-    return _summary(store.frame(record for spec in cells if (record := kept.read(spec)) is not None))
+    return _summary(frames.frame(record for spec in cells if (record := kept.read(spec)) is not None))
 
 
 def load(results: str | Path, run: str = "") -> Model:
@@ -85,13 +84,21 @@ def load(results: str | Path, run: str = "") -> Model:
     return model.eval()
 
 
+def frame(results: str | Path = "results") -> pd.DataFrame:
+    """Return everything that is kept and not stale, one row a measured value.
+
+    It is read from an index beside the runs, which is brought up to date first.
+    """
+    return index.frame(store.Store(Path(results)))
+
+
 def table(results: str | Path = "results") -> pd.DataFrame:
     """Return mean, standard error and floor over seeds of everything that is kept and not stale.
 
     Returns:
         One row a model, data set, metric, solver and number of evaluations.
     """
-    return _summary(store.frame(without_stale(store.Store(Path(results)).records())))
+    return _summary(frame(results))
 
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from genbench.frames import frame
 from genbench.report.tables import progress
 from genbench.runner import run
 from genbench.spec import resolve
-from genbench.store import Store, frame, load_weights
+from genbench.store import Store, load_weights
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
 

@@ -9,11 +9,12 @@ import pandas as pd
 from rich.console import Console
 
 from genbench import files
+from genbench.frames import costs, frame
 from genbench.report import render
 from genbench.report.tables import quality
 from genbench.spec import Spec
 from genbench.stale import without_stale
-from genbench.store import Record, Store, costs, frame
+from genbench.store import Record, Store
 
 
 def publish(

@@ -1,0 +1,76 @@
+"""Frames: records as pandas tables, one row a measured value or one row a run."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from genbench.store import Record
+
+COLUMNS = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
+COLUMNS += ["step", "reason", "original", "run"]
+NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row a measured value: the row of the record, with its run, model, data, seed."""
+    records = list(records)
+    names = names_of(records)
+    rows = [
+        _whose(record) | {"model": name} | row
+        for record, name in zip(records, names, strict=True)
+        for row in record["results"]
+    ]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *sorted({k for row in rows for k in row} - set(COLUMNS))])
+    return table.astype(NUMBERS)
+
+
+def costs(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row a run: what training and evaluation took."""
+    records, rows = list(records), []
+    for record, name in zip(records, names_of(records), strict=True):
+        cost = record["provenance"]["cost"]
+        if cost:
+            peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
+            device = record["provenance"]["machine"]["device"]
+            rows.append(_whose(record) | {"model": name} | cost | {"peak_mib": peak, "device": device})
+    return pd.DataFrame(rows)
+
+
+def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what each record's model is called: its label, and the budget where that tells two of one label apart.
+
+    Of a record only labels and spec are asked for.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {}
+    budgets = [_budget(record) for record in records]
+    for record, budget in zip(records, budgets, strict=True):
+        alike = found.setdefault((record["labels"]["model"], record["labels"]["data"]), {})
+        for key, value in budget.items():
+            alike.setdefault(key, set()).add(value)
+    names = []
+    for record, budget in zip(records, budgets, strict=True):
+        label, data = record["labels"]["model"], record["labels"]["data"]
+        telling = [f" {key[1]}={value}" for key, value in budget.items() if len(found[label, data][key]) > 1]
+        names.append(label + "".join(telling))
+    return names
+
+
+def _budget(record: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    return {
+        (part, key): json.dumps(value, separators=(",", ":"))
+        for part in ("plan", "evaluation")
+        for key, value in record["spec"][part].items()
+    }
+
+
+def _whose(record: Record) -> dict[str, Any]:
+    labels = record["labels"]
+    return {
+        "run": labels["run"],
+        "model": labels["model"],
+        "data": labels["data"],
+        "seed": record["spec"]["seed"],
+        "original": record["provenance"]["data"].get("original", True),
+    }
