@@ -258,7 +258,8 @@ def test_bfloat16_keeps_the_affine_part_in_float32(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"), [("tarflow-2-768-8-8", (460.1, 0.05)), ("starflow-18(6)-2048", (1410, 5))]
+    ("name", "millions"),
+    [("tarflow-2-768-8-8", (460.1, 0.05)), ("starflow-18(6)-2048", (1410, 5)), ("starflow-24(6)-3072", (3800, 70))],
 )
 def test_presets_have_the_published_number_of_parameters(name, millions):
     model, event, settings = PRESETS[name]

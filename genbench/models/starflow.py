@@ -244,9 +244,22 @@ PRESETS = {
             "checkpoint": True,
         },
     ),
+    "starflow-24(6)-3072": Preset(
+        "starflow",
+        Event((4, 32, 32), 1, captions=("a photo of a frog",)),
+        {
+            "patch": 1,
+            "width": 3072,
+            "head": 64,
+            "blocks": [24, 2, 2, 2, 2, 2],
+            "noise": 0.3,
+            "text": {"name": "transformers", "model": "google/flan-t5-xl", "shape": [128, 2048]},
+            "checkpoint": True,
+        },
+    ),
 }
 """TARFlow (patch-width-blocks-layers) on ImageNet at 64x64, and STARFlow (deep layers(blocks)-width) on the latents
-of ImageNet at 256x256."""
+of ImageNet and of captioned images at 256x256."""
 
 
 def _build(
