@@ -44,7 +44,7 @@ def pretrain(encoder: Encoder, key: str, data: Data, fabric: Fabric, progress: P
                     leftover.unlink()
             fabric.barrier()
     encoder.load_state_dict(load_file(kept))
-    encoder.eval().requires_grad_(False)
+    encoder.to(fabric.device).eval().requires_grad_(False)
 
 
 def _train(encoder: Encoder, folder: Path, data: Data, fabric: Fabric, progress: Progress) -> None:
