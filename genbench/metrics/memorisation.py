@@ -18,7 +18,7 @@ ROWS, BESIDE = 10, 9
 """Of the page: samples, and nearest training images beside each."""
 
 
-@metrics.register("memorisation", version=1, better="lower", of="samples", floor=False, curve=False)
+@metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False)
 def memorisation(
     evaluation: Evaluation,
     *,
@@ -29,9 +29,10 @@ def memorisation(
 ) -> list[Value]:
     """Share of samples that are nearer to a training image than all but 1 % of test images are.
 
-    1 % of them are by definition of images that owe nothing to training: that is its floor. `ratio` is the median
-    distance of samples to their nearest training image, relative to that of test images: 1 for fresh images, less for
-    copies, more for bad samples. The closest samples are kept with their neighbours on a page, `neighbours.png`.
+    Of images that owe nothing to training it is 1 %: that is its floor. More are copies; none at all are bad samples.
+    `ratio` is the median distance of samples to their nearest training image, relative to that of test images: 1 for
+    fresh images, less for copies, more for bad samples. The samples nearest to training images are shown with their
+    neighbours on a page, `neighbours.png`.
 
     Args:
         share: of test images that count as near.
