@@ -1,11 +1,13 @@
 """Cells: the runs of a sweep, what is told of them, and how one piece of work is done wherever it is done."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from genbench.lease import Busy
+from genbench.logbooks import Logbooks
 from genbench.runner import reason_of, run
 from genbench.spec import Spec
 from genbench.store import Store
@@ -43,10 +45,12 @@ class Task:
     Args:
         cells: specs by index.
         wait: seconds to wait for somebody else who is at it.
+        log: logbooks that are kept of its runs.
     """
 
     cells: Mapping[int, Spec]
     wait: float = 0.0
+    log: tuple[str, ...] = ()
 
     @property
     def threads(self) -> int:
@@ -59,18 +63,18 @@ class Task:
         return replace(self, cells=cells) if cells else None
 
 
-def tasks(specs: Sequence[Spec]) -> list[Task]:
+def tasks(specs: Sequence[Spec], log: Sequence[str] = ()) -> list[Task]:
     """Group cells by the model that they train."""
     groups: dict[str, dict[int, Spec]] = {}
     for index, spec in enumerate(specs):
         groups.setdefault(spec.train_key, {})[index] = spec
-    return [Task(cells) for cells in groups.values()]
+    return [Task(cells, log=tuple(log)) for cells in groups.values()]
 
 
 def work(task: Task, store: Store, tell: Tell) -> None:
     """Run the cells of a task. One failure never stops the others; every cell ends as done, failed or busy."""
     for index, spec in task.cells.items():
-        _one(index, spec, task.wait, store, tell)
+        _one(index, spec, task, store, tell)
 
 
 def give_up(index: int, spec: Spec, store: Store, tell: Tell, reason: str) -> None:
@@ -80,16 +84,33 @@ def give_up(index: int, spec: Spec, store: Store, tell: Tell, reason: str) -> No
     tell(News(index, "failed", reason=reason))
 
 
-def _one(index: int, spec: Spec, wait: float, store: Store, tell: Tell) -> None:
+def _one(index: int, spec: Spec, task: Task, store: Store, tell: Tell) -> None:
     def progress(step: int, steps: int, logs: dict[str, float]) -> None:
         tell(News(index, "step", step, steps, tuple(logs.items())))
 
     tell(News(index, "started"))
     try:
-        run(spec, store, progress=progress, wait=wait)
+        with Logbooks(task.log, store.root, spec) as books:
+            books.conclude(run(spec, store, progress=books.listening(progress), wait=task.wait))
     except Busy as reason:
         tell(News(index, "busy", reason=str(reason)))
     except Exception as error:
         tell(News(index, "failed", reason=reason_of(error)))
     else:
         tell(News(index, "done"))
+
+
+class Forwarder(logging.Handler):
+    """Passes on what is logged as news.
+
+    Args:
+        tell: to whom.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(logging.WARNING)
+        self.tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one message."""
+        self.tell(News(-1, "said", reason=record.getMessage()))

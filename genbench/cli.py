@@ -35,6 +35,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as sect
 Metric = Annotated[list[str] | None, typer.Option("--metric", help="A metric; default: what the data set names.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON on stdout, and nothing else.")]
+Log = Annotated[list[str] | None, typer.Option(help="A logbook: tensorboard or wandb. Repeatable.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")]
 
 
@@ -48,12 +49,14 @@ def run_command(
     results: Results = Path("results"),
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(help="Processes that share each batch.")] = 1,
+    log: Log = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
     from genbench.config import parse
     from genbench.live import Live
+    from genbench.logbooks import Logbooks
     from genbench.report.terminal import print_record
     from genbench.runner import run
     from genbench.spec import resolve
@@ -65,8 +68,10 @@ def run_command(
         _print_json({"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing(spec))})
         return
     name = f"{spec.model_label} on {spec.data_label}"
-    with Live([name], _stderr()) as live:
-        record = run(spec, store, progress=live.watch(), accelerator=accelerator, devices=devices)
+    with Live([name], _stderr()) as live, Logbooks(log or (), results, spec) as books:
+        watch = books.listening(live.watch())
+        record = run(spec, store, progress=watch, accelerator=accelerator, devices=devices)
+        books.conclude(record)
     if int(os.environ.get("LOCAL_RANK", "0")):
         return
     if as_json:
@@ -83,16 +88,22 @@ def sweep(
     results: Results = Path("results"),
     dry_run: DryRun = False,
     commands: Annotated[bool, typer.Option("--commands", help="With --dry-run: a genbench run a line.")] = False,
+    engine: Annotated[str, typer.Option(help="Where cells run: local or ray.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: one on this machine.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each run on a Ray cluster.")] = 0.0,
+    log: Log = None,
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
     from genbench import suite as suites
     from genbench.config import parse
-    from genbench.engines import execute, local
+    from genbench.engines import chosen, execute
     from genbench.live import Live
+    from genbench.logbooks import check
     from genbench.report.publish import publish
     from genbench.store import Store
 
     loaded, store = suites.load(suite, parse(set_ or [])), Store(results)
+    place = chosen(engine, store, jobs, address, gpus)
     missing = [spec for spec in loaded.specs if store.missing(spec)]
     labels = [f"{spec.model_label} on {spec.data_label}, seed {spec.seed}" for spec in missing]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
@@ -109,7 +120,7 @@ def sweep(
         print_cells(of_suite(loaded.specs, store), jobs)
         return
     with Live(labels, _stderr()) as live:
-        reasons = execute(missing, store, local(store, jobs), live.tell)
+        reasons = execute(missing, store, place, live.tell, check(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     publish(loaded.name, loaded.specs, store, _stdout(), failed)
     if failed:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from genbench.cells import News, Task, Tell, tasks, work
+from genbench.cluster import Cluster
+from genbench.errors import unknown
 from genbench.spec import Spec
 from genbench.store import Store
 from genbench.workers import Workers
@@ -43,8 +45,28 @@ def local(store: Store, jobs: int) -> AbstractContextManager[Engine]:
     return nullcontext(Here(store)) if jobs == 1 else Workers(store, jobs)
 
 
+def chosen(name: str, store: Store, jobs: int, address: str | None, gpus: float) -> AbstractContextManager[Engine]:
+    """Return the engine of that name.
+
+    Args:
+        name: local or ray.
+        store: where results are kept.
+        jobs: processes of the local one.
+        address: of the Ray cluster.
+        gpus: of each run on it.
+
+    Raises:
+        ConfigError: if there is none of that name.
+    """
+    if name == "local":
+        return local(store, jobs)
+    if name == "ray":
+        return Cluster(store, address, gpus)
+    raise unknown("no engine", name, ("local", "ray"))
+
+
 def execute(
-    specs: Sequence[Spec], store: Store, engine: AbstractContextManager[Engine], tell: Tell
+    specs: Sequence[Spec], store: Store, engine: AbstractContextManager[Engine], tell: Tell, log: Sequence[str] = ()
 ) -> list[str | None]:
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
 
@@ -55,6 +77,7 @@ def execute(
         store: where results are kept.
         engine: where they run.
         tell: hears what happens.
+        log: logbooks that are kept of every run.
     """
     outcomes: dict[int, str | None] = {}
 
@@ -63,7 +86,7 @@ def execute(
             outcomes[news.cell] = news.reason if news.kind == "failed" else None
         tell(news)
 
-    left = tasks(specs)
+    left = tasks(specs, log)
     try:
         with engine as entered:
             while left:

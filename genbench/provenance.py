@@ -89,6 +89,7 @@ def _processor() -> str:
         return platform.processor()
 
 
+@lru_cache
 def _version(name: str) -> str | None:
     try:
         return version(name)

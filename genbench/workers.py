@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any
 
-from genbench.cells import News, Task, Tell, give_up, work
+from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.store import Store
 
 TRIES = 2
@@ -173,19 +172,3 @@ def _follow() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-class Forwarder(logging.Handler):
-    """Passes on what is logged as news.
-
-    Args:
-        tell: to whom.
-    """
-
-    def __init__(self, tell: Any) -> None:
-        super().__init__(logging.WARNING)
-        self.tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass on one message."""
-        self.tell(News(-1, "said", reason=record.getMessage()))

@@ -1,0 +1,140 @@
+"""Logbooks: the scalars of a run for TensorBoard or Weights & Biases, through Fabric's loggers.
+
+They only listen: no result and no key depends on them. `train.csv` is kept in any case.
+"""
+
+import importlib
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lightning_fabric.loggers.logger import Logger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from genbench.errors import ConfigError, unknown
+from genbench.spec import Spec
+from genbench.store import Record, run_name
+from genbench.train import Progress
+
+KINDS = ("tensorboard", "wandb")
+
+
+class WandbLogger(Logger):
+    """A Fabric logger for Weights & Biases, which lightning-fabric itself does not bring.
+
+    Whether it is online is for WANDB_MODE to say: online, offline or disabled.
+
+    Args:
+        folder: where the run's files are kept.
+        run: name of the run, by which a resumed one goes on in the same place.
+    """
+
+    def __init__(self, folder: Path, run: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        wandb = _imported("wandb", "wandb")
+        self._run: Any = wandb.init(project="genbench", name=run, id=run[-64:], dir=str(folder), resume="allow")
+
+    @property
+    def name(self) -> str | None:
+        """Return the project."""
+        return self._run.project
+
+    @property
+    def version(self) -> str | None:
+        """Return the run's id."""
+        return self._run.id
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Keep the spec."""
+        self._run.config.update(params, allow_val_change=True)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep scalars of a step."""
+        self._run.log(dict(metrics), step=step)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End the run."""
+        self._run.finish(exit_code=0 if status == "success" else 1)
+
+
+class Logbooks:
+    """The logbooks of one run, opened when it first has something to say.
+
+    Args:
+        kinds: which ones; none keeps nothing.
+        root: results folder; they lie in its folder logs.
+        spec: of the run.
+
+    Raises:
+        ConfigError: if there is no such logbook, or its package is not installed.
+    """
+
+    def __init__(self, kinds: Sequence[str], root: Path, spec: Spec) -> None:
+        self.kinds, self.root, self.spec = check(kinds), root, spec
+        self.loggers: list[Logger] = []
+
+    def listening(self, progress: Progress) -> Progress:
+        """Return a progress function that is heard by the logbooks too."""
+        if not self.kinds:
+            return progress
+
+        def both(step: int, steps: int, logs: dict[str, float]) -> None:
+            progress(step, steps, logs)
+            for logger in self._opened():
+                logger.log_metrics({f"train/{name}": value for name, value in logs.items()}, step)
+
+        return both
+
+    def conclude(self, record: Record) -> None:
+        """Write down what was measured."""
+        if not self.kinds or not record:
+            return
+        rows = [row for row in record["results"] if row["point"] == "main" and row["value"] is not None]
+        for logger in self._opened():
+            logger.log_metrics({f"result/{row['metric']}": row["value"] for row in rows}, self.spec.plan["steps"])
+
+    def __enter__(self) -> "Logbooks":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for logger in self.loggers:
+            logger.finalize("success" if error is None else "failed")
+        self.loggers = []
+
+    def _opened(self) -> list[Logger]:
+        if not self.loggers:
+            run = run_name(self.spec)
+            for kind in self.kinds:
+                if kind == "tensorboard":
+                    self.loggers.append(TensorBoardLogger(self.root / "logs", name=run, version=""))
+                else:
+                    self.loggers.append(WandbLogger(self.root / "logs" / run, run))
+            for logger in self.loggers:
+                with suppress(NotImplementedError):
+                    logger.log_hyperparams(self.spec.json())
+        return self.loggers
+
+
+def check(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds. Raises ConfigError if there is no such logbook, or its package is not installed."""
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown("no logbook", kind, KINDS)
+        _imported(kind, kind)
+    return tuple(kinds)
+
+
+def _imported(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"--log {extra} needs a package: pip install 'genbench[{extra}]'") from error
