@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from genbench.errors import ConfigError
 from genbench.lease import Busy
 from genbench.logbooks import Logbooks
 from genbench.runner import reason_of, run
@@ -94,6 +95,8 @@ def _one(index: int, spec: Spec, task: Task, store: Store, tell: Tell) -> None:
             books.conclude(run(spec, store, progress=books.listening(progress), wait=task.wait))
     except Busy as reason:
         tell(News(index, "busy", reason=str(reason)))
+    except ConfigError as reason:
+        give_up(index, spec, store, tell, str(reason))
     except Exception as error:
         tell(News(index, "failed", reason=reason_of(error)))
     else:

@@ -73,11 +73,12 @@ def run(
             # Sums of many threads round otherwise: the plan says how many there are, not the machine.
             with threadpool_limits(plan.threads, user_api="blas"):
                 return _run(spec, held, kept, wanted, progress, plan, fabric, train)
+        except ConfigError:  # the request was wrong, the run did not fail
+            raise
         except Exception as error:
-            if train:
-                # Unless it speaks for itself it is a bug, perhaps in a plug-in, whose traceback is kept beside the run.
-                own = isinstance(error, (RunFailed, ConfigError, OSError))
-                held.fail(spec, reason_of(error) if own else traceback.format_exc())
+            # Unless it speaks for itself it is a bug, perhaps in a plug-in, whose traceback is kept beside the run.
+            own = isinstance(error, (RunFailed, OSError))
+            held.fail(spec, reason_of(error) if own else traceback.format_exc())
             raise
 
 

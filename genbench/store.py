@@ -79,18 +79,24 @@ class Store:
         Raises:
             Busy: if another process has it.
         """
-        with lease.hold(self.root / "leases", run_name(spec), wait) as way:
-            held = replace(self, way=way)
-            self.runs.mkdir(exist_ok=True)
-            folder = held.folder(spec)
-            folder.mkdir(exist_ok=True)
-            for place in folder.glob("**/"):
-                files.drop_temporary(place)
-            try:
-                yield held
-            finally:
-                with suppress(OSError):  # nothing was written
-                    folder.rmdir()
+        made = [] if self.root.exists() else [self.root]
+        try:
+            with lease.hold(self.root / "leases", run_name(spec), wait) as way:
+                held = replace(self, way=way)
+                self.runs.mkdir(exist_ok=True)
+                folder = held.folder(spec)
+                folder.mkdir(exist_ok=True)
+                for place in folder.glob("**/"):
+                    files.drop_temporary(place)
+                try:
+                    yield held
+                finally:
+                    with suppress(OSError):  # nothing was written
+                        folder.rmdir()
+        finally:
+            for place in (self.runs, *made):
+                with suppress(OSError):
+                    place.rmdir()
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
