@@ -23,7 +23,13 @@ def schema() -> dict[str, Any]:
     names = {"type": "array", "items": {"enum": list(metrics)}}
     data = [_entry(datasets, name, {"metrics": names}) for name in datasets]
     model = [_entry(models, name, _of_model(name)) for name in models]
-    choice = {"type": "object", "properties": {"model": {}, "dataset": {}, "seed": {}}}
+    entries = {
+        "dataset": {"oneOf": [{"enum": list(datasets)}, *data]},
+        "model": {"oneOf": [{"enum": list(models)}, *model]},
+    }
+    seeds = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}}
+    added = _closed(entries | {"seeds": seeds}) | {"required": ["dataset", "model"]}
+    dropped = _closed({"dataset": {}, "model": {}, "seed": {}}) | {"minProperties": 1}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A suite of genbench",
@@ -32,12 +38,12 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": sections,
         "properties": {
-            "datasets": {"type": "array", "minItems": 1, "items": {"oneOf": [{"enum": list(datasets)}, *data]}},
-            "models": {"type": "array", "minItems": 1, "items": {"oneOf": [{"enum": list(models)}, *model]}},
+            "datasets": {"type": "array", "minItems": 1, "items": entries["dataset"]},
+            "models": {"type": "array", "minItems": 1, "items": entries["model"]},
             "metrics": names,
-            "seeds": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}},
-            "include": {"type": "array", "items": choice},
-            "exclude": {"type": "array", "items": choice},
+            "seeds": seeds,
+            "include": {"type": "array", "items": added},
+            "exclude": {"type": "array", "items": dropped},
             **{name: {"$ref": f"#/$defs/{name}"} for name in sections},
         },
     }
@@ -45,7 +51,8 @@ def schema() -> dict[str, Any]:
 
 def _of_model(name: str) -> dict[str, Any]:
     encoder = {"anyOf": [{"enum": list(encoders)}, {"type": "object", "required": ["name"]}]}
-    return {"sample": _table(settings_of(sampler(models[name])), grid=True), "encoder": encoder}
+    seeds = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+    return {"sample": _table(settings_of(sampler(models[name])), grid=True), "encoder": encoder, "seeds": seeds}
 
 
 def _entry(registry: Registry, name: str, extra: Mapping[str, Any]) -> dict[str, Any]:

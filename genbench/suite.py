@@ -2,7 +2,7 @@
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, models
 from genbench.spec import SECTIONS, Spec, resolve, sampler
 
-KEYS = ("datasets", "models", "metrics", "seeds", "plan", "sample", "evaluation", "metric")
+KEYS = ("datasets", "models", "metrics", "seeds", "plan", "sample", "evaluation", "metric", "include", "exclude")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,12 @@ def load(path: Path, settings: Settings | None = None) -> Suite:
 
     An entry of `datasets` or `models` is a name, or a table of a name, settings of the component and, if wanted,
     tables `plan`, `sample`, `evaluation`, `metric` (and a data set's own list `metrics`, a model's own list `seeds`)
-    that hold for this entry. A list where the setting wants a single value makes a grid, in the `sample` of a model too: its cells share what is
-    trained.
+    that hold for this entry. A list where the setting wants a single value makes a grid, in the `sample` of a model
+    too: its cells share what is trained.
+
+    `exclude` drops the cells that are like one of its tables, such as `{ model = "wcfm", dataset = "moons" }` or
+    `{ model = { name = "wcfm", kappa = 0.5 }, seed = [3, 4] }`. `include` adds cells: tables of a `dataset` and a
+    `model`, written as above, and their `seeds`.
 
     Raises:
         ConfigError: if it is no suite, with the key that is wrong.
@@ -62,20 +66,61 @@ def _cells(text: Mapping[str, Any], over: Settings) -> Iterator[Spec]:
     for key in ("datasets", "models"):
         if not isinstance(text.get(key), list) or not text[key]:
             raise ConfigError(f"a suite needs '{key}': a list of names or of tables with a name")
+    cells = list(_product_of(text, text["datasets"], text["models"], over))
+    for number, condition in enumerate(_tables(text, "exclude", ("dataset", "model", "seed"))):
+        kept = [spec for spec in cells if not _matches(spec, condition)]
+        if len(kept) == len(cells):
+            raise ConfigError(f"exclude: no cell is like number {number + 1}, {condition}")
+        cells = kept
+    for addition in _tables(text, "include", ("dataset", "model", "seeds")):
+        if "dataset" not in addition or "model" not in addition:
+            raise ConfigError(f"include: {addition} needs a dataset and a model")
+        own = {**text, "seeds": addition.get("seeds", text.get("seeds", [0]))}
+        added = _product_of(own, [addition["dataset"]], [addition["model"]], over)
+        cells += [spec for spec in added if spec not in cells]
+    yield from cells
+
+
+def _product_of(
+    text: Mapping[str, Any], data_entries: Iterable[Any], model_entries: Iterable[Any], over: Settings
+) -> Iterator[Spec]:
+    """Yield the cells in which each data set meets each model, for each seed."""
     shared = {key: text[key] for key in ("plan", "sample", "evaluation", "metric") if key in text}
-    chosen_data = [grid for entry in text["datasets"] for grid in _grid(datasets, entry, "data")]
-    chosen_models = [grid for entry in text["models"] for grid in _grid(models, entry, "model")]
+    chosen_data = [grid for entry in data_entries for grid in _grid(datasets, entry, "data")]
+    chosen_models = [grid for entry in model_entries for grid in _grid(models, entry, "model")]
     for (dataset, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
-        names = data_settings.pop("metrics", None) or text.get("metrics")
+        names = data_settings.get("metrics") or text.get("metrics")
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ConfigError(f"metrics: {names!r} is wrong: write a list of names")
         seeds = model_settings.get("seeds", text.get("seeds", [0]))
         if not isinstance(seeds, list) or not seeds:
             raise ConfigError(f"seeds: {seeds!r} is wrong: write a list such as [0, 1, 2]")
-        own = {key: part for key, part in model_settings.items() if key != "seeds"}
-        settings = merge(shared, data_settings, own, over)
+        parts = ({key: part for key, part in own.items() if key in SECTIONS} for own in (data_settings, model_settings))
+        settings = merge(shared, *parts, over)
         for seed in seeds:
             yield resolve(model, dataset, seed=seed, metrics=names, settings=settings)
+
+
+def _tables(text: Mapping[str, Any], key: str, known: Sequence[str]) -> list[Mapping[str, Any]]:
+    tables = text.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) and table for table in tables):
+        raise ConfigError(f"{key}: {tables!r} is wrong: write a list of tables with {', '.join(known)}")
+    for name in (name for table in tables for name in table):
+        if name not in known:
+            raise unknown(f"{key} has no key", name, known)
+    return tables
+
+
+def _matches(spec: Spec, condition: Mapping[str, Any]) -> bool:
+    """Return whether all that a condition names is so: names and settings, of which a list means any of its values."""
+    parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
+    for key, wanted in condition.items():
+        table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
+        for name, value in table.items():
+            found = parts[key].get(name)
+            if found != value and not (isinstance(value, list) and found in value):
+                return False
+    return True
 
 
 def _grid(registry: Registry, entry: Any, section: str) -> Iterator[tuple[str, dict[str, Any]]]:
