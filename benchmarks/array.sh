@@ -1,0 +1,16 @@
+#!/bin/bash
+# One cell a task of a Slurm array. On the login node, from the folder in which the results are to be:
+#
+#   genbench sweep benchmarks/synthetic.toml --commands > commands.txt
+#   sbatch --array=1-$(wc -l < commands.txt)%32 benchmarks/array.sh commands.txt
+#   genbench sweep benchmarks/synthetic.toml          # when it is done: what is still missing, and the tables
+#
+# A task that is killed and requeued goes on from its last checkpoint. Without Slurm: xargs -P 4 -I{} sh -c '{}' < commands.txt
+#SBATCH --job-name=genbench
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=4G
+#SBATCH --time=04:00:00
+#SBATCH --requeue
+set -euo pipefail
+export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"
+eval "exec $(sed -n "${SLURM_ARRAY_TASK_ID}p" "$1")"
