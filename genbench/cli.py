@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(cli_results.app)
+app.registered_commands += cli_results.app.registered_commands
 
 UsageError: Any = typer.BadParameter.__base__
 """Click's error of usage, wherever this version of typer keeps click."""

@@ -37,6 +37,14 @@ def test_every_command_of_the_readme_exists():
     assert used <= known
 
 
+def test_the_suite_of_the_readme_is_one(tmp_path):
+    from genbench.suite import load
+
+    (suite,) = blocks("toml")
+    (tmp_path / "suite.toml").write_text(suite)
+    assert len(load(tmp_path / "suite.toml").specs) == 27
+
+
 def test_every_target_of_the_readme_exists():
     makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^`?make (\w+)|`make (\w+)`", README, re.MULTILINE))
