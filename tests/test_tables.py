@@ -355,3 +355,10 @@ def test_writing_keeps_cost_in_files_of_its_own_and_results_reproducible(tmp_pat
     for path in again:
         same = path.read_bytes() == first[path.name]
         assert same is ("cost" not in path.name), path.name
+
+
+def test_a_cell_keeps_the_value_of_each_seed_and_its_place_among_the_models():
+    table = compared(three_seeds(a=[3.0, 4.0, 5.0], b=[1.0, 2.0, 3.0], c=[3.0, 4.0, 5.0]))
+    assert {r.label: r.cells[0].rank for r in table.rows} == {FLOOR: None, "a": 2, "b": 1, "c": 2}
+    assert the(table, "b")[0].values == ((0, 1.0), (1, 2.0), (2, 3.0))
+    assert table.columns[0].protocol == "exact; n = 2048."

@@ -13,7 +13,8 @@ from rich.text import Text
 from genbench import files
 from genbench.report.quantity import quantity
 from genbench.report.spread import mean_and_error
-from genbench.report.tables import Cell, Column, Row, Table, Value, checked, costs, grouped, lost, quality
+from genbench.report.table import Cell, Column, Row, Table
+from genbench.report.tables import Value, checked, costs, grouped, lost, quality
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 STYLES = {"best": "bold", "tie": "italic"}

@@ -7,12 +7,13 @@ Nothing is mixed silently: a metric measured under two protocols becomes two col
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
 from genbench.errors import ConfigError
-from genbench.report.spread import Mark, marks, mean_and_error
+from genbench.report.spread import marks, mean_and_error
+from genbench.report.table import Cell, Column, Row, Table
 
 T = TypeVar("T")
 
@@ -73,63 +74,6 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a table says of one model in one column.
-
-    Args:
-        mean: mean over seeds; None where there is no value.
-        error: its standard error; None with a single seed.
-        seeds: how many seeds the mean is over.
-        text: what stands instead of a number ("-", "failed (2)", or nothing: not measured).
-        notes: numbers of the notes that belong to the cell.
-        mark: "best" mean of the column, or a "tie": not told apart from the best by a paired test.
-    """
-
-    mean: float | None = None
-    error: float | None = None
-    seeds: int = 0
-    text: str = ""
-    notes: tuple[int, ...] = ()
-    mark: Mark | Literal[""] = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its title, and which direction of its values is better ("lower", "higher", "none")."""
-
-    title: str
-    better: str = "none"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row: its label, one cell a column, and whether it is the floor, which no model is compared with."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    floor: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A finished table, ready for any renderer.
-
-    Args:
-        title: what the table is about.
-        columns: its columns.
-        rows: its rows, the floor first.
-        legend: sentences under the table, one a line.
-        notes: what the numbers in cells refer to, from 1.
-    """
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    legend: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Slot:
     """A column before it is filled: {model: {seed: value}}, the floors {seed: [...]}, the reasons {model: [...]}."""
 
@@ -169,7 +113,8 @@ def comparisons(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> l
             refused = [v for v in part if v.metric in (metric, whole) and v.value is None]
             for index, variant in enumerate(variants.values() or [[]]):
                 title = f"{metric} ({chr(ord('a') + index)})" if len(variants) > 1 else metric
-                slots.append(_slot(Column(title, rows[0].better), variant, refused))
+                column = Column(title, rows[0].better, _protocol(variant[0]) if variant else "")
+                slots.append(_slot(column, variant, refused))
                 if variant:
                     protocols.setdefault(_protocol(variant[0]), []).append(title)
             if len(variants) > 1:
@@ -195,11 +140,11 @@ def curves(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[T
         same = [v for v in every if (v.data, v.metric) == (data, metric)]
         refused = [v for v in same if v.value is None]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (part[0].protocol, part[0].n)]
-        better, legend = part[0].better, [f"{metric}: {_protocol(part[0])}"]
-        slots = []
+        better, protocol = part[0].better, _protocol(part[0])
+        legend, slots = [f"{metric}: {protocol}"], []
         for nfe, rows in sorted(grouped(part, lambda v: v.nfe or 0).items()):
             there = [v for v in refused if (v.point, v.solver, v.nfe) == ("curve", solver, nfe)]
-            slot = _slot(Column(f"{nfe:g}", better), rows, there)
+            slot = _slot(Column(f"{nfe:g}", better, protocol), rows, there)
             without = {m: ["its evaluations cannot be chosen"] for m in _models(main) if m not in _models(part)}
             slots.append(replace(slot, refused={**without, **slot.refused}))
         solvers = {model: rows[0].solver or "its own" for model, rows in grouped(main, lambda v: v.model).items()}
@@ -207,7 +152,7 @@ def curves(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[T
             one = len(set(solvers.values())) == 1
             slots.append(
                 _slot(
-                    Column(next(iter(solvers.values())) if one else "main solver", better),
+                    Column(next(iter(solvers.values())) if one else "main solver", better, protocol),
                     main,
                     [v for v in refused if v.point == "main"],
                 )
@@ -230,15 +175,15 @@ def progress(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list
     points = [v for v in every if v.point == "training" and v.value is not None]
     tables = []
     for (data, metric, protocol, n), part in grouped(points, lambda v: (v.data, v.metric, v.protocol, v.n)).items():
-        better = part[0].better
+        better, said = part[0].better, _protocol(part[0])
         same = [v for v in every if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         steps = sorted(grouped(part, lambda v: v.step or 0).items())
-        slots = [_slot(Column(f"{step:g}", better), rows, []) for step, rows in steps]
+        slots = [_slot(Column(f"{step:g}", better, said), rows, []) for step, rows in steps]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
-        slots.append(_slot(Column("at the end", better), main, []))
+        slots.append(_slot(Column("at the end", better, said), main, []))
         title = f"{data}: {metric} against steps of training"
         here = [f for f in failed if f.data == data]
-        tables.append(_table(title, same, slots, here, [f"{metric}: {_protocol(part[0])}"]))
+        tables.append(_table(title, same, slots, here, [f"{metric}: {said}"]))
     return tables
 
 
@@ -262,7 +207,7 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
         slots.append(_slot(Column("evaluations a sample", "lower"), spread, []))
         legend = ["Times hold for this machine and its load; nothing is marked as best."]
         table = _table(f"{data}: cost on {device}", part, slots, [], legend)
-        bare = [Row(row.label, tuple(replace(cell, mark="") for cell in row.cells)) for row in table.rows]
+        bare = [Row(row.label, tuple(replace(cell, mark="", rank=None) for cell in row.cells)) for row in table.rows]
         tables.append(replace(table, rows=tuple(bare)))
     return tables
 
@@ -331,7 +276,7 @@ def _fill(
     usual: int,
     notes: dict[str, int],
 ) -> list[Cell]:
-    marked = marks(slot.found, slot.column.better)
+    marked, places = marks(slot.found, slot.column.better), _ranks(slot)
     cells = []
     for model in models:
         seeds, refused, failed = slot.found.get(model, {}), slot.refused.get(model, []), dead.get(model, [])
@@ -345,11 +290,21 @@ def _fill(
             said.append(f"{_count(len(seeds), 'seed')} only")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in said)
         if seeds:
-            cells.append(Cell(*mean_and_error(seeds.values()), len(seeds), "", numbers, marked.get(model, "")))
+            spread, values = mean_and_error(seeds.values()), tuple(sorted(seeds.items()))
+            cells.append(Cell(*spread, len(seeds), "", numbers, marked.get(model, ""), values, places.get(model)))
         else:
             text = "-" if refused else f"failed ({len(failed)})" if failed and model not in finished else ""
             cells.append(Cell(text=text, notes=numbers if text else ()))
     return cells
+
+
+def _ranks(slot: _Slot) -> dict[str, int]:
+    """The place of each mean; equal ones share it, and nothing has one where no direction is better."""
+    sign = {"lower": 1, "higher": -1}.get(slot.column.better)
+    if sign is None:
+        return {}
+    means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in slot.found.items()}
+    return {model: 1 + sum(other < mean for other in means.values()) for model, mean in means.items()}
 
 
 def _floor(slot: _Slot, notes: dict[str, int]) -> Cell:
@@ -358,8 +313,8 @@ def _floor(slot: _Slot, notes: dict[str, int]) -> Cell:
         return Cell()
     differ = any(max(f) - min(f) > 1e-6 * (1 + abs(f[0])) for f in slot.floors.values())
     numbers = (notes.setdefault("mean over models, whose floors differ", len(notes) + 1),) if differ else ()
-    mean, error = mean_and_error(mean_and_error(f)[0] for f in slot.floors.values())
-    return Cell(mean, error, len(slot.floors), notes=numbers)
+    values = tuple((seed, mean_and_error(f)[0]) for seed, f in sorted(slot.floors.items()))
+    return Cell(*mean_and_error(value for _, value in values), len(values), notes=numbers, values=values)
 
 
 def _slot(column: Column, measured: Sequence[Value], refused: Sequence[Value]) -> _Slot:
