@@ -135,12 +135,27 @@ def test_an_untrained_flow_is_the_identity_with_the_density_of_the_source(name, 
     assert_close(model.sample(x).x, x)
 
 
-def test_a_gaussian_built_by_hand_has_its_exact_likelihood():
-    model = build("starflow", Event((3,)), blocks=[1], patch=1, clip=None, scale="exp").double()
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dims", [2, 10, 50])
+def test_mass_is_one_in_many_dimensions_too(name, dims):
+    """The mean of q(x) / p(x) over x from p is the mass of q: exactly 1, whatever the flow has learned."""
+    model = perturbed(name, Event((dims,)), 0.08 / dims**0.5, patch=1, blocks=[1, 1]).double()
+    x = Normal((dims,)).sample(2000, torch.Generator().manual_seed(3)).double()
+    with torch.no_grad():
+        log_ratio = model.log_prob(x) - Normal((dims,)).log_prob(x)
+    assert log_ratio.std() > 0.01
+    ratio = log_ratio.exp()
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 2000**0.5 < 0.2
+
+
+@pytest.mark.parametrize("dims", [2, 10, 50])
+def test_a_gaussian_built_by_hand_has_its_exact_likelihood(dims):
+    event = Event((dims,))
+    model = build("starflow", event, blocks=[1], patch=1, clip=None, scale="exp").double()
     sigma, mu = torch.tensor(2.5), torch.tensor(-1.5)
     with torch.no_grad():
         model.flow.blocks[0].net.proj_out.bias.copy_(torch.tensor([sigma.log(), mu]))
-    x = points(Event((3,)), 6, torch.float64)
+    x = points(event, 6, torch.float64)
     expected = torch.distributions.Normal(-1.5, 2.5).log_prob(x).sum(1)
     assert_close(model.log_prob(x), expected, atol=1e-6, rtol=1e-6)
     assert_close(model.sample(x).x, 2.5 * x - 1.5, atol=1e-6, rtol=1e-6)
