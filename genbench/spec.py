@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -92,8 +92,8 @@ class Spec:
 
     @cached_property
     def data_label(self) -> str:
-        """The data set and its settings that are not defaults, as tables call it."""
-        return label(datasets, {name: value for name, value in self.data.items() if name != "path"})
+        """The data set and its settings that are not defaults, as tables call it: not where on a machine it lies."""
+        return label(datasets, self.data, hidden=("path",))
 
 
 def resolve(
@@ -251,11 +251,18 @@ def own_options(kind: type[Model]) -> Callable:
     return options
 
 
-def label(registry: Registry, part: Mapping[str, Any], extra: Settings | None = None, context: Any = None) -> str:
+def label(
+    registry: Registry,
+    part: Mapping[str, Any],
+    extra: Settings | None = None,
+    context: Any = None,
+    hidden: Sequence[str] = (),
+) -> str:
     """Return a component's name, followed by the settings that were chosen: those that differ from their defaults."""
     build, settings = registry[part["name"]].build, settings_in(part)
     usual = bind(build, {n: settings[n] for n, s in settings_of(build).items() if s.required}, "", context=context)
-    differing = {n: _chosen(value, usual[n]) for n, value in settings.items() if value != usual[n]} | dict(extra or {})
+    shown = {n: value for n, value in settings.items() if n not in hidden and value != usual[n]}
+    differing = {n: _chosen(value, usual[n]) for n, value in shown.items()} | dict(extra or {})
     return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in differing.items())])
 
 

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from genbench.errors import ConfigError
 from genbench.spec import resolve, restore
@@ -109,3 +110,14 @@ def test_wrong_requests_are_one_line_that_says_what_is_right(arguments, message)
 def test_a_negative_seed_is_refused():
     with pytest.raises(ConfigError, match="seed"):
         resolve("cfm", "moons", seed=-1)
+
+
+@pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
+def test_a_label_does_not_say_where_data_lies(dataset, label, tmp_path):
+    for part in ("train", "test"):
+        for kind in range(10):
+            (tmp_path / part / str(kind)).mkdir(parents=True)
+            Image.new("RGB", (32, 32)).save(tmp_path / part / str(kind) / "a.png")
+    settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
+    spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
+    assert spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "") == label

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -352,3 +354,18 @@ def test_only_the_standard_normal_is_a_source():
     for source in (Shifted(), Normal((2,))):
         with pytest.raises(Unsupported, match=r"N\(0, I\)"):
             models["tarflow"].build(Event((4,)), source)
+
+
+@pytest.mark.parametrize(
+    ("suite", "preset"), [("imagenet64", "tarflow-2-768-8-8"), ("imagenet256", "starflow-18(6)-2048")]
+)
+def test_suites_of_published_configurations_are_the_presets(suite, preset):
+    path = Path(__file__).parents[1] / "benchmarks" / f"{suite}.toml"
+    (first, *_) = tomllib.loads(path.read_text())["models"]
+    model, event, settings = PRESETS[preset]
+    own = {name: value for name, value in first.items() if name not in ("name", "encoder", "sample", "checkpoint")}
+    chosen, known = (
+        bind(models[model].build, table, model, context=event) for table in (own, settings | {"checkpoint": False})
+    )
+    assert first["name"] == model
+    assert chosen == known
