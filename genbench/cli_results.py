@@ -171,27 +171,29 @@ def schema() -> None:
 
 @app.command()
 def compare(
-    one: Annotated[Path, typer.Argument(help="A results folder, a run, a record, or SUITE-records.jsonl.gz.")],
-    other: Annotated[Path, typer.Argument(help="Another one.")],
+    one: Annotated[str, typer.Argument(help="A model, with --dataset; else a results folder, a run, a record, ...")],
+    other: Annotated[str, typer.Argument(help="Another one. (... or SUITE-records.jsonl.gz.)")],
+    dataset: Annotated[str | None, typer.Option(help="Compare two models on this data set.")] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric. Repeatable.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """Say what differs between two runs or two sweeps, in specs and values, and whether it is more than noise."""
+    """Say what differs between two models, two runs or two sweeps, and whether it is more than noise."""
     from genbench.report.compare import compare as compared
-    from genbench.report.compare import load
-    from genbench.report.inventory import print_comparison
+    from genbench.report.compare import load, of_models
+    from genbench.report.inventory import print_comparison, print_models
 
-    comparisons, alone = compared(load(one, results), load(other, results))
+    if dataset is not None:
+        part = of_models(load(results), one, other, dataset, metric or ())
+        if as_json:
+            typer.echo(json.dumps(part.json(), indent=1))
+        else:
+            print_models(part)
+        return
+    if metric:
+        raise ConfigError("--metric chooses what is compared of two models: say with --dataset on which data")
+    comparisons, alone = compared(load(Path(one), results), load(Path(other), results))
     if as_json:
-        parts = [
-            {
-                **part._asdict(),
-                "spec": [change._asdict() for change in part.spec],
-                "code": [change._asdict() for change in part.code],
-                "values": [value._asdict() | {"verdict": value.verdict} for value in part.values],
-            }
-            for part in comparisons
-        ]
-        typer.echo(json.dumps({"comparisons": parts, "alone": alone}, indent=1))
+        typer.echo(json.dumps({"comparisons": [part.json() for part in comparisons], "alone": alone}, indent=1))
     else:
         print_comparison(comparisons, alone)

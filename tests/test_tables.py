@@ -67,7 +67,8 @@ def test_one_seed_has_no_error_and_says_so():
     assert the(table, "cfm")[0].error is None
     assert table.legend[0] == "One seed (3): no error is known."
     assert "±" not in render.markdown(table).partition("\n- ")[0]
-    assert the(table, "otcfm")[0].mark == "best"
+    assert not any(r.cells[0].mark for r in table.rows)
+    assert not any("Marks" in line for line in table.legend)
 
 
 @pytest.mark.parametrize(("better", "best"), [("lower", "b"), ("higher", "a"), ("none", None)])
@@ -87,7 +88,9 @@ def test_ties_follow_the_paired_test_with_holms_correction():
     jitter = 0.05 * (-1.0) ** np.arange(10)
     gaps = {"best": 0.0, "near": 0.01, "far": 0.3, "farther": 0.5}
     found = {name: dict(enumerate(gap + shared + jitter * (name != "best"))) for name, gap in gaps.items()}
-    assert marks(found, "lower") == {"best": "best", "near": "tie"}
+    assert marks(found, "lower") == {"best": "tie", "near": "tie"}
+    assert marks({name: found[name] for name in ("best", "far", "farther")}, "lower") == {"best": "best"}
+    assert marks({name: found[name] for name in ("best", "near")}, "lower") == {}
     p = {m: stats.ttest_rel(list(found[m].values()), list(found["best"].values())).pvalue for m in ("near", "far")}
     assert p["near"] > 0.05 > 3 * p["far"]
     assert stats.ttest_ind(list(found["farther"].values()), list(found["best"].values())).pvalue > 0.05
@@ -97,15 +100,16 @@ def test_holm_is_stricter_than_the_bare_test():
     best, other = {s: 0.0 for s in range(4)}, {0: 0.1, 1: 0.5, 2: 0.3, 3: 0.25}
     p = stats.ttest_1samp(list(other.values()), 0).pvalue
     assert 0.025 < p < 0.05
-    assert "b" not in marks({"a": best, "b": other}, "lower")
-    three = marks({"a": best, "b": other, "c": {s: v * 1.01 for s, v in other.items()}}, "lower")
-    assert three == {"a": "best", "b": "tie", "c": "tie"}
+    assert marks({"a": best, "b": other}, "lower") == {"a": "best"}
+    worse = {s: 9.0 + s / 100 for s in best}
+    more = marks({"a": best, "b": other, "c": {s: v * 1.01 for s, v in other.items()}, "d": worse}, "lower")
+    assert more == {"a": "tie", "b": "tie", "c": "tie"}
 
 
-def test_equal_models_are_both_best():
+def test_equal_models_share_the_first_place():
     assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}, "c": {0: 2.0, 1: 2.0}}, "lower") == {
-        "a": "best",
-        "b": "best",
+        "a": "tie",
+        "b": "tie",
     }
     assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}}, "lower") == {}
 
@@ -162,7 +166,8 @@ def test_fewer_seeds_than_the_others_is_said():
 
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
 def test_two_protocols_are_two_columns(other):
-    table = compared([row("cfm", 0, 1.0), row("otcfm", 0, 2.0), row("vp", 0, 0.5, **other)])
+    pairs = [row(model, s, value + s / 99) for model, value in (("cfm", 1.0), ("otcfm", 2.0)) for s in range(2)]
+    table = compared([*pairs, row("vp", 0, 0.5, **other), row("vp", 1, 0.5, **other)])
     assert [c.title for c in table.columns] == ["w2 (a)", "w2 (b)"]
     assert [cell.mean for cell in the(table, "vp")] == [None, 0.5]
     assert [cell.mark for cell in the(table, "vp")] == ["", ""]  # alone in its column, it beats nobody
@@ -287,11 +292,21 @@ def test_markdown_is_aligned_and_within_its_width():
 
 def test_markdown_says_what_its_marks_mean():
     text = render.markdown(compared(three_seeds(a=[1.0, 2.0, 3.0], b=[1.2, 1.7, 3.4], c=[9.0, 10.1, 11.0])))
-    assert "**2.00 ± 0.58**" in text
-    assert "*2.10 ± 0.67*" in text
-    assert "- **Best**: best mean of the column." in text
-    assert "- *Tie*: not told apart from the best" in text
-    assert "Tie" not in render.markdown(compared(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
+    assert "| *2.00 ± 0.58* |" in text
+    assert "| *2.10 ± 0.67* |" in text
+    assert "- *Tie*: the best mean of the column, or not told apart from it." in text
+    assert "- Marks: paired t test, Holm's correction within a column, 5 %." in text
+    text = render.markdown(compared(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
+    assert "| **1.100 ± 0.058** |" in text
+    assert "- **Best**: better than every other model of the column." in text
+    assert "Tie" not in text
+
+
+def test_the_legend_names_the_test_that_was_used():
+    drawn = np.random.default_rng(0).normal(size=12)
+    ten, mixed = compared(three_seeds(a=drawn, b=drawn + 9)), compared(three_seeds(a=drawn, b=drawn + 9, c=drawn[:4]))
+    assert "Marks: paired sign-flip permutation test, Holm's correction within a column, 5 %." in ten.legend
+    assert any("sign-flip permutation test or paired t test" in line for line in mixed.legend)
 
 
 def test_latex_is_escaped_and_balanced():
@@ -334,7 +349,7 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
     for cell in the(wide(), "cfm"):
         assert quantity(cell.mean, cell.error) in text
     assert f"* {quantity(the(wide(), 'cfm')[0].mean, the(wide(), 'cfm')[0].error)}" in text  # also without styles
-    assert "* best mean of the column." in text
+    assert "* better than every other model of the column." in text
     assert "[1]" not in text
 
 

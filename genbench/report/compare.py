@@ -1,14 +1,17 @@
-"""Comparisons of two runs, or of two sweeps: what differs in the specs, what in the values, and whether it is noise."""
+"""Comparisons of two models, two runs or two sweeps: what differs in specs and in values, and whether it is noise."""
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, unknown
 from genbench.files import Damaged
-from genbench.report.spread import LEVEL, mean_and_error, paired_p
+from genbench.frames import names_of
+from genbench.report.spread import LEVEL, POWER, Paired, holm, mean_and_error, paired
+from genbench.stale import without_stale
 from genbench.store import Record, Store, read_record
 
 
@@ -25,28 +28,24 @@ class Difference(NamedTuple):
 
     Args:
         metric: its name, with what tells its point on a curve.
-        one: mean over seeds of the first.
-        other: mean over seeds of the second.
-        difference: mean of second minus first over common seeds.
-        error: its standard error; None with a single seed.
-        seeds: how many seeds both have.
-        chance: p of a paired t test after Holm's correction over all metrics compared; None where it cannot be had.
+        one: mean of the first over common seeds.
+        other: mean of the second.
+        paired: second minus first over common seeds.
+        chance: its p after Holm's correction over all values of the comparison; None where it cannot be had.
         better: direction of the metric.
     """
 
     metric: str
     one: float
     other: float
-    difference: float
-    error: float | None
-    seeds: int
+    paired: Paired
     chance: float | None
     better: str
 
     @property
     def verdict(self) -> str:
-        """What the difference means."""
-        if self.difference == 0 and not self.error:
+        """What the difference means for the second side."""
+        if self.paired.mean == 0 and not self.paired.error:
             return "equal"
         if self.chance is None:
             return "one seed only: may be noise"
@@ -54,7 +53,32 @@ class Difference(NamedTuple):
             return "within noise"
         if self.better not in ("lower", "higher"):
             return "differs"
-        return "better" if (self.difference < 0) == (self.better == "lower") else "worse"
+        return "better" if (self.paired.mean < 0) == (self.better == "lower") else "worse"
+
+    def sentence(self, one: str, other: str) -> str:
+        """Say in plain words what was found; the sides are called as given."""
+        size, verdict = f"{abs(self.paired.mean):.3g}", self.verdict
+        if verdict == "equal":
+            return f"{self.metric}: {one} and {other} are equal."
+        low, high = (one, other) if self.paired.mean > 0 else (other, one)
+        if self.chance is None or self.paired.low is None or self.paired.high is None:
+            return f"{self.metric}: {low} is lower than {high} by {size} with one common seed, which may be noise."
+        sign = math.copysign(1, self.paired.mean)
+        ends = sorted((sign * self.paired.low, sign * self.paired.high))
+        proof = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.chance:.2g}"
+        if verdict == "within noise":
+            seen = f"a difference above {self.paired.detectable:.2g} would have been seen"
+            return f"{self.metric}: not told apart (by {size}, {proof}); {seen}, with {100 * POWER:g} % power."
+        if self.better == "higher":
+            return f"{self.metric}: {high} is better than {low}, higher by {size} ({proof})."
+        how = f"better than {high}, lower by" if self.better == "lower" else f"lower than {high} by"
+        return f"{self.metric}: {low} is {how} {size} ({proof})."
+
+    def json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        found = {"metric": self.metric, "one": self.one, "other": self.other, "better": self.better}
+        found |= {**self.paired._asdict(), "test": self.paired.test}
+        return found | {"p_corrected": self.chance, "verdict": self.verdict}
 
 
 class Comparison(NamedTuple):
@@ -76,9 +100,21 @@ class Comparison(NamedTuple):
     values: list[Difference]
     only: list[str]
 
+    def json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        names = [label.rpartition(" on ")[0] for label in (self.one, self.other)]
+        return {
+            **self._asdict(),
+            "spec": [change._asdict() for change in self.spec],
+            "code": [change._asdict() for change in self.code],
+            "values": [value.json() | {"sentence": value.sentence(*names)} for value in self.values],
+        }
+
 
 def load(path: Path, results: Path = Path("results")) -> list[Record]:
     """Return the records of a results folder, a run, a record, or published records (SUITE-records.jsonl.gz).
+
+    Of a folder without runs, such as one that was committed, the published records.
 
     Args:
         path: what to read; the name of a run is looked for in the results folder.
@@ -87,7 +123,10 @@ def load(path: Path, results: Path = Path("results")) -> list[Record]:
     Raises:
         ConfigError: if there are none.
     """
-    path = path if path.exists() else results / "runs" / path
+    if not path.exists():
+        path = results / "runs" / path
+    if not path.exists():
+        raise ConfigError(f"{path.name} is no folder or run with records; to compare two models, add --dataset NAME")
     try:
         if path.name.endswith(".jsonl.gz"):
             with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -99,6 +138,7 @@ def load(path: Path, results: Path = Path("results")) -> list[Record]:
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"{path} holds no records: {error}") from error
     found = list(Store(path).records()) or [read_record(p) for p in sorted(path.glob("**/record.json"))]
+    found = found or [record for p in sorted(path.glob("*-records.jsonl.gz")) for record in load(p)]
     if not found:
         raise ConfigError(f"{path} holds no records")
     return found
@@ -117,56 +157,112 @@ def compare(one: Sequence[Record], other: Sequence[Record]) -> tuple[list[Compar
         pairs = [(key, key) for key in ones if key in others]
     alone = [f"only the first has {_called(key)}" for key in ones if key not in {a for a, _ in pairs}]
     alone += [f"only the second has {_called(key)}" for key in others if key not in {b for _, b in pairs}]
-    found = [_compared(a, b, ones[a], others[b]) for a, b in pairs]
-    return list(_corrected(found)), alone
+    return [_corrected(_compared(a, b, ones[a], others[b])) for a, b in pairs], alone
 
 
-def _groups(records: Sequence[Record]) -> dict[tuple[str, ...], list[Record]]:
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault((record["labels"]["model"], record["labels"]["data"]), []).append(record)
-    # Of one label there may be several budgets: they are groups of their own.
-    split: dict[tuple[str, ...], list[Record]] = {}
-    for key, group in groups.items():
-        budgets = {json.dumps([r["spec"][part] for part in ("plan", "evaluation", "sample")]): [] for r in group}
-        for record in group:
-            budgets[json.dumps([record["spec"][part] for part in ("plan", "evaluation", "sample")])].append(record)
-        for number, members in enumerate(budgets.values()):
-            split[key if len(budgets) == 1 else (*key, f"budget {number + 1}")] = members
-    return split
+def of_models(records: Sequence[Record], one: str, other: str, dataset: str, metrics: Sequence[str] = ()) -> Comparison:
+    """Compare two models on one data set over their common seeds, at the main solver.
+
+    Args:
+        records: where both are looked for; stale ones are left out.
+        one: a model as tables call it, or as many words of that as tell it apart ("wcfm kappa=0.5").
+        other: the one that it is compared with.
+        dataset: likewise.
+        metrics: names; all that both have by default. They are the family of Holm's correction.
+
+    Raises:
+        ConfigError: if one of them is not there, is not told apart from others, or measured nothing in common.
+    """
+    groups = _groups(without_stale(records))
+    data = _chosen(dataset, list(dict.fromkeys(data for _, data in groups)), "no results on")
+    names = [name for name, on in groups if on == data]
+    keys = [(_chosen(name, names, f"no results on {data} of"), data) for name in (one, other)]
+    if keys[0] == keys[1]:
+        raise ConfigError(f"{one} and {other} are both {keys[0][0]}: nothing to compare")
+    found = _compared(keys[0], keys[1], groups[keys[0]], groups[keys[1]], main=True)
+    seeds = [sorted({record["spec"]["seed"] for record in groups[key]}) for key in keys]
+    if not set(seeds[0]) & set(seeds[1]):
+        raise ConfigError(f"no common seeds: {keys[0][0]} has {seeds[0]}, {keys[1][0]} has {seeds[1]}")
+    known = [value.metric for value in found.values]
+    for name in metrics:
+        if not any(_belongs(metric, name) for metric in known):
+            raise unknown(f"{keys[0][0]} and {keys[1][0]} have not both measured", name, known)
+    kept = [value for value in found.values if not metrics or any(_belongs(value.metric, name) for name in metrics)]
+    return _corrected(found._replace(values=kept))
+
+
+def _belongs(metric: str, name: str) -> bool:
+    return metric == name or metric.startswith(f"{name}.")
+
+
+def _chosen(name: str, labels: Sequence[str], what: str) -> str:
+    """Return the label that has exactly these words, or the only one that has them among others.
+
+    >>> _chosen("wcfm kappa=.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
+    'wcfm kappa=0.5 sigma=0.1'
+    """
+    words = _words(name)
+    having = [label for label in labels if words <= _words(label)]
+    exact = [label for label in having if words == _words(label)]
+    if len(exact or having) == 1:
+        return (exact or having)[0]
+    if having:
+        raise ConfigError(f"'{name}' may be any of these: {'; '.join(having)}. Name one of them")
+    raise unknown(what, name, labels)
+
+
+def _words(label: str) -> frozenset[str | tuple[str, float]]:
+    """Return the words of a label; numbers by their value."""
+    found: list[str | tuple[str, float]] = []
+    for word in label.split():
+        name, _, value = word.partition("=")
+        try:
+            found.append((name, float(value)))
+        except ValueError:
+            found.append(word)
+    return frozenset(found)
+
+
+def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
+    """Group records by model (of one label there may be several budgets) and data."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record, name in zip(records, names_of(records), strict=True):
+        groups.setdefault((name, record["labels"]["data"]), []).append(record)
+    return groups
 
 
 def _called(key: Sequence[str]) -> str:
-    return " ".join([key[0], "on", key[1], *(f"({extra})" for extra in key[2:])])
+    return f"{key[0]} on {key[1]}"
 
 
-def _compared(one: Sequence[str], other: Sequence[str], ones: list[Record], others: list[Record]) -> Comparison:
+def _compared(
+    one: Sequence[str], other: Sequence[str], ones: list[Record], others: list[Record], *, main: bool = False
+) -> Comparison:
     first, second = ones[0], others[0]
     spec = _changes({**first["spec"], "seed": 0}, {**second["spec"], "seed": 0})
     code = _changes(_surroundings(first), _surroundings(second))
-    left, right = _values(ones), _values(others)
+    left, right = _values(ones, main), _values(others, main)
     values = []
     for key in left:
         seeds = [seed for seed in left[key] if seed in right.get(key, {})]
         if not seeds:
             continue
-        difference, error = mean_and_error(right[key][seed] - left[key][seed] for seed in seeds)
-        name, better = key[0], key[-1]
-        means = [mean_and_error(side[key].values())[0] for side in (left, right)]
-        p = paired_p(right[key], left[key]) if difference or error else None
-        values.append(Difference(name, means[0], means[1], difference, error, len(seeds), p, better))
+        before, after = (mean_and_error(side[key][seed] for seed in seeds)[0] for side in (left, right))
+        difference = paired(right[key], left[key])
+        chance = difference.p if difference.mean or difference.error else None
+        values.append(Difference(key[0], before, after, difference, chance, key[-1]))
     compared = {key for key in left if set(left[key]) & set(right.get(key, {}))}
     only = [f"only the first measured {key[0]} ({key[1]}, n={key[2]})" for key in left if key not in compared]
     only += [f"only the second measured {key[0]} ({key[1]}, n={key[2]})" for key in right if key not in compared]
     return Comparison(_called(one), _called(other), spec, code, values, only)
 
 
-def _values(records: Sequence[Record]) -> dict[tuple, dict[int, float]]:
-    """Return values by seed, of each metric at each point as it was measured."""
+def _values(records: Sequence[Record], main: bool) -> dict[tuple, dict[int, float]]:
+    """Return values by seed, of each metric at each point (or the main one only) as it was measured."""
     found: dict[tuple, dict[int, float]] = {}
     for record in records:
         for row in record["results"]:
-            if row["value"] is None:
+            if row["value"] is None or (main and row["point"] != "main"):
                 continue
             at = {"curve": f" at {row['nfe']:g} evaluations" if row["nfe"] is not None else ""}.get(row["point"], "")
             at = f" after {row['step']} steps" if row["point"] == "training" else at
@@ -175,17 +271,10 @@ def _values(records: Sequence[Record]) -> dict[tuple, dict[int, float]]:
     return found
 
 
-def _corrected(comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
-    """Correct the chances by Holm's method, over all of them."""
-    every = sorted(value.chance for part in comparisons for value in part.values if value.chance is not None)
-    raised: dict[float, float] = {}
-    highest = 0.0
-    for rank, p in enumerate(every):
-        highest = max(highest, min(1.0, p * (len(every) - rank)))
-        raised.setdefault(p, highest)
-    for part in comparisons:
-        values = [v._replace(chance=None if v.chance is None else raised[v.chance]) for v in part.values]
-        yield part._replace(values=values)
+def _corrected(part: Comparison) -> Comparison:
+    """Correct the chances by Holm's method, over the values of a comparison."""
+    chances = iter(holm([value.chance for value in part.values if value.chance is not None]))
+    return part._replace(values=[v if v.chance is None else v._replace(chance=next(chances)) for v in part.values])
 
 
 def _surroundings(record: Record) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from genbench.inventory import Cell, Folder
 from genbench.live import duration
 from genbench.report.compare import Change, Comparison
+from genbench.report.spread import LEVEL, POWER
 
 
 def print_cells(cells: Sequence[Cell], jobs: int) -> None:
@@ -52,16 +53,7 @@ def print_comparison(comparisons: Sequence[Comparison], alone: Sequence[str]) ->
     """Print what differs between two sides."""
     console = _stdout()
     for part in comparisons:
-        title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
-        table = Table(title=title, title_justify="left", header_style="bold")
-        for name in ("metric", "first", "second", "difference", "seeds", "p", "verdict"):
-            table.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
-        for value in part.values:
-            error = f" ± {value.error:.2g}" if value.error else ""
-            p = "" if value.chance is None else f"{value.chance:.2g}"
-            numbers = (f"{value.one:.5g}", f"{value.other:.5g}", f"{value.difference:.3g}{error}", str(value.seeds), p)
-            table.add_row(escape(value.metric), *numbers, value.verdict)
-        console.print(table)
+        console.print(_differences(part))
         for kind, changes in (("spec", part.spec), ("made by", part.code)):
             for change in changes:
                 console.print(f"{kind}: {_change(change)}", soft_wrap=True, highlight=False, markup=False)
@@ -69,8 +61,45 @@ def print_comparison(comparisons: Sequence[Comparison], alone: Sequence[str]) ->
             console.print(line, soft_wrap=True, highlight=False, markup=False)
     for line in alone:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if any(value.chance is not None for part in comparisons for value in part.values):
-        console.print("[dim]p: paired t test over common seeds, Holm's correction over all values compared.[/dim]")
+    _tests(comparisons, console)
+
+
+def print_models(part: Comparison) -> None:
+    """Print how two models compare: a table, then a plain sentence for each metric."""
+    console = _stdout()
+    console.print(_differences(part))
+    names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
+    lines = [value.sentence(*names) for value in part.values]
+    lines += [f"Their budgets differ: {_change(c)}." for c in part.spec if c.name.startswith(("plan.", "evaluation."))]
+    for line in [*lines, *part.only]:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    _tests([part], console)
+
+
+def _differences(part: Comparison) -> Table:
+    title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in ("metric", "first", "second", "difference", "95 % interval", "seeds", "p", "detectable", "verdict"):
+        table.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
+    for value in part.values:
+        found = value.paired
+        error = f" ± {found.error:.2g}" if found.error else ""
+        ends = "" if found.low is None else f"{found.low:.3g} .. {found.high:.3g}"
+        p = "" if value.chance is None else f"{value.chance:.2g}"
+        seen = f"{found.detectable:.2g}" if found.detectable else ""
+        numbers = (f"{value.one:.5g}", f"{value.other:.5g}", f"{found.mean:.3g}{error}", ends)
+        table.add_row(escape(value.metric), *numbers, str(found.pairs), p, seen, value.verdict)
+    return table
+
+
+def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
+    tests = sorted({v.paired.test for part in comparisons for v in part.values if v.chance is not None})
+    if tests:
+        console.print(
+            f"[dim]Differences are second minus first over common seeds, which share evaluation noise and held-out "
+            f"data; interval: Student's t. p: {' or '.join(tests)}, Holm's correction over all values of a comparison. "
+            f"detectable: seen by one t test at {100 * LEVEL:g} % with {100 * POWER:g} % power.[/dim]"
+        )
 
 
 def _change(change: Change) -> str:

@@ -20,8 +20,8 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 STYLES = {"best": "bold", "tie": "italic"}
 SIGNS = {"best": "* {}", "tie": "~ {}"}  # for a terminal without styles, or a pipe
 MARKS = {
-    "best": "best mean of the column",
-    "tie": "not told apart from the best (paired t test over the seeds, Holm's correction, 5 %)",
+    "best": "better than every other model of the column",
+    "tie": "the best mean of the column, or not told apart from it",
 }
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -1,13 +1,64 @@
-"""Spread: what a handful of seeds says of a mean, and which models it tells apart."""
+"""Spread: what a handful of seeds says of a mean, and what of the difference between two models.
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+Differences are paired over seeds. Below 10 pairs they are tested by Student's t; from 10 on by flipping their signs,
+which asks for symmetry only. (Of 5 pairs no sign flip goes below p = .0625.) Families are corrected by Holm's method.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from jaxtyping import Float64
+from scipy import special
+
+from genbench.seeds import derive
 
 Mark = Literal["best", "tie"]
 LEVEL = 0.05
+"""Of every test, and of what an interval leaves out."""
+POWER = 0.8
+"""With which a minimum detectable difference would be seen."""
+PERMUTED = 10
+"""Pairs from which on signs are flipped."""
+EXACT = 14
+"""Most pairs of which all flips are counted; of more, `DRAWS` random ones are."""
+DRAWS = 2**16 - 1
+
+
+class Paired(NamedTuple):
+    """A difference between two models over the seeds that both have.
+
+    Args:
+        mean: mean difference.
+        error: its standard error; None of a single pair.
+        low: lower end of its 95 % interval (Student's t); None of a single pair.
+        high: upper end.
+        p: two-sided, uncorrected; None of a single pair.
+        detectable: the difference that a test at 5 % would see with 80 % power; None of a single pair.
+        pairs: number of common seeds.
+    """
+
+    mean: float
+    error: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    detectable: float | None
+    pairs: int
+
+    @property
+    def test(self) -> str:
+        """The name of the test."""
+        return rule(self.pairs)
+
+
+def rule(pairs: int) -> str:
+    """Return which test that many pairs get.
+
+    >>> rule(5), rule(10)
+    ('paired t test', 'paired sign-flip permutation test')
+    """
+    return "paired t test" if pairs < PERMUTED else "paired sign-flip permutation test"
 
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
@@ -26,39 +77,107 @@ def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
     return float(array.mean()), float(array.std(ddof=1) / len(array) ** 0.5)
 
 
+def half_width(error: float | None, n: int) -> float | None:
+    """Return half the width of the 95 % t interval of a mean over n values with that standard error."""
+    return None if error is None else error * float(special.stdtrit(n - 1, 1 - LEVEL / 2))
+
+
+def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
+    """Compare two models {seed: value} over their common seeds: the first minus the second.
+
+    Raises:
+        ValueError: if they have no seed in common.
+    """
+    differences = np.array([one[seed] - other[seed] for seed in one if seed in other], dtype=np.float64)
+    if not len(differences):
+        raise ValueError("no common seeds")
+    mean, error = mean_and_error(differences)
+    half = half_width(error, len(differences))
+    if error is None or half is None:
+        return Paired(mean, None, None, None, None, None, 1)
+    return Paired(
+        mean,
+        error,
+        mean - half,
+        mean + half,
+        _chance(differences, mean, error),
+        error * noncentrality(len(differences)),
+        len(differences),
+    )
+
+
+def _chance(differences: Float64[np.ndarray, " n"], mean: float, error: float) -> float:
+    if len(differences) >= PERMUTED:
+        return flipped(differences)
+    if error == 0:  # the same difference for every seed, up to rounding
+        return float(mean == 0)
+    return 2 * float(special.stdtr(len(differences) - 1, -abs(mean) / error))
+
+
+def flipped(differences: Float64[np.ndarray, " n"]) -> float:
+    """Two-sided p of the hypothesis that each difference is as likely as its negative.
+
+    All flips are counted up to 14 pairs. Of more, a seeded sample is, in which the observed one counts too.
+    """
+    n = len(differences)
+    observed = abs(differences.sum()) * (1 - 1e-9)  # equal sums may round differently
+    if n <= EXACT:
+        # A flip and its opposite have the same absolute sum: the last sign is kept.
+        signs = 1 - 2 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
+        return float(np.mean(np.abs(signs @ differences) >= observed))
+    draws = np.random.default_rng(derive(0, "sign flips", n)).integers(0, 2, (DRAWS, n), dtype=np.int8)
+    return float((1 + (np.abs((1 - 2 * draws) @ differences) >= observed).sum()) / (1 + DRAWS))
+
+
+def noncentrality(n: int) -> float:
+    """Return the mean over standard error that a two-sided t test of n values at 5 % sees with 80 % power.
+
+    A rejection on the wrong side, of probability 1e-6, does not count.
+    """
+    return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - LEVEL / 2)))
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Return p values corrected for being a family, by Holm's method.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected, highest = [0.0] * len(chances), 0.0
+    for rank, index in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        highest = max(highest, min(1.0, chances[index] * (len(chances) - rank)))
+        corrected[index] = highest
+    return corrected
+
+
 def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Mark]:
-    """Mark the best mean, and the models that a paired t test with Holm's correction does not tell apart from it.
+    """Mark the best mean, if it is told apart from all others; else it and what is not told apart from it, as ties.
+
+    The family of Holm's correction are the models other than the best. Where none is told apart, nothing is marked.
 
     Args:
         found: {model: {seed: value}}; seeds pair the models.
-        better: "lower" or "higher"; anything else marks nothing, and so do a single model and equal ones.
+        better: "lower" or "higher"; anything else marks nothing.
 
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
-    {'a': 'best', 'c': 'tie'}
+    {'a': 'tie', 'c': 'tie'}
+    >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}}, "lower")
+    {'a': 'best'}
     """
-    if better not in ("lower", "higher") or len(found) < 2:
+    known = rivals(found, better)
+    tested = {model: rival.p for model, rival in known.items() if rival.p is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    leading = [model for model in found if corrected.get(model, 1.0) > LEVEL]
+    if len(leading) == len(found):
+        return {}
+    return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
+
+
+def rivals(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
+    """Return the differences of other models from the one with the best mean, for those with a seed in common."""
+    if better not in ("lower", "higher") or not found:
         return {}
     sign = 1 if better == "lower" else -1
-    means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in found.items()}
-    best = min(means, key=means.__getitem__)
-    marked: dict[str, Mark] = {model: "best" for model, mean in means.items() if mean == means[best]}
-    if len(marked) == len(found):
-        return {}
-    chances = [(paired_p(found[model], found[best]), model) for model in found if model not in marked]
-    ordered = sorted((chance, model) for chance, model in chances if chance is not None)
-    for rank, (chance, _) in enumerate(ordered):
-        if chance * (len(ordered) - rank) > LEVEL:
-            marked.update((model, "tie") for _, model in ordered[rank:])
-            break
-    return marked
-
-
-def paired_p(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
-    """Two-sided p of the paired t test over common seeds; None with fewer than two."""
-    difference = np.array([one[seed] - other[seed] for seed in one if seed in other])
-    if len(difference) < 2:
-        return None
-    if np.ptp(difference) == 0:
-        return float(difference[0] == 0)
-    t = difference.mean() * len(difference) ** 0.5 / difference.std(ddof=1)
-    return 2 * float(stats.t.sf(abs(t), len(difference) - 1))
+    best = min(found, key=lambda model: sign * mean_and_error(found[model].values())[0])
+    alike = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
+    return {model: paired(found[model], found[best]) for model in alike}

@@ -16,7 +16,8 @@ class Cell:
         seeds: how many seeds the mean is over.
         text: what stands instead of a number ("-", "failed (2)", or nothing: not measured).
         notes: numbers of the notes that belong to the cell.
-        mark: "best" mean of the column, or a "tie": not told apart from the best by a paired test.
+        mark: "best" if it is better than all others of the column by a paired test; a "tie" if it is the best mean or
+            is not told apart from it.
         values: each seed with its value.
         rank: place of the mean among the models of the column, from 1; None where no direction is better.
     """

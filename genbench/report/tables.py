@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import pandas as pd
 
 from genbench.errors import ConfigError
-from genbench.report.spread import marks, mean_and_error
+from genbench.report.spread import LEVEL, Mark, marks, mean_and_error, rivals
 from genbench.report.table import Cell, Column, Row, Table
 
 T = TypeVar("T")
@@ -206,9 +206,7 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
         spread = [v._replace(value=v.nfe, floor=None) for v in rows.values()]
         slots.append(_slot(Column("evaluations a sample", "lower"), spread, []))
         legend = ["Times hold for this machine and its load; nothing is marked as best."]
-        table = _table(f"{data}: cost on {device}", part, slots, [], legend)
-        bare = [Row(row.label, tuple(replace(cell, mark="", rank=None) for cell in row.cells)) for row in table.rows]
-        tables.append(replace(table, rows=tuple(bare)))
+        tables.append(_table(f"{data}: cost on {device}", part, slots, [], legend, marked=False))
     return tables
 
 
@@ -245,14 +243,22 @@ def grouped(rows: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
 
 
 def _table(
-    title: str, part: Sequence[Value | Cost], slots: Sequence[_Slot], failed: Sequence[Failure], legend: Sequence[str]
+    title: str,
+    part: Sequence[Value | Cost],
+    slots: Sequence[_Slot],
+    failed: Sequence[Failure],
+    legend: Sequence[str],
+    *,
+    marked: bool = True,
 ) -> Table:
     models = list(dict.fromkeys([*_models(part), *(f.model for f in failed)]))
     usual = max((len(seeds) for slot in slots for seeds in slot.found.values()), default=0)
     notes: dict[str, int] = {}
     finished = {model for slot in slots for model in slot.found}
     dead = {model: rows for model, rows in grouped(failed, lambda f: f.model).items()}
-    columns = [_fill(slot, models, dead, finished, usual, notes) for slot in slots]
+    known = [marks(slot.found, slot.column.better) if marked else {} for slot in slots]
+    places = [_ranks(slot) if marked else {} for slot in slots]
+    columns = [_fill(*of, models, dead, finished, usual, notes) for of in zip(slots, known, places, strict=True)]
     rows = [Row(model, tuple(column[i] for column in columns)) for i, model in enumerate(models)]
     floor = tuple(_floor(slot, notes) for slot in slots)
     if any(cell.mean is not None for cell in floor):
@@ -265,18 +271,22 @@ def _table(
         head.append(f"The data{who} is NOT the checksummed original: do not compare with published numbers.")
     if any(cell.mean is None and not cell.text for row in rows if not row.floor for cell in row.cells):
         head.append("An empty cell was not measured.")
-    return Table(title, tuple(slot.column for slot in slots), tuple(rows), (*head, *legend), tuple(notes))
+    tested = [rivals(slot.found, slot.column.better) for slot, mark in zip(slots, known, strict=True) if mark]
+    tests = sorted({rival.test for column in tested for rival in column.values()})
+    tail = [f"Marks: {' or '.join(tests)}, Holm's correction within a column, {100 * LEVEL:g} %."] if tests else []
+    return Table(title, tuple(slot.column for slot in slots), tuple(rows), (*head, *legend, *tail), tuple(notes))
 
 
 def _fill(
     slot: _Slot,
+    marked: Mapping[str, Mark],
+    places: Mapping[str, int],
     models: Sequence[str],
     dead: Mapping[str, Sequence[Failure]],
     finished: set[str],
     usual: int,
     notes: dict[str, int],
 ) -> list[Cell]:
-    marked, places = marks(slot.found, slot.column.better), _ranks(slot)
     cells = []
     for model in models:
         seeds, refused, failed = slot.found.get(model, {}), slot.refused.get(model, []), dead.get(model, [])
