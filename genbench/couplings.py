@@ -7,6 +7,7 @@ What pairs within a class is still a minibatch: W-CFM keeps the tilt of the sour
 
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from genbench.errors import RunFailed
+from genbench.potentials import Cost
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -22,10 +24,18 @@ with warnings.catch_warnings():
 
 
 class Pairs(NamedTuple):
-    """Noise in the order of its data, and the weight of each pair in the loss (1 on average)."""
+    """Noise in the order of its data, and the weight of each pair in the loss (1 on average).
+
+    Args:
+        x0: the noise.
+        weight: of each pair.
+        tilt: where a coupling estimates it, what each noise (first) and each data point (second) adds to the mean
+            square of its tilt; see `tilt`.
+    """
 
     x0: Float[Tensor, "b *event"]
     weight: Float[Tensor, " b"]
+    tilt: Float[Tensor, "b 2"] | None = None
 
 
 @runtime_checkable
@@ -40,6 +50,29 @@ class Coupling(Protocol):
         generator: torch.Generator,
     ) -> Pairs:
         """Pair the batch, within classes where labels are given."""
+        ...
+
+
+class Sight(NamedTuple):
+    """Independent noise and data with labels, shown to a coupling before training."""
+
+    x0: Float[Tensor, "n *event"]
+    x1: Float[Tensor, "n *event"]
+    label: Int[Tensor, " n"]
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A coupling with constants that it estimates before training.
+
+    Args:
+        pilot: how many independent pairs it wants to see; 0 for none.
+    """
+
+    pilot: int
+
+    def prepare(self, sights: Iterable[Sight]) -> None:
+        """Look at that many pairs, labelled 0 where there are no classes to pair within."""
         ...
 
 
@@ -121,7 +154,7 @@ class Gibbs(nn.Module):
         self,
         *,
         epsilon: float,
-        cost: Literal["norm", "sqnorm"] = "norm",
+        cost: Cost = "norm",
         normaliser: Literal["constant", "running", "batch"] = "constant",
         classes: int = 0,
         momentum: float = 0.99,
@@ -130,6 +163,7 @@ class Gibbs(nn.Module):
         super().__init__()
         self.epsilon, self.cost, self.normaliser, self.momentum = epsilon, cost, normaliser, momentum
         self.weigh = weigh
+        self.pilot = 8192 if normaliser == "constant" else 0
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
 
@@ -138,8 +172,13 @@ class Gibbs(nn.Module):
         distance = torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64)
         return -(distance if self.cost == "norm" else distance.square()) / self.epsilon
 
+    def prepare(self, sights: Iterable[Sight]) -> None:
+        """Set log E[w] of every class from independent pairs."""
+        seen = [(self.log_weight(x0, x1), label) for x0, x1, label in sights]
+        self.calibrate(torch.cat([log for log, _ in seen]), torch.cat([label for _, label in seen]))
+
     def calibrate(self, log_weight: Float64[Tensor, " n"], group: Int[Tensor, " n"]) -> None:
-        """Set log E[w] of every class from a large sample of independent pairs."""
+        """Set log E[w] of every class from the log weights of independent pairs."""
         mean = self._log_mean(log_weight, group)
         everyone = torch.logsumexp(log_weight, 0) - math.log(len(log_weight))
         self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, everyone))
@@ -185,6 +224,24 @@ class Gibbs(nn.Module):
         first = torch.isnan(self.log_mean)
         self.log_mean.copy_(torch.where(present, torch.where(first, log_mean, moved), self.log_mean))
         self.seen.copy_(seen)
+
+
+def tilt(weight: Float[Tensor, "n n"], label: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+    """Return estimates of E (E[w | x0] - 1)^2 and E (E[w | x1] - 1)^2, of which the mean over rows is without bias.
+
+    Args:
+        weight: of all pairs of independent noise (rows) and data (columns), 0 between classes.
+        label: classes of noise and of data.
+    """
+    partners = torch.bincount(label)[label]
+    columns = []
+    for w in (weight, weight.T):
+        total, square = w.sum(1), w.square().sum(1)
+        # Given a point, the weights of two partners are independent: their product estimates the square of the mean.
+        each = (total.square() - square) / (partners * (partners - 1)) - 2 * total / partners + 1
+        known = partners > 1
+        columns.append(torch.where(known, each, 0.0) * len(w) / known.sum())
+    return torch.stack(columns, 1)
 
 
 def effective_share(weight: Float[Tensor, " b"]) -> Float[Tensor, ""]:

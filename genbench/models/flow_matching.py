@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genbench.config import ByEvent, Fraction, NonNegative, Positive, Size
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
-from genbench.couplings import Gibbs, Independent, MinibatchOT, Sinkhorn, effective_share
+from genbench.couplings import Gibbs, Independent, MinibatchOT, Prepared, Sight, Sinkhorn, effective_share
 from genbench.errors import ConfigError, Unsupported
 from genbench.nets.presets import NetChoice, NetSetting, build
 from genbench.ode import STAGES, Method, integrate, log_density, trajectory
@@ -35,6 +35,7 @@ class Example(NamedTuple):
     velocity: Float[Tensor, "b *event"]
     weight: Float[Tensor, " b"]
     label: Int[Tensor, " b"] | None
+    tilt: Float[Tensor, "b 2"] | None = None
 
 
 class FlowMatching(Model):
@@ -69,37 +70,38 @@ class FlowMatching(Model):
         self.density = "dequantised data" if self.width else "data"
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Estimate the constant normaliser of a weighted coupling on 8192 independent pairs."""
-        if not isinstance(self.coupling, Gibbs) or self.coupling.normaliser != "constant":
-            return
-        draws, chunk = stream(seed, "prepare"), max(1, min(8192, 2**23 // self.event.dims))
-        logs, groups = [], []
-        for part in range(math.ceil(8192 / chunk)):
+        """Show the coupling independent pairs of noise and data, if it has constants to estimate."""
+        if isinstance(self.coupling, Prepared) and self.coupling.pilot:
+            self.coupling.prepare(self._sights(data, seed, self.coupling.pilot))
+
+    def _sights(self, data: Data, seed: int, count: int) -> Iterator[Sight]:
+        draws, chunk = stream(seed, "prepare"), max(1, min(count, 2**23 // self.event.dims))
+        for part in range(math.ceil(count / chunk)):
             batch = data.train.batch(part, chunk, seed)
             x0 = self.source.sample(chunk, draws)
-            logs.append(self.coupling.log_weight(x0, dequantise(batch.x, self.width, draws)))
-            groups.append(batch.label if self.conditional else torch.zeros_like(batch.label))
-        self.coupling.calibrate(torch.cat(logs), torch.cat(groups))
+            label = batch.label if self.conditional else torch.zeros_like(batch.label)
+            yield Sight(x0, dequantise(batch.x, self.width, draws), label)
 
     @torch.no_grad()
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw noise, pair it with the data, place each pair at its time."""
         x1 = dequantise(batch.x, self.width, generator)
         label = batch.label if self.conditional else None
-        x0, weight = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
+        x0, weight, tilt = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
         low, high = self.path.span
         t = low + (high - low) * torch.rand(len(x1), generator=generator, device=x1.device)
         x, velocity = self.path(x0, x1, t.view(-1, *[1] * (x1.dim() - 1)), generator)
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
             label = torch.where(dropped, self.event.classes, label)
-        return Example(t, x, velocity, weight, label)
+        return Example(t, x, velocity, weight, label, tilt)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared error, and the effective share of the batch that the weights leave."""
-        t, x, velocity, weight, label = example
+        """Return the weighted squared error, the effective share of the batch under the weights, and their tilt."""
+        t, x, velocity, weight, label, tilt = example
         error = (self.net(t, x, label) - velocity).square().flatten(1).mean(1)
-        return {"loss": (weight * error).mean(), "ess": effective_share(weight)}
+        tilts = {} if tilt is None else {"source_tilt": tilt[:, 0].mean(), "data_tilt": tilt[:, 1].mean()}
+        return {"loss": (weight * error).mean(), "ess": effective_share(weight), **tilts}
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the learned field; without labels, that of the data as a whole."""
