@@ -236,8 +236,13 @@ class Model(nn.Module, ABC):
         raise Unsupported(f"{type(self).__name__} has no likelihood")
 
     @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Raise ConfigError, before anything is trained, where bound sampling options contradict one another."""
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Raise ConfigError, before anything is trained, where bound sampling options cannot be.
+
+        Args:
+            options: sampling options, which may contradict one another, or
+            settings: those of the model.
+        """
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return sampling options like the given ones that spend that many network evaluations a sample."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from genbench.cells import News
@@ -22,7 +23,7 @@ class Live:
     """
 
     def __init__(self, labels: Sequence[str], console: Console | None = None) -> None:
-        self.labels = labels
+        self.labels = [escape(label) for label in labels]  # [flip] is no markup
         self.console = console or Console(stderr=True)
         self.bars = Progress(
             TextColumn("{task.description}"),
@@ -57,7 +58,7 @@ class Live:
         elif news.kind == "step":
             self.step(news.cell, news.step, news.steps, dict(news.logs))
         elif news.kind == "said":
-            self.console.print(f"genbench: {news.reason}", soft_wrap=True, highlight=False)
+            self.console.print(f"genbench: {escape(news.reason)}", soft_wrap=True, highlight=False)
         elif news.kind in ("busy", "lost"):
             self._put_off(news)
         else:
@@ -94,7 +95,9 @@ class Live:
             self.bars.remove_task(self.tasks.pop(news.cell))
         if (news.cell, news.reason) not in self.put_off:
             self.put_off.add((news.cell, news.reason))
-            self.console.print(f"later: {self.labels[news.cell]}: {news.reason}", soft_wrap=True, highlight=False)
+            self.console.print(
+                f"later: {self.labels[news.cell]}: {escape(news.reason)}", soft_wrap=True, highlight=False
+            )
 
     def _ended(self, news: News) -> None:
         self.finished += 1
@@ -104,7 +107,7 @@ class Live:
         if self.all is not None:
             self.bars.update(self.all, completed=self.finished, note=f"{self.failed} failed" if self.failed else "")
         if news.kind == "failed":
-            self.console.print(f"[red]failed[/red] {self.labels[news.cell]}: {news.reason}", soft_wrap=True)
+            self.console.print(f"[red]failed[/red] {self.labels[news.cell]}: {escape(news.reason)}", soft_wrap=True)
         elif not self.console.is_terminal:
             self.console.print(f"done {self.finished} of {len(self.labels)}: {self.labels[news.cell]}", soft_wrap=True)
 

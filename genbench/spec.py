@@ -132,7 +132,8 @@ def resolve(
     entry = models[model]
     own_plan = entry.traits.get("plan", {})
     sample = bind(sampler(entry), part["sample"], f"sample ({model})")
-    model_class(entry).check(sample)
+    model_spec = _component(models, model, part["model"], context=latent_event(encoder, data.event))
+    model_class(entry).check(sample, settings_in(model_spec))
     chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
     evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
     for name in evaluation["curve_metrics"]:
@@ -140,7 +141,7 @@ def resolve(
             raise unknown("evaluation.curve_metrics names a metric that is not measured:", name, chosen)
     return Spec(
         data=data_spec,
-        model=_component(models, model, part["model"], context=latent_event(encoder, data.event)),
+        model=model_spec,
         plan=bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan"),
         sample=sample,
         evaluation=evaluation,

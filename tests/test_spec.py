@@ -121,3 +121,22 @@ def test_a_label_does_not_say_where_data_lies(dataset, label, tmp_path):
     settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
     spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
     assert spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "") == label
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("starflow", {"sample": {"guidance": 2.0}}, "sample.guidance needs labels and a model trained on them"),
+        ("starflow", {"sample": {"denoise": True}}, "sample.denoise needs a model trained with Gaussian noise"),
+        ("cfm", {"sample": {"guidance": 2.0}}, "sample.guidance needs a conditional model"),
+    ],
+)
+def test_what_sampling_would_refuse_is_refused_before_training(model, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(model, "digits", metrics=[], settings=settings)
+    resolve(
+        model,
+        "digits",
+        metrics=[],
+        settings=settings | {"model": {"conditional": True} | ({"noise": 0.1} if model == "starflow" else {})},
+    )

@@ -127,9 +127,7 @@ class FlowMatching(Model):
             guidance: w of v_c + w (v_c - v_u), for conditional models (Ho and Salimans, 2022); 0 is the plain model.
             dtype: precision in which the ODE is solved.
         """
-        self.check({"method": method, "steps": steps})
-        if guidance and not self.conditional:
-            raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
+        self.check({"method": method, "steps": steps, "guidance": guidance}, {"conditional": self.conditional})
         net = copy.deepcopy(self.net).double() if dtype == "float64" else self.net
 
         def field(t: Tensor, x: Tensor) -> Tensor:
@@ -152,13 +150,15 @@ class FlowMatching(Model):
         return trajectory(lambda t, x: self.velocity(t, x, label), x0, times, tol=tol).x
 
     @classmethod
-    def check(cls, options: Mapping[str, Any]) -> None:
-        """Refuse a number of steps that the solver would ignore, and a solver that lacks it."""
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse steps that the solver would ignore, a solver that lacks them, and guidance without labels."""
         method, steps = options["method"], options["steps"]
         if method == "dopri5" and steps:
             raise ConfigError(f"sample.steps: dopri5 chooses its own; set sample.method=euler to take {steps} steps")
         if method != "dopri5" and not steps:
             raise ConfigError(f"sample.steps: {method} needs a number of steps, such as sample.steps=100")
+        if options["guidance"] and not settings["conditional"]:
+            raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return options that spend that many evaluations of the network a sample."""

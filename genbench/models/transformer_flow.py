@@ -1,8 +1,8 @@
 """Transformer flows: TARFlow, STARFlow and what lies between them are one class whose values differ."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -172,12 +172,7 @@ class TransformerFlow(Model):
             ConfigError: if guidance is asked of a model or of labels without classes, or denoising of a model
                 trained without Gaussian noise.
         """
-        if denoise and self.sigma is None:
-            raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
-        if guidance and (not self.conditional or label is None):
-            raise ConfigError(
-                "sample.guidance needs labels and a model trained on them: model.conditional=true, or model.text"
-            )
+        self._refuse(denoise and self.sigma is None, guidance and (not self.conditional or label is None))
         decoder: Decoder = sequential if decode == "sequential" else Jacobi(window, tolerance, sweeps)
         with torch.no_grad():
             guide = None
@@ -191,6 +186,21 @@ class TransformerFlow(Model):
             y = x.detach().requires_grad_()
             (score,) = torch.autograd.grad(self.log_prob(y, label=label).sum(), y)
         return Samples(x + self.sigma**2 * score, nfe + 1)
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse guidance without labels, and denoising where training has no Gaussian noise."""
+        labels = settings["conditional"] or settings["text"] is not None
+        cls._refuse(options["denoise"] and not isinstance(settings["noise"], float), options["guidance"] and not labels)
+
+    @staticmethod
+    def _refuse(nothing_to_denoise: object, nothing_to_guide: object) -> None:
+        if nothing_to_denoise:
+            raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
+        if nothing_to_guide:
+            raise ConfigError(
+                "sample.guidance needs labels and a model trained on them: model.conditional=true, or model.text"
+            )
 
     def _latents(self, x: Tensor, label: Tensor | None) -> Latents:
         return self.flow(x, self._prefix(label, x))

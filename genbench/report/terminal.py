@@ -40,7 +40,7 @@ def print_record(record: Mapping[str, Any], path: Path, console: Console) -> Non
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) -> None:
     """Print measured rows: the main point in full, then the curve of quality against evaluations."""
     main = [row for row in rows if row["point"] == "main"]
-    table = Table(title=title, title_justify="left", header_style="bold", show_lines=False)
+    table = Table(title=escape(title), title_justify="left", header_style="bold", show_lines=False)
     for name in ("metric", "value", "floor", "direction", "protocol"):
         table.add_column(name, justify="right" if name in ("value", "floor") else "left")
     for row in main:
