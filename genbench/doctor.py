@@ -56,6 +56,7 @@ def findings() -> Iterator[str]:
         "ray": "sweeps on many machines",
         "diffusers": "latent models",
         "transformers": "pretrained text encoders",
+        "zuko": "spline flows (nsf)",
     }
     for package, use in uses.items():
         if importlib.util.find_spec(package) is None:
