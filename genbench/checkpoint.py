@@ -91,10 +91,15 @@ def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], opt
     for i, mean in enumerate(average):
         mean.copy_(state[f"average.{i}"])
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in state.items():
         if name.startswith("optimizer."):
             _, i, field = name.split(".", 2)
-            moments.setdefault(int(i), {})[field] = value
+            like = parameters[int(i)]
+            # Fused optimisers walk through memory: moments must lie there as their parameter does.
+            moments.setdefault(int(i), {})[field] = (
+                torch.empty_like(like, device="cpu").copy_(value) if value.shape == like.shape else value
+            )
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
