@@ -111,6 +111,15 @@ class Encodable(Protocol):
         ...
 
 
+@runtime_checkable
+class Portable(Protocol):
+    """A split that can make its batches on a device, out of less than a whole batch of floats."""
+
+    def on(self, device: torch.device) -> Split:
+        """Return a split with the same batches, on that device."""
+        ...
+
+
 @dataclass(frozen=True)
 class Truth:
     """What is known exactly about a task, in model space; None where it is not.

@@ -76,7 +76,8 @@ def read(path: Path, data: Data, name: str) -> Foreign:
     if len(shape) != 3 or data.space != Pixels(256):
         raise ConfigError(f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(ARRAYS)}")
     collection = decode.collection(str(path), Look(shape[1], 1 if shape[0] == 1 else 3))
-    raw = collection.load().raw
+    stored = collection.load()
+    raw = stored.raw[torch.arange(len(stored.label))]
     about = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
     return Foreign(raw, None, about | {"layout": "a folder or archive of images"})
 

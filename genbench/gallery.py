@@ -12,6 +12,14 @@ from genbench.core import Data
 from genbench.evaluate import Evaluation
 from genbench.space import Pixels
 
+PAGE = 100
+"""Samples on a page, ten in a row."""
+
+
+def pictured(data: Data) -> bool:
+    """Return whether samples can be looked at."""
+    return isinstance(data.space, Pixels) and len(data.event.shape) == 3
+
 
 def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
     """Keep the samples as a compressed array of raw data, and images as pages to look at."""
@@ -28,11 +36,11 @@ def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
 def keep_page(path: Path, evaluation: Evaluation, data: Data) -> None:
     """Keep the first hundred samples as a page to look at, if they are images."""
     if not evaluation.failures:
-        _draw(path, data.space.decode(evaluation.x[:100]).numpy(), data)
+        _draw(path, data.space.decode(evaluation.x[:PAGE]).numpy(), data)
 
 
 def _draw(path: Path, raw: np.ndarray, data: Data) -> None:
-    if isinstance(data.space, Pixels) and raw.ndim == 4:
+    if isinstance(data.space, Pixels) and pictured(data):
         page = _grid(raw * (255 // (data.space.levels - 1)))
         files.replace(path, lambda temporary: page.save(temporary, format="PNG"))
 

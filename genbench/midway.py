@@ -1,4 +1,4 @@
-"""Midway: what samples are worth while a model is still in training, so that tables can be drawn against steps."""
+"""Midway: what samples are worth, and look like, while a model is still in training."""
 
 import json
 import time
@@ -10,15 +10,16 @@ from typing import Any
 from genbench import files
 from genbench.core import Data, Model
 from genbench.evaluate import evaluate
-from genbench.gallery import keep_page
+from genbench.gallery import PAGE, keep_page, pictured
 from genbench.registry import metrics
 from genbench.spec import Spec, sampling_of, settings_in
 
 
 class Midway:
-    """Measures the metrics of samples at chosen steps of training, and keeps each step as STEP.json and STEP.png.
+    """Measures the metrics of samples every `plan.eval_every` steps, and draws a page of images every `grid_every`.
 
-    A step that is kept already, of the run that was interrupted, is not measured again: it would be the same.
+    Each step is kept as STEP.json and STEP.png, or the page alone. One that is kept already, of the run that was
+    interrupted, is not measured again: it would be the same.
 
     Args:
         folder: where the steps are kept.
@@ -31,17 +32,23 @@ class Midway:
         self.seconds = 0.0
 
     def __call__(self, step: int, model: Model) -> None:
-        """Measure a model after that many steps."""
-        path = self.folder / f"{step}.json"
-        if path.exists():
+        """Measure a model after that many steps, or only look at it."""
+        every = self.spec.plan["eval_every"]
+        measured = bool(every) and step % every == 0
+        path = self.folder / f"{step}.{'json' if measured else 'png'}"
+        if path.exists() or not (measured or pictured(self.data)):
             return
         began = time.monotonic()
         files.make(self.folder.parent)
-        chosen = {n: settings_in(part) for n, part in self.spec.metrics.items() if metrics[n].traits["of"] == "samples"}
+        chosen = self.spec.metrics if measured else {}
+        chosen = {name: settings_in(part) for name, part in chosen.items() if metrics[name].traits["of"] == "samples"}
         sampling = replace(sampling_of(self.spec), curve=())
+        if not measured:
+            sampling = replace(sampling, n=min(PAGE, sampling.n))
         rows, main = evaluate(model, self.data, chosen, sample=self.spec.sample, sampling=sampling, seed=self.spec.seed)
         keep_page(path.with_suffix(".png"), main, self.data)
-        files.write(path, json.dumps([row | {"point": "training", "step": step} for row in rows]))
+        if measured:
+            files.write(path, json.dumps([row | {"point": "training", "step": step} for row in rows]))
         self.seconds += time.monotonic() - began
 
     def rows(self, wanted: Collection[str]) -> list[dict[str, Any]]:

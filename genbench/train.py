@@ -23,7 +23,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genbench import checkpoint, files
 from genbench.config import Count, Fraction, NonNegative, Positive, Size
-from genbench.core import Data, Example, Model
+from genbench.core import Data, Example, Model, Portable
 from genbench.errors import ConfigError, RunFailed
 from genbench.seeds import derive
 
@@ -55,6 +55,7 @@ class Plan:
         threads: CPU threads of a run; small networks are fastest on one.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
+        grid_every: steps between pages of sample images to look at during training; 0 draws none.
     """
 
     steps: Size = 5000
@@ -73,6 +74,7 @@ class Plan:
     threads: Count = 1
     compile: bool = False
     eval_every: Size = 0
+    grid_every: Size = 10_000
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of a step."""
@@ -87,6 +89,10 @@ class Plan:
     def ema_at(self, step: int) -> float:
         """Return the decay of the average after a step: a short run must not keep its initial weights."""
         return min(self.ema, (1 + step) / (10 + step))
+
+    def visited(self, step: int) -> bool:
+        """Return whether somebody looks at the model after a step that is not the last."""
+        return step < self.steps and any(every and step % every == 0 for every in (self.eval_every, self.grid_every))
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -136,7 +142,7 @@ def fit(
         seed: all randomness derives from it.
         folder: where train.csv and the checkpoint are kept; None keeps nothing.
         progress: told about every block of steps.
-        visit: called every `plan.eval_every` steps, but for the last.
+        visit: called at the steps that `plan.visited` names.
         save_every: seconds between checkpoints; results do not depend on it.
 
     Raises:
@@ -168,6 +174,8 @@ def fit(
     module.train()
     generator = torch.Generator(device=fabric.device)
     material = model.material(data)
+    if isinstance(material, Portable):
+        material = material.on(fabric.device)
     log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
     began = last_save = last_look = time.monotonic()
     for step in range(start, plan.steps):
@@ -201,7 +209,7 @@ def fit(
             if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
                 checkpoint.save(saved, model, average, optimizer, step + 1, before + time.monotonic() - began)
                 last_save = time.monotonic()
-        if visit is not None and plan.eval_every and (step + 1) % plan.eval_every == 0 and step + 1 < plan.steps:
+        if visit is not None and plan.visited(step + 1):
             if fabric.is_global_zero:
                 left = time.monotonic()
                 with _shown(model, trained, average):

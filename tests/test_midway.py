@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from genbench.frames import frame
 from genbench.report.tables import progress
@@ -49,3 +50,23 @@ def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
     assert [column.title for column in table.columns] == ["20", "40", "at the end"]
     assert "steps of training" in table.title
     assert all(cell.mean is not None for row in table.rows for cell in row.cells)
+
+
+def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_path):
+    settings = {"evaluation": {"n": 20}, "sample": {"method": "euler", "steps": 2}}
+    plan = {"steps": 9, "grid_every": 3, "eval_every": 0}
+    spec, plain = (
+        resolve("cfm", "digits", metrics=["norm"], settings={**settings, "plan": {**plan, "grid_every": every}})
+        for every in (3, 0)
+    )
+    stores = Store(tmp_path / "pages"), Store(tmp_path / "none")
+    records = [run(each, store) for each, store in zip((spec, plain), stores, strict=True)]
+    assert records[0]["results"] == records[1]["results"]
+    assert sorted(page.name for page in stores[0].folder(spec).rglob("steps/*")) == ["3.png", "6.png"]
+    assert not list(stores[1].folder(plain).rglob("steps/*"))
+    with Image.open(next(stores[0].folder(spec).rglob("6.png"))) as page:
+        assert page.size == (340, 68)  # 20 samples of 8 x 8, four times as large, in two rows
+    # Vectors are no images to look at.
+    moons = resolve("cfm", "moons", metrics=["nfe"], settings={**settings, "plan": plan})
+    run(moons, stores[1])
+    assert not list(stores[1].folder(moons).rglob("*.png"))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -15,12 +14,13 @@ from torch import Tensor
 from genbench import files
 from genbench.config import Size
 from genbench.core import Captions, Data, Split
-from genbench.data import cache
-from genbench.data.collection import Collection, Stored, mapped, splits
+from genbench.data import cache, rows
+from genbench.data.collection import Collection, Stored, splits
 from genbench.data.decode import Look
 from genbench.data.digits import digits
 from genbench.data.images import cifar10, named
 from genbench.data.originals import CIFAR10
+from genbench.data.rows import Rows
 from genbench.data.splits import Arrays, Finite, mirror, same
 from genbench.errors import ConfigError, unknown
 from genbench.looks import LOOKS
@@ -237,7 +237,7 @@ def _one_look(collection: Collection, table: Table) -> Collection:
         place = cache.place(table.digest(str(collection.provenance["sha256"])))
         if not (place / "images.npy").exists():
             files.replace(place / "images.npy", lambda temporary: _render(raw, look, table.looks, temporary))
-        return Stored(mapped(place / "images.npy"), table.label(kind, look, template))
+        return Stored(rows.opened(place / "images.npy"), table.label(kind, look, template))
 
     return replace(collection, load=load)
 
@@ -255,13 +255,13 @@ def _dealt(kind: Int[Tensor, " n"], test: Tensor, table: Table) -> tuple[Tensor,
     return look, template
 
 
-def _render(raw: Tensor, look: Tensor, looks: tuple[str, ...], path: Path) -> None:
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tuple(raw.shape))
-    for rows in torch.arange(len(raw)).split(CHUNK):
-        for i, name in enumerate(looks):
-            chosen = rows[look[rows] == i]
-            out[chosen.numpy()] = LOOKS[name](raw[chosen], 255).numpy()
-    out.flush()
+def _render(raw: Rows, look: Tensor, looks: tuple[str, ...], path: Path) -> None:
+    with rows.writing(path, tuple(raw.shape)) as put:
+        for some in torch.arange(len(look)).split(CHUNK):
+            for i, name in enumerate(looks):
+                chosen = some[look[some] == i]
+                for place, image in zip(chosen.tolist(), LOOKS[name](raw[chosen], 255).numpy(), strict=True):
+                    put(place, image)
 
 
 def _rank(kind: Int[Tensor, " n"]) -> Int[Tensor, " n"]:

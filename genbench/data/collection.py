@@ -3,23 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from torch import Tensor
 
+from genbench.data.rows import Rows
 from genbench.data.splits import Arrays, Finite, View, same, stratified
 from genbench.errors import ConfigError
 from genbench.space import Space
 
 
 class Stored(NamedTuple):
-    """All images of a collection with their classes; the images may be a file mapped into memory."""
+    """All images (n, channels, height, width) of a collection, in memory or on disk, with their classes."""
 
-    raw: UInt8[Tensor, "n channels height width"]
+    raw: Rows
     label: Int[Tensor, " n"]
 
 
@@ -84,9 +84,3 @@ def splits(
         Finite(lambda: parts()["valid"], final["valid"], space),
         Finite(lambda: parts()["test"], final["test"], space),
     )
-
-
-def mapped(path: Path) -> UInt8[Tensor, "n channels height width"]:
-    """Map a .npy file of images into memory: pages are read when needed and given back under pressure."""
-    # Copy on write, since torch warns of arrays that it could not write to.
-    return torch.from_numpy(np.load(path, mmap_mode="c"))

@@ -16,14 +16,14 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from genbench import files
-from genbench.data import cache, tree
-from genbench.data.collection import Collection, Stored, mapped
+from genbench.data import cache, rows, tree
+from genbench.data.collection import Collection, Stored
 from genbench.errors import ConfigError
 
 VERSION = 1
 """Raised whenever the same files would be decoded to other pixels."""
 
-AHEAD = 256
+AHEAD = 32
 """Images read ahead of the one that is written: memory is bounded by these."""
 
 
@@ -72,7 +72,7 @@ def collection(path: str, look: Look) -> Collection:
         if not array.exists():
             files.replace(array, lambda temporary: _decode_all(place, sha256, look, temporary))
         label = [torch.arange(len(names)).repeat_interleave(torch.tensor(part)) for part in counts.values()]
-        return Stored(mapped(array), torch.cat(label))
+        return Stored(rows.opened(array), torch.cat(label))
 
     return Collection(counts, names, load, provenance)
 
@@ -98,13 +98,12 @@ def _catalogue(path: Path, sha256: str) -> dict[str, Any]:
 def _decode_all(path: Path, sha256: str, look: Look, array: Path) -> None:
     """Decode all images of a tree into a .npy file, in the order of the catalogue."""
     names = json.loads((cache.place(sha256, version=VERSION) / "names.json").read_text(encoding="utf-8"))
-    row = {name: i for i, name in enumerate(names)}
+    place = {name: i for i, name in enumerate(names)}
     shape = (len(names), look.channels, look.size, look.size)
-    out = np.lib.format.open_memmap(array, mode="w+", dtype=np.uint8, shape=shape)
-    wanted = ((name, data) for name, data in tree.contents(path) if name in row)
-    for name, image in _decoded(path, wanted, look):
-        out[row[name]] = image
-    out.flush()
+    wanted = ((name, data) for name, data in tree.contents(path) if name in place)
+    with rows.writing(array, shape) as put:
+        for name, image in _decoded(path, wanted, look):
+            put(place[name], image)
     if cache.content(path) != sha256:
         raise ConfigError(f"{path} was changed while it was in use; run it again")
 

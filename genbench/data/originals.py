@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from genbench import files
-from genbench.data import cache
-from genbench.data.collection import Collection, Stored, mapped
+from genbench.data import cache, rows
+from genbench.data.collection import Collection, Stored
 from genbench.errors import RunFailed
 
 
@@ -97,7 +97,7 @@ def collection(name: str, original: Original) -> Collection:
             images, label = _download(name, original)
             files.replace(place / "label.npy", lambda temporary: _save(temporary, label))
             files.replace(place / "images.npy", lambda temporary: _save(temporary, images))
-        return Stored(mapped(place / "images.npy"), torch.from_numpy(np.load(place / "label.npy")))
+        return Stored(rows.opened(place / "images.npy"), torch.from_numpy(np.load(place / "label.npy")))
 
     provenance = {
         "source": f"torchvision {original.kind}",

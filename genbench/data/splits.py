@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from genbench import files
 from genbench.core import Batch, Encode
+from genbench.data.rows import Rows, Streamed
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
@@ -70,9 +72,9 @@ class Endless:
 
 
 class Arrays(NamedTuple):
-    """Raw samples (uint8 for images) with their labels, and which rows of them make up one part."""
+    """Raw samples (n, *event), uint8 for images, with their labels, and which rows of them make up one part."""
 
-    raw: Shaped[Tensor, "n *event"]
+    raw: Rows
     label: Int[Tensor, " n"]
     rows: Int[Tensor, " rows"]
 
@@ -108,6 +110,7 @@ class Finite:
         self._space = space
         self._views = views
         self._order: tuple[tuple[int, int], Tensor] | None = None
+        self._device = torch.device("cpu")
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th batch of that size under that seed.
@@ -115,13 +118,22 @@ class Finite:
         Raises:
             Unsupported: if this part is empty.
         """
+        arrays = self._arrays
         places, view = self.visit(step, size, seed)
-        rows = self._arrays.rows[places]
-        raw = self._arrays.raw[rows]
+        rows = arrays.rows[places]
+        raw = arrays.raw[rows].to(self._device)
+        if isinstance(arrays.raw, Streamed):
+            arrays.raw.announce(arrays.rows[self.visit(step + 1, size, seed)[0]])
         if len(self._views) > 1:
             seen = torch.stack([look(raw) for look in self._views])
-            raw = seen[view, torch.arange(len(raw))]
-        return Batch(self._space.encode(raw), self._arrays.label[rows])
+            raw = seen[view.to(self._device), torch.arange(len(raw), device=self._device)]
+        return Batch(self._space.encode(raw), arrays.label[rows].to(self._device))
+
+    def on(self, device: torch.device) -> "Finite":
+        """Return this part with its batches on a device: raw rows go there, and are viewed and encoded there."""
+        there = copy(self)
+        there._device = device
+        return there
 
     def take(self, n: int, seed: int) -> Batch:
         """Return n distinct samples as they are: a subset drawn from the seed, or all in stored order.
