@@ -245,7 +245,8 @@ def list_command(
     found: dict[str, dict[str, str]] = {}
     for name, known in registry.ALL.items():
         found[name] = {item: known.summary(item) for item in known}
-    found["suites"] = {str(path): _first_comment(path) for path in sorted(Path("benchmarks").glob("*.toml"))}
+    suites = (path for path in sorted(Path("benchmarks").glob("**/*.toml")) if path.stem != "published")
+    found["suites"] = {str(path): _first_comment(path) for path in suites}
     if kind and kind not in found:
         raise unknown("nothing to list called", kind, found)
     chosen = {kind: found[kind]} if kind else found
