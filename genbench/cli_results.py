@@ -1,6 +1,7 @@
 """The command line on results folders: what is there, tried again, cleaned, merged, verified, compared."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -197,3 +198,51 @@ def compare(
         typer.echo(json.dumps({"comparisons": [part.json() for part in comparisons], "alone": alone}, indent=1))
     else:
         print_comparison(comparisons, alone)
+
+
+@app.command()
+def tune(
+    methods: Annotated[list[str], typer.Argument(help="Models. One alone, without --over: kappa by the elbow rule.")],
+    dataset: Annotated[str, typer.Option(help="Name of a data set; its test split is not looked at.")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", help="Values to choose from, as model.kappa=[0.5, 1]; MODEL.name=[...] is for one."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="What decides; default: the data's first one of samples.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each candidate.")] = 3,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of all, as section.name=value.")] = None,
+    jobs: Jobs = 1,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Choose settings on the validation split with an equal budget for all, or W-CFM's kappa by the elbow rule."""
+    from rich.console import Console
+
+    from genbench import files
+    from genbench.config import parse
+    from genbench.elbow import by_elbow
+    from genbench.engines import execute, local
+    from genbench.live import Live
+    from genbench.report.render import show
+    from genbench.store import Store
+    from genbench.tuning import propose
+
+    settings, store = parse(set_ or []), Store(results / "tuning")
+    if over:
+        asked = propose(methods, dataset, parse(over), metric=metric, seeds=range(seeds), settings=settings)
+        missing = asked.missing(store)
+        typer.echo(f"{len(asked.candidates)} candidates, {len(missing)} runs to make", err=True)
+        with Live(list(missing), Console(stderr=True)) as live:
+            execute(list(missing.values()), store, local(store, jobs), live.tell)
+        found, rule = asked.judged(store), asked.metric
+    elif len(methods) == 1 and metric is None:
+        found, rule = by_elbow(methods[0], dataset, settings), "elbow"
+    else:
+        raise ConfigError("say with --over what to choose from, such as --over plan.lr=[0.001, 0.003]")
+    path, text = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}.json", json.dumps(found.json(), indent=1)
+    files.write(path, text + "\n")
+    if as_json:
+        typer.echo(text)
+        return
+    show([found.table()], Console(width=None if sys.stdout.isatty() else 160))
+    typer.echo(f"written: {path}")
