@@ -97,6 +97,11 @@ Conditioned = Annotated[
 Inject = Annotated[
     Literal["prefix", "add"], "whether a label's embedding comes before the inputs as a token, or is added to them all"
 ]
+Init = Annotated[
+    Positive,
+    "deviation of the initial embeddings of labels and learned positions; the papers have 0.01. Where they are added"
+    " to inputs (deviation 0.6), 0.3 is seen from the first step, and 0.01 takes thousands of steps to grow",
+]
 Dropout = Annotated[
     Fraction, "share of labels dropped in conditional training, of captions replaced by the empty one, for guidance"
 ]
@@ -115,7 +120,7 @@ PLAN = {
 """The papers' optimiser, at a learning rate for small networks and with gradients clipped."""
 
 
-@models.register("tarflow", version=1, plan=PLAN)
+@models.register("tarflow", version=2, plan=PLAN)
 def tarflow(
     event: Event,
     source: Source,
@@ -137,6 +142,7 @@ def tarflow(
     text: TextSetting = None,
     conditioned: Conditioned = "all",
     inject: Inject = "add",
+    init: Init = 0.3,
     label_dropout: Dropout = 0.1,
     checkpoint: Checkpoint = False,
 ) -> TransformerFlow:
@@ -157,7 +163,7 @@ def tarflow(
         patch or _patch(event),
         order=order,
         form=Form(first, scale, clip),
-        shape=Architecture(width, head, positions, norm, final_norm, inject, checkpoint),
+        shape=Architecture(width, head, positions, norm, final_norm, inject, init, checkpoint),
         noise=noise,
         penalty=penalty,
         conditional=conditional,
@@ -189,6 +195,7 @@ def starflow(
     text: TextSetting = None,
     conditioned: Conditioned = "first",
     inject: Inject = "prefix",
+    init: Init = 0.01,
     label_dropout: Dropout = 0.1,
     checkpoint: Checkpoint = False,
 ) -> TransformerFlow:
@@ -209,7 +216,7 @@ def starflow(
         patch or _patch(event),
         order=order,
         form=Form(first, scale, clip),
-        shape=Architecture(width, head, positions, norm, final_norm, inject, checkpoint),
+        shape=Architecture(width, head, positions, norm, final_norm, inject, init, checkpoint),
         noise=noise,
         penalty=penalty,
         conditional=conditional,
@@ -294,7 +301,7 @@ def _build(
     if text is not None:
         classes = build(event, shape.width, text)
     else:
-        classes = Classes(event.classes, shape.width) if conditional else None
+        classes = Classes(event.classes, shape.width, shape.init) if conditional else None
     return TransformerFlow(
         event, source, flow, classes=classes, noise=noise, label_dropout=label_dropout, penalty=penalty
     )

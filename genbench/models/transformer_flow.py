@@ -28,11 +28,17 @@ class Example(NamedTuple):
 
 
 class Classes(nn.Module):
-    """Turns a label into a prefix of one token; -1, no label, becomes the mean over the classes."""
+    """Turns a label into a prefix of one token; -1, no label, becomes the mean over the classes.
 
-    def __init__(self, classes: int, width: int) -> None:
+    Args:
+        classes: number of labels.
+        width: numbers of a token.
+        init: deviation of the table at the start.
+    """
+
+    def __init__(self, classes: int, width: int, init: float) -> None:
         super().__init__()
-        self.table = nn.Parameter(1e-2 * torch.randn(classes, width))
+        self.table = nn.Parameter(init * torch.randn(classes, width))
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b 1 width"]:
         """Return the prefix."""

@@ -28,6 +28,7 @@ class Architecture:
         norm: LayerNorm, or RMSNorm.
         final_norm: whether a norm precedes the output.
         inject: how a condition enters: "prefix" puts its tokens before the first, "add" adds its one token to all.
+        init: deviation of what is learned about places, at the start.
         checkpoint: whether training recomputes the activations of a layer instead of keeping them.
     """
 
@@ -37,6 +38,7 @@ class Architecture:
     norm: Norm
     final_norm: bool
     inject: Literal["prefix", "add"]
+    init: float
     checkpoint: bool
 
 
@@ -174,7 +176,7 @@ class CausalTransformer(nn.Module):
         self.tokens = len(grid)
         self.axes = grid.shape[1] + (self.inject == "prefix")
         if shape.positions == "learned":
-            self.position = nn.Parameter(1e-2 * torch.randn(len(grid), shape.width))
+            self.position = nn.Parameter(shape.init * torch.randn(len(grid), shape.width))
         else:
             # One more axis tells prefix tokens apart: they sit at -P..-1 along it, and data at 0.
             places = F.pad(grid, (0, self.axes - grid.shape[1]))
