@@ -76,6 +76,13 @@ class Prepared(Protocol):
         ...
 
 
+@runtime_checkable
+class Coupled(Protocol):
+    """A model that is trained on the pairs of a coupling."""
+
+    coupling: nn.Module
+
+
 class Independent(nn.Module):
     """Noise and data as they come, every pair with weight 1."""
 

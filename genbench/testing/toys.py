@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source, Truth
+from genbench.couplings import Independent
 from genbench.seeds import generator
 from genbench.space import Pixels, Real
 
@@ -78,14 +79,14 @@ class Given(NamedTuple):
 
 
 class Affine(Model):
-    """x = s x0 + m, each coordinate for itself: straight paths, exact density, known in closed form.
+    """x = s x0 + m, each coordinate for itself: straight paths, exact density, independent pairs, in closed form.
 
     The path x_t = (1 - t) x0 + t x gives the field v(t, x) = (s - 1) (x - t m) / (1 - t + t s) + m.
     """
 
     def __init__(self, event: Event, source: Source) -> None:
         super().__init__()
-        self.event, self.source = event, source
+        self.event, self.source, self.coupling = event, source, Independent()
         self.log_scale = nn.Parameter(torch.full(event.shape, -0.3))
         self.shift = nn.Parameter(torch.full(event.shape, 0.1))
 
