@@ -61,6 +61,23 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, model, settings):
     assert (tmp_path / "whole/train.csv").read_bytes() == (tmp_path / "cut/train.csv").read_bytes()
 
 
+def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
+    """Fused optimisers walk through memory, and files hold tensors row by row."""
+
+    def go(folder, **watch):
+        model, data, plan = start("cfm", "digits", steps=8, batch_size=16)
+        model.to(memory_format=torch.channels_last)
+        return fit(model, data, plan, fabric_of(plan, "cpu"), seed=0, folder=folder, save_every=0, **watch)
+
+    def interrupt(step, steps, logs):
+        if step == 8:
+            raise Stop
+
+    with pytest.raises(Stop):
+        go(tmp_path, progress=interrupt)
+    assert torch.equal(weights(go(tmp_path)), weights(go(None)))
+
+
 KILLED = """
 import sys, torch
 from pathlib import Path
@@ -207,27 +224,38 @@ def test_an_absent_accelerator_is_one_line():
 
 DISTRIBUTED = """
 import sys, torch
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_train import start, weights
-from genbench.train import fit, Plan
+from genbench.train import fit
 from lightning_fabric import Fabric
-model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2)
+model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2, settings={settings!r})
 fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
 fabric.launch()
-fit(model, data, plan, fabric, seed=0)
+fit(model, data, plan, fabric, seed=0, folder=Path(sys.argv[1]))
 if fabric.is_global_zero:
-    torch.save(weights(model), sys.argv[1])
+    torch.save(weights(model), sys.argv[1] + "/weights.pt")
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["cfm", "otcfm", "wcfm", "starflow"])
-def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, model):
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [("cfm", {}), ("otcfm", {}), ("wcfm", {}), ("wcfm", {"normaliser": "batch"}), ("starflow", {})],
+)
+def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, model, settings):
     script = tmp_path / "train.py"
-    script.write_text(DISTRIBUTED.format(tests=os.path.dirname(__file__), model=model))
-    subprocess.run([sys.executable, str(script), str(tmp_path / "out.pt")], check=True, timeout=120)
-    both = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert_close(both, weights(train(model, steps=20, batch_size=64)), rtol=0, atol=1e-4)
+    script.write_text(DISTRIBUTED.format(tests=os.path.dirname(__file__), model=model, settings=settings))
+    subprocess.run([sys.executable, str(script), str(tmp_path / "two")], check=True, timeout=120)
+    both = torch.load(tmp_path / "two" / "weights.pt", weights_only=True)
+    one = train(model, folder=tmp_path / "one", steps=20, batch_size=64, settings=settings)
+    assert_close(both, weights(one), rtol=0, atol=1e-4)
+    curves = [list(csv.DictReader((tmp_path / name / "train.csv").open())) for name in ("one", "two")]
+    assert len(curves[0]) == 20
+    for a, b in zip(*curves, strict=True):  # the loss, and what is logged of the weights of the global batch
+        assert {name: float(value) for name, value in a.items()} == pytest.approx(
+            {name: float(value) for name, value in b.items()}, rel=1e-5
+        )
 
 
 COMPILED = """

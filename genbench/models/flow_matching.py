@@ -34,6 +34,7 @@ class Example(NamedTuple):
     x: Float[Tensor, "b *event"]
     velocity: Float[Tensor, "b *event"]
     weight: Float[Tensor, " b"]
+    ess: Float[Tensor, " b"]
     label: Int[Tensor, " b"] | None
     tilt: Float[Tensor, "b 2"] | None = None
 
@@ -94,14 +95,16 @@ class FlowMatching(Model):
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
             label = torch.where(dropped, self.event.classes, label)
-        return Example(t, x, velocity, weight, label, tilt)
+        # Of the whole batch, for each sample: a process that works a share of the batch logs it as it is.
+        ess = effective_share(weight).expand(len(x1))
+        return Example(t, x, velocity, weight, ess, label, tilt)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the weighted squared error, the effective share of the batch under the weights, and their tilt."""
-        t, x, velocity, weight, label, tilt = example
+        t, x, velocity, weight, ess, label, tilt = example
         error = (self.net(t, x, label) - velocity).square().flatten(1).mean(1)
         tilts = {} if tilt is None else {"source_tilt": tilt[:, 0].mean(), "data_tilt": tilt[:, 1].mean()}
-        return {"loss": (weight * error).mean(), "ess": effective_share(weight), **tilts}
+        return {"loss": (weight * error).mean(), "ess": ess.mean(), **tilts}
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Return the learned field; without labels, that of the data as a whole."""
