@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.config import Count, Fraction
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, Value
-from genbench.metrics.optimal import squared_distances, squared_w2
+from genbench.metrics.optimal import directions_of, squared_distances, squared_sliced_w2, squared_w2
 from genbench.registry import metrics
 from genbench.seeds import generator
 
@@ -52,15 +52,9 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     Reference: Bonneel et al., 2015.
     """
     x, y = _vectors(evaluation, n or len(evaluation.x))
-    stream = generator(evaluation.seed, "sliced_w2")
-    axes = torch.randn(x.shape[1], directions, generator=stream, dtype=torch.float64)
-    squares = [
-        # Along a line the optimal plan matches equal ranks.
-        ((x @ axis).sort(0).values - (y @ axis).sort(0).values).square().mean(0)
-        for axis in (axes / axes.norm(dim=0)).split(16, dim=1)
-    ]
+    axes = directions_of(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
-    return Value(math.sqrt(float(torch.cat(squares).mean())), len(x), protocol)
+    return Value(math.sqrt(squared_sliced_w2(x, y, axes)), len(x), protocol)
 
 
 @metrics.register("mmd", version=1, better="lower", of="samples")

@@ -4,6 +4,7 @@ import warnings
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -68,6 +69,24 @@ def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> float:
     if x.shape[1] == 1:
         return float((x.sort(0).values - y.sort(0).values).square().mean())
     return plan(x, y).cost
+
+
+def directions_of(dims: int, count: int, stream: torch.Generator) -> Float[Tensor, "directions d"]:
+    """Draw directions, uniform on the sphere."""
+    axes = torch.randn(dims, count, generator=stream, dtype=torch.float64)
+    return (axes / axes.norm(dim=0)).T
+
+
+def squared_sliced_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], axes: Float[Tensor, "directions d"]) -> float:
+    """Return the mean of the squared 2-Wasserstein distances along the directions."""
+
+    def ranked(points: Tensor, some: Tensor) -> Tensor:
+        # NumPy sorts rows with vector instructions, torch does not.
+        return torch.from_numpy(np.sort((some @ points.T).numpy(), axis=1))
+
+    # Along a line the optimal plan matches equal ranks.
+    squares = [(ranked(x, some) - ranked(y, some)).square().mean(1) for some in axes.split(16)]
+    return float(torch.cat(squares).mean())
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,51 @@
+"""The machine that a table of speed was measured on, in a sentence or two."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    *("torch", "numpy", "scipy", "POT", "torchdiffeq", "torchcfm", "torchdyn", "zuko"),
+    *("clean-fid", "torch-fidelity", "torchmetrics", "benchopt"),
+)
+
+
+def described(load: float, took: float) -> str:
+    """Return how the table is to be read and what it was measured on.
+
+    Args:
+        load: average number of processes that wanted to run when the measurement began.
+        took: seconds it took.
+    """
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    cores = os.cpu_count() or 1
+    busy = f" **The machine was busy: load {load:.1f} on {cores} cores at the start.**" if load > 0.5 * cores else ""
+    return (
+        "Both sides do the same work in one process and take turns, on as many threads and in the same precision; "
+        "figures are medians over rounds of the ratio within a round. `make bench` makes this table.\n\n"
+        f"{_processor()}, {cores} cores, {_memory()}, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}; {versions}. It took {took / 60:.0f} minutes.{busy}"
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    return text.partition("model name")[2].partition(":")[2].partition("\n")[0].strip() or platform.processor()
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    except (OSError, ValueError):
+        return "memory unknown"

@@ -1,0 +1,178 @@
+"""Sampling by ODE: genbench against torchcfm with torchdiffeq and torchdyn as its examples use them.
+
+Both nets hold the same weights, solve from the same noise at the same tolerance, and are checked to arrive at the same
+place by the same number of evaluations.
+"""
+
+from collections.abc import Callable
+
+import torch
+from harness import Row, Sides
+from torch import Tensor, nn
+
+from genbench.config import bind, call
+from genbench.core import Model, Normal, noise
+from genbench.registry import datasets, models
+from genbench.train import Plan, fabric_of, fit
+
+
+class Counted(nn.Module):
+    """A field that counts its evaluations."""
+
+    def __init__(self, field: nn.Module) -> None:
+        super().__init__()
+        self.field, self.evaluations = field, 0
+
+    def forward(self, t: Tensor, x: Tensor, *args: object, **kwargs: object) -> Tensor:
+        """Return the field's value; torchdyn hands over arguments of its own."""
+        self.evaluations += 1
+        return self.field(t, x)
+
+
+def of_the_plane() -> tuple[nn.Module, Model]:
+    """Return torchcfm's MLP in its wrapper, and a genbench model of the same weights, trained for 500 steps."""
+    from torchcfm.models.models import MLP
+    from torchcfm.utils import torch_wrapper
+
+    data, build = datasets["8gaussians-moons"].build(), models["cfm"].build
+    model = call(build, data.event, data.source, settings=bind(build, {}, "cfm", context=data.event))
+    plan = Plan(steps=500)
+    fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    reference = MLP(dim=2, time_varying=True)
+    with torch.no_grad():
+        for a, b in zip(reference.parameters(), model.net.parameters(), strict=True):
+            a.copy_(b)
+    return torch_wrapper(reference), model.eval()
+
+
+def of_images() -> tuple[nn.Module, Model]:
+    """Return torchcfm's CIFAR-10 U-Net and a genbench model of the same weights."""
+    from unet import build
+
+    reference, model = build()
+    return reference.eval(), model.eval()
+
+
+def checked(x: Tensor, nfe: float, y: Tensor, evaluations: int) -> None:
+    """Raise AssertionError where two solutions differ."""
+    torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
+    if nfe != evaluations:
+        raise AssertionError(f"{nfe:g} evaluations of ours, {evaluations} of the peer's")
+
+
+def torchdiffeq(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
+    """Return dopri5 as in torchcfm's compute_fid.py."""
+    from torchdiffeq import odeint
+
+    field, model = Counted(nets[0]), nets[1]
+
+    @torch.no_grad()
+    def theirs() -> Tensor:
+        return odeint(field, x0, torch.linspace(0, 1, 2), rtol=tol, atol=tol, method="dopri5")[-1]
+
+    @torch.no_grad()
+    def ours() -> object:
+        return model.sample(x0, tol=tol)
+
+    x, nfe = ours()
+    checked(x, nfe, theirs(), field.evaluations)
+    return Sides(ours, theirs, note=f"{nfe:g} evaluations each")
+
+
+def torchdyn(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
+    """Return dopri5 as in torchcfm's 2D tutorial, which asks for 100 times."""
+    from torchdyn.core import NeuralODE
+
+    node = NeuralODE(nets[0], solver="dopri5", sensitivity="adjoint", atol=tol, rtol=tol)
+    model, times = nets[1], torch.linspace(0, 1, 100)
+
+    @torch.no_grad()
+    def theirs() -> Tensor:
+        return node.trajectory(x0, t_span=times)
+
+    @torch.no_grad()
+    def ours() -> Tensor:
+        return model.trajectory(x0, times, tol=tol)
+
+    torch.testing.assert_close(ours()[-1], theirs()[-1], rtol=1e-2, atol=5e-2)
+    return Sides(ours, theirs, note="a trajectory of 100 times")
+
+
+def euler(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
+    """Return Euler's method as in torchcfm's compute_fid.py, by torchdyn."""
+    from torchdyn.core import NeuralODE
+
+    field, model = Counted(nets[0]), nets[1]
+    node = NeuralODE(field, solver="euler")
+
+    @torch.no_grad()
+    def theirs() -> Tensor:
+        return node.trajectory(x0, t_span=torch.linspace(0, 1, steps + 1))[-1]
+
+    @torch.no_grad()
+    def ours() -> object:
+        return model.sample(x0, method="euler", steps=steps)
+
+    x, nfe = ours()
+    field.evaluations = 0
+    checked(x, nfe, theirs(), field.evaluations)
+    return Sides(ours, theirs, note=f"{nfe:g} evaluations each")
+
+
+def rows() -> list[Row]:
+    """Return the rows of sampling."""
+
+    def plane(how: Callable[..., Sides], setting: float) -> Callable[[], Sides]:
+        def sides() -> Sides:
+            nets = of_the_plane()
+            return how(nets, noise(nets[1].source, 2048, 0), setting)
+
+        return sides
+
+    def images(how: Callable[..., Sides], setting: float, n: int) -> Callable[[], Sides]:
+        return lambda: how(of_images(), noise(Normal((3, 32, 32)), n, 0), setting)
+
+    return [
+        Row(
+            name="sample-2d-euler",
+            work="2048 samples in 2D, Euler, 100 steps",
+            peer="torchcfm, torchdyn",
+            sides=plane(euler, 100),
+            aim=1.05,
+            rounds=9,
+        ),
+        Row(
+            name="sample-2d-dopri5",
+            work="2048 samples in 2D, dopri5, tolerance 1e-5",
+            peer="torchcfm, torchdiffeq",
+            sides=plane(torchdiffeq, 1e-5),
+            aim=1.2,
+            rounds=9,
+        ),
+        Row(
+            name="sample-2d-trajectory",
+            work="2048 trajectories in 2D, dopri5, tolerance 1e-4",
+            peer="torchcfm, torchdyn",
+            sides=plane(torchdyn, 1e-4),
+            aim=1.2,
+            rounds=9,
+        ),
+        Row(
+            name="sample-cifar-euler",
+            work="8 images of CIFAR size, Euler, 4 steps",
+            peer="torchcfm, torchdyn",
+            sides=images(euler, 4, 8),
+            aim=1.05,
+            rounds=3,
+            threads=2,
+        ),
+        Row(
+            name="sample-cifar-dopri5",
+            work="2 images of CIFAR size, dopri5, tolerance 1e-3",
+            peer="torchcfm, torchdiffeq",
+            sides=images(torchdiffeq, 1e-3, 2),
+            aim=1.2,
+            rounds=3,
+            threads=2,
+        ),
+    ]

@@ -1,0 +1,122 @@
+"""Optimal transport between samples: the distances of metrics, and the couplings of training, against POT."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from harness import Row, Sides
+from torch import Tensor
+
+from genbench.core import Normal
+from genbench.couplings import Gibbs, MinibatchOT
+from genbench.metrics.optimal import ITERATIONS, directions_of, squared_sliced_w2, squared_w2
+from genbench.registry import datasets
+
+CONVERGED = ITERATIONS
+IMAGE = (3, 32, 32)
+SHORT = 8
+"""Images in the training step that stands for one of 128: its time is proportional to the batch."""
+
+
+def points(n: int) -> tuple[Tensor, Tensor]:
+    """Return n points of noise and of data in the plane, in float64."""
+    data = datasets["8gaussians"].build()
+    return data.source.sample(n, torch.Generator().manual_seed(0)).double(), data.test.take(n, 0).x.double()
+
+
+def exact(n: int) -> Sides:
+    """Return the exact distance, POT's solver being run until it has converged: by default it stops early."""
+    import ot
+
+    x, y = points(n)
+    a, b = x.numpy(), y.numpy()
+
+    def theirs() -> float:
+        return ot.emd2(ot.unif(n), ot.unif(n), ot.dist(a, b), numItermax=CONVERGED)
+
+    return Sides(lambda: agreed("w2", squared_w2(x, y)), lambda: agreed("w2", theirs()), note=f"n = {n:,}")
+
+
+SEEN: dict[str, float] = {}
+
+
+def agreed(name: str, value: float) -> float:
+    """Return the value. Raises AssertionError if it is not that of the other side."""
+    if not math.isclose(SEEN.setdefault(name, value), value, rel_tol=1e-9):
+        raise AssertionError(f"{name}: {SEEN[name]} and {value}")
+    return value
+
+
+def sliced(n: int, directions: int) -> Sides:
+    """Return the sliced distance along the same directions."""
+    import ot
+
+    x, y = points(n)
+    axes = directions_of(x.shape[1], directions, torch.Generator().manual_seed(0))
+    a, b, projections = x.numpy(), y.numpy(), axes.T.numpy()
+
+    def theirs() -> float:
+        return ot.sliced_wasserstein_distance(a, b, n_projections=directions, projections=projections) ** 2
+
+    def ours() -> float:
+        return squared_sliced_w2(x, y, axes)
+
+    np.testing.assert_allclose(ours(), theirs(), rtol=1e-9)
+    return Sides(ours, theirs, note=f"n = {n:,}, {directions} directions")
+
+
+def coupling(pair: Callable[[], object], batch: int) -> Callable[[], Sides]:
+    """Return a coupling of images beside the training step of the CIFAR-10 net that it is part of."""
+
+    def sides() -> Sides:
+        from unet import build, ours
+
+        _, model = build()
+        step = ours(model, torch.rand(SHORT, *IMAGE) * 2 - 1, torch.float32)
+        note = f"batch {batch}; the step is timed on {SHORT} images, and taken to be proportional"
+        return Sides(pair, step, (1, SHORT / batch), note)
+
+    return sides
+
+
+def gibbs(batch: int) -> Callable[[], object]:
+    """Return the coupling of W-CFM on a batch of images."""
+    weighted, stream = Gibbs(epsilon=5.0), torch.Generator().manual_seed(0)
+    x0, x1 = (Normal(IMAGE).sample(batch, stream) for _ in range(2))
+    weighted.calibrate(weighted.log_weight(x0, x1), torch.zeros(batch, dtype=torch.int64))
+    return lambda: weighted(x0, x1, None, stream)
+
+
+def permutation(batch: int) -> Callable[[], object]:
+    """Return the coupling of OT-CFM on a batch of images."""
+    paired, stream = MinibatchOT(), torch.Generator().manual_seed(0)
+    x0, x1 = (Normal(IMAGE).sample(batch, stream) for _ in range(2))
+    return lambda: paired(x0, x1, None, stream)
+
+
+def rows() -> list[Row]:
+    """Return the rows of optimal transport."""
+    step = "training step of the CIFAR-10 net"
+    shared = {"peer": step, "kind": "share", "rounds": 3, "threads": 2}
+    return [
+        Row(name="coupling-wcfm", work="coupling of W-CFM", sides=coupling(gibbs(128), 128), aim=0.01, **shared),
+        Row(
+            name="coupling-otcfm",
+            work="coupling of OT-CFM, not overlapped with the step",
+            sides=coupling(permutation(256), 256),
+            aim=0.1,
+            **shared,
+        ),
+        Row(name="w2-2048", work="exact W2 in 2D", peer="POT, converged", sides=lambda: exact(2048), aim=1.0, rounds=5),
+        Row(
+            name="w2-10000",
+            work="exact W2 in 2D",
+            peer="POT, converged",
+            sides=lambda: exact(10_000),
+            aim=1.0,
+            rounds=1,
+            warm=False,
+        ),
+        Row(name="sliced", work="sliced W2 in 2D", peer="POT", sides=lambda: sliced(10_000, 256), aim=10.0, rounds=5),
+    ]
