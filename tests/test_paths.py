@@ -37,6 +37,25 @@ def test_variance_is_preserved(schedule):
     assert_close(a * da + s * ds, torch.zeros(50, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_the_regression_on_a_diffusion_is_its_probability_flow(schedule):
+    """Between N(0, 1) and N(0, b^2) the drift f x - g^2 score / 2 (Song et al., 2021), in time s = 1 - t, is linear.
+
+    dx = f x ds + g dW keeps x = a x1 + sigma x0 where f = d log a / ds and g^2 = d sigma^2 / ds - 2 f sigma^2.
+    """
+    b, t = 0.5, torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
+    path = VariancePreserving(schedule)
+    scale, noise, d_scale, d_noise = (term.double() for term in path.coefficients(t))
+    f, variance = -d_scale / scale, (scale * b) ** 2 + noise**2
+    g_squared = -2 * noise * d_noise - 2 * f * noise**2
+    drift = -(f + g_squared / (2 * variance))  # minus: t runs against s
+    x0, x1 = torch.randn(400_000, 1, dtype=torch.float64), b * torch.randn(400_000, 1, dtype=torch.float64)
+    for time, exact in zip(t, drift, strict=True):
+        x, velocity = at(path, x0, x1, time.expand(len(x0), 1))
+        regression = (x * velocity).mean() / x.square().mean()
+        assert regression.item() == pytest.approx(exact.item(), abs=0.02)
+
+
 def test_noise_around_the_straight_path_has_its_sigma():
     x = at(Straight(0.3), torch.zeros(100_000, 1), torch.zeros(100_000, 1), torch.rand(100_000, 1)).x
     assert x.std().item() == pytest.approx(0.3, rel=0.02)

@@ -50,6 +50,18 @@ def tutorial_moons(n: int, generator: torch.Generator) -> Batch:
     return Batch(3 * (x + 0.2 * _uniform(n, generator)[:, None]) - 1, label)
 
 
+def standardised_moons(n: int, generator: torch.Generator) -> Batch:
+    """Draw moons as the runner of torchcfm has them in its pair of distributions.
+
+    Gaussian noise .1, then mean 0 and standard deviation 7 over both coordinates taken together, with the moments of
+    the distribution where the runner takes those of its sample: the two axes keep their proportion.
+    """
+    x, label = _arcs(n, generator)
+    # An arc has the moments E sin = 2 / pi, E cos = 0 and E sin^2 = E cos^2 = 1/2.
+    mean, square = 3 / 8, 13 / 16 - 1 / (2 * math.pi) + 0.1**2
+    return Batch(7 * (x + 0.1 * _normal(n, 2, generator) - mean) / math.sqrt(square - mean**2), label)
+
+
 @datasets.register("8gaussians", version=1)
 def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive = EIGHT_STD) -> Data:
     """Gaussians evenly spaced on a circle, with exact density and field; the label is the mode.
