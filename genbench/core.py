@@ -1,7 +1,7 @@
 """The nouns: events, batches, data, models. Everything else is built from these."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.errors import Unsupported
+from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import derive
 from genbench.space import Space
 
@@ -196,7 +196,51 @@ Example = Any
 """A NamedTuple of tensors whose first axis is the batch: one training step, all randomness already drawn."""
 
 
-class Model(nn.Module, ABC):
+class Learner(nn.Module, ABC):
+    """What can be trained: a model, or a stack of models (`genbench.stack`)."""
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Look at the training data once before the first step, to set constants (kept as buffers)."""
+
+    @abstractmethod
+    def material(self, data: Data) -> Any:
+        """Return what training batches come from."""
+
+    @abstractmethod
+    def example(self, material: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the example of a step, on the generator's device: a batch, and all that is drawn for it.
+
+        Args:
+            material: where batches come from.
+            step: counted from 0.
+            size: of the global batch.
+            seed: batch and draws derive from it and from the step alone.
+            generator: a stream to be seeded.
+        """
+
+    @abstractmethod
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return scalars, a pure function of tensors: "loss" is minimised, the rest is logged."""
+
+    def clip(self, norm: float) -> None:
+        """Shorten the gradient to that norm where it is longer."""
+        nn.utils.clip_grad_norm_(self.parameters(), norm)
+
+    def diverged(self, steps: Sequence[int]) -> None:
+        """Be told the step, from 1, at which the loss of each model was first not finite; 0 where it is finite.
+
+        Raises:
+            RunFailed: if there is nothing left to train.
+        """
+        if steps[0]:
+            raise RunFailed(f"the loss is not finite at step {steps[0]}")
+
+    def forward(self, example: Example) -> dict[str, Tensor]:
+        """Return the loss, so that wrappers (DDP, FSDP, compile) see training only."""
+        return self.loss(example)
+
+
+class Model(Learner):
     """A generative model: a training loss, a map from source noise to samples, and a density if it has one.
 
     A builder is a function `(event, source, *, keyword-only settings) -> Model`.
@@ -216,25 +260,34 @@ class Model(nn.Module, ABC):
     nfe_curve: bool = False
     """Whether sampling can be told its number of network evaluations; then `at_budget` says how."""
 
+    steering: tuple[str, ...] = ()
+    """Settings that only `prepare` and `draw` look at: members of a stack may differ in them."""
+
     @property
     def sampler(self) -> Callable[..., Samples]:
         """The method whose keyword-only parameters are the sampling options."""
         return self.sample
 
-    def prepare(self, data: Data, seed: int) -> None:
-        """Look at the training data once before the first step, to set constants (kept as buffers)."""
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return whether models of these settings are worth training as one stack.
+
+        Their loss then depends on parameters and example alone, and is pure under torch.func.
+        """
+        return False
 
     def material(self, data: Data) -> Split:
         """Return what training batches come from: the training split, or what a latent model makes of it."""
         return data.train
 
+    def example(self, material: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the example of a step: what is drawn for a batch depends on nothing but the seed and the step."""
+        batch = Batch(*(item.to(generator.device) for item in material.batch(step, size, seed)))
+        return self.draw(batch, generator.manual_seed(derive(seed, "train", step)))
+
     @abstractmethod
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw everything random of one step, on the global batch: noise, pairing, time, dropped labels."""
-
-    @abstractmethod
-    def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return scalars, a pure function of tensors: "loss" is minimised, the rest is logged."""
 
     @abstractmethod
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
@@ -256,10 +309,6 @@ class Model(nn.Module, ABC):
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return sampling options like the given ones that spend that many network evaluations a sample."""
         raise Unsupported(f"{type(self).__name__} has no number of evaluations to choose")
-
-    def forward(self, example: Example) -> dict[str, Tensor]:
-        """Return the loss, so that wrappers (DDP, FSDP, compile) see training only."""
-        return self.loss(example)
 
 
 @runtime_checkable

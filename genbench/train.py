@@ -10,11 +10,11 @@ import io
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -23,7 +23,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genbench import checkpoint, files
 from genbench.config import Count, Fraction, NonNegative, Positive, Size
-from genbench.core import Data, Example, Model, Portable
+from genbench.core import Data, Example, Learner, Portable
 from genbench.errors import ConfigError, RunFailed
 from genbench.seeds import derive
 
@@ -99,7 +99,9 @@ Progress = Callable[[int, int, dict[str, float]], None]
 """Somebody who watches a run, told (steps done, all steps, latest logged scalars)."""
 
 
-Visit = Callable[[int, Model], None]
+L = TypeVar("L", bound=Learner)
+
+Visit = Callable[[int, L], None]
 """Somebody who looks at a model in training, told the steps done; the model has the averaged weights and must keep
 them."""
 
@@ -121,27 +123,28 @@ def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> 
 
 
 def fit(
-    model: Model,
+    model: L,
     data: Data,
     plan: Plan,
     fabric: Fabric,
     *,
     seed: int,
-    folder: Path | None = None,
-    progress: Progress = silent,
-    visit: Visit | None = None,
+    folder: Path | Sequence[Path] | None = None,
+    progress: Progress | Sequence[Progress] = silent,
+    visit: Visit[L] | None = None,
     save_every: float = 30.0,
-) -> Model:
-    """Train a model and return it with the weights that are to be evaluated.
+) -> L:
+    """Train a model, or a stack of them, and return it with the weights that are to be evaluated.
 
     Args:
         model: freshly built, or of any weights if the folder holds a checkpoint to go on from.
         data: its training split is used.
         plan: the budget.
         fabric: launched; says on which devices and in which precision.
-        seed: all randomness derives from it.
-        folder: where train.csv and the checkpoint are kept; None keeps nothing.
-        progress: told about every block of steps.
+        seed: all randomness derives from it; the members of a stack have seeds of their own.
+        folder: where train.csv and the checkpoint are kept; None keeps nothing. Of a stack, one a member for
+            train.csv, and the checkpoint is in the first.
+        progress: told about every block of steps; of a stack, one a member.
         visit: called at the steps that `plan.visited` names.
         save_every: seconds between checkpoints; results do not depend on it.
 
@@ -156,7 +159,9 @@ def fit(
             f"{plan.accumulate} accumulated parts"
         )
     torch.set_num_threads(plan.threads)
-    saved = folder / "checkpoint.safetensors" if folder else None
+    folders = [folder] if isinstance(folder, Path) else folder or []
+    watching = [progress] if callable(progress) else progress
+    saved = folders[0] / "checkpoint.safetensors" if folders else None
     found = checkpoint.read(saved) if saved is not None else None
     if found is None:
         model.prepare(data, derive(seed, "prepare"))
@@ -170,31 +175,30 @@ def fit(
     if start >= plan.steps:
         return _averaged(model, trained, average)
 
-    module, wrapped = fabric.setup(cast(Model, torch.compile(model)) if plan.compile else model, optimizer)
+    module, wrapped = fabric.setup(cast(L, torch.compile(model)) if plan.compile else model, optimizer)
     module.train()
     generator = torch.Generator(device=fabric.device)
     material = model.material(data)
     if isinstance(material, Portable):
         material = material.on(fabric.device)
-    log = Log(folder / "train.csv" if folder and fabric.is_global_zero else None, start, plan.steps)
+    log = Log([place / "train.csv" for place in folders if fabric.is_global_zero], start, plan.steps)
     began = last_save = last_look = time.monotonic()
     for step in range(start, plan.steps):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)
         _seed_dropout(derive(seed, "dropout", step, fabric.global_rank), fabric.device)
-        batch = fabric.to_device(material.batch(step, plan.batch_size, seed))
         # Every process draws the whole batch and works its share, so that a coupling sees the global batch.
-        example = model.draw(batch, generator.manual_seed(derive(seed, "train", step)))
+        example = model.example(material, step, plan.batch_size, seed, generator)
         logged: dict[str, Tensor] = {}
         for part in range(plan.accumulate):
             share = _share(example, fabric.global_rank * plan.accumulate + part, parts)
             with fabric.no_backward_sync(module, enabled=part + 1 < plan.accumulate):  # type: ignore[arg-type]
                 scalars = module(share)
-                fabric.backward(scalars["loss"] / plan.accumulate)
+                fabric.backward(scalars["loss"].sum() / plan.accumulate)
             for name, value in scalars.items():
                 logged[name] = logged.get(name, 0) + value.detach() / plan.accumulate
         if plan.clip:
-            torch.nn.utils.clip_grad_norm_(trained, plan.clip)
+            model.clip(plan.clip)
         wrapped.step()
         wrapped.zero_grad(set_to_none=True)
         if average:
@@ -203,9 +207,9 @@ def fit(
         full = step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0
         # Slow steps are looked at by the clock; not in a group of processes, whose clocks may disagree.
         if full or (fabric.world_size == 1 and time.monotonic() - last_look > save_every / 2):
-            logs, last_look = log.flush(fabric), time.monotonic()
-            if fabric.is_global_zero:
-                progress(step + 1, plan.steps, logs)
+            logs, last_look = log.flush(fabric, model), time.monotonic()
+            for watch, latest in zip(watching, logs if fabric.is_global_zero else (), strict=False):
+                watch(step + 1, plan.steps, latest)
             if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
                 checkpoint.save(saved, model, average, optimizer, step + 1, before + time.monotonic() - began)
                 last_save = time.monotonic()
@@ -223,39 +227,65 @@ class Log:
     """The scalars of every step, kept on the device until a block is flushed to train.csv.
 
     Beyond 10,000 steps a row is the mean over as many steps as keep the file within 10,000 rows.
+
+    Args:
+        paths: of train.csv, one for each model that is trained; none keeps nothing.
+        start: finished steps.
+        steps: all steps.
     """
 
-    def __init__(self, path: Path | None, start: int, steps: int) -> None:
-        self.path, self.step = path, start
-        self.every = math.ceil(steps / 10_000)
+    def __init__(self, paths: Sequence[Path], start: int, steps: int) -> None:
+        self.step = start
         self.pending: list[dict[str, Tensor]] = []
-        self.rows: list[dict[str, float]] = []
-        if path is not None:
-            files.make(path.parent)
-            self._forget_after(start)
+        self.tables = [Table(path, start, math.ceil(steps / 10_000)) for path in paths]
 
     def add(self, scalars: dict[str, Tensor]) -> None:
-        """Keep the scalars of one step."""
+        """Keep the scalars of one step; vectors where several models are trained."""
         self.pending.append(scalars)
 
-    def flush(self, fabric: Fabric) -> dict[str, float]:
-        """Write what is pending and return the latest scalars. Raises RunFailed on a loss that is not finite."""
+    def flush(self, fabric: Fabric, model: Learner) -> list[dict[str, float]]:
+        """Write what is pending and return the latest scalars of each model.
+
+        Raises:
+            RunFailed: if no loss is finite any more.
+        """
         names = list(self.pending[0])
-        table = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
-        values = cast(Tensor, fabric.all_reduce(table, reduce_op="mean")).cpu()
-        bad = (~torch.isfinite(values[:, names.index("loss")])).nonzero()
-        if len(bad):
-            raise RunFailed(f"the loss is not finite at step {self.step + int(bad[0]) + 1}")
+        rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
+        values = cast(Tensor, fabric.all_reduce(rows, reduce_op="mean")).cpu().reshape(*rows.shape[:2], -1)
+        finite = torch.isfinite(values[:, names.index("loss")])
+        first = self.step + 1 + (~finite).int().argmax(0)
+        model.diverged(torch.where(finite.all(0), 0, first).tolist())
+        for table, good, own in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
+            if good:
+                table.add([{"step": self.step + 1 + i, **dict(zip(names, row))} for i, row in enumerate(own.tolist())])
+        self.step += len(rows)
         self.pending = []
-        for row in values.tolist():
-            self.step += 1
-            self.rows.append({"step": self.step, **dict(zip(names, row, strict=True))})
+        return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]
+
+
+class Table:
+    """A file train.csv.
+
+    Args:
+        path: of the file.
+        start: finished steps; rows of later ones will be repeated, and are dropped.
+        every: steps of which a row is the mean.
+    """
+
+    def __init__(self, path: Path, start: int, every: int) -> None:
+        self.path, self.every = path, every
+        self.rows: list[dict[str, float]] = []
+        files.make(path.parent)
+        self._forget_after(start)
+
+    def add(self, rows: list[dict[str, float]]) -> None:
+        """Write the rows of a block of steps."""
+        self.rows += rows
         self._write()
-        return dict(zip(names, values[-1].tolist(), strict=True))
 
     def _write(self) -> None:
         ready = len(self.rows) // self.every * self.every
-        if self.path is None or not ready:
+        if not ready:
             return
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -271,7 +301,7 @@ class Log:
 
     def _forget_after(self, start: int) -> None:
         """Drop the rows of steps that will be repeated."""
-        if self.path is None or not self.path.exists():
+        if not self.path.exists():
             return
         # What stands behind the last line's end was cut off by a kill.
         header, *rows = self.path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines() or [""]
@@ -304,7 +334,7 @@ def _share(example: Example, part: int, parts: int) -> Example:
 
 
 @contextmanager
-def _shown(model: Model, trained: list[nn.Parameter], average: list[Tensor]) -> Iterator[None]:
+def _shown(model: Learner, trained: list[nn.Parameter], average: list[Tensor]) -> Iterator[None]:
     """Give a model its averaged weights for a while."""
     own = [parameter.detach().clone() for parameter in trained] if average else []
     _averaged(model, trained, average)
@@ -314,7 +344,7 @@ def _shown(model: Model, trained: list[nn.Parameter], average: list[Tensor]) -> 
         _averaged(model, trained, own).train()
 
 
-def _averaged(model: Model, trained: list[nn.Parameter], average: list[Tensor]) -> Model:
+def _averaged(model: L, trained: list[nn.Parameter], average: list[Tensor]) -> L:
     with torch.no_grad():
         for parameter, mean in zip(trained, average, strict=bool(average)):
             parameter.copy_(mean)

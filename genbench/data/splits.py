@@ -5,7 +5,7 @@ from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,10 +29,27 @@ BLOCK = 2**17
 """Numbers drawn at once from a distribution: a call costs as much as a small batch, so batches share it."""
 
 
+KEPT = 64
+"""Seeds of which the current block or order is kept: those of a stack take turns."""
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
+    """Keep a value, of at most KEPT those that were made last, and return it."""
+    kept.pop(key, None)
+    while len(kept) >= KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
+    return value
+
+
 class Endless:
     """One part of a distribution: every batch is fresh, and the same again for the same step, size and seed.
 
-    Training batches are cut from blocks, each drawn from a generator of its own; the current block is kept.
+    Training batches are cut from blocks, each drawn from a generator of its own; the current block of each
+    seed is kept.
 
     Args:
         draw: draws independent samples.
@@ -47,18 +64,17 @@ class Endless:
         self._take = take or draw
         self._part = part
         self._dims = 0
-        self._block: tuple[tuple[int, int, int], Batch] | None = None
+        self._blocks: dict[tuple[int, int], tuple[int, Batch]] = {}
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th batch of that size under that seed."""
         batches = max(1, BLOCK // (self._dimension() * size))
         number, place = divmod(step, batches)
-        key = (number, size, seed)
-        block = self._block
-        if block is None or block[0] != key:
+        kept = self._blocks.get((size, seed))
+        if kept is None or kept[0] != number:
             stream = generator(seed, "data", self._part, size, number)
-            block = self._block = (key, self._draw(batches * size, stream))
-        x, label = block[1]
+            kept = keep(self._blocks, (size, seed), (number, self._draw(batches * size, stream)))
+        x, label = kept[1]
         return Batch(x[place * size : (place + 1) * size], label[place * size : (place + 1) * size])
 
     def take(self, n: int, seed: int) -> Batch:
@@ -109,7 +125,7 @@ class Finite:
         self._load = load
         self._space = space
         self._views = views
-        self._order: tuple[tuple[int, int], Tensor] | None = None
+        self._orders: dict[int, tuple[int, Tensor]] = {}
         self._device = torch.device("cpu")
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
@@ -200,13 +216,11 @@ class Finite:
         return arrays
 
     def _epoch(self, epoch: int, seed: int) -> Int[Tensor, " rows"]:
-        order = self._order
-        if order is None or order[0] != (epoch, seed):
-            order = self._order = (
-                (epoch, seed),
-                torch.randperm(self.size, generator=generator(seed, "order", epoch)),
-            )
-        return order[1]
+        kept = self._orders.get(seed)
+        if kept is None or kept[0] != epoch:
+            order = torch.randperm(self.size, generator=generator(seed, "order", epoch))
+            kept = keep(self._orders, seed, (epoch, order))
+        return kept[1]
 
 
 class Encoded:

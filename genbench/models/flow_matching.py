@@ -47,6 +47,10 @@ class FlowMatching(Model):
     """
 
     nfe_curve = True
+    steering = (
+        *("sigma", "kappa", "epsilon", "cost", "normaliser", "weigh", "plan", "resample", "reg", "clip", "schedule"),
+        *("label_dropout", "dequantise"),
+    )
 
     def __init__(
         self,
@@ -69,6 +73,11 @@ class FlowMatching(Model):
         self.path, self.label_dropout = path, label_dropout
         self.width = event.bin if dequantise else 0.0
         self.density = "dequantised data" if self.width else "data"
+
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return whether the network is the one for vectors."""
+        return settings["net"]["name"] == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
         """Show the coupling independent pairs of noise and data, if it has constants to estimate."""

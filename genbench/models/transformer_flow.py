@@ -65,6 +65,8 @@ class TransformerFlow(Model):
         Unsupported: if the source is not N(0, I), since the density is measured against it.
     """
 
+    steering = ("noise", "label_dropout")
+
     def __init__(
         self,
         event: Event,
@@ -92,6 +94,11 @@ class TransformerFlow(Model):
             self.density = f"data + N(0, {self.sigma:g}^2)"
         elif self.uniform and event.bin:
             self.density = "dequantised data"
+
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return whether it is one of vectors, without a text encoder, that keeps its activations."""
+        return len(event.shape) == 1 and settings["text"] is None and not settings["checkpoint"]
 
     def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
         """Return labels to sample from for captions, those of training or new ones; "" is no condition.

@@ -1,0 +1,105 @@
+"""Stacks: models of one shape, trained as one batched model."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from genbench.core import Data, Example, Learner, Model, Split
+from genbench.errors import ConfigError, RunFailed
+from genbench.seeds import derive
+
+
+class Stack(Learner):
+    """Several models of one shape, each with the seed that it would have alone.
+
+    theta = stack(theta_1, ..., theta_S);  loss = vmap(loss)(theta, stack(example_1, ..., example_S)), a vector
+
+    The gradient of the vector's sum holds that of every member, and optimisers and averages are elementwise: each
+    member takes the steps that it takes alone, up to rounding. The parameters of a member are views of the stack's.
+
+    Args:
+        members: freshly built, or about to be restored from a checkpoint of the stack.
+        seeds: one a member; batches, draws and preparation derive from it.
+
+    Raises:
+        ConfigError: if the members are of different shapes.
+    """
+
+    failed: Tensor
+
+    def __init__(self, members: Sequence[Model], seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
+        self.seeds = tuple(seeds)
+        named = [dict(member.named_parameters()) for member in members]
+        shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
+        if any(shape != shapes[0] for shape in shapes):
+            raise ConfigError("the members of a stack differ in the shapes of their parameters")
+        self.names = tuple(named[0])
+        self.stacked = nn.ParameterList(
+            nn.Parameter(torch.stack([parameters[name].detach() for parameters in named])) for name in self.names
+        )
+        self.register_buffer("failed", torch.zeros(len(members), dtype=torch.int64))
+        self._share()
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Prepare every member with a seed of its own, and not with the one that is given."""
+        for member, own in zip(self.members, self.seeds, strict=True):
+            member.prepare(data, derive(own, "prepare"))
+
+    def material(self, data: Data) -> list[Split]:
+        """Return what the batches of each member come from."""
+        return [member.material(data) for member in self.members]
+
+    def example(self, material: list[Split], step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the examples that the members draw with seeds of their own, in a batch of batches."""
+        examples = [
+            member.example(split, step, size, own, generator)
+            for member, split, own in zip(self.members, material, self.seeds, strict=True)
+        ]
+        return type(examples[0])(*(None if items[0] is None else torch.stack(items) for items in zip(*examples)))
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the scalars of every member as vectors."""
+        template = self.members[0]
+
+        def one(parameters: dict[str, Tensor], example: Example) -> dict[str, Tensor]:
+            return functional_call(template, parameters, (example,))
+
+        axes = type(example)(*(None if item is None else 0 for item in example))
+        return vmap(one, (0, axes))(dict(zip(self.names, self.stacked, strict=True)), example)
+
+    def clip(self, norm: float) -> None:
+        """Shorten the gradient of every member to that norm where it is longer."""
+        gradients = [parameter.grad for parameter in self.stacked if parameter.grad is not None]
+        norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
+        # The tiny number is that of torch.nn.utils.clip_grad_norm_.
+        factor = (norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+    def diverged(self, steps: Sequence[int]) -> None:
+        """Note which members failed, and at which step; the others go on."""
+        now = torch.tensor(steps, device=self.failed.device)
+        self.failed.copy_(torch.where(self.failed > 0, self.failed, now))
+        if bool((self.failed > 0).all()):
+            raise RunFailed("; ".join(reason for reason in self.reasons if reason is not None))
+
+    @property
+    def reasons(self) -> list[str | None]:
+        """Why each member failed; None for those that did not."""
+        return [f"the loss is not finite at step {step}" if step else None for step in self.failed.tolist()]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Stack":
+        super()._apply(fn, recurse)
+        self._share()
+        return self
+
+    def _share(self) -> None:
+        """Let the parameters of the members be views of the stack's."""
+        for index, member in enumerate(self.members):
+            own = dict(member.named_parameters())
+            for name, stacked in zip(self.names, self.stacked, strict=True):
+                own[name].requires_grad_(False).data = stacked.data[index]
