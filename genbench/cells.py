@@ -2,16 +2,18 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from genbench.errors import ConfigError
 from genbench.lease import Busy
 from genbench.logbooks import Logbooks
-from genbench.runner import reason_of, run
+from genbench.runner import run
 from genbench.spec import Spec
 from genbench.store import Store
+from genbench.train import Progress
+from genbench.training import kept_weights, reason_of, train_stack
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ Tell = Callable[[News], None]
 
 @dataclass(frozen=True)
 class Task:
-    """Cells that are run one after the other, because they share a trained model and differ in sampling.
+    """Cells that are run one after the other, because their models are trained as one stack, or are one and the same.
 
     Args:
         cells: specs by index.
@@ -65,17 +67,50 @@ class Task:
 
 
 def tasks(specs: Sequence[Spec], log: Sequence[str] = ()) -> list[Task]:
-    """Group cells by the model that they train."""
+    """Group cells by the stack that they train, or the model."""
     groups: dict[str, dict[int, Spec]] = {}
     for index, spec in enumerate(specs):
-        groups.setdefault(spec.train_key, {})[index] = spec
+        groups.setdefault(spec.members[0].train_key, {})[index] = spec
     return [Task(cells, log=tuple(log)) for cells in groups.values()]
 
 
 def work(task: Task, store: Store, tell: Tell) -> None:
     """Run the cells of a task. One failure never stops the others; every cell ends as done, failed or busy."""
+    ended = _stack(task, store, tell) if next(iter(task.cells.values())).stack else set()
     for index, spec in task.cells.items():
-        _one(index, spec, task, store, tell)
+        if index not in ended:
+            _one(index, spec, task, store, tell)
+
+
+def _stack(task: Task, store: Store, tell: Tell) -> set[int]:
+    """Train the stack of a task where weights of its cells are missing, and return the cells that this has ended."""
+    untrained = {
+        i: spec for i, spec in task.cells.items() if kept_weights(store.folder(spec) / "model.safetensors") is None
+    }
+    if not untrained:
+        return set()
+
+    def progress(index: int) -> Progress:
+        return lambda step, steps, logs: tell(News(index, "step", step, steps, tuple(logs.items())))
+
+    try:
+        with ExitStack() as opened:
+            watching = {}
+            for index, spec in reversed(untrained.items()):
+                tell(News(index, "started"))
+                books = opened.enter_context(Logbooks(task.log, store.root, spec))
+                watching[spec.train_key] = books.listening(progress(index))
+            reasons = train_stack(next(iter(untrained.values())), store, watching, wait=task.wait)
+    except Busy as reason:
+        ended = {index: News(index, "busy", reason=str(reason)) for index in task.cells}
+    except Exception as error:
+        ended = {index: News(index, "failed", reason=reason_of(error)) for index in untrained}
+    else:
+        failed = {index: reasons[spec.train_key] for index, spec in untrained.items() if spec.train_key in reasons}
+        ended = {index: News(index, "failed", reason=reason) for index, reason in failed.items()}
+    for news in ended.values():
+        tell(news)
+    return set(ended)
 
 
 def give_up(index: int, spec: Spec, store: Store, tell: Tell, reason: str) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,9 @@ from genbench.errors import ConfigError, RunFailed, Unsupported
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from genbench.spec import Spec
+    from genbench.store import Store
 
 app = typer.Typer(
     name="genbench",
@@ -44,6 +48,7 @@ def run_command(
     model: Annotated[str, typer.Option(help="Name of a model (see genbench list models).")],
     dataset: Annotated[str, typer.Option(help="Name of a data set (see genbench list datasets).")],
     seed: Seed = 0,
+    stack: Annotated[str, typer.Option(help='Train several as one: \'[{"seed": 0}, {"seed": 1}]\'; not --seed.')] = "",
     set_: Set = None,
     metric: Metric = None,
     results: Results = Path("results"),
@@ -57,13 +62,20 @@ def run_command(
     from genbench.config import parse
     from genbench.live import Live
     from genbench.logbooks import Logbooks
+    from genbench.membership import members
     from genbench.report.terminal import print_record
     from genbench.runner import run
     from genbench.spec import resolve
     from genbench.store import Store
 
-    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=parse(set_ or []))
     store = Store(results)
+    if stack:
+        if (accelerator, devices) != ("auto", 1):
+            raise ConfigError("a stack is trained by one process: leave --accelerator and --devices out")
+        specs = members(model, dataset, _json(stack, "--stack"), metric or None, parse(set_ or []))
+        _run_stack(specs, store, log or (), as_json, dry_run)
+        return
+    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=parse(set_ or []))
     if dry_run:
         _print_json({"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing(spec))})
         return
@@ -78,6 +90,32 @@ def run_command(
         _print_json(record)
     else:
         print_record(record, store.record_path(spec), _stdout())
+
+
+def _run_stack(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool, dry_run: bool) -> None:
+    """Run the members of a stack, and print their records."""
+    from genbench.engines import execute, local
+    from genbench.inventory import cell_name
+    from genbench.live import Live
+    from genbench.logbooks import check
+    from genbench.report.terminal import print_record
+
+    if dry_run:
+        plain = [{"spec": s.json(), "folder": str(store.folder(s)), "missing": sorted(store.missing(s))} for s in specs]
+        _print_json(plain)
+        return
+    missing = [spec for spec in specs if store.missing(spec)]
+    with Live([cell_name(spec) for spec in missing], _stderr()) as live:
+        reasons = execute(missing, store, local(store, 1), live.tell, check(log))
+    kept = [(spec, record) for spec in specs if (record := store.read(spec)) is not None]
+    if as_json:
+        _print_json([record for _, record in kept])
+    else:
+        for spec, record in kept:
+            print_record(record, store.record_path(spec), _stdout())
+    failed = sum(reason is not None for reason in reasons)
+    if failed:
+        raise RunFailed(f"{failed} of {len(specs)} members failed; the same command tries them again")
 
 
 @app.command()
@@ -110,8 +148,8 @@ def sweep(
     if commands:
         from genbench.commands import command
 
-        for spec in missing:
-            typer.echo(command(spec, results))
+        for line in dict.fromkeys(command(spec, results) for spec in missing):
+            typer.echo(line)
         return
     if dry_run:
         from genbench.inventory import of_suite
@@ -163,6 +201,8 @@ def eval_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure a kept model again, with other metrics or another solver, or somebody else's samples."""
+    from dataclasses import replace
+
     from genbench.config import merge, parse
     from genbench.foreign import foreign
     from genbench.live import Live
@@ -195,6 +235,7 @@ def eval_command(
             settings,
         ),
     )
+    spec = replace(spec, stack=kept.stack)
     if spec.train_key != kept.train_key:
         raise ConfigError("eval does not train: only sample, evaluation and metric can be set; use genbench run")
     store = Store(_root(path) or results)
@@ -339,6 +380,13 @@ def _say(message: str, code: int) -> int:
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1))
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{what} {text}: no JSON: {error}") from error
 
 
 def _stdout() -> "Console":

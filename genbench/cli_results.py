@@ -159,7 +159,11 @@ def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
     loaded = suites.load(suite)
     models = {(spec.model_label, spec.data_label) for spec in loaded.specs}
     trained = {spec.train_key for spec in loaded.specs}
-    typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(models)} models on data sets, {len(trained)} trainings")
+    stacks = {spec.members[0].train_key: len(spec.stack) for spec in loaded.specs if spec.stack}
+    count = f"{len(loaded.specs)} cells, {len(models)} models on data sets, {len(trained)} trainings"
+    typer.echo(
+        f"{suite}: {count}, {sum(stacks.values())} of them in {len(stacks)} stacks" if stacks else f"{suite}: {count}"
+    )
 
 
 @app.command()

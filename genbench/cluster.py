@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from genbench import files
 from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.errors import ConfigError
-from genbench.store import Store
+from genbench.store import Store, run_name
 
 RETRIES = 3
 """How often a task is begun again whose machine is lost."""
@@ -98,9 +98,11 @@ class Cluster:
                 give_up(index, spec, self.store, tell, reason)
             return
         if returned.files:
-            with self.store.hold(next(iter(task.cells.values())), wait=60) as held:
-                for path, content in returned.files.items():
-                    files.write(held.runs / path, content)
+            for member in next(iter(task.cells.values())).members:
+                with self.store.hold(member, wait=60) as held:
+                    for path, content in returned.files.items():
+                        if Path(path).parts[0] == run_name(member):
+                            files.write(held.runs / path, content)
         for news in returned.ended:
             tell(news)
 

@@ -1,4 +1,4 @@
-"""Commands: a cell of a suite as the `genbench run` that does exactly the same."""
+"""Commands: a cell of a suite, or a stack of them, as the `genbench run` that does exactly the same."""
 
 import json
 import math
@@ -10,28 +10,38 @@ from typing import Any
 
 from genbench.config import Settings, parse, plain, settings_of
 from genbench.errors import ConfigError
+from genbench.membership import members
 from genbench.registry import datasets
 from genbench.spec import Spec, resolve, settings_in
 
 
 def command(spec: Spec, results: Path) -> str:
-    """Return the line of a shell that runs a cell.
+    """Return the line of a shell that runs a cell, with all members of its stack.
 
     Raises:
         ConfigError: if a value of a setting cannot be written on a command line.
     """
     model, dataset = spec.model["name"], spec.data["name"]
+    if spec.stack is not None:
+        spec = spec.members[0]  # the command runs all of them
     data = _chosen(spec)
     bare = resolve(model, dataset, seed=spec.seed, metrics=list(spec.metrics), settings={"data": data})
-    sets = [*_flat("data", data), *_flat("model", _differing(_model(spec), _model(bare)))]
+    differing = _differing(_model(spec), _model(bare))
+    own = (spec.stack or [{}])[0]  # what a stack says of its members need not be said twice
+    sets = [*_flat("data", data), *_flat("model", {name: differing[name] for name in differing if name not in own})]
     for section in ("plan", "sample", "evaluation"):
         sets += _flat(section, _differing(getattr(spec, section), getattr(bare, section)))
     for name, part in spec.metrics.items():
         sets += _flat(f"metric.{name}", _differing(settings_in(part), settings_in(bare.metrics[name])))
-    again = resolve(model, dataset, seed=spec.seed, metrics=list(spec.metrics), settings=parse(sets))
+    if spec.stack is None:
+        again = resolve(model, dataset, seed=spec.seed, metrics=list(spec.metrics), settings=parse(sets))
+        which = ["--seed", str(spec.seed)]
+    else:
+        again = members(model, dataset, spec.stack, list(spec.metrics), parse(sets))[0]
+        which = ["--stack", json.dumps(spec.stack)]
     if again != spec:
         raise ConfigError(f"{spec.model_label} on {spec.data_label} cannot be written as one command")
-    words = ["genbench", "run", "--model", model, "--dataset", dataset, "--seed", str(spec.seed)]
+    words = ["genbench", "run", "--model", model, "--dataset", dataset, *which]
     words += [word for name in spec.metrics for word in ("--metric", name)]
     words += [word for item in sets for word in ("--set", item)]
     return shlex.join([*words, "--results", str(results)])

@@ -235,6 +235,11 @@ class Learner(nn.Module, ABC):
         if steps[0]:
             raise RunFailed(f"the loss is not finite at step {steps[0]}")
 
+    @property
+    def reasons(self) -> Sequence[str | None]:
+        """Why each model that is trained here failed; None for those that did not."""
+        return [None]
+
     def forward(self, example: Example) -> dict[str, Tensor]:
         """Return the loss, so that wrappers (DDP, FSDP, compile) see training only."""
         return self.loss(example)

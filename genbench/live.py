@@ -54,6 +54,8 @@ class Live:
     def tell(self, news: News) -> None:
         """Show one event of a sweep."""
         if news.kind == "started":
+            if news.cell in self.tasks:  # a stack is trained first, and then measured
+                return
             self.tasks[news.cell] = self.bars.add_task(self.labels[news.cell], total=None, note="")
         elif news.kind == "step":
             self.step(news.cell, news.step, news.steps, dict(news.logs))

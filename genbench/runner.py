@@ -1,33 +1,28 @@
 """Runs: from a spec to its record, doing only what is missing."""
 
-import logging
 import math
-import traceback
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from threadpoolctl import threadpool_limits
 
-from genbench import checkpoint, files, provenance
+from genbench import files, provenance
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.evaluate import evaluate, unsupported
-from genbench.files import Damaged
 from genbench.gallery import keep_samples
 from genbench.midway import Midway
 from genbench.models.latent import Latent
 from genbench.pretraining import pretrain
-from genbench.seeds import derive
-from genbench.spec import Spec, build_data, build_model, plan_of, sampling_of, settings_in
+from genbench.spec import Spec, build_data, plan_of, sampling_of, settings_in
 from genbench.stale import sources_of
-from genbench.store import Record, Store, load_weights, missing_in
-from genbench.train import Plan, Progress, fabric_of, fit, silent
-
-log = logging.getLogger("genbench")
+from genbench.store import Record, Store, missing_in
+from genbench.train import Plan, Progress, fabric_of, silent
+from genbench.training import fresh, full_reason, kept_weights, train_stack
+from genbench.training import train as fit_models
 
 
 def run(
@@ -61,6 +56,12 @@ def run(
     kept = store.read(spec)
     if kept is not None and not _wanted(kept, spec, again):
         return kept
+    if spec.stack is not None and train and kept_weights(store.folder(spec) / "model.safetensors") is None:
+        if devices > 1:
+            raise ConfigError("a stack is trained by one process: leave --devices out")
+        failed = train_stack(spec, store, {spec.train_key: progress}, accelerator=accelerator, wait=wait)
+        if spec.train_key in failed:
+            raise RunFailed(failed[spec.train_key])
     plan = plan_of(spec)
     fabric = fabric_of(plan, accelerator, devices)
     fabric.launch()
@@ -76,18 +77,8 @@ def run(
         except ConfigError:  # the request was wrong, the run did not fail
             raise
         except Exception as error:
-            # Unless it speaks for itself it is a bug, perhaps in a plug-in, whose traceback is kept beside the run.
-            own = isinstance(error, (RunFailed, OSError))
-            held.fail(spec, reason_of(error) if own else traceback.format_exc())
+            held.fail(spec, full_reason(error))
             raise
-
-
-def reason_of(error: Exception) -> str:
-    """Return in one line why something failed."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {files.shown(Path(error.filename))}"
-    own = isinstance(error, (RunFailed, ConfigError, OSError))
-    return str(error) if own else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
 
 
 def _run(
@@ -102,37 +93,25 @@ def _run(
 ) -> Record:
     data = build_data(spec.data)
     torch.set_num_threads(plan.threads)
-    torch.manual_seed(derive(spec.seed, "initialisation"))
     try:
-        model = build_model(spec, data)
+        model = fresh(spec, data)
     except Unsupported as reason:
         rows = [row for name in wanted for row in unsupported(name, str(reason))]
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), {}, fabric.device)
         if fabric.is_global_zero:
             store.write(spec, record)
         return record
-    midway = Midway(store.record_path(spec).parent / "steps", spec, data)
-    loaded = _weights(store.folder(spec) / "model.safetensors", train)
+    loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
     if loaded is not None:
         state, train_cost = loaded
         model.load_state_dict(state)
         model.eval().to(fabric.device)
         if fabric.is_global_zero:
             store.drop_checkpoints(spec)
-    elif train:
-        begun = store.folder(spec) / "checkpoint.safetensors"
+    elif train and spec.stack is None:
         if isinstance(model, Latent):  # a checkpoint holds its encoder too, but may turn out to be damaged
             pretrain(model.encoder, spec.encoder_key, data, fabric, progress)
-        before = checkpoint.elapsed(begun)
-        with provenance.Meter(fabric.device) as meter:
-            folder = store.folder(spec)
-            fit(model, data, plan, fabric, seed=spec.seed, folder=folder, progress=progress, visit=midway)
-        train_cost = {
-            "train_seconds": before + meter.seconds - midway.seconds,
-            "train_peak_mib": meter.peak_mib,
-        }
-        if fabric.is_global_zero:
-            store.save_model(spec, model.state_dict(), train_cost)
+        train_cost = fit_models([spec], [model], [store], data, fabric, [progress]).cost
     else:
         raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
     record = {}
@@ -145,23 +124,12 @@ def _run(
         cost["sample_seconds"] = main.seconds
         cost["parameters"] = sum(p.numel() for p in model.parameters())
         cost["steps_per_second"] = plan.steps / max(train_cost["train_seconds"], 1e-9)
-        rows += midway.rows(wanted)
+        rows += Midway(store.record_path(spec).parent / "steps", spec, data).rows(wanted)
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), cost, fabric.device)
         keep_samples(store.record_path(spec).parent, main, data)
         store.write(spec, record)
     fabric.barrier()
     return record
-
-
-def _weights(path: Path, train: bool) -> tuple[dict[str, torch.Tensor], dict[str, float]] | None:
-    """Return what is kept. Damaged weights are reported, and trained again: they will be the same ones."""
-    try:
-        return load_weights(path)
-    except Damaged as error:
-        if not train:
-            raise ConfigError(f"{error}; run it again to train it") from error
-        log.warning("%s; it is trained again", error)
-        return None
 
 
 def _wanted(kept: Record | None, spec: Spec, again: Collection[str]) -> dict[str, dict[str, Any]]:

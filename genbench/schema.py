@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from genbench.config import Setting, settings_of
 from genbench.evaluate import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
-from genbench.spec import SECTIONS, sampler
+from genbench.spec import SECTIONS, model_class, sampler
 from genbench.train import Plan
 
 
@@ -44,9 +44,16 @@ def schema() -> dict[str, Any]:
             "seeds": seeds,
             "include": {"type": "array", "items": added},
             "exclude": {"type": "array", "items": dropped},
+            "stack": {"type": "array", "items": {"enum": ["seed", *_steering()]}},
             **{name: {"$ref": f"#/$defs/{name}"} for name in sections},
         },
     }
+
+
+def _steering() -> list[str]:
+    """Return the settings in which members of a stack may differ."""
+    able = {name: model_class(models[name]).steering for name in models}
+    return sorted({setting for name in models for setting in settings_of(models[name].build) if setting in able[name]})
 
 
 def _of_model(name: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Spec:
         metrics: {name: version and settings}.
         seed: of everything random.
         encoder: name, version and settings of the encoder, for a model of latents.
+        stack: the models that are trained as one, this one included: seed, and settings in which they differ.
     """
 
     data: dict[str, Any]
@@ -45,10 +46,18 @@ class Spec:
     metrics: dict[str, dict[str, Any]]
     seed: int
     encoder: dict[str, Any] | None = None
+    stack: list[dict[str, Any]] | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the spec as plain JSON."""
-        return {name: part for name, part in asdict(self).items() if name != "encoder" or part is not None}
+        optional = ("encoder", "stack")
+        return {name: part for name, part in asdict(self).items() if name not in optional or part is not None}
+
+    @property
+    def members(self) -> list["Spec"]:
+        """The specs that are trained together with this one, in the order of its stack; itself where there is none."""
+        own = self.stack or [{"seed": self.seed}]
+        return [replace(self, seed=m["seed"], model=self.model | {n: m[n] for n in m if n != "seed"}) for m in own]
 
     @cached_property
     def train_key(self) -> str:
@@ -60,7 +69,11 @@ class Spec:
             "seed": self.seed,
             "train": VERSION,
         }
-        return _hash(parts | ({"encoder": self._encoder_identity} if self.encoder else {}))
+        return _hash(
+            parts
+            | ({"encoder": self._encoder_identity} if self.encoder else {})
+            | ({"stack": self.stack} if self.stack else {})
+        )
 
     @cached_property
     def encoder_key(self) -> str:
@@ -162,7 +175,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
         parts = [(datasets, spec.data), (models, spec.model), *([(encoders, spec.encoder)] if spec.encoder else [])]
         for registry, part in parts:
             _same_version(registry, part["name"], part["version"])
-        return resolve(
+        found = resolve(
             spec.model["name"],
             spec.data["name"],
             seed=spec.seed,
@@ -180,6 +193,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
                 },
             },
         )
+        return replace(found, stack=spec.stack)
     except (TypeError, KeyError) as error:
         raise ConfigError(f"not the spec of a run: {error}") from error
 

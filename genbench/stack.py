@@ -1,6 +1,7 @@
 """Stacks: models of one shape, trained as one batched model."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class Stack(Learner):
         )
         self.register_buffer("failed", torch.zeros(len(members), dtype=torch.int64))
         self._share()
+        self.register_state_dict_post_hook(_apart)
 
     def prepare(self, data: Data, seed: int) -> None:
         """Prepare every member with a seed of its own, and not with the one that is given."""
@@ -59,7 +61,9 @@ class Stack(Learner):
             member.example(split, step, size, own, generator)
             for member, split, own in zip(self.members, material, self.seeds, strict=True)
         ]
-        return type(examples[0])(*(None if items[0] is None else torch.stack(items) for items in zip(*examples)))
+        return type(examples[0])(
+            *(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True))
+        )
 
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the scalars of every member as vectors."""
@@ -103,3 +107,10 @@ class Stack(Learner):
             own = dict(member.named_parameters())
             for name, stacked in zip(self.names, self.stacked, strict=True):
                 own[name].requires_grad_(False).data = stacked.data[index]
+
+
+def _apart(stack: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    """Give a state that is to be written no two tensors in one place."""
+    for name in state:
+        if name.startswith(f"{prefix}members."):
+            state[name] = state[name].clone()

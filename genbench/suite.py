@@ -9,10 +9,14 @@ from typing import Any
 
 from genbench.config import Settings, bind, merge
 from genbench.errors import ConfigError, unknown
+from genbench.membership import together
 from genbench.registry import Registry, datasets, models
 from genbench.spec import SECTIONS, Spec, resolve, sampler
 
-KEYS = ("datasets", "models", "metrics", "seeds", "plan", "sample", "evaluation", "metric", "include", "exclude")
+KEYS = (
+    *("datasets", "models", "metrics", "seeds", "plan", "sample", "evaluation", "metric"),
+    *("include", "exclude", "stack"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ def load(path: Path, settings: Settings | None = None) -> Suite:
     `{ model = { name = "wcfm", kappa = 0.5 }, seed = [3, 4] }`. `include` adds cells: tables of a `dataset` and a
     `model`, written as above, and their `seeds`.
 
+    `stack` names what may differ between models that are trained as one, such as `["seed", "kappa"]`: cells that are
+    otherwise alike form a stack, where the model is small enough for that to pay.
+
     Raises:
         ConfigError: if it is no suite, with the key that is wrong.
     """
@@ -54,12 +61,12 @@ def load(path: Path, settings: Settings | None = None) -> Suite:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
     try:
-        return Suite(path.stem, list(_cells(text, settings or {})))
+        return Suite(path.stem, _cells(text, settings or {}))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _cells(text: Mapping[str, Any], over: Settings) -> Iterator[Spec]:
+def _cells(text: Mapping[str, Any], over: Settings) -> list[Spec]:
     for key in text:
         if key not in KEYS:
             raise unknown("a suite has no key", key, KEYS)
@@ -78,7 +85,10 @@ def _cells(text: Mapping[str, Any], over: Settings) -> Iterator[Spec]:
         own = {**text, "seeds": addition.get("seeds", text.get("seeds", [0]))}
         added = _product_of(own, [addition["dataset"]], [addition["model"]], over)
         cells += [spec for spec in added if spec not in cells]
-    yield from cells
+    names = text.get("stack", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'stack: {names!r} is wrong: write what may differ, such as ["seed"]')
+    return together(cells, names) if names else cells
 
 
 def _product_of(

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from genbench import checkpoint, files
 from genbench.config import Count, Fraction, NonNegative, Positive, Size
 from genbench.core import Data, Example, Learner, Portable
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError
 from genbench.seeds import derive
 
 VERSION = 1
@@ -257,7 +257,8 @@ class Log:
         model.diverged(torch.where(finite.all(0), 0, first).tolist())
         for table, good, own in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
             if good:
-                table.add([{"step": self.step + 1 + i, **dict(zip(names, row))} for i, row in enumerate(own.tolist())])
+                scalars = (dict(zip(names, row, strict=True)) for row in own.tolist())
+                table.add([{"step": self.step + 1 + i, **row} for i, row in enumerate(scalars)])
         self.step += len(rows)
         self.pending = []
         return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]

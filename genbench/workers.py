@@ -131,10 +131,14 @@ class Workers:
         how = (
             f"its process was killed by signal {-code}" if code and code < 0 else f"its process ended with code {code}"
         )
-        if killed[first] < TRIES:
-            hear(News(first, "lost", reason=how))
-        else:
-            give_up(first, left.cells[first], self.store, hear, f"{how}, {TRIES} times")
+        # The models of a stack were lost together.
+        lost = left.cells if left.cells[first].stack else {first: left.cells[first]}
+        for index, spec in lost.items():
+            if killed[first] < TRIES:
+                hear(News(index, "lost", reason=how))
+            else:
+                give_up(index, spec, self.store, hear, f"{how}, {TRIES} times")
+        if killed[first] >= TRIES:
             left = left.left(ended)
         if left is not None:
             waiting.append(left)

@@ -20,6 +20,8 @@ evaluation = {n = 32, curve = [1]}
 """
 # Two cells of one trained model, and one of another: the first two are one piece of work.
 SHARED = SUITE.replace('"cfm",', '"cfm", {name = "cfm", sample = {method = "euler", steps = 2}},')
+# Two models that are trained as one stack.
+STACKED = SUITE.replace('"cfm", "wcfm"', '{name = "wcfm", kappa = [0.5, 1.0]}') + 'stack = ["seed", "kappa"]\n'
 TABLES = ("md", "csv", "tex")
 DURABLE = "fsync rename replace"
 
@@ -86,6 +88,13 @@ def shared(tmp_path_factory):
     made.process.kill()
 
 
+@pytest.fixture(scope="module")
+def stacked(tmp_path_factory):
+    made = Driver(tmp_path_factory.mktemp("stacked"), STACKED)
+    yield made
+    made.process.kill()
+
+
 def test_a_sweep_killed_at_any_fsync_or_rename_ends_as_if_it_had_not_been(driver):
     cell = driver.calls // 2 - 11  # of the first cell; the second and the tables are sampled
     moments = [*range(1, cell + 1), *range(cell + 2, driver.calls + 1, 5)]
@@ -113,6 +122,31 @@ def test_a_sweep_killed_again_and_again_in_training_gets_on(driver):
         driver.check()
 
 
+def test_a_stack_killed_at_any_time_ends_as_if_it_had_not_been(stacked):
+    for where, moments in ((DURABLE, range(1, stacked.calls + 1, 3)), ("step", range(1, 5))):
+        for moment in moments:
+            stacked.fresh()
+            assert stacked.sweep(fault=["kill", where, moment])["codes"] == [-9]
+            stacked.sweep(0)
+            stacked.check()
+    stacked.fresh()
+    while stacked.sweep(fault=["kill", "step", 2])["codes"] == [-9]:
+        pass
+    stacked.check()
+
+
+def test_two_sweeps_at_a_time_commit_each_member_of_a_stack_once(stacked, tmp_path):
+    stacked.fresh()
+    stacked.sweep(0, beside=1, commits=str(tmp_path / "one"))
+    for where, moment in (("step", 3), ("fsync", 6)):
+        stacked.fresh()
+        stacked.sweep(0, beside=1, fault=["stop", where, moment], patience=0.2, commits=str(tmp_path / where))
+    for path in tmp_path.iterdir():
+        commits = path.read_text().split()
+        assert len(commits) == len(set(commits)) == 2
+    stacked.check()
+
+
 @pytest.mark.parametrize("what", ["kill", "worker"])
 def test_killed_parents_and_workers_of_processes_side_by_side(shared, what):
     """What a killed worker had is done by another; a killed parent takes its workers along."""
@@ -124,6 +158,13 @@ def test_killed_parents_and_workers_of_processes_side_by_side(shared, what):
             shared.sweep(jobs=2, fault=["after", where, 0.05 * moment])
             shared.sweep(0, jobs=2)
         shared.check()
+
+
+def test_a_worker_that_is_killed_loses_its_whole_stack(stacked):
+    for where, moment in (("step", 3), ("rename replace", 5)):
+        stacked.fresh()
+        assert "killed by signal 9" in stacked.sweep(0, jobs=2, fault=["worker", where, moment])["said"][0]
+        stacked.check()
 
 
 def test_a_full_disk_fails_cells_and_nothing_else(driver):

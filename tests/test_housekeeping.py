@@ -14,6 +14,7 @@ from genbench.cli import main
 from genbench.commands import command
 from genbench.config import parse
 from genbench.inventory import of_suite
+from genbench.membership import members
 from genbench.registry import models
 from genbench.report import compare
 from genbench.spec import resolve
@@ -272,11 +273,16 @@ def test_the_commands_of_a_suite_are_its_cells(path, tmp_path):
         pytest.skip(f"its data is not here: {error}")
     for spec in specs[:: max(1, len(specs) // 8)]:
         words = shlex.split(command(spec, tmp_path))
-        given = {name: [] for name in ("--set", "--metric", "--model", "--dataset", "--seed", "--results")}
+        given = {name: [] for name in ("--set", "--metric", "--model", "--dataset", "--seed", "--stack", "--results")}
         for name, value in zip(words[2::2], words[3::2], strict=True):
             given[name].append(value)
-        (model,), (dataset,), (seed,) = given["--model"], given["--dataset"], given["--seed"]
-        again = resolve(model, dataset, seed=int(seed), metrics=given["--metric"], settings=parse(given["--set"]))
+        (model,), (dataset,), settings = given["--model"], given["--dataset"], parse(given["--set"])
+        if spec.stack:
+            among = members(model, dataset, json.loads(given["--stack"][0]), given["--metric"], settings)
+            again = next(other for other in among if (other.seed, other.model) == (spec.seed, spec.model))
+        else:
+            seed = int(given["--seed"][0])
+            again = resolve(model, dataset, seed=seed, metrics=given["--metric"], settings=settings)
         assert (again.train_key, again.evaluation_key, again.metrics) == (
             spec.train_key,
             spec.evaluation_key,
