@@ -9,8 +9,8 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from functools import cached_property, lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from genbench.errors import ConfigError, unknown
@@ -53,7 +53,7 @@ class Registry:
 
     @cached_property
     def _points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}
+        return {point.name: point for point in _announced().select(group=self.group)}
 
     def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Callable], Callable]:
         """Return the decorator that registers a builder under a name and leaves it as it is."""
@@ -96,6 +96,13 @@ class Registry:
         return point.dist.name if point and point.dist else "this session"
 
 
+@lru_cache
+def _announced() -> EntryPoints:
+    """Read the entry points of all groups at once: it takes a look at every installed distribution."""
+    return entry_points()
+
+
+@lru_cache
 def _summaries(module: str) -> dict[str, str]:
     """Read {registered name: first docstring line} off the source of a module, without running it."""
     try:

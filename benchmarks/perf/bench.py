@@ -17,7 +17,7 @@ import torch
 from harness import Measured, Row, Spread, measure
 from machine import described
 
-MODULES = ("training", "sampling", "transport")
+MODULES = ("training", "sampling", "transport", "startup")
 """Each has rows() -> list[Row]; the order is that of the table."""
 
 HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by processor time", "aim", "")

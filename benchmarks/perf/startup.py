@@ -1,0 +1,34 @@
+"""Start-up of the command line, in processes of their own."""
+
+import subprocess
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+
+from harness import Row, Sides
+
+
+def command(*words: str) -> Callable[[], None]:
+    """Return the call of an installed command. Raises ImportError where it is not installed."""
+    found = which(words[0], path=sysconfig.get_path("scripts")) or which(words[0])
+    if found is None:
+        raise ImportError(f"{words[0]} is not installed")
+
+    def run() -> None:
+        subprocess.run([found, *words[1:]], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+
+    return run
+
+
+def rows() -> list[Row]:
+    """Return the rows of start-up."""
+
+    def sides(*words: str) -> Callable[[], Sides]:
+        return lambda: Sides(command("genbench", *words), command("benchopt", "--help"))
+
+    shared = {"peer": "benchopt --help", "kind": "seconds"}
+    return [
+        Row(name="startup-help", work="genbench --help", sides=sides("--help"), aim=0.3, **shared),
+        Row(name="startup-list", work="genbench list", sides=sides("list"), aim=0.5, **shared),
+    ]
