@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from genbench.errors import ConfigError, unknown
@@ -97,8 +97,8 @@ class Registry:
 
 
 @lru_cache
-def _announced() -> EntryPoints:
-    """Read the entry points of all groups at once: it takes a look at every installed distribution."""
+def _announced() -> Any:
+    """Return the entry points of all groups, read once: that takes a look at every installed distribution."""
     return entry_points()
 
 
