@@ -250,3 +250,19 @@ def tune(
         return
     show([found.table()], Console(width=None if sys.stdout.isatty() else 160))
     typer.echo(f"written: {path}")
+
+
+@app.command()
+def calibrate(
+    results: Results = Path("results"),
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds of each sampler.")] = 5,
+) -> None:
+    """Measure samplers whose faults are known: what each metric reads, what it sees and what it is blind to."""
+    from rich.console import Console
+
+    from genbench.report import calibration
+    from genbench.report.render import show
+
+    path = calibration.calibrate(results, range(seeds))
+    show(calibration.tables(calibration.load(results)), Console(width=None if sys.stdout.isatty() else 160))
+    typer.echo(f"written: {path}")
