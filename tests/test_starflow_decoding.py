@@ -9,7 +9,7 @@ from test_starflow import IMAGE, NAMES, VECTOR, perturbed, points
 from torch.testing import assert_close
 
 from genbench.core import Event
-from genbench.models.decoding import Jacobi, sequential
+from genbench.models.decoding import Jacobi, Response, sequential
 from genbench.models.guidance import Affine, starflow, tarflow, weights
 from genbench.nets.transformer import angles, rotate
 
@@ -123,15 +123,86 @@ def test_decoding_solves_a_linear_chain(decode):
     assert_close(found.u, chain(z, 0.7), atol=1e-10, rtol=1e-10)
 
 
-def test_independent_tokens_take_one_sweep_and_chains_one_sweep_a_token():
+def test_independent_tokens_take_one_sweep():
     z = torch.randn(2, 12, 1)
-    first = torch.zeros(2, 1, 1)
     step, calls = linear(0.0)
-    assert Jacobi(12, 0.0)(z, first, step).evaluated == 12  # the noise is the solution
+    assert Jacobi(12, 0.0)(z, torch.zeros(2, 1, 1), step).evaluated == 12  # the noise is the solution
     assert len(calls) == 1
-    step, calls = linear(1.0)
-    Jacobi(12, 0.0)(z, first, step)
-    assert [at for at, _ in calls] == [0, *range(2, 12)]  # the first guess of token 0 happens to be right
+
+
+def test_corrections_are_carried_along_a_chain(monkeypatch):
+    """Plain iteration takes a sweep a token there, since a token is told of a correction when its neighbour has it."""
+    z = torch.randn(2, 40, 3, dtype=torch.float64)
+    coupling = torch.tensor([[0.9, 0.2, 0.0], [-0.3, 0.8, 0.0], [0.0, 0.1, 0.95]], dtype=torch.float64)
+    calls = []
+
+    def step(inputs, at):
+        calls.append(at)
+        return Affine(inputs @ coupling, torch.zeros_like(inputs))
+
+    def sweeps(reach):
+        monkeypatch.setattr(Response, "REACH", reach)
+        calls.clear()
+        found = Jacobi(40, 1e-8)(z, torch.zeros(2, 1, 3, dtype=torch.float64), step).u
+        assert_close(found, sequential(z, torch.zeros(2, 1, 3, dtype=torch.float64), step).u, atol=1e-6, rtol=0)
+        return len(calls) - 40
+
+    assert sweeps(0) == 39  # the first guess of token 0 happens to be right
+    assert sweeps(3) < 25
+
+
+def test_the_response_of_a_linear_chain_is_its_coupling():
+    coupling = torch.tensor([[0.5, 0.2], [-0.4, 0.7]], dtype=torch.float64)
+    solution = torch.randn(3, 30, 2, dtype=torch.float64)
+    response = Response(torch.zeros(2, 2, dtype=torch.float64))
+    guess = torch.randn(3, 30, 2, dtype=torch.float64)
+
+    def before(u):
+        return torch.cat([torch.zeros_like(u[:, :1]), u[:, :-1]], 1)
+
+    for _ in range(6):
+        wrong = guess - solution
+        guess = guess + response(before(wrong) @ coupling - wrong, 0)
+    assert_close(response.matrix, coupling, atol=0.1, rtol=0)
+
+
+def test_the_response_leaves_alone_what_is_settled():
+    response = Response(torch.zeros(2, 2))
+    for _ in range(5):
+        residual = torch.randn(3, 8, 2)
+        residual[:, :3] = 0
+        correction = response(residual, 0)
+        assert_close(correction[:, :3], torch.zeros(3, 3, 2))
+        assert_close(correction[:, 3], residual[:, 3])
+    assert (correction[:, 4:] - residual[:, 4:]).abs().max() > 1e-3
+
+
+def test_by_default_one_sample_of_many_tokens_is_decoded_by_jacobi_and_a_batch_is_not():
+    event = Event((1, 16, 16))
+    model = perturbed("starflow", event, 0.02, patch=1, blocks=[1, 1])
+    x0 = points(event, 3)
+    alone, three = model.sample(x0[:1]), model.sample(x0)
+    assert alone.nfe > three.nfe == 1
+    assert_close(alone.x, three.x[:1], atol=2e-2, rtol=0)
+    assert_close(three.x, model.sample(x0, decode="sequential").x, atol=0, rtol=0)
+    assert model.sample(x0[:1], decode="sequential").nfe == 1
+    few = perturbed("starflow", IMAGE)
+    assert few.sample(points(IMAGE, 1)).nfe == 1
+
+
+def test_jacobi_works_under_bfloat16():
+    model = perturbed("starflow", IMAGE, 0.1)
+    x0 = points(IMAGE, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.sample(x0, decode="jacobi", tolerance=1e-3).x
+    assert found.dtype == torch.float32
+    assert_close(found, model.sample(x0).x, atol=0.2, rtol=0.1)
+
+
+def test_samples_are_tensors_like_any_other():
+    x = perturbed("starflow", IMAGE).sample(points(IMAGE, 2)).x
+    assert not x.is_inference()
+    (x.requires_grad_() ** 2).sum().backward()
 
 
 def test_a_cap_bounds_the_sweeps_of_every_token():

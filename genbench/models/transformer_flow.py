@@ -20,6 +20,10 @@ from genbench.space import dequantise
 Noise = Literal["uniform"] | Positive | None
 
 
+FEW, MANY = 2, 256
+"""Samples and tokens up to which, and from which on, Jacobi decoding was measured to pay."""
+
+
 class Example(NamedTuple):
     """One training step: noised data, and labels of which the dropped ones are -1."""
 
@@ -155,7 +159,7 @@ class TransformerFlow(Model):
         guidance: NonNegative = 0.0,
         rule: Literal["starflow", "tarflow"] = "starflow",
         anneal: Literal["constant", "linear"] = "constant",
-        decode: Literal["sequential", "jacobi"] = "sequential",
+        decode: Literal["auto", "sequential", "jacobi"] = "auto",
         window: Count = 64,
         tolerance: NonNegative = 1e-3,
         sweeps: Count | None = None,
@@ -173,8 +177,9 @@ class TransformerFlow(Model):
             guidance: weight of classifier-free guidance, in every conditioned block; 0 is the plain model.
             rule: how guidance combines predictions: starflow looks at their variances, tarflow is linear.
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
-            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate and pays for
-                single samples: in batches of 16 and more it takes several times as long (benchmarks/perf/tarflow.py).
+            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate and pays for one
+                or two samples of many tokens: from three on it takes longer, for 16 three times as long
+                (benchmarks/perf/tarflow.py). auto: jacobi for at most 2 samples of at least 256 tokens.
             window: Jacobi: number of tokens iterated at once.
             tolerance: Jacobi: change, relative to max(1, size), at which a token counts as settled.
             sweeps: Jacobi: largest number of iterations of a token; None lets all settle.
@@ -186,13 +191,16 @@ class TransformerFlow(Model):
                 trained without Gaussian noise.
         """
         self._refuse(denoise and self.sigma is None, guidance and (not self.conditional or label is None))
-        decoder: Decoder = sequential if decode == "sequential" else Jacobi(window, tolerance, sweeps)
-        with torch.no_grad():
+        few = len(x0) <= FEW and self.flow.tokens.count >= MANY
+        fast = decode == "jacobi" or (decode == "auto" and few)
+        decoder: Decoder = Jacobi(window, tolerance, sweeps) if fast else sequential
+        with torch.inference_mode():  # token by token, what autograd keeps of views is a fifth of the time
             guide = None
             if guidance:
                 weight = weights(guidance, self.flow.tokens.count, anneal)
                 guide = Guidance(self._null(len(x0), x0.device), RULES[rule], weight)
             x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
+        x = x.clone()  # a tensor like any other
         if self.sigma is None or denoise is False:
             return Samples(x, nfe)
         with torch.enable_grad():
