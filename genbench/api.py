@@ -13,6 +13,7 @@ from genbench.core import Model
 from genbench.engines import execute, local
 from genbench.errors import ConfigError
 from genbench.spec import build_data, build_model, resolve
+from genbench.stale import without_stale
 
 
 def run(
@@ -61,7 +62,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     cells = suite.load(Path(path)).specs
     kept = store.Store(Path(results))
     execute([spec for spec in cells if kept.missing(spec)], kept, local(kept, jobs), _ignore)
-    return _summary(frames.frame(record for spec in cells if (record := kept.read(spec)) is not None))
+    return _summary(frames.frame(without_stale(record for spec in cells if (record := kept.read(spec)) is not None)))
 
 
 def load(results: str | Path, run: str = "") -> Model:

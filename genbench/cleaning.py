@@ -2,19 +2,20 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from genbench import lease, stale
+from genbench import files, lease, stale
 from genbench.files import Damaged
-from genbench.store import Store, read_record
+from genbench.store import Record, Store, format_record, read_record
 
 
 def clean(store: Store, *, stale: bool, failed: bool, remove: bool) -> Iterator[str]:
-    """Remove leftovers, and yield a line on each.
+    """Remove leftovers, and yield a line on each. A run that somebody is at stays as it is.
 
     Args:
         store: the results folder.
-        stale: whether stale records go, and models that have no other record.
+        stale: whether stale records go, stale metrics of others, and models that have no other record.
         failed: whether notes of failures go.
         remove: False only says what would go.
     """
@@ -28,7 +29,7 @@ def clean(store: Store, *, stale: bool, failed: bool, remove: bool) -> Iterator[
     for path, failure in store.failures() if failed else ():
         yield f"{path}: {failure.reason.splitlines()[-1]}"
         if remove:
-            path.unlink()
+            path.unlink(missing_ok=True)
     yield from _empty(store, remove)
 
 
@@ -37,21 +38,38 @@ def _stale(store: Store, remove: bool) -> Iterator[str]:
     for path in store.record_paths():
         by_run.setdefault(path.parents[1], []).append(path)
     for run, paths in by_run.items():
-        reasons = {path: why for path in paths if (why := _why(path)) is not None}
-        for path, why in reasons.items():
-            yield f"{path}: {why}"
-        if not remove or not reasons:
+        if not any(why for path in paths for why in _current(path)[1]):
             continue
-        with lease.hold(store.root / "leases", run.name):
-            for path in [run] if len(reasons) == len(paths) else [path.parent for path in reasons]:
-                shutil.rmtree(path)
+        try:
+            with lease.hold(store.root / "leases", run.name) if remove else nullcontext():
+                found = [(path, *_current(path)) for path in paths]
+                for path, now, why in found:
+                    yield from (f"{path}: {text}" for text in why)
+                    if remove and why and now is not None:
+                        files.write(path, format_record(now))
+                    elif remove and why:
+                        shutil.rmtree(path.parent)
+                if remove and all(now is None for _, now, _ in found):
+                    shutil.rmtree(run)
+        except lease.Busy as reason:
+            yield f"{run}: stays, {reason}"
 
 
-def _why(path: Path) -> str | None:
+def _current(path: Path) -> tuple[Record | None, list[str]]:
+    """Return what of a record is not stale, None if nothing is, and why the rest is."""
     try:
-        return stale.reason(read_record(path))
+        record = read_record(path)
     except Damaged:
-        return None
+        return {}, []
+    why = stale.reason(record)
+    if why is not None:
+        return None, [why]
+    old = stale.stale_metrics(record)
+    now = stale.current(record)
+    if old and now is not None:
+        metrics = {name: part for name, part in record["spec"]["metrics"].items() if name not in old}
+        now = {**now, "spec": {**record["spec"], "metrics": metrics}}
+    return now, [f"{metric}, {text}" for metric, text in old.items()]
 
 
 def _empty(store: Store, remove: bool) -> Iterator[str]:
@@ -59,5 +77,6 @@ def _empty(store: Store, remove: bool) -> Iterator[str]:
     for folder in sorted(store.runs.glob("*/"), reverse=True):
         if not any(path.is_file() for path in folder.rglob("*")):
             yield f"{folder}: empty"
-            if remove:
-                shutil.rmtree(folder)
+            for place in sorted([folder, *folder.rglob("*/")], reverse=True) if remove else ():
+                with suppress(OSError):  # somebody began to write in it just now
+                    place.rmdir()

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 
 from genbench import cli_results
 from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.lease import Busy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -157,7 +159,7 @@ def sweep(
 
         print_cells(of_suite(loaded.specs, store), jobs)
         return
-    with Live(labels, _stderr()) as live:
+    with Live(labels, _stderr(), skipped=len(loaded.specs) - len(missing)) as live:
         reasons = execute(missing, store, place, live.tell, check(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     publish(loaded.name, loaded.specs, store, _stdout(), failed)
@@ -337,8 +339,9 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 a run failed, 2 the request was wrong."""
+    """Run the command line: exit code 0 done, 1 a run failed, 2 the request was wrong, 130 stopped."""
     logging.getLogger("genbench").addHandler(_Said())
+    signal.signal(signal.SIGTERM, _stop)
     try:
         code = app(standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:
@@ -346,7 +349,7 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(_say("stopped; finished work is kept, the same command goes on", 130))
-    except RunFailed as error:
+    except (RunFailed, Busy) as error:
         sys.exit(_say(str(error), 1))
     except (ConfigError, Unsupported) as error:
         sys.exit(_say(str(error), 2))
@@ -357,6 +360,11 @@ def main() -> None:
     except UsageError as error:
         error.show()
         sys.exit(2)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Stop as Ctrl-C does: a batch system asks so before it kills."""
+    raise KeyboardInterrupt
 
 
 class _Said(logging.Handler):

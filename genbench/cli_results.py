@@ -28,17 +28,17 @@ def status(
     from genbench import inventory
     from genbench import suite as suites
     from genbench.report.inventory import print_cells, print_folder
-    from genbench.store import Store
+    from genbench.store import Store, there
 
-    store = Store(results)
     if suite is not None:
+        store = Store(results)
         cells = inventory.of_suite(suites.load(suite).specs, store)
         if as_json:
             typer.echo(json.dumps([vars(cell) for cell in cells], indent=1))
         else:
             print_cells(cells, 1)
         return
-    folder = inventory.of_folder(store)
+    folder = inventory.of_folder(there(results))
     if as_json:
         typer.echo(json.dumps(folder.json(), indent=1))
     else:
@@ -59,9 +59,9 @@ def retry(
     from genbench.inventory import cell_name
     from genbench.live import Live
     from genbench.spec import restore
-    from genbench.store import Store
+    from genbench.store import there
 
-    store, specs = Store(results), []
+    store, specs = there(results), []
     for path, failure in store.failures():
         try:
             specs.append(restore(failure.spec))
@@ -89,10 +89,10 @@ def clean(
 ) -> None:
     """Remove what dead processes left: leases, temporary files; and, where asked, what is stale or failed."""
     from genbench.cleaning import clean as removals
-    from genbench.store import Store
+    from genbench.store import there
 
     count = 0
-    for line in removals(Store(results), stale=stale, failed=failed, remove=not dry_run):
+    for line in removals(there(results), stale=stale, failed=failed, remove=not dry_run):
         typer.echo(line)
         count += 1
     typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
@@ -129,9 +129,9 @@ def verify(
 ) -> None:
     """Check the checksums of everything kept, and measure some records again from their weights."""
     from genbench import verifying
-    from genbench.store import Store
+    from genbench.store import there
 
-    store = Store(results)
+    store = there(results)
     damaged = list(verifying.damage(store))
     for line in damaged:
         typer.echo(line)

@@ -1,20 +1,21 @@
 """Clusters: the tasks of a sweep on the machines of a Ray cluster (Moritz et al., 2018).
 
 Each piece of work is a Ray task with its need of cores and GPUs. Ray starts a task again whose worker or machine is
-lost. Results are written to the shared folder, by the same leases as everywhere; a machine that does not have the
-folder sends them back.
+lost. Results are written to the shared folder, by the same leases as everywhere. A machine that does not have the
+folder is sent what is kept of the runs, and sends back what it made of it.
 """
 
 import importlib
 import logging
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from genbench import files
+from genbench import files, lease
 from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.errors import ConfigError
 from genbench.store import Store, run_name
@@ -24,7 +25,12 @@ RETRIES = 3
 
 
 class Returned(NamedTuple):
-    """What a task sends back: how its cells ended, and files by their paths where the results folder is not shared."""
+    """What a task sends back.
+
+    Args:
+        ended: how its cells ended.
+        files: by their paths in the results folder, where that is not shared.
+    """
 
     ended: list[News]
     files: dict[str, bytes]
@@ -59,25 +65,25 @@ class Cluster:
                 self.ray.init(self.address, logging_level="warning", log_to_driver=False, **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(f"no Ray cluster at {self.address}: {str(error).splitlines()[0]}") from error
-        self.store.root.mkdir(parents=True, exist_ok=True)
-        self.probe = self.store.root / f".ray-{uuid.uuid4().hex[:8]}.tmp"
-        self.probe.touch()
+        self.open = ExitStack()
+        # Whoever sees this lease shares the folder; if this process dies it is cleared away as every other.
+        self.probe = self.open.enter_context(lease.hold(self.store.root / "leases", f"sweep-{uuid.uuid4().hex[:8]}"))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.probe.unlink(missing_ok=True)
+        self.open.close()
         if self.mine:
             self.ray.shutdown()
 
     def run(self, tasks: Sequence[Task], tell: Tell) -> None:
         """Run tasks, as many at a time as the cluster has room for."""
-        news = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0})
+        news = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._beside()})
         begin = self.ray.remote(_begin)
         running = {
             begin.options(num_cpus=task.threads, num_gpus=self.gpus, max_retries=RETRIES).remote(
-                task, self.store, self.probe, news
+                task, self.store, self.probe, self._kept(task), news
             ): task
             for task in tasks
         }
@@ -89,6 +95,18 @@ class Cluster:
                 self._end(reference, running.pop(reference), tell)
         news.shutdown()
 
+    def _beside(self) -> dict[str, Any]:
+        """Return the options by which an actor stays on this machine, which is lost with the sweep alone."""
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        here = self.ray.get_runtime_context().get_node_id()
+        return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=True)}
+
+    def _kept(self, task: Task) -> list[Any]:
+        """Return a reference to what is kept of a task's runs, which a machine without the folder fetches."""
+        members = (own for spec in task.cells.values() for own in spec.members)
+        kept = _files(self.store, dict.fromkeys(map(run_name, members)))
+        return [self.ray.put(kept)] if kept else []
+
     def _end(self, reference: Any, task: Task, tell: Tell) -> None:
         try:
             returned: Returned = self.ray.get(reference)
@@ -97,17 +115,37 @@ class Cluster:
             for index, spec in task.cells.items():
                 give_up(index, spec, self.store, tell, reason)
             return
-        if returned.files:
-            for member in next(iter(task.cells.values())).members:
-                with self.store.hold(member, wait=60) as held:
-                    for path, content in returned.files.items():
-                        if Path(path).parts[0] == run_name(member):
-                            files.write(held.runs / path, content)
+        runs = {run_name(own): own for spec in task.cells.values() for own in spec.members} if returned.files else {}
+        try:
+            for run, spec in runs.items():
+                with self.store.hold(spec, wait=60) as held:
+                    _replace(held, run, returned.files)
+        except lease.Busy as reason:
+            returned = Returned([News(index, "busy", reason=str(reason)) for index in task.cells], {})
         for news in returned.ended:
             tell(news)
 
 
-def _begin(task: Task, store: Store, probe: Path, news: Any) -> Returned:
+def _files(store: Store, runs: Iterable[str]) -> dict[str, bytes]:
+    """Return the files of runs, and their logbooks, by their paths in the results folder."""
+    folders = [store.root / part / run for run in runs for part in ("runs", "logs")]
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(store.root)): path.read_bytes() for path in paths}
+
+
+def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:
+    """Write the files of a run that came back; checkpoints and notes of failures that did not come back are over."""
+    for path in (held.runs / run).rglob("*"):
+        over = path.name == "failure.txt" or path.name.endswith("checkpoint.safetensors")
+        if over and f"runs/{path.relative_to(held.runs)}" not in content:
+            path.unlink()
+    for path, data in content.items():
+        part, of, *name = Path(path).parts
+        if of == run:
+            files.write(Path(held.runs if part == "runs" else held.root / part, of, *name), data)
+
+
+def _begin(task: Task, store: Store, probe: Path, kept: list[Any], news: Any) -> Returned:
     """Run a task where Ray has put it."""
     ended: list[News] = []
     log, forwarder = logging.getLogger("genbench"), Forwarder(news.put)
@@ -120,17 +158,19 @@ def _begin(task: Task, store: Store, probe: Path, news: Any) -> Returned:
 
     log.addHandler(forwarder)
     try:
-        return _work(task, store, probe, tell, ended)
+        return _work(task, store, probe, kept, tell, ended)
     finally:
         log.removeHandler(forwarder)
 
 
-def _work(task: Task, store: Store, probe: Path, tell: Tell, ended: list[News]) -> Returned:
+def _work(task: Task, store: Store, probe: Path, kept: list[Any], tell: Tell, ended: list[News]) -> Returned:
     if probe.exists():
         work(task, store, tell)
         return Returned(ended, {})
     with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
         own = Store(Path(folder))
+        for reference in kept:
+            for path, data in importlib.import_module("ray").get(reference).items():
+                files.write(own.root / path, data)
         work(task, own, tell)
-        kept = {str(path.relative_to(own.runs)): path.read_bytes() for path in own.runs.rglob("*") if path.is_file()}
-    return Returned(ended, kept)
+        return Returned(ended, _files(own, dict.fromkeys(map(run_name, task.cells.values()))))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from genbench.cells import News, Task, Tell, tasks, work
 from genbench.cluster import Cluster
-from genbench.errors import unknown
+from genbench.errors import ConfigError, unknown
 from genbench.spec import Spec
 from genbench.store import Store
 from genbench.workers import Workers
@@ -56,11 +56,15 @@ def chosen(name: str, store: Store, jobs: int, address: str | None, gpus: float)
         gpus: of each run on it.
 
     Raises:
-        ConfigError: if there is none of that name.
+        ConfigError: if there is none of that name, or it has no such option.
     """
     if name == "local":
+        if address is not None or gpus:
+            raise ConfigError("--address and --gpus are of a Ray cluster: add --engine ray")
         return local(store, jobs)
     if name == "ray":
+        if jobs != 1:
+            raise ConfigError("--jobs is of the local engine; Ray runs as many cells as its cores hold")
         return Cluster(store, address, gpus)
     raise unknown("no engine", name, ("local", "ray"))
 

@@ -80,6 +80,8 @@ def refresh(store: Store) -> Index:
     fresh = _read(store, [path for path in now if path not in {head[0] for head in same}], now)
     index = _merged(_chosen(before, same), fresh)
     with suppress(OSError):
+        for leftover in store.root.glob(f".{FILE}.*.tmp"):
+            leftover.unlink(missing_ok=True)  # of a killed process; one that is at it now gives up its own
         files.replace(place, lambda temporary: _save(temporary, index))
     return index
 

@@ -70,11 +70,15 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
     expected = Expectation(records)
     old = {_cell_of(record): why for record in records if (why := stale.reason(record)) is not None}
     running = {held.run: str(held.owner) for held in lease.held_in(store.root / "leases") if not held.owner.gone}
-    cells = []
+    cells, trained = [], set()
     for spec in specs:
         record = store.read(spec)
         missing = missing_in(record, spec)
-        seconds = expected.seconds(spec) if missing else 0.0
+        seconds = 0.0
+        if missing:  # cells that differ in sampling share what is trained, once
+            kept = run_name(spec) in trained or (store.folder(spec) / "model.safetensors").exists()
+            seconds = expected.seconds(spec, train=not kept)
+            trained.add(run_name(spec))
         name = cell_name(spec)
         if not missing:
             changed = stale.changed(record) if record is not None else []
@@ -137,14 +141,14 @@ class Expectation:
                 for key in ((labels["model"], labels["data"]), (_name(spec["model"]), _name(spec["data"]))):
                     self.same.setdefault(key, []).append(spent)
 
-    def seconds(self, spec: Spec) -> float | None:
-        """Return the expected seconds of a cell; None where there is nothing to judge by."""
+    def seconds(self, spec: Spec, *, train: bool = True) -> float | None:
+        """Return the expected seconds of a cell, with its training or without; None with nothing to judge by."""
         names = (_name(spec.model), _name(spec.data))
         spent = self.same.get((spec.model_label, spec.data_label)) or self.same.get(names)
         if not spent:
             return None
         step, evaluation = (sum(part) / len(spent) for part in zip(*spent, strict=True))
-        return step * spec.plan["steps"] + evaluation
+        return step * spec.plan["steps"] * train + evaluation
 
 
 def _name(part: Mapping[str, Any]) -> tuple[str]:

@@ -97,7 +97,7 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
     threading.Thread(target=_beat, args=(path, stop), daemon=True).start()
     try:
         yield path
-    except OSError as error:
+    except Exception as error:  # libraries have errors of their own for a file that cannot be written
         if path.exists():
             raise
         raise Busy(f"{run} was taken over, for its lease had not been touched for {PATIENCE:.0f} s") from error

@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from genbench.cells import News
 
 LINES_A_RUN = 10
-"""How often a run reports where there is no terminal."""
+"""How often a single run reports where there is no terminal."""
+
+PAUSE = 60.0
+"""Seconds between two reports of one cell of a sweep where there is no terminal."""
 
 
 class Live:
@@ -20,22 +22,25 @@ class Live:
     Args:
         labels: what each cell is called.
         console: where to; stderr by default.
+        skipped: cells of the sweep that are done already, and not among these.
     """
 
-    def __init__(self, labels: Sequence[str], console: Console | None = None) -> None:
-        self.labels = [escape(label) for label in labels]  # [flip] is no markup
+    def __init__(self, labels: Sequence[str], console: Console | None = None, skipped: int = 0) -> None:
+        self.labels = labels
+        self.skipped = skipped
         self.console = console or Console(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
         )
         self.tasks: dict[int, TaskID] = {}
         self.began: dict[int, tuple[float, int]] = {}
+        self.spoke: dict[int, float] = {}
         self.put_off: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
         self.all: TaskID | None = None
@@ -43,7 +48,7 @@ class Live:
     def __enter__(self) -> "Live":
         self.bars.start()
         if len(self.labels) > 1:
-            self.all = self.bars.add_task("cells", total=len(self.labels), note="")
+            self.all = self.bars.add_task("cells", total=len(self.labels), note=self._counts())
         return self
 
     def __exit__(
@@ -54,13 +59,16 @@ class Live:
     def tell(self, news: News) -> None:
         """Show one event of a sweep."""
         if news.kind == "started":
+            self.began.pop(news.cell, None)
             if news.cell in self.tasks:  # a stack is trained first, and then measured
                 return
             self.tasks[news.cell] = self.bars.add_task(self.labels[news.cell], total=None, note="")
+            if not self.console.is_terminal and (news.cell, "") not in self.put_off:
+                self._say(f"started {self.labels[news.cell]}")
         elif news.kind == "step":
             self.step(news.cell, news.step, news.steps, dict(news.logs))
         elif news.kind == "said":
-            self.console.print(f"genbench: {escape(news.reason)}", soft_wrap=True, highlight=False)
+            self._say(f"genbench: {news.reason}")
         elif news.kind in ("busy", "lost"):
             self._put_off(news)
         else:
@@ -85,21 +93,36 @@ class Live:
         self.bars.update(self.tasks[cell], completed=step, total=steps, note=note)
         estimate = (steps - step) / rate if rate else 0.0
         if step == first + 19 and estimate > 60 and len(self.labels) == 1:
-            self.console.print(f"{self.labels[cell]}: about {duration(estimate)} of training left")
-        every = max(1, steps // LINES_A_RUN)
-        if not self.console.is_terminal and len(self.labels) == 1 and (step % every < 100 <= step or step == steps):
+            self._say(f"{self.labels[cell]}: about {duration(estimate)} of training left")
+        if not self.console.is_terminal and self._due(cell, step, steps, now):
             left = f", {duration(estimate)} left" if step < steps else ""
-            self.console.print(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}", soft_wrap=True)
+            self._say(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}")
+
+    def _due(self, cell: int, step: int, steps: int, now: float) -> bool:
+        """Return whether a line on a run is due: ten a run, or for each cell of a sweep one a minute."""
+        if len(self.labels) == 1:
+            return step % max(1, steps // LINES_A_RUN) < 100 <= step or step == steps
+        if now - self.spoke.setdefault(cell, now) < PAUSE:
+            return False
+        self.spoke[cell] = now
+        return True
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        """Print a line above the bars; what is in brackets is no markup."""
+        clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
+        self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
+
+    def _counts(self) -> str:
+        counts = {"failed": self.failed, "skipped": self.skipped}
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
     def _put_off(self, news: News) -> None:
         """Say once of a cell that it will be looked at again later."""
         if news.cell in self.tasks:
             self.bars.remove_task(self.tasks.pop(news.cell))
         if (news.cell, news.reason) not in self.put_off:
-            self.put_off.add((news.cell, news.reason))
-            self.console.print(
-                f"later: {self.labels[news.cell]}: {escape(news.reason)}", soft_wrap=True, highlight=False
-            )
+            self.put_off |= {(news.cell, news.reason), (news.cell, "")}
+            self._say(f"later: {self.labels[news.cell]}: {news.reason}")
 
     def _ended(self, news: News) -> None:
         self.finished += 1
@@ -107,11 +130,11 @@ class Live:
         if news.cell in self.tasks:
             self.bars.remove_task(self.tasks.pop(news.cell))
         if self.all is not None:
-            self.bars.update(self.all, completed=self.finished, note=f"{self.failed} failed" if self.failed else "")
+            self.bars.update(self.all, completed=self.finished, note=self._counts())
         if news.kind == "failed":
-            self.console.print(f"[red]failed[/red] {self.labels[news.cell]}: {escape(news.reason)}", soft_wrap=True)
+            self._say(f"failed {self.labels[news.cell]}: {news.reason}", "red")
         elif not self.console.is_terminal:
-            self.console.print(f"done {self.finished} of {len(self.labels)}: {self.labels[news.cell]}", soft_wrap=True)
+            self._say(f"done {self.finished} of {len(self.labels)}: {self.labels[news.cell]}")
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from genbench import files, lease
+from genbench import files, lease, stale
 from genbench.errors import ConfigError
 from genbench.files import Damaged
 from genbench.runner import merge_rows
@@ -16,7 +16,10 @@ log = logging.getLogger("genbench")
 
 
 class Merged(NamedTuple):
-    """What became of a record: new, the same, extended by metrics, or different (and left as it is)."""
+    """What became of a record: new, the same, extended by metrics, or different (and left as it is).
+
+    Of a run that has no record it is weights, if they are new; of one that somebody is at, busy.
+    """
 
     run: str
     what: str
@@ -25,35 +28,48 @@ class Merged(NamedTuple):
 def merge(into: Store, source: Store) -> Iterator[Merged]:
     """Take over every run of another results folder that is whole.
 
-    Of a record that both have, metrics that only the other measured are added; where both measured one and the values
-    differ, those that are there stay. Weights, samples and logs come along where there are none.
+    Of a record that both have, metrics that only the other measured, or measured by today's versions, are added; where
+    both measured one and the values differ, those that are there stay. Weights, samples and logs come along where
+    there are none and no value differs.
 
     Args:
         into: the folder that grows.
         source: the folder that is read.
 
     Raises:
-        ConfigError: if the other folder holds no records.
+        ConfigError: if the other folder holds no runs.
     """
-    paths = source.record_paths()
-    if not paths:
-        raise ConfigError(f"{source.root} holds no records")
-    for path in paths:
-        run, evaluation = path.parts[-3], path.parts[-2]
+    runs = sorted(source.runs.glob("*/"))
+    if not runs:
+        raise ConfigError(f"{source.root} holds no runs")
+    for run in runs:
         try:
-            record = read_record(path)
+            with lease.hold(into.root / "leases", run.name, wait=60) as way:
+                into.runs.mkdir(exist_ok=True)
+                folder = way / "../../../runs" / run.name
+                yield from _run(run, folder)
+        except lease.Busy:
+            yield Merged(run.name, "busy")
+
+
+def _run(run: Path, folder: Path) -> Iterator[Merged]:
+    found: list[Merged] = []
+    for path in sorted(run.glob("*/record.json")):
+        name = f"{run.name}/{path.parent.name}"
+        try:
+            found.append(Merged(name, _record(read_record(path), folder / path.relative_to(run))))
         except Damaged as error:
             log.warning("%s; it is left out", error)
-            continue
-        leases = into.root / "leases"
-        with lease.hold(leases, run, wait=60) as way:
-            folder = way / "../../../runs" / run
-            into.runs.mkdir(exist_ok=True)
-            files.make(folder)
-            _weights(path.parents[1], folder)
-            for name in ("train.csv", f"{evaluation}/samples.npz", f"{evaluation}/samples.png"):
-                _copy(path.parents[1] / name, folder / name)
-            yield Merged(f"{run}/{evaluation}", _record(record, folder / evaluation / "record.json"))
+    if all(item.what != "different" for item in found):
+        new = _weights(run, folder)
+        if new and not found:
+            found.append(Merged(run.name, "weights"))
+        for item in found:
+            beside = (run / item.run.partition("/")[2]).rglob("*")
+            kept = [p for p in beside if p.suffix in (".npz", ".png", ".json") and p.name != "record.json"]
+            for path in (run / "train.csv", *kept):
+                _copy(path, folder / path.relative_to(run))
+    yield from found
 
 
 def _record(record: Record, place: Path) -> str:
@@ -67,24 +83,30 @@ def _record(record: Record, place: Path) -> str:
         files.write(place, format_record(record))
         return "new"
     mine, other = there["spec"]["metrics"], record["spec"]["metrics"]
-    added = {name: part for name, part in other.items() if name not in mine}
+    old = stale.stale_metrics(there).keys() - stale.stale_metrics(record).keys()
+    added = {name: part for name, part in other.items() if name not in mine or name in old}
     rows = [row for row in record["results"] if row["metric"].partition(".")[0] in added]
     if added:
         spec = {**there["spec"], "metrics": dict(sorted({**mine, **added}.items()))}
         results = merge_rows(there, rows, added)
         files.write(place, format_record({**there, "spec": spec, "results": results}))
-    common = [row for row in there["results"] if row["metric"].partition(".")[0] in other]
+    common = [row for row in there["results"] if row["metric"].partition(".")[0] in other.keys() - added.keys()]
     if any(row not in record["results"] for row in common):
         return "different"
     return f"extended by {', '.join(added)}" if added else "the same"
 
 
-def _weights(source: Path, folder: Path) -> None:
+def _weights(run: Path, folder: Path) -> bool:
+    """Take over weights that are whole, and return whether they are new."""
+    source, place = run / "model.safetensors", folder / "model.safetensors"
     try:
-        if load_weights(source / "model.safetensors") is not None:
-            _copy(source / "model.safetensors", folder / "model.safetensors")
+        if place.exists() or load_weights(source) is None:
+            return False
     except Damaged as error:
         log.warning("%s; it is left out", error)
+        return False
+    _copy(source, place)
+    return True
 
 
 def _copy(source: Path, place: Path) -> None:

@@ -183,6 +183,13 @@ class Store:
         lease.tidy(leases)
 
 
+def there(root: Path) -> Store:
+    """Return the results folder of that path. Raises ConfigError if there is none."""
+    if not root.is_dir():
+        raise ConfigError(f"no results folder at {root}")
+    return Store(root)
+
+
 def run_name(spec: Spec) -> str:
     """Return what a trained model is called: the name of its folder."""
     name = f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}"
@@ -209,9 +216,12 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | Non
 
 
 def read_failure(path: Path) -> Failure:
-    """Read why a run failed."""
-    reason, _, spec = path.read_text(encoding="utf-8").rpartition("\nspec: ")
-    return Failure(reason.strip(), json.loads(spec))
+    """Read why a run failed. A note that is damaged says so, and has no spec."""
+    reason, _, spec = path.read_text(encoding="utf-8", errors="replace").rpartition("\nspec: ")
+    try:
+        return Failure(reason.strip() or "no reason is kept", json.loads(spec))
+    except ValueError as error:
+        return Failure(f"{files.shown(path)} is damaged: {error}", {})
 
 
 def format_record(record: Record) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
+from genbench import offspring
 from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.store import Store
 
@@ -29,9 +30,16 @@ class Worker:
     def __init__(self, store: Store) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, end = context.Pipe()
-        self.process = context.Process(target=_serve, args=(end, store))
-        self.process.start()
+        self.process = context.Process(target=offspring.begin, args=(__name__, serve.__name__, end))
+        # Ctrl-C is for the parent alone, from the first moment on: the child inherits what is blocked.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         end.close()
+        with suppress(OSError):  # that it has ended already is seen in a moment
+            self.pipe.send(store)
         self.task: Task | None = None
 
     def begin(self, task: Task) -> None:
@@ -148,10 +156,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _serve(pipe: Connection, store: Store) -> None:
-    """Work for the parent, which alone answers Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow, daemon=True).start()
+def serve(pipe: Connection) -> None:
+    """Work for the parent, which says in which store, and then what."""
+    store: Store = pipe.recv()
     lock = threading.Lock()
 
     def send(news: News | None) -> None:
@@ -168,11 +175,3 @@ def _serve(pipe: Connection, store: Store) -> None:
             return
         work(task, store, send)
         send(None)
-
-
-def _follow() -> None:
-    """End this process when its parent has ended, however it ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -106,6 +106,17 @@ def test_a_dry_run_estimates_what_is_missing(say, copy):
     assert "about 4 min" in say("sweep", suite, "--results", results, "--dry-run")[1]
 
 
+def test_what_is_trained_once_is_estimated_once(copy):
+    suite, results = copy
+    for path in results.glob("runs/cfm-moons-1*/*/record.json"):
+        rewrite(path, lambda r: r["provenance"]["cost"].update(train_seconds=100, evaluate_seconds=20))
+    for path in [first(results, "runs/cfm-moons-0*"), *results.glob("runs/wcfm-moons-1*/*/record.json")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    suite.write_text(SUITE.replace('"cfm",', '{name = "cfm", sample = {method = "euler", steps = [1, 2]}},'))
+    cells = of_suite(load(suite).specs, Store(results))
+    assert [cell.seconds for cell in cells[:4]] == pytest.approx([120, 20, 20, 20])  # seed 1 has its weights
+
+
 def test_running_failed_and_stale_cells_are_told_apart(say, copy):
     suite, results = copy
     specs = load(suite).specs
@@ -153,6 +164,30 @@ def test_stale_records_stay_out_of_tables_and_can_be_removed(say, copy):
     assert len(Store(results).record_paths()) == 3
 
 
+def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(say, copy):
+    suite, results = copy
+    path, other = sorted(results.glob("runs/*/*/record.json"))[:2]
+    before = read_record(path)
+    rewrite(path, lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
+    rewrite(other, older)
+    holding = Store(results).hold(load(suite).specs[1])
+    with holding:  # whoever is at a run is not disturbed
+        out = say("clean", results, "--stale")[1]
+    assert f"{other.parents[1]}: stays, {other.parents[1].name} is being run by" in out
+    assert f"{path}: nfe, made with version 0 of metric 'nfe'" in out
+    now = read_record(path)
+    assert now["results"] == [row for row in before["results"] if row["metric"] != "nfe"]
+    assert list(now["spec"]["metrics"]) == ["sliced_w2"]
+    assert other.exists()
+    assert "4 cells, 1 to run" in say("sweep", suite, "--results", results, "--dry-run")[2]
+
+
+@pytest.mark.parametrize("command", ["status", "retry", "clean", "verify"])
+def test_a_folder_that_is_not_there_is_no_empty_one(say, tmp_path, command):
+    code, _, err = say(command, tmp_path / "resluts")
+    assert (code, err) == (2, f"genbench: no results folder at {tmp_path / 'resluts'}\n")
+
+
 def test_clean_removes_what_the_dead_left(say, copy):
     _, results = copy
     run = first(results).parents[1]
@@ -189,6 +224,42 @@ def test_merging_adds_what_is_new_and_names_what_differs(say, copy, tmp_path):
     assert "4 cells, 0 to run" in say("sweep", suite, "--results", results, "--dry-run")[2]
     assert say("verify", results, "--sample", 4)[0] == 0
     assert say("merge", results, tmp_path / "nothing")[0] == 2
+
+
+def test_merging_takes_weights_that_have_no_record_and_none_that_belong_to_other_values(say, copy, tmp_path):
+    _, results = copy
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    alone, different, renewed = [
+        first(other, f"runs/{n}*/*/record.json") for n in ("cfm-moons-0", "cfm-moons-1", "wcfm-moons-0")
+    ]
+    shutil.rmtree(alone.parent)
+    shutil.rmtree(results / alone.parents[1].relative_to(other))
+    rewrite(different, lambda r: r["results"][0].update(value=1.0))
+    (results / different.relative_to(other)).with_name("samples.npz").unlink()
+    (results / different.parents[1].relative_to(other) / "model.safetensors").unlink()
+    before = read_record(results / renewed.relative_to(other))
+    rewrite(results / renewed.relative_to(other), lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
+    rewrite(results / renewed.relative_to(other), lambda r: r["results"][0].update(value=7.0))
+    assert before["results"][0]["metric"] == "nfe"
+    out = say("merge", results, other)[1]
+    assert "1 different, 1 extended, 1 the same, 1 weights" in out
+    assert (results / alone.parents[1].relative_to(other) / "model.safetensors").exists()
+    assert not (results / different.parents[1].relative_to(other) / "model.safetensors").exists()
+    assert not (results / different.relative_to(other)).with_name("samples.npz").exists()
+    assert read_record(results / renewed.relative_to(other)) == before
+
+
+def test_a_damaged_note_of_a_failure_is_told_and_no_more(say, copy):
+    suite, results = copy
+    spec = load(suite).specs[1]
+    Store(results).fail(spec, "the machine was on fire")
+    note = Store(results).record_path(spec).with_name("failure.txt")
+    note.write_bytes(note.read_bytes()[:-20] + b"\xff")
+    assert "failure.txt is damaged" in say("status", results)[1]
+    assert "cannot be tried again: not the spec of a run" in say("retry", results)[2]
+    say("clean", results, "--failed")
+    assert not note.exists()
 
 
 def test_verify_finds_damage_and_values_that_cannot_be_had_again(say, copy):

@@ -82,6 +82,20 @@ def test_an_owner_that_was_succeeded_can_write_nothing(tmp_path, impatient, monk
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["runs", "runs/a", "runs/a/x"]
 
 
+def test_an_owner_that_was_succeeded_fails_as_such_whatever_the_error(tmp_path, impatient, monkeypatch):
+    """Libraries that write files have errors of their own for a path that leads nowhere any more."""
+    monkeypatch.setattr(lease, "_beat", lambda path, stop: None)
+    with pytest.raises(RuntimeError, match="not mine"), lease.hold(tmp_path / "leases", "a"):
+        raise RuntimeError("not mine")
+
+    def be_succeeded():
+        with lease.hold(tmp_path / "leases", "a"), lease.hold(tmp_path / "leases", "a", wait=5):
+            raise RuntimeError("not mine")
+
+    with pytest.raises(lease.Busy, match="was taken over"):
+        be_succeeded()
+
+
 def test_of_many_that_try_one_succeeds(tmp_path):
     """A counter that is read, and written a moment later, would lose counts to any second owner."""
     counter = tmp_path / "counter"

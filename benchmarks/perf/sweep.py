@@ -1,0 +1,169 @@
+"""Sweeps: overhead of a cell, memory over a thousand cells, 2 jobs against 1, and the index of ten thousand records.
+
+    python benchmarks/perf/sweep.py [--cells 1000] [--records 10000] [--rounds 3] [--steps 2000] [--only overhead ...]
+
+Overhead is the time of the sweep less what training and evaluation took, by the cells' own records; workers have begun
+before. Runs of 1 job and of 2 take turns, and their ratio is the median over rounds, so that a busy machine slows all
+of them alike. The suite is a part of benchmarks/synthetic.toml.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from genbench import index
+from genbench.cells import News
+from genbench.engines import Engine, Here, execute
+from genbench.spec import Spec, resolve
+from genbench.store import Store, format_record, read_record, run_name
+from genbench.suite import load
+from genbench.workers import Workers
+
+TINY = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+SYNTHETIC = Path(__file__).parents[1] / "synthetic.toml"
+
+
+def tiny(seeds: range) -> list[Spec]:
+    """Return cells that have next to nothing to do."""
+    return [resolve("cfm", "moons", seed=seed, metrics=["nfe"], settings=TINY) for seed in seeds]
+
+
+@contextmanager
+def engine(store: Store, jobs: int) -> Iterator[Engine]:
+    """Yield an engine whose workers have begun: each has run a tiny cell."""
+    if jobs == 1:
+        yield Here(store)
+        return
+    with Workers(store, jobs) as workers:
+        for attempt in range(20):
+            execute(tiny(range(10_000 + 50 * attempt, 10_050 + 50 * attempt)), store, nullcontext(workers), ignore)
+            if len(workers.workers) == jobs:
+                break
+        yield workers
+
+
+def timed(specs: Sequence[Spec], store: Store, jobs: int) -> float:
+    """Run cells and return the seconds they took."""
+    with engine(store, jobs) as place:
+        began = time.perf_counter()
+        failed = [why for why in execute(specs, store, nullcontext(place), ignore) if why]
+        seconds = time.perf_counter() - began
+    assert not failed, failed
+    return seconds
+
+
+def worked(store: Store, spec: Spec) -> float:
+    """Return the seconds of training and evaluation that a record states."""
+    cost = read_record(store.record_path(spec))["provenance"]["cost"]
+    return cost["train_seconds"] + cost["evaluate_seconds"]
+
+
+def overhead(store: Store, cells: int, jobs: int) -> None:
+    """Print the overhead of a cell, and the memory of the parent and of the workers as cells go by."""
+    specs, done = tiny(range(cells)), 0
+    resident: dict[int, list[float]] = {}
+    with engine(store, jobs) as place:
+
+        def count(news: News) -> None:
+            nonlocal done
+            done += news.kind == "done"
+            if news.kind == "done" and done in (cells // 10, cells // 2, cells):
+                workers = [worker.process.pid for worker in getattr(place, "workers", ())]
+                resident[done] = [mebibytes(pid) for pid in (os.getpid(), *workers)]
+
+        began, busy = time.perf_counter(), time.process_time()
+        failed = [why for why in execute(specs, store, nullcontext(place), count) if why]
+        seconds, busy = time.perf_counter() - began, time.process_time() - busy
+    assert not failed, failed
+    work = sum(worked(store, spec) for spec in specs)
+    beyond = 1000 * (jobs * seconds - work) / cells
+    print(f"{jobs} job(s), {cells} cells: {seconds:.1f} s, {1000 * work / cells:.1f} ms of work a cell, ", end="")
+    print(f"{beyond:.1f} ms beyond it; {1000 * busy / cells:.1f} ms of CPU a cell in the parent")
+    for mark, (parent, *workers) in resident.items():
+        print(f"  after {mark:>5} cells: parent {parent:.0f} MiB", *(f"worker {size:.0f} MiB" for size in workers))
+
+
+def efficiency(folder: Path, rounds: int, steps: int) -> None:
+    """Print how much faster 2 jobs are than 1."""
+    quick = {"cfm", "otcfm", "wcfm"}
+    every = load(SYNTHETIC, {"plan": {"steps": steps}}).specs
+    specs = [s for s in every if s.model["name"] in quick and s.data["name"] == "moons" and s.seed < 4]
+    ratios = []
+    for turn in range(rounds):
+        one = timed(specs, Store(folder / f"one-{turn}"), 1)
+        two = timed(specs, Store(folder / f"two-{turn}"), 2)
+        ratios.append(one / two)
+        print(f"round {turn + 1}: {len(specs)} cells, 1 job {one:.1f} s, 2 jobs {two:.1f} s, {one / two:.2f} times")
+    speed = statistics.median(ratios)
+    print(f"2 jobs are {speed:.2f} times as fast (median of {rounds}): parallel efficiency {100 * speed / 2:.0f} %")
+
+
+def records(folder: Path, count: int) -> None:
+    """Print how long a results folder of many records takes to load."""
+    store = Store(folder / "many")
+    settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
+    metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
+    kinds = [resolve("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
+    execute(kinds, store, nullcontext(Here(store)), ignore)
+    made = [read_record(store.record_path(spec)) for spec in kinds]
+    for number in range(len(kinds), count):
+        spec = replace(kinds[number % len(kinds)], seed=number)
+        record = made[number % len(kinds)]
+        labels = {**record["labels"], "run": run_name(spec)}
+        path = store.record_path(spec)
+        path.parent.mkdir(parents=True)
+        path.write_text(format_record({**record, "labels": labels, "spec": spec.json()}), encoding="utf-8")
+    found = [(store.root / index.FILE, "built from the records")] + [(None, "loaded")] * 5
+    for drop, what in found:
+        if drop is not None:
+            drop.unlink(missing_ok=True)
+        began, busy = time.perf_counter(), time.process_time()
+        table: pd.DataFrame = index.frame(store)
+        spent = f"{time.perf_counter() - began:.2f} s, {time.process_time() - busy:.2f} s of it on the CPU"
+        print(f"{count} records, a table of {len(table)} rows, {what}: {spent}")
+
+
+def mebibytes(pid: int) -> float:
+    """Return the resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def ignore(news: News) -> None:
+    """Hear nothing."""
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--records", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--only", nargs="*", choices=("overhead", "efficiency", "records"))
+    chosen = parser.parse_args()
+    wanted = chosen.only or ("overhead", "efficiency", "records")
+    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()}))
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+        if "overhead" in wanted:
+            for jobs in (1, 2):
+                overhead(Store(Path(folder) / f"tiny-{jobs}"), chosen.cells, jobs)
+        if "efficiency" in wanted:
+            efficiency(Path(folder), chosen.rounds, chosen.steps)
+        if "records" in wanted:
+            records(Path(folder), chosen.records)
+
+
+if __name__ == "__main__":
+    main()
