@@ -5,7 +5,10 @@
 #   sbatch --array=1-$(wc -l < commands.txt)%32 benchmarks/array.sh commands.txt
 #   genbench sweep benchmarks/synthetic.toml          # when it is done: what is still missing, and the tables
 #
-# A task that is killed and requeued goes on from its last checkpoint. Without Slurm: xargs -P 4 -I{} sh -c '{}' < commands.txt
+# A task that is killed and requeued goes on from its last checkpoint; so does one that ran out of time and is
+# submitted again. The same without Slurm, four at a time:
+#
+#   tr '\n' '\0' < commands.txt | xargs -0 -n 1 -P 4 sh -c
 #SBATCH --job-name=genbench
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G

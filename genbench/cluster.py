@@ -63,8 +63,9 @@ class Cluster:
             self.mine = not self.ray.is_initialized()
             if self.mine:
                 self.ray.init(self.address, logging_level="warning", log_to_driver=False, **local)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"no Ray cluster at {self.address}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # Ray raises bare ones too
+            where = f"no Ray cluster at {self.address}" if self.address else "Ray does not start here"
+            raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
         self.open = ExitStack()
         # Whoever sees this lease shares the folder; if this process dies it is cleared away as every other.
         self.probe = self.open.enter_context(lease.hold(self.store.root / "leases", f"sweep-{uuid.uuid4().hex[:8]}"))

@@ -137,7 +137,8 @@ class Store:
         try:
             files.write(path, f"{reason}\n\nspec: {json.dumps(spec.json())}\n")
         except OSError as error:  # a full disk has no room for the note that it is full
-            log.warning("%s cannot be written: %s", files.shown(path), error.strerror or error)
+            if self.way is None or self.way.exists():  # where the lease is lost it is not ours to say
+                log.warning("%s cannot be written: %s", files.shown(path), error.strerror or error)
 
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
         """Keep the trained weights with the spec and the cost of training, and drop the checkpoints."""

@@ -1,8 +1,10 @@
 """Commands on results folders: status, retry, clean, merge, verify, validate, schema, compare, commands of a sweep."""
 
 import json
+import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -359,6 +361,31 @@ def test_the_commands_of_a_suite_are_its_cells(path, tmp_path):
             spec.evaluation_key,
             spec.metrics,
         )
+
+
+def test_a_slurm_array_and_xargs_run_the_commands_word_for_word(say, copy, tmp_path, monkeypatch):
+    """A genbench that writes down what it is called with takes the place of the real one."""
+    suite, results = copy
+    shutil.rmtree(results)
+    said = say("sweep", suite, "--results", "it's here", "--dry-run", "--commands")[1]
+    commands = tmp_path / "commands.txt"
+    commands.write_text(said)
+    stub = tmp_path / "bin/genbench"
+    stub.parent.mkdir()
+    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(['genbench', *sys.argv[1:]]))\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+    expected = [shlex.split(line) for line in said.splitlines()]
+    assert len(expected) == 4
+    array = str(Path(__file__).parents[1] / "benchmarks/array.sh")
+    heard = []
+    for number in range(1, 5):
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(number)}
+        heard.append(subprocess.check_output(["bash", array, str(commands)], env=environment, text=True))
+    line = f"tr '\\n' '\\0' < {commands} | xargs -0 -n 1 -P 2 sh -c"
+    assert line.partition("|")[2] in (Path(__file__).parents[1] / "README.md").read_text().replace("-P 4", "-P 2")
+    both = [*heard, *subprocess.check_output(line, shell=True, text=True).splitlines()]
+    assert sorted(json.loads(text) for text in both) == sorted(expected * 2)
 
 
 def test_a_component_whose_version_rises_makes_its_records_stale(copy, monkeypatch):
