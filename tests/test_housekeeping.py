@@ -372,7 +372,9 @@ def test_a_slurm_array_and_xargs_run_the_commands_word_for_word(say, copy, tmp_p
     commands.write_text(said)
     stub = tmp_path / "bin/genbench"
     stub.parent.mkdir()
-    stub.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(['genbench', *sys.argv[1:]]))\n")
+    stub.write_text(
+        f"#!{sys.executable}\nimport json, sys\nsys.stdout.write(json.dumps(['genbench', *sys.argv[1:]]) + '\\n')\n"
+    )
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
     expected = [shlex.split(line) for line in said.splitlines()]
