@@ -20,9 +20,10 @@ help: ## list the targets
 
 install: $(READY) ## make .venv and install genbench into it
 
-reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables under results/
+reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables and a report under results/
 	$(BIN)/genbench sweep benchmarks/synthetic.toml --jobs $(JOBS)
 	$(BIN)/genbench sweep benchmarks/digits.toml --jobs $(JOBS)
+	$(BIN)/genbench report results --html results/report.html
 
 smoke: $(READY) ## train, sample and evaluate on 2D data in under a minute, in a temporary folder
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

@@ -171,23 +171,22 @@ def sweep(
 def report(
     results: Annotated[Path, typer.Argument(help="A results folder.")] = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page there.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as REPORT.tex.")] = False,
+    figures: Annotated[Path | None, typer.Option(help="Also write every figure there, as PNG and SVG.")] = None,
 ) -> None:
-    """Write and print the comparison tables of what is kept (Markdown, CSV, LaTeX)."""
+    """Write REPORT.md and REPORT.csv of what is kept, and print its tables."""
     from genbench import suite as suites
-    from genbench.report.publish import publish, tabulate
-    from genbench.stale import without_stale
+    from genbench.report import publish
     from genbench.store import Store
 
-    store = Store(results)
+    store, only = Store(results), ""
     if suite is not None:
         loaded = suites.load(suite)
-        publish(loaded.name, loaded.specs, store, _stdout())
-        return
-    records = without_stale(store.records())
-    if not records:
-        raise ConfigError(f"{results} holds no current records; genbench run or genbench sweep makes some")
-    with store.publishing():
-        tabulate(results / "report", records, None, _stdout())
+        only = loaded.name
+        if not publish.publish(only, loaded.specs, store, _stdout()):
+            raise ConfigError(f"{results} holds nothing of {suite}; genbench sweep {suite} runs it")
+    publish.report(store, _stdout(), only, page_at=html, tex=latex, figures_in=figures)
 
 
 @app.command("eval")

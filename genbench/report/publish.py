@@ -1,4 +1,4 @@
-"""Publishing: the tables of a sweep and its records, written under the results folder and printed."""
+"""Publishing: the tables of a sweep and its records, and reports of what is kept, written and printed."""
 
 import gzip
 import json
@@ -10,7 +10,14 @@ from rich.console import Console
 
 from genbench import files
 from genbench.frames import costs, frame
-from genbench.report import render
+from genbench.report import document, figures, render
+from genbench.report.appendix import appendices
+from genbench.report.chapter import chapters
+from genbench.report.content import gather
+from genbench.report.drawing import Drawings
+from genbench.report.page import page
+from genbench.report.section import Aside
+from genbench.report.table import Table
 from genbench.report.tables import quality
 from genbench.spec import Spec
 from genbench.stale import without_stale
@@ -54,6 +61,53 @@ def publish(
         return []
     with store.publishing():
         return tabulate(store.root / name, records, failures if len(failures) else None, console)
+
+
+def report(
+    store: Store,
+    console: Console,
+    only: str = "",
+    *,
+    page_at: Path | None = None,
+    tex: bool = False,
+    figures_in: Path | None = None,
+) -> list[Path]:
+    """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print the tables in them.
+
+    Args:
+        store: what is reported.
+        console: where to print.
+        only: name of the one suite that is reported, whose tables are printed already; the files begin with it.
+        page_at: where to write the page; nowhere if it is not said.
+        tex: whether RESULTS/REPORT.tex is written too.
+        figures_in: where to write every figure as PNG and SVG; nowhere if it is not said.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ConfigError: if there is nothing to report.
+    """
+    found = chapters(store, [only] if only else [])
+    with store.publishing():
+        drawings = [Drawings(store.root / f"{chapter.name}-drawings.npz") for chapter in found]
+        gathered = gather(found, drawings, () if only else appendices(store.root))
+        stem = f"{only}-REPORT" if only else "REPORT"
+        texts = {f"{stem}.md": document.markdown(gathered), f"{stem}.csv": document.csv(found)}
+        texts |= {f"{stem}.tex": document.latex(gathered)} if tex else {}
+        written = {store.root / name: text for name, text in texts.items()}
+        written |= {page_at: page(gathered)} if page_at else {}
+        for path, text in written.items():
+            files.write(path, text)
+        paths = [*written, *(path for kept in drawings for path in kept.save())]
+    drawn = figures.write(gathered, figures_in) if figures_in else []
+    if not only:
+        blocks = [block for section in gathered.sections for block in section.walk()]
+        tables = [block.table if isinstance(block, Aside) else block for block in blocks]
+        render.show([table for table in tables if isinstance(table, Table)], console)
+    said = [*map(str, paths), *([f"{len(drawn)} figures in {figures_in}"] if drawn else [])]
+    console.print("written: " + ", ".join(said), soft_wrap=True, highlight=False)
+    return [*paths, *drawn]
 
 
 def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:

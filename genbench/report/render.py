@@ -116,7 +116,12 @@ def terminal(table: Table, *, width: int = 120) -> Group:
 
 
 def csv(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> str:
-    """Write every mean in full precision, one line each: machine-readable, with error, seeds, floor and reasons.
+    """Write every mean in full precision, one line each: machine-readable, with error, seeds, floor and reasons."""
+    return means(values, failures).to_csv(index=False, lineterminator="\n")
+
+
+def means(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return every mean in full precision, one row each, with error, seeds, floor and reasons.
 
     Args:
         values: as for `genbench.report.tables.comparisons`.
@@ -146,8 +151,7 @@ def csv(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> str:
     columns = ["data", "model", "metric", "better", "point", "step", "solver", "n", "protocol"]
     columns += ["original", "nfe", "value"]
     columns += ["standard_error", "seeds", "floor", "reason", "failed_runs"]
-    frame = pd.DataFrame(lines, columns=columns).astype({"n": "Int64", "seeds": "Int64", "step": "Int64"})
-    return frame.to_csv(index=False, lineterminator="\n")
+    return pd.DataFrame(lines, columns=columns).astype({"n": "Int64", "seeds": "Int64", "step": "Int64"})
 
 
 def write(

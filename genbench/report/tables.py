@@ -309,11 +309,13 @@ def _fill(
 
 
 def _ranks(slot: _Slot) -> dict[str, int]:
-    """The place of each mean; equal ones share it, and nothing has one where no direction is better."""
+    """The place of each mean; equal ones share it. Nothing has one where no direction is better, or all are equal."""
     sign = {"lower": 1, "higher": -1}.get(slot.column.better)
     if sign is None:
         return {}
     means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in slot.found.items()}
+    if len(set(means.values())) < 2:
+        return {}
     return {model: 1 + sum(other < mean for other in means.values()) for model, mean in means.items()}
 
 

@@ -1,0 +1,21 @@
+"""Appendices: the sections of a report that are of no one suite."""
+
+from pathlib import Path
+
+from genbench.report import published
+from genbench.report.section import Section
+
+
+def appendices(results: Path) -> tuple[Section, ...]:
+    """Return what there is to say beyond the suites of a results folder."""
+    return tuple(section for section in (_published(results),) if section.blocks)
+
+
+def _published(results: Path) -> Section:
+    """Published numbers beside measured ones, where any of them was measured here."""
+    blocks = ()
+    if published.CLAIMS.exists():
+        known = published.claims()
+        if any(finding.values for finding in published.findings(known, results)):
+            blocks = (published.counted(results), *published.tables(results))
+    return Section("Published against measured", blocks)

@@ -1,0 +1,48 @@
+"""A results folder with a bit of everything that a report shows."""
+
+from pathlib import Path
+
+import genbench
+from genbench.report.chapter import Chapter, chapters
+from genbench.report.content import gather
+from genbench.report.drawing import Drawings
+from genbench.report.section import Report
+from genbench.spec import resolve
+from genbench.store import Store
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = [0.5]}, {name = "tarflow", blocks = [1, 1], width = 16, head = 16}]
+metrics = ["sliced_w2", "energy_distance", "straightness", "failed"]
+seeds = [0, 1]
+plan = {steps = 12, batch_size = 32}
+evaluation = {n = 64, curve = [1, 4]}
+"""
+DIGITS = {"plan": {"steps": 2, "batch_size": 4}, "evaluation": {"n": 41, "curve": [], "floor": False}}
+DIGITS |= {"model": {"net": {"channels": 8, "multipliers": [1], "attention": []}}}
+
+
+def make(folder: Path) -> Path:
+    """Run a suite, a model on images that is in none, and a cell that fails; return the results folder."""
+    (folder / "tiny.toml").write_text(SUITE)
+    results = folder / "results"
+    genbench.sweep(folder / "tiny.toml", results=results)
+    from rich.console import Console
+
+    from genbench import suite
+    from genbench.report.publish import publish
+
+    store, specs = Store(results), suite.load(folder / "tiny.toml").specs
+    bad = resolve("otcfm", "moons", seed=0, metrics=["failed"])
+    with store.hold(bad) as held:
+        held.fail(bad, "the field is not finite at step 3")
+    publish("tiny", [*specs, bad], store, Console(quiet=True))
+    genbench.run("cfm", "digits", metrics=["failed"], settings=DIGITS, results=results)
+    return results
+
+
+def gathered(results: Path) -> tuple[Report, list[Chapter], list[Drawings]]:
+    """Return what is reported of a folder."""
+    found = chapters(Store(results))
+    drawings = [Drawings(results / f"{chapter.name}-drawings.npz") for chapter in found]
+    return gather(found, drawings), found, drawings
