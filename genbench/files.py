@@ -65,9 +65,10 @@ def shown(path: Path) -> str:
 
 
 def drop_temporary(folder: Path) -> None:
-    """Remove what a killed `replace` left in a folder that nobody else writes now."""
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+    """Remove what a killed `replace` left in a folder that nobody else writes now, and safetensors within it."""
+    for pattern in (".*.tmp", ".tmp??????"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
