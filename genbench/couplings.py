@@ -7,7 +7,7 @@ What pairs within a class is still a minibatch: W-CFM keeps the tilt of the sour
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,8 +15,11 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
+from genbench.core import Source, Split
 from genbench.errors import RunFailed
 from genbench.potentials import Cost
+from genbench.seeds import generator
+from genbench.space import dequantise
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -81,6 +84,24 @@ class Coupled(Protocol):
     """A model that is trained on the pairs of a coupling."""
 
     coupling: nn.Module
+
+
+def sights(train: Split, source: Source, count: int, seed: int, *, width: float, labelled: bool) -> Iterator[Sight]:
+    """Yield independent pairs of noise and training data, in parts that memory has room for.
+
+    Args:
+        train: the training split.
+        source: of the noise.
+        count: how many pairs.
+        seed: of everything drawn.
+        width: of the bins over which quantised data is spread.
+        labelled: whether pairs carry the labels of the data; else 0.
+    """
+    draws, chunk = generator(seed, "prepare"), max(1, min(count, 2**23 // math.prod(source.shape)))
+    for part in range(math.ceil(count / chunk)):
+        x1, label = train.batch(part, chunk, seed)
+        x0 = source.sample(chunk, draws)
+        yield Sight(x0, dequantise(x1, width, draws), label if labelled else torch.zeros_like(label))
 
 
 class Independent(nn.Module):

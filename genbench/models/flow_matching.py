@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from genbench.config import ByEvent, Fraction, NonNegative, Positive, Size
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
-from genbench.couplings import Gibbs, Independent, MinibatchOT, Prepared, Sight, Sinkhorn, effective_share
+from genbench.couplings import Gibbs, Independent, MinibatchOT, Pairs, Prepared, Sinkhorn, effective_share, sights
 from genbench.errors import ConfigError, Unsupported
 from genbench.nets.presets import NetChoice, NetSetting, build
 from genbench.ode import STAGES, Method, integrate, log_density, trajectory
 from genbench.paths import Bridge, Lipman, Path, Straight, VariancePreserving
 from genbench.registry import models
-from genbench.seeds import generator as stream
 from genbench.space import dequantise
 
 Net = Annotated[NetSetting, "the network, a name or a table of its settings; by default the one that suits the data"]
@@ -82,31 +81,29 @@ class FlowMatching(Model):
     def prepare(self, data: Data, seed: int) -> None:
         """Show the coupling independent pairs of noise and data, if it has constants to estimate."""
         if isinstance(self.coupling, Prepared) and self.coupling.pilot:
-            self.coupling.prepare(self._sights(data, seed, self.coupling.pilot))
-
-    def _sights(self, data: Data, seed: int, count: int) -> Iterator[Sight]:
-        draws, chunk = stream(seed, "prepare"), max(1, min(count, 2**23 // self.event.dims))
-        for part in range(math.ceil(count / chunk)):
-            batch = data.train.batch(part, chunk, seed)
-            x0 = self.source.sample(chunk, draws)
-            label = batch.label if self.conditional else torch.zeros_like(batch.label)
-            yield Sight(x0, dequantise(batch.x, self.width, draws), label)
+            count, width = self.coupling.pilot, self.width
+            shown = sights(data.train, self.source, count, seed, width=width, labelled=self.conditional)
+            self.coupling.prepare(shown)
 
     @torch.no_grad()
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw noise, pair it with the data, place each pair at its time."""
         x1 = dequantise(batch.x, self.width, generator)
         label = batch.label if self.conditional else None
-        x0, weight, tilt = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
+        pairs = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
+        return self.placed(pairs, x1, label, generator)
+
+    def placed(self, pairs: Pairs, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Example:
+        """Place each pair at its time, and drop labels."""
         low, high = self.path.span
         t = low + (high - low) * torch.rand(len(x1), generator=generator, device=x1.device)
-        x, velocity = self.path(x0, x1, t.view(-1, *[1] * (x1.dim() - 1)), generator)
+        x, velocity = self.path(pairs.x0, x1, t.view(-1, *[1] * (x1.dim() - 1)), generator)
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
             label = torch.where(dropped, self.event.classes, label)
         # Of the whole batch, for each sample: a process that works a share of the batch logs it as it is.
-        ess = effective_share(weight).expand(len(x1))
-        return Example(t, x, velocity, weight, ess, label, tilt)
+        ess = effective_share(pairs.weight).expand(len(x1))
+        return Example(t, x, velocity, pairs.weight, ess, label, pairs.tilt)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the weighted squared error, the effective share of the batch under the weights, and their tilt."""
