@@ -20,6 +20,7 @@ from genbench.pretraining import pretrain
 from genbench.spec import Spec, build_data, plan_of, sampling_of, settings_in
 from genbench.stale import sources_of
 from genbench.store import Record, Store, missing_in
+from genbench.teaching import teach
 from genbench.train import Plan, Progress, fabric_of, silent
 from genbench.training import fresh, full_reason, kept_weights, train_stack
 from genbench.training import train as fit_models
@@ -111,7 +112,8 @@ def _run(
     elif train and spec.stack is None:
         if isinstance(model, Latent):  # a checkpoint holds its encoder too, but may turn out to be damaged
             pretrain(model.encoder, spec.encoder_key, data, fabric, progress)
-        train_cost = fit_models([spec], [model], [store], data, fabric, [progress]).cost
+        spent = teach(model, spec, store, data, fabric, progress)
+        train_cost = fit_models([spec], [model], [store], data, fabric, [progress], spent).cost
     else:
         raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
     record = {}

@@ -53,6 +53,17 @@ class Spec:
         optional = ("encoder", "stack")
         return {name: part for name, part in asdict(self).items() if name not in optional or part is not None}
 
+    @cached_property
+    def teacher(self) -> "Spec | None":
+        """The spec of the model that has to be trained first, with the same settings; None where there is none."""
+        name = models[self.model["name"]].traits.get("teacher")
+        if name is None:
+            return None
+        known = settings_of(models[name].build)
+        shared = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
+        event = latent_event(self.encoder, build_data(self.data).event)
+        return replace(self, model=_component(models, name, shared, context=event))
+
     @property
     def members(self) -> list["Spec"]:
         """The specs that are trained together with this one, in the order of its stack; itself where there is none."""
@@ -73,6 +84,7 @@ class Spec:
             parts
             | ({"encoder": self._encoder_identity} if self.encoder else {})
             | ({"stack": self.stack} if self.stack else {})
+            | ({"teacher": self.teacher.train_key} if self.teacher else {})
         )
 
     @cached_property

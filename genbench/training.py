@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -66,6 +67,7 @@ def train(
     data: Data,
     fabric: Fabric,
     progress: Sequence[Progress],
+    spent: Mapping[str, float] = MappingProxyType({}),
 ) -> Trained:
     """Train one model, or several as a stack, and keep their weights.
 
@@ -76,6 +78,7 @@ def train(
         data: the task.
         fabric: launched.
         progress: told about training.
+        spent: what came before, kept with the cost; its seconds go into the total.
 
     Raises:
         RunFailed: if all failed.
@@ -91,8 +94,10 @@ def train(
     before = checkpoint.elapsed(folders[0] / "checkpoint.safetensors")
     with provenance.Meter(fabric.device) as meter:
         fit(learner, data, plan, fabric, seed=specs[0].seed, folder=folders, progress=progress, visit=visit)
-    spent = before + meter.seconds - sum(midway.seconds for midway in midways)
-    cost = {"train_seconds": spent / len(models), "train_peak_mib": meter.peak_mib}
+    seconds = before + meter.seconds - sum(midway.seconds for midway in midways)
+    cost = {"train_seconds": seconds / len(models), "train_peak_mib": meter.peak_mib, **spent}
+    if spent:
+        cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
     if fabric.is_global_zero:
         # The first one last, for its folder has the checkpoint: until then it shows the way to the others.
         for spec, model, store, reason in reversed(list(zip(specs, models, stores, learner.reasons, strict=True))):

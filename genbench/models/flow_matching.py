@@ -48,7 +48,7 @@ class FlowMatching(Model):
     nfe_curve = True
     steering = (
         *("sigma", "kappa", "epsilon", "cost", "normaliser", "weigh", "plan", "resample", "reg", "clip", "schedule"),
-        *("label_dropout", "dequantise"),
+        *("reference", "running", "label_dropout", "dequantise"),
     )
 
     def __init__(

@@ -1,15 +1,16 @@
 """Rectified flow: the paths of a trained flow, straightened by a second one."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.config import ByEvent, Count, NonNegative, Positive
-from genbench.core import Batch, Data, Event, Model, Source, Split
+from genbench.core import Batch, Data, Event, Source, Split
 from genbench.couplings import Independent, Pairs
 from genbench.errors import RunFailed
 from genbench.models.flow_matching import Conditional, Dequantise, Dropout, Example, FlowMatching, Net
@@ -17,7 +18,7 @@ from genbench.paths import Straight
 from genbench.registry import models
 from genbench.seeds import derive, generator
 
-CHUNK = 2**14
+CHUNK = 2**18
 """Numbers of noise whose paths are solved at once, and share their steps: a constant, for pairs depend on it."""
 
 
@@ -65,14 +66,19 @@ class Reflow(FlowMatching):
         tol: tolerance of the adaptive solver that makes them.
     """
 
-    def __init__(self, event: Event, source: Source, *, count: int, tol: float, **flow: object) -> None:
+    def __init__(self, event: Event, source: Source, *, count: int, tol: float, **flow: Any) -> None:
         super().__init__(event, source, **flow)
         self.count, self.tol = count, tol
         self.pool: Pool | None = None
 
-    def pairs(self, teacher: Model, data: Data, seed: int, count: int) -> Pool:
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return False: every seed has a teacher and pairs of its own."""
+        return False
+
+    def pairs(self, teacher: FlowMatching, data: Data, seed: int, count: int) -> Pool:
         """Solve for pairs, each with the label of a training sample where there are classes to choose from."""
-        size = max(1, CHUNK // self.event.dims)
+        size = max(1, min(count, CHUNK // self.event.dims))
         device = next(teacher.parameters()).device
         ends, labels, spent = [], [], 0.0
         for part in range(math.ceil(count / size)):

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from genbench.config import Settings, bind, call, settings_of, typed
 from genbench.core import Data, Model, Transport, noise
 from genbench.errors import ConfigError, Unsupported
+from genbench.models.flow_matching import FlowMatching
+from genbench.models.reflow import Reflow
 from genbench.registry import Entry, models
 from genbench.seeds import generator
 from genbench.space import dequantise
@@ -62,6 +64,10 @@ def check_model(model: str | Callable[..., Model], settings: Settings | None = N
 def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
     model = _built(entry, data, settings, seed=0)
     model.prepare(data, 0)
+    if isinstance(model, Reflow):
+        teacher = cast(FlowMatching, _built(models[entry.traits["teacher"]], data, {}, seed=2))
+        _perturb(teacher)
+        model.learn(model.pairs(teacher, data, 0, SIZE))
     _perturb(model)
     model.eval()
     done = ["draw", "loss", "gradient", "sample", "state"]
@@ -103,10 +109,11 @@ def _perturb(model: Model) -> None:
 
 
 def _draw(model: Model, data: Data) -> Any:
-    batch, state = data.train.batch(0, SIZE, 0), copied(model.state_dict())
+    material = model.material(data)
+    batch, state = material.batch(0, SIZE, 0), copied(model.state_dict())
     with own_randomness("draw"):
         first = model.draw(batch, generator(0, "draw"))
-    same(batch.x, data.train.batch(0, SIZE, 0).x, "draw must not write into its batch")
+    same(batch.x, material.batch(0, SIZE, 0).x, "draw must not write into its batch")
     model.load_state_dict(state)
     second = tensors(model.draw(batch, generator(0, "draw")))
     for name, value in tensors(first).items():
