@@ -13,7 +13,7 @@ READY := .venv/.installed
 # One thread a process: small nets stall on two, and the processes fill the cores already.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce smoke test check clean
+.PHONY: help install reproduce studies smoke test check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,14 @@ install: $(READY) ## make .venv and install genbench into it
 reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables and a report under results/
 	$(BIN)/genbench sweep benchmarks/synthetic.toml --jobs $(JOBS)
 	$(BIN)/genbench sweep benchmarks/digits.toml --jobs $(JOBS)
+	$(BIN)/genbench calibrate
+	$(BIN)/genbench report results --html results/report.html
+
+# Cheap ones first; each says in its first lines what it asks and what it costs.
+STUDIES ?= kappa wcfm-toys tutorial batch balanced tong
+studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
+	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
+	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
 	$(BIN)/genbench report results --html results/report.html
 
 smoke: $(READY) ## train, sample and evaluate on 2D data in under a minute, in a temporary folder

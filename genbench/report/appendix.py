@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from genbench.report import published
+from genbench.report import calibration, published
 from genbench.report.section import Section
 
 
 def appendices(results: Path) -> tuple[Section, ...]:
     """Return what there is to say beyond the suites of a results folder."""
-    return tuple(section for section in (_published(results),) if section.blocks)
+    calibrated = Section("Calibration", tuple(calibration.tables(calibration.load(results))))
+    return tuple(section for section in (_published(results), calibrated) if section.blocks)
 
 
 def _published(results: Path) -> Section:
