@@ -1,22 +1,27 @@
-"""ODEs: solve, follow, and carry a density along, counting every evaluation of the field."""
+"""ODEs: solve, follow, and carry a density along, over torchdiffeq, counting every evaluation of the field."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from genbench.errors import RunFailed
-from genbench.rungekutta import FIXED, Underflow, adaptive, fixed
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torchdiffeq import odeint
 
 Method = Literal["dopri5", "euler", "midpoint", "heun", "rk4"]
 Field = Callable[[Tensor, Any], Any]
 """(t, state) -> d state / dt; the state is a tensor, or a tuple of tensors that are solved together."""
 
-STAGES = {name: len(tableau.c) for name, tableau in FIXED.items()}
+STAGES = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 """Evaluations a step of each fixed-step method."""
+
+_TORCHDIFFEQ = {"heun": "heun2"}
 
 
 class Solution(NamedTuple):
@@ -68,31 +73,30 @@ def trajectory(
     A fixed-step method takes `steps` equal steps over the whole span, and must meet every requested time:
     the number of intervals has to divide them. The state may be a tuple of tensors.
     """
-    # Backward in time is forward along the reversed field.
-    sign = 1.0 if times[-1] >= times[0] else -1.0
-    clock = sign * times.double().numpy(force=True)
-    parts = () if isinstance(x, Tensor) else tuple(part.numel() for part in x)
+    state = x if isinstance(x, Tensor) else x[0]
+    times = times.to(state.device, state.dtype if state.dtype == torch.float64 else torch.float32)
+    counted = 0
 
-    def along(t: Tensor, y: Tensor) -> Tensor:
-        now = t[0] if sign > 0 else -t[0]
-        slope = field(now, y[0])[None] if isinstance(x, Tensor) else _flat(field(now, _apart(y[0], x)))
-        return slope if sign > 0 else -slope
+    def count(t: Tensor, y: Any) -> Any:
+        nonlocal counted
+        counted += 1
+        return field(t, y)
 
-    start = x[None] if isinstance(x, Tensor) else _flat(x)
-    if method == "dopri5":
-        try:
-            path, evaluations = adaptive(along, start, clock, tol, parts)
-        except Underflow as error:
-            raise RunFailed(f"{method} cannot continue at tolerance {tol:g}: {error}") from error
-        nfe = evaluations[0]
-    else:
-        every, rest = divmod(steps, len(times) - 1)
-        if not every or rest:
+    options: dict[str, Any] = {}
+    if method != "dopri5":
+        if steps < 1 or steps % (len(times) - 1):
             raise ValueError(f"{method} needs a number of steps that {len(times) - 1} intervals divide, not {steps}")
-        grid = np.linspace(clock[0], clock[-1], steps + 1)
-        grid[::every] = clock
-        path, nfe = fixed(along, start, grid, method, every), steps * STAGES[method]
-    return Solution(path[:, 0] if isinstance(x, Tensor) else _apart(path[:, 0], x), nfe)
+        # The grid is given whole: torchdiffeq's step_size makes one step too many for some step counts.
+        grid = torch.linspace(float(times[0]), float(times[-1]), steps + 1, dtype=torch.float64).to(times)
+        grid[:: steps // (len(times) - 1)] = times
+        options["grid_constructor"] = lambda func, y0, t: grid
+    try:
+        path = odeint(
+            count, x, times, rtol=tol, atol=tol, method=_TORCHDIFFEQ.get(method, method), options=options or None
+        )
+    except AssertionError as error:
+        raise RunFailed(f"{method} cannot continue at tolerance {tol:g}: {error}") from error
+    return Solution(path, counted)
 
 
 def log_density(
@@ -142,17 +146,6 @@ def log_density(
 def rademacher(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Draw +-1 with equal probability."""
     return torch.randint(0, 2, shape, generator=generator, device=generator.device).float() * 2 - 1
-
-
-def _flat(parts: tuple[Tensor, ...]) -> Tensor:
-    """Return the parts of one state as one row."""
-    return torch.cat([part.reshape(1, -1) for part in parts], 1)
-
-
-def _apart(row: Tensor, like: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the parts of states that lie in one row each."""
-    pieces = row.split([part.numel() for part in like], -1)
-    return tuple(piece.reshape(*row.shape[:-1], *part.shape) for piece, part in zip(pieces, like, strict=True))
 
 
 def _trace(v: Tensor, y: Tensor) -> Float[Tensor, " b"]:
