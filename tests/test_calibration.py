@@ -62,7 +62,7 @@ def test_on_digits_too():
     rows = list(calibration.measured(TRIALS[1], range(3)))
     (table,) = calibration.tables(rows)
     seen = verdicts(table)
-    assert seen["fd-digits_cnn"] == {"brighter by 1 level of 17": "yes", "without 1 of 10 digits": "yes"}
+    assert seen["fd-digits_cnn"]["without 1 of 10 digits"] == "yes"
     assert seen["class_balance"]["brighter by 1 level of 17"].startswith("blind")
     assert seen["class_balance"]["without 1 of 10 digits"] == "yes"
     assert seen["precision_recall.precision"]["without 1 of 10 digits"] != "yes"

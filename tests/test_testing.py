@@ -45,9 +45,10 @@ def test_every_model_conforms(name):
     assert len(check_model(name)) == len(tasks())
 
 
-@pytest.mark.parametrize("name", ["cfm", "tarflow"])
-def test_conditional_models_conform(name):
-    lines = check_model(name, {"conditional": True})
+# TARFlow's scales are not clipped: with larger embeddings, weights that are perturbed and not trained overflow.
+@pytest.mark.parametrize(("name", "settings"), [("cfm", {}), ("tarflow", {"init": 0.1})])
+def test_conditional_models_conform(name, settings):
+    lines = check_model(name, {"conditional": True, **settings})
     assert "has none" in lines[0]  # vectors without classes are refused, with the reason
     assert all("sample" in line for line in lines[1:])
 
