@@ -115,7 +115,6 @@ def test_a_claim_without_grade_source_or_rule_is_refused(tmp_path, change, messa
         claims(path)
 
 
-@pytest.mark.xfail(reason="2-RF and the runner's scale of moons to 8gaussians are on their way", strict=True)
 def test_our_claims_name_rows_and_columns_that_their_suites_have():
     known = claims(ROOT / published.CLAIMS)
     assert len(findings(known, ROOT / "nowhere")) == len(known) > 30
