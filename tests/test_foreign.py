@@ -185,7 +185,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
 
     code, out, said = inside("reference")
     assert code == 0
-    assert len(out.splitlines()) == 2  # 12 to compare with, and 20 test images for the floor
+    assert len(out.splitlines()) == 2  # 12 to compare with, and as many of 20 test images for the floor
     assert "efficientnet_lite0 57934424  12 train images" in out
     code, out, said = inside("reference", "folder", *where, "--features", "efficientnet_lite0", "--n", 12)
     assert (code, said) == (0, "")  # nothing is made again

@@ -1,7 +1,7 @@
 """Time the arithmetic of image metrics: ours against that of clean-fid, torch-fidelity, torchmetrics and prdc; and what
 each metric takes once features are there.
 
-    pip install prdc torch-fidelity
+    pip install 'genbench[perf]'
     python benchmarks/perf/features.py --dims 2048 --rounds 3 --threads 2
 
 All are given the same mean and covariance of the same features, and take turns within each round, so that a busy

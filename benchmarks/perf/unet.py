@@ -1,12 +1,16 @@
 """Time one CIFAR-10 training step of torchcfm and of genbench: the same net, loss, optimiser and average of weights.
 
-    pip install --no-deps torchcfm
+    pip install 'genbench[perf]'
     python benchmarks/perf/unet.py --batch 16 --rounds 7 --threads 2
+    python benchmarks/perf/unet.py --clock cpu --threads 1     # on a machine that others use too
 
 Both nets are given the same weights and are first checked to compute the same function. A step is noise, pairing, loss,
 backward pass, clipping, Adam, and the moving average of the weights, as torchcfm's CIFAR-10 example does it and as
 `genbench.train.fit` does it. Steps of the two alternate, so that whatever else the machine does slows both; the table
-has medians over the rounds, and the ratio is the median of the ratios within each round, with its quartiles.
+has medians over the rounds, and each ratio is the median of the ratios within each round, with its quartiles.
+
+torchcfm's example trains in fp32 and knows no other precision: "as it ships" is that, "under autocast" is its net where
+its example had been given the precision of ours.
 """
 
 import argparse
@@ -55,8 +59,9 @@ def theirs(net: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float
     return step
 
 
-def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float]:
+def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = False) -> Callable[[], float]:
     """Return one step as `genbench.train.fit` takes it."""
+    module = torch.compile(model) if compiled else model
     trained = list(model.parameters())
     average = [parameter.detach().clone() for parameter in trained]
     optimizer = _optimizer(trained, PLAN)
@@ -68,7 +73,7 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float
     def step() -> float:
         example = model.draw(batch, generator)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = model(example)["loss"]
+            loss = module(example)["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, PLAN.clip)
         optimizer.step()
@@ -111,28 +116,42 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of all threads together")
+    parser.add_argument("--compile", action="store_true", help="a column for genbench with plan.compile (needs g++)")
     arguments = parser.parse_args()
+    clock = {"wall": time.perf_counter, "cpu": time.process_time}[arguments.clock]
     torch.set_num_threads(arguments.threads)
     reference, model = build()
     x1 = torch.rand(arguments.batch, *SHAPE) * 2 - 1
-    print(
-        f"torch {torch.__version__}, {arguments.threads} threads, batch {arguments.batch}, {arguments.rounds} rounds\n"
-    )
-    print("| precision | torchcfm, s | genbench, s | torchcfm / genbench | quartiles |")
-    print("|---|---|---|---|---|")
+    steps: dict[str, Callable[[], float]] = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        steps = (theirs(copy.deepcopy(reference), x1, dtype), ours(copy.deepcopy(model), x1, dtype))
-        times: tuple[list[float], list[float]] = ([], [])
-        for round in range(arguments.rounds + 1):
-            for step, taken in zip(steps, times, strict=True):
-                start = time.perf_counter()
-                step()
-                if round:  # the first is a warm-up
-                    taken.append(time.perf_counter() - start)
-        ratios = [a / b for a, b in zip(*times, strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        medians = [statistics.median(taken) for taken in times]
-        print(f"| {name} | {medians[0]:.2f} | {medians[1]:.2f} | {middle:.2f} | {low:.2f} to {high:.2f} |", flush=True)
+        steps[f"torchcfm {name}"] = theirs(copy.deepcopy(reference), x1, dtype)
+        steps[f"genbench {name}"] = ours(copy.deepcopy(model), x1, dtype)
+        if arguments.compile:
+            steps[f"genbench {name} compiled"] = ours(copy.deepcopy(model), x1, dtype, compiled=True)
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for round in range(arguments.rounds + 1):
+        for name, step in steps.items():
+            start = clock()
+            step()
+            if round:  # the first is a warm-up
+                taken[name].append(clock() - start)
+    print(
+        f"torch {torch.__version__}, {arguments.threads} threads, batch {arguments.batch}, {arguments.rounds} rounds, "
+        f"seconds of {arguments.clock} time a step\n\n"
+        "| | s | torchcfm as it ships / this | quartiles | torchcfm under autocast / this | quartiles |\n"
+        "|---|---|---|---|---|---|"
+    )
+    for name, seconds in taken.items():
+        precision = name.split()[1]
+        cells = [ratio(taken[f"torchcfm {other}"], seconds) for other in ("fp32", precision)]
+        print(f"| {name} | {statistics.median(seconds):.2f} | {cells[0]} | {cells[1]} |")
+
+
+def ratio(theirs: list[float], ours: list[float]) -> str:
+    """Return two cells: the median of the ratios within each round, and their quartiles."""
+    low, middle, high = statistics.quantiles([a / b for a, b in zip(theirs, ours, strict=True)], n=4)
+    return f"{middle:.2f} | {low:.2f} to {high:.2f}"
 
 
 if __name__ == "__main__":

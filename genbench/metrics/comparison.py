@@ -19,7 +19,9 @@ from genbench.metrics.reference import MOST, Part, Statistics
 
 Samples = Annotated[Count | None, "samples; by default all there are, up to 50,000"]
 Split = Annotated[Part, "real images to compare with; the others give the floor"]
-Real = Annotated[Count, "real images, at most; their features are kept, and shared by metrics with the same number"]
+Real = Annotated[
+    Count, "real images of a split, at most; their features are kept, and shared by metrics with the same number"
+]
 
 HELD = 10_000
 """Held-out images that a floor is measured on, at most."""
@@ -34,7 +36,7 @@ class Comparison:
         samples: features of the samples.
         data: the task.
         part: which real images samples are compared with.
-        most: real images, at most.
+        most: real images of each part, at most.
     """
 
     features: Features
@@ -51,7 +53,8 @@ class Comparison:
     @cached_property
     def held(self) -> Statistics:
         """Statistics of the other part of the data: real images that a perfect model could have made."""
-        return reference.statistics(self.data, self.features, "test" if self.part == "train" else "train", HELD)
+        part: Part = "test" if self.part == "train" else "train"
+        return reference.statistics(self.data, self.features, part, min(HELD, self.most))
 
     @property
     def n(self) -> int:
