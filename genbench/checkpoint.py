@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from genbench import tensors
+from genbench import files, tensors
 from genbench.errors import ConfigError
 from genbench.files import Damaged
 
 log = logging.getLogger("genbench")
-FIELDS = ("step", "seconds")
+FIELDS = ("step", "seconds", "run")
 
 
 class Checkpoint(NamedTuple):
@@ -32,16 +32,22 @@ class Checkpoint(NamedTuple):
 
 
 def save(
-    path: Path, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer, step: int, seconds: float
+    path: Path,
+    model: nn.Module,
+    average: list[Tensor],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    seconds: float,
+    run: str,
 ) -> None:
-    """Write weights, average, optimiser, finished steps and the time they took; the last one becomes the previous."""
+    """Write the state of a run after some steps, and the time they took; the last one becomes the previous."""
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     state |= {f"average.{i}": value for i, value in enumerate(average)}
     for i, fields in optimizer.state_dict()["state"].items():
         state |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in fields.items()}
     if path.exists():
         path.replace(_previous(path))
-    tensors.save(path, state, {"step": str(step), "seconds": str(seconds)})
+    tensors.save(path, state, {"step": str(step), "seconds": str(seconds), "run": run})
 
 
 def exists(path: Path) -> bool:
@@ -59,20 +65,28 @@ def elapsed(path: Path) -> float:
     return 0.0
 
 
-def read(path: Path) -> Checkpoint | None:
+def read(path: Path, run: str) -> Checkpoint | None:
     """Return the last checkpoint that is whole, if there is one.
 
     A damaged one is reported and removed: the run goes on from the previous one, or from its beginning.
+
+    Raises:
+        ConfigError: if it is of another run.
     """
     for candidate in (path, _previous(path)):
         try:
             state, header = tensors.load(candidate, FIELDS)
-            return Checkpoint(candidate, state, int(header["step"]), float(header["seconds"]))
+            found = Checkpoint(candidate, state, int(header["step"]), float(header["seconds"]))
         except FileNotFoundError:
             continue
         except (Damaged, ValueError) as error:
             log.warning("%s; training goes back to what was kept before it", error)
             candidate.unlink(missing_ok=True)
+            continue
+        if header["run"] != run:
+            other = header["run"] or "a nameless one"
+            raise ConfigError(f"{files.shown(candidate)} is of another run, {other}: remove it")
+        return found
     return None
 
 

@@ -55,4 +55,5 @@ def _train(encoder: Encoder, folder: Path, data: Data, fabric: Fabric, progress:
             progress(step, steps, {f"{stage} {name}": value for name, value in logs.items()})
 
         seed = derive(0, "encoder", stage.name)
-        fit(stage.model, data, Plan(**stage.plan), fabric, seed=seed, folder=folder / stage.name, progress=named)
+        place = folder / stage.name
+        fit(stage.model, data, Plan(**stage.plan), fabric, seed=seed, folder=place, run=str(place.name), progress=named)

@@ -130,6 +130,7 @@ def fit(
     *,
     seed: int,
     folder: Path | Sequence[Path] | None = None,
+    run: str = "",
     progress: Progress | Sequence[Progress] = silent,
     visit: Visit[L] | None = None,
     save_every: float = 30.0,
@@ -144,13 +145,14 @@ def fit(
         seed: all randomness derives from it; the members of a stack have seeds of their own.
         folder: where train.csv and the checkpoint are kept; None keeps nothing. Of a stack, one a member for
             train.csv, and the checkpoint is in the first.
+        run: what tells this training from others: checkpoints carry it.
         progress: told about every block of steps; of a stack, one a member.
         visit: called at the steps that `plan.visited` names.
         save_every: seconds between checkpoints; results do not depend on it.
 
     Raises:
         RunFailed: if the loss is not finite, naming the step.
-        ConfigError: if the batch cannot be divided as asked.
+        ConfigError: if the batch cannot be divided as asked, or the checkpoint is of another run.
     """
     parts = fabric.world_size * plan.accumulate
     if plan.batch_size % parts:
@@ -162,7 +164,7 @@ def fit(
     folders = [folder] if isinstance(folder, Path) else folder or []
     watching = [progress] if callable(progress) else progress
     saved = folders[0] / "checkpoint.safetensors" if folders else None
-    found = checkpoint.read(saved) if saved is not None else None
+    found = checkpoint.read(saved, run) if saved is not None else None
     if found is None:
         model.prepare(data, derive(seed, "prepare"))
     model = model.to(fabric.device)
@@ -205,13 +207,16 @@ def fit(
             get_ema_multi_avg_fn(plan.ema_at(step))(average, [p.detach() for p in trained], 0)
         log.add(logged)
         full = step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0
+        row = (step + 1) % steps_in_row(plan.steps) == 0
         # Slow steps are looked at by the clock; not in a group of processes, whose clocks may disagree.
-        if full or (fabric.world_size == 1 and time.monotonic() - last_look > save_every / 2):
+        if full or (row and fabric.world_size == 1 and time.monotonic() - last_look > save_every / 2):
             logs, last_look = log.flush(fabric, model), time.monotonic()
             for watch, latest in zip(watching, logs if fabric.is_global_zero else (), strict=False):
                 watch(step + 1, plan.steps, latest)
-            if saved is not None and fabric.is_global_zero and time.monotonic() - last_save > save_every:
-                checkpoint.save(saved, model, average, optimizer, step + 1, before + time.monotonic() - began)
+            # At the end of a row of train.csv, which a resumed run goes on with.
+            if saved is not None and row and fabric.is_global_zero and time.monotonic() - last_save > save_every:
+                seconds = before + time.monotonic() - began
+                checkpoint.save(saved, model, average, optimizer, step + 1, seconds, run)
                 last_save = time.monotonic()
         if visit is not None and plan.visited(step + 1):
             if fabric.is_global_zero:
@@ -221,6 +226,11 @@ def fit(
                 began += time.monotonic() - left
             fabric.barrier()
     return _averaged(model, trained, average)
+
+
+def steps_in_row(steps: int) -> int:
+    """Return of how many steps a row of train.csv is the mean."""
+    return math.ceil(steps / 10_000)
 
 
 class Log:
@@ -237,7 +247,7 @@ class Log:
     def __init__(self, paths: Sequence[Path], start: int, steps: int) -> None:
         self.step = start
         self.pending: list[dict[str, Tensor]] = []
-        self.tables = [Table(path, start, math.ceil(steps / 10_000)) for path in paths]
+        self.tables = [Table(path, start, steps_in_row(steps)) for path in paths]
 
     def add(self, scalars: dict[str, Tensor]) -> None:
         """Keep the scalars of one step; vectors where several models are trained."""

@@ -93,7 +93,8 @@ def train(
     learner = models[0] if len(models) == 1 else Stack(models, [spec.seed for spec in specs])
     before = checkpoint.elapsed(folders[0] / "checkpoint.safetensors")
     with provenance.Meter(fabric.device) as meter:
-        fit(learner, data, plan, fabric, seed=specs[0].seed, folder=folders, progress=progress, visit=visit)
+        run = "+".join(spec.train_key for spec in specs)
+        fit(learner, data, plan, fabric, seed=specs[0].seed, folder=folders, run=run, progress=progress, visit=visit)
     seconds = before + meter.seconds - sum(midway.seconds for midway in midways)
     cost = {"train_seconds": seconds / len(models), "train_peak_mib": meter.peak_mib, **spent}
     if spent:

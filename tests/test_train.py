@@ -150,6 +150,39 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         train("cfm", "digits", folder=tmp_path, steps=300)
 
 
+def test_a_checkpoint_of_another_run_is_refused_though_its_net_is_the_same(tmp_path):
+    def interrupt(step, steps, logs):
+        if step == 200:
+            raise Stop
+
+    def go(model, run, **watch):
+        built, data, plan = start(model, steps=300)
+        fit(built, data, plan, fabric_of(plan, "cpu"), seed=0, folder=tmp_path, run=run, save_every=0, **watch)
+
+    with pytest.raises(Stop):
+        go("cfm", "abc", progress=interrupt)
+    with pytest.raises(ConfigError, match=r"checkpoint\.safetensors is of another run, abc: remove it"):
+        go("otcfm", "def")
+    go("cfm", "abc")
+
+
+def test_rows_of_several_steps_are_the_same_after_a_resumed_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.train.steps_in_row", lambda steps: 7)
+
+    def interrupt(step, steps, logs):
+        if step == 200:
+            raise Stop
+
+    train(folder=tmp_path / "whole", steps=230)
+    with pytest.raises(Stop):
+        train(folder=tmp_path / "cut", progress=interrupt, save_every=1e-9, steps=230)
+    assert checkpoint.exists(tmp_path / "cut" / "checkpoint.safetensors")
+    train(folder=tmp_path / "cut", steps=230)
+    whole = (tmp_path / "whole/train.csv").read_text()
+    assert whole.count("\n") == 1 + 230 // 7
+    assert (tmp_path / "cut/train.csv").read_text() == whole
+
+
 def test_accumulated_parts_make_the_same_step():
     whole, parts = train(steps=20), train(steps=20, accumulate=4)
     assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
