@@ -56,4 +56,13 @@ def _train(encoder: Encoder, folder: Path, data: Data, fabric: Fabric, progress:
 
         seed = derive(0, "encoder", stage.name)
         place = folder / stage.name
-        fit(stage.model, data, Plan(**stage.plan), fabric, seed=seed, folder=place, run=str(place.name), progress=named)
+        fit(
+            stage.model,
+            data,
+            Plan(**stage.plan),
+            fabric,
+            seed=seed,
+            folder=place,
+            run=f"{folder.name} {stage.name}",
+            progress=named,
+        )
