@@ -1,8 +1,13 @@
 """Small colour images that are always at hand: patches of the photographs that come with scikit-learn."""
 
+import tarfile
 from functools import cache
+from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from genbench.core import Data, Event, Normal
@@ -10,6 +15,17 @@ from genbench.data.splits import Arrays, Finite
 from genbench.space import Pixels
 
 SIZE = 32
+CIFAR10 = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar.gz"
+"""An archive of CIFAR-10 that lies beside some checkouts."""
+
+
+@cache
+def cifar10(n=64):
+    """Return images of CIFAR-10 from the archive."""
+    with tarfile.open(CIFAR10, "r|*") as archive:
+        members = (member for member in archive if member.name.endswith((".jpg", ".jpeg", ".png")))
+        shown = [np.asarray(Image.open(archive.extractfile(member)).convert("RGB")) for member in islice(members, n)]
+    return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
 
 
 @cache

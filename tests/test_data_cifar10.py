@@ -1,20 +1,17 @@
 """CIFAR-10 as it is, from an archive of JPEG files; decoded once for all tests of a session."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from photographs import CIFAR10
 
 from genbench.data import originals
 from genbench.registry import datasets
 
-CIFAR = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar.gz"
-
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CIFAR.exists(), reason="the CIFAR-10 archive is not at hand")
+@pytest.mark.skipif(not CIFAR10.exists(), reason="the CIFAR-10 archive is not at hand")
 def test_cifar10_from_its_archive():
-    data = datasets["cifar10"].build(path=str(CIFAR))
+    data = datasets["cifar10"].build(path=str(CIFAR10))
     assert (data.train.size, data.valid.size, data.test.size) == (49_000, 1000, 10_000)
     assert data.provenance["classes"] == list(originals.CIFAR10.classes) == sorted(originals.CIFAR10.classes)
     assert data.provenance["note"].startswith("60000 of 60000 images are JPEG")

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 import torch
-from photographs import patches, task
+from photographs import CIFAR10, cifar10, patches, task
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 from torchmetrics.image.fid import NoTrainInceptionV3
 
@@ -82,6 +82,15 @@ def test_torch_fidelity_and_torchmetrics_have_the_same_features(files, data):
     torch.testing.assert_close(ours, expected, rtol=1e-6, atol=0)
     ours = choice.build(data, setting(files, "inception-torchmetrics"))(images)
     torch.testing.assert_close(ours, theirs(files, NoTrainInceptionV3)(images), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("images", [patches, *([cifar10] if CIFAR10.exists() else [])])
+def test_antialiased_resizing_is_that_of_torchmetrics_to_the_last_bit(files, images):
+    images, seen = images(IMAGES), []
+    net = theirs(files, NoTrainInceptionV3)
+    net.Conv2d_1a_3x3.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    net(images)
+    torch.testing.assert_close((resize.antialiased(images, 299) - 128) / 128, seen[0], rtol=0, atol=0)
 
 
 def test_the_resizing_inside_the_file_is_that_of_tensorflow(files, data):

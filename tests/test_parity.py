@@ -1,15 +1,11 @@
 """Our arithmetic against the libraries that published numbers come from, on the same features and the same images."""
 
-import tarfile
-from itertools import islice
-from pathlib import Path
-
 import cleanfid.fid
 import cleanfid.resize
 import numpy as np
 import pytest
 import torch
-from photographs import patches
+from photographs import CIFAR10, cifar10, patches
 from PIL import Image
 from prdc import compute_prdc
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
@@ -28,7 +24,6 @@ from genbench.metrics.inception_score import scores
 from genbench.metrics.kid import squared_mmd
 
 TIGHT = {"rtol": 1e-6, "atol": 0.0}
-ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar.gz"
 
 
 def features(n, k, seed, shift=0.0):
@@ -118,19 +113,11 @@ def test_inception_score_is_that_of_torch_fidelity():
     assert theirs["inception_score_std"] == pytest.approx(float(ours.std(correction=0)), rel=1e-6)
 
 
-def cifar10():
-    """Return real images from the archive, if it is here."""
-    with tarfile.open(ARCHIVE, "r|*") as archive:
-        members = (member for member in archive if member.name.endswith((".jpg", ".jpeg", ".png")))
-        shown = [np.asarray(Image.open(archive.extractfile(member)).convert("RGB")) for member in islice(members, 64)]
-    return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
-
-
 IMAGES = {
     "photographs": lambda: patches(8),
     "larger than the network": lambda: patches(2, 340),
     "oblong": lambda: patches(4, 64)[:, :, :40],
-} | ({"CIFAR-10": cifar10} if ARCHIVE.exists() else {})
+} | ({"CIFAR-10": cifar10} if CIFAR10.exists() else {})
 
 
 @pytest.mark.parametrize("name", IMAGES)
