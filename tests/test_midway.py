@@ -4,8 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
+from genbench.frames import costs as spent_by
 from genbench.frames import frame
-from genbench.report.tables import progress
+from genbench.report.tables import costs, progress
 from genbench.runner import run
 from genbench.spec import resolve
 from genbench.store import Store, load_weights
@@ -50,6 +51,16 @@ def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
     assert [column.title for column in table.columns] == ["20", "40", "at the end"]
     assert "steps of training" in table.title
     assert all(cell.mean is not None for row in table.rows for cell in row.cells)
+
+
+def test_steps_are_told_in_seconds_too(tmp_path):
+    records = [run(spec_of(), Store(tmp_path))]
+    _, table = costs(spent_by(records), frame(records))
+    assert "seconds of training until a step" in table.title
+    assert [column.title for column in table.columns] == ["20", "40"]
+    early, late = (cell.mean for cell in table.rows[0].cells)
+    assert late == pytest.approx(2 * early)
+    assert 3 * early == pytest.approx(records[0]["provenance"]["cost"]["train_seconds"], rel=0.01)  # of 60 steps
 
 
 def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_path):

@@ -207,6 +207,13 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
         slots.append(_slot(Column("evaluations a sample", "lower"), spread, []))
         legend = ["Times hold for this machine and its load; nothing is marked as best."]
         tables.append(_table(f"{data}: cost on {device}", part, slots, [], legend, marked=False))
+        steps = sorted({v.step for v in every if v.run in here and v.point == "training" and v.step})
+        pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in _by(part)}
+        until = [{m: {seed: step / x for seed, x in own.items()} for m, own in pace.items() if own} for step in steps]
+        if until:
+            shown = [_Slot(Column(f"{step:g}", "lower"), x, {}, {}) for step, x in zip(steps, until, strict=True)]
+            title = f"{data}: seconds of training until a step, on {device}"
+            tables.append(_table(title, part, shown, [], ["Measured over all steps of a run."], marked=False))
     return tables
 
 
