@@ -12,7 +12,7 @@ from genbench.store import Store
 
 SUITE = """
 datasets = ["moons"]
-models = ["cfm", {name = "wcfm", kappa = [0.5]}, {name = "tarflow", blocks = [1, 1], width = 16, head = 16}]
+models = ["cfm", {name = "wcfm", kappa = [0.5, 1.0, 4.0]}, {name = "tarflow", blocks = [1, 1], width = 16, head = 16}]
 metrics = ["sliced_w2", "energy_distance", "straightness", "failed"]
 seeds = [0, 1]
 plan = {steps = 12, batch_size = 32}

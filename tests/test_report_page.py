@@ -219,6 +219,18 @@ def test_markdown_and_latex_and_csv_have_every_table(report, results):
     assert next(row for row in table.rows if row.label == "cfm").cells[column].mean == pytest.approx(line["value"])
 
 
+def test_a_grid_of_a_setting_is_drawn_against_it_beside_models_that_lack_it(report):
+    (charts,) = [block for block in blocks(report, Charts) if block.title == "Quality against kappa"]
+    (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
+    chart = next(chart for chart in charts.charts if chart.title == "sliced_w2")
+    column = [c.title for c in table.columns].index("sliced_w2")
+    means = {row.label: row.cells[column].mean for row in table.rows}
+    lines = {series.model: [(point.x, point.y) for point in series.points] for series in chart.series}
+    assert lines["wcfm"] == [(0.5, means["wcfm kappa=0.5"]), (1.0, means["wcfm"]), (4.0, means["wcfm kappa=4.0"])]
+    assert lines["cfm"] == [(0.5, means["cfm"]), (4.0, means["cfm"])]
+    assert chart.floor == pytest.approx(means["data against data"])
+
+
 def test_figures_of_everything_are_png_and_svg_and_the_same_again(report, tmp_path):
     written = figures.write(report, tmp_path / "a")
     again = figures.write(report, tmp_path / "b")

@@ -16,12 +16,12 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """The points of one model; joined ones make a line, and a band where each has an interval and `band` is set."""
+    """The points of one model: marks with bars where they are marked, a line with a band where they are not."""
 
     model: str
     points: tuple[Point, ...]
     joined: bool = True
-    band: bool = False
+    marked: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ def against_evaluations(name: str, values: pd.DataFrame) -> Charts | None:
     for (metric, protocol, n, solver), part in grouped(curve, lambda v: (v.metric, v.protocol, v.n, v.solver)).items():
         main = [v for v in every if v.point == "main" and (v.metric, v.protocol, v.n) == (metric, protocol, n)]
         lines = [Series(model, _points(rows, lambda v: v.nfe or 0.0)) for model, rows in grouped(part, _model).items()]
-        dots = [Series(model, (_point(rows),), joined=False) for model, rows in grouped(main, _model).items()]
+        dots = [Series(model, (mean_point(rows),), joined=False) for model, rows in grouped(main, _model).items()]
         dots = [dot for dot in dots if dot.points[0].x > 0]
         title = f"{metric} ({solver})"
-        charts.append(_chart(title, "evaluations a sample", metric, [*lines, *dots], [*part, *main]))
+        charts.append(chart(title, "evaluations a sample", metric, [*lines, *dots], [*part, *main]))
     if not charts:
         return None
     caption = (
@@ -46,7 +46,7 @@ def against_training(name: str, values: pd.DataFrame) -> Charts | None:
     """Draw quality against steps of training, where it was measured on the way."""
     every = [v for v in checked(values) if v.value is not None and v.point == "training"]
     charts = [
-        _chart(
+        chart(
             metric,
             "steps of training",
             metric,
@@ -92,7 +92,7 @@ def of_training(name: str, curves: Iterable[tuple[str, np.ndarray, np.ndarray]])
             for x, of in zip(steps, losses.T, strict=True)
         ]
         log = bool((losses > 0).all() and losses.max() > 5 * losses.min())
-        series = Series(model, tuple(points), band=True)
+        series = Series(model, tuple(points), marked=False)
         charts.append(Chart(model, Axis("step"), Axis("loss", log), (series,)))
     caption = (
         "Mean of the training loss over seeds, and the range of the seeds. Losses of two methods are different "
@@ -123,11 +123,11 @@ def _model(value: Value) -> str:
 
 
 def _points(rows: Sequence[Value], where: Callable[[Value], float]) -> tuple[Point, ...]:
-    return tuple(_point(at, x) for x, at in sorted(grouped(rows, where).items()))
+    return tuple(mean_point(at, x) for x, at in sorted(grouped(rows, where).items()))
 
 
-def _point(rows: Sequence[Value], x: float | None = None) -> Point:
-    """The mean of rows of one model; at the mean of their evaluations if no place is given."""
+def mean_point(rows: Sequence[Value], x: float | None = None) -> Point:
+    """Return the mean of rows of one model, at the mean of their evaluations if no place is given."""
     if x is None:
         x = mean_and_error(v.nfe for v in rows if v.nfe is not None)[0] if any(v.nfe for v in rows) else 0.0
     found = [v.value for v in rows if v.value is not None]
@@ -142,12 +142,13 @@ def _scatter(label: str, metric: str, main: Sequence[Value], taken: Mapping[str,
     for model, rows in grouped(main, _model).items():
         known = [float(taken[v.run]) for v in rows if v.run in taken]
         if known and min(known) > 0:
-            series.append(Series(model, (_point(rows, mean_and_error(known)[0]),), joined=False))
-    drawn = _chart(label, label, metric, series, main)
+            series.append(Series(model, (mean_point(rows, mean_and_error(known)[0]),), joined=False))
+    drawn = chart(label, label, metric, series, main)
     return replace(drawn, x=replace(drawn.x, zero=not drawn.x.log))
 
 
-def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequence[Value]) -> Chart:
+def chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequence[Value]) -> Chart:
+    """Return a chart of a metric, with the floor of the rows it is made of; logarithms where values are far apart."""
     points = [point for one in series for point in one.points]
     floors = [v.floor for v in rows if v.floor is not None]
     floor = mean_and_error(floors)[0] if floors else None

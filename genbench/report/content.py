@@ -1,11 +1,13 @@
 """Content: everything a report says of a results folder, gathered once for all its forms."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from genbench.report import charting
 from genbench.report.chapter import OTHERS, Chapter, Kept
+from genbench.report.chart import Charts
+from genbench.report.dependence import dependences
 from genbench.report.drawing import Drawings, picture, trainings
 from genbench.report.origin import origins
 from genbench.report.pictures import Flow
@@ -37,6 +39,8 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
     runs = [run for chapter in chapters for run in chapter.runs]
     failed = [failure for chapter in chapters for failure in lost(chapter.failures)]
     models = tuple(dict.fromkeys([*(run.name for run in runs), *(failure.model for failure in failed)]))
+    charts = [block for section in sections for block in section.walk() if isinstance(block, Charts)]
+    drawn = {series.model for block in charts for chart in block.charts for series in chart.series}
     counts = [
         _count(len(chapters), "suite"),
         _count(len({run.data for run in runs}), "data set"),
@@ -44,7 +48,18 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
         _count(len({run.seed for run in runs}), "seed"),
         _count(len(runs), "run"),
     ]
-    return Report("genbench report", ", ".join(counts) + ".", READING, models, (*sections, *more))
+    return Report(
+        "genbench report", ", ".join(counts) + ".", READING, _with_families(models, drawn), (*sections, *more)
+    )
+
+
+def _with_families(models: Sequence[str], drawn: Collection[str]) -> tuple[str, ...]:
+    """Put what charts call a whole family of models before its members, so that it has the plainest look of them."""
+    found: dict[str, None] = {}
+    for model in models:
+        whole = sorted(name for name in drawn if name not in models and name.split(" ")[0] == model.split(" ")[0])
+        found |= dict.fromkeys([*whole, model])
+    return tuple(found)
 
 
 def _chapter(chapter: Chapter, drawings: Drawings) -> Section:
@@ -79,6 +94,7 @@ def _data(chapter: Chapter, data: str, drawings: Drawings) -> Section:
     blocks: list[Block] = [*leaders(table), table, *_absent(values, failures)]
     sections = [_quality(name, values, failures)]
     if runs:
+        sections += [Section(charts.title, (charts,)) for charts in dependences(name, runs, values)]
         sections += [_picture(name, runs, drawings), _training(name, runs, values, failures, drawings)]
         spent = chapter.costs
         if len(spent):

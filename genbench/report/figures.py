@@ -119,7 +119,7 @@ def _series(series: Series, axes: Any, look: Look, name: str) -> None:
     low = np.array([p.y if p.low is None else p.low for p in series.points])
     high = np.array([p.y if p.high is None else p.high for p in series.points])
     colour, line = LIGHT[look.colour], (0, DASHES[look.dash]) if DASHES[look.dash] else "-"
-    if series.band:
+    if not series.marked:
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(x, y, color=colour, linewidth=1.1, linestyle=line, label=name)
         return

@@ -79,14 +79,14 @@ def chart(described: Chart, looks: Mapping[str, Look], *, small: bool = False) -
 def _series(series: Series, look: Look, across: Callable[[float], float], up: Callable[[float], float]) -> str:
     parts = []
     places = [(across(p.x), up(p.y), p) for p in series.points]
-    if series.band:
+    if series.joined and not series.marked:
         above = [f"{_number(x)} {_number(up(p.high if p.high is not None else p.y))}" for x, _, p in places]
         below = [f"{_number(x)} {_number(up(p.low if p.low is not None else p.y))}" for x, _, p in reversed(places)]
         parts.append(f'<path class="b" d="M{"L".join([*above, *below])}Z"/>')
     if series.joined:
         line = "L".join(f"{_number(x)} {_number(y)}" for x, y, _ in places)
         parts.append(f'<path class="l" d="M{line}"{_dash(look)}/>')
-    if not series.band:
+    if series.marked:
         parts += [_mark(p, x, y, look, up, series.joined) for x, y, p in places]
     return f'<g class="s c{look.colour}" data-model="{escape(series.model)}">{"".join(parts)}</g>'
 
