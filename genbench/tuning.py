@@ -13,6 +13,7 @@ from typing import Any
 from genbench.config import Settings, merge
 from genbench.errors import ConfigError, RunFailed, unknown
 from genbench.frames import frame
+from genbench.membership import together
 from genbench.registry import metrics
 from genbench.report.spread import mean_and_error
 from genbench.report.table import Table
@@ -97,8 +98,10 @@ class Selection:
     def table(self) -> Table:
         """Return the candidates as a table."""
         rows = frame(record for candidate in self.candidates for record in candidate.records)
-        (table,) = comparisons(rows[rows["metric"] == self.metric])
+        (table,) = comparisons(rows.query("metric == @self.metric"))
         legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in self.chosen().items()]
+        lost = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
+        legend += [f"Out of the question, for want of a value for every seed: {'; '.join(lost)}."] if lost else []
         title = f"{table.title}: {self.metric} on the validation split"
         return Table(title, table.columns, table.rows, (*legend, *table.legend), table.notes)
 
@@ -149,8 +152,8 @@ def propose(
     for method in methods:
         for point in _points(over, method, methods):
             whole = merge({"evaluation": {"curve": []}}, given, point, validation)
-            specs = tuple(resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds)
-            candidates.append(Candidate(method, _text(point), specs))
+            specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
+            candidates.append(Candidate(method, _text(point), tuple(together(specs, ["seed"]))))
     _check(candidates)
     return Selection(metric, tuple(candidates))
 

@@ -158,6 +158,7 @@ def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
     found = judged(asked, store)
     assert found.chosen()["cfm"].text == "plan.lr=0.001"
     assert len(found.candidates[1].values("sliced_w2")) < 3
+    assert "for want of a value for every seed: cfm plan.lr=1e+18." in " ".join(found.table().legend)
     lost = propose(["cfm"], "moons", {"plan": {"lr": [1e18]}}, metric="sliced_w2", settings=QUICK).judged(store)
     with pytest.raises(RunFailed, match="no candidate of cfm has a value"):
         lost.chosen()

@@ -40,7 +40,7 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
     failed = [failure for chapter in chapters for failure in lost(chapter.failures)]
     models = tuple(dict.fromkeys([*(run.name for run in runs), *(failure.model for failure in failed)]))
     charts = [block for section in sections for block in section.walk() if isinstance(block, Charts)]
-    drawn = {series.model for block in charts for chart in block.charts for series in chart.series}
+    called = {series.model for block in charts for chart in block.charts for series in chart.series}
     counts = [
         _count(len(chapters), "suite"),
         _count(len({run.data for run in runs}), "data set"),
@@ -49,7 +49,7 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
         _count(len(runs), "run"),
     ]
     return Report(
-        "genbench report", ", ".join(counts) + ".", READING, _with_families(models, drawn), (*sections, *more)
+        "genbench report", ", ".join(counts) + ".", READING, _with_families(models, called), (*sections, *more)
     )
 
 
