@@ -103,6 +103,10 @@ def _stack(task: Task, store: Store, tell: Tell) -> set[int]:
             reasons = train_stack(next(iter(untrained.values())), store, watching, wait=task.wait)
     except Busy as reason:
         ended = {index: News(index, "busy", reason=str(reason)) for index in task.cells}
+    except ConfigError as reason:
+        for index, spec in untrained.items():
+            give_up(index, spec, store, tell, str(reason))
+        return set(untrained)
     except Exception as error:
         ended = {index: News(index, "failed", reason=reason_of(error)) for index in untrained}
     else:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from genbench import files, lease
 from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.errors import ConfigError
+from genbench.spec import Spec
 from genbench.store import Store, run_name
 
 RETRIES = 3
@@ -104,8 +105,7 @@ class Cluster:
 
     def _kept(self, task: Task) -> list[Any]:
         """Return a reference to what is kept of a task's runs, which a machine without the folder fetches."""
-        members = (own for spec in task.cells.values() for own in spec.members)
-        kept = _files(self.store, dict.fromkeys(map(run_name, members)))
+        kept = _files(self.store, _runs(task))
         return [self.ray.put(kept)] if kept else []
 
     def _end(self, reference: Any, task: Task, tell: Tell) -> None:
@@ -116,15 +116,19 @@ class Cluster:
             for index, spec in task.cells.items():
                 give_up(index, spec, self.store, tell, reason)
             return
-        runs = {run_name(own): own for spec in task.cells.values() for own in spec.members} if returned.files else {}
         try:
-            for run, spec in runs.items():
+            for run, spec in _runs(task).items() if returned.files else ():
                 with self.store.hold(spec, wait=60) as held:
                     _replace(held, run, returned.files)
         except lease.Busy as reason:
             returned = Returned([News(index, "busy", reason=str(reason)) for index in task.cells], {})
         for news in returned.ended:
             tell(news)
+
+
+def _runs(task: Task) -> dict[str, Spec]:
+    """Return the runs that a task may write: those of all members of its stack, by their names."""
+    return {run_name(own): own for spec in task.cells.values() for own in spec.members}
 
 
 def _files(store: Store, runs: Iterable[str]) -> dict[str, bytes]:
@@ -174,4 +178,4 @@ def _work(task: Task, store: Store, probe: Path, kept: list[Any], tell: Tell, en
             for path, data in importlib.import_module("ray").get(reference).items():
                 files.write(own.root / path, data)
         work(task, own, tell)
-        return Returned(ended, _files(own, dict.fromkeys(map(run_name, task.cells.values()))))
+        return Returned(ended, _files(own, _runs(task)))

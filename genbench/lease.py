@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -106,6 +106,14 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
         with suppress(OSError):
             path.rmdir()
         tidy(leases)
+
+
+def watch(leases: Path, runs: Iterable[str]) -> None:
+    """Look at leases that will be wanted one after the other: the silence of their owners counts from now on."""
+    for run in runs:
+        with suppress(FileNotFoundError):
+            for other in os.listdir(leases / run):
+                _dead(leases / run / other)
 
 
 def held_in(leases: Path) -> list[Held]:

@@ -58,6 +58,8 @@ class Live:
 
     def tell(self, news: News) -> None:
         """Show one event of a sweep."""
+        if news.kind == "started" and news.cell in self.tasks:
+            return  # trained with its stack, it is measured now
         if news.kind == "started":
             self.began.pop(news.cell, None)
             if news.cell in self.tasks:  # a stack is trained first, and then measured

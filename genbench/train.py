@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -110,14 +111,19 @@ def silent(step: int, steps: int, logs: dict[str, float]) -> None:
     """Watch nothing."""
 
 
+_one_fabric = lru_cache(Fabric)
+
+
 def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
     """Return the Fabric for a plan. Raises ConfigError where the accelerator is not there."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if plan.precision == "bf16" else "32-true"
     # Under torchrun the launcher has decided how many processes there are.
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // local if local else 1
+    # Alone, a process uses one for all its runs: to make one takes a look at every package that is installed.
+    make = _one_fabric if (local or devices, nodes) == (1, 1) else Fabric
     try:
-        return Fabric(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
+        return make(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
     except Exception as error:
         raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
 

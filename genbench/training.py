@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from genbench import checkpoint, files, provenance
+from genbench import checkpoint, files, lease, provenance
 from genbench.core import Data, Learner, Model
 from genbench.errors import ConfigError, RunFailed
 from genbench.files import Damaged
@@ -22,7 +22,7 @@ from genbench.midway import Midway
 from genbench.seeds import derive
 from genbench.spec import Spec, build_data, build_model, plan_of
 from genbench.stack import Stack
-from genbench.store import Store, load_weights
+from genbench.store import Store, load_weights, run_name
 from genbench.train import Progress, fabric_of, fit, silent
 
 log = logging.getLogger("genbench")
@@ -132,6 +132,7 @@ def train_stack(
     specs, plan = spec.members, plan_of(spec)
     fabric = fabric_of(plan, accelerator)
     fabric.launch()
+    lease.watch(store.root / "leases", map(run_name, specs))
     with ExitStack() as leases:
         # Everybody takes them in this order, so that nobody waits for somebody who waits for him.
         stores = [leases.enter_context(store.hold(member, wait)) for member in specs]

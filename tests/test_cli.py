@@ -208,8 +208,10 @@ def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_ends_a_sweep_cleanly_and_leaves_no_process(tmp_path, jobs):
+@pytest.mark.parametrize(
+    ("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)], ids=["term", "ctrl-c", "kill"]
+)
+def test_a_stopped_sweep_leaves_no_process(tmp_path, jobs, number):
     suite = tmp_path / "long.toml"
     suite.write_text(SUITE.replace("steps = 20,", "steps = 10_000_000,"))
     command = [sys.executable, "-m", "genbench", "sweep", str(suite), "--results", str(tmp_path), "--jobs", str(jobs)]
@@ -217,10 +219,13 @@ def test_ctrl_c_ends_a_sweep_cleanly_and_leaves_no_process(tmp_path, jobs):
     while not list(tmp_path.glob("runs/*/train.csv")):
         assert sweep.poll() is None
         time.sleep(0.2)
-    os.killpg(sweep.pid, signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(sweep.pid, number)  # a terminal tells all processes
+    else:
+        sweep.send_signal(number)
     _, said = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130
-    assert "stopped; finished work is kept" in said
+    assert sweep.returncode == (-number if number == signal.SIGKILL else 130)
+    assert ("stopped; finished work is kept" in said) == (number != signal.SIGKILL)
     assert "Traceback" not in said
     deadline = time.monotonic() + 10
     while alive(sweep.pid):

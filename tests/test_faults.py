@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -95,15 +96,14 @@ def stacked(tmp_path_factory):
     made.process.kill()
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_any_fsync_or_rename_ends_as_if_it_had_not_been(driver):
-    cell = driver.calls // 2 - 11  # of the first cell; the second and the tables are sampled
-    moments = [*range(1, cell + 1), *range(cell + 2, driver.calls + 1, 5)]
-    for moment in moments:
+    assert driver.calls >= 50
+    for moment in range(1, driver.calls + 1):
         driver.fresh()
         assert driver.sweep(fault=["kill", DURABLE, moment])["codes"] == [-9]
         driver.sweep(0)
         driver.check()
-    assert len(moments) >= 25
 
 
 def test_a_sweep_killed_again_and_again_in_training_gets_on(driver):
@@ -234,17 +234,34 @@ def test_damaged_weights_are_reported_and_trained_again(driver, damage):
         driver.check()
 
 
-@pytest.mark.slow
-def test_a_sweep_of_processes_killed_at_any_time_ends_as_if_it_had_not_been(shared):
-    """Kills spread evenly over the run time, of the parent and of workers, until one run has come through each."""
+@pytest.mark.parametrize("damage", [flip, truncate])
+@pytest.mark.parametrize("which", ["checkpoint", "*checkpoint"])
+def test_damaged_checkpoints_are_reported_and_the_one_before_or_the_beginning_is_gone_on_from(driver, damage, which):
     generator = random.Random(2)
-    for moment in range(40):
-        if moment % 4 == 0:
-            shared.fresh()
-        if moment % 2:
-            shared.sweep(jobs=2, fault=["worker", "fsync rename replace step", generator.randrange(1, 60)])
-        else:
-            shared.sweep(jobs=2, fault=["after", "", 1.5 * moment / 40])
-        if moment % 4 == 3:
-            shared.sweep(0, jobs=2)
-            shared.check()
+    for _ in range(3):
+        driver.fresh()
+        driver.sweep(fault=["kill", "step", 4])
+        damaged = list(driver.results.glob(f"runs/*/{which}.safetensors"))
+        assert len(damaged) == (1 if which == "checkpoint" else 2)
+        for path in damaged:
+            damage(path, generator)
+        said = driver.sweep(0)["said"][0]
+        assert said.count("checkpoint.safetensors is damaged") == len(damaged)
+        driver.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["shared", "stacked"])
+def test_a_sweep_of_processes_killed_at_any_time_ends_as_if_it_had_not_been(kind, request):
+    """Kills spread evenly over the run time, of the parent; and of workers, wherever they are."""
+    sweeps, generator = request.getfixturevalue(kind), random.Random(2)
+    sweeps.fresh()
+    began = time.monotonic()
+    sweeps.sweep(0, jobs=2)
+    whole = time.monotonic() - began
+    for moment in range(12):
+        sweeps.fresh()
+        sweeps.sweep(jobs=2, fault=["after", "", whole * (moment + 0.5) / 12])
+        sweeps.sweep(jobs=2, fault=["worker", "fsync rename replace step", generator.randrange(1, 40)])
+        sweeps.sweep(0, jobs=2)
+        sweeps.check()

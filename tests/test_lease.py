@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -50,6 +51,18 @@ def test_an_owner_of_another_machine_is_succeeded_when_its_lease_is_not_touched(
     began = time.monotonic()
     with lease.hold(tmp_path / "leases", "a", wait=30):
         assert time.monotonic() - began > 0.2
+    assert not list(tmp_path.iterdir())
+
+
+def test_owners_that_are_watched_are_succeeded_together(tmp_path, impatient):
+    runs = "abcd"
+    for run in runs:
+        (tmp_path / "leases" / run / "elsewhere+1.1.2.3").mkdir(parents=True)
+    lease.watch(tmp_path / "leases", ["nobody", *runs])
+    time.sleep(0.25)
+    with ExitStack() as all_of_them:
+        for run in runs:
+            all_of_them.enter_context(lease.hold(tmp_path / "leases", run))
     assert not list(tmp_path.iterdir())
 
 
