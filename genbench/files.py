@@ -47,6 +47,19 @@ def replace(path: Path, save: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_sealed(path: Path, text: str) -> None:
+    """Write a text as `write` does, followed by a line with its sha256."""
+    write(path, f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+def read_sealed(path: Path) -> str:
+    """Return a text that `write_sealed` wrote. Raises Damaged if it is not what was written."""
+    text, _, seal = path.read_bytes().removesuffix(b"\n").rpartition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != seal:
+        raise Damaged(f"{shown(path)} is damaged: its checksum differs")
+    return text.decode()
+
+
 def make(folder: Path) -> None:
     """Make a folder and those above it.
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from genbench import files
 from genbench.core import Data, Model
+from genbench.errors import RunFailed
 from genbench.evaluate import evaluate
+from genbench.files import Damaged
 from genbench.gallery import PAGE, keep_page, pictured
 from genbench.registry import metrics
 from genbench.spec import Spec, sampling_of, settings_in
@@ -48,11 +50,23 @@ class Midway:
         rows, main = evaluate(model, self.data, chosen, sample=self.spec.sample, sampling=sampling, seed=self.spec.seed)
         keep_page(path.with_suffix(".png"), main, self.data)
         if measured:
-            files.write(path, json.dumps([row | {"point": "training", "step": step} for row in rows]))
+            files.write_sealed(path, json.dumps([row | {"point": "training", "step": step} for row in rows]))
         self.seconds += time.monotonic() - began
 
     def rows(self, wanted: Collection[str]) -> list[dict[str, Any]]:
-        """Return what was measured of these metrics, step by step."""
+        """Return what was measured of these metrics, step by step.
+
+        Raises:
+            RunFailed: if a step is damaged. It goes, and so do the trained weights: the next attempt comes by it again.
+        """
         steps = sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem))
-        rows = [row for path in steps for row in json.loads(path.read_text(encoding="utf-8"))]
+        rows = [row for path in steps for row in self._read(path)]
         return [row for row in rows if row["metric"].partition(".")[0] in wanted]
+
+    def _read(self, path: Path) -> list[dict[str, Any]]:
+        try:
+            return json.loads(files.read_sealed(path))
+        except Damaged as error:
+            path.unlink()
+            (self.folder.parents[1] / "model.safetensors").unlink(missing_ok=True)
+            raise RunFailed(f"{error}; the next attempt trains and measures it again") from error

@@ -1,17 +1,21 @@
 """Encoders: trained once for a data set, before the first model of its latents, and kept for all others."""
 
+import logging
 from contextlib import nullcontext
 from pathlib import Path
 
 from filelock import FileLock
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from genbench import files
+from genbench import files, tensors
 from genbench.core import Data
+from genbench.files import Damaged
 from genbench.models.encoder import Encoder
 from genbench.seeds import derive
 from genbench.train import Plan, Progress, fit
+
+log = logging.getLogger("genbench")
 
 
 def pretrain(encoder: Encoder, key: str, data: Data, fabric: Fabric, progress: Progress) -> None:
@@ -35,16 +39,27 @@ def pretrain(encoder: Encoder, key: str, data: Data, fabric: Fabric, progress: P
     folder.mkdir(parents=True, exist_ok=True)
     # Processes that share the batch train together; a lock would let one of them wait for the others for ever.
     with FileLock(folder / "lock") if fabric.world_size == 1 else nullcontext():
-        if not kept.exists():
+        state = _read(kept)
+        if state is None:
             _train(encoder, folder, data, fabric, progress)
             if fabric.is_global_zero:
-                state = {name: value.cpu().contiguous() for name, value in encoder.state_dict().items()}
-                files.replace(kept, lambda temporary: save_file(state, temporary))
+                tensors.save(kept, encoder.state_dict(), {})
                 for leftover in folder.glob("*/*checkpoint.safetensors"):
                     leftover.unlink()
             fabric.barrier()
-    encoder.load_state_dict(load_file(kept))
+            state, _ = tensors.load(kept, ())
+    encoder.load_state_dict(state)
     encoder.to(fabric.device).eval().requires_grad_(False)
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    try:
+        return tensors.load(path, ())[0]
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        log.warning("%s; it is trained again", error)
+        return None
 
 
 def _train(encoder: Encoder, folder: Path, data: Data, fabric: Fabric, progress: Progress) -> None:

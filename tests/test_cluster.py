@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,14 +27,22 @@ evaluation = {n = 64, curve = []}
 
 
 @pytest.fixture(scope="module")
-def address():
+def nodes():
+    """A cluster, and the node of it that is not its head."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.add_node(num_cpus=1)
-    yield made.address
+    second = made.add_node(num_cpus=1)
+    yield made, second
     ray.shutdown()
     made.shutdown()
+
+
+def parent_of(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 def outcome(store):
@@ -41,8 +50,8 @@ def outcome(store):
     return [[record[part] for part in ("labels", "spec", "results")] for record in records]
 
 
-def specs(folder, steps):
-    (folder / "tiny.toml").write_text(SUITE.replace("STEPS", str(steps)))
+def specs(folder, steps, *, stack=False):
+    (folder / "tiny.toml").write_text(SUITE.replace("STEPS", str(steps)) + ('stack = ["seed"]' if stack else ""))
     return load(folder / "tiny.toml").specs
 
 
@@ -50,24 +59,32 @@ def ignore(news):
     pass
 
 
-def test_two_nodes_and_a_killed_worker_make_what_this_process_makes(tmp_path, address):
+def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
+    made, second = nodes
+    (raylet,) = second.all_processes["raylet"]
     cells = specs(tmp_path, 400)
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     assert execute(cells, here, local(here, 1), ignore) == [None] * 8
-    killed = []
+    killed, lost = [], []
 
-    def kill():
-        while not killed:
+    def disturb():
+        while not lost:
             for held in lease.held_in(there.root / "leases"):
-                if list((there.runs / held.run).glob("train.csv")):  # it is in the middle of training
-                    os.kill(int(held.owner.pid), signal.SIGKILL)
+                training = (there.runs / held.run / "train.csv").exists()
+                beyond = parent_of(held.owner.pid) == raylet.process.pid
+                if training and not killed and not beyond:
                     killed.append(held.run)
+                    os.kill(int(held.owner.pid), signal.SIGKILL)
+                elif training and killed and beyond:
+                    lost.append(held.run)
+                    made.remove_node(second, allow_graceful=False)
                     return
             time.sleep(0.01)
 
-    threading.Thread(target=kill, daemon=True).start()
-    assert execute(cells, there, cluster.Cluster(there, address), ignore) == [None] * 8
+    threading.Thread(target=disturb, daemon=True).start()
+    assert execute(cells, there, cluster.Cluster(there, made.address), ignore) == [None] * 8
     assert killed
+    assert lost
     assert outcome(there) == outcome(here)
     assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
 
@@ -79,11 +96,17 @@ class Apart(cluster.Cluster):
         return self
 
 
-def test_a_machine_without_the_folder_sends_its_results_back(tmp_path, address):
-    cells = specs(tmp_path, 10)
+def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_is_missing(tmp_path, nodes):
+    made, _ = nodes
+    cells = specs(tmp_path, 10, stack=True)
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     execute(cells, here, local(here, 1), ignore)
-    assert execute(cells, there, Apart(there, address), ignore) == [None] * 8
-    assert not list(there.runs.glob("*/*checkpoint*"))
+    execute(cells[:1], there, local(there, 1), ignore)  # trains the whole stack, measures one
+    there.fail(cells[2], "an earlier failure")
+    assert execute(cells[1:], there, Apart(there, made.address), ignore, ["tensorboard"]) == [None] * 7
+    assert not list(there.runs.glob("*/*checkpoint*")) + list(there.runs.glob("*/*/failure.txt"))
     assert outcome(there) == outcome(here)
     assert len(list(there.runs.glob("*/model.safetensors"))) == 4
+    costs = {read_record(path)["provenance"]["cost"]["train_seconds"] for path in there.runs.glob("cfm*/*/record.json")}
+    assert len(costs) == 1  # that of the stack that was trained here
+    assert len(list(there.root.glob("logs/*/events*"))) >= 4

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from genbench.errors import RunFailed
 from genbench.frames import costs as spent_by
 from genbench.frames import frame
 from genbench.report.tables import costs, progress
@@ -43,6 +44,21 @@ def test_an_interrupted_run_measures_the_same_steps(tmp_path):
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
         run(spec_of(), broken, progress=stop)
+    assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-30], lambda data: data.replace(b"0.", b"1.", 1), lambda data: b""]
+)
+def test_a_damaged_step_is_told_and_measured_again_by_the_next_attempt(tmp_path, damage):
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    run(spec_of(), broken)
+    record = broken.record_path(spec_of())
+    record.unlink()
+    step = record.parent / "steps/20.json"
+    step.write_bytes(damage(step.read_bytes()))
+    with pytest.raises(RunFailed, match=r"20.json is damaged: its checksum differs; the next attempt"):
+        run(spec_of(), broken)
     assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
 
 
