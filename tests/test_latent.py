@@ -16,9 +16,10 @@ from genbench.data.splits import Endless
 from genbench.evaluate import draw
 from genbench.models.encoder import Encoder
 from genbench.models.latent import Latent
+from genbench.pretraining import pretrain
 from genbench.registry import encoders, models
 from genbench.space import Real
-from genbench.train import Plan, fabric_of, fit
+from genbench.train import Plan, fabric_of, fit, silent
 
 SMALL = {
     "cfm": {"net": {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}},
@@ -241,3 +242,25 @@ def test_options_and_budgets_are_those_of_the_model(data):
     assert draw(model, 2, 2, 0, model.at_budget({"tol": 1e-3}, "euler", 5))[2] == 5
     flow = latent("starflow", data)
     assert not flow.nfe_curve
+
+
+def test_a_damaged_encoder_is_told_and_trained_again(data, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+
+    def pretrained():
+        torch.manual_seed(0)
+        entry = encoders["autoencoder"]
+        settings = bind(entry.build, {"width": 8, "steps": 3}, "autoencoder", context=data.event)
+        encoder = call(entry.build, data.event, settings=settings)
+        pretrain(encoder, "some", data, fabric_of(Plan(), "cpu"), silent)
+        return encoder.state_dict()
+
+    first, path = pretrained(), tmp_path / "encoders/some/encoder.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    again = pretrained()
+    assert f"{path} is damaged: its checksum differs; it is trained again" in caplog.text
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    monkeypatch.setattr("genbench.pretraining._train", None)
+    assert pretrained().keys() == first.keys()
