@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from genbench import sources
@@ -112,6 +113,8 @@ def _differing(registry: Registry, part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stale_key(spec: Mapping[str, Any], run: str) -> str | None:
+    if not Path(spec["data"].get("path") or "").exists():
+        return None  # published records of data that is elsewhere: the key needs the data's content
     try:
         if run_name(Spec(**spec)) == run:
             return None

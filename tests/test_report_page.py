@@ -1,5 +1,6 @@
 """The report without a browser: whole, complete, self-contained, and the same for the same records."""
 
+import gzip
 import io
 import itertools
 import re
@@ -12,19 +13,23 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from reports import gathered, make
+from reports import DIGITS, gathered, make
+from rich.console import Console
 
 import genbench
 from genbench.core import noise
 from genbench.report import document, figures, palette, svg
+from genbench.report.chapter import chapters
 from genbench.report.chart import Axis, Chart, Charts, Point, Series
 from genbench.report.drawing import MANY, POINTS
 from genbench.report.page import page
 from genbench.report.pictures import Flow, Gallery
+from genbench.report.publish import publish
 from genbench.report.section import Aside, Points
 from genbench.report.table import Cell, Column, Row, Table
 from genbench.seeds import derive
-from genbench.spec import build_data
+from genbench.spec import build_data, resolve
+from genbench.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +161,23 @@ def test_published_records_alone_give_the_same_tables_and_pictures(results, repo
     bare = document.markdown(gathered(tmp_path)[0])
     assert "weights are not kept here" in bare
     assert "logs of training are not kept here" in bare
+
+
+def test_published_records_of_images_name_no_folder_and_hold_where_the_images_are_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    (tmp_path / "photos").mkdir()
+    for i in range(20):
+        Image.fromarray(np.full((8, 8, 3), 12 * i, np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+    store = Store(tmp_path / "results")
+    settings = DIGITS | {"data": {"path": str(tmp_path / "photos"), "size": 8}}
+    spec = resolve("cfm", "folder", metrics=["failed"], settings=settings)
+    genbench.run("cfm", "folder", metrics=["failed"], settings=settings, results=store.root)
+    (records,) = [path for path in publish("photos", [spec], store, Console(quiet=True)) if path.suffix == ".gz"]
+    assert str(tmp_path) not in gzip.decompress(records.read_bytes()).decode()
+    for gone in (store.root / "runs", tmp_path / "photos"):
+        shutil.rmtree(gone)
+    (chapter,) = chapters(store)
+    assert [kept.record["results"][0]["value"] for kept in chapter.runs] == [0]
 
 
 def test_damaged_drawings_are_drawn_again(results, report):

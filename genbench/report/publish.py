@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -123,6 +124,12 @@ def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | Non
 
 def _lines(records: Iterable[Record]) -> bytes:
     """Return what is a pure function of code and seeds, one compressed line a run: equal bytes for equal results."""
-    kept = ({"labels": r["labels"], "spec": r["spec"], "results": r["results"]} for r in records)
+    kept = ({"labels": r["labels"], "spec": _anywhere(r["spec"]), "results": r["results"]} for r in records)
     text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in kept)
     return gzip.compress(text.encode(), mtime=0)
+
+
+def _anywhere(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a spec without the folders of the machine that it ran on: a path is known by its last name."""
+    path = spec["data"].get("path")
+    return spec if path is None else {**spec, "data": {**spec["data"], "path": Path(path).name}}
