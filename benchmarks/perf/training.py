@@ -1,4 +1,7 @@
-"""Training on 2D data: genbench against the loop of torchcfm's 2D tutorial, on the same task, net and batch."""
+"""Training on 2D data: genbench against the loop of torchcfm's 2D tutorial, on the same task, net and batch.
+
+Seconds are those of a step of one model: from the first step to trained weights, preparation and data included.
+"""
 
 from collections.abc import Callable
 
@@ -6,12 +9,15 @@ import torch
 from harness import Row, Sides
 
 from genbench.config import bind, call
+from genbench.core import Learner, Model
 from genbench.registry import datasets, models
+from genbench.stack import Stack
 from genbench.train import Plan, fabric_of, fit
 
 TASK = "8gaussians-moons"
 BATCH = 256
 STEPS = 200
+SEEDS = 10
 
 
 def torchcfm_loop(matcher: str, steps: int, *, drawn: bool = False) -> Callable[[], None]:
@@ -45,40 +51,50 @@ def torchcfm_loop(matcher: str, steps: int, *, drawn: bool = False) -> Callable[
     return loop
 
 
-def genbench_loop(name: str, steps: int) -> Callable[[], None]:
-    """Return the training of one model by genbench, from its first step."""
-    data = datasets[TASK].build()
-    build = models[name].build
-    plan = Plan(steps=steps, batch_size=BATCH)
+def genbench_loop(name: str, steps: int, seeds: int, batch: int = BATCH, task: str = TASK) -> Callable[[], Learner]:
+    """Return the training of one model, or of several as one stack."""
+    data, build = datasets[task].build(), models[name].build
+    plan = Plan(steps=steps, batch_size=batch)
     settings = bind(build, {"sigma": 0.1}, name, context=data.event)
 
-    def loop() -> None:
-        model = call(build, data.event, data.source, settings=settings)
-        fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    def model() -> Model:
+        return call(build, data.event, data.source, settings=settings)
+
+    def loop() -> Learner:
+        learner = model() if seeds == 1 else Stack([model() for _ in range(seeds)], range(seeds))
+        return fit(learner, data, plan, fabric_of(plan, "cpu"), seed=0)
 
     return loop
 
 
 def rows() -> list[Row]:
     """Return the rows of training."""
-
-    def one(name: str, matcher: str, drawn: bool = False) -> Callable[[], Sides]:
-        return lambda: Sides(genbench_loop(name, STEPS), torchcfm_loop(matcher, STEPS, drawn=drawn), (STEPS, STEPS))
-
     plain, paired = "ConditionalFlowMatcher", "ExactOptimalTransportConditionalFlowMatcher"
+
+    def row(name: str, model: str, matcher: str, seeds: int, aim: float | None, threads: int = 1) -> Row:
+        return Row(
+            name=f"2d-{name}",
+            work=f"2D training, {model}, " + (f"{seeds} seeds as one stack" if seeds > 1 else "one model"),
+            peer=f"torchcfm's loop ({'OT-CFM' if matcher == paired else 'CFM'})",
+            sides=lambda: Sides(
+                genbench_loop(model, STEPS, seeds), torchcfm_loop(matcher, STEPS), (seeds * STEPS, STEPS)
+            ),
+            aim=aim,
+            threads=threads,
+        )
+
     return [
+        row("cfm", "cfm", plain, SEEDS, 10.0),
+        row("wcfm", "wcfm", plain, SEEDS, 10.0),
+        row("otcfm", "otcfm", paired, SEEDS, 3.0),
+        row("single-cfm", "cfm", plain, 1, None),
+        row("single-otcfm", "otcfm", paired, 1, None),
         Row(
-            name="2d-cfm-single",
-            work="2D training step, CFM, one model",
-            peer="torchcfm's loop",
-            sides=one("cfm", plain),
-        ),
-        Row(name="2d-wcfm-single", work="the same, W-CFM", peer="torchcfm's loop (CFM)", sides=one("wcfm", plain)),
-        Row(name="2d-otcfm-single", work="the same, OT-CFM", peer="torchcfm's loop", sides=one("otcfm", paired)),
-        Row(
-            name="2d-cfm-drawn",
-            work="the same, CFM, peer's data drawn beforehand",
-            peer="torchcfm's loop",
-            sides=one("cfm", plain, True),
+            name="2d-drawn",
+            work=f"2D training, cfm, {SEEDS} seeds as one stack",
+            peer="torchcfm's loop (CFM) on data drawn before",
+            sides=lambda: Sides(
+                genbench_loop("cfm", STEPS, SEEDS), torchcfm_loop(plain, STEPS, drawn=True), (SEEDS * STEPS, STEPS)
+            ),
         ),
     ]
