@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -327,8 +328,12 @@ class Transport(Protocol):
         ...
 
 
+@lru_cache(maxsize=2)  # a curve against evaluations starts from the same noise at every point
 def noise(source: Source, n: int, seed: int, *, start: int = 0) -> Float[Tensor, "n *event"]:
-    """Draw the noise of samples start .. start+n-1, each from a seed of its own: sample i never depends on n."""
+    """Draw the noise of samples start .. start+n-1, each from a seed of its own: sample i never depends on n.
+
+    It may be shared with others: nobody writes to it.
+    """
     stream = torch.Generator()
     drawn = [source.sample(1, stream.manual_seed(derive(seed, "noise", i))) for i in range(start, start + n)]
     return torch.cat(drawn)

@@ -158,9 +158,11 @@ class Evaluation:
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute something several metrics of this evaluation use, once."""
-        if key not in self._shared:
-            self._shared[key] = compute()
-        return self._shared[key]
+        return _once(self._shared, key, compute)
+
+    def common(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Compute something that depends on data and seed alone, once for all evaluations that have them in common."""
+        return _once(_common(self.data, self.seed), key, compute)
 
 
 def draw(
@@ -222,6 +224,17 @@ def evaluate(
         note = "the validation split taking the place of the test split"
         rows = [row if row["value"] is None else row | {"protocol": f"{row['protocol']}, {note}"} for row in rows]
     return rows, main
+
+
+@lru_cache(maxsize=2)  # one cell after the other
+def _common(data: Data, seed: int) -> dict[Hashable, Any]:
+    return {}
+
+
+def _once(kept: dict[Hashable, Any], key: Hashable, compute: Callable[[], T]) -> T:
+    if key not in kept:
+        kept[key] = compute()
+    return kept[key]
 
 
 @lru_cache(maxsize=8)

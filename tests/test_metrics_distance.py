@@ -186,3 +186,23 @@ def test_w2_from_source_to_data_is_exact_where_known_and_near_it_where_not():
     assert abs(hidden.squared - exact.squared) < 4 * hidden.error
     with pytest.raises(Unsupported, match="8 dimensions"):
         source_to_data(replace(datasets["gaussian"].build(dims=8), truth=Truth()))
+
+
+def test_what_depends_on_data_and_seed_alone_is_computed_once():
+    first, computed = against(normal(10, 2, 0), normal(10, 2, 1)), []
+
+    def compute():
+        computed.append(len(computed))
+        return computed[-1]
+
+    same, other = Evaluation(first.data, 0, x=first.x + 1), Evaluation(first.data, 1, x=first.x)
+    assert [each.common("key", compute) for each in (first, same, other, same)] == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["sliced_w2", "mmd", "energy_distance"])
+def test_a_distance_does_not_depend_on_what_was_measured_before(name):
+    x, y = normal(300, 2, 0) + 1, normal(300, 2, 1)
+    shared = against(x, y)
+    read(name, shared, n=100)
+    read(name, Evaluation(shared.data, 0, x=x + 1))
+    assert read(name, shared) == read(name, against(x, y))

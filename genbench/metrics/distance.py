@@ -1,5 +1,6 @@
 """Distances between samples of vectors, in the units of the raw data."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from genbench.config import Count, Fraction
 from genbench.errors import Unsupported
 from genbench.evaluate import Evaluation, Value
-from genbench.metrics.optimal import directions_of, squared_distances, squared_sliced_w2, squared_w2
+from genbench.metrics.optimal import directions_of, distances, ranked, squared_w2
 from genbench.registry import metrics
 from genbench.seeds import generator
 
@@ -53,8 +54,9 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     """
     x, y = _vectors(evaluation, n or len(evaluation.x))
     axes = directions_of(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
+    other = evaluation.common(("ranked", len(y), directions), lambda: ranked(y, axes))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
-    return Value(math.sqrt(squared_sliced_w2(x, y, axes)), len(x), protocol)
+    return Value(math.sqrt(float((ranked(x, axes) - other).square().mean())), len(x), protocol)
 
 
 @metrics.register("mmd", version=1, better="lower", of="samples")
@@ -73,19 +75,20 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     Reference: Gretton et al., 2012.
     """
     x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
-    median = float(torch.pdist(y[:1024]).median())
+    median = evaluation.common(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
     if median == 0:
         raise Unsupported("half of the data is one point, so that the median distance is no bandwidth")
 
-    def kernel(squares: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
+    def kernel(distance: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
         # From the widest kernel to the next: half the bandwidth is the fourth power.
-        value = squares.mul_(-1 / (2 * (4 * median) ** 2)).exp_()
+        value = distance.square_().mul_(-1 / (2 * (4 * median) ** 2)).exp_()
         total = value.sum()
         for _ in range(4):
             total = total + value.square_().square_().sum()
         return total / 5
 
-    value = _mean(kernel, x) + _mean(kernel, y) - 2 * _mean(kernel, x, y)
+    within = evaluation.common(("mmd", len(y)), lambda: _within(kernel, y))
+    value = _within(kernel, x) + within - 2 * _between(kernel, x, y)
     protocol = f"5 Gaussian kernels around {median:.3g}, squared, unbiased, raw units, n={len(x)} against test data"
     return Value(value, len(x), protocol)
 
@@ -104,10 +107,8 @@ def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """
     x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
 
-    def distance(squares: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
-        return squares.sqrt_().sum()
-
-    value = 2 * _mean(distance, x, y) - _mean(distance, x) - _mean(distance, y)
+    within = evaluation.common(("energy distance", len(y)), lambda: _within(torch.sum, y))
+    value = 2 * _between(torch.sum, x, y) - _within(torch.sum, x) - within
     return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
 
 
@@ -169,17 +170,20 @@ def _nearest(x: Float[Tensor, "n d"], modes: Float[Tensor, "modes d"]) -> tuple[
     return closest.indices, closest.values
 
 
-def _mean(total: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"], y: Float[Tensor, "m d"] | None = None) -> float:
-    """Return the mean over pairs (x_i, y_j), or over pairs of different x, of a function of squared distances.
+def _between(total: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
+    """Return the mean over pairs (x_i, y_j) of a function of distances.
 
     Args:
-        total: the sum of the function over a block of squared distances, which it may overwrite.
+        total: the sum of the function over a block of distances, which it may overwrite.
         x: first sample.
-        y: second sample; none for the pairs within the first.
+        y: second sample.
     """
-    other = x if y is None else y
-    sums = sum(float(total(squared_distances(rows, other))) for rows in x.split(ROWS))
-    if y is not None:
-        return sums / (len(x) * len(y))
-    itself = float(total(x.new_zeros(1, 1)))
-    return (sums - len(x) * itself) / (len(x) * (len(x) - 1))
+    return sum(float(total(distances(rows, y))) for rows in x.split(ROWS)) / (len(x) * len(y))
+
+
+def _within(total: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]) -> float:
+    """Return the mean over pairs of different x, likewise; each pair is looked at once."""
+    sums = -len(x) * float(total(x.new_zeros(1, 1)))
+    for end, rows in zip(itertools.count(ROWS, ROWS), x.split(ROWS), strict=False):
+        sums += float(total(distances(rows, rows))) + 2 * float(total(distances(rows, x[end:])))
+    return sums / (len(x) * (len(x) - 1))

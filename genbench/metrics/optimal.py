@@ -41,9 +41,14 @@ class Distance(NamedTuple):
     source: str
 
 
+def distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Return |x_i - y_j| from differences: exactly zero between equal points, which a matrix product is not."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """Return |x_i - y_j|^2 from differences: exactly zero between equal points, which a matrix product is not."""
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    """Return |x_i - y_j|^2 from differences."""
+    return distances(x, y).square_()
 
 
 def plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Plan:
@@ -77,16 +82,10 @@ def directions_of(dims: int, count: int, stream: torch.Generator) -> Float[Tenso
     return (axes / axes.norm(dim=0)).T
 
 
-def squared_sliced_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], axes: Float[Tensor, "directions d"]) -> float:
-    """Return the mean of the squared 2-Wasserstein distances along the directions."""
-
-    def ranked(points: Tensor, some: Tensor) -> Tensor:
-        # NumPy sorts rows with vector instructions, torch does not.
-        return torch.from_numpy(np.sort((some @ points.T).numpy(), axis=1))
-
-    # Along a line the optimal plan matches equal ranks.
-    squares = [(ranked(x, some) - ranked(y, some)).square().mean(1) for some in axes.split(16)]
-    return float(torch.cat(squares).mean())
+def ranked(points: Float[Tensor, "n d"], axes: Float[Tensor, "directions d"]) -> Float[Tensor, "directions n"]:
+    """Return the coordinates of points along each direction, in order: the optimal plan matches equal ranks."""
+    # NumPy sorts rows with vector instructions, torch does not.
+    return torch.cat([torch.from_numpy(np.sort((some @ points.T).numpy(), axis=1)) for some in axes.split(16)])
 
 
 @lru_cache(maxsize=64)
