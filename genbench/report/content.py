@@ -26,6 +26,9 @@ READING = (
     "A dash stands where a model lacks what a metric asks for, with the reason; failed runs are counted.",
 )
 
+NAMED = 4
+"""How many models that are not told apart a sentence names; more are counted, and marked in the table."""
+
 
 def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequence[Section] = ()) -> Report:
     """Gather the report of these chapters.
@@ -116,7 +119,9 @@ def leaders(table: Table) -> Iterator[str]:
     said = [f"{model} on {_listed(metrics)}" for model, metrics in alone.items()]
     said = [f"Best, beyond noise: {'; '.join(said)}."] if said else []
     if tied:
-        listed = "; ".join(f"{_listed(models)} on {_listed(metrics)}" for models, metrics in tied.items())
+        rows = sum(not row.floor for row in table.rows)
+        groups = [(_listed(m) if len(m) <= NAMED else f"{len(m)} of {rows} models", tied[m]) for m in tied]
+        listed = "; ".join(f"{who} on {_listed(metrics)}" for who, metrics in groups)
         said.append(f"Not told apart: {listed}.")
     if said:
         yield " ".join(said)

@@ -50,7 +50,7 @@ def _row(row: Row, index: int, name: str, drawn: Table, looks: Mapping[str, Look
     ]
     kind = ' class="floor"' if row.floor else ""
     label = escape(row.label)
-    head = f'<th scope="row" data-label="{label}" data-v="{index}">{sign}{label}</th>'
+    head = f'<th scope="row" data-label="{label}" data-v="{index}">{sign}<span class="who">{label}</span></th>'
     return f'<tr{kind} data-i="{index}">{head}{"".join(cells)}</tr>'
 
 
