@@ -164,8 +164,12 @@ def call(builder: Callable, *args: Any, settings: Settings) -> Any:
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
     """Turn `--set` arguments into nested settings; values are TOML, and a bare word is a string.
 
+    Where a setting is given settings of its own besides, its word is their name.
+
     >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
     {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
+    >>> parse(["model.net=unet", "model.net.channels=16"])
+    {'model': {'net': {'name': 'unet', 'channels': 16}}}
     >>> parse(["plan.steps"])
     Traceback (most recent call last):
     genbench.errors.ConfigError: --set plan.steps: write section.name=value
@@ -178,10 +182,16 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {assignment}: write section.name=value")
         table = settings
         for part in path:
+            if isinstance(table.get(part), str):
+                table[part] = {"name": table[part]}
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {assignment}: '{part}' already has a value of its own")
-        table[name] = _toml_value(text.strip())
+        value = _toml_value(text.strip())
+        if isinstance(value, str) and isinstance(table.get(name), dict):
+            table[name]["name"] = value
+        else:
+            table[name] = value
     return settings
 
 
