@@ -10,20 +10,16 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
+from genbench.assignment import assignment
 from genbench.core import Source, Split
 from genbench.errors import RunFailed
 from genbench.potentials import Cost
 from genbench.seeds import generator
 from genbench.space import dequantise
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import ot
 
 
 class Pairs(NamedTuple):
@@ -127,7 +123,7 @@ class MinibatchOT(nn.Module):
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Permute the noise to the optimal partners of the data."""
-        x0 = _within(x0, x1, label, lambda a, b: _permutation(_squared(a, b)))
+        x0 = _within(x0, x1, label, lambda a, b: assignment(_squared(a, b)))
         weight = x0.new_ones(len(x0))
         if self.resample:
             drawn = torch.randint(len(x0), (len(x0),), generator=generator, device=x0.device)
@@ -302,15 +298,12 @@ class Partners(Protocol):
         ...
 
 
-def _permutation(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:
-    plan, log = ot.emd([], [], cost.numpy(), numItermax=10_000_000, log=True)
-    order = plan.argmax(0)
-    if log["warning"] is not None or len(np.unique(order)) != len(order):
-        raise RunFailed(f"the optimal transport plan of a batch did not converge: {log['warning']}")
-    return torch.from_numpy(order)
-
-
 def _entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
+    # POT takes a second to import, which few couplings need.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ot
+
     # Both solve the same problem; the kernel exp(-cost / reg) underflows where the log domain has to be paid for.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
     with warnings.catch_warnings():
