@@ -1,6 +1,5 @@
 """The command line: reads arguments, calls the library, prints. No torch before a command needs it."""
 
-import errno
 import json
 import logging
 import os
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genbench import cli_results
+from genbench import cli_results, files
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.lease import Busy
 
@@ -62,6 +61,7 @@ def run_command(
 ) -> None:
     """Train, sample and measure one model on one data set."""
     from genbench.config import parse
+    from genbench.inventory import cell_name
     from genbench.live import Live
     from genbench.logbooks import Logbooks
     from genbench.membership import members
@@ -81,8 +81,7 @@ def run_command(
     if dry_run:
         _print_json({"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing(spec))})
         return
-    name = f"{spec.model_label} on {spec.data_label}"
-    with Live([name], _stderr()) as live, Logbooks(log or (), results, spec) as books:
+    with Live([cell_name(spec)], _stderr()) as live, Logbooks(log or (), results, spec) as books:
         watch = books.listening(live.watch())
         record = run(spec, store, progress=watch, accelerator=accelerator, devices=devices)
         books.conclude(record)
@@ -137,6 +136,7 @@ def sweep(
     from genbench import suite as suites
     from genbench.config import parse
     from genbench.engines import chosen, execute
+    from genbench.inventory import cell_name
     from genbench.live import Live
     from genbench.logbooks import check
     from genbench.report.publish import publish
@@ -145,7 +145,7 @@ def sweep(
     loaded, store = suites.load(suite, parse(set_ or [])), Store(results)
     place = chosen(engine, store, jobs, address, gpus)
     missing = [spec for spec in loaded.specs if store.missing(spec)]
-    labels = [f"{spec.model_label} on {spec.data_label}, seed {spec.seed}" for spec in missing]
+    labels = [cell_name(spec) for spec in missing]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if commands:
         from genbench.commands import command
@@ -353,8 +353,7 @@ def main() -> None:
     except (ConfigError, Unsupported) as error:
         sys.exit(_say(str(error), 2))
     except OSError as error:
-        # A full or failing disk is no fault of the request.
-        code = 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2
+        code = 1 if error.errno in files.FULL else 2
         sys.exit(_say(f"{error.filename or 'a file'}: {error.strerror or error}", code))
     except UsageError as error:
         error.show()

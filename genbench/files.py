@@ -1,5 +1,6 @@
 """Files: written whole or not at all, and known by their content."""
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -7,6 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from genbench.errors import ConfigError
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a full or failing disk, which are no fault of the request."""
 
 
 class Damaged(ConfigError):
@@ -25,7 +30,20 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def replace(path: Path, save: Callable[[Path], object]) -> None:
-    """Let `save` write a temporary file beside the path, make it durable and move it into place."""
+    """Let `save` write a temporary file beside the path, make it durable and move it into place.
+
+    Raises:
+        OSError: if it cannot be written; of the many ways to hear of a full disk, one that names the path.
+    """
+    try:
+        _replace(path, save)
+    except OSError as error:
+        if error.errno not in (*FULL, None):  # NumPy has none for an array that is cut short
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
+
+
+def _replace(path: Path, save: Callable[[Path], object]) -> None:
     make(path.parent)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)

@@ -62,8 +62,6 @@ class Live:
             return  # trained with its stack, it is measured now
         if news.kind == "started":
             self.began.pop(news.cell, None)
-            if news.cell in self.tasks:  # a stack is trained first, and then measured
-                return
             self.tasks[news.cell] = self.bars.add_task(self.labels[news.cell], total=None, note="")
             if not self.console.is_terminal and (news.cell, "") not in self.put_off:
                 self._say(f"started {self.labels[news.cell]}")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,7 +20,17 @@ def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -
     """Write named tensors and a header of text atomically, with their checksum."""
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     signed = {**header, "sha256": _digest(plain, header)}
-    files.replace(path, lambda temporary: save_file(plain, temporary, signed))
+    files.replace(path, lambda temporary: _save(plain, temporary, signed))
+
+
+def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:  # it tells of a full disk in words alone
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:

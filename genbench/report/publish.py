@@ -114,10 +114,10 @@ def report(
 def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
     """Write the tables of these records as STEM.* and print them."""
     values, spent = frame(records), costs(records)
+    render.show(quality(values, failures), console)  # first, for the disk may be full
     written = render.write(stem, values, spent, failures)
     written.append(stem.with_name(f"{stem.name}-records.jsonl.gz"))
     files.write(written[-1], _lines(records))
-    render.show(quality(values, failures), console)
     console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True, highlight=False)
     return written
 
