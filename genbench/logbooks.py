@@ -1,11 +1,13 @@
 """Logbooks: the scalars of a run for TensorBoard or Weights & Biases, through Fabric's loggers.
 
-They only listen: no result and no key depends on them. `train.csv` is kept in any case.
+They only listen: no result and no key depends on them, and one that cannot be written is told once and left alone.
+`train.csv` is kept in any case.
 """
 
 import importlib
+import logging
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +22,12 @@ from genbench.spec import Spec
 from genbench.store import Record, run_name
 from genbench.train import Progress
 
+log = logging.getLogger("genbench")
+
 KINDS = ("tensorboard", "wandb")
+
+_left: set[str] = set()
+"""Kinds that could not be written in this process: nobody waits for a server again and again."""
 
 
 class WandbLogger(Logger):
@@ -36,7 +43,9 @@ class WandbLogger(Logger):
     def __init__(self, folder: Path, run: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         wandb = _imported("wandb", "wandb")
-        self._run: Any = wandb.init(project="genbench", name=run, id=run[-64:], dir=str(folder), resume="allow")
+        quiet = wandb.Settings(silent=True, console="off")
+        where = {"dir": str(folder), "resume": "allow", "settings": quiet}
+        self._run: Any = wandb.init(project="genbench", name=run, id=run[-64:], **where)
 
     @property
     def name(self) -> str | None:
@@ -78,7 +87,7 @@ class Logbooks:
 
     def __init__(self, kinds: Sequence[str], root: Path, spec: Spec) -> None:
         self.kinds, self.root, self.spec = check(kinds), root, spec
-        self.loggers: list[Logger] = []
+        self.loggers: dict[str, Logger] | None = None
 
     def listening(self, progress: Progress) -> Progress:
         """Return a progress function that is heard by the logbooks too."""
@@ -87,8 +96,8 @@ class Logbooks:
 
         def both(step: int, steps: int, logs: dict[str, float]) -> None:
             progress(step, steps, logs)
-            for logger in self._opened():
-                logger.log_metrics({f"train/{name}": value for name, value in logs.items()}, step)
+            scalars = {f"train/{name}": value for name, value in logs.items()}
+            self._tell(lambda logger: logger.log_metrics(scalars, step))
 
         return both
 
@@ -97,8 +106,8 @@ class Logbooks:
         if not self.kinds or not record:
             return
         rows = [row for row in record["results"] if row["point"] == "main" and row["value"] is not None]
-        for logger in self._opened():
-            logger.log_metrics({f"result/{row['metric']}": row["value"] for row in rows}, self.spec.plan["steps"])
+        scalars = {f"result/{row['metric']}": row["value"] for row in rows}
+        self._tell(lambda logger: logger.log_metrics(scalars, self.spec.plan["steps"]))
 
     def __enter__(self) -> "Logbooks":
         return self
@@ -106,22 +115,34 @@ class Logbooks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for logger in self.loggers:
-            logger.finalize("success" if error is None else "failed")
-        self.loggers = []
+        if self.loggers:
+            self._tell(lambda logger: logger.finalize("success" if error is None else "failed"))
+        self.loggers = None
 
-    def _opened(self) -> list[Logger]:
-        if not self.loggers:
-            run = run_name(self.spec)
-            for kind in self.kinds:
-                if kind == "tensorboard":
-                    self.loggers.append(TensorBoardLogger(self.root / "logs", name=run, version=""))
-                else:
-                    self.loggers.append(WandbLogger(self.root / "logs" / run, run))
-            for logger in self.loggers:
-                with suppress(NotImplementedError):
-                    logger.log_hyperparams(self.spec.json())
-        return self.loggers
+    def _tell(self, say: Callable[[Logger], object]) -> None:
+        """Open the logbooks if they are not, and write into each."""
+        opening = self.loggers is None
+        loggers = self.loggers = self.loggers or {}
+        for kind in self.kinds:
+            if kind in _left:
+                continue
+            try:
+                if opening:
+                    loggers[kind] = self._open(kind)
+                say(loggers[kind])
+            except Exception as reason:  # each has errors of its own
+                _left.add(kind)
+                log.warning("%s is left out from now on: %s", kind, str(reason).strip() or type(reason).__name__)
+
+    def _open(self, kind: str) -> Logger:
+        run = run_name(self.spec)
+        if kind == "tensorboard":
+            logger: Logger = TensorBoardLogger(self.root / "logs", name=run, version="")
+        else:
+            logger = WandbLogger(self.root / "logs" / run, run)
+        with suppress(NotImplementedError):
+            logger.log_hyperparams(self.spec.json())
+        return logger
 
 
 def check(kinds: Sequence[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from genbench import logbooks
 from genbench.engines import execute, local
 from genbench.errors import ConfigError
 from genbench.logbooks import Logbooks, check
@@ -57,11 +58,30 @@ def test_weights_and_biases_is_written_offline(tmp_path):
         "--results",
         str(tmp_path),
     ]
-    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "HOME": str(tmp_path)}
+    environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+    assert "wandb" not in done.stderr
     run = json.loads(done.stdout)["labels"]["run"]
     assert list((tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_logbook_that_cannot_be_written_is_told_once_and_costs_no_cell(monkeypatch, tmp_path, caplog):
+    asked = []
+
+    class Unreachable:
+        def __init__(self, folder, run):
+            asked.append(run)
+            raise RuntimeError("no answer")
+
+    monkeypatch.setattr(logbooks, "_left", set())
+    monkeypatch.setattr(logbooks, "_imported", lambda module, extra: None)
+    monkeypatch.setattr(logbooks, "WandbLogger", Unreachable)
+    store, cells = Store(tmp_path), [spec(3), spec(4)]
+    assert execute(cells, store, local(store, 1), lambda news: None, ["wandb", "tensorboard"]) == [None, None]
+    assert [record.getMessage() for record in caplog.records] == ["wandb is left out from now on: no answer"]
+    assert len(asked) == 1
+    assert len(list(tmp_path.glob("logs/*/events*"))) == 2
 
 
 def test_a_logbook_that_is_not_there_is_one_line(monkeypatch, tmp_path):
