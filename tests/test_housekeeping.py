@@ -312,10 +312,30 @@ def test_runs_of_two_models_and_published_records_are_compared_too(say, copy):
     runs = [first(results, f"runs/{name}*").name for name in ("cfm-moons-0", "wcfm-moons-0")]
     out = json.loads(say("compare", *runs, "--results", results, "--json")[1])
     (part,) = out["comparisons"]
-    assert {value["verdict"] for value in part["values"]} <= {"one seed only: may be noise", "equal"}
+    assert {value["verdict"] for value in part["values"]} <= {"one pair only: may be noise", "equal"}
     assert ["model.name", "cfm", "wcfm"] in [[c["name"], c["one"], c["other"]] for c in part["spec"]]
+    assert not part["only"]
+    assert not [c for c in part["code"] if None in (c["one"], c["other"])]
     out = json.loads(say("compare", results, results / "tiny-records.jsonl.gz", "--json")[1])
     assert {value["verdict"] for part in out["comparisons"] for value in part["values"]} == {"equal"}
+
+
+def test_runs_of_two_seeds_are_compared_as_they_are_and_sweeps_without_a_common_seed_say_so(say, copy, tmp_path):
+    _, results = copy
+    runs = [first(results, f"runs/cfm-moons-{seed}*") for seed in (0, 1)]
+    (part,) = json.loads(say("compare", *runs, "--json")[1])["comparisons"]
+    assert part["spec"] == [{"name": "seed", "one": 0, "other": 1}]
+    values = [read_record(first(run, "*/record.json"))["results"] for run in runs]
+    for side, rows in zip(("one", "other"), values, strict=True):
+        assert [value[side] for value in part["values"]] == [row["value"] for row in rows]
+    assert not part["only"]
+    for name, seed in (("a", 0), ("b", 1)):
+        for run in results.glob(f"runs/*-{seed}-*"):
+            shutil.copytree(run, tmp_path / name / "runs" / run.name)
+    shutil.copytree(runs[0], tmp_path / "a/runs/again")  # more than one run of it
+    out = say("compare", tmp_path / "a", tmp_path / "b")[1]
+    assert "no common seed of sliced_w2" in out
+    assert "only the" not in out
 
 
 def test_validate_counts_and_refuses(say, copy):

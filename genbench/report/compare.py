@@ -48,7 +48,7 @@ class Difference(NamedTuple):
         if self.paired.mean == 0 and not self.paired.error:
             return "equal"
         if self.chance is None:
-            return "one seed only: may be noise"
+            return "one pair only: may be noise"
         if self.chance > LEVEL:
             return "within noise"
         if self.better not in ("lower", "higher"):
@@ -239,9 +239,10 @@ def _compared(
     one: Sequence[str], other: Sequence[str], ones: list[Record], others: list[Record], *, main: bool = False
 ) -> Comparison:
     first, second = ones[0], others[0]
-    spec = _changes({**first["spec"], "seed": 0}, {**second["spec"], "seed": 0})
-    code = _changes(_surroundings(first), _surroundings(second))
-    left, right = _values(ones, main), _values(others, main)
+    single = len(ones) == len(others) == 1  # two runs are compared as they are, and their seeds are a difference
+    spec = _changes(*(side["spec"] | ({} if single else {"seed": 0}) for side in (first, second)))
+    code = [change for change in _changes(_surroundings(first), _surroundings(second)) if not _one_sided(change)]
+    left, right = _values(ones, main, single), _values(others, main, single)
     values = []
     for key in left:
         seeds = [seed for seed in left[key] if seed in right.get(key, {})]
@@ -252,13 +253,19 @@ def _compared(
         chance = difference.p if difference.mean or difference.error else None
         values.append(Difference(key[0], before, after, difference, chance, key[-1]))
     compared = {key for key in left if set(left[key]) & set(right.get(key, {}))}
-    only = [f"only the first measured {key[0]} ({key[1]}, n={key[2]})" for key in left if key not in compared]
-    only += [f"only the second measured {key[0]} ({key[1]}, n={key[2]})" for key in right if key not in compared]
+    only = [f"no common seed of {key[0]}" for key in left if key in right and key not in compared]
+    only += [f"only the first measured {key[0]} ({key[1]}, n={key[2]})" for key in left if key not in right]
+    only += [f"only the second measured {key[0]} ({key[1]}, n={key[2]})" for key in right if key not in left]
     return Comparison(_called(one), _called(other), spec, code, values, only)
 
 
-def _values(records: Sequence[Record], main: bool) -> dict[tuple, dict[int, float]]:
-    """Return values by seed, of each metric at each point (or the main one only) as it was measured."""
+def _one_sided(change: Change) -> bool:
+    """Return whether it is the source of a component that only one side has."""
+    return change.name.startswith("code.sources.") and None in (change.one, change.other)
+
+
+def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, dict[int, float]]:
+    """Return values by seed (0 for a single run), of each metric at each point (or the main one only)."""
     found: dict[tuple, dict[int, float]] = {}
     for record in records:
         for row in record["results"]:
@@ -267,7 +274,7 @@ def _values(records: Sequence[Record], main: bool) -> dict[tuple, dict[int, floa
             at = {"curve": f" at {row['nfe']:g} evaluations" if row["nfe"] is not None else ""}.get(row["point"], "")
             at = f" after {row['step']} steps" if row["point"] == "training" else at
             key = (row["metric"] + at, row["protocol"], row["n"], row["better"])
-            found.setdefault(key, {})[record["spec"]["seed"]] = row["value"]
+            found.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
     return found
 
 
