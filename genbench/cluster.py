@@ -7,6 +7,8 @@ folder is sent what is kept of the runs, and sends back what it made of it.
 
 import importlib
 import logging
+import re
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +22,8 @@ from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.errors import ConfigError
 from genbench.spec import Spec
 from genbench.store import Store, run_name
+
+log = logging.getLogger("genbench")
 
 RETRIES = 3
 """How often a task is begun again whose machine is lost."""
@@ -46,7 +50,7 @@ class Cluster:
         gpus: GPUs of each run, which may be a part of one.
 
     Raises:
-        ConfigError: if Ray is not installed or the cluster cannot be reached.
+        ConfigError: if Ray is not installed, the cluster cannot be reached, or this machine lacks the GPUs.
     """
 
     def __init__(self, store: Store, address: str | None = None, gpus: float = 0.0) -> None:
@@ -60,13 +64,22 @@ class Cluster:
         except ImportError as error:
             raise ConfigError("--engine ray needs Ray: pip install 'genbench[ray]'") from error
         try:
+            _knock(self.address)
             local: dict[str, Any] = {"include_dashboard": False} if self.address is None else {}
             self.mine = not self.ray.is_initialized()
             if self.mine:
                 self.ray.init(self.address, logging_level="warning", log_to_driver=False, **local)
         except Exception as error:  # Ray raises bare ones too
             where = f"no Ray cluster at {self.address}" if self.address else "Ray does not start here"
-            raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
+            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise ConfigError(f"{where}: {why}") from error
+        self.largest = {
+            name: max((node["Resources"].get(name, 0.0) for node in self.ray.nodes() if node["Alive"]), default=0.0)
+            for name in ("CPU", "GPU")
+        }
+        if self.address is None and self.gpus > self.largest["GPU"]:
+            self._leave()
+            raise ConfigError(f"--gpus {self.gpus:g}: Ray finds {self.largest['GPU']:g} GPUs here")
         self.open = ExitStack()
         # Whoever sees this lease shares the folder; if this process dies it is cleared away as every other.
         self.probe = self.open.enter_context(lease.hold(self.store.root / "leases", f"sweep-{uuid.uuid4().hex[:8]}"))
@@ -76,6 +89,9 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.open.close()
+        self._leave()
+
+    def _leave(self) -> None:
         if self.mine:
             self.ray.shutdown()
 
@@ -84,7 +100,7 @@ class Cluster:
         news = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._beside()})
         begin = self.ray.remote(_begin)
         running = {
-            begin.options(num_cpus=task.threads, num_gpus=self.gpus, max_retries=RETRIES).remote(
+            begin.options(num_cpus=self._cores(task), num_gpus=self.gpus, max_retries=RETRIES).remote(
                 task, self.store, self.probe, self._kept(task), news
             ): task
             for task in tasks
@@ -96,6 +112,15 @@ class Cluster:
             for reference in ready:
                 self._end(reference, running.pop(reference), tell)
         news.shutdown()
+
+    def _cores(self, task: Task) -> int:
+        """Return the cores that a task asks for. A need that no machine meets is told: Ray would wait in silence."""
+        if self.address is None:  # as everywhere, a run of more threads than there are cores runs alone
+            return min(task.threads, int(self.largest["CPU"]))
+        if task.threads > self.largest["CPU"] or self.gpus > self.largest["GPU"]:
+            need = f"{task.threads} cores and {self.gpus:g} GPUs"
+            log.warning("no machine of the cluster has %s, which a cell needs: it waits until one joins", need)
+        return task.threads
 
     def _beside(self) -> dict[str, Any]:
         """Return the options by which an actor stays on this machine, which is lost with the sweep alone."""
@@ -126,6 +151,14 @@ class Cluster:
             tell(news)
 
 
+def _knock(address: str | None) -> None:
+    """Find out whether somebody listens at an address, which Ray takes many minutes to do."""
+    host = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address or "")
+    if host is not None:
+        with socket.create_connection((host[1], int(host[2])), timeout=10):
+            pass
+
+
 def _runs(task: Task) -> dict[str, Spec]:
     """Return the runs that a task may write: those of all members of its stack, by their names."""
     return {run_name(own): own for spec in task.cells.values() for own in spec.members}
@@ -153,7 +186,7 @@ def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:
 def _begin(task: Task, store: Store, probe: Path, kept: list[Any], news: Any) -> Returned:
     """Run a task where Ray has put it."""
     ended: list[News] = []
-    log, forwarder = logging.getLogger("genbench"), Forwarder(news.put)
+    forwarder = Forwarder(news.put)
 
     def tell(item: News) -> None:
         if item.kind in ("done", "failed", "busy"):

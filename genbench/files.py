@@ -9,7 +9,6 @@ from pathlib import Path
 
 from genbench.errors import ConfigError
 
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of a full or failing disk, which are no fault of the request."""
 

@@ -2,14 +2,18 @@
 
 import os
 import signal
+import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from genbench import cluster, lease
+from genbench.cells import tasks
 from genbench.engines import execute, local
+from genbench.errors import ConfigError
 from genbench.store import Store, read_record
 from genbench.suite import load
 
@@ -87,6 +91,33 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     assert lost
     assert outcome(there) == outcome(here)
     assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for where in (address, f"ray://{address}"):
+        began = time.monotonic()
+        with (
+            pytest.raises(ConfigError, match=f"no Ray cluster at {where}: Connection refused"),
+            cluster.Cluster(Store(tmp_path), where),
+        ):
+            pass
+        assert time.monotonic() - began < 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_need_that_no_machine_meets_is_told(tmp_path, caplog):
+    """On a cluster, which may grow; alone, a run of many threads gets the cores that there are, as without Ray."""
+    (task,) = tasks(specs(tmp_path, 5)[:1])
+    task = replace(task, cells={0: replace(task.cells[0], plan={**task.cells[0].plan, "threads": 4})})
+    for address, cores, told in (("auto", 4, 1), (None, 2, 0)):
+        caplog.clear()
+        engine = cluster.Cluster(Store(tmp_path), address)
+        engine.largest = {"CPU": 2.0, "GPU": 0.0}
+        assert engine._cores(task) == cores
+        assert sum("has 4 cores and 0 GPUs" in record.getMessage() for record in caplog.records) == told
 
 
 class Apart(cluster.Cluster):
