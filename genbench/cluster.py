@@ -7,6 +7,7 @@ folder is sent what is kept of the runs, and sends back what it made of it.
 
 import importlib
 import logging
+import os
 import re
 import socket
 import tempfile
@@ -46,7 +47,7 @@ class Cluster:
 
     Args:
         store: where results are kept, on a folder that the machines share if they can.
-        address: of the cluster, as `ray.init` takes it; None starts one on this machine.
+        address: of the cluster, as `ray.init` takes it; default: RAY_ADDRESS, or else one starts on this machine.
         gpus: GPUs of each run, which may be a part of one.
 
     Raises:
@@ -55,7 +56,7 @@ class Cluster:
 
     def __init__(self, store: Store, address: str | None = None, gpus: float = 0.0) -> None:
         self.store = Store(store.root.resolve())
-        self.address = address
+        self.address = address or os.environ.get("RAY_ADDRESS") or None
         self.gpus = gpus
 
     def __enter__(self) -> "Cluster":
@@ -68,7 +69,7 @@ class Cluster:
             local: dict[str, Any] = {"include_dashboard": False} if self.address is None else {}
             self.mine = not self.ray.is_initialized()
             if self.mine:
-                self.ray.init(self.address, logging_level="warning", log_to_driver=False, **local)
+                self.ray.init(self.address or "local", logging_level="warning", log_to_driver=False, **local)
         except Exception as error:  # Ray raises bare ones too
             where = f"no Ray cluster at {self.address}" if self.address else "Ray does not start here"
             why = getattr(error, "strerror", None) or str(error).splitlines()[0]
