@@ -128,7 +128,7 @@ def sweep(
     dry_run: DryRun = False,
     commands: Annotated[bool, typer.Option("--commands", help="With --dry-run: a genbench run a line.")] = False,
     engine: Annotated[str, typer.Option(help="Where cells run: local or ray.")] = "local",
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or one on this machine.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or one here.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each run on a Ray cluster.")] = 0.0,
     log: Log = None,
 ) -> None:
