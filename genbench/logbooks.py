@@ -13,11 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lightning_fabric.loggers.logger import Logger
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-from lightning_fabric.utilities.rank_zero import rank_zero_only
-
 from genbench.errors import ConfigError, unknown
+from genbench.fabric import Logger, TensorBoardLogger, rank_zero_only
 from genbench.spec import Spec
 from genbench.store import Record, run_name
 from genbench.train import Progress

@@ -5,11 +5,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from filelock import FileLock
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from genbench import files, tensors
 from genbench.core import Data
+from genbench.fabric import Fabric
 from genbench.files import Damaged
 from genbench.models.encoder import Encoder
 from genbench.seeds import derive

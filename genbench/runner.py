@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from threadpoolctl import threadpool_limits
 
 from genbench import files, provenance
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.evaluate import evaluate, unsupported
+from genbench.fabric import Fabric
 from genbench.gallery import keep_samples
 from genbench.midway import Midway
 from genbench.models.latent import Latent

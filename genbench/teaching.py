@@ -8,11 +8,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import cast
 
-from lightning_fabric import Fabric
-
 from genbench import tensors
 from genbench.core import Data, Model
 from genbench.errors import RunFailed
+from genbench.fabric import Fabric
 from genbench.files import Damaged
 from genbench.models.flow_matching import FlowMatching
 from genbench.models.latent import Latent

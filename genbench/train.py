@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -26,6 +25,7 @@ from genbench import checkpoint, files
 from genbench.config import Count, Fraction, NonNegative, Positive, Size
 from genbench.core import Data, Example, Learner, Portable
 from genbench.errors import ConfigError
+from genbench.fabric import Fabric
 from genbench.seeds import derive
 
 VERSION = 1

@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from genbench import checkpoint, files, lease, provenance
 from genbench.core import Data, Learner, Model
 from genbench.errors import ConfigError, RunFailed
+from genbench.fabric import Fabric
 from genbench.files import Damaged
 from genbench.midway import Midway
 from genbench.seeds import derive

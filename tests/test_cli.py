@@ -345,6 +345,21 @@ finally:
     assert "Gibbs" in done.stdout
 
 
+def test_sweeps_start_without_torchmetrics_whose_version_fabric_still_knows():
+    pytest.importorskip("torchmetrics")
+    code = """
+import sys
+import genbench.engines, genbench.suite, genbench.report.publish
+assert not {"torchmetrics", "torchvision", "transformers"} & set(sys.modules)
+from lightning_fabric.utilities.imports import _TORCHMETRICS_GREATER_EQUAL_1_0_0 as known
+assert known
+import torchmetrics
+assert torchmetrics.MeanMetric()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_show_tells_type_default_and_meaning():
     shown = json.loads(genbench("show", "wcfm", "--json").stdout)
     assert shown["settings"]["model"]["kappa"]["type"] == "float > 0 | none"
