@@ -198,7 +198,14 @@ Example = Any
 
 
 class Learner(nn.Module, ABC):
-    """What can be trained: a model, or a stack of models (`genbench.stack`)."""
+    """What can be trained: a model, or a stack of models (`genbench.stack`).
+
+    Args:
+        laborious: whether an example takes long to draw, outside of Python, from nothing that training changes: the
+            next one is then drawn during the step.
+    """
+
+    laborious = False
 
     def prepare(self, data: Data, seed: int) -> None:
         """Look at the training data once before the first step, to set constants (kept as buffers)."""

@@ -39,7 +39,10 @@ class Pairs(NamedTuple):
 
 @runtime_checkable
 class Coupling(Protocol):
-    """A joint law of noise and data, sampled one batch at a time."""
+    """A joint law of noise and data, sampled one batch at a time.
+
+    One that takes long to pair, outside of Python, and has no state may say `laborious = True`; see `core.Learner`.
+    """
 
     def __call__(
         self,
@@ -117,6 +120,8 @@ class MinibatchOT(nn.Module):
     share one t, where the library draws one for each).
     """
 
+    laborious = True
+
     def __init__(self, *, resample: bool = False) -> None:
         super().__init__()
         self.resample = resample
@@ -137,6 +142,8 @@ class Sinkhorn(nn.Module):
     Args:
         reg: strength of the entropy, in units of the squared distance.
     """
+
+    laborious = True
 
     def __init__(self, *, reg: float) -> None:
         super().__init__()

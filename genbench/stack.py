@@ -34,6 +34,7 @@ class Stack(Learner):
         super().__init__()
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.seeds = tuple(seeds)
+        self.laborious = any(member.laborious for member in members)
         named = [dict(member.named_parameters()) for member in members]
         shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
         if any(shape != shapes[0] for shape in shapes):

@@ -8,9 +8,11 @@ for bit without any generator's state being kept.
 import csv
 import io
 import math
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -191,13 +193,18 @@ def fit(
         material = material.on(fabric.device)
     log = Log([place / "train.csv" for place in folders if fabric.is_global_zero], start, plan.steps)
     began = last_save = last_look = time.monotonic()
-    for step in range(start, plan.steps):
+    steps = range(start, plan.steps)
+
+    def draw(step: int) -> Example:
+        return model.example(material, step, plan.batch_size, seed, generator)
+
+    examples = ahead(draw, steps) if model.laborious and spare(fabric.device) else map(draw, steps)
+    for step, example in zip(steps, examples, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)
         _seed_dropout(derive(seed, "dropout", step, fabric.global_rank), fabric.device)
-        # Every process draws the whole batch and works its share, so that a coupling sees the global batch.
-        example = model.example(material, step, plan.batch_size, seed, generator)
         logged: dict[str, Tensor] = {}
+        # Every process draws the whole batch and works its share, so that a coupling sees the global batch.
         for part in range(plan.accumulate):
             share = _share(example, fabric.global_rank * plan.accumulate + part, parts)
             with fabric.no_backward_sync(module, enabled=part + 1 < plan.accumulate):  # type: ignore[arg-type]
@@ -232,6 +239,24 @@ def fit(
                 began += time.monotonic() - left
             fabric.barrier()
     return _averaged(model, trained, average)
+
+
+def spare(device: torch.device) -> bool:
+    """Return whether a thread of this process finds a core that is idle: workers of a sweep fill all of them."""
+    return device.type != "cpu" or multiprocessing.parent_process() is None
+
+
+def ahead(draw: Callable[[int], Example], steps: range) -> Iterator[Example]:
+    """Yield the example of every step, the next of which is drawn by a thread while one is in use.
+
+    What drawing raises is raised where that example is asked for.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(draw, steps[0])
+        for following in steps[1:]:
+            example, coming = coming.result(), thread.submit(draw, following)
+            yield example
+        yield coming.result()
 
 
 def steps_in_row(steps: int) -> int:

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from torch.testing import assert_close
 from genbench import checkpoint
 from genbench.core import Model
 from genbench.errors import ConfigError, RunFailed
+from genbench.models.flow_matching import FlowMatching
 from genbench.spec import build_data, build_model, plan_of, resolve
 from genbench.train import Plan, fabric_of, fit
 
@@ -223,6 +225,41 @@ def test_a_loss_that_is_not_finite_names_its_step():
     model.loss = loss
     with pytest.raises(RunFailed, match=r"step 42$"):
         fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"plan": "sinkhorn", "reg": 1.0}])
+def test_a_plan_made_during_the_step_before_is_the_same_plan(monkeypatch, settings):
+    threads = set()
+    pair = FlowMatching.draw
+
+    def draw(self, batch, generator):
+        threads.add(threading.current_thread())
+        return pair(self, batch, generator)
+
+    monkeypatch.setattr(FlowMatching, "draw", draw)
+    during = weights(train("otcfm", "8gaussians", settings=settings, steps=30))
+    assert threading.main_thread() not in threads
+    monkeypatch.setattr("genbench.train.spare", lambda device: False)
+    assert torch.equal(during, weights(train("otcfm", "8gaussians", settings=settings, steps=30)))
+    assert threading.main_thread() in threads
+
+
+def test_a_plan_that_fails_fails_at_its_step(monkeypatch):
+    model, data, plan = start("otcfm", steps=30)
+    inner, steps = model.loss, []
+    model.loss = lambda example: (steps.append(1), inner(example))[1]
+    pair, calls = model.coupling.forward, []
+
+    def forward(*args):
+        calls.append(1)
+        if len(calls) == 12:
+            raise RunFailed("no plan")
+        return pair(*args)
+
+    model.coupling.forward = forward
+    with pytest.raises(RunFailed, match="no plan"):
+        fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    assert len(steps) == 11
 
 
 def test_every_step_is_logged_with_its_effective_sample_size(tmp_path):

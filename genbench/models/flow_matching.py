@@ -68,7 +68,7 @@ class FlowMatching(Model):
             raise ConfigError("model.conditional=true needs data with classes; this data has none")
         self.event, self.source, self.conditional = event, source, conditional
         self.net = build(event, event.classes if conditional else 0, NetChoice().resolve(net, "net", event))
-        self.coupling = coupling
+        self.coupling, self.laborious = coupling, getattr(coupling, "laborious", False)
         self.path, self.label_dropout = path, label_dropout
         self.width = event.bin if dequantise else 0.0
         self.density = "dequantised data" if self.width else "data"
