@@ -16,7 +16,7 @@ def clean(store: Store, *, stale: bool, failed: bool, remove: bool) -> Iterator[
     Args:
         store: the results folder.
         stale: whether stale records go, stale metrics of others, and models that have no other record.
-        failed: whether notes of failures go.
+        failed: whether notes of failures go; those of runs that have succeeded since do in any case.
         remove: False only says what would go.
     """
     for held in lease.held_in(store.root / "leases"):
@@ -26,10 +26,12 @@ def clean(store: Store, *, stale: bool, failed: bool, remove: bool) -> Iterator[
         store.tidy()
     if stale:
         yield from _stale(store, remove)
-    for path, failure in store.failures() if failed else ():
-        yield f"{path}: {failure.reason.splitlines()[-1]}"
-        if remove:
-            path.unlink(missing_ok=True)
+    lost = {path: failure.reason.splitlines()[-1] for path, failure in store.failures()}
+    for path in sorted(store.runs.glob("*/*/failure.txt")):
+        if failed or path not in lost:
+            yield f"{path}: {lost.get(path, 'it has succeeded since')}"
+            if remove:
+                path.unlink(missing_ok=True)
     yield from _empty(store, remove)
 
 

@@ -171,7 +171,16 @@ class Store:
     def failures(self) -> Iterator[tuple[Path, Failure]]:
         """Read why runs failed that have not succeeded since."""
         for path in sorted(self.runs.glob("*/*/failure.txt")):
-            yield path, read_failure(path)
+            failure = read_failure(path)
+            if not self._succeeded(failure):
+                yield path, failure
+
+    def _succeeded(self, failure: Failure) -> bool:
+        """Return whether what failed was done since, elsewhere or by a process that died before it dropped the note."""
+        with suppress(ConfigError):
+            spec = restore(failure.spec)
+            return self.record_path(spec).exists() and not self.missing(spec)
+        return False
 
     def tidy(self) -> None:
         """Remove the leases and temporary files that dead processes have left."""

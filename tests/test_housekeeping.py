@@ -252,6 +252,24 @@ def test_merging_takes_weights_that_have_no_record_and_none_that_belong_to_other
     assert read_record(results / renewed.relative_to(other)) == before
 
 
+def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(say, copy, tmp_path):
+    """By a merge, or by a process that died before it dropped the note."""
+    suite, results = copy
+    other, spec = tmp_path / "other", load(suite).specs[1]
+    shutil.copytree(results, other)
+    path = Store(results).record_path(spec)
+    path.unlink()
+    Store(results).fail(spec, "the machine was on fire")
+    assert "on fire" in say("status", results)[1]
+    assert "on fire" not in say("clean", results)[1]
+    say("merge", results, other)
+    assert path.with_name("failure.txt").exists()
+    assert "failed" not in say("status", results)[1]
+    assert "0 to try again" in say("retry", results)[2]
+    assert "failure.txt: it has succeeded since" in say("clean", results)[1]
+    assert not path.with_name("failure.txt").exists()
+
+
 def test_a_damaged_note_of_a_failure_is_told_and_no_more(say, copy):
     suite, results = copy
     spec = load(suite).specs[1]
