@@ -8,6 +8,7 @@ folder is sent what is kept of the runs, and sends back what it made of it.
 import importlib
 import logging
 import os
+import pickle
 import re
 import socket
 import tempfile
@@ -109,7 +110,7 @@ class Cluster:
         while running:
             ready, _ = self.ray.wait(list(running), num_returns=1, timeout=0.2)
             for item in news.get_nowait_batch(news.qsize()):
-                tell(item)
+                tell(pickle.loads(item))
             for reference in ready:
                 self._end(reference, running.pop(reference), tell)
         news.shutdown()
@@ -187,13 +188,17 @@ def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:
 def _begin(task: Task, store: Store, probe: Path, kept: list[Any], news: Any) -> Returned:
     """Run a task where Ray has put it."""
     ended: list[News] = []
-    forwarder = Forwarder(news.put)
+
+    def put(item: News) -> None:
+        news.put(pickle.dumps(item))  # the queue, a process of its own, need not import what bytes stand for
+
+    forwarder = Forwarder(put)
 
     def tell(item: News) -> None:
         if item.kind in ("done", "failed", "busy"):
             ended.append(item)
         else:
-            news.put(item)
+            put(item)
 
     log.addHandler(forwarder)
     try:

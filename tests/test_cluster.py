@@ -35,7 +35,7 @@ def nodes():
     """A cluster, and the node of it that is not its head."""
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = made.add_node(num_cpus=1)
     yield made, second
     ray.shutdown()
