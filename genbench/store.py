@@ -129,7 +129,8 @@ class Store:
     def failure(self, spec: Spec) -> str | None:
         """Return why the last attempt at a run failed, if it did and none has succeeded since."""
         path = self.record_path(spec).with_name("failure.txt")
-        return read_failure(path).reason if path.exists() else None
+        failure = read_failure(path) if path.exists() else None
+        return failure.reason if failure is not None and not self._succeeded(failure) else None
 
     def fail(self, spec: Spec, reason: str) -> None:
         """Note why a run failed. A failure is a state, never a result: the next sweep tries again."""

@@ -1,6 +1,7 @@
 """Suites: a TOML file that says which models meet which data sets, with which settings and seeds."""
 
 import itertools
+import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def _cells(text: Mapping[str, Any], over: Settings) -> list[Spec]:
     for key in ("datasets", "models"):
         if not isinstance(text.get(key), list) or not text[key]:
             raise ConfigError(f"a suite needs '{key}': a list of names or of tables with a name")
-    cells = list(_product_of(text, text["datasets"], text["models"], over))
+    cells = _once(_product_of(text, text["datasets"], text["models"], over))
     for number, condition in enumerate(_tables(text, "exclude", ("dataset", "model", "seed"))):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -84,11 +85,21 @@ def _cells(text: Mapping[str, Any], over: Settings) -> list[Spec]:
             raise ConfigError(f"include: {addition} needs a dataset and a model")
         own = {**text, "seeds": addition.get("seeds", text.get("seeds", [0]))}
         added = _product_of(own, [addition["dataset"]], [addition["model"]], over)
-        cells += [spec for spec in added if spec not in cells]
+        cells = _once([*cells, *added])
+    if not cells:
+        raise ConfigError("no cell is left: exclude drops all of them")
     names = text.get("stack", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f'stack: {names!r} is wrong: write what may differ, such as ["seed"]')
     return together(cells, names) if names else cells
+
+
+def _once(specs: Iterable[Spec]) -> list[Spec]:
+    """Return each cell once, however often and in whatever spelling the suite names it."""
+    found: dict[str, Spec] = {}
+    for spec in specs:
+        found.setdefault(json.dumps(spec.json(), sort_keys=True), spec)
+    return list(found.values())
 
 
 def _product_of(
@@ -163,6 +174,8 @@ def _choices(build: Any, name: str, table: Settings, key: str) -> list[Any]:
     value = table[key]
     if not isinstance(value, list):
         return [value]
+    if not value:
+        raise ConfigError(f"{name}.{key}: [] is wrong: a grid needs a value")
     # An encoder is no setting of the builder: it stands between the model and the data.
     scalars = {k: v for k, v in table.items() if not isinstance(v, list) and k != "encoder"}
     try:

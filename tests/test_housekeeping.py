@@ -265,6 +265,7 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(say, copy,
     say("merge", results, other)
     assert path.with_name("failure.txt").exists()
     assert "failed" not in say("status", results)[1]
+    assert "failed" not in say("sweep", suite, "--results", results)[1]
     assert "0 to try again" in say("retry", results)[2]
     assert "failure.txt: it has succeeded since" in say("clean", results)[1]
     assert not path.with_name("failure.txt").exists()

@@ -96,3 +96,18 @@ def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path)
         ("circles", ["nfe"], 5),
         ("circles", ["nfe"], 5),
     ]
+
+
+def test_a_cell_that_is_named_twice_is_one(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'datasets = ["moons", "moons"]\n'
+        'models = ["cfm", {name = "cfm", sigma = 0}, {name = "wcfm", kappa = [2, 0.5, 2.0]}]\n'
+        "seeds = [0, 0, 1]\n"
+    )
+    cells = [(spec.model_label, spec.seed) for spec in load(path).specs]
+    assert cells == [
+        ("cfm", 0),
+        ("cfm", 1),
+        *((f"wcfm kappa={kappa}", seed) for kappa in (2.0, 0.5) for seed in (0, 1)),
+    ]
