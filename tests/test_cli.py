@@ -45,7 +45,7 @@ def begin(*arguments):
         main()
     logger.handlers = handlers
     signal.signal(signal.SIGTERM, stop)
-    return Done(ended.value.code, out.getvalue(), err.getvalue())
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def genbench(*arguments, code=0):
@@ -256,7 +256,8 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
     else:
         if number == signal.SIGKILL:
             os.kill(int(held_in(tmp_path / "leases")[0].owner.pid), signal.SIGKILL)
-            heard = []
+            heard: list[str] = []
+            assert sweep.stderr is not None
             while sum(" started " in line for line in heard) < 3:  # two at first, and one in the place of the killed
                 heard.append(sweep.stderr.readline())
                 assert heard[-1], heard
