@@ -14,7 +14,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -109,8 +109,9 @@ class Cluster:
         }
         while running:
             ready, _ = self.ray.wait(list(running), num_returns=1, timeout=0.2)
-            for item in news.get_nowait_batch(news.qsize()):
-                tell(pickle.loads(item))
+            with suppress(self.ray.exceptions.RayError):  # without it only the live view is poorer
+                for item in news.get_nowait_batch(news.qsize()):
+                    tell(pickle.loads(item))
             for reference in ready:
                 self._end(reference, running.pop(reference), tell)
         news.shutdown()
@@ -128,7 +129,12 @@ class Cluster:
         """Return the options by which an actor stays on this machine, which is lost with the sweep alone."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         here = self.ray.get_runtime_context().get_node_id()
-        return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=True)}
+        address = next(node["NodeManagerAddress"] for node in self.ray.nodes() if node["NodeID"] == here)
+        # An actor without needs begins on any node, which may not have heard yet of the one that is wanted.
+        return {
+            "resources": {f"node:{address}": 0.001},
+            "scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=True),
+        }
 
     def _kept(self, task: Task) -> list[Any]:
         """Return a reference to what is kept of a task's runs, which a machine without the folder fetches."""
@@ -190,7 +196,8 @@ def _begin(task: Task, store: Store, probe: Path, kept: list[Any], news: Any) ->
     ended: list[News] = []
 
     def put(item: News) -> None:
-        news.put(pickle.dumps(item))  # the queue, a process of its own, need not import what bytes stand for
+        with suppress(importlib.import_module("ray").exceptions.RayError):  # a run does not end with who watches it
+            news.put(pickle.dumps(item))  # bytes: the queue, a process of its own, need not import what they stand for
 
     forwarder = Forwarder(put)
 
