@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench import checkpoint, files, lease, provenance
 from genbench.core import Data, Learner, Model
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.fabric import Fabric
 from genbench.files import Damaged
 from genbench.midway import Midway
@@ -115,6 +115,8 @@ def train_stack(
 ) -> dict[str, str]:
     """Train the stack of a spec, if its own weights are not kept, and keep those of all members.
 
+    A model that does not go with the data leaves nothing behind.
+
     Args:
         spec: of any member.
         store: where weights are kept; the checkpoint lies with the first member.
@@ -141,7 +143,10 @@ def train_stack(
         try:
             with threadpool_limits(plan.threads, user_api="blas"):
                 data = build_data(spec.data)
-                models = [fresh(member, data) for member in specs]
+                try:
+                    models = [fresh(member, data) for member in specs]
+                except Unsupported:  # which the record of each will say
+                    return {}
                 watching = [progress.get(member.train_key, silent) for member in specs]
                 trained = train(specs, models, stores, data, fabric, watching)
         except ConfigError:  # the request was wrong, the run did not fail

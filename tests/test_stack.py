@@ -284,6 +284,21 @@ def test_weights_that_are_missing_are_made_again_by_the_whole_stack(tmp_path):
     assert (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns == others
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tmp_path, jobs):
+    text = SUITE.replace('["moons", "digits"]', '["8gaussians-moons"]').replace('"starflow"', '"starflow", "vp"')
+    cells = [s for s in suite(tmp_path, 'stack = ["seed"]', text) if s.model["name"] in ("starflow", "vp")]
+    assert len(cells) == 4
+    store, said = Store(tmp_path / "results"), []
+    assert execute(cells, store, local(store, jobs), said.append) == [None] * 4
+    assert sorted(news.cell for news in said if news.kind == "done") == [0, 1, 2, 3]
+    for spec in cells:
+        (row,) = store.read(spec)["results"]
+        assert row["value"] is None
+        assert "N(0, I)" in row["reason"]
+        assert not list(store.folder(spec).rglob("failure.txt"))
+
+
 def test_the_command_of_a_stack_is_the_stack(tmp_path):
     for spec in [spec for spec in suite(tmp_path, 'stack = ["seed", "kappa"]') if spec.stack]:
         words = shlex.split(command(spec, tmp_path))
