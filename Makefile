@@ -13,7 +13,7 @@ READY := .venv/.installed
 # One thread a process: small nets stall on two, and the processes fill the cores already.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce studies smoke test check clean
+.PHONY: help install reproduce studies bench smoke test check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ studies: $(READY) ## run the studies (hours; only what is missing), choose kappa
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
 	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
 	$(BIN)/genbench report results --html results/report.html
+
+bench: $(READY) ## time genbench beside its peers, a quarter of an hour on a quiet machine, and write results/perf.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perf]'
+	$(BIN)/python benchmarks/perf/bench.py --results results
 
 smoke: $(READY) ## train, sample and evaluate on 2D data in under a minute, in a temporary folder
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

@@ -17,7 +17,7 @@ import torch
 from harness import Measured, Row, Spread, measure
 from machine import described
 
-MODULES = ("training", "sampling", "transport", "startup")
+MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Each has rows() -> list[Row]; the order is that of the table."""
 
 HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by processor time", "aim", "")
@@ -25,7 +25,13 @@ HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by p
 
 def rows() -> list[Row]:
     """Return all rows in the order of the table."""
-    return [row for module in MODULES for row in importlib.import_module(module).rows()]
+    found = []
+    for module in MODULES:
+        try:
+            found += importlib.import_module(module).rows()
+        except ImportError as error:
+            raise SystemExit(f"bench.py: {error}: pip install 'genbench[perf]'") from None
+    return found
 
 
 def seconds(value: float) -> str:
@@ -97,8 +103,8 @@ def main() -> None:
     for row in chosen:
         try:
             found: Measured | str = measure(row)
-        except ImportError as error:
-            found = f"{error}: pip install 'genbench[perf]'"
+        except (ImportError, AssertionError) as error:
+            found = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         results.append((row, found))
         print(markdown([cells(found, row)]).splitlines()[-1], flush=True)
     if options.results:

@@ -10,26 +10,36 @@ and positive, like those of a layer behind a ReLU.
 """
 
 import argparse
+import contextlib
+import hashlib
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
 
 import cleanfid.fid
 import numpy as np
 import torch
+from harness import Row, Sides
 from prdc import compute_prdc
 from scipy import linalg
-from torch import Tensor
+from torch import Tensor, nn
+from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 from torch_fidelity.metric_fid import fid_statistics_to_metric
 from torch_fidelity.metric_kid import kernel_mmd
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
+from genbench.core import Data
 from genbench.metrics.coverage import among, near
 from genbench.metrics.diversity import effective
-from genbench.metrics.features import Moments
+from genbench.metrics.extractors import choice
+from genbench.metrics.features import Moments, extract
 from genbench.metrics.frechet import frechet
 from genbench.metrics.kid import squared_mmd
+from genbench.registry import datasets
 
 Timed = dict[str, Callable[[], float]]
 
@@ -87,6 +97,90 @@ def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
         return sum(among(x, y, 5).values()) + sum(near(x, y, 5).values())
 
     return {"genbench": ours, "prdc": lambda: float(sum(compute_prdc(y.numpy(), x.numpy(), nearest_k=5).values()))}
+
+
+def inception(folder: Path) -> tuple[str, str]:
+    """Write Inception with random weights as torch-fidelity keeps it, and return its path and sha256."""
+    with (
+        contextlib.suppress(TypeError),
+        mock.patch.object(fidelity, "load_state_dict_from_url", return_value={}),
+        mock.patch.object(fidelity.FeatureExtractorInceptionV3, "load_state_dict", return_value=None),
+    ):
+        net = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    for module in net.modules():  # activations neither vanish nor explode over the layers
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    path = folder / "state.pth"
+    torch.save(net.state_dict(), path)
+    return str(path), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def images(n: int, folder: Path) -> tuple[Tensor, Data]:
+    """Return n images of CIFAR size, and a task of such images."""
+    from PIL import Image
+
+    drawn = torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for part in ("train", "test"):
+        (folder / part / "noise").mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(drawn[i].permute(1, 2, 0).numpy()).save(folder / part / "noise" / f"{i}.png")
+    return drawn, datasets["folder"].build(path=str(folder), size=32, valid=0)
+
+
+def network() -> Sides:
+    """Return images through Inception, by the same weights: ours in batches of 16, theirs in its own of 64."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        weights, sha256 = inception(folder)
+        theirs = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], weights).eval()
+        drawn, data = images(64, folder / "images")
+        ours = choice.build(data, {"name": "inception-fidelity", "weights": weights, "sha256": sha256})
+    features = torch.no_grad()(lambda: theirs(drawn)[0])
+    torch.testing.assert_close(extract(ours, drawn), features(), rtol=1e-3, atol=1e-3)
+    return Sides(lambda: extract(ours, drawn), features, (len(drawn), len(drawn)), "an image; random weights")
+
+
+def rows() -> list[Row]:
+    """Return the rows of image metrics."""
+
+    def sides(timed: Callable[[Tensor, Tensor], Timed], peer: str, n: int, dims: int) -> Callable[[], Sides]:
+        def build() -> Sides:
+            methods = timed(features(n, dims, 0), features(n, dims, 1, 0.05))
+            ours, theirs = methods["genbench"], methods[peer]
+            np.testing.assert_allclose(ours(), theirs(), rtol=1e-6)
+            return Sides(ours, theirs, note=f"{dims} features of {n:,} images")
+
+        return build
+
+    def row(name: str, work: str, timed: Callable, peer: str, n: int, dims: int, aim: float | None, rounds: int) -> Row:
+        return Row(
+            name=name,
+            work=work,
+            peer=peer,
+            sides=sides(timed, peer, n, dims),
+            aim=aim,
+            rounds=rounds,
+            warm=False,
+            threads=2,
+        )
+
+    frechet_work = "Frechet distance, from means and covariances"
+    return [
+        row("frechet-cleanfid", frechet_work, distances, "clean-fid", 5000, 2048, 8.0, 3),
+        row("frechet-fidelity", frechet_work, distances, "torch-fidelity", 5000, 2048, 8.0, 3),
+        row("frechet-torchmetrics", frechet_work, distances, "torchmetrics", 5000, 2048, None, 3),
+        row("kid", "a subset of the kernel distance", kernels, "torch-fidelity", 1000, 2048, 1.0, 9),
+        row("prdc", "precision, recall, density, coverage", neighbourhoods, "prdc", 5000, 2048, 1.0, 3),
+        Row(
+            name="inception",
+            work="features of Inception",
+            peer="torch-fidelity",
+            sides=network,
+            aim=1.0,
+            rounds=3,
+            threads=2,
+        ),
+    ]
 
 
 def compare(title: str, timed: Timed, rounds: int) -> None:

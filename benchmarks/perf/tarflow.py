@@ -15,10 +15,12 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from harness import Row, Sides
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
@@ -33,6 +35,9 @@ from genbench.space import Pixels
 EVENT = Event((3, 32, 32), bin=2 / 256)
 SETTINGS = {"patch": 2, "width": 64, "head": 32, "blocks": [2, 2, 2, 2], "clip": 4.0}
 """256 tokens of 12 numbers. Without the clip a TARFlow trained this briefly has samples that overflow."""
+
+STEPS = 300
+"""Of training, by default."""
 
 JACOBI = [(64, 1e-3), (32, 1e-3), (128, 1e-3), (64, 2e-3), (64, 5e-3)]
 """Windows and tolerances; the first is the default, and the only one that is tried on batches."""
@@ -223,12 +228,60 @@ def training(model: TransformerFlow, batch: int, count: int) -> None:
     print(f"flow / plain {ratio(times, 'flow', 'plain'):.2f}.")
 
 
+def rows() -> list[Row]:
+    """Return the rows of transformer flows."""
+
+    @lru_cache
+    def model() -> TransformerFlow:
+        return trained("tarflow", STEPS, None)
+
+    def inverse(batch: int, **decoding: object) -> Callable[[], Sides]:
+        def sides() -> Sides:
+            flow = model()
+            x0 = noise(flow.source, batch, 0)
+            exact = copy.deepcopy(flow).double().sample(x0.double(), decode="sequential").x.float()
+            error = float((flow.sample(x0, **decoding).x - exact).abs().max())
+            note = f"batch {batch}; largest error {error:.1e}; {bits_per_dim(flow):.3f} bits/dim"
+            return Sides(lambda: flow.sample(x0, **decoding), lambda: concatenating(flow, x0), (batch, batch), note)
+
+        return sides
+
+    peer, shared = "a cache that concatenates", {"threads": 2, "rounds": 5}
+    work = "TARFlow of 256 tokens, a sample"
+    return [
+        Row(
+            name="tarflow-sequential-1",
+            work=f"{work}, token by token",
+            peer=peer,
+            sides=inverse(1, decode="sequential"),
+            aim=1.3,
+            **shared,
+        ),
+        Row(
+            name="tarflow-jacobi-1",
+            work=f"{work}, Jacobi",
+            peer=peer,
+            sides=inverse(1, decode="jacobi"),
+            aim=3.0,
+            **shared,
+        ),
+        Row(
+            name="tarflow-auto-16",
+            work=f"{work}, as by default",
+            peer=peer,
+            sides=inverse(16, decode="auto"),
+            aim=1.3,
+            **shared,
+        ),
+    ]
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tarflow", choices=["tarflow", "starflow"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 16, 64])
     parser.add_argument("--weights", type=Path, help="where to keep the trained weights")

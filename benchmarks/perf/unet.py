@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from harness import Row, Sides
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -108,6 +109,45 @@ def build() -> tuple[nn.Module, nn.Module]:
         t, x = torch.rand(2), torch.randn(2, *SHAPE)
         torch.testing.assert_close(reference.eval()(t, x), model.net.eval()(t, x), rtol=1e-4, atol=1e-4)
     return reference, model
+
+
+def rows() -> list[Row]:
+    """Return the rows of the training step."""
+    batch = 8
+
+    def sides(of_peer: torch.dtype, of_ours: torch.dtype) -> Callable[[], Sides]:
+        def build_both() -> Sides:
+            reference, model = build()
+            x1 = torch.rand(batch, *SHAPE) * 2 - 1
+            return Sides(
+                ours(model, x1, of_ours),
+                theirs(reference, x1, of_peer),
+                (batch, batch),
+                f"an image, in batches of {batch}",
+            )
+
+        return build_both
+
+    fp32, bf16 = torch.float32, torch.bfloat16
+    work, shared = "CIFAR-10 training, the U-Net of 35.7 M", {"rounds": 5, "threads": 2}
+    return [
+        Row(name="unet-fp32", work=f"{work}, fp32", peer="torchcfm", sides=sides(fp32, fp32), aim=1.2, **shared),
+        Row(
+            name="unet-bf16",
+            work=f"{work}, bf16",
+            peer="torchcfm as it ships (fp32)",
+            sides=sides(fp32, bf16),
+            aim=2.0,
+            **shared,
+        ),
+        Row(
+            name="unet-autocast",
+            work=f"{work}, bf16",
+            peer="torchcfm under autocast",
+            sides=sides(bf16, bf16),
+            **shared,
+        ),
+    ]
 
 
 def main() -> None:

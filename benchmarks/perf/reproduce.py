@@ -1,0 +1,64 @@
+"""A sweep against the sum of its cells run one by one, each in a process of its own.
+
+    python benchmarks/perf/reproduce.py benchmarks/synthetic.toml benchmarks/digits.toml --jobs 2
+    python benchmarks/perf/reproduce.py benchmarks/synthetic.toml --swept 480    # seconds such a sweep took just now
+
+Cells that differ by their seed alone take the same time, so that one of each kind is run as `genbench run` would run
+it, on a quiet machine and with the threads of its plan, and counts as often as there are seeds. Start-up of the process
+is in both; the sweep begins with an empty results folder.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sysconfig
+import tempfile
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from genbench.commands import command
+from genbench.suite import load
+
+GENBENCH = str(Path(sysconfig.get_path("scripts")) / "genbench")
+
+
+def timed(words: list[str]) -> float:
+    """Return the seconds that a command takes."""
+    began = time.perf_counter()
+    subprocess.run([GENBENCH, *words], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def swept(suite: Path, jobs: int) -> float:
+    """Return the seconds of a sweep into an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        return timed(["sweep", str(suite), "--jobs", str(jobs), "--results", folder])
+
+
+def alone(command: str) -> float:
+    """Return the seconds of a cell that is run alone, as a network of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        return timed([*shlex.split(command)[1:], "--results", folder])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="+", type=Path)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--swept", nargs="+", type=float, help="seconds of each sweep, measured before")
+    options = parser.parse_args()
+    if options.swept and len(options.swept) != len(options.suites):
+        parser.error("--swept needs as many numbers as there are suites")
+    print("| suite | cells | one by one, s | sweep, s | faster |\n|---|---:|---:|---:|---:|")
+    for i, suite in enumerate(options.suites):
+        kinds = Counter(command(replace(spec, seed=0, stack=None), Path()) for spec in load(suite, {}).specs)
+        whole = options.swept[i] if options.swept else swept(suite, options.jobs)
+        each = sum(count * alone(kind) for kind, count in kinds.items())
+        print(f"| {suite.stem} | {kinds.total()} | {each:.0f} | {whole:.0f} | {each / whole:.1f}x |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
