@@ -168,9 +168,9 @@ def rows() -> list[Row]:
         ),
         Row(
             name="sample-cifar-dopri5",
-            work="2 images of CIFAR size, dopri5, tolerance 1e-3",
+            work="8 images of CIFAR size, dopri5, tolerance 1e-3",
             peer="torchcfm, torchdiffeq",
-            sides=images(torchdiffeq, 1e-3, 2),
+            sides=images(torchdiffeq, 1e-3, 8),
             aim=1.2,
             rounds=3,
             threads=2,

@@ -35,17 +35,15 @@ def exact(n: int) -> Sides:
     def theirs() -> float:
         return ot.emd2(ot.unif(n), ot.unif(n), ot.dist(a, b), numItermax=CONVERGED)
 
-    return Sides(lambda: agreed("w2", squared_w2(x, y)), lambda: agreed("w2", theirs()), note=f"n = {n:,}")
+    seen: list[float] = []
 
+    def agreed(value: float) -> float:
+        seen.append(value)
+        if not math.isclose(seen[0], value, rel_tol=1e-9):
+            raise AssertionError(f"squared W2 of {seen[0]} and {value}")
+        return value
 
-SEEN: dict[str, float] = {}
-
-
-def agreed(name: str, value: float) -> float:
-    """Return the value. Raises AssertionError if it is not that of the other side."""
-    if not math.isclose(SEEN.setdefault(name, value), value, rel_tol=1e-9):
-        raise AssertionError(f"{name}: {SEEN[name]} and {value}")
-    return value
+    return Sides(lambda: agreed(squared_w2(x, y)), lambda: agreed(theirs()), note=f"n = {n:,}")
 
 
 def sliced(n: int, directions: int) -> Sides:
