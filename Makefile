@@ -36,6 +36,7 @@ studies: $(READY) ## run the studies (hours; only what is missing), choose kappa
 bench: $(READY) ## time genbench beside its peers, a quarter of an hour on a quiet machine, and write results/perf.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perf]'
 	$(BIN)/python benchmarks/perf/bench.py --results results
+	$(BIN)/python benchmarks/perf/scaling.py --results results
 
 smoke: $(READY) ## train, sample and evaluate on 2D data in under a minute, in a temporary folder
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

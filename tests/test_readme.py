@@ -13,7 +13,7 @@ def blocks(language):
 def test_the_new_method_of_the_readme_runs_and_finds_the_gaussian(tmp_path, monkeypatch):
     from genbench.registry import models
 
-    monkeypatch.setattr(models, "_entries", dict(models._entries))
+    monkeypatch.setitem(models._entries, "affine", None)  # taken out again at the end
     (method,) = (block for block in blocks("python") if "class Gaussian" in block)
     exec(compile(method, "README.md", "exec"), {"__name__": "readme"})
     settings = {"data": {"mean": 2.0, "std": 0.5}, "plan": {"steps": 800, "lr": 0.02}, "metric": {"nll": {"n": 4000}}}

@@ -109,9 +109,8 @@ def efficiency(folder: Path, rounds: int, steps: int) -> None:
     print(f"2 jobs are {speed:.2f} times as fast (median of {rounds}): parallel efficiency {100 * speed / 2:.0f} %")
 
 
-def records(folder: Path, count: int) -> None:
-    """Print how long a results folder of many records takes to load."""
-    store = Store(folder / "many")
+def many(store: Store, count: int) -> None:
+    """Write so many records, copies of three."""
     settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
     metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
     kinds = [resolve("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
@@ -124,6 +123,12 @@ def records(folder: Path, count: int) -> None:
         path = store.record_path(spec)
         path.parent.mkdir(parents=True)
         path.write_text(format_record({**record, "labels": labels, "spec": spec.json()}), encoding="utf-8")
+
+
+def records(folder: Path, count: int) -> None:
+    """Print how long a results folder of many records takes to load."""
+    store = Store(folder / "many")
+    many(store, count)
     found = [(store.root / index.FILE, "built from the records")] + [(None, "loaded")] * 5
     for drop, what in found:
         if drop is not None:

@@ -4,6 +4,7 @@ Seconds are those of a step of one model: from the first step to trained weights
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from harness import Row, Sides
@@ -51,9 +52,11 @@ def torchcfm_loop(matcher: str, steps: int, *, drawn: bool = False) -> Callable[
     return loop
 
 
-def genbench_loop(name: str, steps: int, seeds: int, batch: int = BATCH, task: str = TASK) -> Callable[[], Learner]:
-    """Return the training of one model, or of several as one stack."""
-    data, build = datasets[task].build(), models[name].build
+def genbench_loop(
+    name: str, steps: int, seeds: int, batch: int = BATCH, task: str = TASK, **of_task: Any
+) -> Callable[[], Learner]:
+    """Return the training of one model, or of several as one stack, on a task of these settings."""
+    data, build = datasets[task].build(**of_task), models[name].build
     plan = Plan(steps=steps, batch_size=batch)
     settings = bind(build, {"sigma": 0.1}, name, context=data.event)
 

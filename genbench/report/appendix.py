@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from genbench.report import calibration, published
+from genbench.report import calibration, published, scaling
 from genbench.report.section import Section
 
 
 def appendices(results: Path) -> tuple[Section, ...]:
     """Return what there is to say beyond the suites of a results folder."""
     calibrated = Section("Calibration", tuple(calibration.tables(calibration.load(results))))
-    return tuple(section for section in (_published(results), calibrated) if section.blocks)
+    scaled = Section("Scaling", scaling.blocks(scaling.load(results)))
+    return tuple(section for section in (_published(results), calibrated, scaled) if section.blocks)
 
 
 def _published(results: Path) -> Section:

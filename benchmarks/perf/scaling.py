@@ -1,0 +1,135 @@
+"""Time and memory of pieces of work against their size, each in a process of its own, on one thread.
+
+    python benchmarks/perf/scaling.py --results results     # some five minutes; results/scaling.csv, for the report
+    python benchmarks/perf/scaling.py --only w2             # works whose names begin so; printed, not written
+
+Time is the median of three; memory is the peak of the process beyond what it held before the work began. The report
+(`genbench report`) states the exponents and draws the curves.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+Work = Callable[[], object]
+TURNS = 3
+
+
+def powers(low: int, high: int) -> list[int]:
+    """Return powers of 2."""
+    return [2**k for k in range(low, high + 1)]
+
+
+def training(seeds: int = 1, batch: int = 256, dims: int = 2) -> Work:
+    """Return fifty steps of CFM, of so many models as one stack."""
+    from training import genbench_loop
+
+    return genbench_loop("cfm", 50, seeds, batch, "gaussian", dims=dims)
+
+
+def distance(name: str, n: int) -> Work:
+    """Return a metric of n samples in the plane, its floor left out."""
+    from genbench.evaluate import Evaluation, measure
+    from genbench.registry import datasets
+
+    data = datasets["8gaussians"].build()
+    evaluation = Evaluation(data, 0, x=data.train.take(n, 0).x)
+    evaluation.reference(n)
+    return lambda: measure(evaluation, name, {}, floor=False)
+
+
+def sampling(n: int) -> Work:
+    """Return n samples of an untrained model by dopri5, in one batch."""
+    from genbench.config import bind, call
+    from genbench.core import noise
+    from genbench.registry import datasets, models
+
+    data, build = datasets["8gaussians"].build(), models["cfm"].build
+    model = call(build, data.event, data.source, settings=bind(build, {}, "cfm", context=data.event)).eval()
+    x0 = noise(data.source, n, 0)
+    return torch.no_grad()(lambda: model.sample(x0))
+
+
+def index(records: int) -> Work:
+    """Return the loading of a results folder into a table, its index being there."""
+    from sweep import many
+
+    from genbench import index
+    from genbench.store import Store
+
+    folder = tempfile.TemporaryDirectory()
+    store = Store(Path(folder.name))
+    many(store, records)
+    index.frame(store)
+    return lambda: (folder, index.frame(store))
+
+
+WORKS: dict[str, tuple[str, str, Callable[[int], Work], float, Sequence[int]]] = {
+    # name: what is done, against what, how, pieces in one call, sizes
+    "train-seeds": ("training step of a stack", "seeds", lambda size: training(seeds=size), 50, powers(0, 6)),
+    "train-batch": ("training step", "batch", lambda size: training(batch=size), 50, powers(6, 13)),
+    "train-dims": ("training step", "dimensions", lambda size: training(dims=size), 50, powers(2, 11)),
+    "sample": ("sampling by dopri5", "samples", sampling, 1, powers(8, 15)),
+    "w2": ("w2", "samples", lambda size: distance("w2", size), 1, powers(8, 12)),
+    "sliced": ("sliced_w2", "samples", lambda size: distance("sliced_w2", size), 1, powers(8, 14)),
+    "energy": ("energy_distance", "samples", lambda size: distance("energy_distance", size), 1, powers(8, 13)),
+    "index": ("a results folder into a table", "records", index, 1, [100, 300, 1000, 3000, 10_000]),
+}
+
+
+def alone(name: str, size: int) -> dict[str, float]:
+    """Measure one size in this process: median seconds of a piece, and MiB above what was there before."""
+    torch.set_num_threads(1)
+    _, _, build, pieces, sizes = WORKS[name]
+    build(sizes[0])()  # what is imported and allocated whatever the size
+    work = build(size)
+    before = _memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    seconds = []
+    for _ in range(TURNS):
+        began = time.perf_counter()
+        work()
+        seconds.append((time.perf_counter() - began) / pieces)
+    return {"seconds": statistics.median(seconds), "mib": _memory("VmHWM") - before}
+
+
+def _memory(name: str) -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition(f"{name}:")[2].split()[0]) / 1024
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], metavar="WORK", help=f"of {', '.join(WORKS)}")
+    parser.add_argument("--results", type=Path, help="folder to write scaling.csv to; needs all works")
+    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        print(json.dumps(alone(options.alone[0], int(options.alone[1]))))
+        return
+    if options.results and options.only:
+        parser.error("--results keeps all works: leave --only out")
+    lines = ["work,against,size,seconds,mib"]
+    for name, (work, against, _, _, sizes) in WORKS.items():
+        if options.only and not name.startswith(tuple(options.only)):
+            continue
+        for size in sizes:
+            command = [sys.executable, "-W", "ignore", __file__, "--alone", name, str(size)]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            lines.append(f"{work},{against},{size},{found['seconds']:.4g},{found['mib']:.1f}")
+            print(lines[-1], flush=True)
+    if options.results:
+        (options.results / "scaling.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
