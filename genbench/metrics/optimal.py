@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genbench.assignment import assignment
 from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import derive, generator
@@ -19,6 +20,9 @@ ITERATIONS = 10**9
 DIMS = 4
 """Most dimensions in which a distance between distributions is estimated from samples: the estimate is within 2 %
 of the exact value of Gaussians up to here, 28 % too high in 8 dimensions and threefold in 50."""
+
+MATCHED = 4096
+"""Points up to which shortest augmenting paths find the optimum sooner than the network simplex does."""
 
 POINTS = 2048
 FRESH = 32768
@@ -73,7 +77,10 @@ def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> float:
     """Return the squared 2-Wasserstein distance of two samples of equal size, exactly (by sorting in 1D)."""
     if x.shape[1] == 1:
         return float((x.sort(0).values - y.sort(0).values).square().mean())
-    return plan(x, y).cost
+    if len(x) > MATCHED:
+        return plan(x, y).cost
+    cost = squared_distances(x, y)
+    return float(cost[assignment(cost), torch.arange(len(x))].mean())
 
 
 def directions_of(dims: int, count: int, stream: torch.Generator) -> Float[Tensor, "directions d"]:
