@@ -53,6 +53,13 @@ def test_potentials_take_the_tilt_away_and_a_model_is_left_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_the_potentials_that_are_measured_are_those_of_training():
+    data, model = built("wcfm-balanced", "8gaussians", {"kappa": 1.0})
+    assert model.coupling.running
+    model.coupling.psi.add_(torch.where(model.coupling.x1[:, 0] > 0, 1.0, -1.0))
+    assert measured(data, model, n=1024, partners=64)["source"].value > 0.1
+
+
 def test_there_is_no_tilt_of_pairs_that_are_no_independent_ones():
     with pytest.raises(Unsupported, match="not independent"):
         measured(*built("otcfm", "moons"))

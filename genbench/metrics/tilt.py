@@ -15,10 +15,10 @@ from genbench.tilt import shifts
 from genbench.tilt import tilt as estimate
 
 ROWS = 128
-"""Pairs at once: as few as any batch, for couplings that keep a reference of earlier ones."""
+"""Pairs at once: a coupling may look at all pairs of what it is given."""
 
 
-@metrics.register("tilt", version=1, better="lower", of="model")
+@metrics.register("tilt", version=2, better="lower", of="model")
 @torch.no_grad()
 def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64) -> list[Value]:
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
@@ -40,7 +40,7 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     if model is None or not isinstance(model, Coupled) or model.conditional:
         raise Unsupported("it is not trained on pairs of noise and data, or within classes")
     n = n or min(2048, evaluation.data.test.size or 2048)
-    coupling = copy.deepcopy(model.coupling)  # it may follow what it sees
+    coupling = copy.deepcopy(model.coupling).eval()  # in training, it may follow what it sees
     x1 = evaluation.reference(n).x.to(next(model.parameters()).device)
     stream = generator(evaluation.seed, "tilt")
     x0 = model.source.sample(n, stream).to(x1)

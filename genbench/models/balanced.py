@@ -90,7 +90,7 @@ class Balanced(nn.Module):
         if not bool(torch.isfinite(phi + psi).all()):
             raise RunFailed(self._lack(label))
         weight = torch.exp(log_kernel(x0, x1, **self._law(label, label)) + phi[:, None] + psi)
-        if self.running:
+        if self.running and self.training:
             self._take_in(x0, x1, label, phi, psi)
         return Pairs(x0, weight.diagonal().clone(), tilt(weight, label))
 
@@ -158,7 +158,8 @@ def wcfm_balanced(
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm", as in W-CFM, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
         reference: points of noise and of data on which the potentials rest, all classes together.
-        running: whether batches replace the oldest points of the reference, which then holds at least two of them.
+        running: whether batches replace the oldest points of the reference, which then holds at least two of them;
+            in training only.
     """
     if epsilon is not None and kappa is not None:
         raise ConfigError("wcfm-balanced takes kappa or epsilon, not both: epsilon = kappa sqrt(d)")
