@@ -186,6 +186,8 @@ def report(
         only = loaded.name
         if not publish.publish(only, loaded.specs, store, _stdout()):
             raise ConfigError(f"{results} holds nothing of {suite}; genbench sweep {suite} runs it")
+    if html is not None and html.is_dir():
+        raise ConfigError(f"--html {html} is a folder; name a file in it, such as {html / 'report.html'}")
     publish.report(store, _stdout(), only, page_at=html, tex=latex, figures_in=figures)
 
 
@@ -287,7 +289,7 @@ def list_command(
     found: dict[str, dict[str, str]] = {}
     for name, known in registry.ALL.items():
         found[name] = {item: known.summary(item) for item in known}
-    suites = (path for path in sorted(Path("benchmarks").glob("**/*.toml")) if path.stem != "published")
+    suites = sorted(Path("benchmarks").glob("**/*.toml"))
     found["suites"] = {str(path): _first_comment(path) for path in suites}
     if kind and kind not in found:
         raise unknown("nothing to list called", kind, found)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -243,7 +244,10 @@ def tune(
         found, rule = by_elbow(methods[0], dataset, settings), "elbow"
     else:
         raise ConfigError("say with --over what to choose from, such as --over plan.lr=[0.001, 0.003]")
-    path, text = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}.json", json.dumps(found.json(), indent=1)
+    asked_for = {"set": settings, "over": parse(over or [])} | ({"seeds": seeds} if over else {})
+    mark = f"-{sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()[:8]}" if set_ or over else ""
+    path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}{mark}.json"
+    text = json.dumps(found.json(), indent=1)
     files.write(path, text + "\n")
     if as_json:
         typer.echo(text)

@@ -82,6 +82,9 @@ def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float]
 
     Reference: Weighted conditional flow matching, 2025.
     """
+    chosen_anyway = {"kappa", "epsilon"} & settings.get("model", {}).keys()
+    if chosen_anyway:
+        raise ConfigError(f"model.{min(chosen_anyway)} is what the elbow rule chooses: leave it out")
     spec = resolve(model, dataset, metrics=[], settings=settings)
     data = build_data(spec.data)
     built = build_model(spec, data)

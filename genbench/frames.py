@@ -27,14 +27,15 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row a run: what training and evaluation took."""
+    """Return one row a run: what training, with all that had to be trained before it, and evaluation took."""
     records, rows = list(records), []
     for record, name in zip(records, names_of(records), strict=True):
         cost = record["provenance"]["cost"]
         if cost:
             peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
             device = record["provenance"]["machine"]["device"]
-            rows.append(_whose(record) | {"model": name} | cost | {"peak_mib": peak, "device": device})
+            whole = {"train_seconds": cost.get("total_train_seconds", cost["train_seconds"])}
+            rows.append(_whose(record) | {"model": name} | cost | whole | {"peak_mib": peak, "device": device})
     return pd.DataFrame(rows)
 
 

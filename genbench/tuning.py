@@ -204,12 +204,14 @@ def _check(candidates: Sequence[Candidate]) -> None:
     for other in candidates:
         if _budget(other.specs[0]) != _budget(first.specs[0]):
             raise ConfigError(
-                f"an equal budget is {_budget(first.specs[0])} for all; {other.method} {other.text} differs"
+                f"an equal budget is {_budget(first.specs[0])} for all; {other.method} {other.text} takes "
+                f"{_budget(other.specs[0])}" + (", its teacher's included" if other.specs[0].teacher else "")
             )
 
 
 def _budget(spec: Spec) -> dict[str, int]:
-    return {name: spec.plan[name] for name in ("steps", "batch_size")}
+    before = spec.teacher.plan["steps"] if spec.teacher is not None else 0
+    return {"steps": spec.plan["steps"] + before, "batch_size": spec.plan["batch_size"]}
 
 
 def _better(metric: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from genbench.errors import ConfigError
 from genbench.report import calibration
 from genbench.report.calibration import PERFECT, TRIALS, Trial, of_fields
 from genbench.report.spread import paired
@@ -113,3 +114,6 @@ def test_what_is_kept_is_not_measured_again_and_not_believed_of_other_versions(t
     path.write_text(json.dumps(kept))
     assert calibration.load(tmp_path) == []
     assert calibration.tables([]) == []
+    path.write_text(text[:-20])
+    with pytest.raises(ConfigError, match=r"calibration\.json is damaged"):
+        calibration.load(tmp_path)

@@ -136,3 +136,14 @@ def test_the_command_prints_it_from_published_records_too(tmp_path, monkeypatch,
     code, _, err = say()
     assert code == 2
     assert "--dataset" in err
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    from genbench.report.compare import load
+
+    path = tmp_path / "x-records.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n'))
+    with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: a line is no record"):
+        load(path)
+    with pytest.raises(ConfigError, match=r"nowhere is no folder or run with records$"):
+        load(tmp_path / "nowhere", tmp_path / "nowhere")

@@ -323,3 +323,13 @@ def test_colours_are_told_apart_by_all_eyes_and_from_the_paper(colours, paper):
     luminance = linear([*colours, paper]) @ np.array([0.2126, 0.7152, 0.0722]) + 0.05
     ratio = luminance[:-1] / luminance[-1]
     assert np.maximum(ratio, 1 / ratio).min() >= 3
+
+
+def test_a_grid_over_which_nothing_changes_has_no_charts_of_it(tmp_path):
+    settings = {"plan": {"steps": 2, "batch_size": 8}, "evaluation": {"n": 8, "curve": []}}
+    for kappa in (0.5, 1.0, 2.0):
+        chosen = {"model": {"kappa": kappa}, **settings}
+        genbench.run("wcfm", "moons", metrics=["failed"], settings=chosen, results=tmp_path)
+    report, _, _ = gathered(tmp_path)
+    drawn = [block for section in report.sections for block in section.walk() if isinstance(block, Charts)]
+    assert all(block.charts for block in drawn)

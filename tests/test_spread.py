@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.report.spread import flipped, holm, marks, mean_and_error, noncentrality, paired, rivals
+from genbench.report.spread import (
+    detectable,
+    flipped,
+    holm,
+    marks,
+    mean_and_error,
+    noncentrality,
+    paired,
+    rivals,
+    unflipped,
+)
 
 
 def by_seed(values):
@@ -29,6 +39,18 @@ def test_a_paired_difference_is_that_of_scipy():
     assert found.p == pytest.approx(known.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(known.confidence_interval(0.95)))
     assert (found.pairs, found.test) == (6, "paired t test")
+
+
+@pytest.mark.parametrize("pairs", [10, 12, 14, 16])
+def test_the_interval_holds_what_the_same_test_would_not_reject(pairs):
+    for row in differences("laplace", pairs, 20, seed=pairs) + 0.3:
+        low, high = unflipped(row)
+        assert low < row.mean() < high
+        step = 1e-6 * (high - low)
+        for inside, outside in ((low + step, low - step), (high - step, high + step)):
+            assert flipped(row - inside) > 0.05 >= flipped(row - outside)
+        assert (low <= 0 <= high) == (flipped(row) > 0.05)
+        assert (alone(row).low, alone(row).high) == (low, high)
 
 
 @pytest.mark.parametrize("pairs", [10, 11, 14])
@@ -91,6 +113,28 @@ def test_a_detectable_difference_is_detected_four_times_in_five(pairs):
 
 def test_the_detectable_difference_of_many_pairs_is_that_of_the_normal_law():
     assert noncentrality(10_000) == pytest.approx(stats.norm.ppf(0.975) + stats.norm.ppf(0.8), rel=1e-3)
+
+
+def test_a_detectable_difference_of_a_family_is_detected_among_it():
+    family, pairs = 9, 5
+    rows = differences("normal", pairs, 4000)
+    seen = []
+    for row in rows:
+        shifted = row + detectable(1.0, pairs, family) / pairs**0.5
+        nothing = [1.0] * (family - 1)  # p values of the others, none of which is ever rejected
+        seen.append(holm([alone(shifted).p, *nothing])[0] <= 0.05)
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    assert detectable(1.0, 10, 25) is not None
+    assert detectable(1.0, 10, 26) is None  # 26 x 2 / 1024 > 5 %: never rejected
+
+
+def test_no_model_is_best_that_another_beats_on_their_common_seeds():
+    few = {0: 1.0, 1: 1.11, 2: 1.2}
+    many = {0: 0.5, 1: 0.6, 2: 0.7, **{seed: 5 + seed / 100 for seed in range(3, 10)}}
+    assert rivals({"few": few, "many": many}, "lower")["many"].mean < 0
+    assert marks({"few": few, "many": many}, "lower") == {}
+    third = {seed: value + 2 + value / 100 for seed, value in few.items()}
+    assert marks({"few": few, "many": many, "third": third}, "lower") == {"few": "tie", "many": "tie"}
 
 
 def test_holm_keeps_the_order_and_the_family_error():

@@ -140,6 +140,8 @@ def test_an_equal_budget_is_enforced():
     assert asked.candidates[-1].text == "model.kappa=1.0 plan.lr=0.003"
     with pytest.raises(ConfigError, match="an equal budget is"):
         propose(["cfm"], "moons", {"plan": {"steps": [10, 20]}})
+    with pytest.raises(ConfigError, match=r"'steps': 20, .*its teacher's included"):
+        propose(["cfm", "reflow"], "moons", {"plan": {"lr": [0.1]}}, settings={"plan": {"steps": 10}})
     for wrong, message in (
         ({"modle": {"sigma": [1.0]}}, "did you mean 'model'"),
         ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
@@ -175,13 +177,20 @@ def test_the_command_writes_what_it_chose(tmp_path, monkeypatch, capsys):
     code, out, _ = say("cfm", "--dataset", "moons", "--over", "model.sigma=[0.0, 0.2]", "--metric", "sliced_w2", *quick)
     assert code == 0
     assert "moons: sliced_w2 on the validation split" in " ".join(out.split())
-    kept = json.loads((tmp_path / "tuning/cfm-on-moons-by-sliced_w2.json").read_text())
+    (path,) = (tmp_path / "tuning").glob("cfm-on-moons-by-sliced_w2-*.json")
+    kept = json.loads(path.read_text())
     assert kept["chosen"]["cfm"] in ("model.sigma=0.0", "model.sigma=0.2")
     assert f"Chosen for cfm: {kept['chosen']['cfm']}." in out
     assert [len(candidate["values"]) for candidate in kept["candidates"]] == [2, 2]
     assert kept["budget"] == {"steps": 8, "batch_size": 16}
     code, out, _ = say("wcfm", "--dataset", "8gaussians", "--json")
     assert (code, json.loads(out)["rule"]) == (0, "elbow")
+    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--set", "data.radius=2.0", "--json")
+    assert code == 0
+    answers = [json.loads(path.read_text())["data"] for path in (tmp_path / "tuning").glob("wcfm-on-8gaussians-by-*")]
+    assert sorted(data["radius"] for data in answers) == [2.0, 5.0]  # one does not take the place of the other
+    code, _, err = say("wcfm", "--dataset", "8gaussians", "--set", "model.kappa=3")
+    assert (code, "model.kappa is what the elbow rule chooses" in err) == (2, True)
     code, _, err = say("cfm", "wcfm", "--dataset", "moons")
     assert code == 2
     assert "say with --over" in err

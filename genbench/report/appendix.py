@@ -16,8 +16,6 @@ def appendices(results: Path) -> tuple[Section, ...]:
 def _published(results: Path) -> Section:
     """Published numbers beside measured ones, where any of them was measured here."""
     blocks = ()
-    if published.CLAIMS.exists():
-        known = published.claims()
-        if any(finding.values for finding in published.findings(known, results)):
-            blocks = (published.counted(results), *published.tables(results))
+    if any(finding.values for finding in published.findings(published.claims(), results)):
+        blocks = (published.counted(results), *published.tables(results))
     return Section("Published against measured", blocks)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genbench import files
 from genbench.core import Batch, Data, Example, Model, Samples, noise
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.evaluate import Evaluation, measure
 from genbench.ode import integrate
 from genbench.registry import datasets, metrics
@@ -163,8 +163,11 @@ def calibrate(results: Path, seeds: Sequence[int]) -> Path:
 def load(results: Path) -> list[dict[str, Any]]:
     """Return what is kept of the calibration; nothing if that is nothing, or was measured by other versions."""
     path = results / FILE
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return kept["rows"] if kept.get("versions") == _versions() else []
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return kept["rows"] if kept.get("versions") == _versions() else []
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path} is damaged; remove it, and genbench calibrate makes it again") from error
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:

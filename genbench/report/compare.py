@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from genbench.errors import ConfigError, unknown
 from genbench.files import Damaged
 from genbench.frames import names_of
-from genbench.report.spread import LEVEL, POWER, Paired, holm, mean_and_error, paired
+from genbench.report.spread import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
 from genbench.stale import without_stale
 from genbench.store import Record, Store, read_record
 
@@ -33,6 +33,7 @@ class Difference(NamedTuple):
         paired: second minus first over common seeds.
         chance: its p after Holm's correction over all values of the comparison; None where it cannot be had.
         better: direction of the metric.
+        family: how many values were tested together.
     """
 
     metric: str
@@ -41,6 +42,13 @@ class Difference(NamedTuple):
     paired: Paired
     chance: float | None
     better: str
+    family: int = 1
+
+    @property
+    def detectable(self) -> float | None:
+        """The difference that would be seen in this family with 80 % power; None where none would."""
+        error = self.paired.error
+        return None if error is None else detectable(error, self.paired.pairs, self.family)
 
     @property
     def verdict(self) -> str:
@@ -66,9 +74,12 @@ class Difference(NamedTuple):
         sign = math.copysign(1, self.paired.mean)
         ends = sorted((sign * self.paired.low, sign * self.paired.high))
         proof = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.chance:.2g}"
+        proof += f" among {self.family} values" if self.family > 1 else ""
         if verdict == "within noise":
-            seen = f"a difference above {self.paired.detectable:.2g} would have been seen"
-            return f"{self.metric}: not told apart (by {size}, {proof}); {seen}, with {100 * POWER:g} % power."
+            found = self.detectable
+            seen = f"a difference above {found or 0:.2g} would have been seen, with {100 * POWER:g} % power"
+            seen = seen if found is not None else f"{self.paired.pairs} seeds cannot show any among so many"
+            return f"{self.metric}: not told apart (by {size}, {proof}); {seen}."
         if self.better == "higher":
             return f"{self.metric}: {high} is better than {low}, higher by {size} ({proof})."
         how = f"better than {high}, lower by" if self.better == "lower" else f"lower than {high} by"
@@ -77,7 +88,7 @@ class Difference(NamedTuple):
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
         found = {"metric": self.metric, "one": self.one, "other": self.other, "better": self.better}
-        found |= {**self.paired._asdict(), "test": self.paired.test}
+        found |= {**self.paired._asdict(), "test": self.paired.test, "detectable": self.detectable}
         return found | {"p_corrected": self.chance, "verdict": self.verdict}
 
 
@@ -123,14 +134,18 @@ def load(path: Path, results: Path = Path("results")) -> list[Record]:
     Raises:
         ConfigError: if there are none.
     """
-    if not path.exists():
-        path = results / "runs" / path
-    if not path.exists():
-        raise ConfigError(f"{path.name} is no folder or run with records; to compare two models, add --dataset NAME")
+    run = results / "runs" / path
+    if not path.exists() and not run.exists():
+        hint = "" if path == results else "; to compare two models, add --dataset NAME"
+        raise ConfigError(f"{path} is no folder or run with records{hint}")
+    path = path if path.exists() else run
     try:
         if path.name.endswith(".jsonl.gz"):
             with gzip.open(path, "rt", encoding="utf-8") as lines:
-                return [{"provenance": {}, **json.loads(line)} for line in lines]
+                found = [{"provenance": {}, **json.loads(line)} for line in lines]
+            if not all({"spec", "labels", "results"} <= record.keys() for record in found):
+                raise ValueError("a line is no record")
+            return found
         if path.is_file():
             return [read_record(path)]
     except Damaged:
@@ -280,8 +295,11 @@ def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, 
 
 def _corrected(part: Comparison) -> Comparison:
     """Correct the chances by Holm's method, over the values of a comparison."""
-    chances = iter(holm([value.chance for value in part.values if value.chance is not None]))
-    return part._replace(values=[v if v.chance is None else v._replace(chance=next(chances)) for v in part.values])
+    corrected = holm([value.chance for value in part.values if value.chance is not None])
+    chances, family = iter(corrected), len(corrected)
+    return part._replace(
+        values=[v if v.chance is None else v._replace(chance=next(chances), family=family) for v in part.values]
+    )
 
 
 def _surroundings(record: Record) -> dict[str, Any]:

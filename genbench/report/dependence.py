@@ -40,7 +40,8 @@ def dependences(name: str, runs: Sequence[Kept], values: pd.DataFrame) -> Iterat
             if len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
         )
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, data against data."
-        yield Charts(f"{name}-{short}", f"Quality against {short}", drawn, caption, small=True)
+        if drawn:
+            yield Charts(f"{name}-{short}", f"Quality against {short}", drawn, caption, small=True)
 
 
 class _Family(NamedTuple):

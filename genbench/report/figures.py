@@ -29,6 +29,9 @@ STYLE: dict[Any, Any] = {
 SHOWN = 5
 """Times of a flow."""
 
+LETTER, HANDLE = 0.062, 0.5
+"""Inches that a letter of a legend takes, and the mark before its words."""
+
 
 def write(report: Report, folder: Path) -> list[Path]:
     """Write NAME.png and NAME.svg of every chart and picture into a folder, and return the paths.
@@ -92,7 +95,8 @@ def _charts(drawn: Charts, style: Mapping[str, Look]) -> Any:
     for axes in places[: len(drawn.charts)]:
         handles |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     if len(handles) > 1 and any(len(chart.series) > 1 for chart in drawn.charts):
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        columns = int(figure.get_size_inches()[0] / (LETTER * max(map(len, handles)) + HANDLE))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(1, min(4, columns)))
     return figure
 
 

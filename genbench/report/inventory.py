@@ -86,7 +86,7 @@ def _differences(part: Comparison) -> Table:
         error = f" ± {found.error:.2g}" if found.error else ""
         ends = "" if found.low is None else f"{found.low:.3g} .. {found.high:.3g}"
         p = "" if value.chance is None else f"{value.chance:.2g}"
-        seen = f"{found.detectable:.2g}" if found.detectable else ""
+        seen = f"{value.detectable:.2g}" if value.detectable else ""
         numbers = (f"{value.one:.5g}", f"{value.other:.5g}", f"{found.mean:.3g}{error}", ends)
         table.add_row(escape(value.metric), *numbers, str(found.pairs), p, seen, value.verdict)
     return table
@@ -97,8 +97,9 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
     if tests:
         console.print(
             f"[dim]Differences are second minus first over common seeds, which share evaluation noise and held-out "
-            f"data; interval: Student's t. p: {' or '.join(tests)}, Holm's correction over all values of a comparison. "
-            f"detectable: seen by one t test at {100 * LEVEL:g} % with {100 * POWER:g} % power.[/dim]"
+            f"data. p: {' or '.join(tests)}, Holm's correction over all values of a comparison; interval: of one value "
+            f"alone, by the same test. detectable: seen at {100 * LEVEL:g} % among as many values with "
+            f"{100 * POWER:g} % power, if ever.[/dim]"
         )
 
 

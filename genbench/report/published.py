@@ -1,10 +1,11 @@
 """Published against measured: what papers state, what our suites read, and whether the two agree.
 
-Claims are data (benchmarks/published.toml), with tolerances that were written before anything was run. Measured are
-the records that a suite has published in a results folder; there is no verdict on anything else.
+Claims are data (published.toml beside this module), with tolerances that were written before anything was run.
+Measured are the records that a suite has published in a results folder; there is no verdict on anything else.
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,9 @@ from genbench.report.spread import half_width, mean_and_error
 from genbench.report.table import Cell, Column, Row, Table
 from genbench.store import Record
 
-CLAIMS = Path("benchmarks/published.toml")
+CLAIMS = Path(__file__).with_name("published.toml")
 
-Verdict = Literal["agrees", "differs", "not comparable", "not measured"]
+Verdict = Literal["agrees", "differs", "inconclusive", "not comparable", "not measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,20 +86,26 @@ class Finding:
     protocol: str = ""
 
     @property
+    def chance(self) -> float:
+        """Half the interval of our mean; a single seed is granted none."""
+        return half_width(mean_and_error(value for _, value in self.values)[1], len(self.values)) or 0.0
+
+    @property
     def allowance(self) -> float:
         """The largest difference that still agrees: tolerance, half the interval of our mean, published spread."""
-        chance = half_width(mean_and_error(value for _, value in self.values)[1], len(self.values))
-        return self.claim.tolerance + (chance or 0.0) + (self.claim.spread or 0.0)
+        return self.claim.tolerance + self.chance + (self.claim.spread or 0.0)
 
     @property
     def verdict(self) -> Verdict:
-        """Whether both agree."""
+        """Whether both agree; inconclusive where they do, but only chance could tell."""
         if self.claim.incomparable:
             return "not comparable"
         if not self.values:
             return "not measured"
         mean, _ = mean_and_error(value for _, value in self.values)
-        return "agrees" if abs(mean - self.claim.value) <= self.allowance else "differs"
+        if abs(mean - self.claim.value) > self.allowance:
+            return "differs"
+        return "agrees" if self.chance <= self.claim.tolerance and len(self.values) > 1 else "inconclusive"
 
 
 def claims(path: Path = CLAIMS) -> list[Claim]:
@@ -172,25 +179,27 @@ def tables(results: Path, path: Path = CLAIMS) -> list[Table]:
 def counted(results: Path, path: Path = CLAIMS) -> str:
     """Say in a sentence how many agree.
 
-    >>> counted(Path("nowhere"), Path(__file__).parents[2] / CLAIMS)  # doctest: +ELLIPSIS
+    >>> counted(Path("nowhere"))  # doctest: +ELLIPSIS
     'Of ... published numbers, ... may be compared: 0 agree, 0 differ, ... are not measured here.'
     """
     verdicts = [finding.verdict for finding in findings(claims(path), results)]
-    count = {name: verdicts.count(name) for name in ("agrees", "differs", "not measured", "not comparable")}
+    count = Counter(verdicts)
+    open_ = f"{count['inconclusive']} are inconclusive, " if count["inconclusive"] else ""
     return (
         f"Of {len(verdicts)} published numbers, {len(verdicts) - count['not comparable']} may be compared: "
-        f"{count['agrees']} agree, {count['differs']} differ, {count['not measured']} are not measured here."
+        f"{count['agrees']} agree, {count['differs']} differ, {open_}{count['not measured']} are not measured here."
     )
 
 
 def _table(group: Sequence[Finding]) -> Table:
     first = group[0].claim
-    columns = ("published", "grade", "measured", "tolerance", "verdict")
+    columns = ("published", "grade", "measured", "tolerance", "allowed", "verdict")
     rows = []
     for finding in group:
         claim, values = finding.claim, finding.values
         mean, error = mean_and_error(value for _, value in values) if values else (None, None)
         told = "" if claim.incomparable else f"{claim.tolerance:.2g}"
+        allowed = f"{finding.allowance:.2g}" if told and values else ""
         rows.append(
             Row(
                 claim.called,
@@ -199,6 +208,7 @@ def _table(group: Sequence[Finding]) -> Table:
                     Cell(text=claim.grade),
                     Cell(mean, error, len(values), "" if values else "-", values=values),
                     Cell(text=told),
+                    Cell(text=allowed),
                     Cell(text=finding.verdict),
                 ),
             )
@@ -208,13 +218,14 @@ def _table(group: Sequence[Finding]) -> Table:
     legend += [f"Measured: {protocol}." for protocol in dict.fromkeys(f.protocol for f in group if f.protocol)]
     legend += [f"Not comparable: {why}." for why in dict.fromkeys(f.claim.incomparable for f in group) if why]
     suites = sorted({f.claim.suite for f in group if f.verdict == "not measured"})
-    legend += [f"Not measured: the suite '{suite}' has not been run here." for suite in suites]
+    legend += [f"Not measured: the suite '{suite}' has not, or not wholly, been run here." for suite in suites]
     seeds = sorted({len(f.values) for f in group if f.values})
     legend += [f"Measured: mean ± standard error over {' or '.join(map(str, seeds))} seeds."] if seeds else []
     if any(not finding.claim.incomparable for finding in group):
         legend.append(
-            "Agrees: the difference is at most the tolerance, written before the run, and half the 95 % interval of "
-            "our mean, and the published spread, together."
+            "Agrees: the difference is at most what is allowed: the tolerance, written before the run, and half the "
+            "95 % interval of our mean, and the published spread, together. Inconclusive: it is, but half our interval "
+            "is more than the tolerance."
         )
     title = f"Published against measured: {first.paper}, {first.metric}"
     return Table(title, tuple(Column(name) for name in columns), tuple(rows), tuple(legend))

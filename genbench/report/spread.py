@@ -1,10 +1,12 @@
 """Spread: what a handful of seeds says of a mean, and what of the difference between two models.
 
 Differences are paired over seeds. Below 10 pairs they are tested by Student's t; from 10 on by flipping their signs,
-which asks for symmetry only. (Of 5 pairs no sign flip goes below p = .0625.) Families are corrected by Holm's method.
+which asks for symmetry only. (Of 5 pairs no sign flip goes below p = .0625.) An interval holds the differences that the
+same test would not reject. Families are corrected by Holm's method.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -31,10 +33,10 @@ class Paired(NamedTuple):
     Args:
         mean: mean difference.
         error: its standard error; None of a single pair.
-        low: lower end of its 95 % interval (Student's t); None of a single pair.
+        low: lower end of its 95 % interval, by the same test; None of a single pair.
         high: upper end.
         p: two-sided, uncorrected; None of a single pair.
-        detectable: the difference that a test at 5 % would see with 80 % power; None of a single pair.
+        detectable: the difference that one test at 5 % would see with 80 % power; None of a single pair.
         pairs: number of common seeds.
     """
 
@@ -91,19 +93,26 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
     differences = np.array([one[seed] - other[seed] for seed in one if seed in other], dtype=np.float64)
     if not len(differences):
         raise ValueError("no common seeds")
-    mean, error = mean_and_error(differences)
-    half = half_width(error, len(differences))
+    pairs, (mean, error) = len(differences), mean_and_error(differences)
+    half = half_width(error, pairs)
     if error is None or half is None:
         return Paired(mean, None, None, None, None, None, 1)
-    return Paired(
-        mean,
-        error,
-        mean - half,
-        mean + half,
-        _chance(differences, mean, error),
-        error * noncentrality(len(differences)),
-        len(differences),
-    )
+    low, high = (mean - half, mean + half) if pairs < PERMUTED else unflipped(differences)
+    return Paired(mean, error, low, high, _chance(differences, mean, error), detectable(error, pairs), pairs)
+
+
+def detectable(error: float, pairs: int, family: int = 1) -> float | None:
+    """Return the mean difference, of that standard error, which is seen with 80 % power among a family of tests.
+
+    With more power where others of the family are seen too: it is that of the first step of Holm's method. None where
+    no difference ever is, since so few signs have no flip as rare as that.
+
+    >>> detectable(1.0, 10, 26) is None, detectable(1.0, 9, 26) is None
+    (True, False)
+    """
+    level = LEVEL / family
+    rarest = 0.0 if pairs < PERMUTED else max(2.0 ** (1 - pairs), 1 / (1 + DRAWS))
+    return None if rarest > level else error * noncentrality(pairs, level)
 
 
 def _chance(differences: Float64[np.ndarray, " n"], mean: float, error: float) -> float:
@@ -119,22 +128,47 @@ def flipped(differences: Float64[np.ndarray, " n"]) -> float:
 
     All flips are counted up to 14 pairs. Of more, a seeded sample is, in which the observed one counts too.
     """
-    n = len(differences)
     observed = abs(differences.sum()) * (1 - 1e-9)  # equal sums may round differently
+    signs, one = _flips(len(differences))
+    return float((one + (np.abs(signs @ differences) >= observed).sum()) / (one + len(signs)))
+
+
+def unflipped(differences: Float64[np.ndarray, " n"]) -> tuple[float, float]:
+    """Return the lowest and the highest mean difference that `flipped` would not reject at 5 %.
+
+    A flip of d - m has a sum as large as that of d - m itself if the mean of what is flipped, or of what is not, lies
+    on the other side of m: the ends are quantiles of the means of subsets (Hartigan, 1969).
+    """
+    signs, one = _flips(len(differences))
+    kept = signs > 0
+    count, total = kept.sum(1), kept @ differences
+    parts = [(total, count), (differences.sum() - total, len(differences) - count)]
+    rank = int(LEVEL * (one + len(signs))) - one
+
+    def end(side: int) -> float:
+        # An empty subset counts on both sides.
+        means = [np.where(n > 0, side * sums / np.maximum(n, 1), -np.inf) for sums, n in parts]
+        return side * float(np.partition(np.concatenate(means), rank)[rank])
+
+    return end(1), end(-1)
+
+
+@lru_cache(maxsize=4)
+def _flips(n: int) -> tuple[np.ndarray, int]:
+    """Return rows of signs, and 1 if the observed ones are to be counted besides."""
     if n <= EXACT:
         # A flip and its opposite have the same absolute sum: the last sign is kept.
-        signs = 1 - 2 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
-        return float(np.mean(np.abs(signs @ differences) >= observed))
+        return 1 - 2 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1), 0
     draws = np.random.default_rng(derive(0, "sign flips", n)).integers(0, 2, (DRAWS, n), dtype=np.int8)
-    return float((1 + (np.abs((1 - 2 * draws) @ differences) >= observed).sum()) / (1 + DRAWS))
+    return 1 - 2 * draws, 1
 
 
-def noncentrality(n: int) -> float:
-    """Return the mean over standard error that a two-sided t test of n values at 5 % sees with 80 % power.
+def noncentrality(n: int, level: float = LEVEL) -> float:
+    """Return the mean over standard error that a two-sided t test of n values at that level sees with 80 % power.
 
     A rejection on the wrong side, of probability 1e-6, does not count.
     """
-    return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - LEVEL / 2)))
+    return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - level / 2)))
 
 
 def holm(chances: Sequence[float]) -> list[float]:
@@ -154,6 +188,7 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     """Mark the best mean, if it is told apart from all others; else it and what is not told apart from it, as ties.
 
     The family of Holm's correction are the models other than the best. Where none is told apart, nothing is marked.
+    A model that is better over the seeds it has in common with the best mean is not told apart from it.
 
     Args:
         found: {model: {seed: value}}; seeds pair the models.
@@ -167,7 +202,9 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     known = rivals(found, better)
     tested = {model: rival.p for model, rival in known.items() if rival.p is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
-    leading = [model for model in found if corrected.get(model, 1.0) > LEVEL]
+    sign = 1 if better == "lower" else -1
+    beaten = {model for model, chance in corrected.items() if chance <= LEVEL and sign * known[model].mean > 0}
+    leading = [model for model in found if model not in beaten]
     if len(leading) == len(found):
         return {}
     return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")

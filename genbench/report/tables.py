@@ -205,7 +205,8 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
         rows = {(v.model, v.seed): v for v in every if v.run in here and v.point == "main" and v.nfe is not None}
         spread = [v._replace(value=v.nfe, floor=None) for v in rows.values()]
         slots.append(_slot(Column("evaluations a sample", "lower"), spread, []))
-        legend = ["Times hold for this machine and its load; nothing is marked as best."]
+        legend = ["Times hold for this machine and its load, that of training with what had to be trained before it."]
+        legend.append("Nothing is marked as best.")
         tables.append(_table(f"{data}: cost on {device}", part, slots, [], legend, marked=False))
         steps = sorted({v.step for v in every if v.run in here and v.point == "training" and v.step})
         pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in _by(part)}
