@@ -225,8 +225,9 @@ def _typed(setting: Setting, value: Any, what: str) -> Any:
         # Strict JSON: 1 may stand for 1.0 and a list for a tuple, but no text for a number, no number for a flag.
         return _adapter(setting.type).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        said = first["msg"][0].lower() + first["msg"][1:]
+        # Of a choice between types, each says what it wants.
+        wanted = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
+        said = ", or ".join(list(wanted)[:3])
         raise ConfigError(f"{what}: {value!r} is wrong: {said}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{what}: {value!r} is no plain value: {error}") from error

@@ -335,12 +335,13 @@ class Transport(Protocol):
         ...
 
 
-@lru_cache(maxsize=2)  # a curve against evaluations starts from the same noise at every point
 def noise(source: Source, n: int, seed: int, *, start: int = 0) -> Float[Tensor, "n *event"]:
-    """Draw the noise of samples start .. start+n-1, each from a seed of its own: sample i never depends on n.
+    """Draw the noise of samples start .. start+n-1, each from a seed of its own: sample i never depends on n."""
+    return _noise(source, n, seed, start).clone()  # whoever writes to his leaves that of others alone
 
-    It may be shared with others: nobody writes to it.
-    """
+
+@lru_cache(maxsize=2)  # a curve against evaluations starts from the same noise at every point
+def _noise(source: Source, n: int, seed: int, start: int) -> Float[Tensor, "n *event"]:
     stream = torch.Generator()
     drawn = [source.sample(1, stream.manual_seed(derive(seed, "noise", i))) for i in range(start, start + n)]
     return torch.cat(drawn)

@@ -22,3 +22,11 @@ def test_noise_is_standard_normal():
     x = noise(Normal((2,)), 20_000, seed=0)
     assert_close(x.mean(0), torch.zeros(2), rtol=0, atol=0.03)
     assert_close(x.T.cov(), torch.eye(2), rtol=0, atol=0.04)
+
+
+def test_whoever_writes_to_noise_spoils_it_for_nobody_else():
+    source = Normal((3,))
+    first = noise(source, 4, 0)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(noise(source, 4, 0), kept)

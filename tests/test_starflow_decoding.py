@@ -86,12 +86,12 @@ def test_jacobi_without_tolerance_is_sequential_and_takes_at_most_as_many_sweeps
 
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
-def test_jacobi_errs_by_about_its_tolerance(tolerance):
+def test_jacobi_errs_by_no_more_than_its_tolerance(tolerance):
     model = perturbed("starflow", Event((1, 8, 8)), 0.1, patch=1).double()
     z = points(Event((1, 8, 8)), 4, torch.float64)
     exact = model.sample(z).x
     found = model.sample(z, decode="jacobi", tolerance=tolerance, window=16)
-    assert (found.x - exact).abs().max() < 10 * tolerance
+    assert (found.x - exact).abs().max() <= tolerance
     loose = model.sample(z, decode="jacobi", tolerance=100 * tolerance, window=16)
     assert loose.nfe < found.nfe
 
@@ -183,7 +183,7 @@ def test_by_default_one_sample_of_many_tokens_is_decoded_by_jacobi_and_a_batch_i
     x0 = points(event, 3)
     alone, three = model.sample(x0[:1]), model.sample(x0)
     assert alone.nfe > three.nfe == 1
-    assert_close(alone.x, three.x[:1], atol=2e-2, rtol=0)
+    assert_close(alone.x, three.x[:1], atol=8e-3, rtol=0)
     assert_close(three.x, model.sample(x0, decode="sequential").x, atol=0, rtol=0)
     assert model.sample(x0[:1], decode="sequential").nfe == 1
     few = perturbed("starflow", IMAGE)

@@ -161,7 +161,7 @@ class TransformerFlow(Model):
         anneal: Literal["constant", "linear"] = "constant",
         decode: Literal["auto", "sequential", "jacobi"] = "auto",
         window: Count = 64,
-        tolerance: NonNegative = 1e-3,
+        tolerance: NonNegative = 8e-3,
         sweeps: Count | None = None,
         denoise: bool | None = None,
     ) -> Samples:
@@ -178,10 +178,10 @@ class TransformerFlow(Model):
             rule: how guidance combines predictions: starflow looks at their variances, tarflow is linear.
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
             decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate and pays for one
-                or two samples of many tokens: from three on it takes longer, for 16 three times as long
-                (benchmarks/perf/tarflow.py). auto: jacobi for at most 2 samples of at least 256 tokens.
+                or two samples of many tokens: from four on it takes longer (benchmarks/perf/tarflow.py). auto: jacobi
+                for at most 2 samples of at least 256 tokens.
             window: Jacobi: number of tokens iterated at once.
-            tolerance: Jacobi: change, relative to max(1, size), at which a token counts as settled.
+            tolerance: Jacobi: error to aim at, relative to max(1, size); by default a level of 256 in [-1, 1].
             sweeps: Jacobi: largest number of iterations of a token; None lets all settle.
             denoise: whether one step along the score takes off the Gaussian noise of training; None does so where
                 there is such noise.
