@@ -17,11 +17,11 @@ def test_a_study_asks_a_question_and_says_what_it_costs(path):
     comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))[0]
     assert comment.partition("\n")[0].endswith("?")
     assert re.search(r"\d+ (minutes|hours) of one core", comment)
-    assert len({spec.seed for spec in specs}) >= 5
     seeds = {}
     for spec in specs:
         seeds.setdefault((spec.model_label, spec.data_label, str(spec.plan)), set()).add(spec.seed)
-    assert len(set(map(frozenset, seeds.values()))) == 1  # all pairs of models share all seeds
+    assert len(min(seeds.values(), key=len)) >= 5
+    assert all(min(seeds.values(), key=len) <= own for own in seeds.values())  # any two models are paired over these
 
 
 def test_make_runs_them_all():
