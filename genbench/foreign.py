@@ -16,7 +16,7 @@ from genbench.data import decode
 from genbench.data.decode import Look
 from genbench.errors import ConfigError
 from genbench.evaluate import Evaluation, measure
-from genbench.seeds import derive
+from genbench.seeds import derive, generator
 from genbench.space import Pixels
 from genbench.spec import build_data, settings_in
 
@@ -53,8 +53,11 @@ def foreign(
     """
     data = build_data(dataset)
     found = read(path, data, dataset["name"])
-    x = data.space.encode(found.raw).float()
-    evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=found.label)
+    # Samples come sorted by class, often; a metric that takes the first so many of them must not see some classes only.
+    order = torch.randperm(len(found.raw), generator=generator(0, "order of samples"))
+    x = data.space.encode(found.raw[order]).float()
+    label = None if found.label is None else found.label[order]
+    evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=label)
     rows = [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
     return rows, found.about
 
@@ -85,7 +88,7 @@ def read(path: Path, data: Data, name: str) -> Foreign:
 def _array(path: Path, data: Data, name: str) -> Foreign:
     raw, label = _load(path)
     shape = data.event.shape
-    if raw.dtype.kind not in "fiu" or not len(raw):
+    if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
         raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")
     layout = "as the data"
     if len(shape) == 3:
@@ -122,7 +125,7 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if own is None:
             raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
         return loaded[own], loaded["label"] if "label" in names else None
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path} is no .npy or .npz of samples: {error}") from error

@@ -11,9 +11,10 @@ from PIL import Image
 
 from genbench.cli import main
 from genbench.errors import ConfigError
-from genbench.foreign import read
+from genbench.foreign import foreign, read
 from genbench.metrics.extractors import network
 from genbench.registry import datasets
+from genbench.spec import components
 
 SIZE = 16
 
@@ -218,3 +219,26 @@ def test_wrong_requests_are_one_line(inside, arguments, message):
     assert code == 2
     assert message in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_samples_sorted_by_class_are_measured_like_any_others(tmp_path):
+    """A metric that looks at the first 80 of 800 samples, sorted by mode, must not see one mode of eight."""
+    spec, chosen = components("8gaussians", ["sliced_w2"], {"metric": {"sliced_w2": {"n": 80}}})
+    batch = datasets["8gaussians"].build().train.take(800, 0)
+    x = batch.x[batch.label.argsort()]
+    np.save(tmp_path / "sorted.npy", x.numpy())
+    np.save(tmp_path / "one.npy", x[:80].numpy())
+    (found,), _ = foreign(tmp_path / "sorted.npy", spec, chosen, 0)
+    (one,), _ = foreign(tmp_path / "one.npy", spec, chosen, 0)
+    assert one["value"] > 3
+    assert found["value"] < 1.5
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY"])
+def test_an_empty_file_is_one_line(inside, data, tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"is no \.npy or \.npz of samples"):
+        read(tmp_path / "x.npy", data, "folder")
+    np.save(tmp_path / "y.npy", np.float64(1.0))
+    with pytest.raises(ConfigError, match="one row each"):
+        read(tmp_path / "y.npy", data, "folder")

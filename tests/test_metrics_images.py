@@ -1,10 +1,12 @@
 """Metrics of features on features whose answers are known: the pixels of tiny images themselves."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from genbench.config import settings_of
 from genbench.core import Data, Event, Normal
@@ -17,6 +19,7 @@ from genbench.metrics.diversity import effective
 from genbench.metrics.extractors import choice
 from genbench.metrics.features import Moments
 from genbench.metrics.inception_score import scores
+from genbench.metrics.published import published
 from genbench.registry import extractors, metrics
 from genbench.space import Pixels
 
@@ -302,3 +305,34 @@ def test_the_norm_is_that_of_model_space(data):
     assert row["floor"] == pytest.approx(row["value"], rel=0.05)
     assert row["better"] == "none"
     torch.testing.assert_close(row["details"]["mean_square"], float(x.square().sum(1).mean()))
+
+
+def test_statistics_of_ours_in_a_file_know_how_many_images_they_are_of(tmp_path):
+    moments = Moments([torch.randn(50, 4, dtype=torch.float64)])
+    tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": torch.randn(50, 4)}
+    about = {"extractor": "given", "weights": "w", "resize": "none", "images": "i", "part": "train", "n": 50}
+    about |= {"source": "here", "sha256": {name: reference._sha256(value) for name, value in tensors.items()}}
+    kept = tmp_path / "own.safetensors"
+    save_file(tensors, kept, {"about": json.dumps(about)})
+    given = Raw("given", "w")
+    assert published(str(kept), given).n == 50
+    save_file(tensors, kept, {"about": json.dumps({"n": 50})})
+    with pytest.raises(RunFailed, match="does not say extractor"):
+        reference.opened(kept)
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "message"),
+    [
+        (np.zeros(4), np.zeros(4), "mu must be a vector and sigma its matrix"),
+        (np.zeros(4), np.full((4, 4), np.nan), "must be finite"),
+        (np.zeros(3), np.eye(4), "mu must be a vector and sigma its matrix"),
+    ],
+)
+def test_wrong_statistics_are_one_line(tmp_path, mu, sigma, message):
+    np.savez(tmp_path / "x.npz", mu=mu, sigma=sigma)
+    with pytest.raises(ConfigError, match=message):
+        published(str(tmp_path / "x.npz"), Raw("given"))
+    (tmp_path / "empty.npz").write_bytes(b"")
+    with pytest.raises(ConfigError, match="holds no statistics"):
+        published(str(tmp_path / "empty.npz"), Raw("given"))

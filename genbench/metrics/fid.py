@@ -145,15 +145,15 @@ def _distance(sides: Comparison, statistics: str | None = None) -> Value:
     others, size = sides.others, sides.samples.shape[1]
     if len(there.moments.mean) != size:
         raise ConfigError(f"{statistics} is of another protocol: of {len(there.moments.mean)} features, not {size}")
-    known = 1 / there.n if isinstance(there, Statistics) else 0.0
-    details = {
-        "bias": there.bias_constant * (1 / sides.n + known),
-        "n_reference": there.n if isinstance(there, Statistics) else None,
-        "n_floor": len(others),
-    }
+    details: dict[str, float | None] = {"n_reference": there.n, "n_floor": len(others)}
+    # A covariance of fewer images than features lacks directions: nothing is known of the bias in them.
+    full = there.n is None or there.n > size
+    if full:
+        details["bias"] = there.bias_constant * (1 / sides.n + (1 / there.n if there.n else 0.0))
     # The bias is linear in 1/n: what the floor has too much of it, being of fewer images, is taken off.
-    excess = there.bias_constant * (1 / len(others) - 1 / sides.n)
-    floor = between(others, there) - excess if len(others) > 1 else None
+    comparable = len(others) > 1 and (full or len(others) == sides.n)
+    excess = there.bias_constant * (1 / len(others) - 1 / sides.n) if comparable else 0.0
+    floor = between(others, there) - excess if comparable else None
     protocol = (
         sides.protocol if isinstance(there, Statistics) else f"{sides.network}, n={sides.n} against {there.source}"
     )

@@ -27,10 +27,12 @@ class Published:
     Args:
         moments: what the file holds; their n is 0 where the file does not say.
         source: name of the file and the beginning of its sha256.
+        n: number of images; None where the file does not say.
     """
 
     moments: Moments
     source: str
+    n: int | None = None
 
     @property
     def bias_constant(self) -> float:
@@ -55,17 +57,20 @@ def _published(path: Path, features: Features) -> Published:
     if path.suffix == ".safetensors":
         found = reference.opened(path)
         _same_protocol(found, features)
-        return Published(found.moments, source)
+        return Published(found.moments, source, found.n)
     mode = re.search(r"_(clean|legacy_tensorflow|legacy_pytorch)_", path.name)
     if mode and mode[1] != MODES.get(features.name):
         raise ConfigError(f"{path} is of another protocol: clean-fid's {mode[1]}, not {features.name}")
     try:
         with np.load(path, allow_pickle=False) as loaded:
             mean, covariance = (torch.from_numpy(np.asarray(loaded[name], np.float64)) for name in ("mu", "sigma"))
-    except (OSError, ValueError, KeyError, BadZipFile, AttributeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, AttributeError) as error:
         raise ConfigError(f"{path} holds no statistics, arrays mu and sigma: {error}") from error
-    moments = Moments.of(0, mean, covariance)
-    return Published(moments, source)
+    if mean.dim() != 1 or covariance.shape != (len(mean), len(mean)):
+        raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
+    if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+        raise ConfigError(f"{path}: mu and sigma must be finite")
+    return Published(Moments.of(0, mean, covariance), source)
 
 
 def _same_protocol(found: Statistics, features: Features) -> None:

@@ -37,6 +37,10 @@ MOST = 50_000
 """Images that published statistics are of."""
 
 
+FACTS = {"extractor", "weights", "resize", "images", "part", "n", "source", "sha256"}
+"""What the header of a file of statistics says."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """A file of reference statistics, verified as it is read.
@@ -144,7 +148,10 @@ def opened(path: Path) -> Statistics:
     """
     try:
         with safe_open(path, "pt") as file:
-            return Statistics(path, json.loads((file.metadata() or {})["about"]))
+            about = json.loads((file.metadata() or {})["about"])
+        if not about.keys() >= FACTS:
+            raise ValueError(f"it does not say {', '.join(sorted(FACTS - about.keys()))}")
+        return Statistics(path, about)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise RunFailed(f"{path} is damaged ({error}); delete it, and it is made again") from error
 
@@ -165,10 +172,10 @@ def images(data: Data, part: Part, n: int) -> Images:
         raise Unsupported("features are of images")
     first = data.test if part == "test" else data.train
     count = n if first.size is None else min(n, first.size)
-    pieces = [first.take(count, derive(0, "reference", part)).x]
+    pieces = [data.space.decode(first.take(count, derive(0, "reference", part)).x)]
     if n > count:  # images held out for validation are training images of published statistics
-        pieces.append(data.valid.take(n - count, derive(0, "reference", "valid")).x)
-    raw = torch.cat([data.space.decode(piece) for piece in pieces])
+        pieces.append(data.space.decode(data.valid.take(n - count, derive(0, "reference", "valid")).x))
+    raw = torch.cat(pieces)
     hashes = [hashlib.sha256(image.tobytes()).digest() for image in raw.numpy()]
     order = sorted(range(n), key=hashes.__getitem__)
     return Images(raw[order], hashlib.sha256(b"".join(hashes[i] for i in order)).hexdigest())
