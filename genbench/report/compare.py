@@ -142,10 +142,10 @@ def load(path: Path, results: Path = Path("results")) -> list[Record]:
     try:
         if path.name.endswith(".jsonl.gz"):
             with gzip.open(path, "rt", encoding="utf-8") as lines:
-                found = [{"provenance": {}, **json.loads(line)} for line in lines]
-            if not all({"spec", "labels", "results"} <= record.keys() for record in found):
+                read: list[Any] = [{"provenance": {}, **json.loads(line)} for line in lines]
+            if not all({"spec", "labels", "results"} <= record.keys() for record in read):
                 raise ValueError("a line is no record")
-            return found
+            return read
         if path.is_file():
             return [read_record(path)]
     except Damaged:
