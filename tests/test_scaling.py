@@ -1,11 +1,16 @@
 """Scaling: exponents of known powers, and the section that a report has where something was measured."""
 
 import pytest
+from rich.console import Console
 
-from genbench.report import scaling
+import genbench
+from genbench.report import publish, scaling
 from genbench.report.appendix import appendices
 from genbench.report.chart import Charts
 from genbench.report.table import Table
+from genbench.store import Store
+
+TINY = {"plan": {"steps": 2, "batch_size": 8}, "evaluation": {"n": 8, "curve": []}}
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 3.0])
@@ -36,3 +41,14 @@ def test_a_report_states_exponents_where_something_was_measured(tmp_path):
         ("tiny", "samples", "1 to 4", "1.00", "-", "4 µs", "0 MiB"),
     ]
     assert [len(chart.series[0].points) for chart in charts.charts] == [4, 3]
+
+
+def test_page_and_figures_draw_it_beside_the_models(tmp_path):
+    genbench.run("cfm", "moons", metrics=["failed"], settings=TINY, results=tmp_path)
+    lines = [f"w2,samples,{n},{1e-6 * n**2},{n}" for n in (256, 512, 1024)]
+    (tmp_path / scaling.FILE).write_text("\n".join(["work,against,size,seconds,mib", *lines]) + "\n")
+    publish.report(
+        Store(tmp_path), Console(quiet=True), page_at=tmp_path / "report.html", figures_in=tmp_path / "figures"
+    )
+    assert "w2: exponent 2.00" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "figures/scaling.svg").stat().st_size > 1000

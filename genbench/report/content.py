@@ -6,7 +6,7 @@ import pandas as pd
 
 from genbench.report import charting
 from genbench.report.chapter import OTHERS, Chapter, Kept
-from genbench.report.chart import Charts
+from genbench.report.chart import Chart, Charts
 from genbench.report.dependence import dependences
 from genbench.report.drawing import Drawings, picture, trainings
 from genbench.report.origin import origins
@@ -42,8 +42,8 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
     runs = [run for chapter in chapters for run in chapter.runs]
     failed = [failure for chapter in chapters for failure in lost(chapter.failures)]
     models = tuple(dict.fromkeys([*(run.name for run in runs), *(failure.model for failure in failed)]))
-    charts = [block for section in sections for block in section.walk() if isinstance(block, Charts)]
-    called = {series.model for block in charts for chart in block.charts for series in chart.series}
+    called = {series.model for chart in _charts(sections) for series in chart.series}
+    others = dict.fromkeys(series.model for chart in _charts(more) for series in chart.series)
     counts = [
         _count(len(chapters), "suite"),
         _count(len({run.data for run in runs}), "data set"),
@@ -52,8 +52,17 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
         _count(len(runs), "run"),
     ]
     return Report(
-        "genbench report", ", ".join(counts) + ".", READING, _with_families(models, called), (*sections, *more)
+        "genbench report",
+        ", ".join(counts) + ".",
+        READING,
+        (*_with_families(models, called), *others),
+        (*sections, *more),
     )
+
+
+def _charts(sections: Iterable[Section]) -> list[Chart]:
+    blocks = [block for section in sections for block in section.walk()]
+    return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
 
 
 def _with_families(models: Sequence[str], drawn: Collection[str]) -> tuple[str, ...]:

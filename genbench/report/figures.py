@@ -1,6 +1,7 @@
 """Figures for a paper: every chart and picture of a report as PNG and as SVG, in the looks of the page."""
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ STYLE: dict[Any, Any] = {
 SHOWN = 5
 """Times of a flow."""
 
-LETTER, HANDLE = 0.062, 0.5
-"""Inches that a letter of a legend takes, and the mark before its words."""
+TITLE = 8
+"""Letters of a line of a title for each tick that there is room for."""
+
+LETTER, HANDLE, LINE = 0.062, 0.5, 0.17
+"""Inches that a letter of a legend takes, the mark before its words, and the height of its lines."""
 
 
 def write(report: Report, folder: Path) -> list[Path]:
@@ -95,8 +99,10 @@ def _charts(drawn: Charts, style: Mapping[str, Look]) -> Any:
     for axes in places[: len(drawn.charts)]:
         handles |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     if len(handles) > 1 and any(len(chart.series) > 1 for chart in drawn.charts):
-        columns = int(figure.get_size_inches()[0] / (LETTER * max(map(len, handles)) + HANDLE))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(1, min(4, columns)))
+        width, height = figure.get_size_inches()
+        columns = max(1, min(4, int(width / (LETTER * max(map(len, handles)) + HANDLE))))
+        figure.set_size_inches(width, height + LINE * math.ceil(len(handles) / columns))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -115,7 +121,8 @@ def _chart(chart: Chart, axes: Any, style: Mapping[str, Look], ticks: int) -> No
     axes.minorticks_off()
     axes.set(xlabel=chart.x.label, ylabel=chart.y.label)
     if chart.title != chart.x.label:
-        axes.set_title(chart.title, loc="left", fontsize=8, fontweight="bold")
+        title = textwrap.fill(chart.title, TITLE * ticks, break_on_hyphens=False)
+        axes.set_title(title, loc="left", fontsize=8, fontweight="bold")
 
 
 def _series(series: Series, axes: Any, look: Look, name: str) -> None:

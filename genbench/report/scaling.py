@@ -15,6 +15,9 @@ from genbench.report.tables import grouped
 
 FILE = "scaling.csv"
 
+SERIES = "genbench"
+"""What is drawn in charts of it."""
+
 FEWEST = 3
 """Points that an exponent is read off."""
 
@@ -73,7 +76,7 @@ def blocks(found: Sequence[Measurement]) -> tuple[Block, ...]:
         rows.append(Row(work, tuple(Cell(text=text) for text in (*cells, f"{last.mib:.0f} MiB"))))
         points = tuple(Point(m.size, m.seconds, said=f"{m.size:g} {against}: {_duration(m.seconds)}") for m in own)
         title = f"{work}: exponent {_said(seconds)}"
-        charts.append(Chart(title, Axis(against, log=True), Axis("s", log=True), (Series(work, points),)))
+        charts.append(Chart(title, Axis(against, log=True), Axis("s", log=True), (Series(SERIES, points),)))
     names = ("against", "sizes", "exponent of time", "exponent of memory", "time at the largest", "memory there")
     legend = (
         "Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the work added to that "
