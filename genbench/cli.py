@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genbench import cli_results, files
+from genbench import cli_components, cli_results, files
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.lease import Busy
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.registered_commands += cli_results.app.registered_commands
+app.registered_commands += cli_components.app.registered_commands + cli_results.app.registered_commands
 
 UsageError: Any = typer.BadParameter.__base__
 """Click's error of usage, wherever this version of typer keeps click."""
@@ -209,9 +209,10 @@ def eval_command(
     from genbench.config import merge, parse
     from genbench.foreign import foreign
     from genbench.live import Live
+    from genbench.part import settings_in
     from genbench.report.terminal import print_record, print_rows
     from genbench.runner import run
-    from genbench.spec import components, resolve, settings_in
+    from genbench.spec import components, resolve
     from genbench.store import Store, spec_at
 
     settings = parse(set_ or [])
@@ -275,68 +276,6 @@ def reference(
         damaged += found is None
     if damaged:
         raise RunFailed(f"statistics: {damaged} damaged")
-
-
-@app.command("list")
-def list_command(
-    kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """List the names that can be used, with a line on each."""
-    from genbench import registry
-    from genbench.errors import unknown
-
-    found: dict[str, dict[str, str]] = {}
-    for name, known in registry.ALL.items():
-        found[name] = {item: known.summary(item) for item in known}
-    suites = sorted(Path("benchmarks").glob("**/*.toml"))
-    found["suites"] = {str(path): _first_comment(path) for path in suites}
-    if kind and kind not in found:
-        raise unknown("nothing to list called", kind, found)
-    chosen = {kind: found[kind]} if kind else found
-    if as_json:
-        _print_json(chosen)
-        return
-    for title, names in chosen.items():
-        typer.echo(typer.style(title, bold=True))
-        width = max((len(name) for name in names), default=0)
-        for name, summary in names.items():
-            typer.echo(f"  {name:<{width}}  {summary}")
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A model, net, data set or metric.")], as_json: AsJson = False
-) -> None:
-    """Show the settings of a component: type, default, meaning; and where it comes from."""
-    from genbench.report.terminal import describe, print_description
-
-    description = describe(name)
-    if as_json:
-        _print_json(description)
-    else:
-        print_description(description, _stdout())
-
-
-@app.command()
-def check(module: Annotated[str, typer.Argument(help="A module that registers components.")]) -> None:
-    """Run the conformance tests on everything that a module registers."""
-    from genbench.testing import check_module
-
-    try:
-        for line in check_module(module):
-            typer.echo(line)
-    except AssertionError as error:
-        raise RunFailed(str(error)) from error
-
-
-@app.command()
-def doctor() -> None:
-    """Show versions, devices, and which data and weights are found; what each missing piece would enable."""
-    from genbench.doctor import findings
-
-    for line in findings():
-        typer.echo(line)
 
 
 def main() -> None:
@@ -412,8 +351,3 @@ def _stderr() -> "Console":
 def _root(path: Path) -> Path | None:
     """Return the results folder in which a run's folder lies."""
     return next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), None)
-
-
-def _first_comment(path: Path) -> str:
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.lstrip("# ") if first.startswith("#") else ""

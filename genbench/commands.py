@@ -11,8 +11,9 @@ from typing import Any
 from genbench.config import Settings, parse, plain, settings_of
 from genbench.errors import ConfigError
 from genbench.membership import members
+from genbench.part import settings_in
 from genbench.registry import datasets
-from genbench.spec import Spec, resolve, settings_in
+from genbench.spec import Spec, resolve
 
 
 def command(spec: Spec, results: Path) -> str:

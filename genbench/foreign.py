@@ -16,9 +16,10 @@ from genbench.data import decode
 from genbench.data.decode import Look
 from genbench.errors import ConfigError
 from genbench.evaluate import Evaluation, measure
+from genbench.part import settings_in
 from genbench.seeds import derive, generator
 from genbench.space import Pixels
-from genbench.spec import build_data, settings_in
+from genbench.spec import build_data
 
 ARRAYS = (".npy", ".npz")
 NAMES = ("samples", "arr_0")

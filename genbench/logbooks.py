@@ -5,10 +5,11 @@ They only listen: no result and no key depends on them, and one that cannot be w
 """
 
 import importlib
+import json
 import logging
+import textwrap
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -133,13 +134,15 @@ class Logbooks:
 
     def _open(self, kind: str) -> Logger:
         run = run_name(self.spec)
-        if kind == "tensorboard":
-            logger: Logger = TensorBoardLogger(self.root / "logs", name=run, version="")
-        else:
+        if kind == "wandb":
             logger = WandbLogger(self.root / "logs" / run, run)
-        with suppress(NotImplementedError):
             logger.log_hyperparams(self.spec.json())
-        return logger
+            return logger
+        board = TensorBoardLogger(self.root / "logs", name=run, version="")
+        # Fabric's logger has no place for settings; a text has.
+        text = json.dumps(self.spec.json(), indent=1)
+        board.experiment.add_text("spec", textwrap.indent(text, "    "))  # as Markdown has it, code
+        return board
 
 
 def check(kinds: Sequence[str]) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from genbench.config import Settings
 from genbench.errors import ConfigError, unknown
+from genbench.part import settings_in
 from genbench.registry import models
-from genbench.spec import Spec, build_data, model_class, plan_of, resolve, settings_in
+from genbench.spec import Spec, build_data, model_class, plan_of, resolve
 
 
 def unstackable(spec: Spec) -> str | None:

@@ -13,8 +13,9 @@ from genbench.errors import RunFailed
 from genbench.evaluate import evaluate
 from genbench.files import Damaged
 from genbench.gallery import PAGE, keep_page, pictured
+from genbench.part import settings_in
 from genbench.registry import metrics
-from genbench.spec import Spec, sampling_of, settings_in
+from genbench.spec import Spec, sampling_of
 
 
 class Midway:

@@ -16,8 +16,9 @@ from genbench.fabric import Fabric
 from genbench.gallery import keep_samples
 from genbench.midway import Midway
 from genbench.models.latent import Latent
+from genbench.part import settings_in
 from genbench.pretraining import pretrain
-from genbench.spec import Spec, build_data, plan_of, sampling_of, settings_in
+from genbench.spec import Spec, build_data, plan_of, sampling_of
 from genbench.stale import sources_of
 from genbench.store import Record, Store, missing_in
 from genbench.teaching import teach

@@ -3,19 +3,20 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
 
-from genbench.config import Settings, bind, call, merge, plain, settings_of, typed
+from genbench.config import Settings, bind, call, merge, settings_of, typed
 from genbench.core import Data, Event, Model, Normal
 from genbench.errors import ConfigError, Unsupported, unknown
 from genbench.evaluate import Sampling
 from genbench.models.latent import Latent
-from genbench.registry import Entry, Registry, datasets, encoders, metrics, models
+from genbench.part import component, differing, identity, label, same_version, settings_in
+from genbench.registry import Entry, datasets, encoders, metrics, models
 from genbench.seeds import derive
 from genbench.train import VERSION, Plan
 
@@ -62,7 +63,7 @@ class Spec:
         known = settings_of(models[name].build)
         shared = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
         event = latent_event(self.encoder, build_data(self.data).event)
-        return replace(self, model=_component(models, name, shared, context=event))
+        return replace(self, model=component(models, name, shared, context=event))
 
     @property
     def members(self) -> list["Spec"]:
@@ -74,9 +75,9 @@ class Spec:
     def train_key(self) -> str:
         """Hash of what determines the trained model: values equal to their defaults do not count."""
         parts = {
-            "data": _identity(datasets, self.data) | _content(self.data),
-            "model": _identity(models, self.model),
-            "plan": _differing(Plan, self.plan),
+            "data": identity(datasets, self.data) | _content(self.data),
+            "model": identity(models, self.model),
+            "plan": differing(Plan, self.plan),
             "seed": self.seed,
             "train": VERSION,
         }
@@ -90,25 +91,25 @@ class Spec:
     @cached_property
     def encoder_key(self) -> str:
         """Hash of what determines the encoder, which all models and seeds of a data set share."""
-        data = _identity(datasets, self.data) | _content(self.data)
+        data = identity(datasets, self.data) | _content(self.data)
         return _hash({"data": data, "encoder": self._encoder_identity, "train": VERSION})
 
     @property
     def _encoder_identity(self) -> dict[str, Any]:
         assert self.encoder is not None
         content = encoders[self.encoder["name"]].traits.get("content")
-        return _identity(encoders, self.encoder) | (content(settings_in(self.encoder)) if content else {})
+        return identity(encoders, self.encoder) | (content(settings_in(self.encoder)) if content else {})
 
     @cached_property
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have versions of their own in the record."""
-        sample = _differing(sampler(models[self.model["name"]]), self.sample)
-        return _hash({"sample": sample, "evaluation": _differing(Sampling, self.evaluation)})
+        sample = differing(sampler(models[self.model["name"]]), self.sample)
+        return _hash({"sample": sample, "evaluation": differing(Sampling, self.evaluation)})
 
     @cached_property
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
-        extra = _differing(sampler(models[self.model["name"]]), self.sample)
+        extra = differing(sampler(models[self.model["name"]]), self.sample)
         event = build_data(self.data).event
         if self.encoder is not None:
             text = label(encoders, self.encoder, context=event)
@@ -151,13 +152,13 @@ def resolve(
     if not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
     part = {section: dict(settings.get(section, {})) for section in SECTIONS}
-    data_spec = _component(datasets, dataset, part["data"])
+    data_spec = component(datasets, dataset, part["data"])
     data = build_data(data_spec)
     encoder = _encoder(part["model"].pop("encoder", None), data.event)
     entry = models[model]
     own_plan = entry.traits.get("plan", {})
     sample = bind(sampler(entry), part["sample"], f"sample ({model})")
-    model_spec = _component(models, model, part["model"], context=latent_event(encoder, data.event))
+    model_spec = component(models, model, part["model"], context=latent_event(encoder, data.event))
     model_class(entry).check(sample, settings_in(model_spec))
     chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
     evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
@@ -186,7 +187,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
         spec = Spec(**record)
         parts = [(datasets, spec.data), (models, spec.model), *([(encoders, spec.encoder)] if spec.encoder else [])]
         for registry, part in parts:
-            _same_version(registry, part["name"], part["version"])
+            same_version(registry, part["name"], part["version"])
         found = resolve(
             spec.model["name"],
             spec.data["name"],
@@ -278,39 +279,6 @@ def own_options(kind: type[Model]) -> Callable:
     return options
 
 
-def label(
-    registry: Registry,
-    part: Mapping[str, Any],
-    extra: Settings | None = None,
-    context: Any = None,
-    hidden: Sequence[str] = (),
-) -> str:
-    """Return a component's name, followed by the settings that were chosen: those that differ from their defaults."""
-    build, settings = registry[part["name"]].build, settings_in(part)
-    usual = bind(build, {n: settings[n] for n, s in settings_of(build).items() if s.required}, "", context=context)
-    shown = {n: value for n, value in settings.items() if n not in hidden and value != usual[n]}
-    differing = {n: _chosen(value, usual[n]) for n, value in shown.items()} | dict(extra or {})
-    return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in differing.items())])
-
-
-def _chosen(value: Any, usual: Any) -> Any:
-    """Return of a nested component only what differs from the one that would have been taken."""
-    if not (isinstance(value, Mapping) and isinstance(usual, Mapping) and value["name"] == usual["name"]):
-        return value
-    return {name: item for name, item in value.items() if item != usual[name]}
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + " ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "version") + "}"
-    return json.dumps(value, separators=(",", ":")).replace('"', "")
-
-
-def _component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
-    entry = registry[name]
-    return {"name": name, "version": entry.version, **bind(entry.build, settings, name, context=context)}
-
-
 def _encoder(value: Any, event: Event) -> dict[str, Any] | None:
     """Return the part of a spec for a setting `encoder`: nothing, a name, or a table with one."""
     if value is None:
@@ -318,7 +286,7 @@ def _encoder(value: Any, event: Event) -> dict[str, Any] | None:
     settings = {"name": value} if isinstance(value, str) else value
     if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
         raise ConfigError(f"model.encoder={value!r}: give a name ({', '.join(encoders)}) or a table with one")
-    return _component(encoders, settings["name"], settings_in(settings), context=event)
+    return component(encoders, settings["name"], settings_in(settings), context=event)
 
 
 def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
@@ -326,41 +294,7 @@ def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str
     for name in settings:
         if name not in names:
             raise unknown("settings for a metric that is not measured:", name, names)
-    return {name: _component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
-
-
-def _same_version(registry: Registry, name: str, version: int) -> None:
-    now = registry[name].version
-    if now != version:
-        raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {now}")
-
-
-def settings_in(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a component's part of a spec."""
-    return {name: value for name, value in part.items() if name not in ("name", "version")}
-
-
-def _identity(registry: Registry, part: Mapping[str, Any]) -> dict[str, Any]:
-    build = registry[part["name"]].build
-    return {"name": part["name"], "version": part["version"], **_differing(build, settings_in(part))}
-
-
-def _differing(builder: Callable, bound: Settings) -> dict[str, Any]:
-    """Return the settings that differ from the defaults in the builder's signature.
-
-    A nested component counts by its name, its version and those of its settings that differ from its own defaults.
-    """
-    schema = settings_of(builder)
-    differing: dict[str, Any] = {}
-    for name, value in bound.items():
-        setting = schema[name]
-        if setting.nested is None:
-            if setting.required or value != plain(setting, setting.default, name):
-                differing[name] = value
-        elif isinstance(value, Mapping):
-            base = setting.nested.resolve({"name": value["name"]}, name, None)
-            differing[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != base.get(k)}
-    return differing
+    return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
 
 
 def _content(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -396,7 +330,7 @@ def components(
     for section in settings:
         if section not in ("data", "metric"):
             raise ConfigError(f"{section}: samples that come without a model take settings of data and metric only")
-    spec = _component(datasets, dataset, settings.get("data", {}))
+    spec = component(datasets, dataset, settings.get("data", {}))
     data = build_data(spec)
     if names is None:
         names = [name for name in data.metrics if metrics[name].traits["of"] == "samples"]

@@ -13,7 +13,8 @@ from genbench.checkpoint import FIELDS
 from genbench.errors import ConfigError
 from genbench.evaluate import evaluate
 from genbench.files import Damaged
-from genbench.spec import Spec, build_data, build_model, plan_of, restore, sampling_of, settings_in
+from genbench.part import settings_in
+from genbench.spec import Spec, build_data, build_model, plan_of, restore, sampling_of
 from genbench.store import WEIGHTS, Record, Store, load_weights, read_record
 
 

@@ -26,6 +26,16 @@ def scalars(folder):
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
+def said_to_be(folder):
+    """Return the spec that the board shows."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    (event,) = events.Tensors("spec/text_summary")
+    return json.loads(event.tensor_proto.string_val[0])
+
+
 def test_tensorboard_hears_training_and_results_and_changes_neither(tmp_path):
     quiet, loud = Store(tmp_path / "quiet"), Store(tmp_path / "loud")
     assert execute([spec()], quiet, local(quiet, 1), lambda news: None) == [None]
@@ -40,6 +50,7 @@ def test_tensorboard_hears_training_and_results_and_changes_neither(tmp_path):
         if int(step) in heard:
             assert heard[int(step)] == pytest.approx(float(value), rel=1e-4)
     assert found["result/sliced_w2"] == [(30, pytest.approx(record["results"][0]["value"]))]
+    assert said_to_be(loud.root / "logs" / record["labels"]["run"]) == record["spec"]
     assert not (quiet.root / "logs").exists()
 
 

@@ -19,11 +19,12 @@ from genbench.core import Batch, Data, Example, Model, Samples, noise
 from genbench.errors import ConfigError, Unsupported
 from genbench.evaluate import Evaluation, measure
 from genbench.ode import integrate
+from genbench.part import settings_in
 from genbench.registry import datasets, metrics
 from genbench.report.spread import LEVEL, POWER, holm, mean_and_error, paired
 from genbench.report.table import Cell, Column, Row, Table
 from genbench.seeds import derive
-from genbench.spec import build_data, components, settings_in
+from genbench.spec import build_data, components
 
 FILE = "calibration.json"
 PERFECT, EXACT = "perfect", "exact field"
