@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genbench import cli_components, cli_results, files
+from genbench.allocator import keep_freed
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.lease import Busy
 
@@ -282,6 +283,7 @@ def main() -> None:
     """Run the command line: exit code 0 done, 1 a run failed, 2 the request was wrong, 130 stopped."""
     logging.getLogger("genbench").addHandler(_Said())
     signal.signal(signal.SIGTERM, _stop)
+    keep_freed()
     try:
         code = app(standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from genbench import files, lease
+from genbench.allocator import keep_freed
 from genbench.cells import Forwarder, News, Task, Tell, give_up, work
 from genbench.errors import ConfigError
 from genbench.spec import Spec
@@ -193,6 +194,7 @@ def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:
 
 def _begin(task: Task, store: Store, probe: Path, kept: list[Any], news: Any) -> Returned:
     """Run a task where Ray has put it."""
+    keep_freed()
     ended: list[News] = []
 
     def put(item: News) -> None:

@@ -18,8 +18,8 @@ def unstackable(spec: Spec) -> str | None:
     able = spec.encoder is None and model_class(models[name]).stackable(build_data(spec.data).event, spec.model)
     if not able:
         return f"{name} on {spec.data['name']} is no small model whose loss is a pure function of its parameters"
-    if plan.accumulate > 1 or plan.compile or plan.precision != "fp32":
-        return "plan.accumulate, plan.compile and plan.precision=bf16 are for models that are trained alone"
+    if plan.accumulate > 1 or plan.precision != "fp32":
+        return "plan.accumulate and plan.precision=bf16 are for models that are trained alone"
     return None
 
 

@@ -10,6 +10,8 @@ import io
 import math
 import multiprocessing
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +119,7 @@ _one_fabric = lru_cache(Fabric)
 
 
 def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
-    """Return the Fabric for a plan. Raises ConfigError where the accelerator is not there."""
+    """Return the Fabric for a plan. Raises ConfigError where the accelerator, or a compiler, is not there."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if plan.precision == "bf16" else "32-true"
     # Under torchrun the launcher has decided how many processes there are.
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
@@ -125,9 +127,13 @@ def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> 
     # Alone, a process uses one for all its runs: to make one takes a look at every package that is installed.
     make = _one_fabric if (local or devices, nodes) == (1, 1) else Fabric
     try:
-        return make(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
+        fabric = make(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
     except Exception as error:
         raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
+    if plan.compile and fabric.device.type == "cpu" and shutil.which(compiler) is None:
+        raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
+    return fabric
 
 
 def fit(

@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
 import shlex
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -42,6 +46,25 @@ def train(specs, folder=None, **options):
     folders = folder and [folder / str(i) for i in range(len(specs))]
     fit(learner, data, plan, fabric_of(plan, "cpu"), seed=specs[0].seed, folder=folders, **options)
     return models
+
+
+COMPILED = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_stack import specs_of, train, weights
+own = [{{"seed": 3, "kappa": .5}}, {{"seed": 1, "kappa": 2.}}]
+eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
+print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
+def test_a_compiled_stack_takes_the_same_steps():
+    # In a process of its own: what checks shapes in tests cannot be compiled.
+    script = COMPILED.format(tests=os.path.dirname(__file__))
+    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
+    assert float(done.stdout) < 1e-4
 
 
 WCFM = [{"seed": s, "kappa": k, "normaliser": n} for s, k, n in ((3, 0.5, "constant"), (1, 2.0, "running"))]

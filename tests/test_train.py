@@ -345,3 +345,9 @@ def test_a_compiled_step_is_the_same_step():
     script = COMPILED.format(tests=os.path.dirname(__file__))
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
     assert float(done.stdout) < 1e-5
+
+
+def test_without_a_compiler_one_line_says_what_is_missing(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match="plan.compile=true needs a C[+][+] compiler on CPU, and there is no no-such-"):
+        train("cfm", steps=1, compile=True)
