@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Protocol, get_args, get_origin, runtime_checkable
 
 from annotated_types import Ge, Gt, Le
@@ -31,6 +32,14 @@ class Nested(Protocol):
     def resolve(self, value: Any, what: str, context: Any) -> Any:
         """Return the plain JSON value with every default filled in."""
         ...
+
+    def builder(self, value: Settings, /) -> Callable:
+        """Return what a resolved value holds the settings of."""
+        ...
+
+
+class OnDisk:
+    """Marks, inside Annotated, a setting that is a path to what must be there before a run begins."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,21 @@ def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
 def call(builder: Callable, *args: Any, settings: Settings) -> Any:
     """Call a builder with bound settings."""
     return builder(*args, **typed(builder, settings))
+
+
+def need(builder: Callable, settings: Settings, what: str) -> None:
+    """Look, before a run begins, whether the files are there that its bound settings name.
+
+    Raises:
+        ConfigError: if one is not.
+    """
+    for name, setting in settings_of(builder).items():
+        value = settings.get(name)
+        if setting.nested is not None and isinstance(value, Mapping):
+            need(setting.nested.builder(value), value, f"{what}.{name}")
+        on_disk = any(isinstance(item, OnDisk) for item in _metadata(setting.type))
+        if on_disk and value is not None and not Path(str(value)).expanduser().exists():
+            raise ConfigError(f"{what}.{name}: {value} does not exist")
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:

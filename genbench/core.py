@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from genbench.errors import RunFailed, Unsupported
@@ -99,6 +99,33 @@ class Split(Protocol):
 
         Raises:
             Unsupported: if finite data has fewer than n.
+        """
+        ...
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """An array whose rows are taken by their numbers: a tensor, or a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, and shape of one."""
+        ...
+
+    def __getitem__(self, rows: Int[Tensor, " b"], /) -> Shaped[Tensor, "b *event"]:
+        """Return some rows, in the order in which they are asked for."""
+        ...
+
+
+@runtime_checkable
+class Raw(Protocol):
+    """A split that keeps raw samples, and can serve them as they are kept."""
+
+    def raw(self, n: int, seed: int) -> Rows:
+        """Return what `take` takes as raw data, of which no more is read than is asked for.
+
+        Raises:
+            Unsupported: if there are fewer than n.
         """
         ...
 

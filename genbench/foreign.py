@@ -56,7 +56,9 @@ def foreign(
     found = read(path, data, dataset["name"])
     # Samples come sorted by class, often; a metric that takes the first so many of them must not see some classes only.
     order = torch.randperm(len(found.raw), generator=generator(0, "order of samples"))
-    x = data.space.encode(found.raw[order]).float()
+    x = torch.empty(found.raw.shape, dtype=torch.float32)
+    for part in torch.arange(len(order)).split(1024):  # floats of some at a time, beside the samples themselves
+        x[part] = data.space.encode(found.raw[order[part]]).float()
     label = None if found.label is None else found.label[order]
     evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=label)
     rows = [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
@@ -80,6 +82,9 @@ def read(path: Path, data: Data, name: str) -> Foreign:
     if len(shape) != 3 or data.space != Pixels(256):
         raise ConfigError(f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(ARRAYS)}")
     collection = decode.collection(str(path), Look(shape[1], 1 if shape[0] == 1 else 3))
+    if len(collection.counts) > 1:
+        parts = ", ".join(collection.counts)
+        raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")
     stored = collection.load()
     raw = stored.raw[torch.arange(len(stored.label))]
     about = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}

@@ -9,6 +9,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from genbench import files, provenance
+from genbench.config import need
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.evaluate import evaluate, unsupported
@@ -18,6 +19,7 @@ from genbench.midway import Midway
 from genbench.models.latent import Latent
 from genbench.part import settings_in
 from genbench.pretraining import pretrain
+from genbench.registry import metrics
 from genbench.spec import Spec, build_data, plan_of, sampling_of
 from genbench.stale import sources_of
 from genbench.store import Record, Store, missing_in
@@ -104,6 +106,8 @@ def _run(
             store.write(spec, record)
         return record
     loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
+    for name, part in wanted.items():
+        need(metrics[name].build, settings_in(part), name)
     if loaded is not None:
         state, train_cost = loaded
         model.load_state_dict(state)

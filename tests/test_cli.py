@@ -311,6 +311,22 @@ def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
         (["run", "--model", "wcfm", "--dataset", "moons", "--set", "plan.steps=-5"], "plan.steps: -5 is wrong"),
         (["run", "--model", "wcfm", "--dataset", "moons", "--metric", "w22"], "did you mean 'w2'?"),
         (["run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"], "nowhere"),
+        (
+            [
+                "run",
+                "--model",
+                "cfm",
+                "--dataset",
+                "digits",
+                "--metric",
+                "fid-legacy",
+                "--set",
+                "plan.steps=100000",
+                "--set",
+                "metric.fid-legacy.features.weights=nowhere.pt",
+            ],
+            "fid-legacy.features.weights: nowhere.pt does not exist",
+        ),  # before the training, which would take hours
         (["eval", "nowhere"], "is no kept run"),
         (["sweep", "nowhere.toml"], "no suite at nowhere.toml"),
         (["report", "nowhere"], "holds no current records"),
@@ -389,6 +405,12 @@ def test_show_tells_type_default_and_meaning():
     assert shown["settings"]["model"]["kappa"]["type"] == "float > 0 | none"
     assert all(s["meaning"] for section in shown["settings"].values() for s in section.values())
     assert "arxiv.org/abs/2507.22270" in shown["about"]
+
+
+def test_show_tells_what_a_data_set_asks_for_by_default():
+    shown = genbench("show", "cifar10").stdout
+    for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "metrics by default: fid-legacy"):
+        assert said in shown
 
 
 def test_doctor_finds_what_is_here():

@@ -144,6 +144,16 @@ def test_changed_content_is_another_data_set(tmp_path, form):
     np.testing.assert_array_equal(new[1:], old[1:])
 
 
+def test_an_empty_class_folder_is_found_when_the_rest_was_read_before(tmp_path):
+    plant(tmp_path / "tree", PARTS)
+    build(tmp_path / "tree")
+    (tmp_path / "tree" / "train" / "eel").mkdir()
+    with pytest.raises(ConfigError, match="train/eel holds no images"):
+        build(tmp_path / "tree")
+    (tmp_path / "tree" / "train" / "eel").rmdir()
+    build(tmp_path / "tree")
+
+
 def test_content_that_changes_in_use_is_not_kept_under_its_old_name(tmp_path):
     plant(tmp_path / "tree", PARTS)
     data = build(tmp_path / "tree")

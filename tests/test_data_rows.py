@@ -77,6 +77,20 @@ def test_views_and_floats_are_made_on_the_device(folder, monkeypatch):
 
 
 MEBIBYTES = 32
+STATISTICS = """
+from genbench.metrics import reference
+import torch
+
+class Mean:
+    name, sha256, resize = "mean", "0" * 64, "none"
+
+    def __call__(self, images):
+        return torch.stack([image.float().mean((1, 2)) for image in images])
+
+def epoch(path, size):
+    data = datasets["folder"].build(path=path, size=size, valid=0, test=0)
+    return reference.statistics(data, Mean(), "train", 50_000).moments
+"""
 WATCHED = """
 import json, os, sys
 from pathlib import Path
@@ -90,6 +104,7 @@ def epoch(path, size):
     train = datasets["folder"].build(path=path, size=size, valid=0, test=0).train
     return sum(float(train.batch(step, 8, 0).x.mean()) for step in range(train.size // 8))
 
+exec(sys.argv[3])
 epoch(sys.argv[1], 16)  # whatever is imported and allocated once
 Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
 before = status("VmHWM")
@@ -100,7 +115,8 @@ print(json.dumps(status("VmHWM") - before))
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read as Linux tells them")
-def test_a_folder_four_times_the_cap_is_decoded_and_trained_on_below_the_cap(tmp_path):
+@pytest.mark.parametrize("use", ["", STATISTICS], ids=["trained on", "measured against"])
+def test_a_folder_four_times_the_cap_is_decoded_and_used_below_the_cap(tmp_path, use):
     few, many = tmp_path / "few", tmp_path / "many"
     few.mkdir()
     many.mkdir()
@@ -114,7 +130,7 @@ def test_a_folder_four_times_the_cap_is_decoded_and_trained_on_below_the_cap(tmp
     def peak(gib, home):
         environment = os.environ | {"GENBENCH_MEMORY": str(gib), "GENBENCH_HOME": str(tmp_path / home)}
         done = subprocess.run(
-            [sys.executable, "-c", WATCHED, str(few), str(many)],
+            [sys.executable, "-c", WATCHED, str(few), str(many), use],
             env=environment, check=True, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         return json.loads(done.stdout)

@@ -55,6 +55,12 @@ def inside(monkeypatch, capsys, tmp_path):
     return call
 
 
+def test_a_tree_of_several_parts_is_not_taken_for_one_set_of_samples(place, data):
+    with pytest.raises(ConfigError, match="real has the parts train, test: give one of them"):
+        read(place / "real", data, "folder")
+    assert len(read(place / "real" / "test", data, "folder").raw) == 20
+
+
 def test_a_folder_and_arrays_of_both_layouts_are_the_same_samples(place, data, tmp_path):
     raw = patches(70, SIZE)[60:]
     np.save(tmp_path / "first.npy", raw.numpy())

@@ -52,7 +52,7 @@ def _stamps(folder: Path, prefix: str) -> list[str]:
         for entry in entries:
             name = f"{prefix}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                lines += _stamps(Path(entry.path), f"{name}/")
+                lines += _stamps(Path(entry.path), f"{name}/") or [f"{name}/\n"]
             else:
                 lines.append(_stamp(name, entry.stat()))
     return lines

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from genbench import files
 from genbench.config import Size
-from genbench.core import Captions, Data, Split
+from genbench.core import Captions, Data, Rows, Split
 from genbench.data import cache, rows
 from genbench.data.collection import Collection, Stored, splits
 from genbench.data.decode import Look
 from genbench.data.digits import digits
 from genbench.data.images import cifar10, named
 from genbench.data.originals import CIFAR10
-from genbench.data.rows import Rows
 from genbench.data.splits import Arrays, Finite, mirror, same
 from genbench.errors import ConfigError, unknown
 from genbench.looks import LOOKS

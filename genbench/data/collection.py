@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from genbench.data.rows import Rows
+from genbench.core import Rows
 from genbench.data.splits import Arrays, Finite, View, same, stratified
 from genbench.errors import ConfigError
 from genbench.space import Space

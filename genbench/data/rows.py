@@ -6,31 +6,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from genbench.core import Rows
 from genbench.errors import ConfigError, RunFailed
 
 GIB = 4.0
 """What is mapped into memory at most, unless $GENBENCH_MEMORY says otherwise. No number depends on it."""
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """An array whose rows are taken by their numbers: a tensor, or a file."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of rows, and shape of one."""
-        ...
-
-    def __getitem__(self, rows: Int[Tensor, " b"], /) -> Shaped[Tensor, "b *event"]:
-        """Return some rows, in the order in which they are asked for."""
-        ...
 
 
 class Streamed:
@@ -66,6 +52,24 @@ class Streamed:
                 if file.readinto(memory[place * self._bytes : (place + 1) * self._bytes]) != self._bytes:
                     raise RunFailed(f"{self._path} is damaged: it ends in row {row}; delete it, and it is made again")
         return torch.from_numpy(out)
+
+
+class Chosen:
+    """Some rows of others, in an order of their own; none is read before it is asked for.
+
+    Args:
+        rows: the others.
+        places: which of them.
+    """
+
+    def __init__(self, rows: Rows, places: Int[Tensor, " n"]) -> None:
+        self.shape = (len(places), *rows.shape[1:])
+        self._rows = rows
+        self._places = places
+
+    def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
+        """Return some rows, in the order in which they are asked for."""
+        return self._rows[self._places[rows]]
 
 
 def opened(path: Path) -> Rows:

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from genbench import files
-from genbench.core import Batch, Encode
-from genbench.data.rows import Rows, Streamed
+from genbench.core import Batch, Encode, Rows
+from genbench.data.rows import Chosen, Streamed
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
@@ -159,6 +159,14 @@ class Finite:
         """
         rows = self._arrays.rows[self.choose(n, seed)]
         return Batch(self._space.encode(self._arrays.raw[rows]), self._arrays.label[rows])
+
+    def raw(self, n: int, seed: int) -> Rows:
+        """Return what `take` takes as raw data, of which no more is read than is asked for.
+
+        Raises:
+            Unsupported: if there are fewer than n.
+        """
+        return Chosen(self._arrays.raw, self._arrays.rows[self.choose(n, seed)])
 
     def visit(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
         """Return which rows of this part the step-th batch has, and in which view."""

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from genbench.config import Count
@@ -16,6 +16,7 @@ from genbench.metrics import reference
 from genbench.metrics.extractors import choice
 from genbench.metrics.features import Features, extract
 from genbench.metrics.reference import MOST, Part, Statistics
+from genbench.space import Space
 
 Samples = Annotated[Count | None, "samples; by default all there are, up to 50,000"]
 Split = Annotated[Part, "real images to compare with; the others give the floor"]
@@ -115,6 +116,24 @@ def compare(
     return Comparison(network, samples, evaluation.data, part, real)
 
 
+class Decoded:
+    """Samples as raw data; each is decoded when it is asked for.
+
+    Args:
+        space: of the data.
+        x: samples in model space.
+    """
+
+    def __init__(self, space: Space, x: Float[Tensor, "n *event"]) -> None:
+        self.shape = tuple(x.shape)
+        self._space = space
+        self._x = x
+
+    def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
+        """Return some of them."""
+        return self._space.decode(self._x[rows])
+
+
 def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tensor, "n k"]:
     """Return the features of the first n samples; metrics of one evaluation share them.
 
@@ -125,6 +144,5 @@ def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tenso
     have: list[Tensor] = evaluation.shared(("features", network.name, network.sha256), list)
     done = sum(map(len, have))
     if done < n:
-        space = evaluation.data.space
-        have.append(extract(network, space.decode(evaluation.x[done:n])))
+        have.append(extract(network, Decoded(evaluation.data.space, evaluation.x[done:n])))
     return torch.cat(have)[:n]

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
+from genbench.core import Rows
+
 BATCH = 256
 
 
@@ -43,9 +45,9 @@ class Classifier(Protocol):
         ...
 
 
-def extract(features: Features, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+def extract(features: Features, images: Rows) -> Float[Tensor, "n k"]:
     """Return the features of all images, some at a time."""
-    return torch.cat([features(part) for part in images.split(BATCH)])
+    return torch.cat([features(images[part]) for part in torch.arange(images.shape[0]).split(BATCH)])
 
 
 class Moments:

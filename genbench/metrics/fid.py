@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.config import Count
+from genbench.config import Count, OnDisk
 from genbench.errors import ConfigError, Unsupported
 from genbench.evaluate import Evaluation, Value
 from genbench.metrics.comparison import Comparison, Real, Samples, Split, compare
@@ -28,6 +28,7 @@ DINOv2 = Annotated[dict[str, Any] | str | None, ExtractorChoice(("dinov2",)), f"
 Lite = Annotated[dict[str, Any] | str | None, ExtractorChoice(("efficientnet_lite0",)), "the network"]
 File = Annotated[
     str | None,
+    OnDisk(),
     "a file of statistics to compare with instead of real images: of genbench, or an .npz with mu and sigma, as "
     "clean-fid publishes them",
 ]

@@ -31,8 +31,9 @@ def memorisation(
 
     Of images that owe nothing to training it is 1 %: that is its floor. More are copies; none at all are bad samples.
     `ratio` is the median distance of samples to their nearest training image, relative to that of test images: 1 for
-    fresh images, less for copies, more for bad samples. The samples nearest to training images are shown with their
-    neighbours on a page, `neighbours.png`.
+    fresh images, less for copies. Bad samples may read either: blurred ones lie near the middle of the features, and
+    so near to everything. Read it beside a distance between the distributions, never alone. The samples nearest to
+    training images are shown with their neighbours on a page, `neighbours.png`.
 
     Args:
         share: of test images that count as near.
@@ -66,6 +67,6 @@ def _page(
     """Return raw images row by row: the samples nearest to training images, each followed by its neighbours."""
     first = distance.argsort()[:ROWS]
     near = torch.cdist(samples[first].double(), train.double()).topk(min(BESIDE, len(train)), largest=False).indices
-    real = reference.images(evaluation.data, "train", len(train)).raw
+    real = reference.images(evaluation.data, "train", len(train))
     chosen = evaluation.data.space.decode(evaluation.x[first])
     return torch.cat([torch.cat([image[None], real[places]]) for image, places in zip(chosen, near, strict=True)])

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from genbench import files
-from genbench.core import Data
+from genbench.core import Data, Raw, Rows, Split
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.features import Features, Moments, extract
+from genbench.metrics.features import BATCH, Features, Moments, extract
 from genbench.metrics.frechet import bias_constant
 from genbench.seeds import derive
 
@@ -90,11 +90,38 @@ class Statistics:
         return value
 
 
-class Images(NamedTuple):
-    """Real images in an order that depends on nothing but the set of them, and the hash of that set."""
+class Images:
+    """Real images in an order that depends on nothing but the set of them; each is read when it is asked for.
 
-    raw: UInt8[Tensor, "n c h w"]
-    sha256: str
+    Args:
+        pieces: rows that hold them.
+    """
+
+    def __init__(self, *pieces: Rows) -> None:
+        self._pieces = pieces
+        self._sizes = [piece.shape[0] for piece in pieces]
+        self.shape = (sum(self._sizes), *pieces[0].shape[1:])
+        parts = torch.arange(self.shape[0]).split(BATCH // 4)
+        hashes = [hashlib.sha256(image.tobytes()).digest() for part in parts for image in self._stored(part).numpy()]
+        self._order = torch.tensor(sorted(range(len(hashes)), key=hashes.__getitem__))
+        self.sha256 = hashlib.sha256(b"".join(hashes[i] for i in self._order.tolist())).hexdigest()
+        """Of the set of them."""
+
+    def __getitem__(self, rows: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
+        """Return some of them."""
+        return self._stored(self._order[rows])
+
+    def _stored(self, places: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
+        """Return images by their places in the rows."""
+        if len(self._pieces) == 1:
+            return self._pieces[0][places]
+        found, start = torch.empty(len(places), *self.shape[1:], dtype=torch.uint8), 0
+        for piece, size in zip(self._pieces, self._sizes, strict=True):
+            here = (places >= start) & (places < start + size)
+            if bool(here.any()):
+                found[here] = piece[places[here] - start]
+            start += size
+        return found
 
 
 def statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
@@ -114,12 +141,12 @@ def statistics(data: Data, features: Features, part: Part, n: int) -> Statistics
 
 @lru_cache(maxsize=8)
 def _statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
-    sha256 = _digest(data, part, n)
-    about = {"extractor": features.name, "weights": features.sha256, "resize": features.resize, "images": sha256}
+    real = images(data, part, n)
+    about = {"extractor": features.name, "weights": features.sha256, "resize": features.resize, "images": real.sha256}
     path = folder() / f"{features.name}-{part}-{n}-{_key(about)}.safetensors"
     if not path.exists():
         log.warning("statistics of %d %s images by %s are made once, and kept", n, part, features.name)
-        rows = extract(features, images(data, part, n).raw)
+        rows = extract(features, real)
         moments = Moments(rows.split(4096))
         tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": rows.contiguous()}
         source = str(data.provenance.get("source", ""))
@@ -162,8 +189,9 @@ def available(data: Data, part: Part) -> int:
     return MOST if None in sizes else sum(size for size in sizes if size is not None)
 
 
+@lru_cache(maxsize=8)
 def images(data: Data, part: Part, n: int) -> Images:
-    """Return n real images of a part, in the order of their own hashes.
+    """Return n real images of a part.
 
     Raises:
         Unsupported: if the data has no images.
@@ -172,18 +200,14 @@ def images(data: Data, part: Part, n: int) -> Images:
         raise Unsupported("features are of images")
     first = data.test if part == "test" else data.train
     count = n if first.size is None else min(n, first.size)
-    pieces = [data.space.decode(first.take(count, derive(0, "reference", part)).x)]
+    pieces = [_raw(data, first, count, derive(0, "reference", part))]
     if n > count:  # images held out for validation are training images of published statistics
-        pieces.append(data.space.decode(data.valid.take(n - count, derive(0, "reference", "valid")).x))
-    raw = torch.cat(pieces)
-    hashes = [hashlib.sha256(image.tobytes()).digest() for image in raw.numpy()]
-    order = sorted(range(n), key=hashes.__getitem__)
-    return Images(raw[order], hashlib.sha256(b"".join(hashes[i] for i in order)).hexdigest())
+        pieces.append(_raw(data, data.valid, n - count, derive(0, "reference", "valid")))
+    return Images(*pieces)
 
 
-@lru_cache(maxsize=16)
-def _digest(data: Data, part: Part, n: int) -> str:
-    return images(data, part, n).sha256
+def _raw(data: Data, split: Split, n: int, seed: int) -> Rows:
+    return split.raw(n, seed) if isinstance(split, Raw) else data.space.decode(split.take(n, seed).x)
 
 
 def _key(about: Mapping[str, str]) -> str:

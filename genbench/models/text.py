@@ -1,7 +1,7 @@
 """Text as a condition: from labels that stand for captions to prefixes of tokens, and the choice of how."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -90,6 +90,10 @@ class TextChoice:
             if "complete" in entry.traits:
                 bound |= entry.traits["complete"](context, bound)
         return {"name": name, "version": entry.version, **bound}
+
+    def builder(self, value: Mapping[str, Any]) -> Callable:
+        """Return the builder of the text encoder that a resolved table names."""
+        return texts[value["name"]].build
 
 
 TextSetting = Annotated[

@@ -1,6 +1,6 @@
 """Which net fits which samples, and nets as settings of models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from torch import nn
@@ -91,6 +91,10 @@ class NetChoice:
             "version": entry.version,
             **bind(entry.build, settings, f"{what} ({name})", context=context),
         }
+
+    def builder(self, value: Mapping[str, Any]) -> Callable:
+        """Return the builder of the net that a resolved table names."""
+        return nets[value["name"]].build
 
 
 NetSetting = Annotated[dict[str, Any] | str | None, NetChoice()]

@@ -15,7 +15,7 @@ from rich.table import Table
 from genbench.config import settings_of
 from genbench.errors import unknown
 from genbench.live import duration
-from genbench.registry import ALL, models
+from genbench.registry import ALL, datasets, models
 from genbench.spec import sampler
 
 ARROWS = {"lower": "lower is better", "higher": "higher is better", "none": ""}
@@ -80,6 +80,10 @@ def describe(name: str) -> dict[str, Any]:
         raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
     entry = registry[name]
     builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
+    usual = {}
+    if registry is datasets and not any(setting.required for setting in settings_of(entry.build).values()):
+        data = entry.build()
+        usual = {"plan": dict(data.plan), "evaluation": dict(data.evaluation), "metrics": list(data.metrics)}
     return {
         "name": name,
         "kind": registry.kind,
@@ -98,6 +102,7 @@ def describe(name: str) -> dict[str, Any]:
             }
             for section, build in builders.items()
         },
+        **({"usual": usual} if usual else {}),
     }
 
 
@@ -116,13 +121,22 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
         for name in ("setting", "type", "default", "meaning"):
             table.add_column(name, overflow="fold")
         for name, setting in settings.items():
-            default = "required" if setting["required"] else str(setting["default"])
+            default = "required" if setting["required"] else _default(setting["default"])
             table.add_row(f"{prefix}.{name}", escape(setting["type"]), escape(default), escape(setting["meaning"]))
         console.print(table if settings else f"{section}: no settings")
+    for section, values in description.get("usual", {}).items():
+        said = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
+        if said:
+            console.print(f"{section} by default: {said}", highlight=False)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def _default(value: Any) -> str:
+    """Return a default as `--set` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def _type(annotation: Any) -> str:

@@ -1,6 +1,6 @@
 """Extractors as settings of metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from json import dumps, loads
@@ -57,6 +57,10 @@ class ExtractorChoice:
         if version not in (None, entry.version):
             raise ConfigError(f"{what}: settings are of version {version} of {name}, which is now {entry.version}")
         return {"name": name, "version": entry.version, **bind(entry.build, settings, f"{what} ({name})")}
+
+    def builder(self, value: Mapping[str, Any]) -> Callable:
+        """Return the builder of the extractor that a resolved table names."""
+        return extractors[value["name"]].build
 
 
 Extractor = Annotated[

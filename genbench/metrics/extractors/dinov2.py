@@ -14,7 +14,7 @@ from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.extractors.network import Network, device, photographs
 from genbench.metrics.extractors.resize import PILLOW
-from genbench.metrics.extractors.weights import OFFLINE, WeightFile, read
+from genbench.metrics.extractors.weights import OFFLINE, File, WeightFile, read
 from genbench.registry import extractors
 
 SIZE = 224
@@ -30,7 +30,7 @@ FILE = WeightFile(
 
 
 @extractors.register("dinov2", version=1)
-def dinov2(data: Data, *, code: str | None = None, weights: str | None = None, sha256: str | None = None) -> Network:
+def dinov2(data: Data, *, code: File = None, weights: File = None, sha256: str | None = None) -> Network:
     """DINOv2 ViT-L/14, the 1024 features of its class token, at 224 pixels resized by Pillow, as published.
 
     Its code comes by torch.hub, and is run: give a checkout of it to know what runs.

@@ -14,7 +14,7 @@ from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.extractors.network import Network, device, photographs
 from genbench.metrics.extractors.resize import ANTIALIASED, CLEAN, TENSORFLOW, Resize
-from genbench.metrics.extractors.weights import WeightFile, read
+from genbench.metrics.extractors.weights import File, WeightFile, read
 from genbench.registry import extractors
 
 SIZE, FEATURES = 299, 2048
@@ -37,7 +37,7 @@ STATE = WeightFile(
 
 
 @extractors.register("inception-legacy", version=1)
-def inception_legacy(data: Data, *, weights: str | None = None, sha256: str | None = None) -> Network:
+def inception_legacy(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
     """Inception as clean-fid's "legacy_tensorflow" has it: the FID of TensorFlow, and of torchcfm's published numbers.
 
     Args:
@@ -48,7 +48,7 @@ def inception_legacy(data: Data, *, weights: str | None = None, sha256: str | No
 
 
 @extractors.register("inception-clean", version=1)
-def inception_clean(data: Data, *, weights: str | None = None, sha256: str | None = None) -> Network:
+def inception_clean(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
     """Inception as clean-fid's "clean" has it (Parmar et al., 2022).
 
     Args:
@@ -59,7 +59,7 @@ def inception_clean(data: Data, *, weights: str | None = None, sha256: str | Non
 
 
 @extractors.register("inception-fidelity", version=1)
-def inception_fidelity(data: Data, *, weights: str | None = None, sha256: str | None = None) -> Network:
+def inception_fidelity(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
     """Inception as torch-fidelity has it: the resizing of TensorFlow, epsilon-exact.
 
     Args:
@@ -70,7 +70,7 @@ def inception_fidelity(data: Data, *, weights: str | None = None, sha256: str | 
 
 
 @extractors.register("inception-torchmetrics", version=1)
-def inception_torchmetrics(data: Data, *, weights: str | None = None, sha256: str | None = None) -> Network:
+def inception_torchmetrics(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
     """Inception as torchmetrics has it from 1.8 on: the weights of torch-fidelity after antialiased resizing.
 
     Args:

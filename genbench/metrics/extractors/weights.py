@@ -7,10 +7,14 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from genbench import files
+from genbench.config import OnDisk
 from genbench.errors import ConfigError, Unsupported
+
+File = Annotated[str | None, OnDisk()]
+"""A setting: the path of a file or folder, to be taken instead of looking for it."""
 
 SECONDS = 30
 """How long a server may be silent."""
