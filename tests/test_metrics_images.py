@@ -19,6 +19,7 @@ from genbench.metrics.diversity import effective
 from genbench.metrics.extractors import choice
 from genbench.metrics.features import Moments
 from genbench.metrics.inception_score import scores
+from genbench.metrics.neighbours import Cloud
 from genbench.metrics.published import published
 from genbench.registry import extractors, metrics
 from genbench.space import Pixels
@@ -187,14 +188,14 @@ def test_precision_falls_with_bad_samples_and_recall_with_missing_ones(data):
     values = read("precision_recall", data, torch.cat([real[:200], noise(200, 4, mean=220.0, sd=2.0)]))
     assert values["precision_recall.precision"]["value"] == pytest.approx(0.5, abs=0.02)
     modes = torch.cat([noise(100, 8, mean=60.0), noise(100, 9, mean=200.0)]).flatten(1).float()
-    assert among(modes[:100], modes, 3)["recall"] == pytest.approx(0.5, abs=0.05)
-    assert among(modes, modes, 3) == {"precision": 1.0, "recall": 1.0}
+    assert among(Cloud(modes[:100]), Cloud(modes), 3)["recall"] == pytest.approx(0.5, abs=0.05)
+    assert among(Cloud(modes), Cloud(modes), 3) == {"precision": 1.0, "recall": 1.0}
 
 
 def test_density_is_one_and_coverage_falls_with_missing_modes():
     real = torch.cat([noise(300, 8, mean=60.0), noise(300, 9, mean=200.0)]).flatten(1).float()
     fresh = torch.cat([noise(300, 18, mean=60.0), noise(300, 19, mean=200.0)]).flatten(1).float()
-    good, half = near(fresh, real, 5), near(fresh[:300], real, 5)
+    good, half = near(Cloud(fresh), Cloud(real), 5), near(Cloud(fresh[:300]), Cloud(real), 5)
     assert good["density"] == pytest.approx(1, abs=0.15)
     assert half["density"] == pytest.approx(1, abs=0.2)
     assert good["coverage"] > 0.9

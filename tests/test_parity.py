@@ -22,6 +22,7 @@ from genbench.metrics.features import Moments
 from genbench.metrics.frechet import frechet, frechet_few, frechet_to
 from genbench.metrics.inception_score import scores
 from genbench.metrics.kid import squared_mmd
+from genbench.metrics.neighbours import Cloud
 
 TIGHT = {"rtol": 1e-6, "atol": 0.0}
 
@@ -85,7 +86,7 @@ def test_kernel_distance_is_that_of_torch_fidelity_torchmetrics_and_clean_fid(pa
 
 def test_precision_and_recall_are_those_of_torch_fidelity_and_prdc(pair):
     x, y = pair
-    ours = among(x, y, 3)
+    ours = among(Cloud(x), Cloud(y), 3)
     assert 0 < ours["precision"] < 1
     assert 0 < ours["recall"] < 1
     theirs = prc_features_to_metric(x, y, prc_neighborhood=3, prc_batch_size=200, save_cpu_ram=False, verbose=False)
@@ -99,7 +100,7 @@ def test_precision_and_recall_are_those_of_torch_fidelity_and_prdc(pair):
 @pytest.mark.parametrize("k", [1, 5])
 def test_density_and_coverage_are_those_of_prdc(pair, k):
     x, y = pair
-    ours, theirs = near(x, y, k), compute_prdc(y.numpy(), x.numpy(), nearest_k=k)
+    ours, theirs = near(Cloud(x), Cloud(y), k), compute_prdc(y.numpy(), x.numpy(), nearest_k=k)
     assert theirs["density"] == pytest.approx(ours["density"], rel=1e-6)
     assert theirs["coverage"] == pytest.approx(ours["coverage"], rel=1e-6)
     assert 0 < ours["coverage"] < 1

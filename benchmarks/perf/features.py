@@ -39,6 +39,7 @@ from genbench.metrics.extractors import choice
 from genbench.metrics.features import Moments, extract
 from genbench.metrics.frechet import frechet
 from genbench.metrics.kid import squared_mmd
+from genbench.metrics.neighbours import Cloud
 from genbench.registry import datasets
 
 Timed = dict[str, Callable[[], float]]
@@ -95,7 +96,8 @@ def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
     x, y = x.double(), y.double()  # a rounding puts points on the other side of a neighbourhood's rim
 
     def ours() -> float:
-        return sum(among(x, y, 5).values()) + sum(near(x, y, 5).values())
+        samples, real = Cloud(x), Cloud(y)  # which both metrics share
+        return sum(among(samples, real, 5).values()) + sum(near(samples, real, 5).values())
 
     return {"genbench": ours, "prdc": lambda: float(sum(compute_prdc(y.numpy(), x.numpy(), nearest_k=5).values()))}
 
@@ -220,8 +222,8 @@ def main() -> None:
     alone: Timed = {
         "moments": lambda: float(Moments(x.split(4096)).mean[0]),
         "vendi": lambda: effective(x),
-        "precision, recall": lambda: among(x, y, 3)["recall"],
-        "density, coverage": lambda: near(x, y, 5)["coverage"],
+        "precision, recall": lambda: among(Cloud(x), Cloud(y), 3)["recall"],
+        "density, coverage": lambda: near(Cloud(x), Cloud(y), 5)["coverage"],
     }
     for name, run in alone.items():
         began = time.perf_counter()

@@ -18,14 +18,21 @@ def described(load: float, took: float) -> str:
         load: average number of processes that wanted to run when the measurement began.
         took: seconds it took.
     """
-    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     cores = os.cpu_count() or 1
     busy = f" **The machine was busy: load {load:.1f} on {cores} cores at the start.**" if load > 0.5 * cores else ""
     return (
         "Both sides do the same work in one process and take turns, on as many threads and in the same precision; "
         "figures are medians over rounds of the ratio within a round. `make bench` makes this table.\n\n"
-        f"{_processor()}, {cores} cores, {_memory()}, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}; {versions}. It took {took / 60:.0f} minutes.{busy}"
+        f"{here()} It took {took / 60:.0f} minutes.{busy}"
+    )
+
+
+def here() -> str:
+    """Return what this machine is, and which versions it has."""
+    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    return (
+        f"{_processor()}, {os.cpu_count() or 1} cores, {_memory()}, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}; {versions}."
     )
 
 

