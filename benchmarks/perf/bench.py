@@ -17,6 +17,8 @@ import torch
 from harness import Measured, Row, Spread, measure
 from machine import described
 
+from genbench.allocator import keep_freed
+
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Each has rows() -> list[Row]; the order is that of the table."""
 
@@ -117,4 +119,5 @@ def main() -> None:
 if __name__ == "__main__":
     # Workers of a data loader or of a pool fork before threads start.
     torch.set_num_threads(1)
+    keep_freed()  # as genbench's own processes do; both sides have it
     main()

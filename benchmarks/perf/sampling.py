@@ -4,6 +4,7 @@ Both nets hold the same weights, solve from the same noise at the same tolerance
 place by the same number of evaluations.
 """
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -119,6 +120,38 @@ def euler(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
     return Sides(ours, theirs, note=f"{nfe:g} evaluations each")
 
 
+def stacked(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
+    """Return Euler's method for ten models as one stack of networks, and for one after the other."""
+    from torch.func import functional_call, stack_module_state, vmap
+
+    fields: list[nn.Module] = [copy.deepcopy(nets[1].net) for _ in range(10)]  # type: ignore[arg-type]
+    parameters, _ = stack_module_state(fields)
+    batches, times = x0[None].repeat(10, 1, 1), torch.arange(steps) / steps
+
+    def at(own: dict[str, Tensor], x: Tensor, t: Tensor) -> Tensor:
+        return functional_call(fields[0], own, (t, x, None))
+
+    @torch.no_grad()
+    def together() -> Tensor:
+        x = batches
+        for t in times:
+            x = x + vmap(at, (0, 0, None))(parameters, x, t) / steps
+        return x
+
+    @torch.no_grad()
+    def in_turn() -> Tensor:
+        return torch.stack([_euler(field, x, times) for field, x in zip(fields, batches, strict=True)])
+
+    torch.testing.assert_close(together(), in_turn(), rtol=1e-3, atol=1e-3)
+    return Sides(together, in_turn, note="2048 rows keep a core at arithmetic already")
+
+
+def _euler(field: nn.Module, x: Tensor, times: Tensor) -> Tensor:
+    for t in times:
+        x = x + field(t, x, None) / len(times)
+    return x
+
+
 def rows() -> list[Row]:
     """Return the rows of sampling."""
 
@@ -133,6 +166,13 @@ def rows() -> list[Row]:
         return lambda: how(of_images(), noise(Normal((3, 32, 32)), n, 0), setting)
 
     return [
+        Row(
+            name="sample-2d-stacked",
+            work="10 x 2048 samples in 2D, Euler, 100 steps, as one stack of networks",
+            peer="the same, one after the other",
+            sides=plane(stacked, 100),
+            aim=5.0,
+        ),
         Row(
             name="sample-2d-euler",
             work="2048 samples in 2D, Euler, 100 steps",

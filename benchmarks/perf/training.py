@@ -3,6 +3,7 @@
 Seconds are those of a step of one model: from the first step to trained weights, preparation and data included.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,11 +54,11 @@ def torchcfm_loop(matcher: str, steps: int, *, drawn: bool = False) -> Callable[
 
 
 def genbench_loop(
-    name: str, steps: int, seeds: int, batch: int = BATCH, task: str = TASK, **of_task: Any
+    name: str, steps: int, seeds: int, batch: int = BATCH, task: str = TASK, *, compiled: bool = False, **of_task: Any
 ) -> Callable[[], Learner]:
     """Return the training of one model, or of several as one stack, on a task of these settings."""
     data, build = datasets[task].build(**of_task), models[name].build
-    plan = Plan(steps=steps, batch_size=batch)
+    plan = Plan(steps=steps, batch_size=batch, compile=compiled)
     settings = bind(build, {"sigma": 0.1}, name, context=data.event)
 
     def model() -> Model:
@@ -70,26 +71,38 @@ def genbench_loop(
     return loop
 
 
+def _seconds(loop: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    loop()
+    return time.perf_counter() - began
+
+
 def rows() -> list[Row]:
     """Return the rows of training."""
     plain, paired = "ConditionalFlowMatcher", "ExactOptimalTransportConditionalFlowMatcher"
 
-    def row(name: str, model: str, matcher: str, seeds: int, aim: float | None, threads: int = 1) -> Row:
+    def row(name: str, model: str, matcher: str, seeds: int, aim: float | None, *, compiled: bool = False) -> Row:
+        def sides() -> Sides:
+            ours, theirs = genbench_loop(model, STEPS, seeds, compiled=compiled), torchcfm_loop(matcher, STEPS)
+            note = f"compiled in {_seconds(ours):.0f} s, which do not count" if compiled else ""
+            return Sides(ours, theirs, (seeds * STEPS, STEPS), note)
+
+        how = f"{seeds} seeds as one stack" if seeds > 1 else "one model"
         return Row(
             name=f"2d-{name}",
-            work=f"2D training, {model}, " + (f"{seeds} seeds as one stack" if seeds > 1 else "one model"),
+            work=f"2D training, {model}, {how}" + (", plan.compile" if compiled else ""),
             peer=f"torchcfm's loop ({'OT-CFM' if matcher == paired else 'CFM'})",
-            sides=lambda: Sides(
-                genbench_loop(model, STEPS, seeds), torchcfm_loop(matcher, STEPS), (seeds * STEPS, STEPS)
-            ),
+            sides=sides,
             aim=aim,
-            threads=threads,
         )
 
     return [
         row("cfm", "cfm", plain, SEEDS, 10.0),
         row("wcfm", "wcfm", plain, SEEDS, 10.0),
         row("otcfm", "otcfm", paired, SEEDS, 3.0),
+        row("compiled-cfm", "cfm", plain, SEEDS, 10.0, compiled=True),
+        row("compiled-wcfm", "wcfm", plain, SEEDS, 10.0, compiled=True),
+        row("compiled-otcfm", "otcfm", paired, SEEDS, 3.0, compiled=True),
         row("single-cfm", "cfm", plain, 1, None),
         row("single-otcfm", "otcfm", paired, 1, None),
         Row(
