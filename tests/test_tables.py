@@ -124,6 +124,13 @@ def test_a_refusal_is_a_dash_with_its_reason():
     assert "- [1] its samples do not follow an ODE" in render.markdown(table)
 
 
+def test_reasons_that_differ_in_numbers_alone_are_said_once():
+    reasons = ["too few: a share of 0.0019", "no model", "too few: a share of 2.4e-03", "no model"]
+    table = compared([*three_seeds(b=[1, 2, 3]), *(refusal("a", seed, reason) for seed, reason in enumerate(reasons))])
+    said = [line for line in render.markdown(table).splitlines() if "[1] too" in line]
+    assert said == ["- [1] too few: a share of 0.0019 (and the like); no model"]
+
+
 def test_the_parts_of_a_metric_take_the_reason_of_the_whole():
     rows = [row("cfm", 0, 0.1, "npe.tilt"), row("cfm", 0, 0.2, "npe.straightness"), refusal("flow", 0, "no ODE", "npe")]
     table = compared(rows)

@@ -380,7 +380,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _listed(reasons: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(reasons))
+    """Return each reason once; those that differ in numbers alone are one."""
+    kinds: dict[str, dict[str, None]] = {}
+    for reason in reasons:
+        kinds.setdefault(re.sub(r"[\d.]+(e[+-]?\d+)?", "#", reason), {})[reason] = None
+    return "; ".join(next(iter(kind)) + (" (and the like)" if len(kind) > 1 else "") for kind in kinds.values())
 
 
 def _rows(frame: pd.DataFrame, names: Sequence[str], what: str) -> list[tuple]:
