@@ -57,7 +57,7 @@ class Plan:
         ema: decay of the average of weights that is evaluated, ramped as (1 + step) / (10 + step); 0 keeps none.
         precision: fp32, or bf16 autocast.
         accumulate: parts that a batch is worked in, to save memory.
-        threads: CPU threads of a run: one by default, for small networks, and what data asks for whose networks are large.
+        threads: CPU threads of a run; one is fastest for small networks, data of large ones asks for more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between pages of sample images to look at during training; 0 draws none.
