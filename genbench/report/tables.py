@@ -206,6 +206,9 @@ def costs(spent: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
         spread = [v._replace(value=v.nfe, floor=None) for v in rows.values()]
         slots.append(_slot(Column("evaluations a sample", "lower"), spread, []))
         legend = ["Times hold for this machine and its load, that of training with what had to be trained before it."]
+        paces = ([c.steps_per_second for c in rows] for _, rows in _by(part))
+        if any(len(pace) > 1 and len(set(pace)) == 1 for pace in paces):
+            legend.append("Models that are trained as one stack share its time equally, which is no error of 0.")
         legend.append("Nothing is marked as best.")
         tables.append(_table(f"{data}: cost on {device}", part, slots, [], legend, marked=False))
         steps = sorted({v.step for v in every if v.run in here and v.point == "training" and v.step})
