@@ -207,11 +207,15 @@ def eval_command(
     """Measure a kept model again, with other metrics or another solver, or somebody else's samples."""
     from dataclasses import replace
 
+    import torch
+
+    from genbench import provenance
     from genbench.config import merge, parse
     from genbench.foreign import foreign
+    from genbench.gallery import keep_pages
     from genbench.live import Live
     from genbench.part import settings_in
-    from genbench.report.terminal import print_record, print_rows
+    from genbench.report.terminal import not_original, print_record, print_rows
     from genbench.runner import run
     from genbench.spec import components, resolve
     from genbench.store import Store, spec_at
@@ -222,11 +226,18 @@ def eval_command(
         raise ConfigError(f"{what} is an array of samples: say with --dataset what to compare them with")
     if dataset is not None:
         data, metrics = components(dataset, metric or None, settings)
-        rows, about = foreign(path, data, metrics, seed)
+        rows, about, evaluation = foreign(path, data, metrics, seed)
+        pages = keep_pages(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
+        real = dict(evaluation.data.provenance)
         if as_json:
-            _print_json({"data": data, "samples": about, "results": rows})
+            here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}
+            pictures = [str(page) for page in pages]
+            _print_json({"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures})
         else:
             print_rows(rows, f"{about['n']} samples of {what} ({about['layout']}) against {dataset}", _stdout())
+            for said in (f"samples: {about['note']}" if "note" in about else "", not_original(real), *map(str, pages)):
+                if said:
+                    _stdout().print(said, soft_wrap=True, highlight=False)
         return
     kept = spec_at(path if path.exists() else results / "runs" / what)
     spec = resolve(

@@ -156,8 +156,14 @@ def verify(
 def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
     """Check every cell of a suite, and run nothing."""
     from genbench import suite as suites
+    from genbench.config import need
+    from genbench.part import settings_in
+    from genbench.registry import metrics
 
     loaded = suites.load(suite)
+    for spec in loaded.specs:
+        for name, part in spec.metrics.items():
+            need(metrics[name].build, settings_in(part), name)
     models = {(spec.model_label, spec.data_label) for spec in loaded.specs}
     trained = {spec.train_key for spec in loaded.specs}
     stacks = {spec.members[0].train_key: len(spec.stack) for spec in loaded.specs if spec.stack}

@@ -44,9 +44,16 @@ def findings() -> Iterator[str]:
             yield f"ok  {name} is downloaded"
         else:
             yield f"--  {name} is not downloaded: the first use of {use} fetches it"
-    for file, use in ((inception.TORCHSCRIPT, "fid-legacy, fid-clean, kid"), (dinov2.FILE, "fd-dinov2")):
+    weights = {
+        inception.TORCHSCRIPT: "fid-legacy, fid-clean, kid",
+        inception.STATE: "inception-fidelity, inception-torchmetrics",
+        dinov2.FILE: "fd-dinov2",
+    }
+    for file, use in weights.items():
         place = next((place for place in file.places if place.is_file()), None)
-        if place is not None:
+        if place is not None and files.sha256(place) != file.sha256:
+            yield f"--  {place} is not the published file, sha256 {file.sha256}: remove it"
+        elif place is not None:
             yield f"ok  {place}"
         else:
             yield f"--  {file.name} is not downloaded: the first use of {use} fetches {file.url}"

@@ -7,8 +7,10 @@ command and of every worker. It is told the version instead.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Any
 
 
 @contextmanager
@@ -34,6 +36,12 @@ with _version_alone("torchmetrics"):
     from lightning_fabric import Fabric
     from lightning_fabric.loggers.logger import Logger
     from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+    from lightning_fabric.strategies.ddp import DDPStrategy
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-__all__ = ["Fabric", "Logger", "TensorBoardLogger", "rank_zero_only"]
+__all__ = ["Fabric", "Logger", "TensorBoardLogger", "rank_zero_only", "several"]
+
+
+def several(**settings: Any) -> Fabric:
+    """Return a Fabric of several processes, which wait for one another as long as the first one evaluates."""
+    return Fabric(strategy=DDPStrategy(timeout=timedelta(days=7)), **settings)

@@ -36,7 +36,7 @@ class Foreign(NamedTuple):
 
 def foreign(
     path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mapping], seed: int
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any], Evaluation]:
     """Measure samples, raw data in the units of the data set, against it.
 
     Args:
@@ -47,7 +47,7 @@ def foreign(
         seed: of the reference sample and of anything random in a metric.
 
     Returns:
-        Rows as in a record, and what the samples are: name, sha256, n, layout.
+        Rows as in a record, what the samples are (name, sha256, n, layout), and the evaluation with its pictures.
 
     Raises:
         ConfigError: if the path holds no such samples.
@@ -62,7 +62,7 @@ def foreign(
     label = None if found.label is None else found.label[order]
     evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=label)
     rows = [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
-    return rows, found.about
+    return rows, found.about, evaluation
 
 
 def read(path: Path, data: Data, name: str) -> Foreign:
@@ -88,7 +88,8 @@ def read(path: Path, data: Data, name: str) -> Foreign:
     stored = collection.load()
     raw = stored.raw[torch.arange(len(stored.label))]
     about = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
-    return Foreign(raw, None, about | {"layout": "a folder or archive of images"})
+    note = {"note": collection.provenance["note"]} if "note" in collection.provenance else {}
+    return Foreign(raw, None, about | {"layout": "a folder or archive of images"} | note)
 
 
 def _array(path: Path, data: Data, name: str) -> Foreign:

@@ -18,12 +18,21 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     records = list(records)
     names = names_of(records)
     rows = [
-        _whose(record) | {"model": name} | row
+        _whose(record) | {"model": name} | row | {"protocol": protocol(row)}
         for record, name in zip(records, names, strict=True)
         for row in record["results"]
     ]
     table = pd.DataFrame(rows, columns=[*COLUMNS, *sorted({k for row in rows for k in row} - set(COLUMNS))])
     return table.astype(NUMBERS)
+
+
+def protocol(row: Mapping[str, Any]) -> str | None:
+    """Return all that must agree before a value may be compared, and what is known of the bias that it implies."""
+    known = row.get("details") or {}
+    if row.get("protocol") is None or "bias" not in known:
+        return row.get("protocol")
+    said = "unknown, of no more real images than features" if known["bias"] is None else f"some {known['bias']:.3g}"
+    return f"{row['protocol']}; its bias: {said}"
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:

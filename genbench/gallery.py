@@ -29,8 +29,15 @@ def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
     arrays |= {"label": evaluation.label.numpy()} if evaluation.label is not None else {}
     files.replace(folder / "samples.npz", lambda temporary: _savez(temporary, arrays))
     keep_page(folder / "samples.png", evaluation, data)
-    for name, page in evaluation.pages.items():
-        _draw(folder / f"{name}.png", page.numpy(), data)
+    keep_pages(folder, evaluation, data)
+
+
+def keep_pages(folder: Path, evaluation: Evaluation, data: Data) -> list[Path]:
+    """Keep the pages that metrics have made, and return their paths."""
+    kept = {folder / f"{name}.png": page for name, page in evaluation.pages.items()}
+    for path, page in kept.items():
+        _draw(path, page.numpy(), data)
+    return list(kept)
 
 
 def keep_page(path: Path, evaluation: Evaluation, data: Data) -> None:

@@ -15,6 +15,7 @@ from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.evaluate import evaluate, unsupported
 from genbench.fabric import Fabric
 from genbench.gallery import keep_samples
+from genbench.metrics.comparison import ready
 from genbench.midway import Midway
 from genbench.models.latent import Latent
 from genbench.part import settings_in
@@ -108,6 +109,7 @@ def _run(
     loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
     for name, part in wanted.items():
         need(metrics[name].build, settings_in(part), name)
+        ready(data, settings_in(part))
     if loaded is not None:
         state, train_cost = loaded
         model.load_state_dict(state)

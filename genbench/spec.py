@@ -118,8 +118,9 @@ class Spec:
 
     @cached_property
     def data_label(self) -> str:
-        """The data set and its settings that are not defaults, as tables call it: not where on a machine it lies."""
-        return label(datasets, self.data, hidden=("path",))
+        """The data set and its settings that are not defaults, as tables call it: of a path, what it holds."""
+        text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)
+        return f"{text} images={content['path'][:8]}" if content else text
 
 
 def resolve(

@@ -29,7 +29,7 @@ from genbench import checkpoint, files
 from genbench.config import Count, Fraction, NonNegative, Positive, Size
 from genbench.core import Data, Example, Learner, Portable
 from genbench.errors import ConfigError
-from genbench.fabric import Fabric
+from genbench.fabric import Fabric, several
 from genbench.seeds import derive
 
 VERSION = 1
@@ -125,7 +125,7 @@ def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> 
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // local if local else 1
     # Alone, a process uses one for all its runs: to make one takes a look at every package that is installed.
-    make = _one_fabric if (local or devices, nodes) == (1, 1) else Fabric
+    make = _one_fabric if (local or devices, nodes) == (1, 1) else several
     try:
         fabric = make(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
     except Exception as error:

@@ -56,10 +56,15 @@ def test_the_next_batch_is_read_ahead(folder, monkeypatch):
 
 def test_a_file_that_was_cut_off_is_one_line(folder, monkeypatch):
     data = build(folder, monkeypatch, "0")
-    path = data.train._arrays.raw._path
+    opened = data.train._arrays.raw
+    path = opened._path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RunFailed, match=r"is damaged: it ends in row 29; delete it, and it is made again"):
-        rows.opened(path)[torch.tensor([3, 29])]
+        opened[torch.tensor([3, 29])]
+    for gib in ("0", "1"):  # streamed, and mapped
+        monkeypatch.setenv("GENBENCH_MEMORY", gib)
+        with pytest.raises(RunFailed, match=r"is damaged: it is not as long as it says; delete it"):
+            rows.opened(path)
 
 
 def test_a_wrong_cap_says_what_would_be_right(folder, monkeypatch):

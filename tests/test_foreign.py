@@ -234,8 +234,8 @@ def test_samples_sorted_by_class_are_measured_like_any_others(tmp_path):
     x = batch.x[batch.label.argsort()]
     np.save(tmp_path / "sorted.npy", x.numpy())
     np.save(tmp_path / "one.npy", x[:80].numpy())
-    (found,), _ = foreign(tmp_path / "sorted.npy", spec, chosen, 0)
-    (one,), _ = foreign(tmp_path / "one.npy", spec, chosen, 0)
+    (found,), *_ = foreign(tmp_path / "sorted.npy", spec, chosen, 0)
+    (one,), *_ = foreign(tmp_path / "one.npy", spec, chosen, 0)
     assert one["value"] > 3
     assert found["value"] < 1.5
 

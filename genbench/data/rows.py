@@ -76,7 +76,13 @@ def opened(path: Path) -> Rows:
     """Return the rows of a .npy file: a map of it, or, of more than `cap` bytes, the file to be read from.
 
     Pages of a map are shared by all processes; but they count as memory of each as long as nobody else wants it.
+
+    Raises:
+        RunFailed: if the file is damaged.
     """
+    shape, kind, start = _header(path)
+    if path.stat().st_size != start + kind.itemsize * math.prod(shape):
+        raise RunFailed(f"{path} is damaged: it is not as long as it says; delete it, and it is made again")
     if path.stat().st_size > cap():
         return Streamed(path)
     # Copy on write, since torch warns of arrays that it could not write to.

@@ -1,5 +1,7 @@
 """Comparisons: features of samples, of the real images they are measured against, and of others that set the floor."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from genbench.evaluate import Evaluation
 from genbench.metrics import reference
 from genbench.metrics.extractors import choice
 from genbench.metrics.features import Features, extract
+from genbench.metrics.published import published
 from genbench.metrics.reference import MOST, Part, Statistics
 from genbench.space import Space
 
@@ -132,6 +135,25 @@ class Decoded:
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
         """Return some of them."""
         return self._space.decode(self._x[rows])
+
+
+def ready(data: Data, settings: Mapping[str, Any]) -> None:
+    """Look, before anything is trained, whether the network and the statistics of a metric are what they should be.
+
+    A network that cannot be had is no error: the metric will say so, and the others are measured.
+
+    Args:
+        data: the task.
+        settings: of the metric.
+
+    Raises:
+        ConfigError: if a file is not what it should be.
+    """
+    if "features" in settings and len(data.event.shape) == 3:
+        with suppress(Unsupported):
+            network = choice.build(data, settings["features"])
+            if settings.get("statistics") is not None:
+                published(settings["statistics"], network)
 
 
 def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tensor, "n k"]:

@@ -149,8 +149,7 @@ def _distance(sides: Comparison, statistics: str | None = None) -> Value:
     details: dict[str, float | None] = {"n_reference": there.n, "n_floor": len(others)}
     # A covariance of fewer images than features lacks directions: nothing is known of the bias in them.
     full = there.n is None or there.n > size
-    if full:
-        details["bias"] = there.bias_constant * (1 / sides.n + (1 / there.n if there.n else 0.0))
+    details["bias"] = there.bias_constant * (1 / sides.n + (1 / there.n if there.n else 0.0)) if full else None
     # The bias is linear in 1/n: what the floor has too much of it, being of fewer images, is taken off.
     comparable = len(others) > 1 and (full or len(others) == sides.n)
     excess = there.bias_constant * (1 / len(others) - 1 / sides.n) if comparable else 0.0

@@ -194,10 +194,12 @@ def images(data: Data, part: Part, n: int) -> Images:
     """Return n real images of a part.
 
     Raises:
-        Unsupported: if the data has no images.
+        Unsupported: if the data has no images, or fewer.
     """
     if len(data.event.shape) != 3:
         raise Unsupported("features are of images")
+    if n > available(data, part):
+        raise Unsupported(f"needs {n} images, there are {available(data, part)} to {part}")
     first = data.test if part == "test" else data.train
     count = n if first.size is None else min(n, first.size)
     pieces = [_raw(data, first, count, derive(0, "reference", part))]

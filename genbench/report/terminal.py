@@ -14,6 +14,7 @@ from rich.table import Table
 
 from genbench.config import settings_of
 from genbench.errors import unknown
+from genbench.frames import protocol
 from genbench.live import duration
 from genbench.registry import ALL, datasets, models
 from genbench.spec import sampler
@@ -32,9 +33,17 @@ def print_record(record: Mapping[str, Any], path: Path, console: Console) -> Non
             f"({cost['steps_per_second']:.4g} steps/s, peak {cost['train_peak_mib']:.0f} MiB), "
             f"measured in {duration(cost['evaluate_seconds'])} (peak {cost['evaluate_peak_mib']:.0f} MiB)"
         )
-    if not record["provenance"]["data"].get("original", True):
-        console.print(f"data: not the checksummed original ({record['provenance']['data'].get('source')})")
+    if said := not_original(record["provenance"]["data"]):
+        console.print(said)
     console.print(f"kept in {path}", soft_wrap=True, highlight=False)
+
+
+def not_original(data: Mapping[str, Any]) -> str:
+    """Return a line on data that is not the checksummed original, from its provenance; nothing where it is."""
+    if data.get("original", True):
+        return ""
+    note = f"; {data['note']}" if "note" in data else ""
+    return f"data: not the checksummed original ({data.get('source')}, sha256 {data['sha256'][:8]}{note})"
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) -> None:
@@ -42,15 +51,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
     main = [row for row in rows if row["point"] == "main"]
     table = Table(title=escape(title), title_justify="left", header_style="bold", show_lines=False)
     for name in ("metric", "value", "floor", "direction", "protocol"):
-        table.add_column(name, justify="right" if name in ("value", "floor") else "left")
+        table.add_column(name, justify="right" if name in ("value", "floor") else "left", overflow="fold")
     for row in main:
         if row["value"] is None:
             table.add_row(row["metric"], "-", "", "", f"[dim]{escape(row['reason'])}[/dim]")
         else:
-            protocol = row["protocol"] if "n=" in row["protocol"] else f"{row['protocol']}, n={row['n']}"
-            table.add_row(
-                row["metric"], _number(row["value"]), _number(row["floor"]), ARROWS[row["better"]], escape(protocol)
-            )
+            said = protocol(row) or ""
+            said = said if "n=" in said else f"{said}, n={row['n']}"
+            table.add_row(row["metric"], _value(row), _number(row["floor"]), ARROWS[row["better"]], escape(said))
     console.print(table)
     curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None]
     if not curve:
@@ -128,6 +136,11 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
         said = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
         if said:
             console.print(f"{section} by default: {said}", highlight=False)
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    error = (row.get("details") or {}).get("standard_error")
+    return _number(row["value"]) + (f" ± {_number(error)}" if error is not None else "")
 
 
 def _number(value: float | None) -> str:
