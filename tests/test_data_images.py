@@ -18,6 +18,7 @@ from genbench.data import cache, decode, originals, tree
 from genbench.data.decode import Look
 from genbench.errors import ConfigError, RunFailed
 from genbench.registry import datasets
+from genbench.spec import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +143,20 @@ def test_changed_content_is_another_data_set(tmp_path, form):
     new = raw(after.train)[0]
     np.testing.assert_array_equal(new[0].transpose(1, 2, 0), np.asarray(image(99)))
     np.testing.assert_array_equal(new[1:], old[1:])
+
+
+def test_two_trees_are_two_data_sets_in_tables(tmp_path):
+    plant(tmp_path / "one" / "tree", PARTS)
+    plant(tmp_path / "two" / "tree", PARTS)
+    image(99).save(tmp_path / "two" / "tree" / "train" / "cat" / "0.png")
+    shutil.copytree(tmp_path / "one", tmp_path / "three")
+
+    def label(name):
+        settings = {"data": {"path": str(tmp_path / name / "tree"), "size": 16}}
+        return resolve("cfm", "folder", metrics=[], settings=settings).data_label
+
+    assert label("one") == label("three") != label("two")
+    assert label("one") == f"folder size=16 images={files.sha256(tmp_path / 'one' / 'tree')[:8]}"
 
 
 def test_an_empty_class_folder_is_found_when_the_rest_was_read_before(tmp_path):

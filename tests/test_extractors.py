@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
 from photographs import CIFAR10, cifar10, patches, task
@@ -12,6 +13,7 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.evaluate import Evaluation, measure
+from genbench.metrics.comparison import ready
 from genbench.metrics.extractors import choice, inception, network, resize, weights
 from genbench.registry import extractors, metrics
 
@@ -100,6 +102,17 @@ def test_the_resizing_inside_the_file_is_that_of_tensorflow(files, data):
     torch.testing.assert_close(legacy, same, rtol=1e-3, atol=1e-3)
     clean = choice.build(data, setting(files, "inception-clean"))(images)
     assert (clean - legacy).abs().mean() > 20 * (same - legacy).abs().mean()
+
+
+def test_what_is_wrong_with_a_file_is_said_before_training(tmp_path, data):
+    (tmp_path / "weights.pt").write_bytes(bytes(1000))
+    own = {"name": "inception-legacy", "weights": str(tmp_path / "weights.pt")}
+    with pytest.raises(ConfigError, match=r"weights.pt has the sha256 541b3e9d\w+, not f58cb9b6"):
+        ready(data, {"features": own})
+    np.savez(tmp_path / "other_clean_stats.npz", mu=np.zeros(3), sigma=np.eye(3))
+    with pytest.raises(ConfigError, match="of another protocol: clean-fid's clean, not efficientnet_lite0"):
+        ready(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
+    ready(data, {"features": "inception-legacy"})  # which is not here: the metric will say so
 
 
 def test_a_file_passes_through_the_whole_path(files, data):

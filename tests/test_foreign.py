@@ -55,6 +55,22 @@ def inside(monkeypatch, capsys, tmp_path):
     return call
 
 
+def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(inside, place, tmp_path):
+    chosen = ["--metric", "memorisation", "--set", "metric.memorisation.features=efficientnet_lite0"]
+    chosen += ["--set", "metric.memorisation.share=0.1", "--set", f"data.path={place / 'real'}"]
+    asked = ["eval", place / "samples", "--reference", "folder", "--set", f"data.size={SIZE}", *chosen]
+    code, out, _ = inside(*asked, "--json")
+    said = json.loads(out)
+    assert code == 0
+    (page,) = said["pages"]
+    assert Image.open(tmp_path / page).size == (10 * 2 * (SIZE + 1), 10 * 2 * (SIZE + 1))
+    assert said["provenance"]["data"]["original"] is False
+    assert said["provenance"]["code"]["genbench"]
+    _, out, _ = inside(*asked)
+    assert "data: not the checksummed original (real, sha256" in out
+    assert page in out
+
+
 def test_a_tree_of_several_parts_is_not_taken_for_one_set_of_samples(place, data):
     with pytest.raises(ConfigError, match="real has the parts train, test: give one of them"):
         read(place / "real", data, "folder")

@@ -363,6 +363,10 @@ def test_validate_counts_and_refuses(say, copy):
     assert (code, out) == (0, f"{suite}: 4 cells, 2 models on data sets, 4 trainings\n")
     suite.write_text(SUITE.replace("kappa", "kapa"))
     assert "did you mean 'kappa'?" in say("validate", suite)[2]
+    measured = 'metrics = ["fid-legacy"]\n[metric]\nfid-legacy = { statistics = "nowhere.npz" }\n'
+    suite.write_text('datasets = ["digits"]\nmodels = ["cfm"]\n' + measured)
+    code, _, err = say("validate", suite)
+    assert (code, err) == (2, "genbench: fid-legacy.statistics: nowhere.npz does not exist\n")
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
