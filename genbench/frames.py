@@ -31,8 +31,9 @@ def protocol(row: Mapping[str, Any]) -> str | None:
     known = row.get("details") or {}
     if row.get("protocol") is None or "bias" not in known:
         return row.get("protocol")
-    said = "unknown, of no more real images than features" if known["bias"] is None else f"some {known['bias']:.3g}"
-    return f"{row['protocol']}; its bias: {said}"
+    if known["bias"] is None:
+        return f"{row['protocol']}; its bias is not known, of no more real images than features"
+    return f"{row['protocol']}; its bias would be {known['bias']:.3g} if features were Gaussian"
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:
