@@ -54,18 +54,28 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Of a record only labels and spec are asked for.
     """
-    found: dict[tuple[str, str], dict[tuple[str, str], set[str]]] = {}
+    alike: dict[tuple[str, str], list[dict[tuple[str, str], str]]] = {}
     budgets = [_budget(record) for record in records]
-    for record, budget in zip(records, budgets, strict=True):
-        alike = found.setdefault((record["labels"]["model"], record["labels"]["data"]), {})
-        for key, value in budget.items():
-            alike.setdefault(key, set()).add(value)
-    names = []
-    for record, budget in zip(records, budgets, strict=True):
-        label, data = record["labels"]["model"], record["labels"]["data"]
-        telling = [f" {key[1]}={value}" for key, value in budget.items() if len(found[label, data][key]) > 1]
-        names.append(label + "".join(telling))
-    return names
+    labels = [(record["labels"]["model"], record["labels"]["data"]) for record in records]
+    for label, budget in zip(labels, budgets, strict=True):
+        alike.setdefault(label, []).append(budget)
+    telling = {label: _telling(same) for label, same in alike.items()}
+    return [
+        label[0] + "".join(f" {key[1]}={budget[key]}" for key in telling[label] if key in budget)
+        for label, budget in zip(labels, budgets, strict=True)
+    ]
+
+
+def _telling(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tuple[str, str]]:
+    """Return the settings in which budgets differ; those of curves only where nothing else tells two apart."""
+    keys = dict.fromkeys(key for budget in budgets for key in budget)
+    differing = [key for key in keys if len({budget.get(key) for budget in budgets if key in budget}) > 1]
+    plain = [key for key in differing if key[1] not in ("curve", "curve_metrics")]
+
+    def told(by: Sequence[tuple[str, str]]) -> int:
+        return len({tuple(budget.get(key) for key in by) for budget in budgets})
+
+    return plain if told(plain) == told(differing) else differing
 
 
 def _budget(record: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -108,10 +108,25 @@ def test_what_cannot_be_compared_is_refused_with_what_could():
             of_models(records, *request)
         assert str(refused.value) == message
     longer = [record("cfm", 5, {"w2": (1.0, "lower")}, plan={"steps": 10})]
-    with pytest.raises(ConfigError, match=r"'cfm' may be any of these: cfm steps=9; cfm steps=10\. Name one of them"):
-        of_models(records + longer, "cfm", "wcfm", "moons")
+    assert of_models(records + longer, "cfm", "wcfm", "moons") == of_models(records, "cfm", "wcfm", "moons")
     with pytest.raises(ConfigError, match=r"no common seeds: cfm steps=10 has \[5\], wcfm has \[0, 1\]"):
         of_models(records + longer, "cfm steps=10", "wcfm", "moons")
+
+
+def test_two_models_are_compared_at_the_budget_that_both_have_most_of():
+    few = [
+        record(m, s, {"w2": (v, "lower")}, plan={"steps": 90}) for m, v in (("cfm", 3.0), ("wcfm", 2.0)) for s in (0, 1)
+    ]
+    records = sweep(4) + few
+    (w2,) = (part := of_models(records, "cfm", "wcfm", "moons", ["w2"])).values
+    assert w2.paired.pairs == 4
+    said = [line for line in part.only if line.startswith("compared at 9 steps of batch")]
+    assert len(said) == 1
+    assert "(4 common seeds); both are also there at 90 steps of batch" in said[0]
+    (w2,) = of_models(records, "cfm steps=90", "wcfm steps=90", "moons", ["w2"]).values
+    assert (w2.one, w2.other, w2.paired.pairs) == (3.0, 2.0, 2)
+    with pytest.raises(ConfigError, match=r"no results on moons of 'wcf'; known: cfm steps=9, cfm steps=90, wcfm"):
+        of_models(records, "cfm", "wcf", "moons")
 
 
 def test_the_command_prints_it_from_published_records_too(tmp_path, monkeypatch, capsys):

@@ -188,9 +188,14 @@ def of_models(records: Sequence[Record], one: str, other: str, dataset: str, met
     Raises:
         ConfigError: if one of them is not there, is not told apart from others, or measured nothing in common.
     """
-    groups = _groups(without_stale(records))
-    data = _chosen(dataset, list(dict.fromkeys(data for _, data in groups)), "no results on")
-    names = [name for name, on in groups if on == data]
+    records = without_stale(records)
+    data = _chosen(dataset, list(dict.fromkeys(record["labels"]["data"] for record in records)), "no results on")
+    records, budgets = _of_one_budget([r for r in records if r["labels"]["data"] == data], one, other)
+    groups = _groups(records)
+    names = [name for name, _ in groups]
+    for name in (one, other):
+        if not any(_words(name) <= _words(label) for label in names):
+            raise unknown(f"no results on {data} of", name, names)
     keys = [(_chosen(name, names, f"no results on {data} of"), data) for name in (one, other)]
     if keys[0] == keys[1]:
         raise ConfigError(f"{one} and {other} are both {keys[0][0]}: nothing to compare")
@@ -203,7 +208,38 @@ def of_models(records: Sequence[Record], one: str, other: str, dataset: str, met
         if not any(_belongs(metric, name) for metric in known):
             raise unknown(f"{keys[0][0]} and {keys[1][0]} have not both measured", name, known)
     kept = [value for value in found.values if not metrics or any(_belongs(value.metric, name) for name in metrics)]
-    return _corrected(found._replace(values=kept))
+    return _corrected(found._replace(values=kept, only=[*found.only, *budgets]))
+
+
+def _of_one_budget(records: Sequence[Record], one: str, other: str) -> tuple[Sequence[Record], list[str]]:
+    """Return the records of the budget at which both models have most seeds in common, or most steps among such.
+
+    All records, where no single budget has both: then the names have to tell budgets apart.
+
+    Returns:
+        The records, and, where there was a choice, what was chosen and what else there is.
+    """
+    budgets: dict[str, list[Record]] = {}
+    for record in records:
+        budget = (record["spec"]["plan"], record["spec"]["evaluation"])
+        budgets.setdefault(json.dumps(budget, sort_keys=True), []).append(record)
+    found = []
+    for own in budgets.values():
+        groups = {label: rows for (label, _), rows in _groups(own).items()}
+        try:
+            first, second = (groups[_chosen(name, list(groups), "no results of")] for name in (one, other))
+        except ConfigError:
+            continue
+        common = {record["spec"]["seed"] for record in first} & {record["spec"]["seed"] for record in second}
+        plan = own[0]["spec"]["plan"]
+        said = f"{plan['steps']:,} steps of batch {plan['batch_size']} ({len(common)} common seeds)"
+        found.append((len(common), plan["steps"], said, own))
+    if not found:
+        return records, []
+    found.sort(key=lambda each: each[:2], reverse=True)
+    rest = "; ".join(dict.fromkeys(said for *_, said, _ in found[1:]))
+    chosen = [f"compared at {found[0][2]}; both are also there at {rest}: name one, as in '{one} steps=...'"]
+    return found[0][3], chosen if rest else []
 
 
 def _belongs(metric: str, name: str) -> bool:
