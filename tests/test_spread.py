@@ -162,3 +162,13 @@ def test_rivals_get_the_test_that_their_pairs_allow():
 
 def test_an_error_of_equal_values_is_not_that_of_rounding():
     assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
+
+
+def test_few_seeds_of_the_best_do_not_make_a_tie_of_what_others_beat():
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 10))
+    few = {0: 0.0, 1: 1.5, 2: 1.2}  # the best mean, which three seeds tell from nothing
+    good, bad = (dict(enumerate(mean + noise[i])) for i, mean in ((0, 1.5), (1, 3.0)))
+    assert paired(bad, few).p * 2 > 0.05 > 3 * paired(bad, good).p
+    assert marks({"few": few, "good": good}, "lower") == {}
+    assert marks({"few": few, "good": good, "bad": bad}, "lower") == {"few": "tie", "good": "tie"}
+    assert marks({"good": good, "bad": bad}, "lower") == {"good": "best"}

@@ -187,8 +187,10 @@ def holm(chances: Sequence[float]) -> list[float]:
 def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Mark]:
     """Mark the best mean, if it is told apart from all others; else it and what is not told apart from it, as ties.
 
-    The family of Holm's correction are the models other than the best. Where none is told apart, nothing is marked.
-    A model that is better over the seeds it has in common with the best mean is not told apart from it.
+    Models are held against the best mean; and, where that has few seeds, against the best of those with most seeds
+    too, for few seeds tell little apart. All that are held against others are the family of Holm's correction. Where
+    none is told apart, nothing is marked. A model that is better over the seeds it has in common with the one it is
+    held against is not told apart from it.
 
     Args:
         found: {model: {seed: value}}; seeds pair the models.
@@ -199,22 +201,31 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}}, "lower")
     {'a': 'best'}
     """
-    known = rivals(found, better)
-    tested = {model: rival.p for model, rival in known.items() if rival.p is not None}
-    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    most = max(map(len, found.values()), default=0)
+    full = {model: values for model, values in found.items() if len(values) == most}
+    known = [*rivals(found, better).items()]
+    if known and leader(found, better) not in full:
+        known += rivals(full, better).items()
+    tested = [(model, rival) for model, rival in known if rival.p is not None]
+    corrected = holm([rival.p for _, rival in tested if rival.p is not None])
     sign = 1 if better == "lower" else -1
-    beaten = {model for model, chance in corrected.items() if chance <= LEVEL and sign * known[model].mean > 0}
+    beaten = {m for (m, rival), p in zip(tested, corrected, strict=True) if p <= LEVEL and sign * rival.mean > 0}
     leading = [model for model in found if model not in beaten]
     if len(leading) == len(found):
         return {}
     return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
 
 
+def leader(found: Mapping[str, Mapping[int, float]], better: str) -> str:
+    """Return the model with the best mean."""
+    sign = 1 if better == "lower" else -1
+    return min(found, key=lambda model: sign * mean_and_error(found[model].values())[0])
+
+
 def rivals(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
     """Return the differences of other models from the one with the best mean, for those with a seed in common."""
     if better not in ("lower", "higher") or not found:
         return {}
-    sign = 1 if better == "lower" else -1
-    best = min(found, key=lambda model: sign * mean_and_error(found[model].values())[0])
+    best = leader(found, better)
     alike = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
     return {model: paired(found[model], found[best]) for model in alike}
