@@ -2,11 +2,13 @@
 
 import json
 import os
+import platform
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -442,3 +444,18 @@ def test_a_component_whose_version_rises_makes_its_records_stale(copy, monkeypat
     assert [cell.state for cell in cells] == ["stale", "stale", "done", "done"]
     assert "version 1 of model 'cfm', which is now 2" in cells[0].note
     stale._outdated.cache_clear()
+
+
+def test_published_records_keep_what_made_them(say, copy):
+    _, results = copy
+    for place in ("runs", "index.npz"):
+        path = results / place
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    assert say("report", results, "--html", results / "page.html")[0] == 0
+    page = (results / "page.html").read_text()
+    assert f"genbench {version('genbench')}" in page
+    assert f"Python {platform.python_version()}" in page
+    (made,) = json.loads((results / "tiny-origins.json").read_text())
+    assert len(made["runs"]) == 4
+    (results / "tiny-origins.json").write_text("[{}]")
+    assert "tiny-origins.json holds no origins" in say("report", results)[2]

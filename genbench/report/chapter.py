@@ -27,6 +27,7 @@ from genbench.store import Record, Store, read_record
 log = logging.getLogger("genbench")
 
 RECORDS = "-records.jsonl.gz"
+ORIGINS = "-origins.json"
 OTHERS = "runs"
 """What the chapter of runs that no published suite has is called."""
 
@@ -142,11 +143,25 @@ def _published(path: Path) -> dict[tuple[str, str], Record]:
     name = path.name.removesuffix(RECORDS)
     spent = {row["run"]: row for row in _rows(path.with_name(f"{name}-cost.csv"))}
     false = {row["data"] for row in _rows(path.with_name(f"{name}.csv")) if row["original"] == "False"}
-    return {
-        _key(record): record
-        | {"provenance": _provenance(spent.get(record["labels"]["run"]), record["labels"]["data"] not in false)}
-        for record in records
-    }
+    made = _made(path.with_name(f"{name}{ORIGINS}"))
+    found = {}
+    for record in records:
+        run, original = record["labels"]["run"], record["labels"]["data"] not in false
+        found[_key(record)] = record | {"provenance": _provenance(spent.get(run), original) | made.get(run, {})}
+    return found
+
+
+def _made(path: Path) -> dict[str, dict[str, Any]]:
+    """Read what code, data and machine made each run."""
+    if not path.exists():
+        return {}
+    try:
+        origins = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            run: {name: made[name] for name in ("code", "data", "machine")} for made in origins for run in made["runs"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} holds no origins: {error}") from error
 
 
 def _provenance(spent: Mapping[str, str] | None, original: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from genbench import files
 from genbench.frames import costs, frame
 from genbench.report import document, figures, render
 from genbench.report.appendix import appendices
-from genbench.report.chapter import chapters
+from genbench.report.chapter import ORIGINS, chapters
 from genbench.report.content import gather
 from genbench.report.drawing import Drawings
 from genbench.report.page import page
@@ -118,6 +118,10 @@ def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | Non
     written = render.write(stem, values, spent, failures)
     written.append(stem.with_name(f"{stem.name}-records.jsonl.gz"))
     files.write(written[-1], _lines(records))
+    origins = _origins(records)
+    if origins:
+        written.append(stem.with_name(f"{stem.name}{ORIGINS}"))
+        files.write(written[-1], json.dumps(origins, indent=1) + "\n")
     console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True, highlight=False)
     return written
 
@@ -127,6 +131,18 @@ def _lines(records: Iterable[Record]) -> bytes:
     kept = ({"labels": r["labels"], "spec": _anywhere(r["spec"]), "results": r["results"]} for r in records)
     text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in kept)
     return gzip.compress(text.encode(), mtime=0)
+
+
+def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Return each code, data and machine that made runs, and which runs; nothing of records that do not know."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        origin = {name: dict(record["provenance"].get(name) or {}) for name in ("code", "data", "machine")}
+        origin["code"].pop("sources", None)  # of each component; the commit has them all
+        if origin["code"]:
+            key = json.dumps(origin, sort_keys=True)
+            found.setdefault(key, {**origin, "runs": []})["runs"].append(record["labels"]["run"])
+    return list(found.values())
 
 
 def _anywhere(spec: Mapping[str, Any]) -> Mapping[str, Any]:
