@@ -17,13 +17,13 @@ import pandas as pd
 
 from genbench import files, stale
 from genbench.files import Damaged
-from genbench.frames import COLUMNS, NUMBERS, names_of
+from genbench.frames import COLUMNS, NUMBERS, names_of, protocol
 from genbench.store import Record, Store, read_record
 
 log = logging.getLogger("genbench")
 
 FILE = "index.npz"
-FORMAT = 1
+FORMAT = 2
 TEXT = ("metric", "protocol", "better", "point", "solver", "reason", "rest")
 FLOATS = ("value", "floor", "n", "nfe", "step")
 
@@ -113,7 +113,7 @@ def _read(store: Store, paths: Sequence[str], signatures: Mapping[str, list[int]
         spec = specs.setdefault(json.dumps({**record["spec"], "seed": 0}), len(specs))
         labels, original = record["labels"], record["provenance"]["data"].get("original", True)
         whose = [labels["run"], labels["model"], labels["data"], record["spec"]["seed"], original]
-        rows += [_row(row, len(heads)) for row in record["results"]]
+        rows += [_row(row | {"protocol": protocol(row)}, len(heads)) for row in record["results"]]
         heads.append([path, signatures[path], *whose, spec])
     return Index(
         heads, list(specs), pd.DataFrame(rows, columns=["record", *TEXT, *FLOATS]).astype(dict.fromkeys(FLOATS, float))

@@ -3,6 +3,7 @@ import json
 import pytest
 from PIL import Image
 
+from genbench import files
 from genbench.errors import ConfigError
 from genbench.spec import resolve, restore
 
@@ -113,14 +114,15 @@ def test_a_negative_seed_is_refused():
 
 
 @pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
-def test_a_label_does_not_say_where_data_lies(dataset, label, tmp_path):
+def test_a_label_says_what_a_path_holds_and_not_where_it_lies(dataset, label, tmp_path):
     for part in ("train", "test"):
         for kind in range(10):
             (tmp_path / part / str(kind)).mkdir(parents=True)
             Image.new("RGB", (32, 32)).save(tmp_path / part / str(kind) / "a.png")
     settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
     spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
-    assert spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "") == label
+    said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
+    assert said == f"{label} images={files.sha256(tmp_path)[:8]}"
 
 
 @pytest.mark.parametrize(

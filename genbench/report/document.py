@@ -1,5 +1,6 @@
 """Documents: a report as Markdown, as LaTeX and as CSV."""
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -17,8 +18,15 @@ def markdown(report: Report) -> str:
     """Return the report as Markdown: all tables and lists; charts and pictures are on the page and in the figures."""
     lines = [f"# {report.title}", "", report.summary, "", "How to read it:", ""]
     lines += [*(f"- {line}" for line in report.reading), ""]
-    lines += [part for section in report.sections for part in _section(section, 2)]
+    parts = {section.title: _section(section, 2) for section in report.sections}
+    lines += ["Contents:", "", *(f"- [{title}](#{_anchor(title)})" for title, part in parts.items() if part), ""]
+    lines += [line for part in parts.values() for line in part]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _anchor(title: str) -> str:
+    """Return what forges call a heading in links."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def _section(section: Section, level: int) -> list[str]:
