@@ -30,7 +30,7 @@ import torch
 from genbench import cli, lease, train, workers
 from genbench.store import Store
 
-for module in ("engines", "live", "report.publish", "suite", "models.flow_matching", "data.toy", "metrics.distance"):
+for module in ("engines", "live", "report.publish", "suite", "models.cfm", "data.toy", "metrics.distance"):
     __import__(f"genbench.{module}")
 torch.set_num_threads(1)
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))]).zero_grad()  # imports what it needs, before the forks

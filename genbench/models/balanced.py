@@ -12,7 +12,8 @@ from genbench.config import ByEvent, Count, NonNegative, Positive
 from genbench.core import Event, Source
 from genbench.couplings import Pairs, Sight, tilt
 from genbench.errors import ConfigError, RunFailed
-from genbench.models.flow_matching import Conditional, Dequantise, Dropout, FlowMatching, Net, usual_kappa
+from genbench.models.cfm import usual_kappa
+from genbench.models.flow_matching import Conditional, Dequantise, Dropout, FlowMatching, Net
 from genbench.paths import Straight
 from genbench.potentials import Cost, extend, log_kernel, sinkhorn
 from genbench.registry import models
