@@ -33,8 +33,9 @@ class Nested(Protocol):
         """Return the plain JSON value with every default filled in."""
         ...
 
-    def builder(self, value: Settings, /) -> Callable:
-        """Return what a resolved value holds the settings of."""
+    @property
+    def registry(self) -> Any:
+        """The registry of the component: a resolved value has its name in there."""
         ...
 
 
@@ -179,7 +180,7 @@ def need(builder: Callable, settings: Settings, what: str) -> None:
     for name, setting in settings_of(builder).items():
         value = settings.get(name)
         if setting.nested is not None and isinstance(value, Mapping):
-            need(setting.nested.builder(value), value, f"{what}.{name}")
+            need(setting.nested.registry[value["name"]].build, value, f"{what}.{name}")
         on_disk = any(isinstance(item, OnDisk) for item in _metadata(setting.type))
         if on_disk and value is not None and not Path(str(value)).expanduser().exists():
             raise ConfigError(f"{what}.{name}: {value} does not exist")

@@ -123,6 +123,8 @@ def _labels(path: Path, label: np.ndarray | None, n: int, classes: int) -> Int[T
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist, or is no file")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

@@ -261,6 +261,8 @@ def test_an_empty_file_is_one_line(inside, data, tmp_path, content):
     (tmp_path / "x.npy").write_bytes(content)
     with pytest.raises(ConfigError, match=r"is no \.npy or \.npz of samples"):
         read(tmp_path / "x.npy", data, "folder")
+    with pytest.raises(ConfigError, match=r"none\.npy does not exist, or is no file"):
+        read(tmp_path / "none.npy", data, "folder")
     np.save(tmp_path / "y.npy", np.float64(1.0))
     with pytest.raises(ConfigError, match="one row each"):
         read(tmp_path / "y.npy", data, "folder")

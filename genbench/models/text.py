@@ -1,7 +1,7 @@
 """Text as a condition: from labels that stand for captions to prefixes of tokens, and the choice of how."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -61,6 +61,8 @@ class Text(nn.Module, ABC):
 class TextChoice:
     """Marks a setting that is a text encoder: nothing, a name, or a table of settings with or without a name."""
 
+    registry = texts
+
     def resolve(self, value: Any, what: str, context: Event | None) -> dict[str, Any] | None:
         """Return {"name", "version", ...every setting} as plain JSON; None stays None.
 
@@ -90,10 +92,6 @@ class TextChoice:
             if "complete" in entry.traits:
                 bound |= entry.traits["complete"](context, bound)
         return {"name": name, "version": entry.version, **bound}
-
-    def builder(self, value: Mapping[str, Any]) -> Callable:
-        """Return the builder of the text encoder that a resolved table names."""
-        return texts[value["name"]].build
 
 
 TextSetting = Annotated[

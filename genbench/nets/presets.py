@@ -1,6 +1,6 @@
 """Which net fits which samples, and nets as settings of models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from torch import nn
@@ -56,6 +56,8 @@ def build(event: Event, classes: int, settings: Mapping[str, Any]) -> nn.Module:
 class NetChoice:
     """Marks a setting that is a net: nothing for the default, a name, or a table of settings with or without one."""
 
+    registry = nets
+
     def resolve(self, value: Any, what: str, context: Event | None) -> dict[str, Any]:
         """Return {"name", "version", ...every setting} as plain JSON.
 
@@ -91,10 +93,6 @@ class NetChoice:
             "version": entry.version,
             **bind(entry.build, settings, f"{what} ({name})", context=context),
         }
-
-    def builder(self, value: Mapping[str, Any]) -> Callable:
-        """Return the builder of the net that a resolved table names."""
-        return nets[value["name"]].build
 
 
 NetSetting = Annotated[dict[str, Any] | str | None, NetChoice()]

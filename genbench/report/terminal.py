@@ -60,6 +60,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
             said = said if "n=" in said else f"{said}, n={row['n']}"
             table.add_row(row["metric"], _value(row), _number(row["floor"]), ARROWS[row["better"]], escape(said))
     console.print(table)
+    if any(_error(row) is not None for row in main):
+        console.print("±: standard error of this one run, over its test points or images; seeds scatter besides")
     curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None]
     if not curve:
         return
@@ -138,8 +140,12 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
             console.print(f"{section} by default: {said}", highlight=False)
 
 
+def _error(row: Mapping[str, Any]) -> float | None:
+    return (row.get("details") or {}).get("standard_error")
+
+
 def _value(row: Mapping[str, Any]) -> str:
-    error = (row.get("details") or {}).get("standard_error")
+    error = _error(row)
     return _number(row["value"]) + (f" ± {_number(error)}" if error is not None else "")
 
 

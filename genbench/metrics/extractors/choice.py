@@ -1,6 +1,6 @@
 """Extractors as settings of metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from json import dumps, loads
@@ -34,6 +34,8 @@ class ExtractorChoice:
 
     among: tuple[str, ...] = ()
 
+    registry = extractors
+
     def resolve(self, value: Any, what: str, context: Event | None) -> dict[str, Any] | None:
         """Return {"name", "version", ...every setting} as plain JSON; None while the data is not known.
 
@@ -57,10 +59,6 @@ class ExtractorChoice:
         if version not in (None, entry.version):
             raise ConfigError(f"{what}: settings are of version {version} of {name}, which is now {entry.version}")
         return {"name": name, "version": entry.version, **bind(entry.build, settings, f"{what} ({name})")}
-
-    def builder(self, value: Mapping[str, Any]) -> Callable:
-        """Return the builder of the extractor that a resolved table names."""
-        return extractors[value["name"]].build
 
 
 Extractor = Annotated[
