@@ -1,5 +1,5 @@
 """`python -m genbench`."""
 
-from genbench.cli import main
+from genbench.cli.main import main
 
 main()

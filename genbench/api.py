@@ -6,14 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from genbench import frames, index, runner, store, suite
-from genbench.cells import News
-from genbench.config import Settings
 from genbench.core import Model
-from genbench.engines import execute, local
 from genbench.errors import ConfigError
-from genbench.spec import build_data, build_model, resolve
-from genbench.stale import without_stale
+from genbench.results import frames, index
+from genbench.runs import run as runner
+from genbench.runs import store
+from genbench.runs.spec import build_data, build_model, resolve
+from genbench.runs.versions import without_stale
+from genbench.settings import Settings
+from genbench.sweeps import suite
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.jobs import News
 
 
 def run(

@@ -191,7 +191,7 @@ class Data:
         train: models see this part.
         valid: tuning sees this part.
         test: tables see this part.
-        plan: training budget this data set asks for by default (field names of `genbench.train.Plan`).
+        plan: training budget this data set asks for by default (field names of `genbench.training.loop.Plan`).
         evaluation: evaluation settings this data set asks for by default.
         metrics: names of the metrics that `run` computes when none are asked for.
         truth: what is known exactly.
@@ -225,7 +225,7 @@ Example = Any
 
 
 class Learner(nn.Module, ABC):
-    """What can be trained: a model, or a stack of models (`genbench.stack`).
+    """What can be trained: a model, or a stack of models (`genbench.training.ensemble`).
 
     Args:
         laborious: whether an example takes long to draw, outside of Python, from nothing that training changes: the

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import genbench
-from genbench.report.chapter import Chapter, chapters
 from genbench.report.content import gather
-from genbench.report.drawing import Drawings
+from genbench.report.samples import Drawings
 from genbench.report.section import Report
-from genbench.spec import resolve
-from genbench.store import Store
+from genbench.report.suites import Chapter, chapters
+from genbench.runs.spec import resolve
+from genbench.runs.store import Store
 
 SUITE = """
 datasets = ["moons"]
@@ -29,8 +29,8 @@ def make(folder: Path) -> Path:
     genbench.sweep(folder / "tiny.toml", results=results)
     from rich.console import Console
 
-    from genbench import suite
     from genbench.report.publish import publish
+    from genbench.sweeps import suite
 
     store, specs = Store(results), suite.load(folder / "tiny.toml").specs
     bad = resolve("otcfm", "moons", seed=0, metrics=["failed"])

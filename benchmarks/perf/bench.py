@@ -17,7 +17,7 @@ import torch
 from harness import Measured, Row, Spread, measure
 from machine import described
 
-from genbench.allocator import keep_freed
+from genbench.training.allocator import keep_freed
 
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Each has rows() -> list[Row]; the order is that of the table."""

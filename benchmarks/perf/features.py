@@ -33,13 +33,13 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from genbench.core import Data
-from genbench.metrics.coverage import among, near
-from genbench.metrics.diversity import effective
 from genbench.metrics.extractors import choice
-from genbench.metrics.features import Moments, extract
-from genbench.metrics.frechet import frechet
-from genbench.metrics.kid import squared_mmd
-from genbench.metrics.neighbours import Cloud
+from genbench.metrics.image.features import Moments, extract
+from genbench.metrics.image.frechet import frechet
+from genbench.metrics.image.kid import squared_mmd
+from genbench.metrics.image.neighbors import Cloud
+from genbench.metrics.image.precision_recall import among, near
+from genbench.metrics.image.vendi_score import effective
 from genbench.registry import datasets
 
 Timed = dict[str, Callable[[], float]]

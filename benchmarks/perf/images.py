@@ -22,15 +22,15 @@ from torch import Tensor
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from genbench.core import Data
-from genbench.files import write
-from genbench.metrics import reference
-from genbench.metrics.coverage import among, near
 from genbench.metrics.extractors import choice, resize
-from genbench.metrics.features import Features, Moments
-from genbench.metrics.frechet import frechet
-from genbench.metrics.kid import squared_mmd
-from genbench.metrics.neighbours import Cloud
+from genbench.metrics.image import reference_statistics
+from genbench.metrics.image.features import Features, Moments
+from genbench.metrics.image.frechet import frechet
+from genbench.metrics.image.kid import squared_mmd
+from genbench.metrics.image.neighbors import Cloud
+from genbench.metrics.image.precision_recall import among, near
 from genbench.registry import datasets
+from genbench.storage.files import write
 
 Lines = Iterator[str]
 
@@ -92,7 +92,7 @@ def resizing(images: Tensor) -> Lines:
         yield f"| {name} | {library} | {differ:.1e} | {most:.1e} |"
 
 
-def bias(real: reference.Statistics, other: Tensor, repeats: int) -> Lines:
+def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> Lines:
     """The excess of a Frechet distance of few samples, measured and by the formula."""
     whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
     yield f"K = {real.bias_constant:.5g}; of all {total:,} the distance is {whole:.4f}.\n"
@@ -106,7 +106,7 @@ def bias(real: reference.Statistics, other: Tensor, repeats: int) -> Lines:
         yield f"| {n:,} | {found.mean():.4f} | {excess:.4f} ± {error:.4f} | {formula:.4f} | {excess / formula:.3f} |"
 
 
-def floors(real: reference.Statistics, held: reference.Statistics) -> Lines:
+def floors(real: reference_statistics.Statistics, held: reference_statistics.Statistics) -> Lines:
     """What each metric reads on real images that nobody trained on."""
     distance = frechet(held.moments, real.moments)
     excess = real.bias_constant * (1 / real.n + 1 / held.n)
@@ -122,7 +122,7 @@ def floors(real: reference.Statistics, held: reference.Statistics) -> Lines:
         yield f"| {name} | {value:.4f} | 5,000 of each |"
 
 
-def invariants(features: Features, images: Tensor, real: reference.Statistics) -> Lines:
+def invariants(features: Features, images: Tensor, real: reference_statistics.Statistics) -> Lines:
     """What must be zero."""
     whole, alone = features(images), torch.cat([features(image[None]) for image in images])
     yield table("what must be zero", "value")
@@ -135,8 +135,8 @@ def invariants(features: Features, images: Tensor, real: reference.Statistics) -
 def page(data: Data, n: int, repeats: int) -> Lines:
     """Return the lines of the whole page."""
     features = choice.build(data, "efficientnet_lite0")
-    real, held = (reference.statistics(data, features, part, n) for part in ("train", "test"))
-    some = reference.images(data, "test", held.n)[torch.arange(64)]
+    real, held = (reference_statistics.statistics(data, features, part, n) for part in ("train", "test"))
+    some = reference_statistics.images(data, "test", held.n)[torch.arange(64)]
     source = data.provenance
     yield "# Metrics of images, measured on real ones\n"
     yield (

@@ -18,8 +18,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from genbench.commands import command
-from genbench.suite import load
+from genbench.sweeps.shell_commands import command
+from genbench.sweeps.suite import load
 
 GENBENCH = str(Path(sysconfig.get_path("scripts")) / "genbench")
 

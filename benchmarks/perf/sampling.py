@@ -11,10 +11,10 @@ import torch
 from harness import Row, Sides
 from torch import Tensor, nn
 
-from genbench.config import bind, call
 from genbench.core import Model, Normal, noise
 from genbench.registry import datasets, models
-from genbench.train import Plan, fabric_of, fit
+from genbench.settings import bind, call
+from genbench.training.loop import Plan, fabric_of, fit
 
 
 class Counted(nn.Module):

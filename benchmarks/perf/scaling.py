@@ -37,7 +37,7 @@ def training(seeds: int = 1, batch: int = 256, dims: int = 2) -> Work:
 
 def distance(name: str, n: int) -> Work:
     """Return a metric of n samples in the plane, its floor left out."""
-    from genbench.evaluate import Evaluation, measure
+    from genbench.metrics.evaluation import Evaluation, measure
     from genbench.registry import datasets
 
     data = datasets["8gaussians"].build()
@@ -48,9 +48,9 @@ def distance(name: str, n: int) -> Work:
 
 def sampling(n: int) -> Work:
     """Return n samples of an untrained model by dopri5, in one batch."""
-    from genbench.config import bind, call
     from genbench.core import noise
     from genbench.registry import datasets, models
+    from genbench.settings import bind, call
 
     data, build = datasets["8gaussians"].build(), models["cfm"].build
     model = call(build, data.event, data.source, settings=bind(build, {}, "cfm", context=data.event)).eval()
@@ -62,8 +62,8 @@ def index(records: int) -> Work:
     """Return the loading of a results folder into a table, its index being there."""
     from sweep import many
 
-    from genbench import index
-    from genbench.store import Store
+    from genbench.results import index
+    from genbench.runs.store import Store
 
     folder = tempfile.TemporaryDirectory()
     store = Store(Path(folder.name))

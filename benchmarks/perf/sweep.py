@@ -22,16 +22,16 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from genbench import index
-from genbench.cells import News
-from genbench.engines import Engine, Here, execute
-from genbench.spec import Spec, resolve
-from genbench.store import Store, format_record, read_record, run_name
-from genbench.suite import load
-from genbench.workers import Workers
+from genbench.results import index
+from genbench.runs.spec import Spec, resolve
+from genbench.runs.store import Store, format_record, read_record, run_name
+from genbench.sweeps.executors import Engine, Here, execute
+from genbench.sweeps.jobs import News
+from genbench.sweeps.process_pool import Workers
+from genbench.sweeps.suite import load
 
 TINY = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
-SYNTHETIC = Path(__file__).parents[1] / "synthetic.toml"
+SYNTHETIC = Path(__file__).parents[2] / "genbench/suites/synthetic.toml"
 
 
 def tiny(seeds: range) -> list[Spec]:

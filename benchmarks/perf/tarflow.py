@@ -25,12 +25,12 @@ from harness import Row, Sides
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from genbench.config import bind, call
 from genbench.core import Batch, Event, Normal, noise
-from genbench.models.autoregressive import Block
-from genbench.models.transformer_flow import TransformerFlow
+from genbench.models.starflow.autoregressive import Block
+from genbench.models.starflow.model import TransformerFlow
 from genbench.nets.transformer import Layer, rotate
 from genbench.registry import models
+from genbench.settings import bind, call
 from genbench.space import Pixels
 
 EVENT = Event((3, 32, 32), bin=2 / 256)

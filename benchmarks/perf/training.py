@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from harness import Row, Sides
 
-from genbench.config import bind, call
 from genbench.core import Learner, Model
 from genbench.registry import datasets, models
-from genbench.stack import Stack
-from genbench.train import Plan, fabric_of, fit
+from genbench.settings import bind, call
+from genbench.training.ensemble import Stack
+from genbench.training.loop import Plan, fabric_of, fit
 
 TASK = "8gaussians-moons"
 BATCH = 256

@@ -9,8 +9,8 @@ from harness import Row, Sides
 from torch import Tensor
 
 from genbench.core import Normal
-from genbench.couplings import Gibbs, MinibatchOT
-from genbench.metrics.optimal import ITERATIONS, directions_of, ranked, squared_w2
+from genbench.metrics.wasserstein import ITERATIONS, directions_of, ranked, squared_w2
+from genbench.models.flow_matching.couplings import Gibbs, MinibatchOT
 from genbench.registry import datasets
 
 CONVERGED = ITERATIONS

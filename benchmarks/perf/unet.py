@@ -6,8 +6,8 @@
 
 Both nets are given the same weights and are first checked to compute the same function. A step is noise, pairing, loss,
 backward pass, clipping, Adam, and the moving average of the weights, as torchcfm's CIFAR-10 example does it and as
-`genbench.train.fit` does it. Steps of the two alternate, so that whatever else the machine does slows both; the table
-has medians over the rounds, and each ratio is the median of the ratios within each round, with its quartiles.
+`genbench.training.loop.fit` does it. Steps of the two alternate, so that whatever else the machine does slows both; the
+table has medians over the rounds, and each ratio is the median of the ratios within each round, with its quartiles.
 
 torchcfm's example trains in fp32 and knows no other precision: "as it ships" is that, "under autocast" is its net where
 its example had been given the precision of ours.
@@ -24,10 +24,10 @@ from harness import Row, Sides
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from genbench.config import bind, call
 from genbench.core import Batch, Event, Normal
 from genbench.registry import models
-from genbench.train import Plan, _optimizer
+from genbench.settings import bind, call
+from genbench.training.loop import Plan, _optimizer
 
 SHAPE = (3, 32, 32)
 PLAN = Plan(optimizer="adam", lr=2e-4, clip=1.0, ema=0.9999)
@@ -61,7 +61,7 @@ def theirs(net: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float
 
 
 def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = False) -> Callable[[], float]:
-    """Return one step as `genbench.train.fit` takes it."""
+    """Return one step as `genbench.training.loop.fit` takes it."""
     module = torch.compile(model) if compiled else model
     trained = list(model.parameters())
     average = [parameter.detach().clone() for parameter in trained]

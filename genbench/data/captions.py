@@ -11,19 +11,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from genbench import files
-from genbench.config import Size
 from genbench.core import Captions, Data, Rows, Split
-from genbench.data import cache, rows
-from genbench.data.collection import Collection, Stored, splits
-from genbench.data.decode import Look
 from genbench.data.digits import digits
+from genbench.data.image_files import cache, rows
+from genbench.data.image_files.collection import Collection, Stored, splits
+from genbench.data.image_files.decoding import Look
+from genbench.data.image_files.originals import CIFAR10
 from genbench.data.images import cifar10, named
-from genbench.data.originals import CIFAR10
 from genbench.data.splits import Arrays, Finite, mirror, same
+from genbench.data.transforms import LOOKS
 from genbench.errors import ConfigError, unknown
-from genbench.looks import LOOKS
 from genbench.registry import datasets
+from genbench.settings import Size
+from genbench.storage import files
 
 VERSION = 1
 """Raised whenever the same images would get other looks."""

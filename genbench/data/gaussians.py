@@ -2,12 +2,12 @@
 
 import torch
 
-from genbench.config import Count, Fraction, Positive, Size
 from genbench.core import Data, Truth
 from genbench.data.mixture import Gaussian, Mixture
 from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
+from genbench.settings import Count, Fraction, Positive, Size
 
 
 @datasets.register("gaussian", version=1)

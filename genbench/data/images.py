@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from genbench.config import Count, Fraction, Size
 from genbench.core import Data, Event, Normal
-from genbench.data import decode, originals
-from genbench.data.collection import Collection, splits
-from genbench.data.decode import Look
-from genbench.data.originals import CIFAR10, FASHION_MNIST, MNIST, Original
+from genbench.data.image_files import decoding, originals
+from genbench.data.image_files.collection import Collection, splits
+from genbench.data.image_files.decoding import Look
+from genbench.data.image_files.originals import CIFAR10, FASHION_MNIST, MNIST, Original
 from genbench.data.splits import mirror, same
 from genbench.errors import ConfigError
 from genbench.registry import datasets
+from genbench.settings import Count, Fraction, Size
 from genbench.space import Pixels
 
 METRICS = (
@@ -131,7 +131,7 @@ def folder(
         ConfigError: if the path holds no such images.
     """
     look = Look(size, channels, resize=True, grey=grey)
-    collection = decode.collection(path, look)
+    collection = decoding.collection(path, look)
     total = sum(collection.counts["train"])
     held = {"valid": round(valid * total), "test": round(test * total)}
     return _images(collection, look, flip=flip, **held, plan=PUBLISHED, evaluation=EVALUATION)
@@ -148,7 +148,7 @@ def named(name: str, original: Original, path: str | None, look: Look) -> Collec
     """
     if path is None:
         return originals.collection(name, original)
-    collection = decode.collection(path, look)
+    collection = decoding.collection(path, look)
     if len(collection.classes) != len(original.classes) or "test" not in collection.counts:
         raise ConfigError(
             f"{path} is no {name}: it needs train and test with {len(original.classes)} class folders each, and has "

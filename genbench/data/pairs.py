@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.config import Count, Positive
 from genbench.core import Data, Truth
 from genbench.data.splits import Draw
 from genbench.data.toy import EIGHT_STD, ring, standardised_moons, tutorial_moons
 from genbench.data.vectors import vectors
 from genbench.errors import Unsupported
 from genbench.registry import datasets
+from genbench.settings import Count, Positive
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from genbench import files
 from genbench.core import Batch, Encode, Rows
-from genbench.data.rows import Chosen, Streamed
+from genbench.data.image_files.rows import Chosen, Streamed
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
+from genbench.storage import files
 
 Draw = Callable[[int, torch.Generator], Batch]
 """Draw n labelled samples in model space."""

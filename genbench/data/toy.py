@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.config import Count, NonNegative, Positive
 from genbench.core import Batch, Data, Truth
 from genbench.data.mixture import Mixture
 from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
+from genbench.settings import Count, NonNegative, Positive
 
 EIGHT_STD = 0.1**0.25
 """Of the tutorials' 8gaussians: they pass the square root of a variance .1 as a covariance."""

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.config import Count, Fraction
 from genbench.errors import Unsupported
-from genbench.evaluate import Evaluation, Value
-from genbench.metrics.optimal import directions_of, distances, ranked, squared_w2
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.wasserstein import directions_of, distances, ranked, squared_w2
 from genbench.registry import metrics
 from genbench.seeds import generator
+from genbench.settings import Count, Fraction
 
 ROWS = 128
 """Rows of a matrix of distances at once: the block stays in the processor's cache."""

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.config import Count
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import nets
+from genbench.settings import Count
 
 ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 

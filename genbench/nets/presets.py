@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from torch import nn
 
-from genbench.config import bind, call
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import nets
+from genbench.settings import bind, call
 
 
 def default(event: Event) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from genbench.config import Count, Fraction, Positive
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import nets
+from genbench.settings import Count, Fraction, Positive
 
 
 class Norm(nn.GroupNorm):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from genbench.report import calibration, published, scaling
 from genbench.report.section import Section
+from genbench.report.studies import calibration, published, scaling
 
 
 def appendices(results: Path) -> tuple[Section, ...]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, unknown
-from genbench.files import Damaged
-from genbench.frames import names_of
-from genbench.report.spread import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
-from genbench.stale import without_stale
-from genbench.store import Record, Store, read_record
+from genbench.report.statistics import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
+from genbench.results.frames import names_of
+from genbench.runs.store import Record, Store, read_record
+from genbench.runs.versions import without_stale
+from genbench.storage.files import Damaged
 
 
 class Change(NamedTuple):

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import pandas as pd
 
-from genbench.report import charting
-from genbench.report.chapter import OTHERS, Chapter, Kept
+from genbench.report import plots
 from genbench.report.chart import Chart, Charts
 from genbench.report.dependence import dependences
-from genbench.report.drawing import Drawings, picture, trainings
-from genbench.report.origin import origins
+from genbench.report.origins import origins
 from genbench.report.pictures import Flow
+from genbench.report.samples import Drawings, picture, trainings
 from genbench.report.section import Aside, Block, Points, Report, Section
+from genbench.report.suites import OTHERS, Chapter, Kept
 from genbench.report.table import Table
 from genbench.report.tables import checked, comparisons, costs, curves, grouped, lost, progress
 
@@ -152,7 +152,7 @@ def _absent(values: pd.DataFrame, failures: pd.DataFrame | None) -> Iterator[Poi
 
 
 def _quality(name: str, values: pd.DataFrame, failures: pd.DataFrame | None) -> Section:
-    charts = charting.against_evaluations(f"{name}-nfe", values)
+    charts = plots.against_evaluations(f"{name}-nfe", values)
     tables = (Aside(table) for table in curves(values, failures))
     return Section("Quality against network evaluations", (charts, *tables) if charts else ())
 
@@ -166,16 +166,16 @@ def _picture(name: str, runs: Sequence[Kept], drawings: Drawings) -> Section:
 def _training(
     name: str, runs: Sequence[Kept], values: pd.DataFrame, failures: pd.DataFrame | None, drawings: Drawings
 ) -> Section:
-    loss = charting.of_training(f"{name}-training", trainings(runs, drawings))
+    loss = plots.of_training(f"{name}-training", trainings(runs, drawings))
     blocks: list[Block] = [loss or "The logs of training are not kept here."]
-    on_the_way = charting.against_training(f"{name}-progress", values)
+    on_the_way = plots.against_training(f"{name}-progress", values)
     if on_the_way:
         blocks += [on_the_way, *(Aside(table) for table in progress(values, failures))]
     return Section("Training", tuple(blocks))
 
 
 def _cost(name: str, values: pd.DataFrame, spent: pd.DataFrame) -> Section:
-    charts = charting.against_cost(f"{name}-cost", values, spent)
+    charts = plots.against_cost(f"{name}-cost", values, spent)
     tables = tuple(Aside(table) for table in costs(spent, values))
     return Section("Cost against quality", (charts, *tables) if charts else tables)
 

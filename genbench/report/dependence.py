@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from genbench.report.chapter import Kept, digest
 from genbench.report.chart import Chart, Charts, Series
-from genbench.report.charting import INTERVAL, chart, mean_point
+from genbench.report.plots import INTERVAL, chart, mean_point
+from genbench.report.suites import Kept, digest
 from genbench.report.tables import Value, checked, grouped
 
 SECTIONS = ("model", "plan", "sample")

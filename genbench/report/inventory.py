@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from genbench.inventory import Cell, Folder
-from genbench.live import duration
 from genbench.report.compare import Change, Comparison
-from genbench.report.spread import LEVEL, POWER
+from genbench.report.statistics import LEVEL, POWER
+from genbench.results.status import Cell, Folder
+from genbench.sweeps.progress import duration
 
 
 def print_cells(cells: Sequence[Cell], jobs: int) -> None:

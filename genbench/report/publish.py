@@ -9,20 +9,20 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from genbench import files
-from genbench.frames import costs, frame
-from genbench.report import document, figures, render
 from genbench.report.appendix import appendices
-from genbench.report.chapter import ORIGINS, chapters
 from genbench.report.content import gather
-from genbench.report.drawing import Drawings
-from genbench.report.page import page
+from genbench.report.formats import document, figures, render
+from genbench.report.formats.page import page
+from genbench.report.samples import Drawings
 from genbench.report.section import Aside
+from genbench.report.suites import ORIGINS, chapters
 from genbench.report.table import Table
 from genbench.report.tables import quality
-from genbench.spec import Spec
-from genbench.stale import without_stale
-from genbench.store import Record, Store
+from genbench.results.frames import costs, frame
+from genbench.runs.spec import Spec
+from genbench.runs.store import Record, Store
+from genbench.runs.versions import without_stale
+from genbench.storage import files
 
 
 def publish(

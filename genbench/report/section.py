@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from genbench.report.chart import Charts
-from genbench.report.origin import Origins
+from genbench.report.origins import Origins
 from genbench.report.pictures import Flow, Gallery
 from genbench.report.table import Table
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genbench.report.spread import Mark
+from genbench.report.statistics import Mark
 
 
 @dataclass(frozen=True)

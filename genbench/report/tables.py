@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import pandas as pd
 
 from genbench.errors import ConfigError
-from genbench.report.spread import LEVEL, Mark, marks, mean_and_error, rivals
+from genbench.report.statistics import LEVEL, Mark, marks, mean_and_error, rivals
 from genbench.report.table import Cell, Column, Row, Table
 
 T = TypeVar("T")

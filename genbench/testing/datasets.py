@@ -5,15 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.config import Settings, bind, call
 from genbench.core import Batch, Data, Split
 from genbench.errors import Unsupported
-from genbench.evaluate import Sampling
+from genbench.metrics.evaluation import Sampling
 from genbench.registry import Entry, datasets, metrics
 from genbench.seeds import generator
+from genbench.settings import Settings, bind, call
 from genbench.space import dequantise
 from genbench.testing.facts import explained, finite, own_randomness, reasoned, same
-from genbench.train import Plan
+from genbench.training.loop import Plan
 
 SIZE = 16
 WHOLE = 5000

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from genbench.config import settings_of
+from genbench.settings import settings_of
 
 
 def explained(builder: Callable, name: str) -> None:

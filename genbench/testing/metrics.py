@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench.config import Settings, bind, call
 from genbench.core import Data, noise
 from genbench.errors import RunFailed
-from genbench.evaluate import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation, measure
 from genbench.registry import datasets, metrics
+from genbench.settings import Settings, bind, call
 from genbench.testing.facts import explained, same
 from genbench.testing.toys import Affine, tasks
 

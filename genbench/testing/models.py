@@ -8,15 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from genbench.config import Settings, bind, call, settings_of, typed
 from genbench.core import Data, Model, Transport, noise
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching import FlowMatching
-from genbench.models.reflow import Reflow
+from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.reflow import Reflow
 from genbench.registry import Entry, models
+from genbench.runs.spec import own_options, sampler
 from genbench.seeds import generator
+from genbench.settings import Settings, bind, call, settings_of, typed
 from genbench.space import dequantise
-from genbench.spec import own_options, sampler
 from genbench.testing.facts import copied, explained, finite, own_randomness, reasoned, same, unchanged
 from genbench.testing.toys import tasks, tensors
 

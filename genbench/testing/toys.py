@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source, Truth
-from genbench.couplings import Independent
+from genbench.models.flow_matching.couplings import Independent
 from genbench.seeds import generator
 from genbench.space import Pixels, Real
 

@@ -6,11 +6,11 @@ from functools import lru_cache
 from json import dumps, loads
 from typing import Annotated, Any
 
-from genbench.config import bind, call
 from genbench.core import Data, Event
 from genbench.errors import ConfigError
-from genbench.metrics.features import Features
+from genbench.metrics.image.features import Features
 from genbench.registry import extractors
+from genbench.settings import bind, call
 
 DIGITS = (1, 8, 8)
 

@@ -1,7 +1,7 @@
 """The small classifier of 8x8 digits as an extractor."""
 
 from genbench.core import Data
-from genbench.metrics.digits_cnn import Classifier, classifier
+from genbench.metrics.classifiers.digits_cnn import Classifier, classifier
 from genbench.registry import extractors
 
 

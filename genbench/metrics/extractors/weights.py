@@ -9,9 +9,9 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import Annotated, NamedTuple
 
-from genbench import files
-from genbench.config import OnDisk
 from genbench.errors import ConfigError, Unsupported
+from genbench.settings import OnDisk
+from genbench.storage import files
 
 File = Annotated[str | None, OnDisk()]
 """A setting: the path of a file or folder, to be taken instead of looking for it."""

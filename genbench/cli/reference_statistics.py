@@ -1,0 +1,58 @@
+"""Reference statistics from the command line: made, listed, verified."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from genbench.errors import RunFailed
+from genbench.metrics.extractors import choice
+from genbench.metrics.image import reference_statistics
+from genbench.metrics.image.reference_statistics import Part, Statistics
+from genbench.runs.spec import build_data, components
+from genbench.settings import Settings
+
+
+def make(dataset: str, part: Part, features: str | None, n: int, settings: Settings) -> Statistics:
+    """Return the statistics of a data set, made if they are not kept.
+
+    Args:
+        dataset: name of the data set.
+        part: train or test.
+        features: name of the extractor; None for the one that metrics use by default.
+        n: number of images, at most.
+        settings: sections "data", and "features" for those of the extractor.
+
+    Raises:
+        ConfigError: on an unknown name or a wrong value.
+        Unsupported: if the network cannot be had.
+    """
+    own = settings.get("features", {})
+    spec, _ = components(dataset, (), {name: part for name, part in settings.items() if name != "features"})
+    data = build_data(spec)
+    value: dict[str, Any] | str | None = {"name": features or choice.default(data.event), **own}
+    return reference_statistics.statistics(data, choice.build(data, value), part, n)
+
+
+def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
+    """Yield what is kept, each with a line on it; damaged files with None.
+
+    Args:
+        verify: whether everything in them is read and compared with its sha256.
+    """
+    for path in reference_statistics.paths():
+        try:
+            found = reference_statistics.opened(path)
+            if verify:
+                found.verify()
+        except RunFailed as error:
+            yield None, str(error)
+            continue
+        yield found, ("verified  " if verify else "") + line(found)
+
+
+def line(found: Statistics) -> str:
+    """Return a line on a file of statistics."""
+    about = found.about
+    return (
+        f"{about['extractor']} {about['weights'][:8]}  {about['n']} {about['part']} images {about['images'][:8]} of "
+        f"{about['source']}  {found.path.stat().st_size / 2**20:.0f} MiB  {found.path}"
+    )

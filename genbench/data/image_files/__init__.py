@@ -1,0 +1,1 @@
+"""Image collections on a disk: archives, folders, decoding, caches."""

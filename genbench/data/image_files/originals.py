@@ -1,0 +1,143 @@
+"""The checksummed originals of MNIST, Fashion-MNIST and CIFAR-10, downloaded by torchvision when first needed."""
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.error import URLError
+
+import numpy as np
+import torch
+
+from genbench.data.image_files import cache, rows
+from genbench.data.image_files.collection import Collection, Stored
+from genbench.errors import RunFailed
+from genbench.storage import files
+
+
+@dataclass(frozen=True)
+class Original:
+    """A data set of torchvision.
+
+    Args:
+        kind: name of its class in torchvision.datasets.
+        archives: {file below the download folder: sha256}.
+        train: training images of each class.
+        test: test images of each class.
+        classes: names of the classes in the order of their labels.
+    """
+
+    kind: Literal["CIFAR10", "MNIST", "FashionMNIST"]
+    archives: Mapping[str, str]
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of the archive, or of the names and hashes of several."""
+        if len(self.archives) == 1:
+            return next(iter(self.archives.values()))
+        lines = [f"{Path(name).name}\0{digest}\n" for name, digest in sorted(self.archives.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+CIFAR10 = Original(
+    "CIFAR10",
+    {"cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"},
+    train=(5000,) * 10,
+    test=(1000,) * 10,
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
+
+MNIST = Original(
+    "MNIST",
+    {
+        "MNIST/raw/train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "MNIST/raw/train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "MNIST/raw/t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "MNIST/raw/t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+    train=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    test=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    classes=tuple("0123456789"),
+)
+
+FASHION_MNIST = Original(
+    "FashionMNIST",
+    {
+        "FashionMNIST/raw/train-images-idx3-ubyte.gz": (
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+        ),
+        "FashionMNIST/raw/train-labels-idx1-ubyte.gz": (
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+        ),
+        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": (
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+        ),
+        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": (
+            "67da17c76eaffca5446c3361aab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+        ),
+    },
+    train=(6000,) * 10,
+    test=(1000,) * 10,
+    classes=("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+
+
+def collection(name: str, original: Original) -> Collection:
+    """Return an original as a collection; it is downloaded and verified when its images are first needed."""
+
+    def load() -> Stored:
+        place = cache.place(original.sha256, original=1)
+        if not (place / "images.npy").exists():
+            images, label = _download(name, original)
+            files.replace(place / "label.npy", lambda temporary: _save(temporary, label))
+            files.replace(place / "images.npy", lambda temporary: _save(temporary, images))
+        return Stored(rows.opened(place / "images.npy"), torch.from_numpy(np.load(place / "label.npy")))
+
+    provenance = {
+        "source": f"torchvision {original.kind}",
+        "sha256": original.sha256,
+        "original": True,
+        "classes": list(original.classes),
+    }
+    return Collection({"train": original.train, "test": original.test}, original.classes, load, provenance)
+
+
+def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
+    """Return all images (n, channels, height, width) and labels, training part first."""
+    # torchvision takes a while to import, and is needed only here.
+    from torchvision import datasets
+
+    kinds = {"CIFAR10": datasets.CIFAR10, "MNIST": datasets.MNIST, "FashionMNIST": datasets.FashionMNIST}
+    root = files.home() / "torchvision"
+    try:
+        # Standard output belongs to the record that `run --json` prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            parts = [kinds[original.kind](str(root), train=train, download=True) for train in (True, False)]
+    except (URLError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(":")
+        raise RunFailed(
+            f"{name} cannot be downloaded ({reason}); a folder or tar archive of its images will do: "
+            "--set data.path=FOLDER_OR_TAR"
+        ) from error
+    for file, expected in original.archives.items():
+        found = files.sha256(root / file)
+        if found != expected:
+            raise RunFailed(f"{root / file} has the sha256 {found}, not {expected}; remove it and try again")
+    images = np.concatenate([np.asarray(part.data) for part in parts])
+    images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    label = np.concatenate([np.asarray(part.targets) for part in parts])
+    counts = [np.bincount(label[a:b]).tolist() for a, b in ((0, len(parts[0])), (len(parts[0]), None))]
+    if counts != [list(original.train), list(original.test)]:
+        raise RunFailed(f"{name} has the class counts {counts}, which are not those of the original")
+    return np.ascontiguousarray(images), label.astype(np.int64)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:
+        np.save(file, array)

@@ -1,0 +1,1 @@
+"""Small classifiers trained here, and the metrics that use them."""

@@ -1,0 +1,207 @@
+"""A small classifier of 8x8 digits, trained once on the training split, for features and for predicted classes."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float64, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genbench.core import Batch, Data
+from genbench.errors import RunFailed, Unsupported
+from genbench.seeds import derive
+from genbench.space import Pixels
+from genbench.storage import files
+
+SHAPE, LEVELS = (1, 8, 8), 17
+ACCURACY = 0.97
+SIZE, RATE = 64, 3e-3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training of the net.
+
+    Args:
+        name: of the classifier.
+        version: raised whenever the net or its training changes, so that older weights are not found.
+        epochs: how often it sees each image.
+    """
+
+    name: str
+    version: int
+    epochs: int
+
+
+RECIPE = Recipe("digits_cnn", version=1, epochs=40)
+
+
+class Net(nn.Module):
+    """Two convolutions, a layer of 64 features, and logits."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 32, 3, padding=1)
+        self.second = nn.Conv2d(32, 64, 3, padding=1)
+        self.third = nn.Linear(64 * 4 * 4, 64)
+        self.last = nn.Linear(64, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the layer before the logits."""
+        # GELU rather than ReLU: a unit that is never active would make every covariance singular.
+        x = images.to(self.last.weight.dtype) / (LEVELS - 1)
+        x = F.max_pool2d(F.gelu(self.second(F.gelu(self.first(x)))), 2)
+        return F.gelu(self.third(x.flatten(1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits."""
+        return self.last(F.dropout(self.features(images), 0.3, self.training))
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """The trained classifier, evaluated in float64 so that no number depends on the batch.
+
+    Args:
+        net: the weights.
+        sha256: of the weights.
+        accuracy: share of test images that it classifies as labelled.
+        name: what it is called.
+    """
+
+    net: Net
+    sha256: str
+    accuracy: float
+    name: str
+    resize: str = "none"
+
+    @torch.no_grad()
+    def __call__(self, images: UInt8[Tensor, "b 1 8 8"]) -> Float64[Tensor, "b 64"]:
+        """Return the features before the last layer."""
+        return self.net.features(images)
+
+    @torch.no_grad()
+    def probabilities(self, images: UInt8[Tensor, "b 1 8 8"]) -> Float64[Tensor, "b classes"]:
+        """Return the probability of each class."""
+        return self.net(images).softmax(1)
+
+
+@lru_cache(maxsize=4)
+def classifier(data: Data) -> Classifier:
+    """Return the classifier of a data set's training split: from the cache, or trained in a few seconds and kept.
+
+    Raises:
+        Unsupported: if the data is not labelled 8x8 images of 17 levels, or the classifier does not learn it.
+        RunFailed: if the cached file is damaged.
+    """
+    if data.event.shape != SHAPE or data.space != Pixels(LEVELS) or not data.event.classes:
+        raise Unsupported("the classifier digits_cnn knows labelled 8x8 images of 17 levels only")
+    if data.captions is not None:
+        raise Unsupported("the classifier digits_cnn knows no captions; captions_cnn does")
+    loaded = kept(RECIPE, whole(data, "train"), whole(data, "test"), data.event.classes)
+    if loaded.accuracy < ACCURACY:
+        raise Unsupported(f"the classifier digits_cnn is right on {loaded.accuracy:.1%} of the test images only")
+    return loaded
+
+
+def kept(recipe: Recipe, train: Batch, test: Batch, classes: int) -> Classifier:
+    """Return the classifier trained on raw images by a recipe: from the cache, or trained and kept.
+
+    Training is deterministic: seeded, and on one thread. The cache knows it by the recipe's version and the images.
+
+    Raises:
+        RunFailed: if the cached file is damaged.
+    """
+    path = files.home() / "classifiers" / f"{recipe.name}-{_key(recipe, train, test)}.safetensors"
+    if not path.exists():
+        net = _train(recipe, train, classes)
+        found = {"sha256": _sha256(net), "accuracy": str(_accuracy(net, test))}
+        files.write(path, save({name: value.contiguous() for name, value in net.state_dict().items()}, found))
+    return _load(recipe, path, classes)
+
+
+def whole(data: Data, part: str) -> Batch:
+    """Return the raw images of the training or the test part with their labels.
+
+    Raises:
+        Unsupported: if that part has no end.
+    """
+    split = data.train if part == "train" else data.test
+    if split.size is None:
+        raise Unsupported("a classifier needs a finite training and test split")
+    batch = split.take(split.size, 0)
+    return Batch(data.space.decode(batch.x), batch.label)
+
+
+def _train(recipe: Recipe, train: Batch, classes: int) -> Net:
+    """Minimise cross-entropy by Adam on images shifted by up to one pixel, the rate falling to zero."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(derive(0, recipe.name, recipe.version))
+            net = Net(classes)
+            steps = recipe.epochs * math.ceil(len(train.x) / SIZE)
+            optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+            for _ in range(recipe.epochs):
+                for rows in torch.randperm(len(train.x)).split(SIZE):
+                    loss = F.cross_entropy(net(_shifted(train.x[rows])), train.label[rows])
+                    optimiser.zero_grad()
+                    loss.backward()
+                    optimiser.step()
+                    schedule.step()
+    finally:
+        torch.set_num_threads(threads)
+    return net.eval()
+
+
+def _shifted(images: UInt8[Tensor, "b 1 8 8"]) -> UInt8[Tensor, "b 1 8 8"]:
+    """Shift each image by -1, 0 or 1 pixel down and across."""
+    padded = F.pad(images, (1, 1, 1, 1))
+    down, across = torch.randint(3, (2, len(images), 1))
+    rows, columns = down + torch.arange(8), across + torch.arange(8)
+    return padded[torch.arange(len(images))[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+@torch.no_grad()
+def _accuracy(net: Net, test: Batch) -> float:
+    return float((net(test.x).argmax(1) == test.label).double().mean())
+
+
+def _load(recipe: Recipe, path: Path, classes: int) -> Classifier:
+    net = Net(classes)
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        sound = said.get("sha256") == _sha256(net)
+    except (SafetensorError, RuntimeError) as error:
+        raise RunFailed(f"{path} is damaged ({error}); delete it, and it is trained again") from error
+    if not sound:
+        raise RunFailed(
+            f"{path} is damaged (its weights are not those of its sha256); delete it, and it is trained again"
+        )
+    frozen = net.double().eval().requires_grad_(False)
+    return Classifier(frozen, said["sha256"], float(said["accuracy"]), recipe.name)
+
+
+def _sha256(net: Net) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _key(recipe: Recipe, train: Batch, test: Batch) -> str:
+    digest = hashlib.sha256(json.dumps({"version": recipe.version}).encode())
+    for values in (*train, *test):
+        digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,56 @@
+"""The Inception score: no comparison with data at all, kept because papers report it."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.image.feature_sets import Comparison, Real, Samples, compare
+from genbench.metrics.image.features import Classifier
+from genbench.metrics.image.fid import Inception
+from genbench.registry import metrics
+from genbench.seeds import generator
+from genbench.settings import Count
+
+
+@metrics.register("inception_score", version=1, better="higher", of="samples", floor=False)
+def inception_score(
+    evaluation: Evaluation, *, n: Samples = None, splits: Count = 10, n_real: Real = 50_000, features: Inception = None
+) -> Value:
+    """exp E KL(p(class | image) || p(class)), the mean over splits of the samples; its floor is that of real images.
+
+    It looks at samples only, and knows nothing of data: a list of one photograph a class has the best score.
+
+    Args:
+        splits: parts into which the samples are cut at random, each with its own p(class).
+
+    Raises:
+        Unsupported: if the network cannot be had, or there are fewer samples than splits.
+
+    Reference: Salimans et al., 2016.
+    """
+    sides = compare(evaluation, features or "inception-legacy", "train", n, real=n_real, needs=2 * splits)
+    values = scores(_logits(sides, sides.samples), splits, evaluation.seed)
+    real = scores(_logits(sides, sides.real.rows[: sides.n]), splits, evaluation.seed)
+    details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sides.n, sides.real.n)}
+    protocol = f"{sides.network}, {splits} splits, n={sides.n}"
+    return Value(float(values.mean()), sides.n, protocol, floor=float(real.mean()), details=details)
+
+
+def scores(logits: Float[Tensor, "n classes"], splits: int, seed: int | None) -> Float64[Tensor, " splits"]:
+    """Return the score of each split of the rows, shuffled by the seed if there is one."""
+    if seed is not None:
+        logits = logits[torch.randperm(len(logits), generator=generator(seed, "inception_score"))]
+    log = logits.double().log_softmax(1)
+    borders = [i * len(log) // splits for i in range(splits + 1)]
+    parts = [log[a:b] for a, b in pairwise(borders)]
+    return torch.stack([(part.exp() * (part - part.exp().mean(0).log())).sum(1).mean().exp() for part in parts])
+
+
+def _logits(sides: Comparison, rows: Tensor) -> Tensor:
+    if not isinstance(sides.features, Classifier):
+        raise Unsupported(f"{sides.features.name} is no classifier")
+    return sides.features.logits(rows)

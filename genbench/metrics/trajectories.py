@@ -1,0 +1,158 @@
+"""The geometry of the paths along which a model carries noise to samples, in model space."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genbench.core import Event, Transport, noise
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.wasserstein import source_to_data
+from genbench.numerics.ode import trajectory
+from genbench.registry import metrics
+from genbench.settings import ByEvent, Count, Positive
+
+
+def enough(event: Event) -> int:
+    """Return how many paths are enough for vectors, and affordable for images."""
+    return 2048 if len(event.shape) == 1 else 256
+
+
+N = Annotated[Count | None, ByEvent(enough), "number of paths; by default 2048 of vectors or 256 of images"]
+Tol = Annotated[Positive, "tolerance of dopri5, which solves path and integral together"]
+
+
+class Paths(NamedTuple):
+    """What is known of each path: integral of |v|^2, integral of |v|, |z1 - z0|, all in float64."""
+
+    energy: Float[Tensor, " n"]
+    length: Float[Tensor, " n"]
+    chord: Float[Tensor, " n"]
+    protocol: str
+
+    def value(self, each: Float[Tensor, " n"]) -> Value:
+        """Return a mean over paths with its standard error over noise."""
+        error = float(each.std(correction=0)) / len(each) ** 0.5
+        return Value(float(each.mean()), len(each), self.protocol, details={"standard_error": error})
+
+
+@metrics.register("path_energy", version=1, better="none", of="model")
+def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
+    """Path energy E integral |v(t, z_t)|^2 dt of the learned ODE, in model space.
+
+    At least W2^2 between source and the law of the samples, with equality for optimal transport.
+
+    Reference: Tong et al., 2024; Benamou and Brenier, 2000.
+    """
+    paths = _paths(evaluation, n, tol)
+    return paths.value(paths.energy)
+
+
+@metrics.register("straightness", version=1, better="lower", of="model")
+def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
+    """Straightness E integral |z1 - z0 - v(t, z_t)|^2 dt of the learned ODE, in model space; 0 is straight.
+
+    Equals the path energy less E|z1 - z0|^2.
+
+    Reference: Liu et al., 2023.
+    """
+    paths = _paths(evaluation, n, tol)
+    return paths.value(paths.energy - paths.chord.square())
+
+
+@metrics.register("npe", version=1, better="lower", of="model")
+def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
+    """Normalised path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
+
+    `path` is the straightness over W2^2; `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
+    nearer to the noise than data is, as with tilted marginals; `npe` is the absolute value of their sum. W2 is the
+    distance from source to data, exact where it is known; else an estimate from samples, the same for every model,
+    within 2 % in up to four dimensions.
+
+    Raises:
+        Unsupported: if W2 is neither known nor to be had, or the paths start elsewhere than the task does.
+
+    Reference: Tong et al., 2024.
+    """
+    model, data = evaluation.transport(), evaluation.data
+    if model.source is not data.source and model.source != data.source:
+        raise Unsupported("its paths do not start from the source of the task")
+    distance = source_to_data(data)
+    if distance.squared == 0:
+        raise Unsupported("source and data are the same distribution, so that W2 is 0")
+    paths = _paths(evaluation, n, tol)
+    energy, chord = float(paths.energy.mean()), float(paths.chord.square().mean())
+    protocol = f"{paths.protocol}, {distance.source}"
+    details = {"w2_squared": distance.squared, "w2_squared_error": distance.error}
+
+    def value(number: float, part: str) -> Value:
+        signed = "none" if part == "transport" else ""  # below 0 is no better than above
+        return Value(number / distance.squared, len(paths.energy), protocol, part, details=details, better=signed)
+
+    return [
+        value(abs(energy - distance.squared), ""),
+        value(energy - chord, "path"),
+        value(chord - distance.squared, "transport"),
+    ]
+
+
+@metrics.register("curvature", version=1, better="lower", of="model")
+def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
+    """Curvature 1 - E|z1 - z0| / E length of the paths of the learned ODE; 0 is straight.
+
+    A ratio of means: paths that hardly move have no say in it.
+
+    Raises:
+        Unsupported: if nothing moves.
+    """
+    paths = _paths(evaluation, n, tol)
+    length = float(paths.length.mean())
+    if length == 0:
+        raise Unsupported("its paths have no length")
+    return Value(1 - float(paths.chord.mean()) / length, len(paths.length), paths.protocol)
+
+
+def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
+    evaluation.transport()
+    count = n or enough(evaluation.data.event)
+    return evaluation.shared(("paths", count, tol), lambda: _follow(evaluation, count, tol))
+
+
+@torch.no_grad()
+def _follow(evaluation: Evaluation, n: int, tol: float) -> Paths:
+    """Follow the paths from the noise of the first n samples."""
+    model = evaluation.transport()
+    velocity = cast(Transport, model).velocity
+    device = next(model.parameters()).device
+    label = (torch.arange(n) % model.event.classes).to(device) if model.conditional else None
+    parts = []
+    for start in range(0, n, evaluation.batch):
+        z0 = noise(model.source, min(evaluation.batch, n - start), evaluation.seed, start=start).to(device)
+        asked = None if label is None else label[start : start + len(z0)]
+        parts.append(_solve(velocity, z0, asked, tol))
+    energy, length, chord = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
+    bad = int((~torch.isfinite(energy + chord)).sum())
+    if bad:
+        raise Unsupported(f"{bad} of {n} paths are not finite")
+    return Paths(energy, length, chord, f"model space, dopri5 tol {tol:g}, n={n}")
+
+
+def _solve(
+    velocity: Callable[..., Tensor], z0: Float[Tensor, "b *event"], label: Int[Tensor, " b"] | None, tol: float
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Solve dz/dt = v, dE/dt = |v|^2, dL/dt = |v| together, and return E, L and |z1 - z0|.
+
+    The step size answers to all three, so that the integrals are as accurate as the path, at no evaluation more.
+    """
+
+    def field(t: Tensor, state: Any) -> Any:
+        v = velocity(t, state[0], label)
+        square = v.flatten(1).square().sum(1)
+        return v, square, square.sqrt()
+
+    zero = z0.new_zeros(len(z0))
+    (z, energy, length), _ = trajectory(field, (z0, zero, zero), torch.tensor([0.0, 1.0]), tol=tol)
+    return energy[-1], length[-1], (z[-1] - z0).flatten(1).norm(dim=1)

@@ -1,0 +1,1 @@
+"""Flow matching: one model; methods differ by coupling and path."""

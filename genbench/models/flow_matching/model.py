@@ -1,0 +1,180 @@
+"""Flow matching: the model that CFM, OT-CFM, W-CFM and their kin are, with a coupling and a path each (see `cfm`)."""
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genbench.core import Batch, Data, Event, Model, Samples, Source
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.flow_matching.couplings import Pairs, Prepared, effective_share, sights
+from genbench.models.flow_matching.paths import Path
+from genbench.nets.presets import NetChoice, NetSetting, build
+from genbench.numerics.ode import STAGES, Method, integrate, log_density, trajectory
+from genbench.settings import Fraction, NonNegative, Positive, Size
+from genbench.space import dequantise
+
+Net = Annotated[NetSetting, "the network, a name or a table of its settings; by default the one that suits the data"]
+Conditional = Annotated[bool, "whether the model is trained on labels; couplings then pair within each class"]
+Dropout = Annotated[Fraction, "share of labels dropped in conditional training, for guidance"]
+Dequantise = Annotated[bool, "whether quantised data is spread uniformly over its bins, as bits/dim require"]
+
+
+class Example(NamedTuple):
+    """One step of flow matching, all randomness drawn."""
+
+    t: Float[Tensor, " b"]
+    x: Float[Tensor, "b *event"]
+    velocity: Float[Tensor, "b *event"]
+    weight: Float[Tensor, " b"]
+    ess: Float[Tensor, " b"]
+    label: Int[Tensor, " b"] | None
+    tilt: Float[Tensor, "b 2"] | None = None
+
+
+class FlowMatching(Model):
+    """Regress a velocity field on the velocities of pairs (Lipman et al., 2023; Tong et al., 2023).
+
+    (x0, x1), w ~ coupling;  t ~ U;  x_t, u = path(x0, x1, t);  loss = E[w mean (v(t, x_t) - u)^2].
+    Samples solve dx/dt = v(t, x) from the source at t = 0 to t = 1.
+    """
+
+    nfe_curve = True
+    steering = (
+        *("sigma", "kappa", "epsilon", "cost", "normaliser", "weigh", "plan", "resample", "reg", "clip", "schedule"),
+        *("reference", "running", "label_dropout", "dequantise"),
+    )
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        net: Net,
+        coupling: nn.Module,
+        path: Path,
+        conditional: bool,
+        label_dropout: float,
+        dequantise: bool,
+    ) -> None:
+        super().__init__()
+        if conditional and not event.classes:
+            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+        self.event, self.source, self.conditional = event, source, conditional
+        self.net = build(event, event.classes if conditional else 0, NetChoice().resolve(net, "net", event))
+        self.coupling, self.laborious = coupling, getattr(coupling, "laborious", False)
+        self.path, self.label_dropout = path, label_dropout
+        self.width = event.bin if dequantise else 0.0
+        self.density = "dequantised data" if self.width else "data"
+
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return whether the network is the one for vectors."""
+        return settings["net"]["name"] == "mlp"
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Show the coupling independent pairs of noise and data, if it has constants to estimate."""
+        if isinstance(self.coupling, Prepared) and self.coupling.pilot:
+            count, width = self.coupling.pilot, self.width
+            shown = sights(data.train, self.source, count, seed, width=width, labelled=self.conditional)
+            self.coupling.prepare(shown)
+
+    @torch.no_grad()
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Draw noise, pair it with the data, place each pair at its time."""
+        x1 = dequantise(batch.x, self.width, generator)
+        label = batch.label if self.conditional else None
+        pairs = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
+        return self.placed(pairs, x1, label, generator)
+
+    def placed(self, pairs: Pairs, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Example:
+        """Place each pair at its time, and drop labels."""
+        low, high = self.path.span
+        t = low + (high - low) * torch.rand(len(x1), generator=generator, device=x1.device)
+        x, velocity = self.path(pairs.x0, x1, t.view(-1, *[1] * (x1.dim() - 1)), generator)
+        if label is not None:
+            dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
+            label = torch.where(dropped, self.event.classes, label)
+        # Of the whole batch, for each sample: a process that works a share of the batch logs it as it is.
+        ess = effective_share(pairs.weight).expand(len(x1))
+        return Example(t, x, velocity, pairs.weight, ess, label, pairs.tilt)
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the weighted squared error, the effective share of the batch under the weights, and their tilt."""
+        t, x, velocity, weight, ess, label, tilt = example
+        error = (self.net(t, x, label) - velocity).square().flatten(1).mean(1)
+        tilts = {} if tilt is None else {"source_tilt": tilt[:, 0].mean(), "data_tilt": tilt[:, 1].mean()}
+        return {"loss": (weight * error).mean(), "ess": ess.mean(), **tilts}
+
+    def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the learned field; without labels, that of the data as a whole."""
+        return self.net(t, x, label)
+
+    def sample(
+        self,
+        x0: Float[Tensor, "b *event"],
+        *,
+        label: Int[Tensor, " b"] | None = None,
+        method: Method = "dopri5",
+        steps: Size = 0,
+        tol: Positive = 1e-5,
+        guidance: NonNegative = 0.0,
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> Samples:
+        """Solve the ODE from the noise.
+
+        Args:
+            method: ODE solver; dopri5 is adaptive and takes `tol`, the others take `steps` equal steps.
+            steps: steps of a fixed-step solver, which needs them; the adaptive one takes none.
+            tol: relative and absolute tolerance of dopri5.
+            guidance: w of v_c + w (v_c - v_u), for conditional models (Ho and Salimans, 2022); 0 is the plain model.
+            dtype: precision in which the ODE is solved.
+        """
+        self.check({"method": method, "steps": steps, "guidance": guidance}, {"conditional": self.conditional})
+        net = copy.deepcopy(self.net).double() if dtype == "float64" else self.net
+
+        def field(t: Tensor, x: Tensor) -> Tensor:
+            v = net(t, x, label)
+            return v + guidance * (v - net(t, x, None)) if guidance else v
+
+        x, nfe = integrate(field, x0.to(getattr(torch, dtype)), method=method, steps=steps, tol=tol)
+        return Samples(x, nfe * (2 if guidance else 1))
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        x0: Float[Tensor, "b *event"],
+        times: Float[Tensor, " times"],
+        *,
+        label: Int[Tensor, " b"] | None = None,
+        tol: float = 1e-5,
+    ) -> Float[Tensor, "times b *event"]:
+        """Return where the samples are at the given times, the first of which is where x0 is."""
+        return trajectory(lambda t, x: self.velocity(t, x, label), x0, times, tol=tol).x
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse steps that the solver would ignore, a solver that lacks them, and guidance without labels."""
+        method, steps = options["method"], options["steps"]
+        if method == "dopri5" and steps:
+            raise ConfigError(f"sample.steps: dopri5 chooses its own; set sample.method=euler to take {steps} steps")
+        if method != "dopri5" and not steps:
+            raise ConfigError(f"sample.steps: {method} needs a number of steps, such as sample.steps=100")
+        if options["guidance"] and not settings["conditional"]:
+            raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
+
+    def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
+        """Return options that spend that many evaluations of the network a sample."""
+        cost = STAGES[method] * (2 if options.get("guidance") else 1)
+        if nfe % cost:
+            raise Unsupported(f"{method} spends {cost} evaluations a step, {nfe} is no multiple")
+        return {**options, "method": method, "steps": nfe // cost}
+
+    def log_prob(
+        self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None, tol: float = 1e-5
+    ) -> Float[Tensor, " b"]:
+        """Return the log-density in nats by the exact trace: for vectors and small images."""
+        return log_density(lambda t, y: self.velocity(t, y, label), x, self.source.log_prob, tol=tol).x

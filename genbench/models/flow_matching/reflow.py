@@ -1,0 +1,160 @@
+"""Rectified flow: the paths of a trained flow, straightened by a second one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genbench.core import Batch, Data, Event, Source, Split
+from genbench.errors import RunFailed
+from genbench.models.flow_matching.couplings import Independent, Pairs
+from genbench.models.flow_matching.model import Conditional, Dequantise, Dropout, Example, FlowMatching, Net
+from genbench.models.flow_matching.paths import Straight
+from genbench.registry import models
+from genbench.seeds import derive, generator
+from genbench.settings import ByEvent, Count, NonNegative, Positive
+
+CHUNK = 2**18
+"""Numbers of noise whose paths are solved at once, and share their steps: a constant, for pairs depend on it."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Noise and what a teacher makes of it, served as samples that stand in twos: (2, *event), noise first.
+
+    Args:
+        x: the pairs.
+        label: their labels, 0 without classes.
+        evaluations: of the teacher's network, all pairs together.
+    """
+
+    x: Float[Tensor, "n 2 *event"]
+    label: Int[Tensor, " n"]
+    evaluations: float
+
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return len(self.x)
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return pairs drawn from the pool, independently at every step."""
+        rows = torch.randint(self.size, (size,), generator=generator(seed, "pool", step))
+        return Batch(self.x[rows], self.label[rows])
+
+    def take(self, n: int, seed: int) -> Batch:
+        """Return n different pairs."""
+        rows = torch.randperm(self.size, generator=generator(seed, "pool"))[:n]
+        return Batch(self.x[rows], self.label[rows])
+
+
+class Reflow(FlowMatching):
+    """Flow matching on the pairs that a trained flow makes: 2-rectified flow (Liu et al., 2023).
+
+    x1 = the end of the teacher's path from x0;  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
+
+    The pairs are a pool, solved once. Their paths do not cross, as those of independent pairs do, so that the second
+    flow's are straighter; its samples are at best those of the first.
+
+    Args:
+        flow: the settings of flow matching.
+        count: pairs in the pool.
+        tol: tolerance of the adaptive solver that makes them.
+    """
+
+    def __init__(self, event: Event, source: Source, *, count: int, tol: float, **flow: Any) -> None:
+        super().__init__(event, source, **flow)
+        self.count, self.tol = count, tol
+        self.pool: Pool | None = None
+
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return False: every seed has a teacher and pairs of its own."""
+        return False
+
+    def pairs(self, teacher: FlowMatching, data: Data, seed: int, count: int) -> Pool:
+        """Solve for pairs, each with the label of a training sample where there are classes to choose from."""
+        size = max(1, min(count, CHUNK // self.event.dims))
+        device = next(teacher.parameters()).device
+        ends, labels, spent = [], [], 0.0
+        for part in range(math.ceil(count / size)):
+            x0 = self.source.sample(size, generator(seed, "pairs", part))
+            label = data.train.batch(part, size, derive(seed, "labels")).label
+            asked = label.to(device) if self.conditional else None
+            with torch.no_grad():
+                x1, nfe = teacher.sample(x0.to(device), label=asked, tol=self.tol)
+            ends.append(torch.stack([x0, x1.cpu()], 1))
+            labels.append(label if self.conditional else torch.zeros_like(label))
+            spent += nfe * size
+        return Pool(torch.cat(ends)[:count], torch.cat(labels)[:count], spent)
+
+    def learn(self, pool: Pool) -> None:
+        """Take the pairs to learn from.
+
+        Raises:
+            RunFailed: if a pair is not finite.
+        """
+        bad = int((~torch.isfinite(pool.x.flatten(1)).all(1)).sum())
+        if bad:
+            raise RunFailed(f"{bad} of {pool.size} samples of the teacher are not finite")
+        self.pool = pool
+
+    def material(self, data: Data) -> Split:
+        """Return the pool of pairs, which came from the teacher and not from data."""
+        if self.pool is None:
+            raise RunFailed("reflow has no pairs yet: give it those of a trained flow, learn(pairs(teacher, ...))")
+        return self.pool
+
+    @torch.no_grad()
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Place the pairs at their times."""
+        x0, x1 = batch.x.unbind(1)
+        label = batch.label if self.conditional else None
+        return self.placed(Pairs(x0, x0.new_ones(len(x0))), x1, label, generator)
+
+
+def enough(event: Event) -> int:
+    """Return how many pairs are enough for vectors, and affordable for images."""
+    return 2**15 if len(event.shape) == 1 else 10_000
+
+
+@models.register("reflow", version=1, teacher="cfm")
+def reflow(
+    event: Event,
+    source: Source,
+    *,
+    net: Net = None,
+    sigma: NonNegative = 0.0,
+    pairs: Annotated[Count | None, ByEvent(enough)] = None,
+    tol: Positive = 1e-4,
+    conditional: Conditional = False,
+    label_dropout: Dropout = 0.1,
+    dequantise: Dequantise = True,
+) -> Reflow:
+    """2-rectified flow: flow matching on the noise and the samples of cfm, which is trained first with the same plan.
+
+    Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
+    https://arxiv.org/abs/2209.03003. A run of cfm with the same settings, plan and seed is taken over where it is
+    kept. What the record gives as cost is the model's own training, with that of the teacher and of the pairs beside.
+
+    Args:
+        sigma: standard deviation of the noise around the straight path, of the teacher too.
+        pairs: number of pairs that are solved for and learnt from; by default 32768 of vectors, or 10,000 of images.
+        tol: relative and absolute tolerance of dopri5, which solves for them.
+    """
+    return Reflow(
+        event,
+        source,
+        count=pairs or enough(event),
+        tol=tol,
+        net=net,
+        coupling=Independent(),
+        path=Straight(sigma),
+        conditional=conditional,
+        label_dropout=label_dropout,
+        dequantise=dequantise,
+    )

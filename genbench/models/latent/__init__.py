@@ -1,0 +1,1 @@
+"""Models of latents, and the encoders they work in."""

@@ -1,0 +1,264 @@
+"""A small convolutional autoencoder of our own, so that latent models run without downloads."""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genbench.core import Batch, Data, Event, Model, Normal, Samples
+from genbench.errors import ConfigError, RunFailed
+from genbench.models.latent import decoder_finetuning
+from genbench.models.latent.encoder import Encoder, Stage, grid, in_parts
+from genbench.nets.unet import Norm, zero
+from genbench.registry import encoders
+from genbench.settings import ByEvent, Count, NonNegative, Positive, Size
+
+
+class Residual(nn.Module):
+    """Return skip(x) + Conv(SiLU(Norm(Conv(SiLU(Norm(x))))))."""
+
+    def __init__(self, inward: int, outward: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = Norm(inward), nn.Conv2d(inward, outward, 3, padding=1)
+        self.norm2, self.conv2 = Norm(outward), zero(nn.Conv2d(outward, outward, 3, padding=1))
+        self.skip = nn.Conv2d(inward, outward, 1) if inward != outward else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Return the block's output."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
+
+
+def _widths(width: int, factor: int) -> list[int]:
+    """Return the channels of each resolution, finest first: doubled with every halving, at most fourfold."""
+    return [width * min(2**level, 4) for level in range(factor.bit_length())]
+
+
+def inward(channels: int, width: int, factor: int, latent: int) -> nn.Sequential:
+    """Return the net from images to means and log-variances of their latents."""
+    widths = _widths(width, factor)
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), Residual(width, width)]
+    for fine, coarse in pairwise(widths):
+        layers += [nn.Conv2d(fine, coarse, 3, stride=2, padding=1), Residual(coarse, coarse)]
+    last = widths[-1]
+    return nn.Sequential(*layers, Norm(last), nn.SiLU(), nn.Conv2d(last, 2 * latent, 3, padding=1))
+
+
+def outward(channels: int, width: int, factor: int, latent: int) -> nn.Sequential:
+    """Return the net from latents to images."""
+    widths = _widths(width, factor)[::-1]
+    layers: list[nn.Module] = [nn.Conv2d(latent, widths[0], 3, padding=1), Residual(widths[0], widths[0])]
+    for coarse, fine in pairwise(widths):
+        layers += [nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1), Residual(fine, fine)]
+    return nn.Sequential(*layers, Norm(width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
+
+
+class Posterior(NamedTuple):
+    """The distribution of an image's latents, before they are scaled."""
+
+    mean: Float[Tensor, "b *latent"]
+    log_variance: Float[Tensor, "b *latent"]
+
+
+class Training(NamedTuple):
+    """How the autoencoder, and then its decoder alone, is trained: settings of `autoencoder`."""
+
+    kl: float
+    steps: int
+    batch_size: int
+    lr: float
+    noise: float
+    tune: int
+
+
+class Autoencoder(Encoder):
+    """Residual convolutions down to a grid of latents and up again.
+
+    Args:
+        event: of the data.
+        shape: of the latents.
+        width: channels at the resolution of the image.
+        training: how it is trained.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, event: Event, shape: tuple[int, ...], *, width: int, training: Training) -> None:
+        super().__init__(event, shape)
+        factor = event.shape[1] // shape[1]
+        self.training_plan = training
+        self.inward = inward(event.shape[0], width, factor, shape[0])
+        self.outward = outward(event.shape[0], width, factor, shape[0])
+        # Latents are (mean - shift) / scale, channel by channel.
+        self.register_buffer("shift", torch.zeros(shape[0], 1, 1))
+        self.register_buffer("scale", torch.ones(shape[0], 1, 1))
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The net from latents to images."""
+        return self.outward
+
+    def posterior(self, x: Float[Tensor, "b *event"]) -> Posterior:
+        """Return the distribution of the latents of each image."""
+        mean, log_variance = self.inward(x).chunk(2, 1)
+        return Posterior(mean, log_variance.clamp(-20, 10))
+
+    def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
+        """Return the posterior mean, shifted and scaled to unit variance in every channel."""
+        return in_parts(lambda part: (self.posterior(part).mean - self.shift) / self.scale, x, self.event.dims)
+
+    def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
+        """Return images in model space."""
+        return in_parts(lambda part: self.outward(part * self.scale + self.shift), z, self.event.dims)
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield the training of the whole on data, then that of the decoder on noised latents if it is asked for."""
+        chosen = self.training_plan
+        self.requires_grad_(True)
+        plan = {"steps": chosen.steps, "batch_size": chosen.batch_size, "lr": chosen.lr, "schedule": "cosine"}
+        yield Stage("reconstruction", Reconstruction(self, chosen.kl), {**plan, "weight_decay": 0.0})
+        self.requires_grad_(False)
+        yield from decoder_finetuning.tuning(
+            self, noise=chosen.noise, steps=chosen.tune, batch_size=chosen.batch_size, lr=chosen.lr
+        )
+
+    @torch.no_grad()
+    def calibrate(self, data: Data) -> None:
+        """Measure mean and deviation of every channel of the latents on up to 10,000 training images.
+
+        Raises:
+            RunFailed: if a channel does not vary, or is not finite.
+        """
+        size = data.train.size
+        x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
+        mean = in_parts(lambda part: self.posterior(part).mean, x, self.event.dims).double()
+        variance, centre = torch.var_mean(mean, (0, 2, 3), keepdim=True)
+        for channel, spread in enumerate(variance.flatten().tolist()):
+            if not 0 < spread < float("inf"):
+                said = "the same for all images" if spread == 0 else "not finite"
+                raise RunFailed(
+                    f"encoder: channel {channel} of the latents is {said}; try fewer channels or a lower lr"
+                )
+        self.shift.copy_(centre[0])
+        self.scale.copy_(variance[0].sqrt())
+
+
+class Example(NamedTuple):
+    """Images, and the noise with which their latents are drawn from the posterior."""
+
+    x: Float[Tensor, "b *event"]
+    eps: Float[Tensor, "b *latent"]
+
+
+class Reconstruction(Model):
+    """A variational autoencoder (Kingma and Welling, 2014), with a Gaussian likelihood of fixed scale.
+
+    z = mean(x) + deviation(x) eps;  loss = mean (decode(z) - x)^2 + kl KL(posterior | N(0, I)) / dims
+
+    Up to a constant that is 2 s^2 / dims times the negative evidence bound of the likelihood N(decode(z), s^2) with
+    s^2 = kl / 2: details smaller than s are not worth their nats. Deviations are in model space, where images lie in
+    [-1, 1].
+
+    Args:
+        encoder: what is trained; not calibrated yet.
+        kl: weight of the divergence, in nats per coordinate of the data.
+    """
+
+    def __init__(self, encoder: Autoencoder, kl: float) -> None:
+        super().__init__()
+        self.event, self.source = encoder.event, Normal(encoder.latent.shape)
+        self.encoder, self.kl = encoder, kl
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Draw the noise of the latents."""
+        shape = (len(batch.x), *self.encoder.latent.shape)
+        return Example(batch.x, torch.randn(shape, generator=generator, device=batch.x.device))
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the loss, the squared error per coordinate, and the divergence in nats per coordinate."""
+        mean, log_variance = self.encoder.posterior(example.x)
+        z = mean + (log_variance / 2).exp() * example.eps
+        error = (self.encoder.outward(z) - example.x).square().mean()
+        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1).mean() / 2
+        divergence = divergence / self.event.dims
+        return {"loss": error + self.kl * divergence, "error": error.detach(), "kl": divergence.detach()}
+
+    def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
+        """Decode latents from the prior."""
+        return Samples(self.encoder.outward(x0), 0)
+
+
+def usual_channels(event: Event) -> int:
+    """Return 2 for images up to 16 pixels a side, 4 for larger ones."""
+    return 2 if max(event.shape[1:], default=0) <= 16 else 4
+
+
+def usual_width(event: Event) -> int:
+    """Return 16 for images up to 16 pixels a side, 32 for larger ones."""
+    return 16 if max(event.shape[1:], default=0) <= 16 else 32
+
+
+def usual_factor(event: Event) -> int:
+    """Return 2 for images up to 16 pixels a side, 4 up to 64, 8 for larger ones."""
+    side = max(event.shape[1:], default=0)
+    return 2 if side <= 16 else 4 if side <= 64 else 8
+
+
+def usual_steps(event: Event) -> int:
+    """Return 1500 steps for images up to 16 pixels a side, 10,000 for larger ones."""
+    return 1500 if max(event.shape[1:], default=0) <= 16 else 10_000
+
+
+def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of the latents under these settings."""
+    factor = settings["factor"]
+    if factor & (factor - 1):
+        raise ConfigError(f"model.encoder.factor={factor} must be a power of two: every level halves the sides")
+    return grid(event, settings["channels"], factor, "autoencoder")
+
+
+@encoders.register("autoencoder", version=1, shape=shape)
+def autoencoder(
+    event: Event,
+    *,
+    channels: Annotated[Count | None, ByEvent(usual_channels)] = None,
+    factor: Annotated[Count | None, ByEvent(usual_factor)] = None,
+    width: Annotated[Count | None, ByEvent(usual_width)] = None,
+    kl: Positive = 1e-2,
+    steps: Annotated[Count | None, ByEvent(usual_steps)] = None,
+    batch_size: Count = 64,
+    lr: Positive = 2e-3,
+    noise: NonNegative = 0.0,
+    tune: Size = 0,
+) -> Autoencoder:
+    """Convolutional autoencoder with a Gaussian posterior, trained before the model on the same training images.
+
+    Kingma and Welling, 2014, "Auto-encoding variational Bayes", https://arxiv.org/abs/1312.6114, with the weak
+    divergence and the grid of latents of Rombach et al., 2022, https://arxiv.org/abs/2112.10752.
+
+    Args:
+        channels: numbers at each place of the grid of latents; by default 2 for images up to 16 pixels, else 4.
+        factor: by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, else 8.
+        width: channels of the convolutions at full resolution, doubled at every halving but at most fourfold; by
+            default 16 for images up to 16 pixels, else 32.
+        kl: weight of the divergence in nats per coordinate against squared error: the likelihood has variance kl / 2.
+        steps: of its training; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
+        batch_size: of its training, and of the decoder's.
+        lr: peak learning rate, which falls to zero along a cosine.
+        noise: deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
+        tune: steps of that fine-tuning; 0 leaves the decoder as it is.
+
+    Raises:
+        ConfigError: if the data is no image, its sides are no multiples of the factor, or only one of noise and tune
+            is given.
+    """
+    decoder_finetuning.check(noise, tune)
+    factor = factor or usual_factor(event)
+    latent = shape(event, {"factor": factor, "channels": channels or usual_channels(event)})
+    training = Training(kl, steps or usual_steps(event), batch_size, lr, noise, tune)
+    return Autoencoder(event, latent, width=width or usual_width(event), training=training)

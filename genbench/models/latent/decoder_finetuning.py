@@ -1,0 +1,90 @@
+"""Fine-tuning of decoders: to see through the noise that models of latents are trained with."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genbench.core import Batch, Data, Model, Normal, Samples
+from genbench.errors import ConfigError
+from genbench.models.latent.encoder import Encoder, Stage
+
+
+class Example(NamedTuple):
+    """Data, and its noised latents."""
+
+    x: Float[Tensor, "b *event"]
+    z: Float[Tensor, "b *latent"]
+
+
+class DecoderTuning(Model):
+    """Train the decoder alone to recover data from noised latents (Gu et al., 2025, STARFlow).
+
+    loss = mean (decode(encode(x) + noise eps) - x)^2
+
+    The paper adds a perceptual (LPIPS) and an adversarial term, which need networks of their own; with the squared
+    error alone, details that the noise hides come out as their mean.
+
+    Args:
+        encoder: its decoder is trained, the rest stays.
+        noise: deviation of the noise on latents of about unit variance.
+    """
+
+    def __init__(self, encoder: Encoder, noise: float) -> None:
+        super().__init__()
+        self.event, self.source = encoder.event, Normal(encoder.latent.shape)
+        self.encoder, self.noise = encoder, noise
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Calibrate the latents, on which the size of the noise depends."""
+        self.encoder.calibrate(data)
+
+    @torch.no_grad()
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Encode the data and add noise."""
+        z = self.encoder.encode(batch.x)
+        return Example(batch.x, z + self.noise * torch.randn(z.shape, generator=generator, device=z.device))
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the squared error, per coordinate of the data."""
+        return {"loss": (self.encoder.decode(example.z) - example.x).square().mean()}
+
+    def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
+        """Decode the given noise."""
+        return Samples(self.encoder.decode(x0), 0)
+
+
+def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: float) -> Iterator[Stage]:
+    """Yield the stage that fine-tunes a decoder, if it has any steps.
+
+    Args:
+        encoder: frozen; its decoder is freed while the stage is the current one.
+        noise: deviation of the noise on latents.
+        steps: of training; 0 for none.
+        batch_size: of training.
+        lr: its peak; it falls to zero along a cosine.
+    """
+    if not steps:
+        return
+    encoder.decoder.requires_grad_(True)
+    plan = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": 0.0, "schedule": "cosine"}
+    yield Stage("decoder", DecoderTuning(encoder, noise), plan)
+    encoder.requires_grad_(False)
+
+
+def check(noise: float, tune: int) -> None:
+    """Refuse a noise without steps to train against it, and steps without a noise.
+
+    Raises:
+        ConfigError: if only one of the two is given.
+    """
+    if tune and not noise:
+        raise ConfigError(
+            f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, say 0.3"
+        )
+    if noise and not tune:
+        raise ConfigError(
+            f"model.encoder.noise={noise:g} is what the decoder is tuned on; set model.encoder.tune, say 1000 steps"
+        )

@@ -1,0 +1,216 @@
+"""Pretrained autoencoders from diffusers, by the name on the hub or from a local folder."""
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.models.latent import decoder_finetuning
+from genbench.models.latent.encoder import Encoder, Stage, grid, image_sides, in_parts
+from genbench.registry import encoders
+from genbench.settings import Count, NonNegative, Positive, Size
+from genbench.storage import files, hub
+
+CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+"""The files of one, in a folder of its own."""
+
+
+class Pretrained(Encoder):
+    """An AutoencoderKL: its posterior mean, shifted and scaled by the constants of its configuration.
+
+    Images go in with white at exactly 1, where genbench has the middle of the last bin, 1 - bin/2.
+
+    Args:
+        event: of the data.
+        shape: of the latents.
+        model: name or folder, as in `diffusers`.
+        revision: of the name.
+        noise: deviation of the noise on latents in the decoder's tuning.
+        tune: steps of that tuning.
+        batch_size: of that tuning.
+        lr: of that tuning.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        event: Event,
+        shape: tuple[int, ...],
+        *,
+        model: str,
+        revision: str | None,
+        noise: float,
+        tune: int,
+        batch_size: int,
+        lr: float,
+    ) -> None:
+        super().__init__(event, shape)
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        self.model, self.revision = model, revision
+        self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
+        self.reach = 1 - event.bin / 2
+        config = configuration(model, revision)
+        self.vae: Any = AutoencoderKL.from_config(config)
+        shift, scale = constants(config, shape[0])
+        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale)
+        self.requires_grad_(False)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The net from latents to images."""
+        return self.vae.decoder
+
+    def load(self) -> None:
+        """Take the weights from the folder, or from the hub into its cache.
+
+        Raises:
+            ConfigError: if they are not there, or cannot be read as such weights.
+        """
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        path = locate(self.model, self.revision, WEIGHTS)
+        try:
+            loaded = AutoencoderKL.from_pretrained(
+                path.parent, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+            )
+            self.vae.load_state_dict(loaded.state_dict())
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise ConfigError(f"{path}: no weights of that AutoencoderKL: {str(error).splitlines()[0]}") from error
+
+    def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
+        """Return the posterior mean, shifted and scaled."""
+
+        def mean(part: Tensor) -> Tensor:
+            return (self.vae.encode(part / self.reach).latent_dist.mean - self.shift) * self.scale
+
+        return in_parts(mean, x, self.event.dims)
+
+    def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
+        """Return images in model space."""
+
+        def image(part: Tensor) -> Tensor:
+            return self.vae.decode(part / self.scale + self.shift).sample * self.reach
+
+        return in_parts(image, z, self.event.dims)
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield the decoder's tuning on noised latents, if it is asked for."""
+        yield from decoder_finetuning.tuning(
+            self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
+        )
+
+
+def constants(config: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]:
+    """Return shift and scale of the latents, (channels, 1, 1) each: latents are (mean - shift) * scale."""
+    shift = config.get("latents_mean") or [config.get("shift_factor") or 0.0] * channels
+    deviation = config.get("latents_std") or [1.0] * channels
+    factor = config.get("scaling_factor") or 1.0
+    return torch.tensor(shift).view(-1, 1, 1), factor / torch.tensor(deviation).view(-1, 1, 1)
+
+
+def configuration(model: str, revision: str | None) -> dict[str, Any]:
+    """Return the configuration of an AutoencoderKL, without its weights.
+
+    Raises:
+        ConfigError: if diffusers is not installed, the configuration cannot be had, or it is of something else.
+    """
+    if importlib.util.find_spec("diffusers") is None:
+        raise ConfigError(
+            "encoder diffusers needs the package diffusers: pip install 'genbench[latent]'; "
+            "model.encoder=autoencoder needs none"
+        )
+    path = locate(model, revision, CONFIG)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    kind = config.get("_class_name") if isinstance(config, dict) else None
+    if kind != "AutoencoderKL":
+        raise ConfigError(
+            f"model.encoder.model={model} is no AutoencoderKL but {kind or 'something without a _class_name'}"
+        )
+    return config
+
+
+def locate(model: str, revision: str | None, name: str) -> Path:
+    """Return the path of a file of a local folder, or of the hub's cache, downloading it where it is missing.
+
+    Args:
+        model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
+        revision: branch, tag or commit of the name.
+        name: of the file.
+
+    Raises:
+        ConfigError: if it is not there, or the hub cannot be reached.
+    """
+    place, within = model, name
+    if not Path(model).expanduser().is_dir() and model.count("/") > 1:
+        owner, repository, inner = model.split("/", 2)
+        place, within = f"{owner}/{repository}", f"{inner}/{name}"
+    return hub.folder(place, revision, (within,), "model.encoder", "model.encoder=autoencoder") / within
+
+
+def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of the latents under these settings, from the configuration alone."""
+    image_sides(event, "diffusers")
+    config = configuration(settings["model"], settings["revision"])
+    if event.shape[0] != config["in_channels"]:
+        raise ConfigError(
+            f"model.encoder.model={settings['model']} is of images with {config['in_channels']} channels; this "
+            f"data has {event.shape[0]} (a folder of grey images can be read with channels=3 and grey=repeat)"
+        )
+    factor = 2 ** (len(config["block_out_channels"]) - 1)
+    return grid(event, config["latent_channels"], factor, "diffusers")
+
+
+def content(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of a local folder by which it is known; nothing for a name on the hub."""
+    folder = Path(settings["model"]).expanduser()
+    return {"model": files.sha256(folder)} if folder.is_dir() else {}
+
+
+@encoders.register("diffusers", version=1, shape=shape, content=content)
+def diffusers(
+    event: Event,
+    *,
+    model: str = "stabilityai/sd-vae-ft-mse",
+    revision: str | None = None,
+    noise: NonNegative = 0.0,
+    tune: Size = 0,
+    batch_size: Count = 16,
+    lr: Positive = 1e-4,
+) -> Pretrained:
+    """Pretrained AutoencoderKL of diffusers, such as Stable Diffusion's, which is meant for 256x256 colour images.
+
+    Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
+    https://arxiv.org/abs/2112.10752. Latents are shifted and scaled by the constants of its configuration. It must be
+    made for as many channels as the data has: grey images are not repeated silently.
+
+    Args:
+        model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
+            safetensors.
+        revision: branch, tag or commit of the name; a commit is the only one that never changes.
+        noise: deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss; the paper: 0.3).
+        tune: steps of that fine-tuning; 0 leaves the decoder as it is.
+        batch_size: of that fine-tuning.
+        lr: peak learning rate of that fine-tuning, which falls to zero along a cosine.
+
+    Raises:
+        ConfigError: if the package, the configuration or the weights cannot be had, or the data is of another kind.
+    """
+    decoder_finetuning.check(noise, tune)
+    latent = shape(event, {"model": model, "revision": revision})
+    return Pretrained(
+        event, latent, model=model, revision=revision, noise=noise, tune=tune, batch_size=batch_size, lr=lr
+    )

@@ -1,0 +1,118 @@
+"""Encoders: frozen maps between data and latents, in which a model may work instead of in the data's own space."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genbench.core import Data, Event, Model
+from genbench.errors import ConfigError
+
+CHUNK = 2**21
+"""Numbers encoded or decoded at once: memory must not grow with the batch, and small images go in one piece."""
+
+
+class Stage(NamedTuple):
+    """Something of an encoder that is trained before any model works on its latents.
+
+    Args:
+        name: what it is called beside its log and its checkpoint.
+        model: over data; its parameters that require gradients are those of the encoder that this stage trains.
+        plan: fields of `genbench.training.loop.Plan`.
+    """
+
+    name: str
+    model: Model
+    plan: dict[str, Any]
+
+
+class Encoder(nn.Module, ABC):
+    """A frozen map between data and latents.
+
+    A builder is a function `(event, *, keyword-only settings) -> Encoder`. Registered with the trait `shape`, a
+    function (event, bound settings) -> shape of the latents, it is known without being built; with the trait
+    `content`, a function (bound settings) -> {setting: sha256}, so is what a local folder among its settings holds.
+
+    Args:
+        event: of the data.
+        shape: of the latents. They are continuous, and have the data's classes and captions.
+    """
+
+    def __init__(self, event: Event, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.event = event
+        self.latent = replace(event, shape=shape, bin=0.0)
+
+    @abstractmethod
+    def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
+        """Return the posterior mean, shifted and scaled to about unit variance in every channel."""
+
+    @abstractmethod
+    def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
+        """Return points in the model space of the data."""
+
+    @property
+    @abstractmethod
+    def decoder(self) -> nn.Module:
+        """What fine-tuning of the decoder trains."""
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield what must be trained before the encoder can be used, in order.
+
+        The parameters of a stage are free while it is the current one, and frozen again when the next is asked for:
+        train each before going on. Once this has ended nothing is left to train.
+        """
+        yield from ()
+
+    def load(self) -> None:
+        """Fetch pretrained weights if there are any: before the stages, and never where a checkpoint has them."""
+
+    def calibrate(self, data: Data) -> None:
+        """Measure constants of the latents on training data, kept as buffers. The same data gives the same ones."""
+
+    def digest(self) -> str:
+        """Return the sha256 of the weights and constants, which is what latents in a cache are known by."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"], dims: int) -> Tensor:
+    """Apply a function of batches to parts of a batch, so that memory does not grow with its size.
+
+    Args:
+        function: maps every sample by itself.
+        x: the batch.
+        dims: numbers in a sample of data, the larger of data and latents.
+    """
+    return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])
+
+
+def grid(event: Event, channels: int, factor: int, name: str) -> tuple[int, ...]:
+    """Return the shape of latents of images that are scaled down by a factor.
+
+    Raises:
+        ConfigError: if the data is no image, or its sides are no multiples of the factor.
+    """
+    height, width = image_sides(event, name)
+    if height % factor or width % factor:
+        raise ConfigError(f"encoder {name} scales down by {factor}, which does not divide {height}x{width} pixels")
+    return channels, height // factor, width // factor
+
+
+def image_sides(event: Event, name: str) -> tuple[int, int]:
+    """Return height and width of images.
+
+    Raises:
+        ConfigError: if the data is no image.
+    """
+    if len(event.shape) != 3:
+        raise ConfigError(f"encoder {name} wants images (channels, height, width); this data has shape {event.shape}")
+    return event.shape[1], event.shape[2]

@@ -1,0 +1,113 @@
+"""Spline flows of zuko: a normalizing flow on vectors with exact density, the baseline of likelihood."""
+
+import importlib.util
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
+from genbench.errors import ConfigError, Unsupported
+from genbench.registry import models
+from genbench.settings import Count
+
+
+class Example(NamedTuple):
+    """Data as it came."""
+
+    x: Float[Tensor, "b d"]
+    label: Int[Tensor, " b"]
+
+
+class Spline(Model):
+    """A normalizing flow of autoregressive monotonic splines (Durkan et al., 2019).
+
+    z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
+
+    Splines act between -5 and 5 and leave the rest as it is, so that data is standardised by its own moments first.
+
+    Args:
+        event: vectors.
+        source: N(0, I).
+        transform: a lazy transform of zuko, from context to the map from data to noise.
+        conditional: whether the flow takes labels as its context, one-hot.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, event: Event, source: Source, transform: nn.Module, *, conditional: bool) -> None:
+        super().__init__()
+        self.event, self.source, self.conditional = event, source, conditional
+        self.transform = transform
+        self.register_buffer("mean", torch.zeros(event.dims))
+        self.register_buffer("std", torch.ones(event.dims))
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Measure mean and deviation of every coordinate on 8192 training samples."""
+        std, mean = torch.std_mean(data.train.batch(0, 8192, seed).x, 0)
+        if bool((std == 0).any()):
+            raise Unsupported("a coordinate of the data is constant, where a density has no value")
+        self.std.copy_(std)
+        self.mean.copy_(mean)
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Draw nothing."""
+        return Example(*batch)
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the negative log-likelihood per dimension, in nats."""
+        label = example.label if self.conditional else None
+        return {"loss": -self.log_prob(example.x, label=label).mean() / self.event.dims}
+
+    def sample(self, x0: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
+        """Invert the flow, coordinate by coordinate: every network is evaluated once for each of them."""
+        return Samples(self._map(label).inv(x0) * self.std + self.mean, self.event.dims)
+
+    def log_prob(self, x: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
+        """Return the exact log-density in nats."""
+        z, change = self._map(label).call_and_ladj((x - self.mean) / self.std)
+        return self.source.log_prob(z) + change - self.std.log().sum()
+
+    def _map(self, label: Tensor | None) -> Any:
+        return self.transform(None if label is None else F.one_hot(label, self.event.classes).float())
+
+
+@models.register("nsf", version=1)
+def nsf(
+    event: Event,
+    source: Source,
+    *,
+    transforms: Count = 3,
+    bins: Count = 8,
+    hidden: tuple[Count, ...] = (64, 64),
+    conditional: Annotated[bool, "whether the model is trained on labels"] = False,
+) -> Spline:
+    """Neural spline flow, a normalizing flow with exact likelihood for vectors (package zuko).
+
+    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
+
+    Args:
+        transforms: number of autoregressive transformations, in alternating order of the coordinates.
+        bins: pieces of each rational-quadratic spline.
+        hidden: widths of the hidden layers of the network that gives each spline its knots.
+
+    Raises:
+        Unsupported: on images, and from another source than N(0, I).
+        ConfigError: if zuko is not installed.
+    """
+    if len(event.shape) != 1:
+        raise Unsupported("a spline flow is for vectors")
+    if not isinstance(source, Normal):
+        raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
+    if conditional and not event.classes:
+        raise ConfigError("model.conditional=true needs data with classes; this data has none")
+    if importlib.util.find_spec("zuko") is None:
+        raise ConfigError("model nsf needs the package zuko: pip install 'genbench[zuko]'")
+    import zuko
+
+    context = event.classes if conditional else 0
+    flow = zuko.flows.NSF(event.dims, context, transforms=transforms, bins=bins, hidden_features=hidden)
+    return Spline(event, source, flow.transform, conditional=conditional)

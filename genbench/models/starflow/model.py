@@ -1,0 +1,236 @@
+"""Transformer flows: TARFlow, STARFlow and what lies between them are one class whose values differ."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.starflow.autoregressive import Flow, Latents
+from genbench.models.starflow.guidance import RULES, Guidance, weights
+from genbench.models.starflow.jacobi_decoding import Decoder, Jacobi, sequential
+from genbench.models.text.conditioning import Text
+from genbench.settings import Count, NonNegative, Positive
+from genbench.space import dequantise
+
+Noise = Literal["uniform"] | Positive | None
+
+
+FEW, MANY = 2, 256
+"""Samples and tokens up to which, and from which on, Jacobi decoding was measured to pay."""
+
+
+class Example(NamedTuple):
+    """One training step: noised data, and labels of which the dropped ones are -1."""
+
+    x: Float[Tensor, "b *event"]
+    label: Int[Tensor, " b"]
+
+
+class Classes(nn.Module):
+    """Turns a label into a prefix of one token; -1, no label, becomes the mean over the classes.
+
+    Args:
+        classes: number of labels.
+        width: numbers of a token.
+        init: deviation of the table at the start.
+    """
+
+    def __init__(self, classes: int, width: int, init: float) -> None:
+        super().__init__()
+        self.table = nn.Parameter(init * torch.randn(classes, width))
+
+    def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b 1 width"]:
+        """Return the prefix."""
+        known = (label >= 0)[:, None]
+        return torch.where(known, self.table[label.clamp(min=0)], self.table.mean(0))[:, None]
+
+
+class TransformerFlow(Model):
+    """A normalizing flow of autoregressive transformer blocks.
+
+    log p(x) = log N(z; 0, I) + log |det dz/dx|,   z = block_1(... block_T(x))
+    loss = (mean z^2 / 2 + mean log sigma summed over blocks + penalty * mean square between blocks)
+
+    Args:
+        event: what a sample is.
+        source: N(0, I) of that shape.
+        flow: the blocks.
+        classes: from labels to prefixes, of classes or of captions; None for an unconditional model.
+        noise: what training adds to data: "uniform" over a bin, a Gaussian of this deviation, or None.
+        label_dropout: probability with which training hides a label, or puts the empty caption for a caption.
+        penalty: weight of the mean square of the latents between blocks.
+
+    Raises:
+        Unsupported: if the source is not N(0, I), since the density is measured against it.
+    """
+
+    steering = ("noise", "label_dropout")
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        flow: Flow,
+        *,
+        classes: Classes | Text | None,
+        noise: Noise,
+        label_dropout: float,
+        penalty: float,
+    ) -> None:
+        super().__init__()
+        if not isinstance(source, Normal) or source.shape != event.shape:
+            raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
+        self.event = event
+        self.source = source
+        self.flow = flow
+        self.classes = classes
+        self.conditional = classes is not None
+        self.uniform = noise == "uniform"
+        self.sigma = noise if isinstance(noise, float) else None
+        self.label_dropout = label_dropout
+        self.penalty = penalty
+        if self.sigma is not None:
+            self.density = f"data + N(0, {self.sigma:g}^2)"
+        elif self.uniform and event.bin:
+            self.density = "dequantised data"
+
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return whether it is one of vectors, without a text encoder, that keeps its activations."""
+        return len(event.shape) == 1 and settings["text"] is None and not settings["checkpoint"]
+
+    def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
+        """Return labels to sample from for captions, those of training or new ones; "" is no condition.
+
+        Raises:
+            ConfigError: if the model is not conditional on text, or cannot read one of them.
+        """
+        if not isinstance(self.classes, Text):
+            raise ConfigError("captions need a model that reads them, such as model.text=words on digits-captions")
+        return self.classes.labels(captions)
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Let a pretrained text encoder read the captions."""
+        if isinstance(self.classes, Text):
+            self.classes.prepare()
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Noise the data and drop labels."""
+        x, label = batch
+        if self.uniform:
+            x = dequantise(x, self.event.bin, generator)
+        elif self.sigma is not None:
+            x = x + self.sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        if self.conditional:
+            dropped = torch.rand(len(label), generator=generator, device=label.device) < self.label_dropout
+            label = torch.where(dropped, -1, label)
+        return Example(x, label)
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the loss a dimension, the likelihood in nats a dimension, and the size of the latents."""
+        latents = self._latents(example.x, example.label)
+        energy = latents.z.square().mean() / 2 - latents.log_det.mean() / self.event.dims
+        return {
+            "loss": energy + self.penalty * latents.between,
+            "nll_per_dim": (energy + math.log(2 * math.pi) / 2).detach(),
+            "latents": latents.between.detach(),
+        }
+
+    def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
+        """Return the exact log-density in nats of what `density` names.
+
+        Args:
+            x: points in model space.
+            label: their classes; None or -1 asks for the density without a class, that label dropout trained.
+        """
+        latents = self._latents(x, label)
+        return self.source.log_prob(latents.z) + latents.log_det
+
+    def sample(
+        self,
+        x0: Float[Tensor, "b *event"],
+        *,
+        label: Int[Tensor, " b"] | None = None,
+        guidance: NonNegative = 0.0,
+        rule: Literal["starflow", "tarflow"] = "starflow",
+        anneal: Literal["constant", "linear"] = "constant",
+        decode: Literal["auto", "sequential", "jacobi"] = "auto",
+        window: Count = 64,
+        tolerance: NonNegative = 8e-3,
+        sweeps: Count | None = None,
+        denoise: bool | None = None,
+    ) -> Samples:
+        """Invert the flow at the given noise.
+
+        One evaluation (nfe) is the whole network once over all tokens of a sample: sequential decoding takes 1,
+        in as many network calls as there are tokens and blocks; Jacobi decoding the mean number of sweeps over a
+        token; guidance doubles what conditioned blocks take; denoising adds 1.
+
+        Args:
+            x0: source noise.
+            label: classes to sample from; None or -1 samples without a class.
+            guidance: weight of classifier-free guidance, in every conditioned block; 0 is the plain model.
+            rule: how guidance combines predictions: starflow looks at their variances, tarflow is linear.
+            anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
+            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate and pays for one
+                or two samples of many tokens: from four on it takes longer (benchmarks/perf/tarflow.py). auto: jacobi
+                for at most 2 samples of at least 256 tokens.
+            window: Jacobi: number of tokens iterated at once.
+            tolerance: Jacobi: error to aim at, relative to max(1, size); by default a level of 256 in [-1, 1].
+            sweeps: Jacobi: largest number of iterations of a token; None lets all settle.
+            denoise: whether one step along the score takes off the Gaussian noise of training; None does so where
+                there is such noise.
+
+        Raises:
+            ConfigError: if guidance is asked of a model or of labels without classes, or denoising of a model
+                trained without Gaussian noise.
+        """
+        self._refuse(denoise and self.sigma is None, guidance and (not self.conditional or label is None))
+        few = len(x0) <= FEW and self.flow.tokens.count >= MANY
+        fast = decode == "jacobi" or (decode == "auto" and few)
+        decoder: Decoder = Jacobi(window, tolerance, sweeps) if fast else sequential
+        with torch.inference_mode():  # token by token, what autograd keeps of views is a fifth of the time
+            guide = None
+            if guidance:
+                weight = weights(guidance, self.flow.tokens.count, anneal)
+                guide = Guidance(self._null(len(x0), x0.device), RULES[rule], weight)
+            x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
+        x = x.clone()  # a tensor like any other
+        if self.sigma is None or denoise is False:
+            return Samples(x, nfe)
+        with torch.enable_grad():
+            y = x.detach().requires_grad_()
+            (score,) = torch.autograd.grad(self.log_prob(y, label=label).sum(), y)
+        return Samples(x + self.sigma**2 * score, nfe + 1)
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse guidance without labels, and denoising where training has no Gaussian noise."""
+        labels = settings["conditional"] or settings["text"] is not None
+        cls._refuse(options["denoise"] and not isinstance(settings["noise"], float), options["guidance"] and not labels)
+
+    @staticmethod
+    def _refuse(nothing_to_denoise: object, nothing_to_guide: object) -> None:
+        if nothing_to_denoise:
+            raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
+        if nothing_to_guide:
+            raise ConfigError(
+                "sample.guidance needs labels and a model trained on them: model.conditional=true, or model.text"
+            )
+
+    def _latents(self, x: Tensor, label: Tensor | None) -> Latents:
+        return self.flow(x, self._prefix(label, x))
+
+    def _prefix(self, label: Tensor | None, x: Tensor) -> Tensor | None:
+        if self.classes is None:
+            return None
+        return self._null(len(x), x.device) if label is None else self.classes(label)
+
+    def _null(self, n: int, device: torch.device) -> Tensor:
+        assert self.classes is not None
+        return self.classes(torch.full((n,), -1, device=device))

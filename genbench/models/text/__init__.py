@@ -1,0 +1,1 @@
+"""Text conditioning: captions to vectors."""

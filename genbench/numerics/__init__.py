@@ -1,0 +1,1 @@
+"""Mathematics that knows no model: ODE solvers, optimal transport, importance weights."""

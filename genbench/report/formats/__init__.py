@@ -1,0 +1,1 @@
+"""Formats of a report: terminal, Markdown, HTML, LaTeX."""

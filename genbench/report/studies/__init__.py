@@ -1,0 +1,1 @@
+"""Reports that are not tables of a suite: calibration, published claims, scaling."""

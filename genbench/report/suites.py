@@ -1,0 +1,206 @@
+"""Chapters: what a report is of. Each published suite of a results folder is one, and what belongs to none is the last.
+
+A suite is known by RESULTS/SUITE-records.jsonl.gz, which says which runs it has. Where a run itself is kept it is
+believed, and brings its provenance along; where it is not, as in a fresh checkout, the published record is shown.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genbench.errors import ConfigError, unknown
+from genbench.results.frames import costs, frame, names_of
+from genbench.runs.spec import restore
+from genbench.runs.store import Record, Store, read_record
+from genbench.runs.versions import without_stale
+from genbench.storage.files import Damaged
+
+log = logging.getLogger("genbench")
+
+RECORDS = "-records.jsonl.gz"
+ORIGINS = "-origins.json"
+OTHERS = "runs"
+"""What the chapter of runs that no published suite has is called."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record, and the folder that holds its evaluation; None where the record alone was published."""
+
+    record: Record
+    name: str
+    folder: Path | None
+
+    @property
+    def data(self) -> str:
+        """The data set, as tables call it."""
+        return self.record["labels"]["data"]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.record["spec"]["seed"]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """The runs of one suite, each with what tables call its model, and its failures.
+
+    Args:
+        name: of the suite.
+        runs: current records; stale ones are left out.
+        failures: as for `genbench.report.tables.comparisons`; None where nothing failed.
+    """
+
+    name: str
+    runs: tuple[Kept, ...]
+    failures: pd.DataFrame | None
+
+    @property
+    def records(self) -> list[Record]:
+        """The records alone."""
+        return [kept.record for kept in self.runs]
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """One row a measured value."""
+        return frame(self.records)
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """One row a run."""
+        return costs(self.records)
+
+
+def chapters(store: Store, only: Collection[str] = ()) -> list[Chapter]:
+    """Return the chapters of a results folder, in the order of their names.
+
+    Args:
+        store: the folder.
+        only: names of published suites to restrict them to.
+
+    Raises:
+        ConfigError: if there is nothing to report, or a suite of that name was never published.
+    """
+    kept = dict(_kept(store))
+    suites = {path.name.removesuffix(RECORDS): path for path in sorted(store.root.glob(f"*{RECORDS}"))}
+    for name in only:
+        if name not in suites:
+            raise unknown("no published suite called", name, suites)
+    found, told = [], set()
+    for name in only or suites:
+        published = _published(suites[name])
+        runs = [kept.pop(key, (record, None)) for key, record in published.items()]
+        failed = _failures(suites[name].with_name(f"{name}.csv"))
+        told |= {(row["model"], row["data"]) for row in failed}
+        found.append(_chapter(name, runs, failed))
+    if not only:
+        rows = [_failed(failure.spec, failure.reason) for _, failure in store.failures()]
+        left = [row for row in rows if (row["model"], row["data"]) not in told]
+        found.append(_chapter(OTHERS, list(kept.values()), left))
+    found = [chapter for chapter in found if chapter.runs or chapter.failures is not None]
+    if not found:
+        raise ConfigError(f"{store.root} holds no current records; genbench run or genbench sweep makes some")
+    return found
+
+
+def digest(*parts: Any) -> str:
+    """Return a short hash of plain JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _key(record: Record) -> tuple[str, str]:
+    """What tells one evaluation of one run from all others."""
+    return record["labels"]["run"], digest(record["spec"]["sample"], record["spec"]["evaluation"])
+
+
+def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]:
+    for path in store.record_paths():
+        try:
+            record = read_record(path)
+        except Damaged as error:
+            log.warning("%s; it is left out", error)
+            continue
+        yield _key(record), (record, path.parent)
+
+
+def _published(path: Path) -> dict[tuple[str, str], Record]:
+    """Read published records; what they cost is in a table beside them, and of their provenance nothing is known."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            records = [json.loads(line) for line in lines]
+    except (OSError, ValueError, EOFError) as error:
+        raise Damaged(f"{path} holds no records: {error}") from error
+    name = path.name.removesuffix(RECORDS)
+    spent = {row["run"]: row for row in _rows(path.with_name(f"{name}-cost.csv"))}
+    false = {row["data"] for row in _rows(path.with_name(f"{name}.csv")) if row["original"] == "False"}
+    made = _made(path.with_name(f"{name}{ORIGINS}"))
+    found = {}
+    for record in records:
+        run, original = record["labels"]["run"], record["labels"]["data"] not in false
+        found[_key(record)] = record | {"provenance": _provenance(spent.get(run), original) | made.get(run, {})}
+    return found
+
+
+def _made(path: Path) -> dict[str, dict[str, Any]]:
+    """Read what code, data and machine made each run."""
+    if not path.exists():
+        return {}
+    try:
+        origins = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            run: {name: made[name] for name in ("code", "data", "machine")} for made in origins for run in made["runs"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{path} holds no origins: {error}") from error
+
+
+def _provenance(spent: Mapping[str, str] | None, original: bool) -> dict[str, Any]:
+    known: dict[str, Any] = {"code": {}, "data": {"original": original}, "machine": {}, "cost": {}}
+    if spent is not None:
+        words = ("run", "model", "data", "seed", "original", "peak_mib", "device")
+        cost = {name: float(value) for name, value in spent.items() if name not in words and value}
+        known |= {"cost": cost, "machine": {"device": spent["device"]}}
+    return known
+
+
+def _failures(path: Path) -> list[dict[str, Any]]:
+    """Read the failed runs off the published table: how many a model has, and why."""
+    return [
+        {"model": row["model"], "data": row["data"], "seed": number, "reason": row["reason"]}
+        for row in _rows(path)
+        for number in range(int(row["failed_runs"] or 0))
+    ]
+
+
+def _failed(spec: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    try:
+        known = restore(spec)
+        model, data = known.model_label, known.data_label
+    except ConfigError:  # of another version, or of a plug-in that is not here
+        model, data = spec["model"]["name"], spec["data"]["name"]
+    return {"model": model, "data": data, "seed": spec["seed"], "reason": reason.splitlines()[-1] if reason else "-"}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _chapter(name: str, runs: Sequence[tuple[Record, Path | None]], failed: Sequence[Mapping[str, Any]]) -> Chapter:
+    folders = {_key(record): folder for record, folder in runs}
+    current = without_stale(record for record, _ in runs)
+    named = zip(current, names_of(current), strict=True)
+    members = tuple(Kept(record, model, folders[_key(record)]) for record, model in named)
+    return Chapter(name, members, pd.DataFrame(failed) if failed else None)

@@ -1,0 +1,1 @@
+"""Reading what is kept: tables of records, status, maintenance."""

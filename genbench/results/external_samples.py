@@ -1,0 +1,140 @@
+"""Somebody else's samples: an array or a folder of images, measured like those of a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+from genbench.core import Data
+from genbench.data.image_files import decoding
+from genbench.data.image_files.decoding import Look
+from genbench.errors import ConfigError
+from genbench.metrics.evaluation import Evaluation, measure
+from genbench.runs.component import settings_in
+from genbench.runs.spec import build_data
+from genbench.seeds import derive, generator
+from genbench.space import Pixels
+from genbench.storage import files
+
+ARRAYS = (".npy", ".npz")
+NAMES = ("samples", "arr_0")
+"""What an array of samples is called in an .npz: by genbench, and by numpy where nobody names it."""
+
+
+class Foreign(NamedTuple):
+    """Samples as raw data, their labels if they have some, and what a reader must know of where they are from."""
+
+    raw: Shaped[Tensor, "n *event"]
+    label: Int[Tensor, " n"] | None
+    about: dict[str, Any]
+
+
+def foreign(
+    path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mapping], seed: int
+) -> tuple[list[dict[str, Any]], dict[str, Any], Evaluation]:
+    """Measure samples, raw data in the units of the data set, against it.
+
+    Args:
+        path: .npy or .npz of shape (n, *event), images also with their channels last; or a folder or tar archive of
+            images.
+        dataset: the data's part of a spec.
+        metrics: the metrics' part of a spec.
+        seed: of the reference sample and of anything random in a metric.
+
+    Returns:
+        Rows as in a record, what the samples are (name, sha256, n, layout), and the evaluation with its pictures.
+
+    Raises:
+        ConfigError: if the path holds no such samples.
+    """
+    data = build_data(dataset)
+    found = read(path, data, dataset["name"])
+    # Samples come sorted by class, often; a metric that takes the first so many of them must not see some classes only.
+    order = torch.randperm(len(found.raw), generator=generator(0, "order of samples"))
+    x = torch.empty(found.raw.shape, dtype=torch.float32)
+    for part in torch.arange(len(order)).split(1024):  # floats of some at a time, beside the samples themselves
+        x[part] = data.space.encode(found.raw[order[part]]).float()
+    label = None if found.label is None else found.label[order]
+    evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=label)
+    rows = [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
+    return rows, found.about, evaluation
+
+
+def read(path: Path, data: Data, name: str) -> Foreign:
+    """Read samples of a data set.
+
+    Args:
+        path: the array, or the folder or tar archive of images.
+        data: the data set.
+        name: what messages call it.
+
+    Raises:
+        ConfigError: if the path holds no such samples.
+    """
+    if path.suffix in ARRAYS:
+        return _array(path, data, name)
+    shape = data.event.shape
+    if len(shape) != 3 or data.space != Pixels(256):
+        raise ConfigError(f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(ARRAYS)}")
+    collection = decoding.collection(str(path), Look(shape[1], 1 if shape[0] == 1 else 3))
+    if len(collection.counts) > 1:
+        parts = ", ".join(collection.counts)
+        raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")
+    stored = collection.load()
+    raw = stored.raw[torch.arange(len(stored.label))]
+    about = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
+    note = {"note": collection.provenance["note"]} if "note" in collection.provenance else {}
+    return Foreign(raw, None, about | {"layout": "a folder or archive of images"} | note)
+
+
+def _array(path: Path, data: Data, name: str) -> Foreign:
+    raw, label = _load(path)
+    shape = data.event.shape
+    if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
+        raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")
+    layout = "as the data"
+    if len(shape) == 3:
+        layout = "channels first"
+        if raw.shape[1:] == (*shape[1:], shape[0]):
+            raw, layout = np.ascontiguousarray(raw.transpose(0, 3, 1, 2)), "channels last"
+    if raw.shape[1:] != shape:
+        also = f", or {(*shape[1:], shape[0])}" if len(shape) == 3 else ""
+        raise ConfigError(f"{path}: samples have shape {raw.shape[1:]}, {name} has {shape}{also}")
+    if isinstance(data.space, Pixels):
+        if raw.dtype != np.uint8:
+            raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
+        if raw.max() >= data.space.levels:
+            raise ConfigError(f"{path}: levels go from 0 to {data.space.levels - 1}; these go up to {raw.max()}")
+    about = {"source": path.resolve().name, "sha256": files.sha256(path), "n": len(raw), "layout": layout}
+    return Foreign(torch.from_numpy(raw), _labels(path, label, len(raw), data.event.classes), about)
+
+
+def _labels(path: Path, label: np.ndarray | None, n: int, classes: int) -> Int[Tensor, " n"] | None:
+    if label is None or not classes:
+        return None
+    if label.shape != (n,) or label.dtype.kind not in "iu" or label.min() < 0 or label.max() >= classes:
+        raise ConfigError(f"{path}: labels must be {n} whole numbers from 0 to {classes - 1}")
+    return torch.from_numpy(label.astype(np.int64))
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist, or is no file")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded, None
+        names = loaded.files
+        own = next((name for name in NAMES if name in names), names[0] if len(names) == 1 else None)
+        if own is None:
+            raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
+        return loaded[own], loaded["label"] if "label" in names else None
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} is no .npy or .npz of samples: {error}") from error

@@ -1,0 +1,105 @@
+"""Provenance: what a number depends on beside its spec, and what it cost."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "lightning-fabric", "numpy", "scikit-learn", "scipy")
+
+
+@lru_cache
+def code() -> dict[str, Any]:
+    """Return the version of genbench, and the commit and dirty flag where it runs from its own checkout."""
+    package = Path(__file__).resolve().parents[1]
+    found: dict[str, Any] = {"genbench": _version("genbench")}
+    # Only a checkout that tracks this very file is genbench's: not the folder somebody happens to work in.
+    if _git(package, "ls-files", "--error-unmatch", "runs/provenance.py") is not None:
+        found["commit"] = _git(package, "rev-parse", "HEAD")
+        found["dirty"] = bool(_git(package, "status", "--porcelain", "--untracked-files=no", "--", "."))
+    return found
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return the versions and the hardware of this process."""
+    found = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
+    found |= {"processor": _processor(), "cores": os.cpu_count(), "device": str(device.type)}
+    if device.type == "cuda":
+        found["device"] = torch.cuda.get_device_name(device)
+    return found | {"libraries": {name: _version(name) for name in LIBRARIES}}
+
+
+class Meter:
+    """Measures the wall seconds and the peak memory of a block, apart from what the process used before it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds = 0.0
+        self.peak_mib = 0.0
+
+    def __enter__(self) -> "Meter":
+        _reset_peak()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            self.peak_mib = torch.cuda.max_memory_allocated(self.device) / 2**20
+        else:
+            self.peak_mib = _peak_mib()
+        self.seconds = time.perf_counter() - self._start
+
+
+def _reset_peak() -> None:
+    """Start a new high-water mark where the system allows it (Linux); elsewhere the mark is the process's."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def _peak_mib() -> float:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    except (OSError, ValueError, IndexError):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return text.partition("model name")[2].partition(":")[2].partition("\n")[0].strip() or platform.processor()
+    except OSError:
+        return platform.processor()
+
+
+@lru_cache
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

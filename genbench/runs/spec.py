@@ -1,0 +1,338 @@
+"""Specs: a run as plain JSON with every default filled in, and the hashes by which it is known."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import torch
+
+from genbench.core import Data, Event, Model, Normal
+from genbench.errors import ConfigError, Unsupported, unknown
+from genbench.metrics.evaluation import Sampling
+from genbench.models.latent.model import Latent
+from genbench.registry import Entry, datasets, encoders, metrics, models
+from genbench.runs.component import component, differing, identity, label, same_version, settings_in
+from genbench.seeds import derive
+from genbench.settings import Settings, bind, call, merge, settings_of, typed
+from genbench.training.loop import VERSION, Plan
+
+SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that determines a run.
+
+    Args:
+        data: name, version and settings of the data set.
+        model: name, version and settings of the model.
+        plan: fields of `genbench.training.loop.Plan`.
+        sample: options of the model's `sample`.
+        evaluation: fields of `genbench.metrics.evaluation.Sampling`.
+        metrics: {name: version and settings}.
+        seed: of everything random.
+        encoder: name, version and settings of the encoder, for a model of latents.
+        stack: the models that are trained as one, this one included: seed, and settings in which they differ.
+    """
+
+    data: dict[str, Any]
+    model: dict[str, Any]
+    plan: dict[str, Any]
+    sample: dict[str, Any]
+    evaluation: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    seed: int
+    encoder: dict[str, Any] | None = None
+    stack: list[dict[str, Any]] | None = None
+
+    def json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON."""
+        optional = ("encoder", "stack")
+        return {name: part for name, part in asdict(self).items() if name not in optional or part is not None}
+
+    @cached_property
+    def teacher(self) -> "Spec | None":
+        """The spec of the model that has to be trained first, with the same settings; None where there is none."""
+        name = models[self.model["name"]].traits.get("teacher")
+        if name is None:
+            return None
+        known = settings_of(models[name].build)
+        shared = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
+        event = latent_event(self.encoder, build_data(self.data).event)
+        return replace(self, model=component(models, name, shared, context=event))
+
+    @property
+    def members(self) -> list["Spec"]:
+        """The specs that are trained together with this one, in the order of its stack; itself where there is none."""
+        own = self.stack or [{"seed": self.seed}]
+        return [replace(self, seed=m["seed"], model=self.model | {n: m[n] for n in m if n != "seed"}) for m in own]
+
+    @cached_property
+    def train_key(self) -> str:
+        """Hash of what determines the trained model: values equal to their defaults do not count."""
+        parts = {
+            "data": identity(datasets, self.data) | _content(self.data),
+            "model": identity(models, self.model),
+            "plan": differing(Plan, self.plan),
+            "seed": self.seed,
+            "train": VERSION,
+        }
+        return _hash(
+            parts
+            | ({"encoder": self._encoder_identity} if self.encoder else {})
+            | ({"stack": self.stack} if self.stack else {})
+            | ({"teacher": self.teacher.train_key} if self.teacher else {})
+        )
+
+    @cached_property
+    def encoder_key(self) -> str:
+        """Hash of what determines the encoder, which all models and seeds of a data set share."""
+        data = identity(datasets, self.data) | _content(self.data)
+        return _hash({"data": data, "encoder": self._encoder_identity, "train": VERSION})
+
+    @property
+    def _encoder_identity(self) -> dict[str, Any]:
+        assert self.encoder is not None
+        content = encoders[self.encoder["name"]].traits.get("content")
+        return identity(encoders, self.encoder) | (content(settings_in(self.encoder)) if content else {})
+
+    @cached_property
+    def evaluation_key(self) -> str:
+        """Hash of how its samples are drawn; metrics have versions of their own in the record."""
+        sample = differing(sampler(models[self.model["name"]]), self.sample)
+        return _hash({"sample": sample, "evaluation": differing(Sampling, self.evaluation)})
+
+    @cached_property
+    def model_label(self) -> str:
+        """The model and its settings that are not defaults, as tables call it."""
+        extra = differing(sampler(models[self.model["name"]]), self.sample)
+        event = build_data(self.data).event
+        if self.encoder is not None:
+            text = label(encoders, self.encoder, context=event)
+            extra = {"encoder": f"{{{text}}}" if " " in text else text} | extra
+        return label(models, self.model, extra, context=latent_event(self.encoder, event))
+
+    @cached_property
+    def data_label(self) -> str:
+        """The data set and its settings that are not defaults, as tables call it: of a path, what it holds."""
+        text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)
+        return f"{text} images={content['path'][:8]}" if content else text
+
+
+def resolve(
+    model: str,
+    dataset: str,
+    *,
+    seed: int = 0,
+    metrics: Iterable[str] | None = None,
+    settings: Settings | None = None,
+) -> Spec:
+    """Check a request and fill in every default, without training or loading anything large.
+
+    Args:
+        model: name of a model.
+        dataset: name of a data set.
+        seed: of everything random.
+        metrics: names; by default those the data set names.
+        settings: nested by section: data, model, plan, sample, evaluation, metric.
+
+    Raises:
+        ConfigError: on an unknown name or a wrong value.
+        Unsupported: if the data set does not go with the model.
+    """
+    settings = settings or {}
+    for section, table in settings.items():
+        if section not in SECTIONS:
+            raise unknown("no section of settings", section, SECTIONS)
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    if not isinstance(seed, int) or seed < 0:
+        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
+    part = {section: dict(settings.get(section, {})) for section in SECTIONS}
+    data_spec = component(datasets, dataset, part["data"])
+    data = build_data(data_spec)
+    encoder = _encoder(part["model"].pop("encoder", None), data.event)
+    entry = models[model]
+    own_plan = entry.traits.get("plan", {})
+    sample = bind(sampler(entry), part["sample"], f"sample ({model})")
+    model_spec = component(models, model, part["model"], context=latent_event(encoder, data.event))
+    model_class(entry).check(sample, settings_in(model_spec))
+    chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
+    evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
+    for name in evaluation["curve_metrics"]:
+        if name not in chosen:
+            raise unknown("evaluation.curve_metrics names a metric that is not measured:", name, chosen)
+    return Spec(
+        data=data_spec,
+        model=model_spec,
+        plan=bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan"),
+        sample=sample,
+        evaluation=evaluation,
+        metrics=chosen,
+        seed=seed,
+        encoder=encoder,
+    )
+
+
+def restore(record: Mapping[str, Any]) -> Spec:
+    """Return the spec that a record or a checkpoint carries.
+
+    Raises:
+        ConfigError: if a component it names has another version now, or does not know its settings any more.
+    """
+    try:
+        spec = Spec(**record)
+        parts = [(datasets, spec.data), (models, spec.model), *([(encoders, spec.encoder)] if spec.encoder else [])]
+        for registry, part in parts:
+            same_version(registry, part["name"], part["version"])
+        found = resolve(
+            spec.model["name"],
+            spec.data["name"],
+            seed=spec.seed,
+            metrics=[name for name, part in spec.metrics.items() if metrics[name].version == part["version"]],
+            settings={
+                "data": settings_in(spec.data),
+                "model": settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder else {}),
+                "plan": spec.plan,
+                "sample": spec.sample,
+                "evaluation": spec.evaluation,
+                "metric": {
+                    name: settings_in(part)
+                    for name, part in spec.metrics.items()
+                    if metrics[name].version == part["version"]
+                },
+            },
+        )
+        return replace(found, stack=spec.stack)
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"not the spec of a run: {error}") from error
+
+
+def build_data(spec: Mapping[str, Any]) -> Data:
+    """Build a data set from its part of a spec; the same part gives the same object within a process."""
+    return _build_data(json.dumps(spec, sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _build_data(text: str) -> Data:
+    spec = json.loads(text)
+    return call(datasets[spec["name"]].build, settings=settings_in(spec))
+
+
+def build_model(spec: Spec, data: Data) -> Model:
+    """Build the model of a spec with fresh weights from the global random state.
+
+    Raises:
+        Unsupported: if the model does not go with the data.
+    """
+    build, settings = models[spec.model["name"]].build, settings_in(spec.model)
+    if spec.encoder is None:
+        return call(build, data.event, data.source, settings=settings)
+    if not isinstance(data.source, Normal):
+        raise Unsupported("a model of latents starts from N(0, I); this task has a source of its own")
+    # Its fresh weights do not depend on the run's seed: all seeds share one encoder.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(0, "encoder"))
+        encoder = call(encoders[spec.encoder["name"]].build, data.event, settings=settings_in(spec.encoder))
+    model = call(build, encoder.latent, Normal(encoder.latent.shape), settings=settings)
+    return Latent(data.event, model, encoder)
+
+
+def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
+    """Return what a model is told of its samples: the event of the data, or of an encoder's latents."""
+    if encoder is None:
+        return event
+    shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))
+    return replace(event, shape=shape, bin=0.0)
+
+
+def sampler(entry: Entry) -> Callable:
+    """Return the schema of the sampling options of a model."""
+    return own_options(model_class(entry))
+
+
+def model_class(entry: Entry) -> type[Model]:
+    """Return the class that a model's builder says it returns.
+
+    Raises:
+        ConfigError: if the builder's return annotation is no Model.
+    """
+    kind = inspect.signature(entry.build, eval_str=True).return_annotation
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        raise ConfigError(f"model '{entry.name}': annotate its builder with the Model class that it returns")
+    return kind
+
+
+@lru_cache
+def own_options(kind: type[Model]) -> Callable:
+    """Return the sampling method's schema: its keyword-only options but for the label, which is no setting."""
+
+    def options() -> None: ...
+
+    signature = inspect.signature(kind.sample, eval_str=True)
+    kept = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "label"]
+    options.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    options.__doc__ = kind.sample.__doc__
+    return options
+
+
+def _encoder(value: Any, event: Event) -> dict[str, Any] | None:
+    """Return the part of a spec for a setting `encoder`: nothing, a name, or a table with one."""
+    if value is None:
+        return None
+    settings = {"name": value} if isinstance(value, str) else value
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
+        raise ConfigError(f"model.encoder={value!r}: give a name ({', '.join(encoders)}) or a table with one")
+    return component(encoders, settings["name"], settings_in(settings), context=event)
+
+
+def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
+    names = list(names)
+    for name in settings:
+        if name not in names:
+            raise unknown("settings for a metric that is not measured:", name, names)
+    return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
+
+
+def _content(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A path enters as the hash of what it holds."""
+    if part.get("path") is None:
+        return {}
+    return {"path": build_data(part).provenance["sha256"]}
+
+
+def _hash(parts: Mapping[str, Any]) -> str:
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def plan_of(spec: Spec) -> Plan:
+    """Return the plan of a spec."""
+    return Plan(**typed(Plan, spec.plan))
+
+
+def sampling_of(spec: Spec) -> Sampling:
+    """Return the sampling of a spec's evaluation."""
+    return Sampling(**typed(Sampling, spec.evaluation))
+
+
+def components(
+    dataset: str, names: Iterable[str] | None, settings: Settings
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the data's and the metrics' parts of a spec, for samples that come without a model.
+
+    Raises:
+        ConfigError: on an unknown name or a wrong value.
+    """
+    for section in settings:
+        if section not in ("data", "metric"):
+            raise ConfigError(f"{section}: samples that come without a model take settings of data and metric only")
+    spec = component(datasets, dataset, settings.get("data", {}))
+    data = build_data(spec)
+    if names is None:
+        names = [name for name in data.metrics if metrics[name].traits["of"] == "samples"]
+    return spec, _metrics(names, settings.get("metric", {}), data.event)

@@ -1,0 +1,305 @@
+"""The store: a folder of runs, each known by the hash of its training, with its evaluations below it.
+
+RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
+    model.safetensors       the evaluated weights, with the spec in the header
+    train.csv               every logged scalar
+    EVALUATIONKEY/
+        record.json         spec, results, provenance, and their checksum
+        samples.npz, samples.png
+        steps/STEP.json, STEP.png   evaluations during training, where the plan asks for them
+        failure.txt         why the last attempt failed, and the spec; gone once one succeeds
+RESULTS/leases/             who is writing which run; see `genbench.storage.lease`
+
+A record or weights that do not have their checksum are reported and count as absent, so that the cell runs again.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from genbench.errors import ConfigError
+from genbench.runs.spec import Spec, restore
+from genbench.storage import files, lease, tensors
+from genbench.storage.files import Damaged
+
+log = logging.getLogger("genbench")
+
+Record = Mapping[str, Any]
+"""{"spec", "labels", "results", "provenance"} as plain JSON."""
+
+WEIGHTS = ("spec", "cost")
+"""What the header of kept weights holds."""
+
+
+class Failure(NamedTuple):
+    """Why the last attempt at a run failed, and the spec it was of, as plain JSON."""
+
+    reason: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A results folder.
+
+    Args:
+        root: the folder; made when something is written.
+        way: the lease through which a run is written, of a store that `hold` yields.
+    """
+
+    root: Path
+    way: Path | None = None
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of runs."""
+        return self.root / "runs" if self.way is None else self.way / "../../../runs"
+
+    def folder(self, spec: Spec) -> Path:
+        """Return the folder of a trained model."""
+        return self.runs / run_name(spec)
+
+    @contextmanager
+    def hold(self, spec: Spec, wait: float = 0.0) -> Iterator["Store"]:
+        """Hold the lease of a run, and yield the store that may write it.
+
+        Args:
+            spec: its folder is held, which all evaluations of one trained model share.
+            wait: seconds to wait for another process that has it.
+
+        Raises:
+            Busy: if another process has it.
+        """
+        made = [] if self.root.exists() else [self.root]
+        try:
+            with lease.hold(self.root / "leases", run_name(spec), wait) as way:
+                held = replace(self, way=way)
+                self.runs.mkdir(exist_ok=True)
+                folder = held.folder(spec)
+                folder.mkdir(exist_ok=True)
+                for place in folder.glob("**/"):
+                    files.drop_temporary(place)
+                try:
+                    yield held
+                finally:
+                    with suppress(OSError):  # nothing was written
+                        folder.rmdir()
+        finally:
+            for place in (self.runs, *made):
+                with suppress(OSError):
+                    place.rmdir()
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Be the only one to write tables."""
+        with lease.hold(self.root / "leases", "tables", wait=math.inf):
+            files.drop_temporary(self.root)
+            yield
+
+    def record_path(self, spec: Spec) -> Path:
+        """Return the path of the record of a run."""
+        return self.folder(spec) / spec.evaluation_key / "record.json"
+
+    def read(self, spec: Spec) -> Record | None:
+        """Return the record of a run, if there is one; one that is damaged is reported and counts as none."""
+        try:
+            return read_record(self.record_path(spec))
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            log.warning("%s; its cell runs again", error)
+            return None
+
+    def write(self, spec: Spec, record: Record) -> Path:
+        """Write a record atomically and return its path; a reason of an earlier failure goes."""
+        path = self.record_path(spec)
+        files.write(path, format_record(record))
+        path.with_name("failure.txt").unlink(missing_ok=True)
+        return path
+
+    def failure(self, spec: Spec) -> str | None:
+        """Return why the last attempt at a run failed, if it did and none has succeeded since."""
+        path = self.record_path(spec).with_name("failure.txt")
+        failure = read_failure(path) if path.exists() else None
+        return failure.reason if failure is not None and not self._succeeded(failure) else None
+
+    def fail(self, spec: Spec, reason: str) -> None:
+        """Note why a run failed. A failure is a state, never a result: the next sweep tries again."""
+        path = self.record_path(spec).with_name("failure.txt")
+        try:
+            files.write(path, f"{reason}\n\nspec: {json.dumps(spec.json())}\n")
+        except OSError as error:  # a full disk has no room for the note that it is full
+            if self.way is None or self.way.exists():  # where the lease is lost it is not ours to say
+                log.warning("%s cannot be written: %s", files.shown(path), error.strerror or error)
+
+    def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
+        """Keep the trained weights with the spec and the cost of training, and drop the checkpoints."""
+        header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
+        weights = {name: value.clone() for name, value in state.items()}
+        tensors.save(self.folder(spec) / "model.safetensors", weights, header)
+        self.drop_checkpoints(spec)
+
+    def drop_checkpoints(self, spec: Spec) -> None:
+        """Remove the checkpoints of a run whose trained weights are kept."""
+        for leftover in self.folder(spec).glob("*checkpoint.safetensors"):
+            leftover.unlink()
+
+    def missing(self, spec: Spec) -> dict[str, dict[str, Any]]:
+        """Return the metrics of a spec that are not kept, or are with another version or other settings."""
+        return missing_in(self.read(spec), spec)
+
+    def records(self) -> Iterator[Record]:
+        """Read every record, in the order of their paths; damaged ones are reported and left out."""
+        for path in self.record_paths():
+            try:
+                yield read_record(path)
+            except Damaged as error:
+                log.warning("%s; it is left out", error)
+
+    def record_paths(self) -> list[Path]:
+        """Return where records are, in order."""
+        return sorted(self.runs.glob("*/*/record.json"))
+
+    def failures(self) -> Iterator[tuple[Path, Failure]]:
+        """Read why runs failed that have not succeeded since."""
+        for path in sorted(self.runs.glob("*/*/failure.txt")):
+            failure = read_failure(path)
+            if not self._succeeded(failure):
+                yield path, failure
+
+    def _succeeded(self, failure: Failure) -> bool:
+        """Return whether what failed was done since, elsewhere or by a process that died before it dropped the note."""
+        with suppress(ConfigError):
+            spec = restore(failure.spec)
+            return self.record_path(spec).exists() and not self.missing(spec)
+        return False
+
+    def tidy(self) -> None:
+        """Remove the leases and temporary files that dead processes have left."""
+        leases = self.root / "leases"
+        for held in lease.held_in(leases):
+            if held.owner.gone:
+                with suppress(lease.Busy), lease.hold(leases, held.run):
+                    for place in (self.runs / held.run).glob("**/"):
+                        files.drop_temporary(place)
+        lease.tidy(leases)
+
+
+def there(root: Path) -> Store:
+    """Return the results folder of that path. Raises ConfigError if there is none."""
+    if not root.is_dir():
+        raise ConfigError(f"no results folder at {root}")
+    return Store(root)
+
+
+def run_name(spec: Spec) -> str:
+    """Return what a trained model is called: the name of its folder."""
+    name = f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}"
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def missing_in(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
+    """Return the metrics of a spec that a record lacks, or has with another version or other settings."""
+    have = record["spec"]["metrics"] if record is not None else {}
+    return {name: part for name, part in spec.metrics.items() if have.get(name) != part}
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | None:
+    """Return trained weights and the cost of training, if the file is there.
+
+    Raises:
+        Damaged: if it does not hold what was written.
+    """
+    try:
+        state, header = tensors.load(path, WEIGHTS)
+        return state, json.loads(header["cost"])
+    except FileNotFoundError:
+        return None
+
+
+def read_failure(path: Path) -> Failure:
+    """Read why a run failed. A note that is damaged says so, and has no spec."""
+    reason, _, spec = path.read_text(encoding="utf-8", errors="replace").rpartition("\nspec: ")
+    try:
+        return Failure(reason.strip() or "no reason is kept", json.loads(spec))
+    except ValueError as error:
+        return Failure(f"{files.shown(path)} is damaged: {error}", {})
+
+
+def format_record(record: Record) -> str:
+    """Return a record as JSON: one line a part, and one line a result, so that differences read well.
+
+    The last line is the sha256 of the lines before it.
+    """
+    lines = [f'"{name}": {json.dumps(record[name])}' for name in ("labels", "spec")]
+    rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in record["results"])
+    lines += [f'"results": [\n  {rows}\n ]', f'"provenance": {json.dumps(record["provenance"])}']
+    body = "{" + ",\n ".join(lines)
+    return f'{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
+
+
+_SEAL = ',\n "sha256": "'
+
+
+def read_record(path: Path) -> Record:
+    """Read a record; those of earlier versions, which carry no checksum, are believed.
+
+    Raises:
+        Damaged: if it is none, or does not have its checksum.
+        FileNotFoundError: if there is none.
+    """
+    text = path.read_bytes()
+    try:
+        return parse_record(text)
+    except ValueError as error:
+        raise Damaged(f"{files.shown(path)} is not a record: {error}") from error
+
+
+def parse_record(text: bytes) -> Record:
+    """Return the record that a text is. Raises ValueError if it is none, or does not have its checksum."""
+    record = json.loads(text)
+    parts = {"labels": dict, "spec": dict, "results": list, "provenance": dict}
+    for part, kind in parts.items():
+        if not isinstance(record, dict) or not isinstance(record.get(part), kind):
+            raise ValueError(f"it has no {part}, or one of the wrong kind")
+    unknown = record.keys() - parts.keys() - {"sha256"}
+    if unknown:
+        raise ValueError(f"it has a part {unknown.pop()}")
+    if "sha256" in record:
+        expected = record.pop("sha256")
+        body, seal, end = text.rpartition(_SEAL.encode())
+        if not seal or end != f'{expected}"}}\n'.encode() or hashlib.sha256(body).hexdigest() != expected:
+            raise ValueError("its checksum differs")
+    return record
+
+
+def spec_at(run: Path) -> Spec:
+    """Return the spec of a kept run: its folder, its record or its weights.
+
+    Raises:
+        ConfigError: if nothing there carries a spec, or if it was made by another version.
+    """
+    record, weights = (run if run.suffix == ".json" else run / "record.json"), run / "model.safetensors"
+    if record.is_file():
+        return _restored(record, read_record(record)["spec"])
+    if weights.is_file():
+        return _restored(weights, json.loads(tensors.head(weights, WEIGHTS)["spec"]))
+    for path in sorted(run.glob("*/record.json")):
+        return _restored(path, read_record(path)["spec"])
+    raise ConfigError(f"{run} is no kept run: it holds neither record.json nor model.safetensors")
+
+
+def _restored(path: Path, spec: dict[str, Any]) -> Spec:
+    try:
+        return restore(spec)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

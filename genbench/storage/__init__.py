@@ -1,0 +1,1 @@
+"""Bytes on a disk: atomic files, sealed tensors, leases, downloads."""

@@ -1,0 +1,116 @@
+"""Files: written whole or not at all, and known by their content."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from genbench.errors import ConfigError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a full or failing disk, which are no fault of the request."""
+
+
+class Damaged(ConfigError):
+    """A kept file does not hold what was written into it; one line says which, and how that shows."""
+
+
+def home() -> Path:
+    """Return the folder for downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench."""
+    return Path(os.environ.get("GENBENCH_HOME") or Path.home() / ".cache" / "genbench")
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file atomically: a reader sees the old content or the new, also after a crash."""
+    data = content.encode() if isinstance(content, str) else content
+    replace(path, lambda temporary: temporary.write_bytes(data))
+
+
+def replace(path: Path, save: Callable[[Path], object]) -> None:
+    """Let `save` write a temporary file beside the path, make it durable and move it into place.
+
+    Raises:
+        OSError: if it cannot be written; of the many ways to hear of a full disk, one that names the path.
+    """
+    try:
+        _replace(path, save)
+    except OSError as error:
+        if error.errno not in (*FULL, None):  # NumPy has none for an array that is cut short
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
+
+
+def _replace(path: Path, save: Callable[[Path], object]) -> None:
+    make(path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_sealed(path: Path, text: str) -> None:
+    """Write a text as `write` does, followed by a line with its sha256."""
+    write(path, f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
+def read_sealed(path: Path) -> str:
+    """Return a text that `write_sealed` wrote. Raises Damaged if it is not what was written."""
+    text, _, seal = path.read_bytes().removesuffix(b"\n").rpartition(b"\n")
+    if hashlib.sha256(text).hexdigest().encode() != seal:
+        raise Damaged(f"{shown(path)} is damaged: its checksum differs")
+    return text.decode()
+
+
+def make(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Of a path through a lease (see `genbench.storage.lease`), only what follows the last ".." is made: where the lease
+    is lost the path leads nowhere, and must not be made to lead somewhere again.
+    """
+    parts = folder.parts
+    above = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    for end in range(above + 1, len(parts) + 1):
+        Path(*parts[:end]).mkdir(exist_ok=True)
+
+
+def shown(path: Path) -> str:
+    """Return a path as messages name it: without detours."""
+    return os.path.normpath(path)
+
+
+def drop_temporary(folder: Path) -> None:
+    """Remove what a killed `replace` left in a folder that nobody else writes now, and safetensors within it."""
+    for pattern in (".*.tmp", ".tmp??????"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, or of a tree: of the names and contents of all files in it, and of empty folders."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for item in sorted(path.rglob("*")):
+        name = item.relative_to(path).as_posix()
+        if item.is_file():
+            digest.update(f"{name}\0{sha256(item)}\n".encode())
+        elif item.is_dir() and not any(item.iterdir()):
+            digest.update(f"{name}/\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""Kept tensors: safetensors files that carry the sha256 of what they hold."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genbench.storage import files
+from genbench.storage.files import Damaged
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Write named tensors and a header of text atomically, with their checksum."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    signed = {**header, "sha256": _digest(plain, header)}
+    files.replace(path, lambda temporary: _save(plain, temporary, signed))
+
+
+def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:  # it tells of a full disk in words alone
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the header of a file. Files without a checksum, of earlier versions, are believed.
+
+    Args:
+        path: the file.
+        fields: what its header holds, no more and no less.
+
+    Raises:
+        Damaged: if it is not what was written.
+        FileNotFoundError: if it is not there.
+    """
+    header = head(path, fields)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
+    except (SafetensorError, ValueError) as error:
+        raise Damaged(f"{files.shown(path)} is damaged: {error}") from error
+    expected = header.pop("sha256", None)
+    if expected is not None and _digest(tensors, header) != expected:
+        raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
+    return tensors, header
+
+
+def head(path: Path, fields: Iterable[str]) -> dict[str, str]:
+    """Return the header of a file, its checksum unproven. Raises as `load` does."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, ValueError) as error:
+        raise Damaged(f"{files.shown(path)} is damaged: {error}") from error
+    if header.keys() - {"sha256"} != set(fields):
+        raise Damaged(f"{files.shown(path)} is damaged: its header holds {', '.join(sorted(header)) or 'nothing'}")
+    return header
+
+
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The suites that ship with genbench, one TOML file each."""

@@ -1,0 +1,108 @@
+"""The elbow rule of W-CFM: the temperature from which on its weights hardly tilt source and data."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genbench.errors import ConfigError
+from genbench.models.flow_matching.couplings import Gibbs
+from genbench.models.flow_matching.model import FlowMatching
+from genbench.numerics.importance_weights import Tilt, flattening, shifts, tilt
+from genbench.report.table import Cell, Column, Row, Table
+from genbench.runs.spec import Spec, build_data, build_model, resolve
+from genbench.seeds import derive, generator
+from genbench.settings import Settings
+from genbench.space import dequantise
+
+GRID = tuple(2 ** (step / 2) for step in range(-10, 7))
+"""Values of kappa that are looked at, unless others are named: from 1/32 to 8, a factor of root 2 apart."""
+FLAT = 0.1
+"""Fall of the relative variance, a doubling of kappa, that counts as flat."""
+POINTS, PAIRS = 8192, 2**20
+"""Points of noise and of data, and pairs of them, that the tilt is estimated from."""
+
+
+@dataclass(frozen=True)
+class Elbow:
+    """What the elbow rule saw and chose.
+
+    Args:
+        spec: the model and the data.
+        curve: the tilt at each kappa, which is epsilon over the root of the number of dimensions.
+        chosen: the smallest kappa from which on the relative variance is flat.
+        flat: what counted as flat.
+    """
+
+    spec: Spec
+    curve: tuple[tuple[float, Tilt], ...]
+    chosen: float
+    flat: float
+
+    def table(self) -> Table:
+        """Return the curve as a table."""
+        root = math.sqrt(build_data(self.spec.data).event.dims)
+        rows = []
+        for kappa, found in self.curve:
+            numbers = (found.source, found.data, found.share) if found.known else (None,) * 3
+            cells = [Cell(text="-" if number is None else f"{number:.3g}") for number in numbers]
+            mark = "chosen" if kappa == self.chosen else ""
+            rows.append(Row(f"{kappa:.4g}", (Cell(text=f"{kappa * root:.4g}"), *cells, Cell(text=mark))))
+        legend = (
+            "Rows are kappa; relative variance Var/E^2 of the marginal tilts of source and data, effective share of "
+            f"pairs, from {self.curve[0][1].pairs} independent pairs of noise and training data.",
+            "Chosen: the smallest kappa from which on every doubling lowers the larger of both variances by at most "
+            f"{self.flat:g}. -: too few pairs carry weight to tell.",
+        )
+        columns = tuple(Column(name) for name in ("epsilon", "tilt of source", "tilt of data", "ess", ""))
+        return Table(f"Tilt of {self.spec.model['name']} on {self.spec.data_label}", columns, tuple(rows), legend)
+
+    def json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        curve = [{"kappa": kappa, **found._asdict(), "known": found.known} for kappa, found in self.curve]
+        parts = {"rule": "elbow", "data": self.spec.data, "model": self.spec.model, "flat": self.flat}
+        return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
+
+
+def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float] = GRID, flat: float = FLAT) -> Elbow:
+    """Choose kappa: the smallest value at which the relative variance of the tilt starts to be flat.
+
+    It is flat where no later doubling of kappa lowers it by more than `flat`; of source and data the larger counts.
+    Nothing is trained.
+
+    Args:
+        model: one whose pairs are weighted by exp(-c / epsilon).
+        dataset: its training split is used.
+        settings: nested by section.
+        grid: values of kappa.
+        flat: largest fall, a doubling, that counts as flat.
+
+    Raises:
+        ConfigError: if the model has no such weights, or the curve is not flat at the end of the grid.
+
+    Reference: Weighted conditional flow matching, 2025.
+    """
+    chosen_anyway = {"kappa", "epsilon"} & settings.get("model", {}).keys()
+    if chosen_anyway:
+        raise ConfigError(f"model.{min(chosen_anyway)} is what the elbow rule chooses: leave it out")
+    spec = resolve(model, dataset, metrics=[], settings=settings)
+    data = build_data(spec.data)
+    built = build_model(spec, data)
+    coupling = built.coupling if isinstance(built, FlowMatching) else None
+    if not isinstance(coupling, Gibbs) or built.conditional:
+        raise ConfigError(f"the elbow rule is for wcfm without labels; say with --over what to tune of {model}")
+    n = min(POINTS, data.train.size or POINTS)
+    batch = data.train.take(n, derive(0, "elbow"))
+    x1 = dequantise(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
+    x0 = data.source.sample(n, generator(0, "elbow", "noise"))
+    # On images as many pairs as a minute affords: the tilt of source and data is more even there.
+    partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
+    costs = [-coupling.epsilon * coupling.log_weight(noise, x1) for noise in shifts(x0, partners)]
+    root = math.sqrt(data.event.dims)
+    curve = tuple((kappa, tilt(-cost / (kappa * root) for cost in costs)) for kappa in sorted(grid))
+    chosen = flattening([(kappa, found.variance) for kappa, found in curve if found.known], flat)
+    if chosen is None:
+        raise ConfigError(
+            f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: name larger ones"
+        )
+    return Elbow(spec, curve, chosen, flat)

@@ -1,0 +1,216 @@
+"""2D data: densities against grids and samples, scales against scikit-learn, independence."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ks_2samp, kstest
+from sklearn.datasets import make_circles, make_moons, make_s_curve, make_swiss_roll
+
+from genbench.core import Source
+from genbench.data.mixture import Mixture
+from genbench.errors import ConfigError, Unsupported
+from genbench.registry import datasets
+from genbench.settings import settings_of
+
+PLANE = ["moons", "8gaussians", "circles", "scurve", "checkerboard", "spirals", "pinwheel", "swissroll"]
+N = 20_000
+
+
+def build(name, **settings):
+    return datasets[name].build(**settings)
+
+
+@pytest.mark.parametrize(
+    "name", [*PLANE, "gaussian", "mixture", "8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians"]
+)
+def test_batches_are_finite_labelled_and_named(name):
+    data = build(name)
+    batch = data.train.batch(0, 1000, 0)
+    assert batch.x.shape == (1000, 2) == (1000, *data.event.shape)
+    assert batch.x.isfinite().all()
+    assert batch.x.dtype == torch.float32
+    assert batch.label.unique().tolist() == list(range(max(data.event.classes, 1)))
+    assert isinstance(data.source, Source)
+    assert data.source.sample(3, torch.Generator()).shape == (3, 2)
+    assert all(setting.meaning for setting in settings_of(datasets[name].build).values())
+    assert ("mode_coverage" in data.metrics) == (data.truth.modes is not None and len(data.truth.modes) > 1)
+
+
+@pytest.mark.parametrize("name", [*PLANE, "mixture", "8gaussians-moons"])
+def test_consecutive_samples_are_independent(name):
+    x, label = build(name).train.batch(0, N, 0)
+    series = torch.cat([x, x.square(), torch.atan2(x[:, 1:], x[:, :1]), label[:, None].float()], 1)
+    series = (series - series.mean(0)) / series.std(0).clamp(min=1e-9)
+    for lag in (1, 2, 8):
+        correlation = series[:-lag].T @ series[lag:] / N
+        assert correlation.abs().max() < 5 / math.sqrt(N)
+
+
+def grid(low, high, n):
+    edges = torch.linspace(low, high, n + 1, dtype=torch.float64)
+    middle = (edges[1:] + edges[:-1]) / 2
+    return torch.cartesian_prod(middle, middle), float(edges[1] - edges[0]) ** 2
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("8gaussians", {}),
+        ("8gaussians", {"std": 1.0, "modes": 5}),
+        ("circles", {}),
+        ("circles", {"noise": 0.5, "factor": 0.3}),
+        ("checkerboard", {}),
+        ("checkerboard", {"cells": 3, "side": 1.0}),
+        ("mixture", {"modes": 3, "weights": (1.0, 2.0, 5.0), "std": 0.7}),
+        ("gaussian", {"std": 1.0, "spread": 3.0, "correlation": 0.7, "mean": 0.5}),
+    ],
+)
+def test_a_density_integrates_to_one_and_is_that_of_the_samples(name, settings):
+    data = build(name, **settings)
+    x, cell = grid(-10, 10, 1000)
+    log_p = data.truth.log_prob(x)
+    p = log_p.exp() * cell
+    assert float(p.sum()) == pytest.approx(1, abs=2e-3)
+    samples = data.train.batch(0, 100_000, 0).x.double()
+    # The mean of log p over samples of p is minus its entropy; the moments agree as well.
+    own = data.truth.log_prob(samples)
+    entropy = -(p * log_p.nan_to_num(neginf=0)).sum()
+    assert abs(float(entropy + own.mean())) < 5 * float(own.std()) / math.sqrt(len(own)) + 3e-3
+    cross = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    for moment in (lambda y: y, lambda y: y.square(), lambda y: y.prod(1, keepdim=True), lambda y: (y @ cross).abs()):
+        found, expected = moment(samples), (p[:, None] * moment(x)).sum(0)
+        error = found.std(0) / math.sqrt(len(samples))
+        assert ((found.mean(0) - expected).abs() < 5 * error + 3e-3 * expected.abs() + 1e-4).all()
+
+
+def test_checkerboard_has_no_density_off_its_squares():
+    log_prob = build("checkerboard").truth.log_prob
+    inside = log_prob(torch.tensor([[-3.0, -3.0], [-1.0, -1.0], [1.0, -3.0], [3.9, 3.9]]))
+    torch.testing.assert_close(inside, torch.full((4,), -math.log(32)))
+    assert log_prob(torch.tensor([[-1.0, -3.0], [1.0, 3.0 - 4], [4.1, 3.9], [-5.0, -5.0]])).isneginf().all()
+
+
+def same(ours, theirs):
+    """Two samples of the plane have the same law, as far as eight projections and the norm can tell."""
+    for angle in np.linspace(0, np.pi, 8, endpoint=False):
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        assert ks_2samp(ours @ direction, theirs @ direction).pvalue > 1e-4
+    assert ks_2samp(np.linalg.norm(ours, axis=1), np.linalg.norm(theirs, axis=1)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "published"),
+    [
+        ("moons", {}, lambda: make_moons(N, noise=0.05, random_state=0)[0] * 2 - [1, 0]),
+        (
+            "moons",
+            {"scale": "tutorial"},
+            lambda: (make_moons(N, random_state=0)[0] + 0.2 * np.random.default_rng(0).random((N, 1))) * 3 - 1,
+        ),
+        ("circles", {}, lambda: make_circles(N, factor=0.5, noise=0.05, random_state=0)[0] * 3.5),
+        ("scurve", {}, lambda: make_s_curve(N, noise=0.05, random_state=0)[0][:, [0, 2]] * 1.5),
+        ("swissroll", {}, lambda: make_swiss_roll(N, noise=1.0, random_state=0)[0][:, [0, 2]] / 5),
+    ],
+)
+def test_the_law_is_that_of_the_published_scale(name, settings, published):
+    same(build(name, **settings).train.batch(0, N, 0).x.double().numpy(), published())
+
+
+def test_the_same_test_of_laws_tells_scales_apart():
+    x = build("moons").train.batch(0, N, 0).x.double().numpy()
+    with pytest.raises(AssertionError):
+        same(x, make_moons(N, noise=0.1, random_state=0)[0] * 2 - [1, 0])
+
+
+def test_arcs_carry_their_labels_and_their_noise():
+    x, label = build("moons").train.batch(0, N, 0)
+    assert x[label == 0, 1].mean() > 1 > 0 > x[label == 1, 1].mean()
+    for arc, center in ((0, [-1.0, 0.0]), (1, [1.0, 1.0])):
+        radius = (x[label == arc] - torch.tensor(center)).norm(dim=1)
+        assert radius.mean() == pytest.approx(2, abs=0.01)
+        assert radius.std() == pytest.approx(0.1, rel=0.03)
+    x, label = build("circles").train.batch(0, N, 0)
+    for circle, mean in ((0, 3.5), (1, 1.75)):
+        radius = x[label == circle].norm(dim=1)
+        assert radius.mean() == pytest.approx(mean, abs=0.02)
+        assert radius.std() == pytest.approx(0.05 * 3.5, rel=0.03)
+
+
+def test_eight_gaussians_are_on_the_tutorials_scale():
+    x, label = build("8gaussians").train.batch(0, N, 0)
+    modes = build("8gaussians").truth.modes
+    torch.testing.assert_close(modes.norm(dim=1), torch.full((8,), 5.0))
+    torch.testing.assert_close(modes[0], torch.tensor([5.0, 0.0]))
+    torch.testing.assert_close((x - modes[label]).std(), torch.tensor(0.1**0.25), rtol=0.02, atol=0)
+
+
+def test_spiral_arms_mirror_each_other_and_are_even_along_their_length():
+    x, label = build("spirals").train.batch(0, N, 0)
+    same(x[label == 0].double().numpy(), -x[label == 1].double().numpy())
+    bare = build("spirals", noise=0.0, jitter=0.0, turns=2.0).train.batch(0, N, 0).x
+    assert kstest((bare.norm(dim=1) * 3 / (4 * math.pi)).square().numpy(), "uniform").pvalue > 1e-4
+
+
+def test_pinwheel_arms_are_turned_copies_and_gaussian_without_twist():
+    x, label = build("pinwheel").train.batch(0, 4 * N, 0)
+    turn = torch.tensor(
+        [[math.cos(0.4 * math.pi), -math.sin(0.4 * math.pi)], [math.sin(0.4 * math.pi), math.cos(0.4 * math.pi)]]
+    )
+    same(x[label == 1].double().numpy(), (x[label == 0] @ turn).double().numpy())
+    x, label = build("pinwheel", rate=0.0).train.batch(0, 4 * N, 0)
+    law = Mixture(torch.tensor([[2.0, 0.0]]), torch.tensor([1.0]))
+    first = (x[label == 0] - law.means) / torch.tensor([0.6, 0.2])
+    same(first.double().numpy(), torch.randn(N, 2).double().numpy())
+
+
+def test_a_board_of_one_square_is_refused():
+    with pytest.raises(ConfigError, match="at least 2 squares"):
+        build("checkerboard", cells=1)
+
+
+@pytest.mark.parametrize("name", ["8gaussians", "mixture", "moons-8gaussians"])
+def test_evaluation_is_stratified_by_mode_and_training_is_not(name):
+    data = build(name)
+    for split in (data.valid, data.test):
+        for seed in range(5):
+            x, label = split.take(1003, seed)
+            counts = torch.bincount(label)
+            assert counts.max() - counts.min() == 1
+            nearest = torch.cdist(x, data.truth.modes).argmin(1)
+            assert (nearest == label).float().mean() > 0.8
+            assert label[:100].unique().numel() == 8  # no sample order by mode
+    counts = torch.bincount(data.train.take(1003, 0).label)
+    assert counts.max() - counts.min() > 5
+
+
+def test_pairs_start_and_arrive_on_the_tutorials_scale():
+    data = build("8gaussians-moons")
+    gaussians = build("8gaussians")
+    x0 = data.source.sample(N, torch.Generator().manual_seed(0))
+    same(x0.double().numpy(), gaussians.train.batch(0, N, 1).x.double().numpy())
+    torch.testing.assert_close(data.source.log_prob(x0), gaussians.truth.log_prob(x0))
+    moons = build("moons", scale="tutorial").train.batch(0, N, 1).x.double().numpy()
+    same(data.train.batch(0, N, 0).x.double().numpy(), moons)
+    back = build("moons-8gaussians")
+    same(back.source.sample(N, torch.Generator().manual_seed(0)).double().numpy(), moons)
+    with pytest.raises(Unsupported, match=r"source \(moons\) is not known"):
+        back.source.log_prob(x0)
+
+
+def test_the_pair_of_the_runner_has_its_published_scale():
+    data = build("moons-8gaussians", scale="runner")
+    x = make_moons(N, noise=0.1, random_state=0)[0]
+    same(data.source.sample(N, torch.Generator().manual_seed(0)).double().numpy(), (x - x.mean()) / x.std() * 7)
+    centres, x = np.random.default_rng(0).integers(8, size=N) * math.pi / 4, np.random.default_rng(1)
+    published = 3 * (4 * np.stack([np.cos(centres), np.sin(centres)], 1) + 0.5 * x.standard_normal((N, 2)))
+    same(data.train.batch(0, N, 0).x.double().numpy(), published)
+
+
+def test_five_gaussians_surround_those_of_the_source():
+    data = build("gaussians-5gaussians", modes=4, inner=1.0)
+    assert data.truth.modes.norm(dim=1).tolist() == pytest.approx([5.0] * 5)
+    source = build("8gaussians", modes=4, radius=1.0)
+    x = data.source.sample(1000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(data.source.log_prob(x), source.truth.log_prob(x))

@@ -1,0 +1,77 @@
+"""The metric of tilt: closed forms of Gaussians, nothing where nothing is weighted, no value where it means nothing."""
+
+import math
+
+import pytest
+import torch
+
+from genbench.errors import Unsupported
+from genbench.metrics.diagnostics.tilt import tilt
+from genbench.metrics.evaluation import Evaluation
+from genbench.models.flow_matching.couplings import Gibbs
+from genbench.registry import datasets, models
+from genbench.settings import bind, call
+
+
+def built(model, dataset, settings=None, **of_data):
+    data = call(datasets[dataset].build, settings=bind(datasets[dataset].build, of_data, dataset))
+    entry = models[model].build
+    made = call(entry, data.event, data.source, settings=bind(entry, settings or {}, model, context=data.event))
+    made.prepare(data, 0)
+    return data, made
+
+
+def measured(data, model, **settings):
+    x = data.test.take(8, 0).x
+    return {value.part: value for value in tilt(Evaluation(data, 0, x=x, model=model), **settings)}
+
+
+def test_wcfm_tilts_gaussians_as_the_closed_form_has_it():
+    data, model = built("wcfm", "gaussian", {"epsilon": 2.0, "cost": "sqnorm"}, dims=1, std=2.0)
+    found = measured(data, model, n=16384, partners=32)
+    for part, own, other in (("data", 2, 1), ("source", 1, 2)):
+        u = own**2 / (2 + 2 * other**2)
+        assert found[part].value == pytest.approx((1 + 2 * u) / math.sqrt(1 + 4 * u) - 1, abs=0.02)
+    assert found["ess"].value == pytest.approx(math.sqrt(1 + 10) / (1 + 5), rel=0.03)
+    assert found["ess"].better == "higher"
+
+
+def test_what_weighs_nothing_tilts_nothing():
+    found = measured(*built("cfm", "8gaussians"))
+    assert [found[part].value for part in ("source", "data", "ess")] == pytest.approx([0, 0, 1], abs=1e-12)
+
+
+def test_potentials_take_the_tilt_away_and_a_model_is_left_as_it_was():
+    settings = {"kappa": 1.0}
+    plain = measured(*built("wcfm", "8gaussians", settings), n=1024, partners=32)
+    data, model = built("wcfm-balanced", "8gaussians", settings)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    balanced = measured(data, model, n=1024, partners=32)
+    assert plain["data"].value > 0.1
+    assert abs(balanced["data"].value) < 0.03
+    assert abs(balanced["source"].value) < 0.03
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_potentials_that_are_measured_are_those_of_training():
+    data, model = built("wcfm-balanced", "8gaussians", {"kappa": 1.0})
+    assert model.coupling.running
+    model.coupling.psi.add_(torch.where(model.coupling.x1[:, 0] > 0, 1.0, -1.0))
+    assert measured(data, model, n=1024, partners=64)["source"].value > 0.1
+
+
+def test_there_is_no_tilt_of_pairs_that_are_no_independent_ones():
+    with pytest.raises(Unsupported, match="not independent"):
+        measured(*built("otcfm", "moons"))
+    with pytest.raises(Unsupported, match="not trained on pairs"):
+        measured(*built("cfm", "moons", {"conditional": True}))
+    data, _ = built("cfm", "moons")
+    with pytest.raises(Unsupported, match="not trained on pairs"):
+        tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
+
+
+def test_a_handful_of_pairs_tells_nothing():
+    data, model = built("wcfm", "8gaussians", {"kappa": 0.1})
+    assert isinstance(model.coupling, Gibbs)
+    with pytest.raises(Unsupported, match="too few of 131072 pairs carry weight"):
+        measured(data, model)

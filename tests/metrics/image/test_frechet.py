@@ -1,0 +1,89 @@
+import pytest
+import scipy.linalg
+import torch
+
+from genbench.metrics.image.features import Moments
+from genbench.metrics.image.frechet import bias, frechet, frechet_few
+
+
+def exact_moments(n, mean, root, seed=0):
+    """Return samples whose mean and covariance are exactly mean and root root^T."""
+    x = torch.randn(n, len(mean), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    x = x - x.mean(0)
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(x.T @ x / (n - 1)), x.T, upper=False).T
+    return white @ root.T + mean
+
+
+def mixed(n, d, seed):
+    stream = torch.Generator().manual_seed(seed)
+    return torch.randn(n, d, dtype=torch.float64, generator=stream) @ torch.randn(
+        d, d, dtype=torch.float64, generator=stream
+    ) + torch.randn(d, dtype=torch.float64, generator=stream)
+
+
+def test_the_distance_of_gaussians_with_a_common_basis_is_the_closed_form():
+    a, b = torch.tensor([1.0, 2.0, 0.5]).double(), torch.tensor([3.0, 2.0, 1.5]).double()
+    shift = torch.tensor([1.0, -2.0, 2.0]).double()
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
+    x = exact_moments(50, torch.zeros(3).double(), turn * a, 1)
+    y = exact_moments(70, shift, turn * b, 2)
+    expected = 9 + float((a - b).square().sum())
+    torch.testing.assert_close(frechet(Moments([x]), Moments([y])), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(frechet_few(x, y), expected, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 60), (200, 25)])
+def test_it_equals_the_matrix_square_root(n, m):
+    x, y = mixed(n, 8, 0), mixed(m, 8, 1)
+    a, b = Moments([x]), Moments([y])
+    root = scipy.linalg.sqrtm(a.covariance.numpy() @ b.covariance.numpy())
+    expected = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root.trace().real
+    torch.testing.assert_close(frechet(a, b), float(expected), atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(frechet(b, a), frechet(a, b), atol=1e-8, rtol=1e-8)
+
+
+def test_both_forms_agree_and_the_distance_to_itself_is_zero():
+    x, y = mixed(100, 12, 0), mixed(90, 12, 1)
+    torch.testing.assert_close(frechet_few(x, y), frechet(Moments([x]), Moments([y])), atol=1e-8, rtol=1e-8)
+    assert abs(frechet(Moments([x]), Moments([x]))) < 1e-6
+    few = mixed(10, 64, 2)
+    assert abs(frechet_few(few, few)) < 1e-9
+
+
+def test_features_that_never_vary_are_no_obstacle():
+    x, y = mixed(100, 5, 0), mixed(100, 5, 1)
+    constant = torch.ones(100, 2, dtype=torch.float64)
+    wide = Moments([torch.cat([x, constant], 1)]), Moments([torch.cat([y, constant], 1)])
+    torch.testing.assert_close(frechet(*wide), frechet(Moments([x]), Moments([y])), atol=1e-6, rtol=0)
+
+
+def test_moments_do_not_depend_on_the_batch_size_even_far_from_zero():
+    x = mixed(1000, 6, 0) + 1e4
+    whole = Moments([x])
+    torch.testing.assert_close(whole.mean, x.mean(0))
+    torch.testing.assert_close(whole.covariance, torch.cov(x.T), rtol=1e-9, atol=1e-9)
+    y = Moments([mixed(500, 6, 1)])
+    for size in (1, 7, 999):
+        parts = Moments(x.split(size))
+        assert parts.n == 1000
+        torch.testing.assert_close(parts.covariance, whole.covariance, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(frechet(parts, y), frechet(whole, y), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "m"), [(400, 400), (300, 900)])
+def test_the_bias_is_that_of_gaussian_features(n, m):
+    scale = torch.linspace(0.2, 2.0, 16, dtype=torch.float64)
+    stream = torch.Generator().manual_seed(0)
+
+    def draw(count):
+        return Moments([torch.randn(count, 16, dtype=torch.float64, generator=stream) * scale])
+
+    measured = torch.tensor([frechet(draw(n), draw(m)) for _ in range(60)])
+    expected = bias(draw(100_000), n, m)
+    assert abs(measured.mean() - expected) < 3 * measured.std() / 60**0.5 + 0.03 * expected
+
+
+def test_in_one_dimension_the_bias_is_that_of_a_mean_and_a_standard_deviation():
+    # A sample mean has variance v/n, a standard deviation v/2n.
+    line = Moments([exact_moments(50, torch.zeros(1).double(), torch.tensor([[3.0]]).double())])
+    assert bias(line, 100, 400) == pytest.approx(9 * 1.5 * (1 / 100 + 1 / 400))

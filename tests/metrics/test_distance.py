@@ -1,0 +1,209 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from genbench.core import Batch, Data, Event, Normal, Truth
+from genbench.errors import RunFailed, Unsupported
+from genbench.metrics import wasserstein
+from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.wasserstein import plan, source_to_data, squared_w2
+from genbench.registry import datasets, metrics
+from genbench.space import Pixels, Real
+
+
+class Fixed:
+    """The same samples, in order, whatever the seed."""
+
+    def __init__(self, x):
+        self.x, self.size = x, len(x)
+
+    def take(self, n, seed):
+        if n > self.size:
+            raise Unsupported("too few")
+        return Batch(self.x[:n], torch.zeros(n, dtype=torch.long))
+
+    def batch(self, step, size, seed):
+        return self.take(size, seed)
+
+
+def against(x, y, space=None, truth=None, seed=0):
+    split = Fixed(y)
+    data = Data(
+        Event(tuple(y.shape[1:])),
+        space or Real(),
+        Normal(tuple(y.shape[1:])),
+        split,
+        split,
+        split,
+        truth=truth or Truth(),
+    )
+    return Evaluation(data, seed, x=x)
+
+
+def read(name, evaluation, **settings):
+    value = metrics[name].build(evaluation, **settings)
+    return value.value if not isinstance(value, list) else {v.part: v.value for v in value}
+
+
+def normal(n, d, seed):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_w2_of_a_translation_is_its_length_and_a_permutation_costs_nothing(d):
+    x = normal(200, d, 0)
+    shift = torch.arange(1.0, d + 1)
+    order = torch.randperm(200)
+    torch.testing.assert_close(read("w2", against(x, x[order] + shift)), float(shift.norm()), atol=1e-6, rtol=0)
+    assert read("w2", against(x, x[order])) < 1e-7
+    doubled = read("w2", against(x, x[order] + shift, Real(scale=2.0)))
+    torch.testing.assert_close(doubled, 2 * float(shift.norm()), atol=2e-6, rtol=0)  # in raw units
+
+
+def test_exact_transport_agrees_with_another_solver_and_with_sorting():
+    x, y = normal(300, 3, 1).double(), 2 * normal(300, 3, 2).double() + 1
+    cost = torch.cdist(x, y).square().numpy()
+    rows, columns = linear_sum_assignment(cost)
+    for solve in (squared_w2, lambda x, y: plan(x, y).cost):
+        torch.testing.assert_close(solve(x, y), float(cost[rows, columns].mean()), rtol=1e-12, atol=0)
+    line = torch.cat([x[:, :1], torch.zeros(300, 1)], 1), torch.cat([y[:, :1], torch.zeros(300, 1)], 1)
+    torch.testing.assert_close(squared_w2(x[:, :1], y[:, :1]), plan(*line).cost)
+
+
+def test_an_unfinished_plan_is_an_error(monkeypatch):
+    monkeypatch.setattr(wasserstein, "ITERATIONS", 3)
+    with pytest.raises(RunFailed, match="did not finish"):
+        plan(normal(100, 2, 0).double(), normal(100, 2, 1).double())
+
+
+def test_sliced_w2_is_exact_in_one_dimension_and_averages_over_directions():
+    x = normal(500, 1, 0)
+    evaluation = against(x, 2 * normal(500, 1, 1) + 3)
+    torch.testing.assert_close(read("sliced_w2", evaluation), read("w2", evaluation))
+    x, shift = normal(64, 3, 0), torch.tensor([3.0, 4.0, 0.0])
+    # Along a random direction of d dimensions, the mean square of a shift is |shift|^2 / d.
+    sliced = read("sliced_w2", against(x, x + shift), directions=20000)
+    torch.testing.assert_close(sliced, 5 / math.sqrt(3), rtol=0.02, atol=0)
+    assert read("sliced_w2", against(x, x + shift, seed=1)) != read("sliced_w2", against(x, x + shift, seed=2))
+
+
+@pytest.mark.parametrize("name", ["mmd", "energy_distance"])
+def test_unbiased_distances_of_equal_distributions_have_mean_zero(name):
+    values = torch.tensor([read(name, against(normal(64, 2, 2 * i), normal(64, 2, 2 * i + 1))) for i in range(200)])
+    assert values.mean().abs() < 3 * values.std() / 200**0.5
+    assert values.min() < 0 < values.max()
+    # Were pairs of a sample with itself not left out, the mean would be off by many standard errors.
+    assert values.std() / 200**0.5 < 2e-2 * (1 if name == "energy_distance" else 0.1)
+
+
+def test_mmd_of_two_gaussians_is_the_closed_form():
+    n, mean = 2048, torch.tensor([1.0, 0.5])
+    values = [read("mmd", against(normal(n, 2, 2 * i) + mean, normal(n, 2, 2 * i + 1))) for i in range(3)]
+    median = math.sqrt(4 * math.log(2))  # |y - y'|^2 / 4 is exponential with mean 1
+    expected = 0.0
+    for factor in (0.25, 0.5, 1, 2, 4):
+        h = (factor * median) ** 2  # E exp(-|z|^2 / 2h) for z ~ N(m, 2 I) in two dimensions
+        expected += 2 * h / (h + 2) * (1 - math.exp(-float(mean @ mean) / (2 * (h + 2)))) / 5
+    torch.testing.assert_close(sum(values) / 3, expected, rtol=0.06, atol=0)
+
+
+def test_energy_distance_of_two_gaussians_is_the_closed_form():
+    shift = 1.0
+    values = [
+        read("energy_distance", against(normal(2048, 1, 2 * i) + shift, normal(2048, 1, 2 * i + 1))) for i in (0, 1)
+    ]
+    across = 2 / math.sqrt(math.pi) * math.exp(-(shift**2) / 4) + shift * math.erf(shift / 2)  # E|N(shift, 2)|
+    torch.testing.assert_close(sum(values) / 2, 2 * across - 4 / math.sqrt(math.pi), rtol=0.08, atol=0)
+
+
+def test_distances_do_not_depend_on_the_model_in_bandwidth_nor_directions():
+    y = normal(256, 2, 0)
+    near, far = (against(normal(256, 2, 1) * scale, y) for scale in (1.0, 100.0))
+    for name in ("mmd", "sliced_w2"):
+        assert metrics[name].build(near).protocol == metrics[name].build(far).protocol
+
+
+def test_mode_coverage_counts_modes():
+    data = datasets["8gaussians"].build()
+    real = data.train.take(2048, 1)
+    of_real = read("mode_coverage", Evaluation(data, 0, x=real.x))
+    assert of_real[""] == 1
+    assert of_real["on_mode"] == pytest.approx(0.99, abs=0.01)
+    assert of_real["balance"] > 0.93
+    one = read("mode_coverage", Evaluation(data, 0, x=data.truth.modes[:1].repeat(800, 1).float()))
+    assert one == pytest.approx({"": 1 / 8, "on_mode": 1, "balance": 1 / 8}, abs=0.01)
+    between = read("mode_coverage", Evaluation(data, 0, x=data.truth.modes.float().repeat(100, 1) * 0.3))
+    assert between == pytest.approx({"": 0, "on_mode": 0, "balance": 1}, abs=0.01)
+    with pytest.raises(Unsupported, match="modes"):
+        read("mode_coverage", against(real.x, real.x))
+
+
+def test_pixels_are_refused_and_the_reason_points_to_features():
+    images = Pixels(4).encode(torch.randint(4, (32, 1, 2, 2)))
+    for name in ("w2", "sliced_w2", "mmd", "energy_distance"):
+        (row,) = measure(against(images, images, Pixels(4)), name, {}, True)
+        assert row["value"] is None
+        assert "fd-" in row["reason"]
+
+
+def test_samples_that_are_not_finite_are_counted_and_nothing_else_is_measured():
+    data = datasets["moons"].build()
+    x = data.train.take(256, 0).x.clone()
+    x[:3] = torch.tensor([[float("nan"), 0.0], [0.0, float("inf")], [-float("inf"), 1.0]])
+    for name in ("w2", "sliced_w2", "mmd", "energy_distance"):
+        (row,) = measure(Evaluation(data, 0, x=x), name, {}, True)
+        assert row["value"] is None
+        assert "3 of 256 samples are not finite" in row["reason"]
+    (row,) = measure(Evaluation(data, 0, x=x), "failed", {}, True)
+    assert (row["value"], row["n"], row["floor"]) == (3, 256, None)
+
+
+def test_floors_are_there_and_models_of_the_data_reach_them():
+    data = datasets["gaussian"].build()
+    for name in ("w2", "sliced_w2", "mmd", "energy_distance"):
+        rows = [measure(Evaluation(data, 0, x=data.valid.take(512, i).x), name, {}, True)[0] for i in range(3)]
+        assert len({row["floor"] for row in rows}) == 1
+        worst = measure(Evaluation(data, 0, x=data.valid.take(512, 0).x + 1), name, {}, True)[0]["value"]
+        assert all(abs(row["value"] - row["floor"]) < 0.2 * worst for row in rows), name
+
+
+def test_a_fixed_number_of_samples_is_never_made_smaller():
+    x = normal(100, 2, 0)
+    with pytest.raises(Unsupported, match="needs 200 samples"):
+        read("w2", against(x, x), n=200)
+    with pytest.raises(Unsupported, match="at least 2"):
+        read("energy_distance", against(x[:1], x))
+
+
+def test_w2_from_source_to_data_is_exact_where_known_and_near_it_where_not():
+    known = datasets["gaussian"].build(dims=2, mean=1.0, std=0.7, spread=2.0, correlation=0.3)
+    exact = source_to_data(known)
+    assert (exact.squared, exact.error) == (known.truth.w2_squared, 0)
+    hidden = source_to_data(replace(known, truth=Truth()))
+    assert abs(hidden.squared / exact.squared - 1) < 0.02
+    assert abs(hidden.squared - exact.squared) < 4 * hidden.error
+    with pytest.raises(Unsupported, match="8 dimensions"):
+        source_to_data(replace(datasets["gaussian"].build(dims=8), truth=Truth()))
+
+
+def test_what_depends_on_data_and_seed_alone_is_computed_once():
+    first, computed = against(normal(10, 2, 0), normal(10, 2, 1)), []
+
+    def compute():
+        computed.append(len(computed))
+        return computed[-1]
+
+    same, other = Evaluation(first.data, 0, x=first.x + 1), Evaluation(first.data, 1, x=first.x)
+    assert [each.common("key", compute) for each in (first, same, other, same)] == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["sliced_w2", "mmd", "energy_distance"])
+def test_a_distance_does_not_depend_on_what_was_measured_before(name):
+    x, y = normal(300, 2, 0) + 1, normal(300, 2, 1)
+    shared = against(x, y)
+    read(name, shared, n=100)
+    read(name, Evaluation(shared.data, 0, x=x + 1))
+    assert read(name, shared) == read(name, against(x, y))

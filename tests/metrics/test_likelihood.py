@@ -1,0 +1,163 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from given import Density, Flow
+
+from genbench.core import Batch, Data, Event, Normal, Truth
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation, measure
+from genbench.registry import datasets, metrics
+from genbench.space import Pixels, Real
+
+
+class Drawn:
+    """A split of the given samples and labels."""
+
+    def __init__(self, x, label=None):
+        self.x, self.size = x, len(x)
+        self.label = torch.zeros(len(x), dtype=torch.long) if label is None else label
+
+    def take(self, n, seed):
+        if n > self.size:
+            raise Unsupported("too few")
+        return Batch(self.x[:n], self.label[:n])
+
+    def batch(self, step, size, seed):
+        return self.take(size, seed)
+
+
+def task(x, space, truth=None, label=None):
+    split = Drawn(x, label)
+    shape = tuple(x.shape[1:])
+    return Data(Event(shape, 0, space.bin), space, Normal(shape), split, split, split, truth=truth or Truth())
+
+
+def evaluate(data, model, batch=512):
+    return Evaluation(data, 0, x=torch.zeros(1, *data.event.shape), model=model, batch=batch)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_a_uniform_density_costs_the_logarithm_of_the_levels(levels):
+    images = Pixels(levels).encode(torch.randint(levels, (64, 3, 4, 4)))
+    data = task(images, Pixels(levels))
+    dims = data.event.dims
+    model = Density(data.event, data.source, lambda x, label: torch.full((len(x),), -dims * math.log(2.0)))
+    bits = metrics["bits_per_dim"].build(evaluate(data, model), n=64)
+    torch.testing.assert_close(bits.value, math.log2(levels), atol=1e-6, rtol=0)
+    nats = metrics["nll"].build(evaluate(data, model), n=64)
+    torch.testing.assert_close(nats.value, dims * math.log(levels), atol=1e-4, rtol=0)
+
+
+def test_points_are_spread_over_their_bins_the_same_for_every_model():
+    images = Pixels(4).encode(torch.randint(4, (512, 1, 2, 2)))
+    data, seen = task(images, Pixels(4)), []
+    model = Density(data.event, data.source, lambda x, label: (seen.append(x.clone()), torch.zeros(len(x)))[1])
+    for _ in range(2):
+        metrics["bits_per_dim"].build(evaluate(data, model), n=512)
+    torch.testing.assert_close(seen[0], seen[1])
+    torch.testing.assert_close(Pixels(4).decode(seen[0]), Pixels(4).decode(images))
+    offset = (seen[0] - images) / Pixels(4).bin
+    torch.testing.assert_close(offset.std(), torch.tensor(1 / 12**0.5), atol=0.02, rtol=0)
+    assert offset.min() > -0.5
+    assert offset.max() < 0.5
+
+
+@pytest.mark.parametrize("s", [0.5, 2.0])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale):
+    target = torch.distributions.Normal(0.0, s)
+    x = s * torch.randn(2048, 3)
+    data = task(x, Real(scale), Truth(log_prob=lambda x: target.log_prob(x).sum(1)))
+
+    def field(t, x):
+        return x * (-(1 - t) + t * s * s) / ((1 - t) ** 2 + t * t * s * s)
+
+    (row,) = measure(evaluate(data, Flow(data.event, data.source, field)), "nll", {}, True)
+    torch.testing.assert_close(row["value"], row["floor"], atol=1e-3, rtol=0)
+    entropy = 3 * (0.5 * math.log(2 * math.pi * math.e) + math.log(s * scale))  # of the raw data
+    assert abs(row["value"] - entropy) < 4 * row["details"]["standard_error"]
+    assert row["details"]["tolerance_difference"] < 1e-3
+    assert row["details"]["probes"] == 0
+
+
+def test_random_directions_agree_with_the_exact_trace():
+    matrix = torch.tensor([[0.3, -0.5, 0.2, 0.0], [0.4, -0.2, 0.1, 0.3], [0.0, 0.2, 0.5, -0.4], [0.1, 0.0, 0.3, -0.1]])
+    data = task(torch.randn(2048, 1, 2, 2), Real())
+
+    def field(t, x):
+        return (x.flatten(1) @ matrix.T).view_as(x)
+
+    model = Flow(data.event, data.source, field)
+    exact = metrics["nll"].build(evaluate(data, model), n=2048, probes=0)
+    estimated = metrics["nll"].build(evaluate(data, model), n=2048)
+    assert estimated.details["probes"] == 1
+    assert exact.value != estimated.value
+    symmetric = (matrix + matrix.T) / 2
+    spread = math.sqrt(2 * float((symmetric - torch.diag(symmetric.diagonal())).square().sum()) / 2048)
+    assert abs(exact.value - estimated.value) < 4 * spread
+    # z = exp(-A) x is standard normal, whence the density in closed form.
+    z = data.test.take(2048, 0).x.flatten(1) @ torch.linalg.matrix_exp(-matrix).T
+    expected = -Normal((4,)).log_prob(z).mean() + matrix.trace()
+    torch.testing.assert_close(exact.value, float(expected), atol=1e-3, rtol=0)
+
+
+def test_the_tolerance_difference_tells_a_rough_solution_from_a_fine_one():
+    data = datasets["8gaussians"].build()
+    model = Flow(data.event, data.source, lambda t, x: data.truth.velocity(t, x))
+    rough, fine = (metrics["nll"].build(evaluate(data, model), n=256, tol=tol) for tol in (1e-1, 1e-5))
+    assert fine.details["tolerance_difference"] < 1e-3 < rough.details["tolerance_difference"]
+    torch.testing.assert_close(fine.value, fine.floor, atol=2e-2, rtol=0)
+
+
+def test_conditional_models_are_told_the_labels_of_the_test_data():
+    data = task(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
+    model = Density(data.event, data.source, lambda x, label: label.double())
+    model.conditional = True
+    assert metrics["nll"].build(evaluate(data, model, batch=7), n=100).value == -2.0
+
+
+def test_one_computation_serves_nats_and_bits():
+    calls = 0
+
+    def log_prob(x, label):
+        nonlocal calls
+        calls += 1
+        return torch.zeros(len(x))
+
+    data = task(Pixels(17).encode(torch.randint(17, (50, 1, 8, 8))), Pixels(17))
+    where = evaluate(data, Density(data.event, data.source, log_prob))
+    nats, bits = (metrics[name].build(where, n=50) for name in ("nll", "bits_per_dim"))
+    assert calls == 1
+    torch.testing.assert_close(bits.value * 64 * math.log(2), nats.value)
+
+
+def test_reasons_why_there_is_none():
+    data = task(torch.randn(50, 2), Real())
+    model = Density(data.event, data.source, lambda x, label: torch.full((len(x),), math.inf))
+    assert "50 of 50" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
+    assert "continuous" in measure(evaluate(data, model), "bits_per_dim", {"n": 50}, True)[0]["reason"]
+    assert "samples alone" in measure(Evaluation(data, 0, x=data.test.x), "nll", {"n": 50}, True)[0]["reason"]
+    model.density = "latents"
+    assert "latents" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
+    pair = datasets["moons-8gaussians"].build()
+    called = []
+    flow = Flow(pair.event, pair.source, lambda t, x: (called.append(1), x)[1])
+    assert "not known" in measure(evaluate(pair, flow), "nll", {"n": 50}, True)[0]["reason"]
+    assert not called  # the reason comes before the work
+
+
+def test_the_protocol_says_what_the_density_is_of():
+    data = task(torch.randn(50, 2), Real())
+    model = Density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
+    model.density = "data + N(0, 0.1^2)"
+    assert "data + N(0, 0.1^2)" in metrics["nll"].build(evaluate(data, model), n=50).protocol
+
+
+def test_without_a_known_density_there_is_no_floor():
+    data = task(torch.randn(50, 2), Real())
+    model = Density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
+    assert measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["floor"] is None
+    known = replace(data, truth=Truth(log_prob=lambda x: torch.ones(len(x))))
+    assert measure(evaluate(known, model), "nll", {"n": 50}, True)[0]["floor"] == -1

@@ -1,0 +1,190 @@
+"""W-CFM without the tilt: potentials against the closed form of Gaussians, marginals, limits, training."""
+
+import math
+
+import pytest
+import torch
+from test_flow_matching import drawn, tilted, trained
+from torch.distributions import MultivariateNormal, Normal
+from torch.testing import assert_close
+
+from genbench.core import noise
+from genbench.errors import ConfigError, RunFailed
+from genbench.models.flow_matching.balanced import Balanced
+from genbench.models.flow_matching.couplings import Gibbs, Sight, tilt
+from genbench.numerics.entropic_transport import log_kernel, sinkhorn
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def labels(n, classes=1):
+    return torch.arange(n) % classes
+
+
+def shown(x0, x1, label=None, **settings):
+    """Return the coupling whose reference these points are."""
+    coupling = Balanced(x0.shape[1:], reference=len(x0), running=False, **settings)
+    coupling.prepare([Sight(x0, x1, labels(len(x0)) if label is None else label)])
+    return coupling
+
+
+def weights(coupling, x0, x1):
+    """Return the weights of all pairs of noise and data."""
+    phi, psi = coupling.potentials(x0, x1, labels(len(x0)))
+    return torch.exp(log_kernel(x0, x1, epsilon=coupling.epsilon, cost=coupling.cost) + phi[:, None] + psi)
+
+
+def log_density(x0, x1, mean, variance, epsilon):
+    """Log-density of the entropic plan from N(0, I) to a Gaussian, for the squared norm, against independence.
+
+    The plan is Gaussian. The off-diagonal of its precision matrix is that of the kernel, -2 / epsilon, which with
+    variances 1 and b gives the covariance c as the root of b - c^2 = c epsilon / 2 (Janati et al., 2020).
+    """
+    total = 0
+    for i, (m, b) in enumerate(zip(mean, variance, strict=True)):
+        c = math.sqrt(epsilon**2 / 16 + b) - epsilon / 4
+        joint = MultivariateNormal(torch.tensor([0.0, m]), torch.tensor([[1.0, c], [c, b]]))
+        apart = Normal(0.0, 1.0).log_prob(x0[:, i]) + Normal(m, math.sqrt(b)).log_prob(x1[:, i])
+        total = total + joint.log_prob(torch.stack([x0[:, i], x1[:, i]], 1)) - apart
+    return total
+
+
+def test_potentials_match_the_closed_form_in_one_dimension():
+    quantiles = Normal(0.0, 1.0).icdf((torch.arange(2000) + 0.5) / 2000)[:, None]
+    coupling = shown(quantiles, 1 + 2 * quantiles, epsilon=3.0, cost="sqnorm")
+    x0, x1 = torch.linspace(-2, 2, 100)[:, None], torch.linspace(5, -3, 100)[:, None]
+    found = weights(coupling, x0, x1).diagonal().log()
+    assert_close(found, log_density(x0, x1, [1.0], [4.0], 3.0), rtol=0, atol=0.02)
+
+
+def test_potentials_match_the_closed_form_in_eight_dimensions():
+    mean, std = torch.linspace(-1, 1, 8), torch.linspace(0.5, 2, 8)
+    draws, epsilon = stream(), 12.0
+    coupling = shown(
+        torch.randn(2048, 8, generator=draws),
+        mean + std * torch.randn(2048, 8, generator=draws),
+        epsilon=epsilon,
+        cost="sqnorm",
+    )
+    x0, x1 = torch.randn(1000, 8, generator=draws), mean + std * torch.randn(1000, 8, generator=draws)
+    exact = log_density(x0, x1, mean.tolist(), std.square().tolist(), epsilon)
+    error = weights(coupling, x0, x1).diagonal().log() - exact
+    assert error.mean().abs() < 0.02
+    assert error.std() < 0.05 * exact.std()
+
+
+@pytest.mark.parametrize(("cost", "epsilon"), [("norm", 0.3), ("norm", 3.0), ("sqnorm", 0.3), ("sqnorm", 1e-2)])
+def test_the_plan_of_the_reference_has_its_marginals(cost, epsilon):
+    x0, x1 = torch.randn(300, 2), 3 + torch.randn(300, 2)
+    uniform = torch.full((300,), -math.log(300))
+    kernel = log_kernel(x0, x1, epsilon=epsilon, cost=cost)
+    phi, psi = sinkhorn(kernel, uniform, uniform)
+    plan = torch.exp(kernel + phi[:, None] + psi)
+    for side in (0, 1):
+        assert_close(plan.mean(side), torch.ones(300), rtol=0, atol=2e-3)
+
+
+def test_a_small_epsilon_comes_near_the_optimal_plan():
+    x0, x1 = torch.randn(400, 1), 2 * torch.randn(400, 1) + 1
+    shortest = (x0.sort(0).values - x1.sort(0).values).square().mean()
+    square = torch.cdist(x0, x1).square()
+    lengths = [(weights(shown(x0, x1, epsilon=e, cost="sqnorm"), x0, x1) * square).mean() for e in (1.0, 0.1, 0.02)]
+    assert lengths[0] > lengths[1] > lengths[2]
+    assert lengths[2].item() == pytest.approx(shortest.item(), rel=0.03)
+
+
+def test_epsilon_to_infinity_is_cfm_to_the_last_step():
+    plan = {"steps": 50, "batch_size": 64}
+    cfm, _ = trained("cfm", "8gaussians", plan=plan)
+    balanced, _ = trained("wcfm-balanced", "8gaussians", model={"epsilon": 1e9}, plan=plan)
+    for name, value in cfm.state_dict().items():
+        assert_close(balanced.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_trained_variance_is_that_of_the_data():
+    """W-CFM under the same kernel has a closed form, to which test_flow_matching trains it: far from the data."""
+    data, model = {"dims": 1, "std": 2.0}, {"cost": "sqnorm", "epsilon": 4.0}
+    plan = {"steps": 1000, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+    balanced, _ = trained("wcfm-balanced", "gaussian", data=data, model=model, plan=plan)
+    ratio = drawn(balanced).var().item() / noise(balanced.source, 4096, seed=1).var().item()
+    assert ratio == pytest.approx(4.0, rel=0.02)
+    cov = tilted(4.0, 2.0)
+    assert (cov[1, 1] / cov[0, 0]).item() < 3.0
+
+
+def test_the_tilt_of_wcfm_between_gaussians_is_estimated_without_bias():
+    """E[w | x0] is a Gaussian function of x0, so that its mean square is closed-form."""
+    epsilon, a, b = 4.0, 1.0, 2.25
+    mean = (1 + 2 * (a + b) / epsilon) ** -0.5
+    seen = []
+    for i in range(200):
+        x0, x1 = torch.randn(64, 1, generator=stream(2 * i)), 1.5 * torch.randn(64, 1, generator=stream(2 * i + 1))
+        weight = torch.exp(log_kernel(x0, x1, epsilon=epsilon, cost="sqnorm")) / mean
+        seen.append(tilt(weight, labels(64)).mean(0))
+    found, error = torch.stack(seen).mean(0), torch.stack(seen).std(0) / 200**0.5
+    for side, (own, other) in enumerate([(a, b), (b, a)]):
+        square = 1 / (1 + 2 * other / epsilon) / math.sqrt(1 + 4 * own / (epsilon + 2 * other))
+        assert abs(found[side].item() - (square / mean**2 - 1)) < 4 * error[side].item()
+
+
+def test_fresh_points_are_hardly_tilted_where_those_of_wcfm_are():
+    draws = stream()
+    x0, x1 = torch.randn(2048, 2, generator=draws), 3 * torch.randn(2048, 2, generator=draws)
+    coupling = shown(x0[:1024], x1[:1024], epsilon=1.0)
+    balanced = tilt(weights(coupling, x0[1024:], x1[1024:]), labels(1024)).mean(0)
+    plain = torch.exp(log_kernel(x0, x1, epsilon=1.0, cost="norm"))
+    assert tilt(plain / plain.mean(), labels(2048)).mean(0)[1] > 1
+    assert (balanced.abs() < 0.01).all()
+
+
+def test_a_running_reference_averages_the_error_of_a_sample_away():
+    draws = stream()
+
+    def pair(n):
+        return torch.randn(n, 2, generator=draws), 3 * torch.randn(n, 2, generator=draws)
+
+    probe = pair(1000)
+    coupling = Balanced((2,), epsilon=1.0, reference=128)
+    coupling.prepare([Sight(*pair(128), labels(128))])
+    fixed, mean = weights(coupling, *probe), torch.zeros(1000, 1000)
+    for step in range(400):
+        coupling(*pair(32), None, draws)
+        if step % 8 == 7:
+            mean += weights(coupling, *probe) / 50
+    assert (tilt(mean, labels(1000)).mean(0) < tilt(fixed, labels(1000)).mean(0) / 3).all()
+
+
+def test_classes_are_balanced_one_by_one():
+    draws, label = stream(), labels(600, classes=3)
+    x0 = torch.randn(600, 2, generator=draws)
+    x1 = torch.randn(600, 2, generator=draws) + 4.0 * label[:, None]
+    pairs = shown(x0, x1, label, epsilon=1.0, classes=3)(x0, x1, label, draws)
+    for one in range(3):
+        mine = label == one
+        alone = shown(x0[mine], x1[mine], epsilon=1.0)(x0[mine], x1[mine], None, draws)
+        assert_close(pairs.weight[mine], alone.weight, rtol=1e-2, atol=1e-3)
+    with pytest.raises(RunFailed, match="class 2 is not among"):
+        shown(x0, x1, label % 2, epsilon=1.0, classes=3)(x0, x1, label, draws)
+
+
+def test_weights_of_images_are_finite_and_average_one():
+    draws = stream()
+    x0 = torch.randn(600, 3, 32, 32, generator=draws)
+    x1 = torch.randn(600, 1, 1, 1, generator=draws) * torch.ones(3, 32, 32)  # of norms from 0 to 200
+    pairs = shown(x0[:400], x1[:400], epsilon=5.0)(x0[400:], x1[400:], None, draws)
+    assert pairs.weight.mean().item() == pytest.approx(1.0, abs=0.05)
+    plain = Gibbs(epsilon=5.0, normaliser="batch")(x0[400:], x1[400:], None, draws).weight
+    assert plain.max() > 4 > 2 > pairs.weight.max()
+
+
+def test_what_cannot_be_weighed_is_refused():
+    with pytest.raises(RunFailed, match="prepare"):
+        Balanced((2,), epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
+    with pytest.raises(ConfigError, match=r"model.reference=100 must be at least twice plan.batch_size=64"):
+        trained("wcfm-balanced", "moons", model={"reference": 100}, plan={"steps": 1, "batch_size": 64})
+    with pytest.raises(ConfigError, match="not both"):
+        trained("wcfm-balanced", "moons", model={"kappa": 1.0, "epsilon": 1.0})
+    with pytest.raises(RunFailed, match="larger epsilon"):
+        shown(torch.randn(64, 2), 100 * torch.randn(64, 2), epsilon=1e-6)

@@ -1,0 +1,123 @@
+"""Rectified flow: straighter than its teacher, which is trained once, kept as a run of its own, and accounted for."""
+
+import pytest
+import torch
+from test_flow_matching import trained
+from torch.testing import assert_close
+
+from genbench.core import noise
+from genbench.errors import RunFailed
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.trajectories import straightness
+from genbench.models.flow_matching.reflow import Reflow
+from genbench.runs.run import run
+from genbench.runs.spec import build_data, build_model, plan_of, resolve
+from genbench.runs.store import Store, load_weights
+from genbench.training.loop import fabric_of, fit
+
+PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+
+
+def pupil(dataset, **model):
+    spec = resolve("reflow", dataset, metrics=[], settings={"model": {"pairs": 4096, **model}, "plan": PLAN})
+    torch.manual_seed(0)
+    built = build_model(spec, build_data(spec.data))
+    assert isinstance(built, Reflow)
+    return built, plan_of(spec)
+
+
+def bend(model, data):
+    """How far the paths are from straight."""
+    return straightness(Evaluation(data, 0, x=torch.zeros(1, 2), model=model), n=512, tol=1e-4).value
+
+
+def test_paths_are_straighter_than_the_teachers_and_end_where_its_do():
+    teacher, data = trained("cfm", "8gaussians", plan=PLAN)
+    model, plan = pupil("8gaussians")
+    pool = model.pairs(teacher, data, seed=0, count=4096)
+    model.learn(pool)
+    fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    assert bend(model, data) < bend(teacher, data) / 10
+    x0 = noise(model.source, 512, seed=5)
+    with torch.no_grad():
+        own, its = (flow.sample(x0, tol=1e-4).x for flow in (model, teacher))
+        one_step = model.sample(x0, method="euler", steps=1).x
+    scale = its.square().sum(1).mean()
+    assert (own - its).square().sum(1).mean() < 0.05 * scale
+    assert (one_step - its).square().sum(1).mean() < 0.1 * scale
+
+
+def test_pairs_are_noise_and_what_the_teacher_makes_of_it():
+    teacher, data = trained("cfm", "moons", model={"conditional": True}, plan={"steps": 20})
+    model, _ = pupil("moons", conditional=True, label_dropout=0.0)
+    pool = model.pairs(teacher, data, seed=0, count=300)
+    x0, x1 = pool.x.unbind(1)
+    with torch.no_grad():
+        again = teacher.sample(x0, label=pool.label, tol=1e-6).x
+    assert_close(x1, again, rtol=0, atol=1e-2)
+    assert_close(x0.std(), torch.tensor(1.0), rtol=0, atol=0.1)
+    assert pool.label.unique().tolist() == [0, 1]
+    assert pool.evaluations > 300
+    assert torch.equal(model.pairs(teacher, data, seed=0, count=300).x, pool.x)
+    batch = pool.batch(0, 64, 0)
+    example = model.draw(batch, torch.Generator().manual_seed(0))
+    assert_close(example.velocity, batch.x[:, 1] - batch.x[:, 0])
+    assert torch.equal(example.label, batch.label)
+
+
+def test_without_pairs_or_with_broken_ones_it_refuses():
+    teacher, data = trained("cfm", "moons", plan={"steps": 1})
+    model, _ = pupil("moons")
+    with pytest.raises(RunFailed, match="no pairs yet"):
+        model.material(data)
+    pool = model.pairs(teacher, data, seed=0, count=10)
+    pool.x[3] = float("nan")
+    with pytest.raises(RunFailed, match="1 of 10 samples"):
+        model.learn(pool)
+
+
+def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp_path):
+    store = Store(tmp_path)
+    settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
+    chosen = ["failed", "straightness"]
+    settings |= {"metric": {"straightness": {"n": 32}}}
+    spec = resolve("reflow", "moons", metrics=chosen, settings=settings | {"model": {"pairs": 128}})
+    cfm = resolve("cfm", "moons", metrics=chosen, settings=settings)
+    assert spec.teacher.train_key == cfm.train_key
+    record = run(spec, store)
+    kept = store.folder(cfm) / "model.safetensors"
+    before = kept.read_bytes()
+    cost = record["provenance"]["cost"]
+    assert (cost["teacher_steps"], cost["pairs"]) == (30, 128)
+    assert cost["pair_evaluations"] >= 128 * 6  # at least one step of dopri5 for each
+    total = cost["train_seconds"] + cost["teacher_seconds"] + cost["pair_seconds"]
+    assert cost["total_train_seconds"] == pytest.approx(total, abs=1e-3)
+    assert not list(tmp_path.glob("runs/*/*checkpoint*"))
+    run(cfm, store)  # finds its weights
+    assert kept.read_bytes() == before
+    alone = Store(tmp_path / "alone")
+    run(cfm, alone)
+    other = run(spec, alone)  # takes the teacher that is there
+    assert other["results"] == record["results"]
+    assert (alone.folder(cfm) / "model.safetensors").exists()
+
+
+def test_it_goes_on_from_kept_pairs(tmp_path, monkeypatch):
+    settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
+    spec = resolve("reflow", "moons", metrics=["failed"], settings=settings | {"model": {"pairs": 128}})
+    whole = run(spec, Store(tmp_path / "whole"))
+    store = Store(tmp_path / "broken")
+
+    def broken(*args, **kwargs):
+        raise RunFailed("interrupted")
+
+    monkeypatch.setattr(Reflow, "draw", broken)
+    with pytest.raises(RunFailed, match="interrupted"):
+        run(spec, store)
+    monkeypatch.undo()
+    monkeypatch.setattr(Reflow, "pairs", broken)  # nobody calls it again
+    record = run(spec, store)
+    names = ("pairs", "pair_evaluations", "teacher_steps")
+    assert [record["provenance"]["cost"][n] for n in names] == [whole["provenance"]["cost"][n] for n in names]
+    first, second = (load_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))
+    assert_close(first[0], second[0], rtol=0, atol=0)

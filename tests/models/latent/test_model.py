@@ -1,0 +1,266 @@
+"""Models of latents: what they train on, what they sample, what their density is of, and what stays as it is."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from given import Density, Flow
+from torch import nn
+from torch.testing import assert_close
+
+from genbench.core import Batch, Data, Encodable, Event, Normal, Split, Transport, noise
+from genbench.data.digits import digits
+from genbench.data.splits import Endless
+from genbench.metrics.evaluation import draw
+from genbench.models.latent.encoder import Encoder
+from genbench.models.latent.model import Latent
+from genbench.registry import encoders, models
+from genbench.runs.encoders import pretrain
+from genbench.settings import bind, call
+from genbench.space import Real
+from genbench.storage import files
+from genbench.training.loop import Plan, fabric_of, fit, silent
+
+SMALL = {
+    "cfm": {"net": {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}},
+    "starflow": {"width": 16, "head": 8, "blocks": [1, 1], "patch": 2},
+}
+SAMPLING = {"cfm": {"method": "euler", "steps": 3}, "starflow": {}}
+
+
+class Halves(Encoder):
+    """Latents of 8x8 images that are known: pixels of each 2x2 block as channels, (x - 1/2) / b in channel b."""
+
+    def __init__(self, event):
+        super().__init__(event, (4, 4, 4))
+        self.moved = nn.Parameter(torch.tensor(0.5))
+
+    @property
+    def scale(self):
+        return torch.tensor([1.0, 2.0, 3.0, 4.0]).view(4, 1, 1)
+
+    def encode(self, x):
+        return (nn.functional.pixel_unshuffle(x, 2) - self.moved) / self.scale
+
+    def decode(self, z):
+        return nn.functional.pixel_shuffle(z * self.scale + self.moved, 2)
+
+    @property
+    def decoder(self):
+        return self
+
+
+@pytest.fixture(scope="module")
+def data():
+    return digits()
+
+
+def build(name, event, **settings):
+    entry = models[name]
+    bound = bind(entry.build, {**SMALL.get(name, {}), **settings}, name, context=event)
+    return call(entry.build, event, Normal(event.shape), settings=bound)
+
+
+def latent(name, data, **settings):
+    """Return a model of latents of a small random autoencoder."""
+    torch.manual_seed(0)
+    entry = encoders["autoencoder"]
+    encoder = call(entry.build, data.event, settings=bind(entry.build, {"width": 8}, "", context=data.event))
+    return Latent(data.event, build(name, encoder.latent, **settings), encoder)
+
+
+def train(model, data, steps=4, **how):
+    plan = Plan(steps=steps, batch_size=16)
+    return fit(model, data, plan, fabric_of(plan, "cpu"), seed=0, **how)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_it_trains_and_samples_like_any_model(name, conditional, data):
+    model = latent(name, data, conditional=conditional)
+    assert (model.event, model.source.shape) == (data.event, (2, 4, 4))
+    assert (model.conditional, model.density) == (conditional, "latents")
+    assert all(p.requires_grad == place.startswith("model.") for place, p in model.named_parameters())
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    train(model, data)
+    for place, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[place]) == place.startswith("encoder."), place
+    x, label, nfe = draw(model, 8, 8, 0, SAMPLING[name])
+    again = draw(model, 8, 3, 0, SAMPLING[name])[0]
+    assert x.shape == (8, 1, 8, 8)
+    assert (label is not None) == conditional
+    assert nfe == {"cfm": 3, "starflow": 1}[name]
+    assert_close(again, x, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_kept_model_needs_no_cache(name, data, tmp_path, monkeypatch):
+    model = train(latent(name, data), data)
+    x0 = noise(model.source, 4, 0)
+    monkeypatch.setattr(files, "home", lambda: tmp_path)
+    torch.manual_seed(5)
+    again = latent(name, data)
+    with torch.no_grad():
+        for parameter in again.parameters():
+            parameter.add_(1)
+    again.load_state_dict(model.state_dict())
+    again.eval()
+    x = model.sample(x0, **SAMPLING[name]).x
+    assert_close(again.sample(x0, **SAMPLING[name]).x, x, atol=0, rtol=0)
+    assert_close(again.encoder.decode(again.encoder.encode(x)), model.encoder.decode(model.encoder.encode(x)))
+    assert not any(tmp_path.iterdir())
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_with_the_encoder_it_began_with(data, tmp_path):
+    """The fresh model that goes on has an encoder of other weights: all it needs is in the checkpoint."""
+
+    def interrupt(step, steps, logs):
+        if step == 20:
+            raise Stop
+
+    whole = train(latent("cfm", data), data, 25)
+    with pytest.raises(Stop):
+        train(latent("cfm", data), data, 25, folder=tmp_path, progress=interrupt, save_every=0)
+    other = latent("cfm", data)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1)
+    resumed = train(other, data, 25, folder=tmp_path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_training_data_are_the_calibrated_latents_in_the_order_of_the_data(data):
+    model = latent("cfm", data)
+    model.prepare(data, 0)
+    material = model.material(data)
+    assert isinstance(material, Split)
+    variance, mean = torch.var_mean(material.take(1197, 0).x, (0, 2, 3))
+    assert_close(mean, torch.zeros(2), atol=1e-4, rtol=0)
+    assert_close(variance, torch.ones(2), atol=1e-3, rtol=0)
+    for step in (0, 30):
+        raw, batch = data.train.batch(step, 50, 3), material.batch(step, 50, 3)
+        assert_close(batch.x, model.encoder.encode(raw.x), atol=1e-4, rtol=1e-4)
+        assert torch.equal(batch.label, raw.label)
+
+
+def test_other_weights_never_find_these_latents(data):
+    one, other = latent("cfm", data), latent("cfm", data)
+    with torch.no_grad():
+        next(other.encoder.parameters()).add_(0.01)
+    for model in (one, other):
+        x = model.material(data).take(1197, 0).x
+        assert_close(x, model.encoder.encode(data.train.take(1197, 0).x), atol=1e-4, rtol=1e-4)
+    renamed = replace(data, provenance={"sha256": "another"}, train=turned(data.train))
+    assert not torch.equal(one.material(renamed).take(1197, 0).x, one.material(data).take(1197, 0).x)
+
+
+def turned(split):
+    """Return the split with its images turned upside down."""
+
+    class Turned:
+        size = split.size
+
+        def batch(self, step, size, seed):
+            x, label = split.batch(step, size, seed)
+            return Batch(x.flip(2), label)
+
+        def take(self, n, seed):
+            x, label = split.take(n, seed)
+            return Batch(x.flip(2), label)
+
+    return Turned()
+
+
+def test_data_that_cannot_be_kept_is_encoded_as_it_comes():
+    event = Event((1, 8, 8))
+
+    def fresh(n, generator):
+        return Batch(torch.randn(n, 1, 8, 8, generator=generator), torch.arange(n))
+
+    split = Endless(fresh, "train")
+    assert not isinstance(split, Encodable)
+    data = Data(event, Real(), Normal(event.shape), split, split, split)
+    encoder = Halves(event)
+    material = Latent(event, build("cfm", encoder.latent), encoder).material(data)
+    assert material.size is None
+    batch, raw = material.batch(3, 6, 1), split.batch(3, 6, 1)
+    assert_close(batch.x, encoder.encode(raw.x))
+    assert torch.equal(batch.label, raw.label)
+    assert_close(material.take(5, 2).x, encoder.encode(split.take(5, 2).x))
+
+
+def test_a_model_prepares_on_latents(data):
+    """W-CFM measures its normaliser on noise and latents: the same as on a task that consists of them."""
+    encoder = Halves(data.event)
+    model = Latent(data.event, build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5), encoder)
+    plain = build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5)
+    task = replace(data, event=encoder.latent, source=model.source, train=model.material(data))
+    model.prepare(data, 3)
+    plain.prepare(task, 3)
+    assert_close(model.model.coupling.log_mean, plain.coupling.log_mean)
+    plain.prepare(replace(data, source=model.source, train=Endless(gaussian, "train")), 3)
+    assert abs(model.model.coupling.log_mean - plain.coupling.log_mean) > 0.1
+
+
+def gaussian(n, generator):
+    return Batch(3 + torch.randn(n, 4, 4, 4, generator=generator), torch.zeros(n, dtype=torch.long))
+
+
+def test_its_density_is_of_latents(data):
+    encoder = Halves(data.event)
+    normal = torch.distributions.Normal(0.2, 1.5)
+    given = Density(encoder.latent, Normal((4, 4, 4)), lambda z, label: normal.log_prob(z).flatten(1).sum(1) + label)
+    model = Latent(data.event, given, encoder)
+    x, label = torch.randn(3, 1, 8, 8), torch.tensor([0, 1, 2])
+    z = torch.stack([x[:, 0, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
+    z = (z - 0.5) / torch.arange(1, 5).view(4, 1, 1)
+    assert_close(model.log_prob(x, label=label), normal.log_prob(z).flatten(1).sum(1) + label)
+    assert model.density == "latents"
+
+
+def test_samples_are_decoded_and_its_paths_are_no_paths_of_data(data):
+    encoder = Halves(data.event)
+    given = Flow(encoder.latent, Normal((4, 4, 4)), lambda t, x: x)
+    model = Latent(data.event, given, encoder)
+    x0 = noise(model.source, 5, 0)
+    drawn = model.sample(x0)
+    assert_close(encoder.encode(drawn.x), x0)
+    assert drawn.nfe == 0
+    assert isinstance(given, Transport)
+    assert not isinstance(model, Transport)
+
+
+def test_options_and_budgets_are_those_of_the_model(data):
+    model = latent("cfm", data)
+    assert model.nfe_curve
+    assert model.at_budget({"method": "dopri5", "steps": 0}, "heun", 8) == {"method": "heun", "steps": 4}
+    assert draw(model, 2, 2, 0, model.at_budget({"tol": 1e-3}, "euler", 5))[2] == 5
+    flow = latent("starflow", data)
+    assert not flow.nfe_curve
+
+
+def test_a_damaged_encoder_is_told_and_trained_again(data, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+
+    def pretrained():
+        torch.manual_seed(0)
+        entry = encoders["autoencoder"]
+        settings = bind(entry.build, {"width": 8, "steps": 3}, "autoencoder", context=data.event)
+        encoder = call(entry.build, data.event, settings=settings)
+        pretrain(encoder, "some", data, fabric_of(Plan(), "cpu"), silent)
+        return encoder.state_dict()
+
+    first, path = pretrained(), tmp_path / "encoders/some/encoder.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    again = pretrained()
+    assert f"{path} is damaged: its checksum differs; it is trained again" in caplog.text
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    monkeypatch.setattr("genbench.runs.encoders._train", None)
+    assert pretrained().keys() == first.keys()

@@ -1,0 +1,386 @@
+"""TARFlow and STARFlow: exactness of the flow, its density and its gradients."""
+
+import itertools
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.core import Batch, Event, Normal, noise
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.starflow.methods import PRESETS
+from genbench.models.starflow.patches import Tokens
+from genbench.registry import models
+from genbench.settings import bind, call
+
+IMAGE = Event((2, 4, 6), classes=3)
+VECTOR = Event((4,), classes=3)
+SMALL = {"patch": 2, "width": 16, "head": 8}
+EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
+NAMES = ["tarflow", "starflow"]
+
+
+def build(name, event, **settings):
+    return call(models[name].build, event, Normal(event.shape), settings=bind(models[name].build, settings, name))
+
+
+def perturbed(name, event, by=0.2, **settings):
+    """Zero outputs make every test of a flow pass: move all weights away from there."""
+    torch.manual_seed(0)
+    model = build(name, event, **{**SMALL, "blocks": [2, 1], **settings})
+    stream = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(by * torch.randn(weight.shape, generator=stream))
+    return model
+
+
+def points(event, n, dtype=torch.float32, seed=7):
+    return noise(Normal(event.shape), n, seed).to(dtype)
+
+
+def jacobian_log_det(model, x, label):
+    def z(y):
+        return model._latents(y[None], label).z.flatten()
+
+    jacobian = torch.func.jacrev(z)(x)
+    return torch.linalg.slogdet(jacobian.reshape(x.numel(), x.numel()))[1]
+
+
+FORMS = list(itertools.product(["start", "shift"], ["rope", "learned"], [["identity", "flip"], ["flip"], ["identity"]]))
+
+
+@pytest.mark.parametrize(("first", "positions", "order"), FORMS)
+@pytest.mark.parametrize("blocks", [[1], [2, 1], [1, 1, 2]])
+@pytest.mark.parametrize(("scale", "clip"), [("exp", None), ("softplus", 4.0)])
+@pytest.mark.parametrize("event", EVENTS)
+def test_sampling_inverts_the_flow(event, scale, clip, blocks, first, positions, order):
+    settings = {"first": first, "positions": positions, "order": order, "blocks": blocks, "scale": scale, "clip": clip}
+    model = perturbed("starflow", event, 0.1, **settings)
+    x = points(event, 3)
+    with torch.no_grad():
+        z = model._latents(x, None).z
+        assert (z - x).abs().max() > 1e-2
+        assert_close(model.sample(z).x, x, atol=1e-4, rtol=1e-4)
+        model, x = model.double(), x.double()
+        z = model._latents(x, None).z
+        assert_close(model.sample(z).x, x, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("conditioned", ["first", "all"])
+@pytest.mark.parametrize("inject", ["prefix", "add"])
+@pytest.mark.parametrize("positions", ["rope", "learned"])
+def test_the_inverse_is_exact_given_a_label(name, conditioned, inject, positions):
+    settings = {"conditional": True, "conditioned": conditioned, "inject": inject, "positions": positions}
+    model = perturbed(name, IMAGE, 0.1, **settings).double()
+    x, label = points(IMAGE, 4, torch.float64), torch.tensor([0, 1, 2, -1])
+    with torch.no_grad():
+        z = model._latents(x, label).z
+        assert_close(model.sample(z, label=label).x, x, atol=1e-10, rtol=1e-10)
+        assert (model.sample(z, label=label.roll(1)).x - x).abs().amax((1, 2, 3)).min() > 1e-4
+        assert_close(model.log_prob(x[3:], label=None), model.log_prob(x, label=label)[3:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_log_prob_agrees_with_the_autograd_jacobian(name, event, conditional):
+    model = perturbed(name, event, conditional=conditional).double()
+    x = points(event, 1, torch.float64)
+    label = torch.tensor([2])
+    expected = Normal(event.shape).log_prob(model._latents(x, label).z) + jacobian_log_det(model, x[0], label)
+    assert_close(model.log_prob(x, label=label), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("order", ["identity", "flip"])
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_token_of_noise_depends_on_no_later_token(name, order, event):
+    model = perturbed(name, event, blocks=[2], order=[order]).double()
+    tokens = model.flow.tokens
+    block = model.flow.blocks[0]
+
+    def z(u):
+        return block(u[None])[0][0]
+
+    u = tokens.split(points(event, 1, torch.float64))[0]
+    reach = torch.func.jacrev(z)(u).abs().amax((1, 3))  # (token of z, token of u)
+    later = torch.ones_like(reach).triu(1).bool()
+    later = later.T if order == "flip" else later
+    assert reach[later].max() == 0
+    earlier = later.T
+    assert reach[earlier].min() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_density_integrates_to_one_in_two_dimensions_for_every_class(name):
+    model = perturbed(name, Event((2,), classes=2), 0.05, patch=1, blocks=[2, 1, 1], conditional=True)
+    side = torch.linspace(-12, 12, 241)
+    grid = torch.cartesian_prod(side, side)
+    with torch.no_grad():
+        for label in (None, torch.zeros(len(grid), dtype=torch.long), torch.ones(len(grid), dtype=torch.long)):
+            mass = model.log_prob(grid, label=label).exp().sum() * float(side[1] - side[0]) ** 2
+            assert_close(mass, torch.tensor(1.0), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(3,), (1, 4, 4)])
+def test_an_untrained_flow_is_the_identity_with_the_density_of_the_source(name, shape):
+    event = Event(shape)
+    model = build(name, event)
+    x = points(event, 5)
+    assert_close(model.log_prob(x), Normal(shape).log_prob(x))
+    assert_close(model.sample(x).x, x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dims", [2, 10, 50])
+def test_mass_is_one_in_many_dimensions_too(name, dims):
+    """The mean of q(x) / p(x) over x from p is the mass of q: exactly 1, whatever the flow has learned."""
+    model = perturbed(name, Event((dims,)), 0.08 / dims**0.5, patch=1, blocks=[1, 1]).double()
+    x = Normal((dims,)).sample(2000, torch.Generator().manual_seed(3)).double()
+    with torch.no_grad():
+        log_ratio = model.log_prob(x) - Normal((dims,)).log_prob(x)
+    assert log_ratio.std() > 0.01
+    ratio = log_ratio.exp()
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 2000**0.5 < 0.2
+
+
+@pytest.mark.parametrize("dims", [2, 10, 50])
+def test_a_gaussian_built_by_hand_has_its_exact_likelihood(dims):
+    event = Event((dims,))
+    model = build("starflow", event, blocks=[1], patch=1, clip=None, scale="exp").double()
+    sigma, mu = torch.tensor(2.5), torch.tensor(-1.5)
+    with torch.no_grad():
+        model.flow.blocks[0].net.proj_out.bias.copy_(torch.tensor([sigma.log(), mu]))
+    x = points(event, 6, torch.float64)
+    expected = torch.distributions.Normal(-1.5, 2.5).log_prob(x).sum(1)
+    assert_close(model.log_prob(x), expected, atol=1e-6, rtol=1e-6)
+    assert_close(model.sample(x).x, 2.5 * x - 1.5, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_training_reaches_the_entropy_of_a_correlated_gaussian(name):
+    event = Event((3,))
+    model = build(name, event, blocks=[1, 1, 1, 1], width=32, head=16)
+    stream = torch.Generator().manual_seed(0)
+    factor = torch.tensor([[1.5, 0.0, 0.0], [1.0, 0.5, 0.0], [-0.7, 0.3, 0.8]])
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, 400)
+    for _ in range(400):
+        x = Normal((3,)).sample(256, stream) @ factor.T
+        optimiser.zero_grad()
+        model.loss(model.draw(Batch(x, torch.zeros(256, dtype=torch.long)), stream))["loss"].backward()
+        optimiser.step()
+        rate.step()
+    z = Normal((3,)).sample(4000, stream)
+    exact = -(Normal((3,)).log_prob(z) - factor.diagonal().log().sum())
+    with torch.no_grad():
+        excess = (-model.log_prob(z @ factor.T) - exact).mean()
+    assert -1e-3 < excess < 0.03
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_gradient_reaches_every_parameter(name, conditional, checkpoint):
+    model = perturbed(name, IMAGE, conditional=conditional, checkpoint=checkpoint)
+    example = model.draw(Batch(points(IMAGE, 6), torch.arange(6) % 3), torch.Generator().manual_seed(0))
+    model(example)["loss"].backward()
+    for place, weight in model.named_parameters():
+        assert weight.grad is not None, place
+        assert weight.grad.isfinite().all(), place
+        assert weight.grad.abs().max() > 0, place
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpointing_changes_no_gradient(name):
+    kept, recomputed = (perturbed(name, IMAGE, 0.1, checkpoint=checkpoint) for checkpoint in (False, True))
+    example = kept.draw(Batch(points(IMAGE, 4), torch.zeros(4, dtype=torch.long)), torch.Generator())
+    for model in (kept, recomputed):
+        model(example)["loss"].backward()
+    for a, b in zip(kept.parameters(), recomputed.parameters(), strict=True):
+        assert_close(a.grad, b.grad)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_is_the_negative_log_likelihood_per_dimension(name):
+    model = perturbed(name, IMAGE, 0.1, penalty=0.0)
+    example = model.draw(Batch(points(IMAGE, 5), torch.zeros(5, dtype=torch.long)), torch.Generator())
+    parts = model.loss(example)
+    nll = -model.log_prob(example.x).mean() / IMAGE.dims
+    assert_close(parts["nll_per_dim"], nll.detach())
+    assert_close(parts["loss"], nll - math.log(2 * math.pi) / 2)
+    penalised = perturbed(name, IMAGE, 0.1, penalty=0.5).loss(example)
+    assert_close(penalised["loss"] - parts["loss"], 0.5 * penalised["latents"])
+
+
+def test_noise_says_which_density_is_learned():
+    event = Event((1, 4, 4), bin=0.125)
+    batch = Batch(torch.zeros(500, 1, 4, 4), torch.zeros(500, dtype=torch.long))
+
+    def moved(noise, event=event):
+        model = build("tarflow", event, noise=noise)
+        return model.density, model.draw(batch, torch.Generator().manual_seed(0)).x
+
+    density, x = moved("uniform")
+    assert density == "dequantised data"
+    assert x.abs().max() <= 0.0625
+    assert_close(x.std(), torch.tensor(0.125 / math.sqrt(12)), rtol=0.03, atol=0)
+    density, x = moved(0.1)
+    assert density == "data + N(0, 0.1^2)"
+    assert_close(x.std(), torch.tensor(0.1), rtol=0.03, atol=0)
+    for density, x in (moved(None), moved("uniform", Event((1, 4, 4)))):
+        assert density == "data"
+        assert_close(x, batch.x)
+
+
+def test_what_tarflow_adds_to_its_inputs_can_be_told_from_them_at_the_start():
+    """With the papers' 0.01, 800 steps on digits end with one sample in five of the class that was asked for."""
+    event = Event((1, 8, 8), classes=10)
+    model = build("tarflow", event, conditional=True)
+    tokens = model.flow.tokens.split(points(event, 50))
+    with torch.no_grad():
+        inputs = model.flow.blocks[0].net.proj_in(tokens).std()
+    for added in (model.flow.blocks[0].net.position, model.classes.table):
+        assert_close(added.std(), torch.tensor(0.3), rtol=0.1, atol=0)
+        assert 0.25 < added.std() / inputs < 1
+    assert_close(
+        build("tarflow", event, init=0.01).flow.blocks[0].net.position.std(), torch.tensor(0.01), rtol=0.2, atol=0
+    )
+
+
+def test_label_dropout_hides_that_share_of_labels():
+    model = build("starflow", IMAGE, **SMALL, conditional=True, label_dropout=0.25)
+    label = torch.arange(8000) % 3
+    drawn = model.draw(Batch(torch.zeros(8000, *IMAGE.shape), label), torch.Generator().manual_seed(0)).label
+    hidden = drawn < 0
+    assert abs(hidden.float().mean() - 0.25) < 0.02
+    assert_close(drawn[~hidden], label[~hidden])
+
+
+def test_one_step_along_the_score_denoises_a_gaussian():
+    """Data N(0, s^2) + noise: the model of noised data knows the posterior mean, s^2 / (s^2 + sigma^2) y."""
+    model = build("tarflow", Event((3,)), blocks=[1], first="start", noise=0.5).double()
+    total = math.sqrt(1.2**2 + 0.5**2)
+    with torch.no_grad():
+        model.flow.blocks[0].net.proj_out.bias[0] = math.log(total)
+    x0 = points(Event((3,)), 4, torch.float64)
+    noisy, clean = model.sample(x0, denoise=False), model.sample(x0)
+    assert_close(noisy.x, total * x0, atol=1e-6, rtol=1e-6)
+    assert_close(clean.x, noisy.x * 1.2**2 / total**2, atol=1e-6, rtol=1e-6)
+    assert clean.nfe == noisy.nfe + 1 == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_keeps_the_affine_part_in_float32(name):
+    model = perturbed(name, IMAGE, 0.1)
+    x = points(IMAGE, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = model._latents(x, None)
+        back = model.sample(latents.z.detach())
+    assert latents.z.dtype == latents.log_det.dtype == back.x.dtype == torch.float32
+    assert_close(back.x, x, atol=0.2, rtol=0.1)
+    assert_close(latents.z, model._latents(x, None).z, atol=0.2, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("tarflow-2-768-8-8", (460.1, 0.05)), ("starflow-18(6)-2048", (1410, 5)), ("starflow-24(6)-3072", (3800, 70))],
+)
+def test_presets_have_the_published_number_of_parameters(name, millions):
+    model, event, settings = PRESETS[name]
+    with torch.device("meta"):
+        built = build(model, event, **settings)
+    count = sum(weight.numel() for weight in built.parameters())
+    assert abs(count / 1e6 - millions[0]) < millions[1]
+
+
+def test_parameters_of_tarflow_follow_from_its_formulas():
+    with torch.device("meta"):
+        model = build("tarflow", Event((3, 8, 8)), patch=2, width=24, head=8, blocks=[3, 1])
+    n, d, w = 16, 12, 24
+    layer = 3 * w * w + 3 * w + w * w + w + 8 * w * w + 5 * w + 4 * w
+    block = (d * w + w) + (n - 1) * w + (w * 2 * d + 2 * d)
+    assert sum(p.numel() for p in model.parameters()) == 4 * layer + 2 * block
+
+
+def test_small_sizes_share_layers_and_parameters():
+    for event in (Event((2,)), Event((1, 8, 8)), Event((1, 28, 28)), Event((3, 32, 32))):
+        resolved = [bind(models[name].build, {}, name, context=event) for name in NAMES]
+        assert sum(resolved[0]["blocks"]) == sum(resolved[1]["blocks"])
+        counts = [sum(p.numel() for p in build(name, event).parameters()) for name in NAMES]
+        assert abs(counts[0] / counts[1] - 1) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 4, 6)])
+def test_tokens_join_to_what_was_split(shape):
+    tokens = Tokens(shape, 2)
+    x = torch.randn(5, *shape)
+    split = tokens.split(x)
+    assert split.shape == (5, tokens.count, tokens.size)
+    assert_close(tokens.join(split), x, atol=0, rtol=0)
+    assert len(tokens.grid) == tokens.count
+
+
+def test_tokens_of_images_lie_where_the_grid_says():
+    tokens = Tokens((1, 4, 6), 2)
+    x = torch.arange(24.0).view(1, 1, 4, 6)
+    for token, (row, column) in zip(tokens.split(x)[0], tokens.grid.tolist(), strict=True):
+        assert_close(token, x[0, 0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].flatten())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patch": 5}, "patch=5 does not divide"),
+        ({"head": 48}, "head=48 must be even and divide"),
+        ({"order": []}, "order is empty"),
+        ({"blocks": []}, "blocks"),
+        ({"conditional": True}, "needs data with classes"),
+        ({"patch": 8, "first": "shift"}, "copies the only token"),
+        ({"noise": -0.1}, "noise"),
+    ],
+)
+def test_wrong_settings_are_told(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        build("starflow", Event((1, 8, 8)), **settings)
+
+
+def test_wrong_sampling_options_are_told():
+    x0 = points(IMAGE, 2)
+    with pytest.raises(ConfigError, match=r"sample\.guidance needs labels"):
+        build("tarflow", IMAGE, **SMALL).sample(x0, guidance=1.0)
+    with pytest.raises(ConfigError, match=r"sample\.denoise needs .* Gaussian noise"):
+        build("tarflow", IMAGE, **SMALL).sample(x0, denoise=True)
+
+
+def test_only_the_standard_normal_is_a_source():
+    class Shifted:
+        shape = (4,)
+        sample = Normal((4,)).sample
+        log_prob = Normal((4,)).log_prob
+
+    for source in (Shifted(), Normal((2,))):
+        with pytest.raises(Unsupported, match=r"N\(0, I\)"):
+            models["tarflow"].build(Event((4,)), source)
+
+
+@pytest.mark.parametrize(
+    ("suite", "preset"), [("imagenet64", "tarflow-2-768-8-8"), ("imagenet256", "starflow-18(6)-2048")]
+)
+def test_suites_of_published_configurations_are_the_presets(suite, preset):
+    path = Path(__file__).parents[3] / "genbench/suites" / f"{suite}.toml"
+    (first, *_) = tomllib.loads(path.read_text())["models"]
+    model, event, settings = PRESETS[preset]
+    own = {name: value for name, value in first.items() if name not in ("name", "encoder", "sample", "checkpoint")}
+    chosen, known = (
+        bind(models[model].build, table, model, context=event) for table in (own, settings | {"checkpoint": False})
+    )
+    assert first["name"] == model
+    assert chosen == known

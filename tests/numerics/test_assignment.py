@@ -1,0 +1,79 @@
+import itertools
+
+import ot
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.errors import RunFailed
+from genbench.numerics.assignment import COLD, assignment
+from genbench.registry import datasets
+from genbench.seeds import generator
+
+
+def total(cost, order):
+    assert order.sort().values.tolist() == list(range(len(cost)))
+    return cost[order, torch.arange(len(cost))].sum()
+
+
+def squared(n, data, seed):
+    task = datasets[data].build()
+    x0, x1 = task.source.sample(n, generator(seed)), task.train.batch(0, n, seed)[0]
+    return torch.cdist(x0.double(), x1.double()).square()
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_no_permutation_of_few_is_cheaper(n):
+    for seed in range(20):
+        cost = torch.randn(n, n, generator=generator(seed), dtype=torch.float64)
+        least = min(total(cost, torch.tensor(order)) for order in itertools.permutations(range(n)))
+        assert_close(total(cost, assignment(cost)), least)
+
+
+@pytest.mark.parametrize("n", [COLD - 1, COLD, 256, 400])
+@pytest.mark.parametrize("data", ["8gaussians", "moons-8gaussians"])
+def test_the_matching_is_that_of_the_network_simplex(n, data):
+    for seed in range(3):
+        cost = squared(n, data, seed)
+        assert assignment(cost).tolist() == ot.emd([], [], cost.numpy(), numItermax=10**7).argmax(0).tolist()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e70])
+@pytest.mark.parametrize("kind", ["plane", "space", "twice", "grid", "uniform", "skewed"])
+def test_no_cycle_of_exchanges_is_cheaper(kind, scale):
+    n, draws = 160, generator(0, kind)
+    points = torch.randn(2, n, 50 if kind == "space" else 2, generator=draws, dtype=torch.float64)
+    if kind == "twice":
+        points = points[:, : n // 2].repeat(1, 2, 1)
+    if kind == "grid":
+        points = points.round()
+    cost = torch.cdist(*points).square()
+    if kind == "uniform":
+        cost = torch.rand(n, n, generator=draws, dtype=torch.float64)
+    if kind == "skewed":
+        cost = (5 * torch.randn(n, n, generator=draws, dtype=torch.float64)).exp()
+    order = assignment(cost * scale)
+    # Duals of the columns are shortest paths over exchanges, which exist where no cycle of exchanges gains.
+    exchange = cost[order] - cost[order, torch.arange(n)][:, None]
+    v = torch.zeros(n, dtype=torch.float64)
+    for _ in range(n):
+        v = torch.minimum(v, (v[:, None] + exchange).min(0).values)
+    u = (cost - v).min(1).values
+    slack = cost - u[:, None] - v
+    tiny = 1e-12 * float(cost.max())
+    assert slack.min() >= -tiny
+    assert slack[order, torch.arange(n)].max() <= tiny
+
+
+def test_equal_costs_are_all_best():
+    for n in (3, COLD + 28):
+        total(torch.full((n, n), 2.0, dtype=torch.float64), assignment(torch.full((n, n), 2.0, dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+@pytest.mark.parametrize("n", [5, COLD + 28])
+def test_costs_that_are_not_finite_fail(n, value):
+    cost = torch.rand(n, n, dtype=torch.float64)
+    cost[3, 2] = value
+    with pytest.raises(RunFailed, match="not every distance in it is finite"):
+        assignment(cost)

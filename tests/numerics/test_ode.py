@@ -1,0 +1,89 @@
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.errors import RunFailed
+from genbench.numerics.ode import STAGES, integrate, log_density, rademacher, trajectory
+
+ORDER = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
+
+
+def grow(t, x):
+    return x * torch.cos(3 * t)
+
+
+def exact(x, t):
+    return x * math.exp(math.sin(3 * t) / 3)
+
+
+@pytest.mark.parametrize("method", ORDER)
+def test_fixed_solvers_converge_with_their_order(method):
+    x = torch.ones(1, 1, dtype=torch.float64)  # x' = t - x from 1 ends at 2/e
+    errors = [abs(integrate(lambda t, x: t - x, x, method=method, steps=n).x.item() - 2 / math.e) for n in (32, 64)]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(ORDER[method], abs=0.1)
+
+
+@pytest.mark.parametrize("method", STAGES)
+@pytest.mark.parametrize("steps", [1, 3, 7, 10, 49, 100])
+def test_fixed_solvers_spend_exactly_their_evaluations(method, steps):
+    calls = 0
+
+    def field(t, x):
+        nonlocal calls
+        calls += 1
+        return grow(t, x)
+
+    assert integrate(field, torch.ones(1, 1), method=method, steps=steps).nfe == calls == STAGES[method] * steps
+
+
+def test_the_adaptive_solver_meets_its_tolerance_and_counts():
+    x = torch.rand(10, 2, dtype=torch.float64)
+    loose, tight = (integrate(grow, x, tol=tol) for tol in (1e-3, 1e-9))
+    assert_close(tight.x, exact(x, 1), rtol=1e-7, atol=0)
+    assert loose.nfe < tight.nfe
+
+
+def test_a_trajectory_passes_through_its_times():
+    times = torch.linspace(0, 1, 5)
+    x = torch.ones(1, 1)
+    path, _ = trajectory(grow, x, times, method="rk4", steps=20)
+    assert_close(path[:, 0, 0], torch.tensor([exact(1.0, t.item()) for t in times]), rtol=1e-4, atol=0)
+
+
+def test_there_and_back_again():
+    x = torch.randn(20, 3, dtype=torch.float64)
+    there = integrate(grow, x, tol=1e-9).x
+    assert_close(integrate(grow, there, 1.0, 0.0, tol=1e-9).x, x, rtol=1e-6, atol=1e-8)
+
+
+def rotate_and_stretch(t, x):
+    return x @ torch.tensor([[0.3, 1.0], [-1.0, -0.7]], dtype=x.dtype)
+
+
+def test_log_density_of_a_linear_flow_is_that_of_the_gaussian():
+    matrix = torch.tensor([[0.3, 1.0], [-1.0, -0.7]], dtype=torch.float64)
+    flow = torch.linalg.matrix_exp(matrix)  # row vectors: x(1) = x(0) flow
+    target = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), flow.T @ flow)
+    x = torch.randn(50, 2, dtype=torch.float64)
+
+    def source(y):
+        return torch.distributions.Normal(0.0, 1.0).log_prob(y).sum(1)
+
+    assert_close(log_density(rotate_and_stretch, x, source, tol=1e-8).x, target.log_prob(x), rtol=1e-5, atol=1e-6)
+    # Hutchinson's variance for a linear field comes from the symmetric off-diagonal part, here 0.
+    probes = rademacher((1, 50, 2), torch.Generator().manual_seed(0)).double()
+    assert_close(
+        log_density(rotate_and_stretch, x, source, probes=probes, tol=1e-8).x, target.log_prob(x), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_field_that_is_not_finite_fails_in_one_line():
+    with pytest.raises(RunFailed, match="dopri5 cannot continue"):
+        integrate(lambda t, x: x / (t - t), torch.ones(1, 1))
+
+
+def test_steps_that_miss_a_time_are_refused():
+    with pytest.raises(ValueError, match="intervals divide"):
+        trajectory(grow, torch.ones(1, 1), torch.linspace(0, 1, 4), method="euler", steps=10)

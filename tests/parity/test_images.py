@@ -1,0 +1,159 @@
+"""Our arithmetic against the libraries that published numbers come from, on the same features and the same images."""
+
+import cleanfid.fid
+import cleanfid.resize
+import numpy as np
+import pytest
+import torch
+from photographs import CIFAR10, cifar10, patches
+from PIL import Image
+from prdc import compute_prdc
+from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+from torch_fidelity.metric_fid import fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kernel_mmd
+from torch_fidelity.metric_prc import prc_features_to_metric
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import poly_mmd
+
+from genbench.metrics.extractors import resize
+from genbench.metrics.image.features import Moments
+from genbench.metrics.image.frechet import frechet, frechet_few, frechet_to
+from genbench.metrics.image.inception_score import scores
+from genbench.metrics.image.kid import squared_mmd
+from genbench.metrics.image.neighbors import Cloud
+from genbench.metrics.image.precision_recall import among, near
+
+TIGHT = {"rtol": 1e-6, "atol": 0.0}
+
+
+def features(n, k, seed, shift=0.0):
+    """Return correlated, skewed, positive features, as a layer behind a ReLU has them."""
+    stream = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(k, k, dtype=torch.float64, generator=torch.Generator().manual_seed(99)) / k**0.5
+    return (torch.randn(n, k, dtype=torch.float64, generator=stream) @ mixing + shift).exp()
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return features(700, 48, 0), features(600, 48, 1, shift=0.1)
+
+
+def cleanfid_distance(a, b, monkeypatch):
+    """Return clean-fid's distance, whichever SciPy is installed: it wants a keyword that SciPy 1.18 removed."""
+    sqrtm = cleanfid.fid.linalg.sqrtm
+    monkeypatch.setattr(cleanfid.fid.linalg, "sqrtm", lambda m, disp=True: sqrtm(m) if disp else (sqrtm(m), 0.0))
+    return cleanfid.fid.frechet_distance(a.mean.numpy(), a.covariance.numpy(), b.mean.numpy(), b.covariance.numpy())
+
+
+class Given(torch.nn.Module):
+    num_features = 48
+
+    def forward(self, x):
+        return x
+
+
+def test_frechet_distance_is_that_of_clean_fid_torch_fidelity_and_torchmetrics(pair, monkeypatch):
+    a, b = (Moments(x.split(64)) for x in pair)
+    ours = frechet(a, b)
+    assert ours > 1
+    assert cleanfid_distance(a, b, monkeypatch) == pytest.approx(ours, rel=1e-6)
+    said = [{"mu": m.mean.numpy(), "sigma": m.covariance.numpy()} for m in (a, b)]
+    theirs = fid_statistics_to_metric(*said, verbose=False)["frechet_inception_distance"]
+    assert theirs == pytest.approx(ours, rel=1e-6)
+    metric = FrechetInceptionDistance(Given()).set_dtype(torch.float64)
+    for x, real in zip(pair, (True, False), strict=True):
+        metric.update(x, real=real)
+    torch.testing.assert_close(float(metric.compute()), ours, **TIGHT)
+
+
+def test_the_forms_for_few_samples_agree_with_it(pair):
+    few = pair[0][:40]
+    expected = frechet(Moments([pair[1]]), Moments([few]))
+    torch.testing.assert_close(frechet_few(few, pair[1]), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(frechet_to(few, Moments([pair[1]])), expected, rtol=1e-6, atol=0)
+
+
+def test_kernel_distance_is_that_of_torch_fidelity_torchmetrics_and_clean_fid(pair):
+    x, y = pair[0][:500], pair[1][:500]
+    ours = squared_mmd(x, y)
+    settings = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
+    theirs = kernel_mmd(x.numpy(), y.numpy(), **settings, kid_kernel_poly_coef0=1)
+    assert theirs == pytest.approx(ours, rel=1e-6)
+    torch.testing.assert_close(float(poly_mmd(x, y)), ours, **TIGHT)
+    assert cleanfid.fid.kernel_distance(x.numpy(), y.numpy(), 1, 500) == pytest.approx(ours, rel=1e-6)
+
+
+def test_precision_and_recall_are_those_of_torch_fidelity_and_prdc(pair):
+    x, y = pair
+    ours = among(Cloud(x), Cloud(y), 3)
+    assert 0 < ours["precision"] < 1
+    assert 0 < ours["recall"] < 1
+    theirs = prc_features_to_metric(x, y, prc_neighborhood=3, prc_batch_size=200, save_cpu_ram=False, verbose=False)
+    assert theirs["precision"] == pytest.approx(ours["precision"], rel=1e-6)
+    assert theirs["recall"] == pytest.approx(ours["recall"], rel=1e-6)
+    others = compute_prdc(y.numpy(), x.numpy(), nearest_k=3)
+    assert others["precision"] == pytest.approx(ours["precision"], rel=1e-6)
+    assert others["recall"] == pytest.approx(ours["recall"], rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_density_and_coverage_are_those_of_prdc(pair, k):
+    x, y = pair
+    ours, theirs = near(Cloud(x), Cloud(y), k), compute_prdc(y.numpy(), x.numpy(), nearest_k=k)
+    assert theirs["density"] == pytest.approx(ours["density"], rel=1e-6)
+    assert theirs["coverage"] == pytest.approx(ours["coverage"], rel=1e-6)
+    assert 0 < ours["coverage"] < 1
+
+
+def test_inception_score_is_that_of_torch_fidelity():
+    logits = 3 * torch.randn(503, 20, generator=torch.Generator().manual_seed(0))
+    theirs = isc_features_to_metric(logits, splits=10, shuffle=False)
+    ours = scores(logits, 10, None)
+    assert theirs["inception_score_mean"] == pytest.approx(float(ours.mean()), rel=1e-6)
+    assert theirs["inception_score_std"] == pytest.approx(float(ours.std(correction=0)), rel=1e-6)
+
+
+IMAGES = {
+    "photographs": lambda: patches(8),
+    "larger than the network": lambda: patches(2, 340),
+    "oblong": lambda: patches(4, 64)[:, :, :40],
+} | ({"CIFAR-10": cifar10} if CIFAR10.exists() else {})
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_clean_resizing_is_that_of_clean_fid(name):
+    images = IMAGES[name]()
+    resizer = cleanfid.resize.build_resizer("clean")
+    theirs = torch.stack([torch.from_numpy(resizer(image.permute(1, 2, 0).numpy())) for image in images])
+    ours, theirs = resize.clean(images, 299), theirs.permute(0, 3, 1, 2)
+    # Sums in double precision in another order: one pixel in ten million is rounded to the next float32.
+    torch.testing.assert_close(ours, theirs, rtol=1.2e-7, atol=0)
+    assert (ours != theirs).double().mean() < 1e-6
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_pillow_resizing_is_that_of_pillow_to_the_last_bit(name):
+    images = IMAGES[name]()
+
+    def theirs(image):
+        shown = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((224, 224), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.asarray(shown).copy()).permute(2, 0, 1)
+
+    expected = torch.stack([theirs(image) for image in images]).float()
+    torch.testing.assert_close(resize.pillow(images, 224), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_tensorflow_resizing_is_that_of_torch_fidelity_to_the_last_bit(name):
+    images = IMAGES[name]()
+    theirs = interpolate_bilinear_2d_like_tensorflow1x(images.float(), (299, 299), align_corners=False)
+    torch.testing.assert_close(resize.tensorflow(images, 299), theirs, rtol=0, atol=0)
+
+
+def test_the_three_rules_are_three():
+    images = patches(8)
+    results = [rule(images, 299) for rule in (resize.clean, resize.tensorflow, resize.antialiased)]
+    for i, a in enumerate(results):
+        for b in results[i + 1 :]:
+            assert (a - b).abs().mean() > 0.5

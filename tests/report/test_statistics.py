@@ -1,0 +1,174 @@
+"""Statistics: intervals cover as often as they say, tests err as rarely as they say, and SciPy agrees."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genbench.report.statistics import (
+    detectable,
+    flipped,
+    holm,
+    marks,
+    mean_and_error,
+    noncentrality,
+    paired,
+    rivals,
+    unflipped,
+)
+
+
+def by_seed(values):
+    return dict(enumerate(values))
+
+
+def alone(values):
+    """Compare values with zeros."""
+    return paired(by_seed(values), by_seed(0 * np.asarray(values)))
+
+
+def differences(law, pairs, times, seed=0):
+    """Draw differences of mean 0, one experiment a row."""
+    stream = np.random.default_rng(seed)
+    return {"normal": stream.normal, "laplace": stream.laplace}[law](0, 1, (times, pairs))
+
+
+def test_a_paired_difference_is_that_of_scipy():
+    stream = np.random.default_rng(1)
+    one, other = stream.normal(0.5, 1, 6), stream.normal(0, 1, 6)
+    found, known = paired(by_seed(one), by_seed(other)), stats.ttest_rel(one, other)
+    assert found.p == pytest.approx(known.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(known.confidence_interval(0.95)))
+    assert (found.pairs, found.test) == (6, "paired t test")
+
+
+@pytest.mark.parametrize("pairs", [10, 12, 14, 16])
+def test_the_interval_holds_what_the_same_test_would_not_reject(pairs):
+    for row in differences("laplace", pairs, 20, seed=pairs) + 0.3:
+        low, high = unflipped(row)
+        assert low < row.mean() < high
+        step = 1e-6 * (high - low)
+        for inside, outside in ((low + step, low - step), (high - step, high + step)):
+            assert flipped(row - inside) > 0.05 >= flipped(row - outside)
+        assert (low <= 0 <= high) == (flipped(row) > 0.05)
+        assert (alone(row).low, alone(row).high) == (low, high)
+
+
+@pytest.mark.parametrize("pairs", [10, 11, 14])
+def test_sign_flips_are_those_of_scipy_exactly(pairs):
+    values = np.random.default_rng(pairs).normal(0.4, 1, pairs).round(1)  # rounded: equal sums, which count
+    known = stats.permutation_test(
+        (values,), lambda x, axis: x.sum(axis), permutation_type="samples", n_resamples=np.inf, vectorized=True
+    )
+    assert flipped(values) == pytest.approx(known.pvalue, abs=1e-12)
+    assert alone(values).p == flipped(values)
+
+
+def test_of_many_pairs_a_sample_of_flips_is_drawn_the_same_each_time():
+    values = np.random.default_rng(3).normal(0.5, 1, 24)
+    known = stats.ttest_1samp(values, 0).pvalue
+    assert flipped(values) == flipped(values) == pytest.approx(known, abs=0.006)
+    assert flipped(np.ones(24)) == 1 / 2**16  # never 0
+
+
+def test_only_common_seeds_count():
+    found = paired({0: 1.0, 1: 2.0, 5: 99.0}, {1: 1.0, 0: 0.5, 7: -99.0})
+    assert (found.mean, found.pairs) == (0.75, 2)
+    assert paired({0: 1.0}, {0: 0.5})[1:6] == (None,) * 5
+    with pytest.raises(ValueError, match="no common seeds"):
+        paired({0: 1.0}, {1: 1.0})
+
+
+@pytest.mark.parametrize("pairs", [2, 5, 10])
+def test_a_difference_that_never_varies_is_certain_and_none_is_none(pairs):
+    steady = paired(dict.fromkeys(range(pairs), 0.3), dict.fromkeys(range(pairs), 0.1))
+    assert (steady.error, steady.detectable) == (0, 0)
+    assert steady.p == (0 if pairs < 10 else 2 / 2**pairs)
+    assert alone(np.zeros(pairs)).p == 1
+
+
+@pytest.mark.parametrize("pairs", [5, 10])
+@pytest.mark.parametrize("law", ["normal", "laplace"])
+def test_the_interval_covers_the_truth_as_often_as_it_says(law, pairs):
+    found = [alone(row) for row in differences(law, pairs, 2000)]
+    assert 0.93 <= np.mean([f.low <= 0 <= f.high for f in found]) <= 0.97
+
+
+@pytest.mark.parametrize("pairs", [5, 10, 20])
+@pytest.mark.parametrize("law", ["normal", "laplace"])
+def test_the_test_errs_as_rarely_as_it_says(law, pairs):
+    times = 2000 if pairs < 20 else 100
+    rate = np.mean([alone(row).p <= 0.05 for row in differences(law, pairs, times)])
+    assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
+    assert rate >= (0.03 if law == "laplace" or pairs == 20 else 0.038)  # and is not idle
+
+
+@pytest.mark.parametrize("pairs", [3, 5, 10])
+def test_a_detectable_difference_is_detected_four_times_in_five(pairs):
+    shift = noncentrality(pairs) / pairs**0.5
+    seen = [alone(row + shift).p <= 0.05 for row in differences("normal", pairs, 2000)]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    values = differences("normal", pairs, 1)[0]
+    assert alone(values).detectable == pytest.approx(shift * values.std(ddof=1))
+
+
+def test_the_detectable_difference_of_many_pairs_is_that_of_the_normal_law():
+    assert noncentrality(10_000) == pytest.approx(stats.norm.ppf(0.975) + stats.norm.ppf(0.8), rel=1e-3)
+
+
+def test_a_detectable_difference_of_a_family_is_detected_among_it():
+    family, pairs = 9, 5
+    rows = differences("normal", pairs, 4000)
+    seen = []
+    for row in rows:
+        shifted = row + detectable(1.0, pairs, family) / pairs**0.5
+        nothing = [1.0] * (family - 1)  # p values of the others, none of which is ever rejected
+        seen.append(holm([alone(shifted).p, *nothing])[0] <= 0.05)
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    assert detectable(1.0, 10, 25) is not None
+    assert detectable(1.0, 10, 26) is None  # 26 x 2 / 1024 > 5 %: never rejected
+
+
+def test_no_model_is_best_that_another_beats_on_their_common_seeds():
+    few = {0: 1.0, 1: 1.11, 2: 1.2}
+    many = {0: 0.5, 1: 0.6, 2: 0.7, **{seed: 5 + seed / 100 for seed in range(3, 10)}}
+    assert rivals({"few": few, "many": many}, "lower")["many"].mean < 0
+    assert marks({"few": few, "many": many}, "lower") == {}
+    third = {seed: value + 2 + value / 100 for seed, value in few.items()}
+    assert marks({"few": few, "many": many, "third": third}, "lower") == {"few": "tie", "many": "tie"}
+
+
+def test_holm_keeps_the_order_and_the_family_error():
+    chances = [0.04, 0.001, 0.5, 0.02]
+    assert holm(chances) == pytest.approx([0.08, 0.004, 0.5, 0.06])
+    assert holm([]) == []
+    stream = np.random.default_rng(0)
+    wrong = np.mean([min(holm(list(stream.uniform(size=6)))) <= 0.05 for _ in range(4000)])
+    assert wrong == pytest.approx(0.05, abs=0.011)
+    everything_null_rejected_alone = np.mean(stream.uniform(size=(4000, 6)).min(1) <= 0.05)
+    assert everything_null_rejected_alone > 0.2
+
+
+def test_rivals_get_the_test_that_their_pairs_allow():
+    best, other = by_seed(np.linspace(0, 1, 10)), by_seed(np.linspace(0, 1, 10) + np.linspace(0.1, 0.2, 10))
+    few = {seed: value + 5 for seed, value in list(other.items())[:5]}
+    found = rivals({"best": best, "other": other, "few": few, "alone": {99: 1000.0}}, "lower")
+    names = {name: rival.test for name, rival in found.items()}
+    assert names == {"other": "paired sign-flip permutation test", "few": "paired t test"}
+    assert found["other"].p == 2 / 2**10
+    assert marks({"best": best, "other": other, "few": few}, "lower") == {"best": "best"}
+    # Nobody can tell it apart from a model with which it shares no seed.
+    assert marks({"best": best, "other": other, "alone": {99: 1000.0}}, "lower") == {"best": "tie", "alone": "tie"}
+
+
+def test_an_error_of_equal_values_is_not_that_of_rounding():
+    assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
+
+
+def test_few_seeds_of_the_best_do_not_make_a_tie_of_what_others_beat():
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 10))
+    few = {0: 0.0, 1: 1.5, 2: 1.2}  # the best mean, which three seeds tell from nothing
+    good, bad = (dict(enumerate(mean + noise[i])) for i, mean in ((0, 1.5), (1, 3.0)))
+    assert paired(bad, few).p * 2 > 0.05 > 3 * paired(bad, good).p
+    assert marks({"few": few, "good": good}, "lower") == {}
+    assert marks({"few": few, "good": good, "bad": bad}, "lower") == {"few": "tie", "good": "tie"}
+    assert marks({"good": good, "bad": bad}, "lower") == {"good": "best"}

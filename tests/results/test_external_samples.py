@@ -1,0 +1,268 @@
+"""Somebody else's samples, and reference statistics, from the command line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from photographs import patches
+from PIL import Image
+
+from genbench.cli.main import main
+from genbench.errors import ConfigError
+from genbench.metrics.extractors import network
+from genbench.registry import datasets
+from genbench.results.external_samples import foreign, read
+from genbench.runs.spec import components
+
+SIZE = 16
+
+
+def write(folder, images, names=None):
+    folder.mkdir(parents=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / (names[i] if names else f"{i:03}.png"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder of real images, and one of somebody's samples."""
+    root, images = tmp_path_factory.mktemp("images"), patches(70, SIZE)
+    write(root / "real" / "train", images[:40])
+    write(root / "real" / "test", images[40:60])
+    write(root / "samples", images[60:])
+    return root
+
+
+@pytest.fixture
+def data(place):
+    return datasets["folder"].build(path=str(place / "real"), size=SIZE)
+
+
+@pytest.fixture
+def inside(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process and an empty folder: (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genbench", *map(str, arguments)])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err
+
+    return call
+
+
+def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(inside, place, tmp_path):
+    chosen = ["--metric", "memorisation", "--set", "metric.memorisation.features=efficientnet_lite0"]
+    chosen += ["--set", "metric.memorisation.share=0.1", "--set", f"data.path={place / 'real'}"]
+    asked = ["eval", place / "samples", "--reference", "folder", "--set", f"data.size={SIZE}", *chosen]
+    code, out, _ = inside(*asked, "--json")
+    said = json.loads(out)
+    assert code == 0
+    (page,) = said["pages"]
+    assert Image.open(tmp_path / page).size == (10 * 2 * (SIZE + 1), 10 * 2 * (SIZE + 1))
+    assert said["provenance"]["data"]["original"] is False
+    assert said["provenance"]["code"]["genbench"]
+    _, out, _ = inside(*asked)
+    assert "data: not the checksummed original (real, sha256" in out
+    assert page in out
+
+
+def test_a_tree_of_several_parts_is_not_taken_for_one_set_of_samples(place, data):
+    with pytest.raises(ConfigError, match="real has the parts train, test: give one of them"):
+        read(place / "real", data, "folder")
+    assert len(read(place / "real" / "test", data, "folder").raw) == 20
+
+
+def test_a_folder_and_arrays_of_both_layouts_are_the_same_samples(place, data, tmp_path):
+    raw = patches(70, SIZE)[60:]
+    np.save(tmp_path / "first.npy", raw.numpy())
+    np.savez(tmp_path / "last.npz", raw.permute(0, 2, 3, 1).numpy())  # named arr_0, as numpy does
+    found = {
+        name: read(path, data, "folder")
+        for name, path in {
+            "a folder or archive of images": place / "samples",
+            "channels first": tmp_path / "first.npy",
+            "channels last": tmp_path / "last.npz",
+        }.items()
+    }
+    for layout, each in found.items():
+        torch.testing.assert_close(each.raw, raw, rtol=0, atol=0)
+        assert each.about["layout"] == layout
+        assert each.about["n"] == 10
+        assert len(each.about["sha256"]) == 64
+
+
+def test_labels_come_along(tmp_path):
+    data = datasets["digits"].build()
+    raw = np.zeros((6, 1, 8, 8), np.uint8)
+    np.savez(tmp_path / "x.npz", samples=raw, label=np.arange(6))
+    assert read(tmp_path / "x.npz", data, "digits").label.tolist() == list(range(6))
+    np.savez(tmp_path / "x.npz", samples=raw, label=np.arange(6) + 5)
+    with pytest.raises(ConfigError, match="labels must be 6 whole numbers from 0 to 9"):
+        read(tmp_path / "x.npz", data, "digits")
+
+
+def corrupt(folder):
+    (folder / "bad.png").write_bytes((folder / "000.png").read_bytes()[:50])
+
+
+def grey(folder):
+    Image.new("L", (SIZE, SIZE)).save(folder / "grey.png")
+
+
+def transparent(folder):
+    Image.new("RGBA", (SIZE, SIZE)).save(folder / "clear.png")
+
+
+def larger(folder):
+    Image.new("RGB", (SIZE, 2 * SIZE)).save(folder / "large.png")
+
+
+def text(folder):
+    (folder / "notes.txt").write_text("x")
+
+
+def empty_class(folder):
+    for path in sorted(folder.glob("*.png")):
+        (folder / "cat").mkdir(exist_ok=True)
+        path.rename(folder / "cat" / path.name)
+    (folder / "dog").mkdir()
+
+
+BAD = [
+    (corrupt, "bad.png cannot be decoded"),
+    (grey, "grey.png has the mode L, not RGB"),
+    (transparent, "clear.png has the mode RGBA, not RGB"),
+    (text, "notes.txt lies among images and is none"),
+    (empty_class, "dog holds no images"),
+]
+
+
+@pytest.mark.parametrize(
+    ("role", "spoil", "message"),
+    [(role, *bad) for role in ("samples", "reference") for bad in BAD]
+    + [("samples", larger, "large.png has 16x32 pixels, not 16x16")],
+)
+def test_bad_images_are_one_line_wherever_they_are(inside, place, tmp_path, role, spoil, message):
+    bad = tmp_path / "bad"
+    write(bad, patches(10, SIZE))
+    spoil(bad)
+    samples, real = (bad, place / "real") if role == "samples" else (place / "samples", bad)
+    code, _, said = inside(
+        "eval", samples, "--reference", "folder", "--metric", "norm", "--set", f"data.path={real}",
+        "--set", f"data.size={SIZE}", "--set", "data.test=0.3", "--set", "data.valid=0",
+    )  # fmt: skip
+    assert code == 2
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 3, SIZE, SIZE)), "images must be uint8 levels 0..255, not float64"),
+        (np.zeros((4, 3, 8, 8), np.uint8), "samples have shape (3, 8, 8), folder has (3, 16, 16), or (16, 16, 3)"),
+        (np.zeros((4, SIZE, SIZE), np.uint8), "samples have shape (16, 16)"),
+        (np.zeros((4, SIZE, SIZE, 4), np.uint8), "samples have shape (16, 16, 4)"),
+    ],
+)
+def test_wrong_arrays_say_what_would_be_right(data, tmp_path, array, message):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(ConfigError) as said:
+        read(tmp_path / "x.npy", data, "folder")
+    assert message in str(said.value)
+
+
+def test_an_archive_of_several_arrays_names_them(data, tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros(3), b=np.zeros(3))
+    with pytest.raises(ConfigError, match="holds a, b; call the array of samples 'samples'"):
+        read(tmp_path / "x.npz", data, "folder")
+    (tmp_path / "x.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ConfigError, match=r"is no \.npy or \.npz of samples"):
+        read(tmp_path / "x.npz", data, "folder")
+
+
+def test_images_of_other_levels_want_an_array(place):
+    with pytest.raises(ConfigError, match="digits has no images of 256 levels"):
+        read(place / "samples", datasets["digits"].build(), "digits")
+
+
+def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, place, tmp_path, monkeypatch):
+    monkeypatch.setitem(network.BATCH, "cpu", 4)
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    where = ["--set", f"data.path={place / 'real'}", "--set", f"data.size={SIZE}"]
+    own = ["--metric", "fd-efficientnet_lite0", "--metric", "norm", "--set", "metric.fd-efficientnet_lite0.n_real=12"]
+    code, out, said = inside("eval", place / "samples", "--reference", "folder", *where, *own, "--json")
+    assert code == 0
+    assert "made once" in said
+    told = json.loads(out)
+    assert told["samples"]["n"] == 10
+    rows = {row["metric"]: row for row in told["results"]}
+    assert rows["fd-efficientnet_lite0"]["value"] > 0
+    assert "n=10 against 12 train images" in rows["fd-efficientnet_lite0"]["protocol"]
+    assert rows["norm"]["floor"] > 0
+
+    code, out, said = inside("reference")
+    assert code == 0
+    assert len(out.splitlines()) == 2  # 12 to compare with, and as many of 20 test images for the floor
+    assert "efficientnet_lite0 57934424  12 train images" in out
+    code, out, said = inside("reference", "folder", *where, "--features", "efficientnet_lite0", "--n", 12)
+    assert (code, said) == (0, "")  # nothing is made again
+    assert out.split()[0] == "efficientnet_lite0"
+    (path,) = (tmp_path / "home" / "references").glob("*-train-12-*")
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    code, out, said = inside("reference", "--verify")
+    assert code == 1
+    assert "1 damaged" in said
+    assert sum(line.startswith("verified") for line in out.splitlines()) == 1
+    assert "is not what its sha256 says" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reference", "cifar11"], "did you mean 'cifar10'?"),
+        (["reference", "cifar10", "--split", "valid"], "--split valid: it is train or test"),
+        (["reference", "digits", "--features", "dinov3"], "did you mean 'dinov2'?"),
+        (["reference", "digits", "--features", "dinov2"], "dinov2 knows images of 256 levels only"),
+        (["reference", "moons"], "inception-legacy knows images of 256 levels only"),
+        (["eval", "nowhere", "--reference", "digits"], "give its samples as .npy or .npz"),
+        (["eval", "x.npy"], "say with --dataset what to compare them with"),
+    ],
+)
+def test_wrong_requests_are_one_line(inside, arguments, message):
+    code, _, said = inside(*arguments)
+    assert code == 2
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_samples_sorted_by_class_are_measured_like_any_others(tmp_path):
+    """A metric that looks at the first 80 of 800 samples, sorted by mode, must not see one mode of eight."""
+    spec, chosen = components("8gaussians", ["sliced_w2"], {"metric": {"sliced_w2": {"n": 80}}})
+    batch = datasets["8gaussians"].build().train.take(800, 0)
+    x = batch.x[batch.label.argsort()]
+    np.save(tmp_path / "sorted.npy", x.numpy())
+    np.save(tmp_path / "one.npy", x[:80].numpy())
+    (found,), *_ = foreign(tmp_path / "sorted.npy", spec, chosen, 0)
+    (one,), *_ = foreign(tmp_path / "one.npy", spec, chosen, 0)
+    assert one["value"] > 3
+    assert found["value"] < 1.5
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY"])
+def test_an_empty_file_is_one_line(inside, data, tmp_path, content):
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"is no \.npy or \.npz of samples"):
+        read(tmp_path / "x.npy", data, "folder")
+    with pytest.raises(ConfigError, match=r"none\.npy does not exist, or is no file"):
+        read(tmp_path / "none.npy", data, "folder")
+    np.save(tmp_path / "y.npy", np.float64(1.0))
+    with pytest.raises(ConfigError, match="one row each"):
+        read(tmp_path / "y.npy", data, "folder")

@@ -1,0 +1,99 @@
+"""Evaluations during training: they change nothing, survive an interruption, and make a table against steps."""
+
+import pytest
+import torch
+from PIL import Image
+
+from genbench.errors import RunFailed
+from genbench.report.tables import costs, progress
+from genbench.results.frames import costs as spent_by
+from genbench.results.frames import frame
+from genbench.runs.run import run
+from genbench.runs.spec import resolve
+from genbench.runs.store import Store, load_weights
+
+PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
+
+
+def spec_of(**plan):
+    settings = {"plan": PLAN | plan, "evaluation": {"n": 64, "curve": []}, "sample": {"method": "euler", "steps": 4}}
+    return resolve("cfm", "moons", metrics=["sliced_w2", "nfe", "parameters"], settings=settings)
+
+
+def at(record, step):
+    return next(r["value"] for r in record["results"] if r["metric"] == "sliced_w2" and r.get("step") == step)
+
+
+def test_steps_on_the_way_read_what_shorter_runs_would(tmp_path):
+    store = Store(tmp_path)
+    record = run(spec_of(), store)
+    assert [row["step"] for row in record["results"] if row["metric"] == "sliced_w2" and "step" in row] == [20, 40]
+    assert not any(row["point"] == "training" and row["metric"] == "parameters" for row in record["results"])
+    assert at(record, 40) == pytest.approx(at(run(spec_of(steps=40, eval_every=0), store), None), rel=1e-6)
+    plain = run(spec_of(eval_every=0), store)
+    assert at(plain, None) == at(record, None)
+    kept = [load_weights(store.folder(spec_of(eval_every=every)) / "model.safetensors")[0] for every in (0, 20)]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def test_an_interrupted_run_measures_the_same_steps(tmp_path):
+    def stop(step, steps, logs):
+        if step == 60:
+            raise KeyboardInterrupt
+
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        run(spec_of(), broken, progress=stop)
+    assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-30], lambda data: data.replace(b"0.", b"1.", 1), lambda data: b""]
+)
+def test_a_damaged_step_is_told_and_measured_again_by_the_next_attempt(tmp_path, damage):
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    run(spec_of(), broken)
+    record = broken.record_path(spec_of())
+    record.unlink()
+    step = record.parent / "steps/20.json"
+    step.write_bytes(damage(step.read_bytes()))
+    with pytest.raises(RunFailed, match=r"20.json is damaged: its checksum differs; the next attempt"):
+        run(spec_of(), broken)
+    assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+
+
+def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
+    table = progress(frame([run(spec_of(), Store(tmp_path))]))[0]
+    assert [column.title for column in table.columns] == ["20", "40", "at the end"]
+    assert "steps of training" in table.title
+    assert all(cell.mean is not None for row in table.rows for cell in row.cells)
+
+
+def test_steps_are_told_in_seconds_too(tmp_path):
+    records = [run(spec_of(), Store(tmp_path))]
+    _, table = costs(spent_by(records), frame(records))
+    assert "seconds of training until a step" in table.title
+    assert [column.title for column in table.columns] == ["20", "40"]
+    early, late = (cell.mean for cell in table.rows[0].cells)
+    assert late == pytest.approx(2 * early)
+    assert 3 * early == pytest.approx(records[0]["provenance"]["cost"]["train_seconds"], rel=0.01)  # of 60 steps
+
+
+def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_path):
+    settings = {"evaluation": {"n": 20}, "sample": {"method": "euler", "steps": 2}}
+    plan = {"steps": 9, "grid_every": 3, "eval_every": 0}
+    spec, plain = (
+        resolve("cfm", "digits", metrics=["norm"], settings={**settings, "plan": {**plan, "grid_every": every}})
+        for every in (3, 0)
+    )
+    stores = Store(tmp_path / "pages"), Store(tmp_path / "none")
+    records = [run(each, store) for each, store in zip((spec, plain), stores, strict=True)]
+    assert records[0]["results"] == records[1]["results"]
+    assert sorted(page.name for page in stores[0].folder(spec).rglob("steps/*")) == ["3.png", "6.png"]
+    assert not list(stores[1].folder(plain).rglob("steps/*"))
+    with Image.open(next(stores[0].folder(spec).rglob("6.png"))) as page:
+        assert page.size == (340, 68)  # 20 samples of 8 x 8, four times as large, in two rows
+    # Vectors are no images to look at.
+    moons = resolve("cfm", "moons", metrics=["nfe"], settings={**settings, "plan": plan})
+    run(moons, stores[1])
+    assert not list(stores[1].folder(moons).rglob("*.png"))

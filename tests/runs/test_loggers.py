@@ -1,0 +1,103 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.runs import loggers
+from genbench.runs.loggers import Logbooks, check
+from genbench.runs.spec import resolve
+from genbench.runs.store import Store, read_record
+from genbench.sweeps.executors import execute, local
+
+
+def spec(steps=30):
+    settings = {"plan": {"steps": steps, "batch_size": 16}, "evaluation": {"n": 32, "curve": []}}
+    return resolve("cfm", "moons", metrics=["sliced_w2"], settings=settings)
+
+
+def scalars(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def said_to_be(folder):
+    """Return the spec that the board shows."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    (event,) = events.Tensors("spec/text_summary")
+    return json.loads(event.tensor_proto.string_val[0])
+
+
+def test_tensorboard_hears_training_and_results_and_changes_neither(tmp_path):
+    quiet, loud = Store(tmp_path / "quiet"), Store(tmp_path / "loud")
+    assert execute([spec()], quiet, local(quiet, 1), lambda news: None) == [None]
+    assert execute([spec()], loud, local(loud, 1), lambda news: None, ["tensorboard"]) == [None]
+    record = read_record(loud.record_path(spec()))
+    assert record["results"] == read_record(quiet.record_path(spec()))["results"]
+    found = scalars(loud.root / "logs" / record["labels"]["run"])
+    losses = [line.split(",")[:2] for line in (loud.folder(spec()) / "train.csv").read_text().splitlines()[1:]]
+    heard = dict(found["train/loss"])
+    assert set(heard) == {1, 20, 30}
+    for step, value in losses:
+        if int(step) in heard:
+            assert heard[int(step)] == pytest.approx(float(value), rel=1e-4)
+    assert found["result/sliced_w2"] == [(30, pytest.approx(record["results"][0]["value"]))]
+    assert said_to_be(loud.root / "logs" / record["labels"]["run"]) == record["spec"]
+    assert not (quiet.root / "logs").exists()
+
+
+def test_weights_and_biases_is_written_offline(tmp_path):
+    pytest.importorskip("wandb")
+    code = "import sys; from genbench.cli.main import main; main()"
+    command = ["run", "--model", "cfm", "--dataset", "moons", "--set", "plan.steps=5", "--set", "evaluation.n=32"]
+    command += [
+        "--set",
+        "evaluation.curve=[]",
+        "--metric",
+        "nfe",
+        "--log",
+        "wandb",
+        "--json",
+        "--results",
+        str(tmp_path),
+    ]
+    environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "wandb" not in done.stderr
+    run = json.loads(done.stdout)["labels"]["run"]
+    assert list((tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_logbook_that_cannot_be_written_is_told_once_and_costs_no_cell(monkeypatch, tmp_path, caplog):
+    asked = []
+
+    class Unreachable:
+        def __init__(self, folder, run):
+            asked.append(run)
+            raise RuntimeError("no answer")
+
+    monkeypatch.setattr(loggers, "_left", set())
+    monkeypatch.setattr(loggers, "_imported", lambda module, extra: None)
+    monkeypatch.setattr(loggers, "WandbLogger", Unreachable)
+    store, cells = Store(tmp_path), [spec(3), spec(4)]
+    assert execute(cells, store, local(store, 1), lambda news: None, ["wandb", "tensorboard"]) == [None, None]
+    assert [record.getMessage() for record in caplog.records] == ["wandb is left out from now on: no answer"]
+    assert len(asked) == 1
+    assert len(list(tmp_path.glob("logs/*/events*"))) == 2
+
+
+def test_a_logbook_that_is_not_there_is_one_line(monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'wandb'"):
+        check(["wandbb"])
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match=r"pip install 'genbench\[wandb\]'"):
+        Logbooks(["wandb"], tmp_path, spec())

@@ -1,0 +1,144 @@
+import json
+
+import pytest
+from PIL import Image
+
+from genbench.errors import ConfigError
+from genbench.runs.spec import resolve, restore
+from genbench.storage import files
+
+
+def key(**settings):
+    return resolve("wcfm", "8gaussians", metrics=[], settings=settings).train_key
+
+
+def test_the_key_is_free_of_order_spelling_and_typed_out_defaults():
+    plain = key()
+    assert plain == key(model={"cost": "norm", "normaliser": "constant"})
+    assert plain == key(model={"normaliser": "constant", "cost": "norm"}, plan={"lr_min": 0})
+    assert key(model={"epsilon": 2}) == key(model={"epsilon": 2.0}) != plain
+    assert plain == key(sample={"tol": 1e-3}, evaluation={"n": 100})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"plan": {"steps": 3}}, {"data": {"std": 0.1}}, {"model": {"kappa": 3.0}}, {"model": {"net": {"width": 8}}}],
+    ids=str,
+)
+def test_whatever_changes_the_model_changes_the_key(settings):
+    assert key(**settings) != key()
+
+
+def test_seed_and_names_are_part_of_the_key():
+    keys = {
+        resolve(model, data, seed=seed, metrics=[]).train_key
+        for model in ("cfm", "otcfm")
+        for data in ("moons", "circles")
+        for seed in (0, 1)
+    }
+    assert len(keys) == 8
+
+
+def test_evaluation_has_a_key_of_its_own():
+    a, b = (resolve("cfm", "moons", metrics=[], settings={"sample": {"tol": tol}}) for tol in (1e-5, 1e-4))
+    assert a.train_key == b.train_key
+    assert a.evaluation_key != b.evaluation_key
+
+
+def test_a_spec_survives_json():
+    spec = resolve("wcfm", "moons", seed=3, settings={"model": {"net": {"width": 32}}, "plan": {"betas": [0.8, 0.9]}})
+    again = restore(json.loads(json.dumps(spec.json())))
+    assert again == spec
+    assert (again.train_key, again.evaluation_key) == (spec.train_key, spec.evaluation_key)
+
+
+def test_a_spec_of_another_version_is_refused():
+    spec = resolve("wcfm", "moons", metrics=[]).json()
+    spec["model"]["version"] = 99
+    with pytest.raises(ConfigError, match="made with version 99 of model 'wcfm'"):
+        restore(spec)
+
+
+def test_a_path_counts_by_what_it_holds(tmp_path):
+    from PIL import Image
+
+    def tree(name, shade):
+        for split in ("train", "test"):
+            for one in ("a", "b"):
+                folder = tmp_path / name / split / one
+                folder.mkdir(parents=True)
+                for i in range(12):
+                    Image.new("RGB", (32, 32), (shade, i, 0)).save(folder / f"{i}.png")
+        return str(tmp_path / name)
+
+    def keyed(path):
+        settings = {"data": {"path": path, "size": 32}}
+        return resolve("cfm", "folder", metrics=[], settings=settings).train_key
+
+    here, there, other = tree("here", 5), tree("there", 5), tree("other", 6)
+    assert keyed(here) == keyed(there) != keyed(other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("wcmf", "moons", {}), "no model 'wcmf'; did you mean 'wcfm'?"),
+        (("wcfm", "moon", {}), "no data set 'moon'; did you mean 'moons'?"),
+        (("wcfm", "moons", {"model": {"kapa": 1}}), "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
+        (("wcfm", "moons", {"modle": {"kappa": 1}}), "no section of settings 'modle'; did you mean 'model'?"),
+        (
+            ("wcfm", "moons", {"plan": {"steps": -1}}),
+            "plan.steps: -1 is wrong: input should be greater than or equal to 0",
+        ),
+        (
+            ("wcfm", "moons", {"plan": {"steps": "many"}}),
+            "plan.steps: 'many' is wrong: input should be a valid integer",
+        ),
+        (("wcfm", "moons", {"model": {"cost": "l1"}}), "wcfm.cost: 'l1' is wrong: input should be 'norm' or 'sqnorm'"),
+        (("wcfm", "moons", {"sample": {"stepz": 1}}), "sample (wcfm) has no setting 'stepz'; did you mean 'steps'?"),
+        (("wcfm", "moons", {"model": {"net": {"name": "mpl"}}}), "no net 'mpl'; did you mean 'mlp'?"),
+        (("wcfm", "moons", {"metric": {"w3": {}}}), "settings for a metric that is not measured: 'w3'"),
+    ],
+)
+def test_wrong_requests_are_one_line_that_says_what_is_right(arguments, message):
+    model, data, settings = arguments
+    with pytest.raises(ConfigError) as error:
+        resolve(model, data, settings=settings, metrics=["w2"])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ConfigError, match="seed"):
+        resolve("cfm", "moons", seed=-1)
+
+
+@pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
+def test_a_label_says_what_a_path_holds_and_not_where_it_lies(dataset, label, tmp_path):
+    for part in ("train", "test"):
+        for kind in range(10):
+            (tmp_path / part / str(kind)).mkdir(parents=True)
+            Image.new("RGB", (32, 32)).save(tmp_path / part / str(kind) / "a.png")
+    settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
+    spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
+    said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
+    assert said == f"{label} images={files.sha256(tmp_path)[:8]}"
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("starflow", {"sample": {"guidance": 2.0}}, "sample.guidance needs labels and a model trained on them"),
+        ("starflow", {"sample": {"denoise": True}}, "sample.denoise needs a model trained with Gaussian noise"),
+        ("cfm", {"sample": {"guidance": 2.0}}, "sample.guidance needs a conditional model"),
+    ],
+)
+def test_what_sampling_would_refuse_is_refused_before_training(model, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(model, "digits", metrics=[], settings=settings)
+    resolve(
+        model,
+        "digits",
+        metrics=[],
+        settings=settings | {"model": {"conditional": True} | ({"noise": 0.1} if model == "starflow" else {})},
+    )

@@ -1,0 +1,46 @@
+"""Files that cannot be written: the error names the file and its reason, and nothing is left."""
+
+import errno
+import resource
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from genbench.storage import files, tensors
+
+
+@contextmanager
+def room(size):
+    """No file of this process may become larger, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+WRITERS = {
+    "text": lambda path: files.write(path, "x" * 5000),
+    "tensors": lambda path: tensors.save(path, {"a": torch.zeros(5000)}, {}),
+    "archive": lambda path: files.replace(path, lambda temporary: np.savez(temporary.open("wb"), x=np.zeros(5000))),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, write):
+    path = tmp_path / "here" / ".." / "kept"
+    (tmp_path / "here").mkdir()
+    path.write_text("old")
+    with room(1000), pytest.raises(OSError, match="File too large") as error:
+        write(path)
+    assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(tmp_path / "kept"))
+    assert path.read_text() == "old"
+    with room(1000), pytest.raises(OSError, match="5000 requested") as error:  # NumPy's own words, without a number
+        files.replace(path, lambda temporary: np.save(temporary.open("wb"), np.zeros(5000)))
+    assert (error.value.errno, error.value.filename) == (errno.EIO, str(tmp_path / "kept"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "kept"]
+    write(path)
+    assert path.stat().st_size > 1000

@@ -1,0 +1,161 @@
+"""Sweeps on a Ray cluster of two nodes on this machine; pip install 'genbench[ray]' to run them."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.runs.store import Store, read_record
+from genbench.storage import lease
+from genbench.sweeps import ray_executor
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.jobs import tasks
+from genbench.sweeps.suite import load
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "cfm", sample = {method = "euler", steps = [1, 2]}}, "wcfm"]
+metrics = ["sliced_w2"]
+seeds = [0, 1]
+plan = {steps = STEPS, batch_size = 16}
+evaluation = {n = 64, curve = []}
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster, and the node of it that is not its head."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = made.add_node(num_cpus=1)
+    yield made, second
+    ray.shutdown()
+    made.shutdown()
+
+
+def parent_of(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def queues_of(raylet):
+    """Return the processes by which the workers of a sweep that runs beside this node tell how far they are."""
+    found = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if queue(path)]
+    return [pid for pid in found if parent_of(pid) == raylet]
+
+
+def queue(path):
+    try:
+        return path.read_bytes().startswith(b"ray::_QueueActor")
+    except OSError:
+        return False
+
+
+def outcome(store):
+    records = [read_record(path) for path in store.record_paths()]
+    return [[record[part] for part in ("labels", "spec", "results")] for record in records]
+
+
+def specs(folder, steps, *, stack=False):
+    (folder / "tiny.toml").write_text(SUITE.replace("STEPS", str(steps)) + ('stack = ["seed"]' if stack else ""))
+    return load(folder / "tiny.toml").specs
+
+
+def ignore(news):
+    pass
+
+
+def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
+    made, second = nodes
+    (raylet,) = second.all_processes["raylet"]
+    cells = specs(tmp_path, 400)
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    assert execute(cells, here, local(here, 1), ignore) == [None] * 8
+    killed, deaf, lost = [], [], []
+
+    def disturb():
+        while not lost:
+            for held in lease.held_in(there.root / "leases"):
+                training = (there.runs / held.run / "train.csv").exists()
+                beyond = parent_of(held.owner.pid) == raylet.process.pid
+                if training and not killed and not beyond:
+                    killed.append(held.run)
+                    deaf.extend(queues_of(parent_of(held.owner.pid)))
+                    for pid in deaf:
+                        os.kill(pid, signal.SIGKILL)
+                    os.kill(int(held.owner.pid), signal.SIGKILL)
+                elif training and killed and beyond:
+                    lost.append(held.run)
+                    made.remove_node(second, allow_graceful=False)
+                    return
+            time.sleep(0.01)
+
+    threading.Thread(target=disturb, daemon=True).start()
+    assert execute(cells, there, ray_executor.Cluster(there, made.address), ignore) == [None] * 8
+    assert killed
+    assert len(deaf) == 1
+    assert lost
+    assert outcome(there) == outcome(here)
+    assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for where in (address, f"ray://{address}"):
+        began = time.monotonic()
+        with (
+            pytest.raises(ConfigError, match=f"no Ray cluster at {where}: Connection refused"),
+            ray_executor.Cluster(Store(tmp_path), where),
+        ):
+            pass
+        assert time.monotonic() - began < 10
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_need_that_no_machine_meets_is_told(tmp_path, caplog):
+    """On a cluster, which may grow; alone, a run of many threads gets the cores that there are, as without Ray."""
+    (task,) = tasks(specs(tmp_path, 5)[:1])
+    task = replace(task, cells={0: replace(task.cells[0], plan={**task.cells[0].plan, "threads": 4})})
+    for address, cores, told in (("auto", 4, 1), (None, 2, 0)):
+        caplog.clear()
+        engine = ray_executor.Cluster(Store(tmp_path), address)
+        engine.largest = {"CPU": 2.0, "GPU": 0.0}
+        assert engine._cores(task) == cores
+        assert sum("has 4 cores and 0 GPUs" in record.getMessage() for record in caplog.records) == told
+
+
+class Apart(ray_executor.Cluster):
+    def __enter__(self):
+        super().__enter__()
+        self.probe = self.probe.with_name("not on this machine")
+        return self
+
+
+def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_is_missing(tmp_path, nodes):
+    made, _ = nodes
+    cells = specs(tmp_path, 10, stack=True)
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    execute(cells, here, local(here, 1), ignore)
+    execute(cells[:1], there, local(there, 1), ignore)  # trains the whole stack, measures one
+    there.fail(cells[2], "an earlier failure")
+    assert execute(cells[1:], there, Apart(there, made.address), ignore, ["tensorboard"]) == [None] * 7
+    assert not list(there.runs.glob("*/*checkpoint*")) + list(there.runs.glob("*/*/failure.txt"))
+    assert outcome(there) == outcome(here)
+    assert len(list(there.runs.glob("*/model.safetensors"))) == 4
+    costs = {read_record(path)["provenance"]["cost"]["train_seconds"] for path in there.runs.glob("cfm*/*/record.json")}
+    assert len(costs) == 1  # that of the stack that was trained here
+    assert len(list(there.root.glob("logs/*/events*"))) >= 4

@@ -1,0 +1,29 @@
+"""Studies: each asks a question, says what it costs, and is run by `make studies`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from genbench.sweeps.suite import load
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "benchmarks/studies").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_asks_a_question_and_says_what_it_costs(path):
+    specs = load(path).specs
+    comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))[0]
+    assert comment.partition("\n")[0].endswith("?")
+    assert re.search(r"\d+ (minutes|hours) of one core", comment)
+    seeds = {}
+    for spec in specs:
+        seeds.setdefault((spec.model_label, spec.data_label, str(spec.plan)), set()).add(spec.seed)
+    assert len(min(seeds.values(), key=len)) >= 5
+    assert all(min(seeds.values(), key=len) <= own for own in seeds.values())  # any two models are paired over these
+
+
+def test_make_runs_them_all():
+    (line,) = re.findall(r"^STUDIES \?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(line.split()) == [path.stem for path in STUDIES]

@@ -1,0 +1,113 @@
+"""Suites: which cells a file stands for."""
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.sweeps.suite import load
+
+
+def cells(tmp_path, models):
+    path = tmp_path / "some.toml"
+    path.write_text(f'datasets = ["moons"]\nmetrics = ["nfe"]\nseeds = [0, 1]\nmodels = [{models}]\n')
+    return load(path).specs
+
+
+def test_lists_of_sampling_options_make_a_grid_that_shares_training(tmp_path):
+    specs = cells(tmp_path, '{ name = "wcfm", kappa = [0.5, 1.0], sample = { method = "euler", steps = [2, 4, 8] } }')
+    chosen = [(s.model["kappa"], s.sample["steps"], s.seed) for s in specs]
+    assert chosen == [(kappa, steps, seed) for kappa in (0.5, 1.0) for steps in (2, 4, 8) for seed in (0, 1)]
+    assert {s.sample["method"] for s in specs} == {"euler"}
+    assert len({s.train_key for s in specs}) == 4
+    assert len({(s.train_key, s.evaluation_key) for s in specs}) == 12
+
+
+def test_models_without_sampling_options_are_as_before(tmp_path):
+    specs = cells(tmp_path, '"cfm", { name = "wcfm", kappa = [0.5, 1.0] }')
+    chosen = [(s.model["name"], s.model.get("kappa"), s.seed) for s in specs]
+    assert chosen == [(*m, seed) for m in (("cfm", None), ("wcfm", 0.5), ("wcfm", 1.0)) for seed in (0, 1)]
+
+
+def test_a_model_may_have_seeds_of_its_own_and_settings_may_be_laid_over_all(tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_text(
+        'datasets = ["moons"]\nseeds = [0, 1]\nmetrics = ["nfe"]\nplan.steps = 7\n'
+        'models = ["cfm", { name = "otcfm", seeds = [5] }]\n'
+    )
+    specs = load(path, {"plan": {"steps": 9}}).specs
+    assert [(spec.model["name"], spec.seed) for spec in specs] == [("cfm", 0), ("cfm", 1), ("otcfm", 5)]
+    assert {spec.plan["steps"] for spec in specs} == {9}
+
+
+def write(tmp_path, text):
+    (tmp_path / "suite.toml").write_text(text)
+    return [
+        (s.data["name"], s.model["name"], s.model.get("kappa"), s.seed) for s in load(tmp_path / "suite.toml").specs
+    ]
+
+
+BOTH = 'datasets = ["moons", "circles"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
+
+
+def test_cells_can_be_excluded_by_names_settings_and_seeds(tmp_path):
+    every = write(tmp_path, BOTH + "seeds = [0, 1]")
+    assert len(every) == 12
+    text = BOTH + "seeds = [0, 1]\nexclude = ["
+    assert write(tmp_path, text + '{model = "wcfm", dataset = "moons"}]') == [
+        c for c in every if c[:2] != ("moons", "wcfm")
+    ]
+    some = write(tmp_path, text + '{model = {name = "wcfm", kappa = [0.5, 7]}}, {seed = 1, dataset = "circles"}]')
+    assert some == [c for c in every if c[2] != 0.5 and (c[0], c[3]) != ("circles", 1)]
+
+
+def test_cells_can_be_included_once(tmp_path):
+    every = write(tmp_path, BOTH)
+    text = BOTH + 'include = [{dataset = "moons", model = {name = "wcfm", kappa = [1.0, 4.0]}, seeds = [0, 5]}]'
+    assert write(tmp_path, text) == [
+        *every,
+        ("moons", "wcfm", 1.0, 5),
+        ("moons", "wcfm", 4.0, 0),
+        ("moons", "wcfm", 4.0, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('exclude = [{model = "otcfm"}]', "no cell is like number 1"),
+        ('exclude = [{modell = "cfm"}]', "exclude has no key 'modell'; did you mean 'model'"),
+        ('include = [{model = "cfm"}]', "needs a dataset and a model"),
+        ('exclude = "cfm"', "write a list of tables"),
+    ],
+)
+def test_wrong_choices_of_cells_are_refused(tmp_path, line, message):
+    with pytest.raises(ConfigError, match=message):
+        write(tmp_path, BOTH + line)
+
+
+def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path):
+    (tmp_path / "suite.toml").write_text(
+        'models = ["cfm", "otcfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
+        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9}}, "circles"]'
+    )
+    specs = load(tmp_path / "suite.toml").specs
+    assert [(s.data["name"], list(s.metrics), s.plan["steps"]) for s in specs] == [
+        ("moons", ["w2"], 9),
+        ("moons", ["w2"], 9),
+        ("circles", ["nfe"], 5),
+        ("circles", ["nfe"], 5),
+    ]
+
+
+def test_a_cell_that_is_named_twice_is_one(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'datasets = ["moons", "moons"]\n'
+        'models = ["cfm", {name = "cfm", sigma = 0}, {name = "wcfm", kappa = [2, 0.5, 2.0]}]\n'
+        "seeds = [0, 0, 1]\n"
+    )
+    cells = [(spec.model_label, spec.seed) for spec in load(path).specs]
+    assert cells == [
+        ("cfm", 0),
+        ("cfm", 1),
+        *((f"wcfm kappa={kappa}", seed) for kappa in (2.0, 0.5) for seed in (0, 1)),
+    ]

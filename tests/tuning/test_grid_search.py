@@ -1,0 +1,196 @@
+"""Tuning: the elbow of a curve known in closed form, and a selection that cannot reach the test split."""
+
+import json
+import math
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genbench.cli.main import main
+from genbench.core import Data
+from genbench.errors import ConfigError, RunFailed
+from genbench.metrics.evaluation import validating
+from genbench.numerics.importance_weights import flattening, shifts, tilt
+from genbench.registry import datasets
+from genbench.runs import spec as specs
+from genbench.runs.run import run
+from genbench.runs.store import Store
+from genbench.sweeps.executors import execute, local
+from genbench.tuning.grid_search import propose
+from genbench.tuning.kappa import by_elbow
+
+QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
+
+
+def gaussian_tilt(epsilon, a, b):
+    """Relative variance of E[exp(-(x0-x1)^2 / epsilon) | x1] for x0 ~ N(0, a^2), x1 ~ N(0, b^2)."""
+    u = b * b / (epsilon + 2 * a * a)
+    return (1 + 2 * u) / math.sqrt(1 + 4 * u) - 1
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
+def test_the_tilt_is_that_of_gaussians_in_closed_form(epsilon):
+    stream = torch.Generator().manual_seed(0)
+    x0, x1 = torch.randn(2, 16384, 1, generator=stream, dtype=torch.float64) * torch.tensor([1.0, 2.0])[:, None, None]
+    found = tilt(-((x0 - x1).square()[:, 0]) / epsilon for x0 in shifts(x0, 64))
+    assert found.data == pytest.approx(gaussian_tilt(epsilon, 1, 2), rel=0.04)
+    assert found.source == pytest.approx(gaussian_tilt(epsilon, 2, 1), abs=0.003)
+    # E w = (1 + 2 s / epsilon)^(-1/2) for the variance s = 5 of the difference, and E w^2 that at half of epsilon.
+    assert found.share == pytest.approx(math.sqrt(1 + 20 / epsilon) / (1 + 10 / epsilon), rel=0.03)
+    assert found.pairs == 16384 * 64
+
+
+def test_weights_that_tell_no_pair_from_another_tilt_nothing():
+    found = tilt(torch.full((500,), -7000.0) for _ in range(8))
+    assert (found.source, found.data, found.share) == pytest.approx((0, 0, 1), abs=1e-12)
+    data_alone = torch.randn(4000, generator=torch.Generator().manual_seed(1))
+    found = tilt(data_alone for _ in range(16))
+    assert found.data == pytest.approx(math.e - 1, rel=0.15)  # of a lognormal law
+    assert found.source == pytest.approx(0, abs=0.02)
+
+
+def test_the_elbow_is_where_the_closed_form_starts_to_be_flat():
+    grid = [2**k for k in range(-6, 9)]
+
+    def exact(kappa):
+        return max(gaussian_tilt(kappa, 1, 2), gaussian_tilt(kappa, 2, 1))
+
+    settings = {"data": {"dims": 1, "std": 2.0}, "model": {"cost": "sqnorm"}}
+    found = by_elbow("wcfm", "gaussian", settings, grid, flat=0.06)
+    falls = [exact(kappa) - exact(2 * kappa) for kappa in grid]
+    assert falls[0] < 0.06 < max(falls)  # flat before it falls, too: that is no elbow
+    assert found.chosen == next(k for k in grid if all(f < 0.06 for j, f in zip(grid, falls, strict=True) if j >= k))
+    for kappa, seen in found.curve:
+        assert not seen.known or seen.variance == pytest.approx(exact(kappa), abs=0.04)
+    assert [row.label for row in found.table().rows if row.cells[-1].text] == [f"{found.chosen:g}"]
+    assert found.json()["chosen"] == {"kappa": found.chosen}
+
+
+def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
+    assert flattening([(1, 3.0), (2, 2.0), (4, 1.0)], 0.1) is None
+    assert flattening([], 0.1) is None
+    assert flattening([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)], 0.1) == 2
+    with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: name larger ones"):
+        by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
+    with pytest.raises(ConfigError, match="say with --over what to tune of cfm"):
+        by_elbow("cfm", "moons", {})
+
+
+class OutOfReach:
+    """A split that nobody may look at."""
+
+    size = None
+
+    def batch(self, *asked):
+        raise AssertionError("the test split was looked at")
+
+    take = batch
+
+
+@pytest.fixture
+def without_test(monkeypatch):
+    """Every data set loses its test split."""
+    build = specs._build_data
+
+    def blinded(text) -> Data:
+        return replace(build(text), test=OutOfReach())
+
+    monkeypatch.setattr(specs, "_build_data", blinded)
+
+
+def judged(asked, store):
+    execute(list(asked.missing(store).values()), store, local(store, 1), lambda news: None)
+    return asked.judged(store)
+
+
+def test_tuning_never_looks_at_the_test_split(without_test, tmp_path):
+    over = {"model": {"kappa": [0.5, 2.0]}}
+    asked = propose(["wcfm"], "8gaussians", over, metric="sliced_w2", seeds=[0, 1], settings=QUICK)
+    found = judged(asked, Store(tmp_path))
+    assert [candidate.text for candidate in found.candidates] == ["model.kappa=0.5", "model.kappa=2.0"]
+    means = {c.text: sum(c.values("sliced_w2").values()) / 2 for c in found.candidates}
+    assert found.chosen()["wcfm"].text == min(means, key=means.__getitem__)
+    assert not found.missing(Store(tmp_path))
+    protocols = {row["protocol"] for c in found.candidates for r in c.records for row in r["results"]}
+    assert all("the validation split taking the place of the test split" in protocol for protocol in protocols)
+    for setting in ("valid", "test"):  # what a caller asks for does not matter
+        asked = propose(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
+        assert asked.candidates[0].specs[0].evaluation["split"] == "valid"
+    by_elbow("wcfm", "8gaussians", {}, [1.0, 2.0, 4.0, 8.0])
+    usual = specs.resolve("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
+    with pytest.raises(AssertionError, match="looked at"):
+        run(usual, Store(tmp_path / "tables"))
+
+
+def test_values_on_the_validation_split_are_those_of_validation_data():
+    data = datasets["moons"].build()
+    assert torch.equal(validating(data).test.take(9, 3).x, data.valid.take(9, 3).x)
+    assert validating(data) is validating(data)  # what is known of a task is computed once
+
+
+def test_an_equal_budget_is_enforced():
+    over = {"wcfm": {"kappa": [0.5, 1.0]}, "plan": {"lr": [1e-3, 3e-3]}}
+    with pytest.raises(ConfigError, match="as many candidates for every method; cfm has 2, wcfm has 4"):
+        propose(["cfm", "wcfm"], "moons", over)
+    asked = propose(["cfm", "wcfm"], "moons", {**over, "cfm": {"sigma": [0.0, 0.1]}}, settings=QUICK)
+    assert len(asked.candidates) == 8
+    assert {(s.plan["steps"], s.plan["batch_size"]) for c in asked.candidates for s in c.specs} == {(12, 32)}
+    assert asked.candidates[-1].text == "model.kappa=1.0 plan.lr=0.003"
+    with pytest.raises(ConfigError, match="an equal budget is"):
+        propose(["cfm"], "moons", {"plan": {"steps": [10, 20]}})
+    with pytest.raises(ConfigError, match=r"'steps': 20, .*its teacher's included"):
+        propose(["cfm", "reflow"], "moons", {"plan": {"lr": [0.1]}}, settings={"plan": {"steps": 10}})
+    for wrong, message in (
+        ({"modle": {"sigma": [1.0]}}, "did you mean 'model'"),
+        ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
+        ({"model": {"sigma": 1.0}}, r"write a list of values, as in model\.sigma=\[1, 2\]"),
+        ({"model": {"sigam": [1.0]}}, "did you mean 'sigma'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            propose(["cfm"], "moons", wrong)
+    with pytest.raises(ConfigError, match="neither low nor high"):
+        propose(["cfm"], "moons", {"model": {"sigma": [0.0]}}, metric="norm")
+
+
+def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
+    asked = propose(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e18]}}, metric="sliced_w2", settings=QUICK)
+    store = Store(tmp_path)
+    found = judged(asked, store)
+    assert found.chosen()["cfm"].text == "plan.lr=0.001"
+    assert len(found.candidates[1].values("sliced_w2")) < 3
+    assert "for want of a value for every seed: cfm plan.lr=1e+18." in " ".join(found.table().legend)
+    lost = propose(["cfm"], "moons", {"plan": {"lr": [1e18]}}, metric="sliced_w2", settings=QUICK).judged(store)
+    with pytest.raises(RunFailed, match="no candidate of cfm has a value"):
+        lost.chosen()
+
+
+def test_the_command_writes_what_it_chose(tmp_path, monkeypatch, capsys):
+    def say(*words):
+        monkeypatch.setattr(sys, "argv", ["genbench", "tune", *words, "--results", str(tmp_path)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, *capsys.readouterr()
+
+    quick = ["--set", "plan.steps=8", "--set", "plan.batch_size=16", "--set", "evaluation.n=64", "--seeds", "2"]
+    code, out, _ = say("cfm", "--dataset", "moons", "--over", "model.sigma=[0.0, 0.2]", "--metric", "sliced_w2", *quick)
+    assert code == 0
+    assert "moons: sliced_w2 on the validation split" in " ".join(out.split())
+    (path,) = (tmp_path / "tuning").glob("cfm-on-moons-by-sliced_w2-*.json")
+    kept = json.loads(path.read_text())
+    assert kept["chosen"]["cfm"] in ("model.sigma=0.0", "model.sigma=0.2")
+    assert f"Chosen for cfm: {kept['chosen']['cfm']}." in out
+    assert [len(candidate["values"]) for candidate in kept["candidates"]] == [2, 2]
+    assert kept["budget"] == {"steps": 8, "batch_size": 16}
+    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--json")
+    assert (code, json.loads(out)["rule"]) == (0, "elbow")
+    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--set", "data.radius=2.0", "--json")
+    assert code == 0
+    answers = [json.loads(path.read_text())["data"] for path in (tmp_path / "tuning").glob("wcfm-on-8gaussians-by-*")]
+    assert sorted(data["radius"] for data in answers) == [2.0, 5.0]  # one does not take the place of the other
+    code, _, err = say("wcfm", "--dataset", "8gaussians", "--set", "model.kappa=3")
+    assert (code, "model.kappa is what the elbow rule chooses" in err) == (2, True)
+    code, _, err = say("cfm", "wcfm", "--dataset", "moons")
+    assert code == 2
+    assert "say with --over" in err
