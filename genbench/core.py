@@ -1,10 +1,9 @@
-"""The nouns: events, batches, data, models. Everything else is built from these."""
+"""The nouns: samples, splits, data sets, models. Everything else is built from these."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import derive
 from genbench.space import Space
+
+CPU = torch.device("cpu")
 
 
 class Batch(NamedTuple):
@@ -24,13 +25,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Event:
-    """What a model may know of one sample: its shape, the number of classes, the bin width of its coordinates.
+    """What a model may know about one sample.
 
     Args:
         shape: (d,) for vectors, (channels, height, width) for images.
-        classes: number of labels; 0 where there are none.
-        bin: width of one quantisation step in model space; 0 where the data is continuous.
-        captions: the text that each label stands for; empty where labels are mere numbers.
+        classes: number of labels; 0 without labels.
+        bin: width of one quantization step in model space; 0 for continuous data.
+        captions: text of each label; empty without captions.
     """
 
     shape: tuple[int, ...]
@@ -44,32 +45,32 @@ class Event:
         return int(torch.Size(self.shape).numel())
 
 
-@runtime_checkable
-class Source(Protocol):
-    """The distribution from which sampling starts."""
+class Source(ABC):
+    """The distribution from which sampling starts.
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
-        ...
+    Args:
+        shape: of one sample.
+    """
 
+    shape: tuple[int, ...]
+
+    @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
-        """Draw n independent samples, on the generator's device."""
-        ...
+        """Draw n independent samples on the generator's device."""
 
+    @abstractmethod
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
-        """Return the log-density in nats. Raises Unsupported where it is not known."""
-        ...
+        """Return the log-density in nats. Raises Unsupported if it is unknown."""
 
 
 @dataclass(frozen=True)
-class Normal:
+class Normal(Source):
     """N(0, I) over samples of the given shape."""
 
     shape: tuple[int, ...]
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
-        """Draw n independent samples, on the generator's device."""
+        """Draw n independent samples on the generator's device."""
         return torch.randn(n, *self.shape, generator=generator, device=generator.device)
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
@@ -77,86 +78,79 @@ class Normal:
         return torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
 
 
+class LazyRows(ABC):
+    """An array whose rows are read when they are indexed.
+
+    Args:
+        shape: (rows, *shape of one row).
+    """
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def __getitem__(self, rows: Int[Tensor, " b"], /) -> Shaped[Tensor, "b *event"]:
+        """Return the rows with these indices, in this order."""
+
+
+Rows = Tensor | LazyRows
+
 Encode = Callable[[Tensor], Tensor]
 """From samples in model space to latents."""
 
 
-@runtime_checkable
-class Split(Protocol):
-    """One part of a data set. Both methods are pure: the same arguments give the same samples."""
+class Split(ABC):
+    """One part of a data set. Its methods are pure: the same arguments give the same samples.
 
-    @property
-    def size(self) -> int | None:
-        """Number of samples; None where every draw is fresh from a distribution."""
-        ...
+    Args:
+        size: number of samples; None if every draw is fresh from a distribution.
+    """
 
+    size: int | None
+
+    @abstractmethod
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return the step-th training batch: finite data is visited once per epoch in an order from the seed."""
-        ...
+        """Return the training batch of a step: finite data is visited once per epoch, in an order set by the seed."""
 
+    @abstractmethod
     def take(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples for evaluation, without augmentation (finite data: never more than there are).
+        """Return n distinct samples for evaluation, without augmentation.
 
         Raises:
-            Unsupported: if finite data has fewer than n.
+            Unsupported: if the split has fewer than n.
         """
-        ...
 
-
-@runtime_checkable
-class Rows(Protocol):
-    """An array whose rows are taken by their numbers: a tensor, or a file."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of rows, and shape of one."""
-        ...
-
-    def __getitem__(self, rows: Int[Tensor, " b"], /) -> Shaped[Tensor, "b *event"]:
-        """Return some rows, in the order in which they are asked for."""
-        ...
-
-
-@runtime_checkable
-class Raw(Protocol):
-    """A split that keeps raw samples, and can serve them as they are kept."""
-
-    def raw(self, n: int, seed: int) -> Rows:
-        """Return what `take` takes as raw data, of which no more is read than is asked for.
+    def raw(self, n: int, seed: int) -> Rows | None:
+        """Return the samples of `take` as raw data, read lazily; None if the split does not store raw data.
 
         Raises:
-            Unsupported: if there are fewer than n.
+            Unsupported: if the split has fewer than n.
         """
-        ...
+        return None
 
+    def on(self, device: torch.device) -> "Split":
+        """Return a split with the same batches that may build them on the device; by default this split."""
+        return self
 
-@runtime_checkable
-class Encodable(Protocol):
-    """A split that can serve latents of its samples, encoded once."""
+    def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> "Split | None":
+        """Return a split that stores the latents of these samples; None if this split cannot store them.
 
-    def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> Split:
-        """Return a split that serves the latents in the same order; the key tells encoders and collections apart."""
-        ...
-
-
-@runtime_checkable
-class Portable(Protocol):
-    """A split that can make its batches on a device, out of less than a whole batch of floats."""
-
-    def on(self, device: torch.device) -> Split:
-        """Return a split with the same batches, on that device."""
-        ...
+        Args:
+            encode: from samples to latents.
+            shape: of one latent.
+            key: identifies the encoder and the collection.
+        """
+        return None
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known exactly about a task, in model space; None where it is not.
+    """What is known exactly about a task, in model space; None if unknown.
 
     Args:
-        log_prob: the log-density of the data in nats.
-        modes: centres of the modes, (modes, d).
+        log_prob: log-density of the data in nats.
+        modes: centers of the modes, (modes, d).
         w2_squared: squared 2-Wasserstein distance from source to data.
-        velocity: the marginal field (t, x) of conditional flow matching with independent pairs on the straight path.
+        velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths.
     """
 
     log_prob: Callable[[Tensor], Tensor] | None = None
@@ -167,12 +161,12 @@ class Truth:
 
 @dataclass(frozen=True)
 class Captions:
-    """What the labels of captioned data say, beyond their text.
+    """The meaning of the labels of captioned data.
 
     Args:
-        attributes: {name: the values it can have, as words}, such as {"class": ("zero", ...), "look": ("plain", ...)}.
-        values: {name: index into those values, for each label}.
-        held_out: for each label, whether its combination of attributes never occurs in training.
+        attributes: {name: its possible values}, such as {"class": ("zero", ...), "look": ("plain", ...)}.
+        values: {name: index into its values, per label}.
+        held_out: per label, whether its combination of attributes never occurs in training.
     """
 
     attributes: Mapping[str, tuple[str, ...]]
@@ -182,21 +176,21 @@ class Captions:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A task: where samples start, where they should arrive, in which units.
+    """A task: source, target and units.
 
     Args:
-        event: what models are told.
+        event: what models know about one sample.
         space: the map between raw data and model space.
-        source: the distribution sampling starts from, N(0, I) unless the task is x -> y.
-        train: models see this part.
-        valid: tuning sees this part.
-        test: tables see this part.
-        plan: training budget this data set asks for by default (field names of `genbench.training.loop.Plan`).
-        evaluation: evaluation settings this data set asks for by default.
-        metrics: names of the metrics that `run` computes when none are asked for.
+        source: the distribution sampling starts from; N(0, I) unless the task maps x to y.
+        train: for training.
+        valid: for choosing hyper-parameters.
+        test: for the numbers in tables.
+        plan: default training budget of this data set (fields of `genbench.training.loop.Plan`).
+        evaluation: default evaluation settings of this data set.
+        metrics: names of the default metrics.
         truth: what is known exactly.
-        captions: what the labels of captioned data say.
-        provenance: where the data came from: "source", "sha256", "original" (the checksummed original or not).
+        captions: the meaning of the labels of captioned data.
+        provenance: origin of the data: "source", "sha256", "original" (whether it is the checksummed original).
     """
 
     event: Event
@@ -214,94 +208,97 @@ class Data:
 
 
 class Samples(NamedTuple):
-    """Generated samples in model space, and the counted network evaluations that each of them took."""
+    """Generated samples in model space, and the number of network evaluations (NFE) per sample."""
 
     x: Float[Tensor, "b *event"]
     nfe: float
 
 
 Example = Any
-"""A NamedTuple of tensors whose first axis is the batch: one training step, all randomness already drawn."""
+"""A NamedTuple of tensors with the batch as first axis: the input of one training step, with all randomness drawn."""
 
 
 class Learner(nn.Module, ABC):
-    """What can be trained: a model, or a stack of models (`genbench.training.ensemble`).
+    """Something that can be trained: a model, or an ensemble of models (`genbench.training.ensemble`).
 
     Args:
-        laborious: whether an example takes long to draw, outside of Python, from nothing that training changes: the
-            next one is then drawn during the step.
+        prefetch: whether the next example is drawn in a thread during the current step. For examples that take long
+            to draw, mostly outside of Python, and do not depend on the weights.
     """
 
-    laborious = False
+    prefetch = False
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Look at the training data once before the first step, to set constants (kept as buffers)."""
+        """Estimate constants from the training data before the first step, and keep them as buffers."""
 
     @abstractmethod
-    def material(self, data: Data) -> Any:
-        """Return what training batches come from."""
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Any:
+        """Return the source of training batches, which may build them on the device."""
 
     @abstractmethod
-    def example(self, material: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the example of a step, on the generator's device: a batch, and all that is drawn for it.
+    def example(self, batch_source: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the example of a step, on the generator's device.
 
         Args:
-            material: where batches come from.
+            batch_source: what `batch_source` returned.
             step: counted from 0.
             size: of the global batch.
-            seed: batch and draws derive from it and from the step alone.
-            generator: a stream to be seeded.
+            seed: the example depends only on the seed and the step.
+            generator: reseeded here before drawing.
         """
 
     @abstractmethod
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return scalars, a pure function of tensors: "loss" is minimised, the rest is logged."""
+        """Return scalars, a pure function of tensors: "loss" is minimized, the others are logged."""
 
     def clip(self, norm: float) -> None:
-        """Shorten the gradient to that norm where it is longer."""
+        """Clip the gradient to this norm."""
         nn.utils.clip_grad_norm_(self.parameters(), norm)
 
     def diverged(self, steps: Sequence[int]) -> None:
-        """Be told the step, from 1, at which the loss of each model was first not finite; 0 where it is finite.
+        """Handle losses that are not finite.
+
+        Args:
+            steps: per model, the first step (from 1) with a non-finite loss; 0 if all losses are finite.
 
         Raises:
-            RunFailed: if there is nothing left to train.
+            RunFailed: if no model is left to train.
         """
         if steps[0]:
             raise RunFailed(f"the loss is not finite at step {steps[0]}")
 
     @property
     def reasons(self) -> Sequence[str | None]:
-        """Why each model that is trained here failed; None for those that did not."""
+        """Per model, why its training failed; None if it did not."""
         return [None]
 
     def forward(self, example: Example) -> dict[str, Tensor]:
-        """Return the loss, so that wrappers (DDP, FSDP, compile) see training only."""
+        """Return the loss, so that DDP, FSDP and torch.compile can wrap training."""
         return self.loss(example)
 
 
 class Model(Learner):
-    """A generative model: a training loss, a map from source noise to samples, and a density if it has one.
+    """A generative model: a training loss, a map from source noise to samples, and possibly a density.
 
     A builder is a function `(event, source, *, keyword-only settings) -> Model`.
-    `sample`'s own keyword-only options are the schema of the settings `sample.*`.
+    The keyword-only options of `sample` are the schema of the settings `sample.*`.
     """
 
     event: Event
     source: Source
-    """What `sample` starts from. A latent model has a source of its own."""
+    """Where `sample` starts. A latent model has its own source."""
 
     density: str = "data"
-    """What `log_prob` is the density of: "data", "dequantised data", "data + N(0, 0.1^2)", "latents"."""
+    """The variable of `log_prob`: "data", "dequantised data", "data + N(0, 0.1^2)", "latents"."""
 
     conditional: bool = False
-    """Whether it was trained on labels, so that `sample` and `log_prob` want them."""
+    """Whether it is trained on labels; `sample` and `log_prob` then need them."""
 
     nfe_curve: bool = False
-    """Whether sampling can be told its number of network evaluations; then `at_budget` says how."""
+    """Whether the number of network evaluations can be chosen, through `at_budget`."""
 
     steering: tuple[str, ...] = ()
-    """Settings that only `prepare` and `draw` look at: members of a stack may differ in them."""
+    """Settings used only by `prepare` and `draw`: the members of an ensemble may differ in them."""
 
     @property
     def sampler(self) -> Callable[..., Samples]:
@@ -310,28 +307,25 @@ class Model(Learner):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return whether models of these settings are worth training as one stack.
-
-        Their loss then depends on parameters and example alone, and is pure under torch.func.
-        """
+        """Return whether such models train faster as one ensemble: needs a loss that is pure under torch.func."""
         return False
 
-    def material(self, data: Data) -> Split:
-        """Return what training batches come from: the training split, or what a latent model makes of it."""
-        return data.train
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
+        """Return the split that training batches come from."""
+        return data.train.on(device)
 
-    def example(self, material: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the example of a step: what is drawn for a batch depends on nothing but the seed and the step."""
-        batch = Batch(*(item.to(generator.device) for item in material.batch(step, size, seed)))
+    def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the example of a step, a function of the seed and the step."""
+        batch = Batch(*(item.to(generator.device) for item in batch_source.batch(step, size, seed)))
         return self.draw(batch, generator.manual_seed(derive(seed, "train", step)))
 
     @abstractmethod
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw everything random of one step, on the global batch: noise, pairing, time, dropped labels."""
+        """Draw all randomness of one step for the global batch: noise, pairing, times, dropped labels."""
 
     @abstractmethod
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Map source noise to samples, deterministically. Options of its own follow as keywords."""
+        """Map source noise to samples, deterministically. Subclasses add options as keywords."""
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
         """Return the log-density in nats, summed over the event, in model space."""
@@ -339,36 +333,18 @@ class Model(Learner):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Raise ConfigError, before anything is trained, where bound sampling options cannot be.
-
-        Args:
-            options: sampling options, which may contradict one another, or
-            settings: those of the model.
-        """
+        """Raise ConfigError, before training, if sampling options contradict one another or the model's settings."""
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        """Return sampling options like the given ones that spend that many network evaluations a sample."""
-        raise Unsupported(f"{type(self).__name__} has no number of evaluations to choose")
+        """Return the sampling options changed so that one sample takes this many network evaluations."""
+        raise Unsupported(f"{type(self).__name__} has a fixed number of network evaluations")
 
 
-@runtime_checkable
-class Transport(Protocol):
-    """A model whose samples follow an ODE: what path metrics need."""
+class Transport(ABC):
+    """Base class of models whose samples follow an ODE; path metrics need it."""
 
+    @abstractmethod
     def velocity(
         self, t: Float[Tensor, ""], x: Float[Tensor, "b *event"], label: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b *event"]:
-        """Return the field at one time for all samples."""
-        ...
-
-
-def noise(source: Source, n: int, seed: int, *, start: int = 0) -> Float[Tensor, "n *event"]:
-    """Draw the noise of samples start .. start+n-1, each from a seed of its own: sample i never depends on n."""
-    return _noise(source, n, seed, start).clone()  # whoever writes to his leaves that of others alone
-
-
-@lru_cache(maxsize=2)  # a curve against evaluations starts from the same noise at every point
-def _noise(source: Source, n: int, seed: int, start: int) -> Float[Tensor, "n *event"]:
-    stream = torch.Generator()
-    drawn = [source.sample(1, stream.manual_seed(derive(seed, "noise", i))) for i in range(start, start + n)]
-    return torch.cat(drawn)
+        """Return the velocity of all samples at one time."""

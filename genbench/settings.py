@@ -4,11 +4,12 @@ import inspect
 import json
 import re
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Protocol, get_args, get_origin, runtime_checkable
+from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -25,18 +26,18 @@ Size = Annotated[int, Ge(0)]
 Settings = Mapping[str, Any]
 
 
-@runtime_checkable
-class Nested(Protocol):
-    """Marks, inside Annotated, a setting that is itself a component with settings, such as a net."""
+class Nested(ABC):
+    """Marks, inside Annotated, a setting that is itself a component with settings, such as a net.
 
+    Args:
+        registry: the registry that contains the component.
+    """
+
+    registry: Any
+
+    @abstractmethod
     def resolve(self, value: Any, what: str, context: Any) -> Any:
         """Return the plain JSON value with every default filled in."""
-        ...
-
-    @property
-    def registry(self) -> Any:
-        """The registry of the component: a resolved value has its name in there."""
-        ...
 
 
 class OnDisk:

@@ -1,43 +1,43 @@
-"""Spaces: the one map between raw data and the coordinates in which models work. Units live here only."""
+"""Spaces: the map between raw data and model space. Units are handled here only."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
-@runtime_checkable
-class Space(Protocol):
-    """What models and metrics may ask about the units of data."""
+class Space(ABC):
+    """The map between raw data and model space.
 
-    @property
-    def bin(self) -> float:
-        """Width of one quantisation step in model space; 0 where data is continuous."""
-        ...
+    Args:
+        bin: width of one quantization step in model space; 0 for continuous data.
+    """
 
+    bin: float
+
+    @abstractmethod
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Map raw data to model space."""
-        ...
 
+    @abstractmethod
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """Map model space back to raw data."""
-        ...
 
     @property
+    @abstractmethod
     def log_scale(self) -> float:
-        """Nats per dimension to add to a negative log-likelihood in model space to have it for raw data."""
-        ...
+        """Nats per dimension to add to a negative log-likelihood in model space to get that of raw data."""
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Integers 0..levels-1 in the middle of their bins in [-1, 1]: x = (2k+1)/levels - 1.
+class Pixels(Space):
+    """Integers 0..levels-1 at the centers of their bins in [-1, 1]: x = (2k+1)/levels - 1.
 
-    Decoding floors, k = floor(levels (x+1) / 2), clipped: every point of a bin decodes to that bin's integer,
-    so that a uniformly dequantised value always returns to the level it came from.
+    Decoding floors, k = floor(levels (x+1) / 2), and clips: every point of a bin decodes to its integer, so a uniformly
+    dequantized value always returns to its level.
 
     >>> pixels = Pixels(4)
     >>> pixels.encode(torch.arange(4))
@@ -58,24 +58,24 @@ class Pixels:
         return (2 * raw.to(torch.float32) + 1) / self.levels - 1
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Map [-1, 1] to integer levels (uint8 up to 256 of them); values outside are clipped, NaN is refused.
+        """Map [-1, 1] to integer levels (uint8 up to 256 of them), clipping values outside.
 
         Raises:
-            ValueError: if x holds a NaN, which has no level.
+            ValueError: if x contains NaN.
         """
         if torch.isnan(x).any():
-            raise ValueError("a NaN has no grey level")
+            raise ValueError("NaN has no gray level")
         level = torch.floor((x + 1) * (self.levels / 2)).clamp(0, self.levels - 1)
         return level.to(torch.uint8 if self.levels <= 256 else torch.int64)
 
     @property
     def log_scale(self) -> float:
-        """log(levels / 2): a density on [-1, 1] against one on [0, levels]."""
+        """log(levels / 2), from densities on [-1, 1] to densities on [0, levels]."""
         return math.log(self.levels / 2)
 
 
 @dataclass(frozen=True)
-class Real:
+class Real(Space):
     """Real vectors divided by a scale: x = raw / scale."""
 
     scale: float = 1.0
@@ -91,7 +91,7 @@ class Real:
 
     @property
     def log_scale(self) -> float:
-        """log(scale): a density of x against one of raw = scale x."""
+        """log(scale), from densities of x to densities of raw = scale x."""
         return math.log(self.scale)
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from genbench.core import Model, Samples
+from genbench.core import Model, Samples, Transport
 from genbench.errors import Unsupported
 
 
@@ -35,7 +35,7 @@ class Density(Given):
         return self.given(x, label)
 
 
-class Flow(Given):
+class Flow(Given, Transport):
     """A field that is given as a function of time and points."""
 
     def __init__(self, event, source, field):

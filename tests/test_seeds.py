@@ -1,7 +1,8 @@
 import torch
 from torch.testing import assert_close
 
-from genbench.core import Normal, noise
+from genbench.core import Normal
+from genbench.metrics.noise import noise
 from genbench.seeds import derive, generator
 
 

@@ -11,7 +11,8 @@ import torch
 from harness import Row, Sides
 from torch import Tensor, nn
 
-from genbench.core import Model, Normal, noise
+from genbench.core import Model, Normal
+from genbench.metrics.noise import noise
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.training.loop import Plan, fabric_of, fit

@@ -25,7 +25,8 @@ from harness import Row, Sides
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
-from genbench.core import Batch, Event, Normal, noise
+from genbench.core import Batch, Event, Normal
+from genbench.metrics.noise import noise
 from genbench.models.starflow.autoregressive import Block
 from genbench.models.starflow.model import TransformerFlow
 from genbench.nets.transformer import Layer, rotate

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Batch
+from genbench.core import Batch, Source
 
 
-class Mixture:
+class Mixture(Source):
     """A mixture of isotropic Gaussians, sum_k w_k N(m_k, s_k^2 I), in any dimension.
 
     Args:
@@ -83,7 +83,7 @@ class Mixture:
         return self.weights.to(x).log() - scale - square / 2
 
 
-class Gaussian:
+class Gaussian(Source):
     """N(m, C) in any dimension, with its distance from N(0, I).
 
     Args:

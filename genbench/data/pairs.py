@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.core import Data, Truth
+from genbench.core import Data, Source, Truth
 from genbench.data.splits import Draw
 from genbench.data.toy import EIGHT_STD, ring, standardised_moons, tutorial_moons
 from genbench.data.vectors import vectors
@@ -17,7 +17,7 @@ from genbench.settings import Count, Positive
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(Source):
     """A source of which only draws are known.
 
     Args:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from genbench.core import Batch, Encode, Rows
+from genbench.core import Batch, Encode, Rows, Split
 from genbench.data.image_files.rows import Chosen, Streamed
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import generator
@@ -45,7 +45,7 @@ def keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
     return value
 
 
-class Endless:
+class Endless(Split):
     """One part of a distribution: every batch is fresh, and the same again for the same step, size and seed.
 
     Training batches are cut from blocks, each drawn from a generator of its own; the current block of each
@@ -105,7 +105,7 @@ def same(raw: Shaped[Tensor, "b *event"]) -> Shaped[Tensor, "b *event"]:
     return raw
 
 
-class Finite:
+class Finite(Split):
     """Some rows of an array that is loaded when it is first needed, kept raw and encoded when served.
 
     Training visits every row once per epoch in an order drawn from the seed and the epoch; batches continue
@@ -231,7 +231,7 @@ class Finite:
         return kept[1]
 
 
-class Encoded:
+class Encoded(Split):
     """Latents of a finite split, served in the order in which the split serves its samples.
 
     Args:

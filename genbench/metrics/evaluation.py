@@ -20,8 +20,9 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from genbench.core import Batch, Data, Model, Transport, noise
+from genbench.core import Batch, Data, Model, Transport
 from genbench.errors import RunFailed, Unsupported
+from genbench.metrics.noise import noise
 from genbench.registry import Entry, metrics
 from genbench.seeds import derive
 from genbench.settings import Count, call, typed

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Event, Transport, noise
+from genbench.core import Event, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.noise import noise
 from genbench.metrics.wasserstein import source_to_data
 from genbench.numerics.ode import trajectory
 from genbench.registry import metrics

@@ -8,7 +8,7 @@ from torch import nn
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import nets
-from genbench.settings import bind, call
+from genbench.settings import Nested, bind, call
 
 
 def default(event: Event) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def build(event: Event, classes: int, settings: Mapping[str, Any]) -> nn.Module:
     return call(nets[settings["name"]].build, event, classes, settings=own)
 
 
-class NetChoice:
+class NetChoice(Nested):
     """Marks a setting that is a net: nothing for the default, a name, or a table of settings with or without one."""
 
     registry = nets

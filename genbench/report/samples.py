@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
-from genbench.core import Data, Model, Transport, noise
+from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.evaluation import draw
+from genbench.metrics.noise import noise
 from genbench.numerics.ode import trajectory
 from genbench.report.pictures import Flow, Gallery, Panel
 from genbench.report.suites import Kept, digest

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench.core import Data, noise
+from genbench.core import Data
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.noise import noise
 from genbench.registry import datasets, metrics
 from genbench.settings import Settings, bind, call
 from genbench.testing.facts import explained, same

@@ -8,8 +8,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from genbench.core import Data, Model, Transport, noise
+from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, Unsupported
+from genbench.metrics.noise import noise
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.registry import Entry, models
@@ -109,11 +110,11 @@ def _perturb(model: Model) -> None:
 
 
 def _draw(model: Model, data: Data) -> Any:
-    material = model.material(data)
-    batch, state = material.batch(0, SIZE, 0), copied(model.state_dict())
+    batch_source = model.batch_source(data)
+    batch, state = batch_source.batch(0, SIZE, 0), copied(model.state_dict())
     with own_randomness("draw"):
         first = model.draw(batch, generator(0, "draw"))
-    same(batch.x, material.batch(0, SIZE, 0).x, "draw must not write into its batch")
+    same(batch.x, batch_source.batch(0, SIZE, 0).x, "draw must not write into its batch")
     model.load_state_dict(state)
     second = tensors(model.draw(batch, generator(0, "draw")))
     for name, value in tensors(first).items():

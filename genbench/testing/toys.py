@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source, Truth
-from genbench.models.flow_matching.couplings import Independent
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source, Split, Transport, Truth
+from genbench.models.flow_matching.couplings import Coupled, Independent
 from genbench.seeds import generator
 from genbench.space import Pixels, Real
 
@@ -18,7 +18,7 @@ CLASSES = 3
 
 
 @dataclass(frozen=True)
-class Blobs:
+class Blobs(Split):
     """Three Gaussian blobs without end, one a class; quantised to grey levels where they are images."""
 
     part: str
@@ -78,7 +78,7 @@ class Given(NamedTuple):
     x: Float[Tensor, "b *event"]
 
 
-class Affine(Model):
+class Affine(Model, Transport, Coupled):
     """x = s x0 + m, each coordinate for itself: straight paths, exact density, independent pairs, in closed form.
 
     The path x_t = (1 - t) x0 + t x gives the field v(t, x) = (s - 1) (x - t m) / (1 - t + t s) + m.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from genbench.core import Data, Example, Learner, Model, Split
+from genbench.core import CPU, Data, Example, Learner, Model, Split
 from genbench.errors import ConfigError, RunFailed
 from genbench.seeds import derive
 
@@ -34,7 +34,7 @@ class Stack(Learner):
         super().__init__()
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.seeds = tuple(seeds)
-        self.laborious = any(member.laborious for member in members)
+        self.prefetch = any(member.prefetch for member in members)
         named = [dict(member.named_parameters()) for member in members]
         shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
         if any(shape != shapes[0] for shape in shapes):
@@ -52,15 +52,17 @@ class Stack(Learner):
         for member, own in zip(self.members, self.seeds, strict=True):
             member.prepare(data, derive(own, "prepare"))
 
-    def material(self, data: Data) -> list[Split]:
-        """Return what the batches of each member come from."""
-        return [member.material(data) for member in self.members]
+    def batch_source(self, data: Data, device: torch.device = CPU) -> list[Split]:
+        """Return the source of batches of each member."""
+        return [member.batch_source(data, device) for member in self.members]
 
-    def example(self, material: list[Split], step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+    def example(
+        self, batch_source: list[Split], step: int, size: int, seed: int, generator: torch.Generator
+    ) -> Example:
         """Return the examples that the members draw with seeds of their own, in a batch of batches."""
         examples = [
             member.example(split, step, size, own, generator)
-            for member, split, own in zip(self.members, material, self.seeds, strict=True)
+            for member, split, own in zip(self.members, batch_source, self.seeds, strict=True)
         ]
         return type(examples[0])(
             *(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True))

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from genbench.core import Data, Example, Learner, Portable
+from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
 from genbench.seeds import derive
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
@@ -195,17 +195,15 @@ def fit(
     module, wrapped = fabric.setup(cast(L, torch.compile(model)) if plan.compile else model, optimizer)
     module.train()
     generator = torch.Generator(device=fabric.device)
-    material = model.material(data)
-    if isinstance(material, Portable):
-        material = material.on(fabric.device)
+    batch_source = model.batch_source(data, fabric.device)
     log = Log([place / "train.csv" for place in folders if fabric.is_global_zero], start, plan.steps)
     began = last_save = last_look = time.monotonic()
     steps = range(start, plan.steps)
 
     def draw(step: int) -> Example:
-        return model.example(material, step, plan.batch_size, seed, generator)
+        return model.example(batch_source, step, plan.batch_size, seed, generator)
 
-    examples = ahead(draw, steps) if model.laborious and spare(fabric.device) else map(draw, steps)
+    examples = ahead(draw, steps) if model.prefetch and spare(fabric.device) else map(draw, steps)
     for step, example in zip(steps, examples, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = plan.lr_at(step)

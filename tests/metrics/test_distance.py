@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from genbench.core import Batch, Data, Event, Normal, Truth
+from genbench.core import Batch, Data, Event, Normal, Split, Truth
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics import wasserstein
 from genbench.metrics.evaluation import Evaluation, measure
@@ -14,7 +14,7 @@ from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
 
 
-class Fixed:
+class Fixed(Split):
     """The same samples, in order, whatever the seed."""
 
     def __init__(self, x):

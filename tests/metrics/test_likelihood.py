@@ -5,14 +5,14 @@ import pytest
 import torch
 from given import Density, Flow
 
-from genbench.core import Batch, Data, Event, Normal, Truth
+from genbench.core import Batch, Data, Event, Normal, Split, Truth
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, measure
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
 
 
-class Drawn:
+class Drawn(Split):
     """A split of the given samples and labels."""
 
     def __init__(self, x, label=None):

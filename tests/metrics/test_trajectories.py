@@ -5,14 +5,14 @@ import pytest
 import torch
 from given import Flow
 
-from genbench.core import Normal, Truth
+from genbench.core import Normal, Source, Truth
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, measure
 from genbench.metrics.wasserstein import source_to_data
 from genbench.registry import datasets, metrics
 
 
-class Signs:
+class Signs(Source):
     """Plus and minus one in every coordinate: each |z0|^2 is d, so that means over noise are exact."""
 
     def __init__(self, d):

@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 import torch
-from test_flow_matching import drawn, trained
 from torch.testing import assert_close
+from toy_flows import drawn, trained
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models

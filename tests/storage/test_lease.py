@@ -32,7 +32,7 @@ def test_one_at_a_time_and_nothing_is_left(tmp_path):
 
 
 def test_a_dead_owner_is_succeeded_at_once(tmp_path):
-    code = "import sys, time, pathlib; from genbench import lease\n"
+    code = "import sys, time, pathlib; from genbench.storage import lease\n"
     code += "with lease.hold(pathlib.Path(sys.argv[1]), 'a'): print('held', flush=True); time.sleep(60)"
     owner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "leases")], stdout=subprocess.PIPE, text=True)
     assert owner.stdout.readline() == "held\n"

@@ -50,8 +50,8 @@ def train(specs, folder=None, **options):
 
 COMPILED = """
 import sys
-sys.path.insert(0, {tests!r})
-from test_stack import specs_of, train, weights
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
+from test_ensemble import specs_of, train, weights
 own = [{{"seed": 3, "kappa": .5}}, {{"seed": 1, "kappa": 2.}}]
 eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
 print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
@@ -62,7 +62,7 @@ print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, co
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_a_compiled_stack_takes_the_same_steps():
     # In a process of its own: what checks shapes in tests cannot be compiled.
-    script = COMPILED.format(tests=str(Path(__file__).parents[1]))
+    script = COMPILED.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
     assert float(done.stdout) < 1e-4
 
@@ -166,7 +166,7 @@ def test_gradients_are_clipped_by_member():
     data = build_data(specs[0].data)
     models = [fresh(spec, data) for spec in specs]
     stack = Stack(models, [0, 1])
-    example = stack.example(stack.material(data), 0, 64, 0, torch.Generator())
+    example = stack.example(stack.batch_source(data), 0, 64, 0, torch.Generator())
     (stack(example)["loss"] * torch.tensor([1.0, 1e-4])).sum().backward()
     before = [p.grad.clone() for p in stack.stacked]
     stack.clip(1e-2)

@@ -83,15 +83,15 @@ def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
 KILLED = """
 import sys, torch
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_train import train
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
+from test_loop import train
 train(folder=Path(sys.argv[1]), save_every=0, steps=3000, ema=0.99, progress=lambda s, n, logs: print(s, flush=True))
 """
 
 
 @pytest.mark.slow
 def test_a_killed_process_resumes_bit_for_bit(tmp_path):
-    code = KILLED.format(tests=str(Path(__file__).parents[1]))
+    code = KILLED.format(tests=str(Path(__file__).parent))
     victim = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     while int(victim.stdout.readline()) < 900:
         pass
@@ -295,8 +295,8 @@ def test_an_absent_accelerator_is_one_line():
 DISTRIBUTED = """
 import sys, torch
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_train import start, weights
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
+from test_loop import start, weights
 from genbench.training.loop import fit
 from lightning_fabric import Fabric
 model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2, settings={settings!r})
@@ -315,7 +315,7 @@ if fabric.is_global_zero:
 )
 def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, model, settings):
     script = tmp_path / "train.py"
-    script.write_text(DISTRIBUTED.format(tests=str(Path(__file__).parents[1]), model=model, settings=settings))
+    script.write_text(DISTRIBUTED.format(tests=str(Path(__file__).parent), model=model, settings=settings))
     subprocess.run([sys.executable, str(script), str(tmp_path / "two")], check=True, timeout=120)
     both = torch.load(tmp_path / "two" / "weights.pt", weights_only=True)
     one = train(model, folder=tmp_path / "one", steps=20, batch_size=64, settings=settings)
@@ -330,8 +330,8 @@ def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, m
 
 COMPILED = """
 import sys
-sys.path.insert(0, {tests!r})
-from test_train import train, weights
+sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
+from test_loop import train, weights
 settings = {{"checkpoint": True, "width": 16, "head": 16, "blocks": [1, 1]}}
 eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
 print(float((eager - compiled).abs().max()))
@@ -342,7 +342,7 @@ print(float((eager - compiled).abs().max()))
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_a_compiled_step_is_the_same_step():
     # In a process of its own: what checks shapes in tests cannot be compiled.
-    script = COMPILED.format(tests=str(Path(__file__).parents[1]))
+    script = COMPILED.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
     assert float(done.stdout) < 1e-5
 

@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from genbench.core import Rows
+from genbench.core import LazyRows, Rows
 from genbench.errors import ConfigError, RunFailed
 
 GIB = 4.0
 """What is mapped into memory at most, unless $GENBENCH_MEMORY says otherwise. No number depends on it."""
 
 
-class Streamed:
+class Streamed(LazyRows):
     """Rows that stay on disk: what is asked for is read, what was announced is there already, nothing else is kept.
 
     Args:
@@ -54,7 +54,7 @@ class Streamed:
         return torch.from_numpy(out)
 
 
-class Chosen:
+class Chosen(LazyRows):
     """Some rows of others, in an order of their own; none is read before it is asked for.
 
     Args:

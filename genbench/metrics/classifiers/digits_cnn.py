@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from genbench.core import Batch, Data
 from genbench.errors import RunFailed, Unsupported
+from genbench.metrics.image.features import Features
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.storage import files
@@ -66,7 +67,7 @@ class Net(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class Classifier(Features):
     """The trained classifier, evaluated in float64 so that no number depends on the batch.
 
     Args:

@@ -10,7 +10,7 @@ from genbench.core import Data, Event
 from genbench.errors import ConfigError
 from genbench.metrics.image.features import Features
 from genbench.registry import extractors
-from genbench.settings import bind, call
+from genbench.settings import Nested, bind, call
 
 DIGITS = (1, 8, 8)
 
@@ -25,7 +25,7 @@ def default(event: Event) -> str:
 
 
 @dataclass(frozen=True)
-class ExtractorChoice:
+class ExtractorChoice(Nested):
     """Marks a setting that is an extractor: nothing for the default, a name, or a table of settings with a name or not.
 
     Args:

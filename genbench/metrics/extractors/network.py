@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.resize import Resize
+from genbench.metrics.image.features import Features
 from genbench.space import Pixels
 
 BATCH = {"cpu": 16, "cuda": 128}
@@ -19,7 +20,7 @@ than these fall out of its caches, and take twice as long each."""
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Features):
     """A network that turns colour images into features.
 
     Args:
@@ -54,7 +55,7 @@ class Network:
     def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
         """Return the logits without their bias, which the Inception score leaves out."""
         if self.head is None:
-            raise Unsupported(f"{self.name} is no classifier")
+            return super().logits(features)
         return features.double() @ self.head.double().T
 
     def _batch(self, images: Tensor, size: int) -> Tensor:

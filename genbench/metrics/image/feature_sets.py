@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from genbench.core import Data
+from genbench.core import Data, LazyRows
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import choice
@@ -119,7 +119,7 @@ def compare(
     return Comparison(network, samples, evaluation.data, part, real)
 
 
-class Decoded:
+class Decoded(LazyRows):
     """Samples as raw data; each is decoded when it is asked for.
 
     Args:

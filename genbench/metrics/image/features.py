@@ -1,48 +1,38 @@
 """Features of images: what a network that extracts them must say of itself, and their mean and covariance."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from genbench.core import Rows
+from genbench.errors import Unsupported
 
 BATCH = 256
 
 
-@runtime_checkable
-class Features(Protocol):
-    """A network from raw images to feature vectors, with all that makes its numbers comparable."""
+class Features(ABC):
+    """A network from raw images to feature vectors, with everything that makes its numbers comparable.
 
-    @property
-    def name(self) -> str:
-        """What metrics on it are called after."""
-        ...
+    Args:
+        name: suffix of the metrics computed on it.
+        sha256: of the weights.
+        resize: how images are resized to its input: the filter and its convention, or "none".
+    """
 
-    @property
-    def sha256(self) -> str:
-        """Of the weights."""
-        ...
+    name: str
+    sha256: str
+    resize: str
 
-    @property
-    def resize(self) -> str:
-        """How images are brought to its size: the filter and its convention, or "none"."""
-        ...
-
+    @abstractmethod
     def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        """Return the features, each image by itself: never a function of the batch."""
-        ...
-
-
-@runtime_checkable
-class Classifier(Protocol):
-    """A network of features that was trained to tell classes apart."""
+        """Return the features of each image, independent of the batch."""
 
     def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
-        """Return the logits that belong to features. Raises Unsupported if there are none after all."""
-        ...
+        """Return the class logits of features. Raises Unsupported if the network is no classifier."""
+        raise Unsupported(f"{self.name} is no classifier")
 
 
 def extract(features: Features, images: Rows) -> Float[Tensor, "n k"]:

@@ -6,10 +6,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.image.feature_sets import Comparison, Real, Samples, compare
-from genbench.metrics.image.features import Classifier
+from genbench.metrics.image.feature_sets import Real, Samples, compare
 from genbench.metrics.image.fid import Inception
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -33,8 +31,8 @@ def inception_score(
     Reference: Salimans et al., 2016.
     """
     sides = compare(evaluation, features or "inception-legacy", "train", n, real=n_real, needs=2 * splits)
-    values = scores(_logits(sides, sides.samples), splits, evaluation.seed)
-    real = scores(_logits(sides, sides.real.rows[: sides.n]), splits, evaluation.seed)
+    values = scores(sides.features.logits(sides.samples), splits, evaluation.seed)
+    real = scores(sides.features.logits(sides.real.rows[: sides.n]), splits, evaluation.seed)
     details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sides.n, sides.real.n)}
     protocol = f"{sides.network}, {splits} splits, n={sides.n}"
     return Value(float(values.mean()), sides.n, protocol, floor=float(real.mean()), details=details)
@@ -48,9 +46,3 @@ def scores(logits: Float[Tensor, "n classes"], splits: int, seed: int | None) ->
     borders = [i * len(log) // splits for i in range(splits + 1)]
     parts = [log[a:b] for a, b in pairwise(borders)]
     return torch.stack([(part.exp() * (part - part.exp().mean(0).log())).sum(1).mean().exp() for part in parts])
-
-
-def _logits(sides: Comparison, rows: Tensor) -> Tensor:
-    if not isinstance(sides.features, Classifier):
-        raise Unsupported(f"{sides.features.name} is no classifier")
-    return sides.features.logits(rows)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genbench.core import Data, Raw, Rows, Split
+from genbench.core import Data, LazyRows, Rows, Split
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.image.features import BATCH, Features, Moments, extract
 from genbench.metrics.image.frechet import bias_constant
@@ -90,7 +90,7 @@ class Statistics:
         return value
 
 
-class Images:
+class Images(LazyRows):
     """Real images in an order that depends on nothing but the set of them; each is read when it is asked for.
 
     Args:
@@ -209,7 +209,8 @@ def images(data: Data, part: Part, n: int) -> Images:
 
 
 def _raw(data: Data, split: Split, n: int, seed: int) -> Rows:
-    return split.raw(n, seed) if isinstance(split, Raw) else data.space.decode(split.take(n, seed).x)
+    raw = split.raw(n, seed)
+    return raw if raw is not None else data.space.decode(split.take(n, seed).x)
 
 
 def _key(about: Mapping[str, str]) -> str:

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from genbench.core import Event, Source
 from genbench.errors import ConfigError, RunFailed
-from genbench.models.flow_matching.couplings import Pairs, Sight, tilt
+from genbench.models.flow_matching.couplings import Coupling, Pairs, PilotPairs, tilt
 from genbench.models.flow_matching.methods import usual_kappa
 from genbench.models.flow_matching.model import Conditional, Dequantise, Dropout, FlowMatching, Net
 from genbench.models.flow_matching.paths import Straight
@@ -19,7 +19,7 @@ from genbench.registry import models
 from genbench.settings import ByEvent, Count, NonNegative, Positive
 
 
-class Balanced(nn.Module):
+class Balanced(Coupling):
     """W-CFM without the tilt: independent pairs weighted by the density of the entropic optimal transport plan.
 
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)),  E[w | x0] = E[w | x1] = 1
@@ -69,9 +69,9 @@ class Balanced(nn.Module):
         self.register_buffer("psi", torch.full((reference,), math.nan))
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
-    def prepare(self, sights: Iterable[Sight]) -> None:
+    def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         """Take the reference from independent pairs, and solve for its potentials."""
-        for kept, parts in zip((self.x0, self.x1, self.label), zip(*sights, strict=True), strict=True):
+        for kept, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
             kept.copy_(torch.cat(parts)[: self.pilot])
         mass = self._log_mass()[self.label]
         phi, psi = sinkhorn(log_kernel(self.x0, self.x1, **self._law(self.label, self.label)), mass, mass)

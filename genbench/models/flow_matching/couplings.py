@@ -7,8 +7,9 @@ What pairs within a class is still a minibatch: W-CFM keeps the tilt of the sour
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -37,55 +38,52 @@ class Pairs(NamedTuple):
     tilt: Float[Tensor, "b 2"] | None = None
 
 
-@runtime_checkable
-class Coupling(Protocol):
-    """A joint law of noise and data, sampled one batch at a time.
-
-    One that takes long to pair, outside of Python, and has no state may say `laborious = True`; see `core.Learner`.
-    """
-
-    def __call__(
-        self,
-        x0: Float[Tensor, "b *event"],
-        x1: Float[Tensor, "b *event"],
-        label: Int[Tensor, " b"] | None,
-        generator: torch.Generator,
-    ) -> Pairs:
-        """Pair the batch, within classes where labels are given."""
-        ...
-
-
-class Sight(NamedTuple):
-    """Independent noise and data with labels, shown to a coupling before training."""
+class PilotPairs(NamedTuple):
+    """Independent noise and data with labels, from which a coupling estimates its constants before training."""
 
     x0: Float[Tensor, "n *event"]
     x1: Float[Tensor, "n *event"]
     label: Int[Tensor, " n"]
 
 
-@runtime_checkable
-class Prepared(Protocol):
-    """A coupling with constants that it estimates before training.
+class Coupling(nn.Module, ABC):
+    """A joint law of noise and data, sampled one batch at a time.
 
     Args:
-        pilot: how many independent pairs it wants to see; 0 for none.
+        prefetch: whether pairing takes long, outside of Python, and has no state; see `core.Learner`.
+        pilot: number of independent pairs that `prepare` needs; 0 for none.
     """
 
-    pilot: int
+    prefetch = False
+    pilot = 0
 
-    def prepare(self, sights: Iterable[Sight]) -> None:
-        """Look at that many pairs, labelled 0 where there are no classes to pair within."""
-        ...
+    @abstractmethod
+    def forward(
+        self,
+        x0: Float[Tensor, "b *event"],
+        x1: Float[Tensor, "b *event"],
+        label: Int[Tensor, " b"] | None,
+        generator: torch.Generator,
+    ) -> Pairs:
+        """Pair the batch, within classes if labels are given."""
+
+    def prepare(self, pairs: Iterable[PilotPairs]) -> None:
+        """Estimate constants from `pilot` independent pairs, labelled 0 unless pairing is within classes."""
 
 
-@runtime_checkable
-class Coupled(Protocol):
-    """A model that is trained on the pairs of a coupling."""
+class Coupled(ABC):
+    """Base class of models trained on pairs of noise and data.
 
-    coupling: nn.Module
+    Args:
+        coupling: draws the pairs.
+    """
+
+    coupling: Coupling
 
 
-def sights(train: Split, source: Source, count: int, seed: int, *, width: float, labelled: bool) -> Iterator[Sight]:
+def pilot_pairs(
+    train: Split, source: Source, count: int, seed: int, *, width: float, labelled: bool
+) -> Iterator[PilotPairs]:
     """Yield independent pairs of noise and training data, in parts that memory has room for.
 
     Args:
@@ -100,10 +98,10 @@ def sights(train: Split, source: Source, count: int, seed: int, *, width: float,
     for part in range(math.ceil(count / chunk)):
         x1, label = train.batch(part, chunk, seed)
         x0 = source.sample(chunk, draws)
-        yield Sight(x0, dequantise(x1, width, draws), label if labelled else torch.zeros_like(label))
+        yield PilotPairs(x0, dequantise(x1, width, draws), label if labelled else torch.zeros_like(label))
 
 
-class Independent(nn.Module):
+class Independent(Coupling):
     """Noise and data as they come, every pair with weight 1."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
@@ -111,7 +109,7 @@ class Independent(nn.Module):
         return Pairs(x0, x0.new_ones(len(x0)))
 
 
-class MinibatchOT(nn.Module):
+class MinibatchOT(Coupling):
     """The exact optimal transport plan of the batch for the squared Euclidean cost (Tong et al., 2023).
 
     Between two uniform batches of one size the plan is a permutation, and every sample is used once. The reference
@@ -120,7 +118,7 @@ class MinibatchOT(nn.Module):
     share one t, where the library draws one for each).
     """
 
-    laborious = True
+    prefetch = True
 
     def __init__(self, *, resample: bool = False) -> None:
         super().__init__()
@@ -136,14 +134,14 @@ class MinibatchOT(nn.Module):
         return Pairs(x0, weight)
 
 
-class Sinkhorn(nn.Module):
+class Sinkhorn(Coupling):
     """Pairs drawn from the entropic plan of the batch: given each data point, a noise point of its column.
 
     Args:
         reg: strength of the entropy, in units of the squared distance.
     """
 
-    laborious = True
+    prefetch = True
 
     def __init__(self, *, reg: float) -> None:
         super().__init__()
@@ -160,7 +158,7 @@ class Sinkhorn(nn.Module):
         return Pairs(x0, x0.new_ones(len(x0)))
 
 
-class Gibbs(nn.Module):
+class Gibbs(Coupling):
     """W-CFM (arXiv 2507.22270): independent pairs weighted by w = exp(-c(x0, x1) / epsilon), divided by E[w].
 
     Weights live in the log domain: in 3072 dimensions the raw ones are far below the epsilon of any optimiser.
@@ -203,9 +201,9 @@ class Gibbs(nn.Module):
         distance = torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64)
         return -(distance if self.cost == "norm" else distance.square()) / self.epsilon
 
-    def prepare(self, sights: Iterable[Sight]) -> None:
+    def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         """Set log E[w] of every class from independent pairs."""
-        seen = [(self.log_weight(x0, x1), label) for x0, x1, label in sights]
+        seen = [(self.log_weight(x0, x1), label) for x0, x1, label in pairs]
         self.calibrate(torch.cat([log for log, _ in seen]), torch.cat([label for _, label in seen]))
 
     def calibrate(self, log_weight: Float64[Tensor, " n"], group: Int[Tensor, " n"]) -> None:
@@ -284,7 +282,7 @@ def _squared(a: Tensor, b: Tensor) -> Float64[Tensor, "n m"]:
     return torch.cdist(a.flatten(1).double(), b.flatten(1).double()).square().cpu()
 
 
-def _within(x0: Tensor, x1: Tensor, label: Tensor | None, partners: "Partners") -> Tensor:
+def _within(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Reorder the noise by the partners found in each class (in the whole batch without labels)."""
     if label is None:
         return x0[partners(x0, x1).to(x0.device)]
@@ -294,15 +292,6 @@ def _within(x0: Tensor, x1: Tensor, label: Tensor | None, partners: "Partners") 
         mine = x0[members]
         moved[members] = mine[partners(mine, x1[members]).to(x0.device)]
     return moved
-
-
-@runtime_checkable
-class Partners(Protocol):
-    """For each data point of a batch, the index of its noise."""
-
-    def __call__(self, a: Tensor, b: Tensor, /) -> Int[Tensor, " b"]:
-        """Return indices into a, one for each of b."""
-        ...
 
 
 def _entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:

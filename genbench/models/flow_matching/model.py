@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from genbench.core import Batch, Data, Event, Model, Samples, Source
+from genbench.core import Batch, Data, Event, Model, Samples, Source, Transport
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.couplings import Pairs, Prepared, effective_share, sights
+from genbench.models.flow_matching.couplings import Coupled, Coupling, Pairs, effective_share, pilot_pairs
 from genbench.models.flow_matching.paths import Path
 from genbench.nets.presets import NetChoice, NetSetting, build
 from genbench.numerics.ode import STAGES, Method, integrate, log_density, trajectory
@@ -35,7 +35,7 @@ class Example(NamedTuple):
     tilt: Float[Tensor, "b 2"] | None = None
 
 
-class FlowMatching(Model):
+class FlowMatching(Model, Transport, Coupled):
     """Regress a velocity field on the velocities of pairs (Lipman et al., 2023; Tong et al., 2023).
 
     (x0, x1), w ~ coupling;  t ~ U;  x_t, u = path(x0, x1, t);  loss = E[w mean (v(t, x_t) - u)^2].
@@ -54,7 +54,7 @@ class FlowMatching(Model):
         source: Source,
         *,
         net: Net,
-        coupling: nn.Module,
+        coupling: Coupling,
         path: Path,
         conditional: bool,
         label_dropout: float,
@@ -65,7 +65,7 @@ class FlowMatching(Model):
             raise ConfigError("model.conditional=true needs data with classes; this data has none")
         self.event, self.source, self.conditional = event, source, conditional
         self.net = build(event, event.classes if conditional else 0, NetChoice().resolve(net, "net", event))
-        self.coupling, self.laborious = coupling, getattr(coupling, "laborious", False)
+        self.coupling, self.prefetch = coupling, coupling.prefetch
         self.path, self.label_dropout = path, label_dropout
         self.width = event.bin if dequantise else 0.0
         self.density = "dequantised data" if self.width else "data"
@@ -77,9 +77,9 @@ class FlowMatching(Model):
 
     def prepare(self, data: Data, seed: int) -> None:
         """Show the coupling independent pairs of noise and data, if it has constants to estimate."""
-        if isinstance(self.coupling, Prepared) and self.coupling.pilot:
+        if self.coupling.pilot:
             count, width = self.coupling.pilot, self.width
-            shown = sights(data.train, self.source, count, seed, width=width, labelled=self.conditional)
+            shown = pilot_pairs(data.train, self.source, count, seed, width=width, labelled=self.conditional)
             self.coupling.prepare(shown)
 
     @torch.no_grad()

@@ -1,8 +1,9 @@
 """Probability paths: where a pair is at time t, and the velocity that a network should have there."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,22 +17,22 @@ class Point(NamedTuple):
     velocity: Float[Tensor, "b *event"]
 
 
-@runtime_checkable
-class Path(Protocol):
-    """A law of x_t and its velocity given the pair."""
+class Path(ABC):
+    """A law of x_t and its velocity given the pair.
 
-    @property
-    def span(self) -> tuple[float, float]:
-        """Training draws t uniformly from here: inside (0, 1) where the target diverges at an end."""
-        ...
+    Args:
+        span: training draws t uniformly from here: inside (0, 1) if the target diverges at an end.
+    """
 
+    span: tuple[float, float]
+
+    @abstractmethod
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         """Return the state and target of each pair; t broadcasts against the event."""
-        ...
 
 
 @dataclass(frozen=True)
-class Straight:
+class Straight(Path):
     """x_t = (1-t) x0 + t x1 + sigma eps, u = x1 - x0 (Tong et al., 2023)."""
 
     sigma: float = 0.0
@@ -45,7 +46,7 @@ class Straight:
 
 
 @dataclass(frozen=True)
-class Lipman:
+class Lipman(Path):
     """x_t = t x1 + (1 - (1-s) t) x0, u = x1 - (1-s) x0 (Lipman et al., 2023); at t = 1 noise of sd s remains."""
 
     sigma: float = 0.0
@@ -58,7 +59,7 @@ class Lipman:
 
 
 @dataclass(frozen=True)
-class Bridge:
+class Bridge(Path):
     """A Brownian bridge of diffusion sigma between the ends, and its probability-flow velocity (Tong et al., 2023).
 
     x_t = m + sigma sqrt(t(1-t)) eps with m = (1-t) x0 + t x1, u = (1-2t) / (2t(1-t)) (x_t - m) + x1 - x0. The
@@ -83,7 +84,7 @@ class Bridge:
 
 
 @dataclass(frozen=True)
-class VariancePreserving:
+class VariancePreserving(Path):
     """A variance-preserving diffusion x_t = a(t) x1 + s(t) x0 with a^2 + s^2 = 1, u = a' x1 + s' x0.
 
     "cosine": a = sin(pi t / 2) (Albergo and Vanden-Eijnden, 2023). "linear": the noise rate of Song et al. (2021),

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Batch, Data, Event, Source, Split
+from genbench.core import CPU, Batch, Data, Event, Source, Split
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings import Independent, Pairs
 from genbench.models.flow_matching.model import Conditional, Dequantise, Dropout, Example, FlowMatching, Net
@@ -23,7 +23,7 @@ CHUNK = 2**18
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Split):
     """Noise and what a teacher makes of it, served as samples that stand in twos: (2, *event), noise first.
 
     Args:
@@ -103,7 +103,7 @@ class Reflow(FlowMatching):
             raise RunFailed(f"{bad} of {pool.size} samples of the teacher are not finite")
         self.pool = pool
 
-    def material(self, data: Data) -> Split:
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
         """Return the pool of pairs, which came from the teacher and not from data."""
         if self.pool is None:
             raise RunFailed("reflow has no pairs yet: give it those of a trained flow, learn(pairs(teacher, ...))")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Batch, Data, Encodable, Encode, Event, Example, Model, Normal, Samples, Split, Truth
+from genbench.core import CPU, Batch, Data, Encode, Event, Example, Model, Normal, Samples, Split, Truth
 from genbench.models.latent.encoder import Encoder
 from genbench.space import Real
 
@@ -46,9 +46,9 @@ class Latent(Model):
         self.encoder.calibrate(data)
         self.model.prepare(self._encoded(data), seed)
 
-    def material(self, data: Data) -> Split:
-        """Return the latents of the training split, from the cache where the split keeps one."""
-        return self.model.material(self._encoded(data))
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
+        """Return the latents of the training split, from the cache if the split stores them."""
+        return self.model.batch_source(self._encoded(data), device)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw one step of the model on a batch of latents."""
@@ -82,10 +82,8 @@ class Latent(Model):
         def encode(x: Tensor) -> Tensor:
             return self.encoder.encode(x.to(device)).to(x.device)
 
-        train: Split = Encoding(data.train, encode)
-        if isinstance(data.train, Encodable):
-            key = f"{data.provenance.get('sha256')}-{self.encoder.digest()}"
-            train = data.train.encoded(encode, self.encoder.latent.shape, key)
+        key = f"{data.provenance.get('sha256')}-{self.encoder.digest()}"
+        train = data.train.encoded(encode, self.encoder.latent.shape, key) or Encoding(data.train, encode)
         return replace(
             data,
             event=self.encoder.latent,
@@ -98,7 +96,7 @@ class Latent(Model):
         )
 
 
-class Encoding:
+class Encoding(Split):
     """A split whose samples are encoded as they are served.
 
     Args:

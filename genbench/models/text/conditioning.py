@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import texts
-from genbench.settings import bind, call
+from genbench.settings import Nested, bind, call
 
 DEFAULT = "words"
 
@@ -58,7 +58,7 @@ class Text(nn.Module, ABC):
         """Return the prefix of each caption; -1 stands for the empty one."""
 
 
-class TextChoice:
+class TextChoice(Nested):
     """Marks a setting that is a text encoder: nothing, a name, or a table of settings with or without a name."""
 
     registry = texts

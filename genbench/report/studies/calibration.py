@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.core import Batch, Data, Example, Model, Samples, noise
+from genbench.core import Batch, Data, Example, Model, Samples
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.noise import noise
 from genbench.numerics.ode import integrate
 from genbench.registry import datasets, metrics
 from genbench.report.statistics import LEVEL, POWER, holm, mean_and_error, paired

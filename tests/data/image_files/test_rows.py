@@ -83,10 +83,11 @@ def test_views_and_floats_are_made_on_the_device(folder, monkeypatch):
 
 MEBIBYTES = 32
 STATISTICS = """
-from genbench.metrics import reference
+from genbench.metrics.image import reference_statistics
+from genbench.metrics.image.features import Features
 import torch
 
-class Mean:
+class Mean(Features):
     name, sha256, resize = "mean", "0" * 64, "none"
 
     def __call__(self, images):
@@ -94,7 +95,7 @@ class Mean:
 
 def epoch(path, size):
     data = datasets["folder"].build(path=path, size=size, valid=0, test=0)
-    return reference.statistics(data, Mean(), "train", 50_000).moments
+    return reference_statistics.statistics(data, Mean(), "train", 50_000).moments
 """
 WATCHED = """
 import json, os, sys

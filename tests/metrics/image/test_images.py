@@ -14,7 +14,7 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.evaluation import Evaluation, measure
 from genbench.metrics.extractors import choice
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Moments
+from genbench.metrics.image.features import Features, Moments
 from genbench.metrics.image.inception_score import scores
 from genbench.metrics.image.neighbors import Cloud
 from genbench.metrics.image.precision_recall import among, near
@@ -29,7 +29,7 @@ seen = []
 
 
 @dataclass(frozen=True, eq=False)
-class Raw:
+class Raw(Features):
     name: str = "pixels"
     sha256: str = "0" * 64
     resize: str = "none"

@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
-from test_flow_matching import drawn, tilted, trained
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
+from toy_flows import drawn, tilted, trained
 
-from genbench.core import noise
 from genbench.errors import ConfigError, RunFailed
+from genbench.metrics.noise import noise
 from genbench.models.flow_matching.balanced import Balanced
-from genbench.models.flow_matching.couplings import Gibbs, Sight, tilt
+from genbench.models.flow_matching.couplings import Gibbs, PilotPairs, tilt
 from genbench.numerics.entropic_transport import log_kernel, sinkhorn
 
 
@@ -26,7 +26,7 @@ def labels(n, classes=1):
 def shown(x0, x1, label=None, **settings):
     """Return the coupling whose reference these points are."""
     coupling = Balanced(x0.shape[1:], reference=len(x0), running=False, **settings)
-    coupling.prepare([Sight(x0, x1, labels(len(x0)) if label is None else label)])
+    coupling.prepare([PilotPairs(x0, x1, labels(len(x0)) if label is None else label)])
     return coupling
 
 
@@ -147,7 +147,7 @@ def test_a_running_reference_averages_the_error_of_a_sample_away():
 
     probe = pair(1000)
     coupling = Balanced((2,), epsilon=1.0, reference=128)
-    coupling.prepare([Sight(*pair(128), labels(128))])
+    coupling.prepare([PilotPairs(*pair(128), labels(128))])
     fixed, mean = weights(coupling, *probe), torch.zeros(1000, 1000)
     for step in range(400):
         coupling(*pair(32), None, draws)

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from test_flow_matching import trained
 from torch.testing import assert_close
+from toy_flows import trained
 
-from genbench.core import noise
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.noise import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.runs.run import run
@@ -69,7 +69,7 @@ def test_without_pairs_or_with_broken_ones_it_refuses():
     teacher, data = trained("cfm", "moons", plan={"steps": 1})
     model, _ = pupil("moons")
     with pytest.raises(RunFailed, match="no pairs yet"):
-        model.material(data)
+        model.batch_source(data)
     pool = model.pairs(teacher, data, seed=0, count=10)
     pool.x[3] = float("nan")
     with pytest.raises(RunFailed, match="1 of 10 samples"):

@@ -8,10 +8,11 @@ from given import Density, Flow
 from torch import nn
 from torch.testing import assert_close
 
-from genbench.core import Batch, Data, Encodable, Event, Normal, Split, Transport, noise
+from genbench.core import Batch, Data, Event, Normal, Split, Transport
 from genbench.data.digits import digits
 from genbench.data.splits import Endless
 from genbench.metrics.evaluation import draw
+from genbench.metrics.noise import noise
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import encoders, models
@@ -137,13 +138,13 @@ def test_an_interrupted_run_goes_on_with_the_encoder_it_began_with(data, tmp_pat
 def test_training_data_are_the_calibrated_latents_in_the_order_of_the_data(data):
     model = latent("cfm", data)
     model.prepare(data, 0)
-    material = model.material(data)
-    assert isinstance(material, Split)
-    variance, mean = torch.var_mean(material.take(1197, 0).x, (0, 2, 3))
+    batch_source = model.batch_source(data)
+    assert isinstance(batch_source, Split)
+    variance, mean = torch.var_mean(batch_source.take(1197, 0).x, (0, 2, 3))
     assert_close(mean, torch.zeros(2), atol=1e-4, rtol=0)
     assert_close(variance, torch.ones(2), atol=1e-3, rtol=0)
     for step in (0, 30):
-        raw, batch = data.train.batch(step, 50, 3), material.batch(step, 50, 3)
+        raw, batch = data.train.batch(step, 50, 3), batch_source.batch(step, 50, 3)
         assert_close(batch.x, model.encoder.encode(raw.x), atol=1e-4, rtol=1e-4)
         assert torch.equal(batch.label, raw.label)
 
@@ -153,16 +154,16 @@ def test_other_weights_never_find_these_latents(data):
     with torch.no_grad():
         next(other.encoder.parameters()).add_(0.01)
     for model in (one, other):
-        x = model.material(data).take(1197, 0).x
+        x = model.batch_source(data).take(1197, 0).x
         assert_close(x, model.encoder.encode(data.train.take(1197, 0).x), atol=1e-4, rtol=1e-4)
     renamed = replace(data, provenance={"sha256": "another"}, train=turned(data.train))
-    assert not torch.equal(one.material(renamed).take(1197, 0).x, one.material(data).take(1197, 0).x)
+    assert not torch.equal(one.batch_source(renamed).take(1197, 0).x, one.batch_source(data).take(1197, 0).x)
 
 
 def turned(split):
     """Return the split with its images turned upside down."""
 
-    class Turned:
+    class Turned(Split):
         size = split.size
 
         def batch(self, step, size, seed):
@@ -183,15 +184,15 @@ def test_data_that_cannot_be_kept_is_encoded_as_it_comes():
         return Batch(torch.randn(n, 1, 8, 8, generator=generator), torch.arange(n))
 
     split = Endless(fresh, "train")
-    assert not isinstance(split, Encodable)
+    assert split.encoded(lambda x: x, event.shape, "key") is None
     data = Data(event, Real(), Normal(event.shape), split, split, split)
     encoder = Halves(event)
-    material = Latent(event, build("cfm", encoder.latent), encoder).material(data)
-    assert material.size is None
-    batch, raw = material.batch(3, 6, 1), split.batch(3, 6, 1)
+    batch_source = Latent(event, build("cfm", encoder.latent), encoder).batch_source(data)
+    assert batch_source.size is None
+    batch, raw = batch_source.batch(3, 6, 1), split.batch(3, 6, 1)
     assert_close(batch.x, encoder.encode(raw.x))
     assert torch.equal(batch.label, raw.label)
-    assert_close(material.take(5, 2).x, encoder.encode(split.take(5, 2).x))
+    assert_close(batch_source.take(5, 2).x, encoder.encode(split.take(5, 2).x))
 
 
 def test_a_model_prepares_on_latents(data):
@@ -199,7 +200,7 @@ def test_a_model_prepares_on_latents(data):
     encoder = Halves(data.event)
     model = Latent(data.event, build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5), encoder)
     plain = build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5)
-    task = replace(data, event=encoder.latent, source=model.source, train=model.material(data))
+    task = replace(data, event=encoder.latent, source=model.source, train=model.batch_source(data))
     model.prepare(data, 3)
     plain.prepare(task, 3)
     assert_close(model.model.coupling.log_mean, plain.coupling.log_mean)

@@ -8,38 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from torch.testing import assert_close
+from toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, perturbed, points
 
-from genbench.core import Batch, Event, Normal, noise
+from genbench.core import Batch, Event, Normal, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.methods import PRESETS
 from genbench.models.starflow.patches import Tokens
 from genbench.registry import models
-from genbench.settings import bind, call
+from genbench.settings import bind
 
-IMAGE = Event((2, 4, 6), classes=3)
-VECTOR = Event((4,), classes=3)
-SMALL = {"patch": 2, "width": 16, "head": 8}
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
-NAMES = ["tarflow", "starflow"]
-
-
-def build(name, event, **settings):
-    return call(models[name].build, event, Normal(event.shape), settings=bind(models[name].build, settings, name))
-
-
-def perturbed(name, event, by=0.2, **settings):
-    """Zero outputs make every test of a flow pass: move all weights away from there."""
-    torch.manual_seed(0)
-    model = build(name, event, **{**SMALL, "blocks": [2, 1], **settings})
-    stream = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(by * torch.randn(weight.shape, generator=stream))
-    return model
-
-
-def points(event, n, dtype=torch.float32, seed=7):
-    return noise(Normal(event.shape), n, seed).to(dtype)
 
 
 def jacobian_log_det(model, x, label):
@@ -361,10 +339,14 @@ def test_wrong_sampling_options_are_told():
 
 
 def test_only_the_standard_normal_is_a_source():
-    class Shifted:
+    class Shifted(Source):
         shape = (4,)
-        sample = Normal((4,)).sample
-        log_prob = Normal((4,)).log_prob
+
+        def sample(self, n, generator):
+            return Normal((4,)).sample(n, generator) + 1
+
+        def log_prob(self, x):
+            return Normal((4,)).log_prob(x - 1)
 
     for source in (Shifted(), Normal((2,))):
         with pytest.raises(Unsupported, match=r"N\(0, I\)"):

@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from genbench.core import Batch, Event, Normal, noise
+from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError
+from genbench.metrics.noise import noise
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import sequential
 from genbench.models.starflow.model import Example

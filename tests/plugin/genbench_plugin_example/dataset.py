@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from genbench.core import Batch, Data, Event, Normal, Truth
+from genbench.core import Batch, Data, Event, Normal, Split, Truth
 from genbench.registry import datasets
 from genbench.seeds import generator
 from genbench.settings import Count, Positive
@@ -12,7 +12,7 @@ from genbench.space import Real
 
 
 @dataclass(frozen=True)
-class Laplace:
+class Laplace(Split):
     """Fresh draws without end, a stream of its own for each part."""
 
     part: str

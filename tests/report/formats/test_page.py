@@ -17,7 +17,7 @@ from reports import DIGITS, gathered, make
 from rich.console import Console
 
 import genbench
-from genbench.core import noise
+from genbench.metrics.noise import noise
 from genbench.report.chart import Axis, Chart, Charts, Point, Series
 from genbench.report.formats import document, figures, palette, svg
 from genbench.report.formats.page import page

@@ -1,0 +1,33 @@
+"""Models declare capabilities by their base classes. One that no model has would blank a column of every table."""
+
+import pytest
+import torch
+
+from genbench.core import Model, Transport
+from genbench.metrics.evaluation import Sampling, evaluate
+from genbench.models.flow_matching.couplings import Coupled
+from genbench.registry import models
+from genbench.runs.spec import build_data, build_model, model_class, resolve
+
+FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "vp", "wcfm", "wcfm-balanced"}
+
+
+@pytest.mark.parametrize("capability", [Transport, Coupled])
+def test_flow_matching_models_and_no_others_have_the_capability(capability):
+    assert {name for name in models if issubclass(model_class(models[name]), capability)} == FLOW_MATCHING
+
+
+def test_most_models_have_a_likelihood():
+    able = {name for name in models if model_class(models[name]).log_prob is not Model.log_prob}
+    assert able >= FLOW_MATCHING | {"nsf", "starflow", "tarflow"}
+
+
+@pytest.mark.parametrize("name", ["tilt", "straightness", "nll"])
+def test_metrics_of_the_model_have_values_for_wcfm(name):
+    spec = resolve("wcfm", "8gaussians", metrics=[], settings={"model": {"kappa": 1.0}})
+    torch.manual_seed(0)
+    data = build_data(spec.data)
+    model = build_model(spec, data)
+    model.prepare(data, 0)
+    rows, _ = evaluate(model, data, {name: {}}, sample=spec.sample, sampling=Sampling(n=64), seed=0)
+    assert all(row["value"] is not None for row in rows), rows

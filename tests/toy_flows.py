@@ -1,0 +1,25 @@
+"""Small flow-matching models, trained on the spot."""
+
+import torch
+
+from genbench.metrics.noise import noise
+from genbench.runs.spec import build_data, build_model, plan_of, resolve
+from genbench.training.loop import fabric_of, fit
+
+
+def trained(model, dataset, /, **settings):
+    spec = resolve(model, dataset, metrics=[], settings=settings)
+    data, plan = build_data(spec.data), plan_of(spec)
+    torch.manual_seed(0)
+    return fit(build_model(spec, data), data, plan, fabric_of(plan, "cpu"), seed=0), data
+
+
+def drawn(model, n=4096, **options):
+    with torch.no_grad():
+        return model.sample(noise(model.source, n, seed=1), **options).x
+
+
+def tilted(eps, b):
+    """Covariance of (x0, x1) under exp(-|x0-x1|^2 / eps) N(0,1) x N(0,b^2): the inverse of the summed precisions."""
+    precision = torch.tensor([[1 + 2 / eps, -2 / eps], [-2 / eps, 1 / b**2 + 2 / eps]])
+    return torch.linalg.inv(precision)
