@@ -431,7 +431,7 @@ def test_a_slurm_array_and_xargs_run_the_commands_word_for_word(say, copy, tmp_p
         environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(number)}
         heard.append(subprocess.check_output(["bash", array, str(commands)], env=environment, text=True))
     line = f"tr '\\n' '\\0' < {commands} | xargs -0 -n 1 -P 2 sh -c"
-    assert line.partition("|")[2] in (Path(__file__).parents[2] / "README.md").read_text().replace("-P 4", "-P 2")
+    assert line.partition("|")[2] in (Path(__file__).parents[2] / "docs/sweeps.md").read_text().replace("-P 4", "-P 2")
     both = [*heard, *subprocess.check_output(line, shell=True, text=True).splitlines()]
     assert sorted(json.loads(text) for text in both) == sorted(expected * 2)
 
