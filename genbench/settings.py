@@ -4,7 +4,6 @@ import inspect
 import json
 import re
 import tomllib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from genbench.errors import ConfigError, unknown
+from genbench.registry import Registry
 
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
@@ -26,18 +26,75 @@ Size = Annotated[int, Ge(0)]
 Settings = Mapping[str, Any]
 
 
-class Nested(ABC):
+@dataclass(frozen=True)
+class Nested:
     """Marks, inside Annotated, a setting that is itself a component with settings, such as a net.
 
+    Its value is None, a name, or a table of settings with or without a name.
+
     Args:
-        registry: the registry that contains the component.
+        registry: the components to choose from.
+        default: event -> name, or table of a name and settings, that values without a name stand for.
+        allowed: names to choose from, the default first; empty allows every name of the registry.
+        optional: whether None stands for no component.
+        check: called with the event and the name of the setting; raises ConfigError if the data lacks what such
+            components need.
     """
 
-    registry: Any
+    registry: Registry
+    default: Callable[[Any], str | Settings] | None = None
+    allowed: tuple[str, ...] = ()
+    optional: bool = False
+    check: Callable[[Any, str], None] | None = None
 
-    @abstractmethod
-    def resolve(self, value: Any, what: str, context: Any) -> Any:
-        """Return the plain JSON value with every default filled in."""
+    def resolve(self, value: Any, what: str, context: Any = None) -> dict[str, Any] | None:
+        """Return {"name", "version", ...every setting} as plain JSON; None without a component or without the data.
+
+        Args:
+            value: None for the default (or for none, where the setting is optional); a name, or {"name": ...,
+                settings}, for that component's own defaults; settings without a name for the default under these.
+            what: how messages call the setting.
+            context: the event on which defaults depend; None where it is not known.
+
+        Raises:
+            ConfigError: on an unknown name or setting, a wrong type, or settings of another version.
+        """
+        if value is None and self.optional:
+            return None
+        given = dict(value) if isinstance(value, Mapping) else {"name": value} if value is not None else {}
+        if "name" not in given:
+            usual = self._usual(context)
+            if usual is None and not given:
+                return None
+            if usual is None:
+                why = f"the default {self.registry.kind} depends on the data; " if self.default else ""
+                raise ConfigError(f"{what}: {why}name one of {', '.join(self.registry)}")
+            given = {**usual, **given}
+        name = given.pop("name")
+        if not isinstance(name, str):
+            names = ", ".join(self.allowed or self.registry)
+            raise ConfigError(f"{what}: {name!r} is no {self.registry.kind}; give a name ({names}) or a table with one")
+        if self.allowed and name not in self.allowed:
+            raise ConfigError(f"{what}: {name} is not {' or '.join(self.allowed)}; nothing else is allowed here")
+        entry = self.registry[name]
+        version = given.pop("version", entry.version)
+        if version != entry.version:
+            raise ConfigError(f"{what}: settings are of version {version} of {name}, which is now {entry.version}")
+        bound = bind(entry.build, given, f"{what} ({name})", context=context)
+        if context is not None:
+            if self.check is not None:
+                self.check(context, what)
+            if "complete" in entry.traits:
+                bound |= entry.traits["complete"](context, bound)
+        return {"name": name, "version": entry.version, **bound}
+
+    def _usual(self, context: Any) -> dict[str, Any] | None:
+        if self.allowed:
+            return {"name": self.allowed[0]}
+        if self.default is None or context is None:
+            return None
+        usual = self.default(context)
+        return {"name": usual} if isinstance(usual, str) else dict(usual)
 
 
 class OnDisk:
@@ -170,6 +227,16 @@ def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
 def call(builder: Callable, *args: Any, settings: Settings) -> Any:
     """Call a builder with bound settings."""
     return builder(*args, **typed(builder, settings))
+
+
+def settings_in(component: Settings) -> dict[str, Any]:
+    """Return the settings of a component given as plain JSON: everything but its name and version."""
+    return {name: value for name, value in component.items() if name not in ("name", "version")}
+
+
+def build_component(registry: Registry, component: Settings, *args: Any) -> Any:
+    """Build a component given as plain JSON."""
+    return call(registry[component["name"]].build, *args, settings=settings_in(component))
 
 
 def need(builder: Callable, settings: Settings, what: str) -> None:

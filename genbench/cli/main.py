@@ -214,12 +214,11 @@ def eval_command(
     from genbench.report.formats.terminal import not_original, print_record, print_rows
     from genbench.results.external_samples import foreign
     from genbench.runs import provenance
-    from genbench.runs.component import settings_in
     from genbench.runs.image_grids import keep_pages
     from genbench.runs.run import run
     from genbench.runs.spec import components, resolve
     from genbench.runs.store import Store, spec_at
-    from genbench.settings import merge, parse
+    from genbench.settings import merge, parse, settings_in
     from genbench.sweeps.progress import Live
 
     settings = parse(set_ or [])

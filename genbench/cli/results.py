@@ -156,8 +156,7 @@ def verify(
 def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
     """Check every cell of a suite, and run nothing."""
     from genbench.registry import metrics
-    from genbench.runs.component import settings_in
-    from genbench.settings import need
+    from genbench.settings import need, settings_in
     from genbench.sweeps import suite as suites
 
     loaded = suites.load(suite)

@@ -15,9 +15,9 @@ from genbench.data.image_files import decoding
 from genbench.data.image_files.decoding import Look
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation, measure
-from genbench.runs.component import settings_in
 from genbench.runs.spec import build_data
 from genbench.seeds import derive, generator
+from genbench.settings import settings_in
 from genbench.space import Pixels
 from genbench.storage import files
 

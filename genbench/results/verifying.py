@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import evaluate
-from genbench.runs.component import settings_in
 from genbench.runs.spec import Spec, build_data, build_model, plan_of, restore, sampling_of
 from genbench.runs.store import WEIGHTS, Record, Store, load_weights, read_record
+from genbench.settings import settings_in
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
 from genbench.training.checkpoint import FIELDS

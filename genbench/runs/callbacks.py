@@ -11,9 +11,9 @@ from genbench.core import Data, Model
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import evaluate
 from genbench.registry import metrics
-from genbench.runs.component import settings_in
 from genbench.runs.image_grids import PAGE, keep_page, pictured
 from genbench.runs.spec import Spec, sampling_of
+from genbench.settings import settings_in
 from genbench.storage import files
 from genbench.storage.files import Damaged
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import Registry
-from genbench.settings import Settings, bind, plain, settings_of
+from genbench.settings import Settings, bind, plain, settings_in, settings_of
 
 
 def component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
@@ -17,11 +17,6 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
     """
     entry = registry[name]
     return {"name": name, "version": entry.version, **bind(entry.build, settings, name, context=context)}
-
-
-def settings_in(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings in a component's part of a spec."""
-    return {name: value for name, value in part.items() if name not in ("name", "version")}
 
 
 def identity(registry: Registry, part: Mapping[str, Any]) -> dict[str, Any]:

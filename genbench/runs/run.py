@@ -16,7 +16,6 @@ from genbench.models.latent.model import Latent
 from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.callbacks import Midway
-from genbench.runs.component import settings_in
 from genbench.runs.encoders import pretrain
 from genbench.runs.image_grids import keep_samples
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
@@ -25,7 +24,7 @@ from genbench.runs.teachers import teach
 from genbench.runs.train import fresh, full_reason, kept_weights, train_stack
 from genbench.runs.train import train as fit_models
 from genbench.runs.versions import sources_of
-from genbench.settings import need
+from genbench.settings import need, settings_in
 from genbench.storage import files
 from genbench.training.fabric import Fabric
 from genbench.training.loop import Plan, Progress, fabric_of, silent

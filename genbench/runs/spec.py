@@ -15,10 +15,13 @@ from genbench.errors import ConfigError, Unsupported, unknown
 from genbench.metrics.evaluation import Sampling
 from genbench.models.latent.model import Latent
 from genbench.registry import Entry, datasets, encoders, metrics, models
-from genbench.runs.component import component, differing, identity, label, same_version, settings_in
+from genbench.runs.component import component, differing, identity, label, same_version
 from genbench.seeds import derive
-from genbench.settings import Settings, bind, call, merge, settings_of, typed
+from genbench.settings import Nested, Settings, bind, build_component, merge, settings_in, settings_of, typed
 from genbench.training.loop import VERSION, Plan
+
+ENCODER = Nested(encoders, optional=True)
+"""The setting `encoder`, which every model has."""
 
 SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
 
@@ -155,7 +158,7 @@ def resolve(
     part = {section: dict(settings.get(section, {})) for section in SECTIONS}
     data_spec = component(datasets, dataset, part["data"])
     data = build_data(data_spec)
-    encoder = _encoder(part["model"].pop("encoder", None), data.event)
+    encoder = ENCODER.resolve(part["model"].pop("encoder", None), "model.encoder", data.event)
     entry = models[model]
     own_plan = entry.traits.get("plan", {})
     sample = bind(sampler(entry), part["sample"], f"sample ({model})")
@@ -219,8 +222,7 @@ def build_data(spec: Mapping[str, Any]) -> Data:
 
 @lru_cache(maxsize=8)
 def _build_data(text: str) -> Data:
-    spec = json.loads(text)
-    return call(datasets[spec["name"]].build, settings=settings_in(spec))
+    return build_component(datasets, json.loads(text))
 
 
 def build_model(spec: Spec, data: Data) -> Model:
@@ -229,16 +231,15 @@ def build_model(spec: Spec, data: Data) -> Model:
     Raises:
         Unsupported: if the model does not go with the data.
     """
-    build, settings = models[spec.model["name"]].build, settings_in(spec.model)
     if spec.encoder is None:
-        return call(build, data.event, data.source, settings=settings)
+        return build_component(models, spec.model, data.event, data.source)
     if not isinstance(data.source, Normal):
         raise Unsupported("a model of latents starts from N(0, I); this task has a source of its own")
     # Its fresh weights do not depend on the run's seed: all seeds share one encoder.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(0, "encoder"))
-        encoder = call(encoders[spec.encoder["name"]].build, data.event, settings=settings_in(spec.encoder))
-    model = call(build, encoder.latent, Normal(encoder.latent.shape), settings=settings)
+        encoder = build_component(encoders, spec.encoder, data.event)
+    model = build_component(models, spec.model, encoder.latent, Normal(encoder.latent.shape))
     return Latent(data.event, model, encoder)
 
 
@@ -278,16 +279,6 @@ def own_options(kind: type[Model]) -> Callable:
     options.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     options.__doc__ = kind.sample.__doc__
     return options
-
-
-def _encoder(value: Any, event: Event) -> dict[str, Any] | None:
-    """Return the part of a spec for a setting `encoder`: nothing, a name, or a table with one."""
-    if value is None:
-        return None
-    settings = {"name": value} if isinstance(value, str) else value
-    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
-        raise ConfigError(f"model.encoder={value!r}: give a name ({', '.join(encoders)}) or a table with one")
-    return component(encoders, settings["name"], settings_in(settings), context=event)
 
 
 def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:

@@ -7,9 +7,8 @@ from typing import Any
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
-from genbench.runs.component import settings_in
 from genbench.runs.spec import Spec, build_data, model_class, plan_of, resolve
-from genbench.settings import Settings
+from genbench.settings import Settings, settings_in
 
 
 def unstackable(spec: Spec) -> str | None:

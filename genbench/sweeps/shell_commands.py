@@ -10,9 +10,8 @@ from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.runs.component import settings_in
 from genbench.runs.spec import Spec, resolve
-from genbench.settings import Settings, parse, plain, settings_of
+from genbench.settings import Settings, parse, plain, settings_in, settings_of
 from genbench.sweeps.ensembles import members
 
 

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.nets import presets
-from genbench.nets.presets import NetChoice, NetSetting
+from genbench.nets.presets import NET, NetSetting
 from genbench.nets.unet import Attention, Up
 from genbench.registry import nets
 from genbench.settings import bind, settings_of
@@ -34,7 +34,7 @@ CASES = [
 def make(event: Event, classes: int = 0, settings=None, *, seed: int = 0) -> nn.Module:
     """Build a net and move every parameter off its initial value, so that no branch is multiplied by zero."""
     torch.manual_seed(seed)
-    net = presets.build(event, classes, NetChoice().resolve(settings, "net", event))
+    net = presets.build(event, classes, settings)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -43,7 +43,7 @@ def make(event: Event, classes: int = 0, settings=None, *, seed: int = 0) -> nn.
 
 def parameters(event: Event, settings=None) -> int:
     with torch.device("meta"):
-        net = presets.build(event, 0, NetChoice().resolve(settings, "net", event))
+        net = presets.build(event, 0, settings)
     return sum(parameter.numel() for parameter in net.parameters())
 
 
@@ -135,7 +135,7 @@ def test_unet_of_the_cifar10_recipe_has_35_75_million_parameters():
 
 @pytest.mark.parametrize("event", [DIGIT, MNIST])
 def test_unet_starts_at_zero_and_ignores_dropout_in_evaluation(event):
-    net = presets.build(event, 0, NetChoice().resolve({"dropout": 0.5}, "net", event))
+    net = presets.build(event, 0, {"dropout": 0.5})
     assert_close(net(torch.tensor(0.5), images(event)), torch.zeros(3, *event.shape), rtol=0, atol=0)
     net, x, t = make(event, 0, {"dropout": 0.5}), images(event), torch.tensor(0.5)
     assert_close(net(t, x), net(t, x), rtol=0, atol=0)
@@ -183,7 +183,7 @@ def test_bf16_stays_near_fp32():
 def test_attention_stands_at_the_sizes_asked_for():
     """At 16 x 16: two blocks down, one in the middle, three up."""
     with torch.device("meta"):
-        net = presets.build(CIFAR, 0, NetChoice().resolve(None, "net", CIFAR))
+        net = presets.build(CIFAR, 0, None)
     assert sum(isinstance(module, Attention) for module in net.modules()) == 2 + 1 + 3
 
 
@@ -212,7 +212,7 @@ def test_checkpointing_changes_no_gradient():
 )
 def test_impossible_nets_are_refused_in_one_line(event, settings, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        presets.build(event, 0, NetChoice().resolve(settings, "net", event))
+        presets.build(event, 0, settings)
     assert "\n" not in str(caught.value)
 
 
@@ -231,13 +231,13 @@ def test_a_resolved_net_is_complete_plain_and_stable(event):
 
 def test_a_choice_of_net_lays_settings_over_the_right_defaults():
     def resolve(value):
-        return NetChoice().resolve(value, "cfm.net", MNIST)
+        return NET.resolve(value, "cfm.net", MNIST)
 
     default = resolve(None)
     assert resolve({"dropout": 0.5}) == {**default, "dropout": 0.5}
     assert resolve("unet") == resolve({"name": "unet"}) != default
     assert resolve({"name": "mlp", "width": 7})["width"] == 7
-    assert resolve("unet")["channels"] == NetChoice().resolve(None, "net", CIFAR)["channels"]
+    assert resolve("unet")["channels"] == NET.resolve(None, "net", CIFAR)["channels"]
 
 
 @pytest.mark.parametrize(
@@ -248,13 +248,13 @@ def test_a_choice_of_net_lays_settings_over_the_right_defaults():
         ({"chanels": 8}, "unet.* has no setting 'chanels'; did you mean 'channels'"),
         ({"channels": "many"}, "channels: 'many' is wrong"),
         ({"version": 999}, "version 999 of unet"),
-        ({"name": 3}, "3 is no name of a net"),
+        ({"name": 3}, "3 is no net"),
         (3, "3 is no net"),
     ],
 )
 def test_a_wrong_choice_of_net_says_what_would_be_right(value, message):
     with pytest.raises(ConfigError, match=message):
-        NetChoice().resolve(value, "cfm.net", CIFAR)
+        NET.resolve(value, "cfm.net", CIFAR)
 
 
 def test_every_setting_of_every_net_has_a_meaning():

@@ -11,21 +11,21 @@ from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.choice import Extractor, ExtractorChoice
+from genbench.metrics.extractors.choice import Extractor
 from genbench.metrics.image.feature_sets import Comparison, Real, Samples, Split, compare
 from genbench.metrics.image.features import Moments
 from genbench.metrics.image.frechet import frechet, frechet_few, frechet_to
 from genbench.metrics.image.published_statistics import Published, published
 from genbench.metrics.image.reference_statistics import Statistics
-from genbench.registry import metrics
+from genbench.registry import extractors, metrics
 from genbench.seeds import generator
-from genbench.settings import Count, OnDisk
+from genbench.settings import Count, Nested, OnDisk
 
 Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
-Legacy = Annotated[dict[str, Any] | str | None, ExtractorChoice(("inception-legacy",)), Own]
-Clean = Annotated[dict[str, Any] | str | None, ExtractorChoice(("inception-clean",)), Own]
-DINOv2 = Annotated[dict[str, Any] | str | None, ExtractorChoice(("dinov2",)), f"{Own}, code (a checkout)"]
-Lite = Annotated[dict[str, Any] | str | None, ExtractorChoice(("efficientnet_lite0",)), "the network"]
+Legacy = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-legacy",)), Own]
+Clean = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-clean",)), Own]
+DINOv2 = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("dinov2",)), f"{Own}, code (a checkout)"]
+Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("efficientnet_lite0",)), "the network"]
 File = Annotated[
     str | None,
     OnDisk(),
@@ -34,7 +34,7 @@ File = Annotated[
 ]
 Inception = Annotated[
     dict[str, Any] | str | None,
-    ExtractorChoice(("inception-legacy", "inception-clean", "inception-fidelity", "inception-torchmetrics")),
+    Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity", "inception-torchmetrics")),
     "which Inception: a name, or a table with its settings; by default inception-legacy",
 ]
 

@@ -12,7 +12,7 @@ from genbench.core import Batch, Data, Event, Model, Samples, Source, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings import Coupled, Coupling, Pairs, effective_share, pilot_pairs
 from genbench.models.flow_matching.paths import Path
-from genbench.nets.presets import NetChoice, NetSetting, build
+from genbench.nets.presets import NetSetting, build
 from genbench.numerics.ode import STAGES, Method, integrate, log_density, trajectory
 from genbench.settings import Fraction, NonNegative, Positive, Size
 from genbench.space import dequantise
@@ -64,7 +64,7 @@ class FlowMatching(Model, Transport, Coupled):
         if conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; this data has none")
         self.event, self.source, self.conditional = event, source, conditional
-        self.net = build(event, event.classes if conditional else 0, NetChoice().resolve(net, "net", event))
+        self.net = build(event, event.classes if conditional else 0, net)
         self.coupling, self.prefetch = coupling, coupling.prefetch
         self.path, self.label_dropout = path, label_dropout
         self.width = event.bin if dequantise else 0.0

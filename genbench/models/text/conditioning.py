@@ -1,7 +1,7 @@
 """Text as a condition: from labels that stand for captions to prefixes of tokens, and the choice of how."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import texts
-from genbench.settings import Nested, bind, call
-
-DEFAULT = "words"
+from genbench.settings import Nested, build_component
 
 
 class Text(nn.Module, ABC):
@@ -58,45 +56,15 @@ class Text(nn.Module, ABC):
         """Return the prefix of each caption; -1 stands for the empty one."""
 
 
-class TextChoice(Nested):
-    """Marks a setting that is a text encoder: nothing, a name, or a table of settings with or without a name."""
-
-    registry = texts
-
-    def resolve(self, value: Any, what: str, context: Event | None) -> dict[str, Any] | None:
-        """Return {"name", "version", ...every setting} as plain JSON; None stays None.
-
-        Args:
-            value: None; a name; {"name": ..., settings}; settings without a name, for `words`.
-            what: how messages call the setting.
-            context: the event whose captions it is for.
-
-        Raises:
-            ConfigError: on an unknown name or setting, a wrong type, a table of another version, or no captions.
-        """
-        if value is None:
-            return None
-        if not isinstance(value, str | Mapping):
-            raise ConfigError(f"{what}: {value!r} is no text encoder; give a name ({', '.join(texts)}) or a table")
-        settings = {"name": value} if isinstance(value, str) else {"name": DEFAULT, **value}
-        name = settings.pop("name")
-        if not isinstance(name, str):
-            raise ConfigError(f"{what}.name: {name!r} is no name of a text encoder; known: {', '.join(texts)}")
-        entry = texts[name]
-        version = settings.pop("version", entry.version)
-        if version != entry.version:
-            raise ConfigError(f"{what}: settings are of version {version} of {name}, which is now {entry.version}")
-        bound = bind(entry.build, settings, f"{what} ({name})", context=context)
-        if context is not None:
-            _captioned(context, what)
-            if "complete" in entry.traits:
-                bound |= entry.traits["complete"](context, bound)
-        return {"name": name, "version": entry.version, **bound}
+def _captioned(event: Event, what: str) -> None:
+    if not event.captions:
+        raise ConfigError(f"{what} needs data with captions, such as digits-captions; this data has none")
 
 
+TEXT = Nested(texts, lambda event: "words", optional=True, check=_captioned)
 TextSetting = Annotated[
     dict[str, Any] | str | None,
-    TextChoice(),
+    TEXT,
     "encoder of captions, a name (words, transformers) or a table of its settings; makes the model conditional, on"
     " captions; none leaves labels mere numbers",
 ]
@@ -108,18 +76,11 @@ def build(event: Event, width: int, value: dict[str, Any] | str) -> Text:
     Args:
         event: its captions are the table.
         width: numbers of a token of the prefix.
-        value: as `TextChoice` takes it.
+        value: a name, or a table of settings with or without a name.
 
     Raises:
         ConfigError: if the value is wrong, or the event has no captions.
     """
-    _captioned(event, "model.text")
-    settings = TextChoice().resolve(value, "model.text", event)
-    assert settings is not None
-    own = {key: item for key, item in settings.items() if key not in ("name", "version")}
-    return call(texts[settings["name"]].build, event, width, settings=own)
-
-
-def _captioned(event: Event, what: str) -> None:
-    if not event.captions:
-        raise ConfigError(f"{what} needs data with captions, such as digits-captions; this data has none")
+    text = TEXT.resolve(value, "model.text", event)
+    assert text is not None
+    return build_component(texts, text, event, width)

@@ -22,9 +22,9 @@ from genbench.numerics.ode import integrate
 from genbench.registry import datasets, metrics
 from genbench.report.statistics import LEVEL, POWER, holm, mean_and_error, paired
 from genbench.report.table import Cell, Column, Row, Table
-from genbench.runs.component import settings_in
 from genbench.runs.spec import build_data, components
 from genbench.seeds import derive
+from genbench.settings import settings_in
 from genbench.storage import files
 
 FILE = "calibration.json"

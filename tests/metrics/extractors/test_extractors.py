@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -275,17 +276,17 @@ def test_a_pickle_that_would_run_code_runs_none(data, tmp_path):
         ("inceptoin-legacy", "did you mean 'inception-legacy'?"),
         ({"name": "dinov2", "wieghts": "x"}, "did you mean 'weights'?"),
         ({"name": "dinov2", "version": 0}, "version 0 of dinov2"),
-        (3, "is no extractor"),
+        (3, "is no feature extractor"),
     ],
 )
 def test_a_wrong_choice_says_what_would_be_right(value, message):
     with pytest.raises(ConfigError) as said:
-        choice.ExtractorChoice().resolve(value, "kid.features", task(2, 2).event)
+        choice.EXTRACTOR.resolve(value, "kid.features", task(2, 2).event)
     assert message in str(said.value)
 
 
 def test_a_named_distance_is_on_its_own_features_only():
-    marker = choice.ExtractorChoice(("inception-legacy",))
+    marker = replace(choice.EXTRACTOR, allowed=("inception-legacy",))
     assert marker.resolve(None, "x", None) == marker.resolve({"weights": None}, "x", None)
     with pytest.raises(ConfigError, match="dinov2 is not inception-legacy"):
         marker.resolve("dinov2", "fid-legacy.features", None)
