@@ -1,4 +1,4 @@
-"""The metric of tilt: closed forms of Gaussians, nothing where nothing is weighted, no value where it means nothing."""
+"""Diagnostics: counts, the norm, and the tilt, which has a closed form between Gaussians."""
 
 import math
 
@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from genbench.errors import Unsupported
-from genbench.metrics.diagnostics.tilt import tilt
-from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.diagnostics import tilt
+from genbench.metrics.evaluation import Evaluation, measure
 from genbench.models.flow_matching.couplings import Gibbs
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
+from genbench.testing.toys import Affine
 
 
 def built(model, dataset, settings=None, **of_data):
@@ -26,7 +27,29 @@ def measured(data, model, **settings):
     return {value.part: value for value in tilt(Evaluation(data, 0, x=x, model=model), **settings)}
 
 
-def test_wcfm_tilts_gaussians_as_the_closed_form_has_it():
+def test_counts_are_exact_and_have_no_floor():
+    data = datasets["gaussian"].build()
+    model = Affine(data.event, data.source)
+    x = torch.zeros(10, 2)
+    x[4, 1] = float("inf")
+    where = Evaluation(data, 0, x=x, nfe=17.5, model=model)
+    rows = {name: measure(where, name, {}, True)[0] for name in ("nfe", "parameters", "failed")}
+    trained = sum(p.numel() for p in model.parameters())
+    assert {name: row["value"] for name, row in rows.items()} == {"nfe": 17.5, "parameters": trained, "failed": 1}
+    assert all(row["floor"] is None for row in rows.values())
+    frozen = next(iter(model.parameters())).requires_grad_(False)
+    assert measure(where, "parameters", {}, True)[0]["value"] == trained - frozen.numel()
+
+
+def test_samples_without_a_model_have_failures_but_no_nfe_and_no_parameters():
+    data = datasets["gaussian"].build()
+    where = Evaluation(data, 0, x=torch.zeros(10, 2))
+    assert measure(where, "failed", {}, True)[0]["value"] == 0
+    for name in ("nfe", "parameters"):
+        assert measure(where, name, {}, True)[0]["reason"]
+
+
+def test_the_tilt_of_wcfm_between_gaussians_is_the_closed_form():
     data, model = built("wcfm", "gaussian", {"epsilon": 2.0, "cost": "sqnorm"}, dims=1, std=2.0)
     found = measured(data, model, n=16384, partners=32)
     for part, own, other in (("data", 2, 1), ("source", 1, 2)):
@@ -36,12 +59,12 @@ def test_wcfm_tilts_gaussians_as_the_closed_form_has_it():
     assert found["ess"].better == "higher"
 
 
-def test_what_weighs_nothing_tilts_nothing():
+def test_without_weights_there_is_no_tilt():
     found = measured(*built("cfm", "8gaussians"))
     assert [found[part].value for part in ("source", "data", "ess")] == pytest.approx([0, 0, 1], abs=1e-12)
 
 
-def test_potentials_take_the_tilt_away_and_a_model_is_left_as_it_was():
+def test_balancing_potentials_remove_the_tilt_and_measuring_does_not_change_the_model():
     settings = {"kappa": 1.0}
     plain = measured(*built("wcfm", "8gaussians", settings), n=1024, partners=32)
     data, model = built("wcfm-balanced", "8gaussians", settings)
@@ -53,14 +76,14 @@ def test_potentials_take_the_tilt_away_and_a_model_is_left_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_the_potentials_that_are_measured_are_those_of_training():
+def test_the_measured_potentials_are_those_of_training():
     data, model = built("wcfm-balanced", "8gaussians", {"kappa": 1.0})
     assert model.coupling.running
     model.coupling.psi.add_(torch.where(model.coupling.x1[:, 0] > 0, 1.0, -1.0))
     assert measured(data, model, n=1024, partners=64)["source"].value > 0.1
 
 
-def test_there_is_no_tilt_of_pairs_that_are_no_independent_ones():
+def test_dependent_pairs_pairs_within_classes_and_samples_alone_have_no_tilt():
     with pytest.raises(Unsupported, match="not independent"):
         measured(*built("otcfm", "moons"))
     with pytest.raises(Unsupported, match="not trained on pairs"):
@@ -70,7 +93,7 @@ def test_there_is_no_tilt_of_pairs_that_are_no_independent_ones():
         tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
 
 
-def test_a_handful_of_pairs_tells_nothing():
+def test_too_few_weighted_pairs_give_no_tilt():
     data, model = built("wcfm", "8gaussians", {"kappa": 0.1})
     assert isinstance(model.coupling, Gibbs)
     with pytest.raises(Unsupported, match="too few of 131072 pairs carry weight"):

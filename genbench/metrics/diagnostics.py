@@ -1,0 +1,101 @@
+"""Diagnostics of a run: what it costs, samples that failed, the norm of samples, the tilt of weighted pairs."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.models.flow_matching.couplings import Coupled
+from genbench.numerics import importance_weights
+from genbench.registry import metrics
+from genbench.seeds import generator
+from genbench.settings import Count
+
+ROWS = 128
+"""Pairs passed to a coupling at once: it may compare all pairs of a batch."""
+
+
+@metrics.register("nfe", version=1, better="lower", of="samples", floor=False, curve=False)
+def nfe(evaluation: Evaluation) -> Value:
+    """Number of network evaluations (NFE) per sample, counted while sampling."""
+    if evaluation.nfe is None:
+        raise Unsupported("samples of unknown origin have no NFE")
+    return Value(evaluation.nfe, len(evaluation.x), f"counted, mean over batches of {evaluation.batch}")
+
+
+@metrics.register("parameters", version=1, better="none", of="model")
+def parameters(evaluation: Evaluation) -> Value:
+    """Number of trainable parameters of the model."""
+    if evaluation.model is None:
+        raise Unsupported("samples without a model have no parameters")
+    count = sum(p.numel() for p in evaluation.model.parameters() if p.requires_grad)
+    return Value(float(count), 1, "trainable parameters")
+
+
+@metrics.register("failed", version=1, better="lower", of="samples", floor=False, curve=False)
+def failed(evaluation: Evaluation) -> Value:
+    """Number of samples that are not finite; they are never redrawn."""
+    return Value(float(evaluation.failures), len(evaluation.x), "samples that are not finite")
+
+
+@metrics.register("norm", version=1, better="none", of="samples")
+def norm(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+    """Mean Euclidean norm of samples in model space; its floor is that of data. Weighted couplings shift it.
+
+    Args:
+        n: number of samples; by default all.
+    """
+    lengths = evaluation.samples(n or len(evaluation.x)).double().flatten(1).norm(dim=1)
+    sd = float(lengths.std()) if len(lengths) > 1 else 0.0
+    details = {"sd": sd, "standard_error": sd / len(lengths) ** 0.5, "mean_square": float(lengths.square().mean())}
+    return Value(float(lengths.mean()), len(lengths), f"model space, n={len(lengths)}", details=details)
+
+
+@metrics.register("tilt", version=2, better="lower", of="model")
+@torch.no_grad()
+def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64) -> list[Value]:
+    """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
+
+    Training on independent pairs with weights w transports the source times its f to the data times its f; without
+    weights f is constant and the tilt 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. Unbiased up to the
+    ratio; small values may be negative.
+
+    Args:
+        n: number of noise and of test points; by default all test points, up to 2048.
+        partners: points that each point is paired with.
+
+    Raises:
+        Unsupported: if the model is not trained on independent pairs, or too few of them carry weight.
+
+    Reference: Weighted conditional flow matching, 2025.
+    """
+    model = evaluation.model
+    if model is None or not isinstance(model, Coupled) or model.conditional:
+        raise Unsupported("it is not trained on pairs of noise and data, or only within classes")
+    n = n or min(2048, evaluation.data.test.size or 2048)
+    partners = min(partners, n - 1)
+    coupling = copy.deepcopy(model.coupling).eval()  # in training mode it may adapt to the pairs it is given
+    x1 = evaluation.reference(n).x.to(next(model.parameters()).device)
+    stream = generator(evaluation.seed, "tilt")
+    x0 = model.source.sample(n, stream).to(x1)
+
+    def log_weight(noise: Tensor) -> Tensor:
+        weights = []
+        for a, b in zip(noise.split(ROWS), x1.split(ROWS), strict=True):
+            pairs = coupling(a, b, None, stream)
+            if pairs.x0 is not a:
+                raise Unsupported("its pairs are not independent")
+            weights.append(pairs.weight)
+        return torch.cat(weights).double().log()
+
+    estimate = importance_weights.tilt(log_weight(noise) for noise in importance_weights.shifts(x0, partners))
+    if not estimate.known:
+        raise Unsupported(f"too few of {estimate.pairs} pairs carry weight: an effective share of {estimate.share:.2g}")
+    protocol = f"relative variance over {n} points with {partners} partners each"
+    return [
+        Value(estimate.source, n, protocol, "source"),
+        Value(estimate.data, n, protocol, "data"),
+        Value(estimate.share, n, f"of {estimate.pairs} independent pairs", "ess", better="higher"),
+    ]

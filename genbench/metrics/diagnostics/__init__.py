@@ -1,1 +1,0 @@
-"""Diagnostics of a run: tilt, norm, counts."""
