@@ -5,7 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -146,19 +146,32 @@ def settings_of(builder: Callable) -> dict[str, Setting]:
 
     The meaning is the parameter's entry under Args in the docstring; a type shared by several builders may carry it
     instead, as text: `Conditional = Annotated[bool, "whether labels are used"]`.
+
+    Settings shared by several builders are the fields of a keyword-only dataclass. A builder takes them as one
+    parameter, whose default holds the builder's own defaults.
+
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class Labels:
+    ...     conditional: Annotated[bool, "whether labels are used"] = False
+    ...     dropout: Annotated[Fraction, "share of labels dropped"] = 0.1
+    >>> def cfm(*, sigma: float = 0.0, labels: Labels = Labels(dropout=0.2)): ...
+    >>> {name: setting.default for name, setting in settings_of(cfm).items()}
+    {'sigma': 0.0, 'conditional': False, 'dropout': 0.2}
     """
     meanings = _meanings(inspect.getdoc(builder) or "")
-    parameters = list(inspect.signature(builder, eval_str=True).parameters.values())
-    return {
-        p.name: Setting(
-            p.name,
-            p.annotation,
-            p.default,
-            meanings.get(p.name) or next((m for m in _metadata(p.annotation) if isinstance(m, str)), ""),
-        )
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY
-    }
+    schema: dict[str, Setting] = {}
+    for p in _keywords(builder):
+        if is_dataclass(p.annotation):
+            shared = settings_of(p.annotation)  # type: ignore[arg-type]
+            schema |= {name: replace(setting, default=getattr(p.default, name)) for name, setting in shared.items()}
+        else:
+            meaning = meanings.get(p.name) or next((m for m in _metadata(p.annotation) if isinstance(m, str)), "")
+            schema[p.name] = Setting(p.name, p.annotation, p.default, meaning)
+    return schema
+
+
+def _keywords(builder: Callable) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(builder, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def bind(builder: Callable, settings: Settings, what: str, *, context: Any = None) -> dict[str, Any]:
@@ -218,10 +231,15 @@ def plain(setting: Setting, value: Any, what: str) -> Any:
 def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
     """Turn bound settings from plain JSON into the types that the builder's signature names."""
     schema = settings_of(builder)
-    return {
+    values = {
         name: value if schema[name].nested is not None else _typed(schema[name], value, name)
         for name, value in settings.items()
     }
+    for p in _keywords(builder):
+        if is_dataclass(p.annotation):
+            names = [name for name in settings_of(p.annotation) if name in values]  # type: ignore[arg-type]
+            values[p.name] = replace(p.default, **{name: values.pop(name) for name in names})
+    return values
 
 
 def call(builder: Callable, *args: Any, settings: Settings) -> Any:
