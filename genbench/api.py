@@ -8,10 +8,11 @@ import pandas as pd
 
 from genbench.core import Model
 from genbench.errors import ConfigError
+from genbench.models.build import build_model
 from genbench.results import frames, index
 from genbench.runs import run as runner
 from genbench.runs import store
-from genbench.runs.spec import build_data, build_model, resolve
+from genbench.runs.spec import build_data, resolve
 from genbench.runs.versions import without_stale
 from genbench.settings import Settings
 from genbench.sweeps import suite
@@ -83,7 +84,7 @@ def load(results: str | Path, run: str = "") -> Model:
     loaded = store.load_weights(folder / "model.safetensors")
     if loaded is None:
         raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
-    model = build_model(spec, build_data(spec.data))
+    model = build_model(spec.model, spec.encoder, build_data(spec.data))
     model.load_state_dict(loaded[0])
     return model.eval()
 

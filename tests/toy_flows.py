@@ -3,7 +3,8 @@
 import torch
 
 from genbench.metrics.noise import noise
-from genbench.runs.spec import build_data, build_model, plan_of, resolve
+from genbench.models.build import build_model
+from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.training.loop import fabric_of, fit
 
 
@@ -11,7 +12,7 @@ def trained(model, dataset, /, **settings):
     spec = resolve(model, dataset, metrics=[], settings=settings)
     data, plan = build_data(spec.data), plan_of(spec)
     torch.manual_seed(0)
-    return fit(build_model(spec, data), data, plan, fabric_of(plan, "cpu"), seed=0), data
+    return fit(build_model(spec.model, spec.encoder, data), data, plan, fabric_of(plan, "cpu"), seed=0), data
 
 
 def drawn(model, n=4096, **options):

@@ -18,12 +18,13 @@ from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.evaluation import draw
 from genbench.metrics.noise import noise
+from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.pictures import Flow, Gallery, Panel
 from genbench.report.suites import Kept, digest
 from genbench.report.tables import grouped
 from genbench.runs.image_grids import pictured
-from genbench.runs.spec import Spec, build_data, build_model, plan_of, restore
+from genbench.runs.spec import Spec, build_data, plan_of, restore
 from genbench.runs.store import load_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
@@ -196,7 +197,7 @@ def _trained(kept: Kept) -> tuple[Spec, Model, Data]:
         raise Unsupported("its weights are not kept here")
     spec = restore(kept.record["spec"])
     data = build_data(spec.data)
-    model = build_model(spec, data)
+    model = build_model(spec.model, spec.encoder, data)
     model.load_state_dict(loaded[0])
     return spec, model.eval(), data
 

@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import evaluate
-from genbench.runs.spec import Spec, build_data, build_model, plan_of, restore, sampling_of
+from genbench.models.build import build_model
+from genbench.runs.spec import Spec, build_data, plan_of, restore, sampling_of
 from genbench.runs.store import WEIGHTS, Record, Store, load_weights, read_record
 from genbench.settings import settings_in
 from genbench.storage import tensors
@@ -77,7 +78,7 @@ def remeasure(path: Path) -> Remeasured:
 def _measure(spec: Spec, state: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
     torch.set_num_threads(plan_of(spec).threads)
     data = build_data(spec.data)
-    model = build_model(spec, data)
+    model = build_model(spec.model, spec.encoder, data)
     model.load_state_dict(state)
     chosen = {name: settings_in(part) for name, part in spec.metrics.items()}
     rows, _ = evaluate(model.eval(), data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)

@@ -8,15 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-import torch
-
-from genbench.core import Data, Event, Model, Normal
-from genbench.errors import ConfigError, Unsupported, unknown
+from genbench.core import Data, Event, Model
+from genbench.errors import ConfigError, unknown
 from genbench.metrics.evaluation import Sampling
-from genbench.models.latent.model import Latent
 from genbench.registry import Entry, datasets, encoders, metrics, models
 from genbench.runs.component import component, differing, identity, label, same_version
-from genbench.seeds import derive
 from genbench.settings import Nested, Settings, bind, build_component, merge, settings_in, settings_of, typed
 from genbench.training.loop import VERSION, Plan
 
@@ -223,24 +219,6 @@ def build_data(spec: Mapping[str, Any]) -> Data:
 @lru_cache(maxsize=8)
 def _build_data(text: str) -> Data:
     return build_component(datasets, json.loads(text))
-
-
-def build_model(spec: Spec, data: Data) -> Model:
-    """Build the model of a spec with fresh weights from the global random state.
-
-    Raises:
-        Unsupported: if the model does not go with the data.
-    """
-    if spec.encoder is None:
-        return build_component(models, spec.model, data.event, data.source)
-    if not isinstance(data.source, Normal):
-        raise Unsupported("a model of latents starts from N(0, I); this task has a source of its own")
-    # Its fresh weights do not depend on the run's seed: all seeds share one encoder.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(0, "encoder"))
-        encoder = build_component(encoders, spec.encoder, data.event)
-    model = build_component(models, spec.model, encoder.latent, Normal(encoder.latent.shape))
-    return Latent(data.event, model, encoder)
 
 
 def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:

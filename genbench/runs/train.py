@@ -15,9 +15,10 @@ from torch import Tensor
 
 from genbench.core import Data, Learner, Model
 from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.models.build import build_model
 from genbench.runs import provenance
 from genbench.runs.callbacks import Midway
-from genbench.runs.spec import Spec, build_data, build_model, plan_of
+from genbench.runs.spec import Spec, build_data, plan_of
 from genbench.runs.store import Store, load_weights, run_name
 from genbench.seeds import derive
 from genbench.storage import files, lease
@@ -44,7 +45,7 @@ def fresh(spec: Spec, data: Data) -> Model:
         Unsupported: if the model does not go with the data.
     """
     torch.manual_seed(derive(spec.seed, "initialisation"))
-    return build_model(spec, data)
+    return build_model(spec.model, spec.encoder, data)
 
 
 def kept_weights(path: Path, train: bool = True) -> tuple[dict[str, Tensor], dict[str, float]] | None:

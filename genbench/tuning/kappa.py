@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genbench.errors import ConfigError
+from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings import Gibbs
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, flattening, shifts, tilt
 from genbench.report.table import Cell, Column, Row, Table
-from genbench.runs.spec import Spec, build_data, build_model, resolve
+from genbench.runs.spec import Spec, build_data, resolve
 from genbench.seeds import derive, generator
 from genbench.settings import Settings
 from genbench.space import dequantise
@@ -87,7 +88,7 @@ def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float]
         raise ConfigError(f"model.{min(chosen_anyway)} is what the elbow rule chooses: leave it out")
     spec = resolve(model, dataset, metrics=[], settings=settings)
     data = build_data(spec.data)
-    built = build_model(spec, data)
+    built = build_model(spec.model, spec.encoder, data)
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
         raise ConfigError(f"the elbow rule is for wcfm without labels; say with --over what to tune of {model}")

@@ -5,9 +5,10 @@ import torch
 
 from genbench.core import Model, Transport
 from genbench.metrics.evaluation import Sampling, evaluate
+from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings import Coupled
 from genbench.registry import models
-from genbench.runs.spec import build_data, build_model, model_class, resolve
+from genbench.runs.spec import build_data, model_class, resolve
 
 FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "vp", "wcfm", "wcfm-balanced"}
 
@@ -27,7 +28,7 @@ def test_metrics_of_the_model_have_values_for_wcfm(name):
     spec = resolve("wcfm", "8gaussians", metrics=[], settings={"model": {"kappa": 1.0}})
     torch.manual_seed(0)
     data = build_data(spec.data)
-    model = build_model(spec, data)
+    model = build_model(spec.model, spec.encoder, data)
     model.prepare(data, 0)
     rows, _ = evaluate(model, data, {name: {}}, sample=spec.sample, sampling=Sampling(n=64), seed=0)
     assert all(row["value"] is not None for row in rows), rows

@@ -8,8 +8,9 @@ from torch.testing import assert_close
 from toy_flows import drawn, trained
 
 from genbench.errors import ConfigError, Unsupported
+from genbench.models.build import build_model
 from genbench.registry import models
-from genbench.runs.spec import build_data, build_model, resolve
+from genbench.runs.spec import build_data, resolve
 
 PLAN = {"steps": 200, "batch_size": 512, "lr": 5e-3, "schedule": "cosine"}
 
@@ -52,7 +53,7 @@ def test_images_other_sources_and_a_missing_package_are_refused(monkeypatch):
     for name, reason in (("digits", "for vectors"), ("8gaussians-moons", r"N\(0, I\)")):
         spec = resolve("nsf", name, metrics=[])
         with pytest.raises(Unsupported, match=reason):
-            build_model(spec, build_data(spec.data))
+            build_model(spec.model, spec.encoder, build_data(spec.data))
     data = build_data(resolve("nsf", "moons", metrics=[]).data)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'genbench\[zuko\]'"):

@@ -13,8 +13,9 @@ from torch.testing import assert_close
 
 from genbench.core import Model
 from genbench.errors import ConfigError, RunFailed
+from genbench.models.build import build_model
 from genbench.models.flow_matching.model import FlowMatching
-from genbench.runs.spec import build_data, build_model, plan_of, resolve
+from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.training import checkpoint
 from genbench.training.loop import Plan, fabric_of, fit
 
@@ -23,7 +24,7 @@ def start(model="cfm", dataset="moons", settings=None, **plan):
     spec = resolve(model, dataset, metrics=[], settings={"plan": plan, "model": settings or {}})
     data = build_data(spec.data)
     torch.manual_seed(0)
-    return build_model(spec, data), data, plan_of(spec)
+    return build_model(spec.model, spec.encoder, data), data, plan_of(spec)
 
 
 def weights(model: Model):

@@ -8,9 +8,10 @@ from toy_flows import drawn, tilted, trained
 from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.noise import noise
+from genbench.models.build import build_model
 from genbench.models.flow_matching.paths import VariancePreserving
 from genbench.registry import datasets, models
-from genbench.runs.spec import build_data, build_model, resolve
+from genbench.runs.spec import build_data, resolve
 
 FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
 
@@ -71,7 +72,7 @@ def test_vp_samples_by_its_probability_flow():
     """The exact drift between N(0, 1) and N(0, b^2) carries every x0 to b x0, and has the density of the data."""
     spec = resolve("vp", "gaussian", metrics=[], settings={"data": {"dims": 1, "std": 0.5}})
     data = build_data(spec.data)
-    model = build_model(spec, data)
+    model = build_model(spec.model, spec.encoder, data)
     assert model.path == VariancePreserving("cosine")
 
     def drift(t, x):
@@ -100,7 +101,7 @@ def test_the_couplings_straighten_paths_in_the_known_order():
     lengths = {}
     for name in ("cfm", "wcfm", "otcfm"):
         spec = resolve(name, "8gaussians", metrics=[])
-        model = build_model(spec, data)
+        model = build_model(spec.model, spec.encoder, data)
         model.prepare(data, 0)
         pairs = [model.draw(data.train.batch(i, 256, 0), torch.Generator().manual_seed(i)) for i in range(20)]
         weight = torch.cat([p.weight for p in pairs])
@@ -188,7 +189,7 @@ def test_double_precision_agrees_and_is_double():
 def test_paths_from_the_normal_refuse_another_source(name):
     spec = resolve(name, "moons-8gaussians", metrics=[])
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
-        build_model(spec, build_data(spec.data))
+        build_model(spec.model, spec.encoder, build_data(spec.data))
 
 
 def test_a_curve_budget_that_a_solver_cannot_spend_is_refused():
@@ -201,7 +202,7 @@ def test_a_curve_budget_that_a_solver_cannot_spend_is_refused():
 def test_quantised_data_is_spread_over_its_bins():
     spec = resolve("cfm", "digits", metrics=[])
     data = build_data(spec.data)
-    model = build_model(spec, data)
+    model = build_model(spec.model, spec.encoder, data)
     assert model.density == "dequantised data"
     batch = data.train.batch(0, 64, 0)
     example = model.draw(batch, torch.Generator().manual_seed(0))
@@ -231,7 +232,7 @@ class Exact(torch.nn.Module):
 def test_the_exact_field_of_a_mixture_has_its_exact_likelihood_and_reaches_it(dims, n):
     spec = resolve("cfm", "mixture", metrics=[], settings={"data": {"dims": dims, "modes": 5}})
     data = build_data(spec.data)
-    model = build_model(spec, data)
+    model = build_model(spec.model, spec.encoder, data)
     model.net = Exact(data.truth.velocity)
     x = data.test.take(n, seed=0).x
     assert_close(model.log_prob(x), data.truth.log_prob(x), rtol=0, atol=5e-3 + 8e-4 * dims)

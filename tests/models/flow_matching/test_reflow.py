@@ -9,9 +9,10 @@ from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.noise import noise
 from genbench.metrics.trajectories import straightness
+from genbench.models.build import build_model
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.runs.run import run
-from genbench.runs.spec import build_data, build_model, plan_of, resolve
+from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.runs.store import Store, load_weights
 from genbench.training.loop import fabric_of, fit
 
@@ -21,7 +22,7 @@ PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema"
 def pupil(dataset, **model):
     spec = resolve("reflow", dataset, metrics=[], settings={"model": {"pairs": 4096, **model}, "plan": PLAN})
     torch.manual_seed(0)
-    built = build_model(spec, build_data(spec.data))
+    built = build_model(spec.model, spec.encoder, build_data(spec.data))
     assert isinstance(built, Reflow)
     return built, plan_of(spec)
 

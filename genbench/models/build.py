@@ -1,0 +1,40 @@
+"""Building models and encoders from their parts of a spec, with fresh weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from genbench.core import Data, Event, Model, Normal
+from genbench.errors import Unsupported
+from genbench.models.latent.encoder import Encoder
+from genbench.models.latent.model import Latent
+from genbench.registry import encoders, models
+from genbench.seeds import derive
+from genbench.settings import build_component
+
+
+def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, data: Data) -> Model:
+    """Build a model with weights drawn from the global random state.
+
+    Args:
+        model: name, version and settings of the model.
+        encoder: those of the encoder in whose latents it works; None for the space of the data.
+        data: the task.
+
+    Raises:
+        Unsupported: if the model does not go with the data.
+    """
+    if encoder is None:
+        return build_component(models, model, data.event, data.source)
+    if not isinstance(data.source, Normal):
+        raise Unsupported("a model of latents starts from N(0, I); this task has a source of its own")
+    built = build_encoder(encoder, data.event)
+    return Latent(data.event, build_component(models, model, built.latent, Normal(built.latent.shape)), built)
+
+
+def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:
+    """Build an encoder; its weights do not depend on a seed, because the runs of all seeds share it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(0, "encoder"))
+        return build_component(encoders, encoder, event)
