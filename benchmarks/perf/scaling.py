@@ -37,7 +37,8 @@ def training(seeds: int = 1, batch: int = 256, dims: int = 2) -> Work:
 
 def distance(name: str, n: int) -> Work:
     """Return a metric of n samples in the plane, its floor left out."""
-    from genbench.metrics.evaluation import Evaluation, measure
+    from genbench.metrics.evaluation import Evaluation
+    from genbench.metrics.measurement import measure
     from genbench.registry import datasets
 
     data = datasets["8gaussians"].build()

@@ -54,7 +54,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     """
     x, y = _vectors(evaluation, n or len(evaluation.x))
     axes = directions_of(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
-    other = evaluation.common(("ranked", len(y), directions), lambda: ranked(y, axes))
+    other = evaluation.cached_for_task(("ranked", len(y), directions), lambda: ranked(y, axes))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
     return Value(math.sqrt(float((ranked(x, axes) - other).square().mean())), len(x), protocol)
 
@@ -75,7 +75,7 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     Reference: Gretton et al., 2012.
     """
     x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
-    median = evaluation.common(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
+    median = evaluation.cached_for_task(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
     if median == 0:
         raise Unsupported("half of the data is one point, so that the median distance is no bandwidth")
 
@@ -87,7 +87,7 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
             total = total + value.square_().square_().sum()
         return total / 5
 
-    within = evaluation.common(("mmd", len(y)), lambda: _within(kernel, y))
+    within = evaluation.cached_for_task(("mmd", len(y)), lambda: _within(kernel, y))
     value = _within(kernel, x) + within - 2 * _between(kernel, x, y)
     protocol = f"5 Gaussian kernels around {median:.3g}, squared, unbiased, raw units, n={len(x)} against test data"
     return Value(value, len(x), protocol)
@@ -107,7 +107,7 @@ def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """
     x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
 
-    within = evaluation.common(("energy distance", len(y)), lambda: _within(torch.sum, y))
+    within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(torch.sum, y))
     value = 2 * _between(torch.sum, x, y) - _within(torch.sum, x) - within
     return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
 

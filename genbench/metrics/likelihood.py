@@ -96,11 +96,11 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
 def _likelihood(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Likelihood:
     event = evaluation.data.event
     n, probes = n or points(event), directions(event) if probes is None else probes
-    return evaluation.shared(("likelihood", n, tol, probes), lambda: _measure(evaluation, n, tol, probes))
+    return evaluation.cached(("likelihood", n, tol, probes), lambda: _measure(evaluation, n, tol, probes))
 
 
 def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Likelihood:
-    model, data = evaluation.density(), evaluation.data
+    model, data = evaluation.density_model(), evaluation.data
     if model.density == "latents":
         raise Unsupported("its density is one of latents, not of data")
     batch = evaluation.reference(n)

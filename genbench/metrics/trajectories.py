@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.core import Event, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.noise import noise
+from genbench.metrics.sampling import starting_points
 from genbench.metrics.wasserstein import source_to_data
 from genbench.numerics.ode import trajectory
 from genbench.registry import metrics
@@ -78,7 +78,7 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
 
     Reference: Tong et al., 2024.
     """
-    model, data = evaluation.transport(), evaluation.data
+    model, data = evaluation.ode_model(), evaluation.data
     if model.source is not data.source and model.source != data.source:
         raise Unsupported("its paths do not start from the source of the task")
     distance = source_to_data(data)
@@ -117,23 +117,18 @@ def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
 
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
-    evaluation.transport()
+    evaluation.ode_model()
     count = n or enough(evaluation.data.event)
-    return evaluation.shared(("paths", count, tol), lambda: _follow(evaluation, count, tol))
+    return evaluation.cached(("paths", count, tol), lambda: _follow(evaluation, count, tol))
 
 
 @torch.no_grad()
 def _follow(evaluation: Evaluation, n: int, tol: float) -> Paths:
-    """Follow the paths from the noise of the first n samples."""
-    model = evaluation.transport()
+    """Solve for the paths that start at the noise of the first n samples."""
+    model = evaluation.ode_model()
     velocity = cast(Transport, model).velocity
-    device = next(model.parameters()).device
-    label = (torch.arange(n) % model.event.classes).to(device) if model.conditional else None
-    parts = []
-    for start in range(0, n, evaluation.batch):
-        z0 = noise(model.source, min(evaluation.batch, n - start), evaluation.seed, start=start).to(device)
-        asked = None if label is None else label[start : start + len(z0)]
-        parts.append(_solve(velocity, z0, asked, tol))
+    starts = starting_points(model, n, evaluation.batch, evaluation.seed)
+    parts = [_solve(velocity, z0, label, tol) for z0, label in starts]
     energy, length, chord = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
     bad = int((~torch.isfinite(energy + chord)).sum())
     if bad:

@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.metrics.evaluation import draw
 from genbench.metrics.noise import noise
+from genbench.metrics.sampling import draw
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.pictures import Flow, Gallery, Panel

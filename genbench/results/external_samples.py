@@ -14,7 +14,8 @@ from genbench.core import Data
 from genbench.data.image_files import decoding
 from genbench.data.image_files.decoding import Look
 from genbench.errors import ConfigError
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.runs.spec import build_data
 from genbench.seeds import derive, generator
 from genbench.settings import settings_in

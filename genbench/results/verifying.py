@@ -9,7 +9,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from genbench.errors import ConfigError
-from genbench.metrics.evaluation import evaluate
+from genbench.metrics.measurement import evaluate
 from genbench.models.build import build_model
 from genbench.runs.spec import Spec, build_data, plan_of, restore, sampling_of
 from genbench.runs.store import WEIGHTS, Record, Store, load_weights, read_record

@@ -9,7 +9,7 @@ from typing import Any
 
 from genbench.core import Data, Model
 from genbench.errors import RunFailed
-from genbench.metrics.evaluation import evaluate
+from genbench.metrics.measurement import evaluate
 from genbench.registry import metrics
 from genbench.runs.image_grids import PAGE, keep_page, pictured
 from genbench.runs.spec import Spec, sampling_of

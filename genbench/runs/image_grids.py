@@ -34,7 +34,7 @@ def keep_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
 
 def keep_pages(folder: Path, evaluation: Evaluation, data: Data) -> list[Path]:
     """Keep the pages that metrics have made, and return their paths."""
-    kept = {folder / f"{name}.png": page for name, page in evaluation.pages.items()}
+    kept = {folder / f"{name}.png": page for name, page in evaluation.image_grids.items()}
     for path, page in kept.items():
         _draw(path, page.numpy(), data)
     return list(kept)

@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.metrics.evaluation import evaluate, unsupported
 from genbench.metrics.image.feature_sets import ready
+from genbench.metrics.measurement import evaluate, unsupported
 from genbench.models.latent.model import Latent
 from genbench.registry import metrics
 from genbench.runs import provenance

@@ -10,7 +10,7 @@ from typing import Any
 
 from genbench.core import Data, Event, Model
 from genbench.errors import ConfigError, unknown
-from genbench.metrics.evaluation import Sampling
+from genbench.metrics.sampling import Sampling
 from genbench.registry import Entry, datasets, encoders, metrics, models
 from genbench.runs.component import component, differing, identity, label, same_version
 from genbench.settings import Nested, Settings, bind, build_component, merge, settings_in, settings_of, typed
@@ -31,7 +31,7 @@ class Spec:
         model: name, version and settings of the model.
         plan: fields of `genbench.training.loop.Plan`.
         sample: options of the model's `sample`.
-        evaluation: fields of `genbench.metrics.evaluation.Sampling`.
+        evaluation: fields of `genbench.metrics.sampling.Sampling`.
         metrics: {name: version and settings}.
         seed: of everything random.
         encoder: name, version and settings of the encoder, for a model of latents.

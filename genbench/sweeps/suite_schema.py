@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from genbench.metrics.evaluation import Sampling
+from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.spec import SECTIONS, model_class, sampler
 from genbench.settings import Setting, settings_of

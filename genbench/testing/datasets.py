@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Split
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import Sampling
+from genbench.metrics.sampling import Sampling
 from genbench.registry import Entry, datasets, metrics
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import RunFailed
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.metrics.noise import noise
 from genbench.registry import datasets, metrics
 from genbench.settings import Settings, bind, call

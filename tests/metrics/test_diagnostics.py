@@ -7,7 +7,8 @@ import torch
 
 from genbench.errors import Unsupported
 from genbench.metrics.diagnostics import tilt
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.models.flow_matching.couplings import Gibbs
 from genbench.registry import datasets, models
 from genbench.settings import bind, call

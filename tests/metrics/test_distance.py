@@ -8,7 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from genbench.core import Batch, Data, Event, Normal, Split, Truth
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics import wasserstein
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.metrics.wasserstein import plan, source_to_data, squared_w2
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
@@ -197,7 +198,7 @@ def test_what_depends_on_data_and_seed_alone_is_computed_once():
         return computed[-1]
 
     same, other = Evaluation(first.data, 0, x=first.x + 1), Evaluation(first.data, 1, x=first.x)
-    assert [each.common("key", compute) for each in (first, same, other, same)] == [0, 0, 1, 0]
+    assert [each.cached_for_task("key", compute) for each in (first, same, other, same)] == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("name", ["sliced_w2", "mmd", "energy_distance"])

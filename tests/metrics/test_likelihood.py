@@ -7,7 +7,8 @@ from given import Density, Flow
 
 from genbench.core import Batch, Data, Event, Normal, Split, Truth
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
 

@@ -7,7 +7,8 @@ from given import Flow
 
 from genbench.core import Normal, Source, Truth
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.metrics.wasserstein import source_to_data
 from genbench.registry import datasets, metrics
 

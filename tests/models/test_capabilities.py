@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from genbench.core import Model, Transport
-from genbench.metrics.evaluation import Sampling, evaluate
+from genbench.metrics.measurement import evaluate
+from genbench.metrics.sampling import Sampling
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings import Coupled
 from genbench.registry import models

@@ -11,7 +11,7 @@ import torch
 from genbench.cli.main import main
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed
-from genbench.metrics.evaluation import validating
+from genbench.metrics.measurement import validation_as_test
 from genbench.numerics.importance_weights import flattening, shifts, tilt
 from genbench.registry import datasets
 from genbench.runs import spec as specs
@@ -126,8 +126,8 @@ def test_tuning_never_looks_at_the_test_split(without_test, tmp_path):
 
 def test_values_on_the_validation_split_are_those_of_validation_data():
     data = datasets["moons"].build()
-    assert torch.equal(validating(data).test.take(9, 3).x, data.valid.take(9, 3).x)
-    assert validating(data) is validating(data)  # what is known of a task is computed once
+    assert torch.equal(validation_as_test(data).test.take(9, 3).x, data.valid.take(9, 3).x)
+    assert validation_as_test(data) is validation_as_test(data)  # what is known of a task is computed once
 
 
 def test_an_equal_budget_is_enforced():

@@ -163,7 +163,7 @@ def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tenso
         Unsupported: if there are fewer samples, or some are not finite.
     """
     evaluation.samples(n)
-    have: list[Tensor] = evaluation.shared(("features", network.name, network.sha256), list)
+    have: list[Tensor] = evaluation.cached(("features", network.name, network.sha256), list)
     done = sum(map(len, have))
     if done < n:
         have.append(extract(network, Decoded(evaluation.data.space, evaluation.x[done:n])))

@@ -50,7 +50,7 @@ def memorisation(
     distance, _ = closest(sides.samples, train)
     usual, _ = closest(others, train)
     limit = usual.quantile(share)
-    evaluation.pages["neighbours"] = _page(evaluation, sides.samples, distance, train)
+    evaluation.image_grids["neighbours"] = _page(evaluation, sides.samples, distance, train)
     protocol = f"{sides.network}, n={sides.n} against {sides.real.n} train and {len(others)} test images"
     details = {"limit": float(limit), "median": float(distance.median()), "median_test": float(usual.median())}
     near = float((distance < limit).double().mean())

@@ -97,9 +97,9 @@ def _values(
     evaluation: Evaluation, sides: Comparison, k: int, measure: Callable[[Cloud, Cloud, int], dict[str, float]]
 ) -> list[Value]:
     # Both metrics look at the same points; real ones are the same for all models.
-    samples = evaluation.shared(("cloud", sides.network, sides.n), lambda: Cloud(sides.samples))
-    real = evaluation.common(("cloud", sides.real.path), lambda: Cloud(sides.real.rows[:MOST]))
-    others = evaluation.common(("cloud", sides.held.path, sides.n), lambda: Cloud(sides.others))
+    samples = evaluation.cached(("cloud", sides.network, sides.n), lambda: Cloud(sides.samples))
+    real = evaluation.cached_for_task(("cloud", sides.real.path), lambda: Cloud(sides.real.rows[:MOST]))
+    others = evaluation.cached_for_task(("cloud", sides.held.path, sides.n), lambda: Cloud(sides.others))
     values = measure(samples, real, k)
     floors = measure(others, real, k) if len(others.x) > k else {}
     protocol = f"{sides.network}, k={k}, n={sides.n} against {len(real.x)} {sides.part} images"

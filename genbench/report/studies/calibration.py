@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from genbench.core import Batch, Data, Example, Model, Samples
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.metrics.noise import noise
 from genbench.numerics.ode import integrate
 from genbench.registry import datasets, metrics

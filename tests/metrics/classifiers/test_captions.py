@@ -8,7 +8,8 @@ import torch
 from genbench.core import Event
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import judge, seen
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.registry import datasets
 
 

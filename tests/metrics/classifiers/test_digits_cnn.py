@@ -7,8 +7,9 @@ from genbench.core import Batch, Event
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.classifiers import digits_cnn
 from genbench.metrics.classifiers.digits_cnn import classifier
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.features import extract
+from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels
 from genbench.storage import files

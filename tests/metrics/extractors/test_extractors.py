@@ -13,9 +13,10 @@ from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 from torchmetrics.image.fid import NoTrainInceptionV3
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import choice, inception, network, resize, weights
 from genbench.metrics.image.feature_sets import ready
+from genbench.metrics.measurement import measure
 from genbench.registry import extractors, metrics
 
 IMAGES = 2

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite
 from genbench.errors import ConfigError, RunFailed
-from genbench.metrics.evaluation import Evaluation, measure
+from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import choice
 from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.features import Features, Moments
@@ -20,6 +20,7 @@ from genbench.metrics.image.neighbors import Cloud
 from genbench.metrics.image.precision_recall import among, near
 from genbench.metrics.image.published_statistics import published
 from genbench.metrics.image.vendi_score import effective
+from genbench.metrics.measurement import measure
 from genbench.registry import extractors, metrics
 from genbench.settings import settings_of
 from genbench.space import Pixels
@@ -223,7 +224,7 @@ def test_copies_are_found_and_shown_with_their_originals(data):
     assert rows[0]["value"] == pytest.approx(0.05 + 0.01, abs=0.015)
     assert rows[0]["floor"] == 0.01
     assert rows[1]["value"] == pytest.approx(1, abs=0.05)
-    page = evaluation.pages["neighbours"].unflatten(0, (10, 10))
+    page = evaluation.image_grids["neighbours"].unflatten(0, (10, 10))
     torch.testing.assert_close(page[:, 0], page[:, 1], rtol=0, atol=0)  # each copy beside its original
     assert {image.numpy().tobytes() for image in page[:, 0]} == {image.numpy().tobytes() for image in train[:10]}
     copies = read("memorisation", data, train[:200])

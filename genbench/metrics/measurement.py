@@ -1,0 +1,130 @@
+"""Measurement: the chosen metrics of a model, along its NFE curve, each with the floor of real data, as record rows."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from genbench.core import Batch, Data, Model
+from genbench.errors import RunFailed, Unsupported
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.sampling import Sampling, draw
+from genbench.registry import Entry, metrics
+from genbench.seeds import derive
+from genbench.settings import call
+
+_NOT_SAMPLED = {"solver": None, "nfe": None}
+"""Solver and NFE in the rows of metrics of the model, which do not depend on how samples were drawn."""
+
+
+def evaluate(
+    model: Model, data: Data, chosen: Mapping[str, Mapping], *, sample: Mapping, sampling: Sampling, seed: int
+) -> tuple[list[dict[str, Any]], Evaluation]:
+    """Measure the chosen metrics {name: bound settings} of a model.
+
+    Returns:
+        The rows of the record, and the evaluation with the samples of the main solver.
+    """
+    seed = derive(seed, "evaluation")
+    if sampling.split == "valid":
+        data = validation_as_test(data)
+
+    def evaluation_with(options: Mapping[str, Any]) -> Evaluation:
+        began = time.perf_counter()
+        x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options)
+        seconds = time.perf_counter() - began
+        return Evaluation(
+            data, seed, x=x, label=label, nfe=nfe, model=model, options=options, batch=sampling.batch, seconds=seconds
+        )
+
+    main = evaluation_with(sample)
+    rows = [row for name, settings in chosen.items() for row in measure(main, name, settings, sampling.floor)]
+    along = sampling.curve_metrics or chosen
+    of_samples = {name: settings for name, settings in chosen.items() if name in along and _in_curve(name)}
+    for nfe in sampling.curve if model.nfe_curve else ():
+        try:
+            point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe))
+        except Unsupported as reason:
+            where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
+            rows += [row for name in of_samples for row in unsupported(name, str(reason), where)]
+            continue
+        rows += [row for n, s in of_samples.items() for row in measure(point, n, s, sampling.floor, point="curve")]
+    if sampling.split == "valid":
+        note = "the validation split taking the place of the test split"
+        rows = [row if row["value"] is None else row | {"protocol": f"{row['protocol']}, {note}"} for row in rows]
+    return rows, main
+
+
+def measure(
+    evaluation: Evaluation, name: str, settings: Mapping, floor: bool, *, point: str = "main"
+) -> list[dict[str, Any]]:
+    """Measure one metric: one row per value, or one row with the reason why there is none."""
+    entry = metrics[name]
+    of_samples = entry.traits["of"] == "samples"
+    row = {"metric": name, "value": None, "better": entry.traits["better"], "point": point}
+    row |= {"solver": evaluation.options.get("method"), "nfe": evaluation.nfe} if of_samples else _NOT_SAMPLED
+    try:
+        values = _values(entry, evaluation, settings)
+    except Unsupported as reason:
+        return unsupported(name, str(reason), row)
+    floors: Mapping[str, float] = {}
+    if floor and of_samples and entry.traits.get("floor", True):
+        floors = _floors(evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x))
+    rows = []
+    for value in values:
+        if not math.isfinite(value.value):
+            raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
+        rows.append(
+            row
+            | {
+                "metric": f"{name}.{value.part}" if value.part else name,
+                "value": value.value,
+                "floor": value.floor if value.floor is not None else floors.get(value.part),
+                "n": value.n,
+                "protocol": value.protocol,
+                "better": value.better or row["better"],
+                **({"details": dict(value.details)} if value.details else {}),
+            }
+        )
+    return rows
+
+
+def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return the row of a metric that has no value, with the reason."""
+    blank = {"metric": name, "value": None, "better": metrics[name].traits["better"], "point": "main"} | _NOT_SAMPLED
+    return [blank | dict(row or {}) | {"reason": reason}]
+
+
+@lru_cache(maxsize=8)  # the same object each time, so that what is cached for a task is found again
+def validation_as_test(data: Data) -> Data:
+    """Return the task with its validation split in place of the test split, which becomes inaccessible."""
+    return replace(data, test=data.valid)
+
+
+def _in_curve(name: str) -> bool:
+    """Return whether a metric is measured along the curve: it is of samples, and not registered with `curve=False`."""
+    traits = metrics[name].traits
+    return traits["of"] == "samples" and traits.get("curve", True)
+
+
+def _values(entry: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:
+    measured = call(entry.build, evaluation, settings=settings)
+    return [measured] if isinstance(measured, Value) else list(measured)
+
+
+@lru_cache(maxsize=4096)
+def _floors(data: Data, name: str, settings: tuple, seed: int, n: int) -> dict[str, float]:
+    """Measure a metric of samples on real samples of the training split in place of generated ones."""
+    try:
+        real = _training_samples(data, seed, n)
+        evaluation = Evaluation(data, seed, x=real.x, label=real.label)
+        return {value.part: value.value for value in _values(metrics[name], evaluation, dict(settings))}
+    except Unsupported:
+        return {}
+
+
+@lru_cache(maxsize=16)
+def _training_samples(data: Data, seed: int, n: int) -> Batch:
+    return data.train.take(n if data.train.size is None else min(n, data.train.size), derive(seed, "floor"))
