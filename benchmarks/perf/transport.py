@@ -9,7 +9,7 @@ from harness import Row, Sides
 from torch import Tensor
 
 from genbench.core import Normal
-from genbench.metrics.wasserstein import ITERATIONS, directions_of, ranked, squared_w2
+from genbench.metrics.wasserstein import ITERATIONS, random_directions, sorted_projections, squared_w2
 from genbench.models.flow_matching.couplings import Gibbs, MinibatchOT
 from genbench.registry import datasets
 
@@ -51,14 +51,14 @@ def sliced(n: int, directions: int) -> Sides:
     import ot
 
     x, y = points(n)
-    axes = directions_of(x.shape[1], directions, torch.Generator().manual_seed(0))
+    axes = random_directions(x.shape[1], directions, torch.Generator().manual_seed(0))
     a, b, projections = x.numpy(), y.numpy(), axes.T.numpy()
 
     def theirs() -> float:
         return ot.sliced_wasserstein_distance(a, b, n_projections=directions, projections=projections) ** 2
 
     def ours() -> float:
-        return float((ranked(x, axes) - ranked(y, axes)).square().mean())
+        return float((sorted_projections(x, axes) - sorted_projections(y, axes)).square().mean())
 
     np.testing.assert_allclose(ours(), theirs(), rtol=1e-9)
     return Sides(ours, theirs, note=f"n = {n:,}, {directions} directions")

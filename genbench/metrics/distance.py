@@ -10,13 +10,13 @@ from torch import Tensor
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.wasserstein import directions_of, distances, ranked, squared_w2
+from genbench.metrics.wasserstein import distances, random_directions, sorted_projections, squared_w2
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Fraction
 
 ROWS = 128
-"""Rows of a matrix of distances at once: the block stays in the processor's cache."""
+"""Rows per block of a distance matrix: a block stays in the processor's cache."""
 
 SAMPLES = 2048
 
@@ -25,10 +25,10 @@ SAMPLES = 2048
 def w2(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 
-    It is biased upward, the more the fewer samples: compare it with its floor, of which it shares n.
+    Biased upward, the more so the fewer samples: compare it with its floor, measured at the same n.
 
     Args:
-        n: samples of each; by default all there are, up to 2048.
+        n: number of samples and of test points; by default all samples, up to 2048.
 
     Raises:
         Unsupported: on images.
@@ -44,8 +44,8 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     """Sliced 2-Wasserstein distance, the root of the mean square over random directions, in raw units.
 
     Args:
-        n: samples of each; by default all there are.
-        directions: number of directions, the same for every model.
+        n: number of samples and of test points; by default all samples.
+        directions: number of random directions, the same for every model.
 
     Raises:
         Unsupported: on images.
@@ -53,21 +53,21 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     Reference: Bonneel et al., 2015.
     """
     x, y = _vectors(evaluation, n or len(evaluation.x))
-    axes = directions_of(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
-    other = evaluation.cached_for_task(("ranked", len(y), directions), lambda: ranked(y, axes))
+    axes = random_directions(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
+    of_y = evaluation.cached_for_task(("sliced_w2", len(y), directions), lambda: sorted_projections(y, axes))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
-    return Value(math.sqrt(float((ranked(x, axes) - other).square().mean())), len(x), protocol)
+    return Value(math.sqrt(float((sorted_projections(x, axes) - of_y).square().mean())), len(x), protocol)
 
 
 @metrics.register("mmd", version=1, better="lower", of="samples")
 def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Squared maximum mean discrepancy of a sum of five Gaussian kernels, unbiased: it may be negative.
 
-    k(x, y) = sum over h of exp(-|x - y|^2 / (2 h^2)) / 5 with h = m/4, m/2, m, 2m, 4m; m is the median distance
-    within the reference sample, so that the kernel never depends on the model.
+    k(x, y) = sum over h of exp(-|x - y|^2 / (2 h^2)) / 5 with h = m/4, m/2, m, 2m, 4m, where m is the median distance
+    within the test data, so that the kernel does not depend on the model.
 
     Args:
-        n: samples of each; by default all there are, up to 2048.
+        n: number of samples and of test points; by default all samples, up to 2048.
 
     Raises:
         Unsupported: on images.
@@ -77,10 +77,10 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
     median = evaluation.cached_for_task(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
     if median == 0:
-        raise Unsupported("half of the data is one point, so that the median distance is no bandwidth")
+        raise Unsupported("half of the test data is one point: the median distance 0 is no bandwidth")
 
     def kernel(distance: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
-        # From the widest kernel to the next: half the bandwidth is the fourth power.
+        # From the widest kernel to the narrowest: halving the bandwidth is taking the fourth power.
         value = distance.square_().mul_(-1 / (2 * (4 * median) ** 2)).exp_()
         total = value.sum()
         for _ in range(4):
@@ -98,7 +98,7 @@ def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
 
     Args:
-        n: samples of each; by default all there are, up to 2048.
+        n: number of samples and of test points; by default all samples, up to 2048.
 
     Raises:
         Unsupported: on images.
@@ -118,32 +118,32 @@ def mode_coverage(
 ) -> list[Value]:
     """Share of the data's modes that samples cover, with `on_mode` and `balance`.
 
-    A sample belongs to the mode with the nearest centre, and lies on it within the distance that a `quantile` of the
-    reference sample keeps. A mode is covered if at least `share` of its due number of samples lie on it. `on_mode`
-    is the share of samples that lie on their mode, `balance` is 1 minus the total variation between the shares of
-    samples and of reference data that belong to each mode.
+    A sample belongs to the mode with the nearest center, and lies on it if it is no further away than the `quantile`
+    of the test data of that mode. A mode is covered if samples on it number at least `share` of the test data that
+    belong to it. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
+    distance between the mode frequencies of samples and of test data.
 
     Args:
-        n: samples; by default all there are.
-        share: part of a mode's due number of samples that covers it.
-        quantile: part of the reference data of a mode that lies on it.
+        n: number of samples; by default all.
+        share: smallest number of samples that covers a mode, relative to the test data of that mode.
+        quantile: share of the test data of a mode that lies on it.
 
     Raises:
         Unsupported: if the modes are not known, or there are fewer than two.
     """
     modes = evaluation.data.truth.modes
     if modes is None or len(modes) < 2:
-        raise Unsupported("the data has no known modes to tell apart")
+        raise Unsupported("the data has fewer than two known modes")
     n = n or len(evaluation.x)
-    near, distance = _nearest(evaluation.samples(n), modes)
-    due, reach = _nearest(evaluation.reference(n).x, modes)
-    expected = torch.bincount(due, minlength=len(modes))
+    mode, distance = _nearest(evaluation.samples(n), modes)
+    test_mode, test_distance = _nearest(evaluation.reference(n).x, modes)
+    expected = torch.bincount(test_mode, minlength=len(modes))
     if (expected == 0).any():
-        raise Unsupported(f"{n} reference samples do not reach all {len(modes)} modes")
-    radius = torch.stack([reach[due == k].quantile(quantile) for k in range(len(modes))])
-    on_mode = distance <= radius[near]
-    covered = torch.bincount(near[on_mode], minlength=len(modes)) >= share * expected
-    balance = 1 - float((torch.bincount(near, minlength=len(modes)) - expected).abs().sum()) / (2 * n)
+        raise Unsupported(f"{n} test points do not reach all {len(modes)} modes")
+    radius = torch.stack([test_distance[test_mode == k].quantile(quantile) for k in range(len(modes))])
+    on_mode = distance <= radius[mode]
+    covered = torch.bincount(mode[on_mode], minlength=len(modes)) >= share * expected
+    balance = 1 - float((torch.bincount(mode, minlength=len(modes)) - expected).abs().sum()) / (2 * n)
     protocol = f"{len(modes)} modes, n={n}"
     within = f"{protocol}, on a mode: within the {quantile:g} quantile of its data"
     return [
@@ -154,7 +154,7 @@ def mode_coverage(
 
 
 def _vectors(evaluation: Evaluation, n: int) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """Return n samples and n reference samples, raw, flat and in float64."""
+    """Return n samples and n test points as flat raw vectors in float64."""
     space = evaluation.data.space
     if space.bin > 0:
         raise Unsupported("distances between pixels say little about images; use a Frechet distance of features (fd-)")
@@ -171,18 +171,12 @@ def _nearest(x: Float[Tensor, "n d"], modes: Float[Tensor, "modes d"]) -> tuple[
 
 
 def _between(total: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
-    """Return the mean over pairs (x_i, y_j) of a function of distances.
-
-    Args:
-        total: the sum of the function over a block of distances, which it may overwrite.
-        x: first sample.
-        y: second sample.
-    """
+    """Return the mean of a function of |x_i - y_j|; `total` sums it over a block of distances, and may overwrite it."""
     return sum(float(total(distances(rows, y))) for rows in x.split(ROWS)) / (len(x) * len(y))
 
 
 def _within(total: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]) -> float:
-    """Return the mean over pairs of different x, likewise; each pair is looked at once."""
+    """Return the mean of a function of |x_i - x_j| over i != j; each pair is computed once."""
     sums = -len(x) * float(total(x.new_zeros(1, 1)))
     for end, rows in zip(itertools.count(ROWS, ROWS), x.split(ROWS), strict=False):
         sums += float(total(distances(rows, rows))) + 2 * float(total(distances(rows, x[end:])))

@@ -1,7 +1,8 @@
-"""Likelihood of test data under the density that a model has, in nats and in bits per dimension."""
+"""Likelihood of test data under the density of a model, in nats and in bits per dimension."""
 
 import math
 from collections.abc import Callable
+from itertools import repeat
 from typing import Annotated, Any, NamedTuple, cast
 
 import torch
@@ -18,31 +19,31 @@ from genbench.settings import ByEvent, Count, Positive, Size
 from genbench.space import dequantise
 
 
-def points(event: Event) -> int:
-    """Return how many test samples are affordable: an exact trace costs one backward pass a dimension."""
+def default_points(event: Event) -> int:
+    """Return the default number of test samples: an exact trace costs one backward pass per dimension."""
     return min(2048, max(256, 8192 // event.dims))
 
 
-def directions(event: Event) -> int:
-    """Return 0 for vectors, whose trace is taken exactly, and one probe for images."""
+def default_probes(event: Event) -> int:
+    """Return 0 (an exact trace) for vectors and 1 for images."""
     return 0 if len(event.shape) == 1 else 1
 
 
 N = Annotated[
     Count | None,
-    ByEvent(points),
-    "test samples; by default 2048 in up to 4 dimensions, 8192 over the dimensions in more, at least 256",
+    ByEvent(default_points),
+    "number of test samples; by default 8192 / dimensions, at least 256 and at most 2048",
 ]
-Tol = Annotated[Positive, "tolerance of the ODE's solution (dopri5); a detail is the change at ten times this value"]
+Tol = Annotated[Positive, "tolerance of the ODE solver (dopri5); a detail records the change at ten times this value"]
 Probes = Annotated[
     Size | None,
-    ByEvent(directions),
-    "random directions that estimate the divergence of an ODE's field; by default 0, exact, for vectors, 1 for images",
+    ByEvent(default_probes),
+    "random probes for the divergence of an ODE's velocity; by default 0 (exact) for vectors, 1 for images",
 ]
 
 
 class Likelihood(NamedTuple):
-    """Mean negative log-densities in nats in model space, of the model and (where it is known) of the data."""
+    """Mean negative log-density of test data in nats in model space, of the model and (if known) of the data."""
 
     model: float
     data: float | None
@@ -53,26 +54,28 @@ class Likelihood(NamedTuple):
 
 @metrics.register("nll", version=1, better="lower", of="model")
 def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
-    """Negative log-likelihood of test data in nats a sample, for data in raw units.
+    """Negative log-likelihood of test data in nats per sample, for data in raw units.
 
-    Quantised data is spread uniformly over its bins first. The floor is that of the true density on the same points.
+    Quantized data is dequantized uniformly first. The floor is that of the true density at the same points.
 
     Raises:
         Unsupported: if the model has no density of the data.
 
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """
-    found = _likelihood(evaluation, n, tol, probes)
+    measured = _likelihood(evaluation, n, tol, probes)
     offset = evaluation.data.event.dims * evaluation.data.space.log_scale
-    floor = None if found.data is None else found.data + offset
-    return Value(found.model + offset, found.n, f"nats, raw units, {found.protocol}", "", floor, found.details)
+    floor = None if measured.data is None else measured.data + offset
+    return Value(
+        measured.model + offset, measured.n, f"nats, raw units, {measured.protocol}", "", floor, measured.details
+    )
 
 
 @metrics.register("bits_per_dim", version=1, better="lower", of="model")
 def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
-    """Negative log-likelihood of quantised test data in bits per dimension, uniformly dequantised.
+    """Negative log-likelihood of quantized test data in bits per dimension, uniformly dequantized.
 
-    It bounds the discrete code length from above; a uniform density over the cube costs log2(levels), 8.000 for 256.
+    An upper bound on the discrete code length; a uniform density on the cube has log2(levels), 8.000 for 256 levels.
 
     Raises:
         Unsupported: if the data is continuous, or the model has no density of the data.
@@ -82,20 +85,20 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     dims, space = evaluation.data.event.dims, evaluation.data.space
     if space.bin == 0:
         raise Unsupported("the data is continuous: bits/dim are for quantised data")
-    found = _likelihood(evaluation, n, tol, probes)
+    measured = _likelihood(evaluation, n, tol, probes)
 
     def bits(nats: float) -> float:
         return (nats / dims + space.log_scale) / math.log(2)
 
-    nats = ("standard_error", "tolerance_difference")
-    details = {key: value / dims / math.log(2) if key in nats else value for key, value in found.details.items()}
-    floor = None if found.data is None else bits(found.data)
-    return Value(bits(found.model), found.n, f"bits/dim of levels, {found.protocol}", "", floor, details)
+    in_nats = ("standard_error", "tolerance_difference")
+    details = {key: v / dims / math.log(2) if key in in_nats else v for key, v in measured.details.items()}
+    floor = None if measured.data is None else bits(measured.data)
+    return Value(bits(measured.model), measured.n, f"bits/dim of levels, {measured.protocol}", "", floor, details)
 
 
 def _likelihood(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Likelihood:
     event = evaluation.data.event
-    n, probes = n or points(event), directions(event) if probes is None else probes
+    n, probes = n or default_points(event), default_probes(event) if probes is None else probes
     return evaluation.cached(("likelihood", n, tol, probes), lambda: _measure(evaluation, n, tol, probes))
 
 
@@ -107,34 +110,24 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Likelih
     x = dequantise(batch.x, data.space.bin, generator(evaluation.seed, "dequantise"))
     label = batch.label if model.conditional else None
     if isinstance(model, Transport):
-        log_prob, details = _carried(evaluation, model, x, label, tol, probes)
+        log_prob, details = _ode_log_prob(evaluation, model, x, label, tol, probes)
     else:
-        log_prob, details = _exact(evaluation, model, x, label), {}
+        log_prob, details = _in_batches(evaluation, lambda x, label: model.log_prob(x, label=label), x, label), {}
     bad = int((~torch.isfinite(log_prob)).sum())
     if bad:
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
-    known = None if label is not None else data.truth.log_prob  # what is known is the density without labels
-    whose = f"{model.density}{'' if label is None else ' given labels'}"
+    true_log_prob = None if label is not None else data.truth.log_prob  # the known density is that without labels
+    given = "" if label is None else " given labels"
     return Likelihood(
         float(-log_prob.mean()),
-        None if known is None else float(-known(x).double().mean()),
+        None if true_log_prob is None else float(-true_log_prob(x).double().mean()),
         len(x),
-        f"density of {whose}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
+        f"density of {model.density}{given}, n={len(x)} of test data{', dequantised' if data.space.bin else ''}",
         {"standard_error": float(log_prob.std(correction=0)) / len(x) ** 0.5, **details},
     )
 
 
-@torch.no_grad()
-def _exact(
-    evaluation: Evaluation, model: Model, x: Float[Tensor, "n *event"], label: Int[Tensor, " n"] | None
-) -> Float[Tensor, " n"]:
-    def log_prob(x: Tensor, label: Tensor | None) -> Tensor:
-        return model.log_prob(x, label=label)
-
-    return _batched(log_prob, evaluation.batch, next(model.parameters()).device, x, label)
-
-
-def _carried(
+def _ode_log_prob(
     evaluation: Evaluation,
     model: Model,
     x: Float[Tensor, "n *event"],
@@ -142,10 +135,9 @@ def _carried(
     tol: float,
     probes: int,
 ) -> tuple[Float[Tensor, " n"], dict[str, float]]:
-    """Carry the source's density along the ODE at two tolerances, with the same probes: the second checks the first."""
-    device = next(model.parameters()).device
+    """Return the log-density along the ODE, and its mean change at ten times the tolerance with the same probes."""
     velocity = cast(Transport, model).velocity
-    # A source without a density says so before the ODE is solved for nothing.
+    # Fails before the ODE is solved if the source has no density.
     model.source.log_prob(model.source.sample(1, generator(evaluation.seed, "density")))
 
     def at(tol: float) -> Tensor:
@@ -153,25 +145,23 @@ def _carried(
 
         def log_prob(x: Tensor, label: Tensor | None) -> Tensor:
             drawn = rademacher((probes, *x.shape), stream).to(x) if probes else None
-            solved = log_density(lambda t, y: velocity(t, y, label), x, model.source.log_prob, probes=drawn, tol=tol)
-            return solved.x
+            return log_density(lambda t, y: velocity(t, y, label), x, model.source.log_prob, probes=drawn, tol=tol).x
 
-        return _batched(log_prob, evaluation.batch, device, x, label)
+        return _in_batches(evaluation, log_prob, x, label)
 
     log_prob = at(tol)
     difference = abs(float((log_prob - at(10 * tol)).mean()))
     return log_prob, {"tolerance_difference": difference, "tolerance": tol, "probes": probes}
 
 
-def _batched(
+@torch.no_grad()
+def _in_batches(
+    evaluation: Evaluation,
     log_prob: Callable[[Tensor, Tensor | None], Tensor],
-    size: int,
-    device: torch.device,
     x: Float[Tensor, "n *event"],
     label: Int[Tensor, " n"] | None,
 ) -> Float[Tensor, " n"]:
-    parts = []
-    for start in range(0, len(x), size):
-        asked = None if label is None else label[start : start + size].to(device)
-        parts.append(log_prob(x[start : start + size].to(device), asked).double().cpu())
-    return torch.cat(parts)
+    device = next(evaluation.density_model().parameters()).device
+    labels = repeat(None) if label is None else label.to(device).split(evaluation.batch)
+    batches = zip(x.split(evaluation.batch), labels, strict=False)
+    return torch.cat([log_prob(rows.to(device), label).double().cpu() for rows, label in batches])

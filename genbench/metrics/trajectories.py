@@ -1,4 +1,4 @@
-"""The geometry of the paths along which a model carries noise to samples, in model space."""
+"""Geometry of the paths from noise to samples, in model space."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, cast
@@ -17,17 +17,17 @@ from genbench.registry import metrics
 from genbench.settings import ByEvent, Count, Positive
 
 
-def enough(event: Event) -> int:
-    """Return how many paths are enough for vectors, and affordable for images."""
+def default_paths(event: Event) -> int:
+    """Return the default number of paths."""
     return 2048 if len(event.shape) == 1 else 256
 
 
-N = Annotated[Count | None, ByEvent(enough), "number of paths; by default 2048 of vectors or 256 of images"]
-Tol = Annotated[Positive, "tolerance of dopri5, which solves path and integral together"]
+N = Annotated[Count | None, ByEvent(default_paths), "number of paths; by default 2048 for vectors, 256 for images"]
+Tol = Annotated[Positive, "tolerance of dopri5, which solves for path and integrals together"]
 
 
 class Paths(NamedTuple):
-    """What is known of each path: integral of |v|^2, integral of |v|, |z1 - z0|, all in float64."""
+    """Per path: energy, the integral of |v|^2; length, the integral of |v|; chord |z1 - z0|; in float64."""
 
     energy: Float[Tensor, " n"]
     length: Float[Tensor, " n"]
@@ -35,7 +35,7 @@ class Paths(NamedTuple):
     protocol: str
 
     def value(self, each: Float[Tensor, " n"]) -> Value:
-        """Return a mean over paths with its standard error over noise."""
+        """Return the mean over paths with its standard error."""
         error = float(each.std(correction=0)) / len(each) ** 0.5
         return Value(float(each.mean()), len(each), self.protocol, details={"standard_error": error})
 
@@ -44,7 +44,7 @@ class Paths(NamedTuple):
 def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Path energy E integral |v(t, z_t)|^2 dt of the learned ODE, in model space.
 
-    At least W2^2 between source and the law of the samples, with equality for optimal transport.
+    At least W2^2 between source and samples, with equality for optimal transport.
 
     Reference: Tong et al., 2024; Benamou and Brenier, 2000.
     """
@@ -56,7 +56,7 @@ def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Valu
 def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Straightness E integral |z1 - z0 - v(t, z_t)|^2 dt of the learned ODE, in model space; 0 is straight.
 
-    Equals the path energy less E|z1 - z0|^2.
+    Equals the path energy minus E|z1 - z0|^2.
 
     Reference: Liu et al., 2023.
     """
@@ -69,12 +69,12 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     """Normalised path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
 
     `path` is the straightness over W2^2; `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
-    nearer to the noise than data is, as with tilted marginals; `npe` is the absolute value of their sum. W2 is the
-    distance from source to data, exact where it is known; else an estimate from samples, the same for every model,
-    within 2 % in up to four dimensions.
+    closer to the noise than data is, as with tilted marginals; `npe` is the absolute value of their sum. W2 is the
+    distance from source to data: exact where known, otherwise an estimate from samples that is the same for every
+    model and within 2 % in up to four dimensions.
 
     Raises:
-        Unsupported: if W2 is neither known nor to be had, or the paths start elsewhere than the task does.
+        Unsupported: if W2 is neither known nor estimable, or the paths do not start from the source of the task.
 
     Reference: Tong et al., 2024.
     """
@@ -90,8 +90,8 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     details = {"w2_squared": distance.squared, "w2_squared_error": distance.error}
 
     def value(number: float, part: str) -> Value:
-        signed = "none" if part == "transport" else ""  # below 0 is no better than above
-        return Value(number / distance.squared, len(paths.energy), protocol, part, details=details, better=signed)
+        better = "none" if part == "transport" else ""  # below 0 is no better than above
+        return Value(number / distance.squared, len(paths.energy), protocol, part, details=details, better=better)
 
     return [
         value(abs(energy - distance.squared), ""),
@@ -104,10 +104,10 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
 def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Curvature 1 - E|z1 - z0| / E length of the paths of the learned ODE; 0 is straight.
 
-    A ratio of means: paths that hardly move have no say in it.
+    A ratio of means, so that paths that hardly move carry no weight.
 
     Raises:
-        Unsupported: if nothing moves.
+        Unsupported: if all paths have length 0.
     """
     paths = _paths(evaluation, n, tol)
     length = float(paths.length.mean())
@@ -117,18 +117,17 @@ def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
 
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
-    evaluation.ode_model()
-    count = n or enough(evaluation.data.event)
-    return evaluation.cached(("paths", count, tol), lambda: _follow(evaluation, count, tol))
+    n = n or default_paths(evaluation.data.event)
+    return evaluation.cached(("paths", n, tol), lambda: _solve_paths(evaluation, n, tol))
 
 
 @torch.no_grad()
-def _follow(evaluation: Evaluation, n: int, tol: float) -> Paths:
+def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
     """Solve for the paths that start at the noise of the first n samples."""
     model = evaluation.ode_model()
     velocity = cast(Transport, model).velocity
     starts = starting_points(model, n, evaluation.batch, evaluation.seed)
-    parts = [_solve(velocity, z0, label, tol) for z0, label in starts]
+    parts = [_solve_batch(velocity, z0, label, tol) for z0, label in starts]
     energy, length, chord = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
     bad = int((~torch.isfinite(energy + chord)).sum())
     if bad:
@@ -136,12 +135,12 @@ def _follow(evaluation: Evaluation, n: int, tol: float) -> Paths:
     return Paths(energy, length, chord, f"model space, dopri5 tol {tol:g}, n={n}")
 
 
-def _solve(
+def _solve_batch(
     velocity: Callable[..., Tensor], z0: Float[Tensor, "b *event"], label: Int[Tensor, " b"] | None, tol: float
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Solve dz/dt = v, dE/dt = |v|^2, dL/dt = |v| together, and return E, L and |z1 - z0|.
 
-    The step size answers to all three, so that the integrals are as accurate as the path, at no evaluation more.
+    The solver controls the error of all three, so that the integrals are as accurate as the path.
     """
 
     def field(t: Tensor, state: Any) -> Any:

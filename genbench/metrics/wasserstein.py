@@ -1,4 +1,4 @@
-"""Optimal transport between samples, exactly, and the distance between the distributions they came from."""
+"""Wasserstein distances: exact optimal transport between samples, and the distance from source to data."""
 
 import warnings
 from functools import lru_cache
@@ -15,21 +15,19 @@ from genbench.numerics.assignment import assignment
 from genbench.seeds import derive, generator
 
 ITERATIONS = 10**9
-"""Pivots of the network simplex: POT's own limit of 10^5 ends before the optimum above some 2048 points."""
+"""Pivots of the network simplex: POT's default of 10^5 stops before the optimum above about 2048 points."""
 
-DIMS = 4
-"""Most dimensions in which a distance between distributions is estimated from samples: the estimate is within 2 %
-of the exact value of Gaussians up to here, 28 % too high in 8 dimensions and threefold in 50."""
+ASSIGNMENT_LIMIT = 4096
+"""Points up to which shortest augmenting paths find the optimum faster than the network simplex."""
 
-MATCHED = 4096
-"""Points up to which shortest augmenting paths find the optimum sooner than the network simplex does."""
+MAX_DIMS = 4
+"""Dimensions up to which W2 between distributions is estimated from samples: for Gaussians the estimate is within 2 %
+up to here, 28 % too high in 8 dimensions and three times too high in 50."""
 
-POINTS = 2048
-FRESH = 32768
-ROWS = 512
+DUAL_POINTS, FRESH_POINTS, ROWS = 2048, 32768, 512
 
 
-class Plan(NamedTuple):
+class TransportPlan(NamedTuple):
     """Exact optimal transport between two samples of equal size: mean squared distance and dual potentials."""
 
     cost: float
@@ -38,7 +36,7 @@ class Plan(NamedTuple):
 
 
 class Distance(NamedTuple):
-    """A squared 2-Wasserstein distance, its standard error (0 where it is exact) and how it is known."""
+    """A squared 2-Wasserstein distance, its standard error (0 if exact), and how it is known."""
 
     squared: float
     error: float
@@ -46,7 +44,7 @@ class Distance(NamedTuple):
 
 
 def distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """Return |x_i - y_j| from differences: exactly zero between equal points, which a matrix product is not."""
+    """Return |x_i - y_j| from differences: exactly zero between equal points, unlike by a matrix product."""
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -55,14 +53,15 @@ def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float
     return distances(x, y).square_()
 
 
-def plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Plan:
-    """Solve the assignment of two samples by network simplex (POT), to optimality.
+def transport_plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> TransportPlan:
+    """Solve the assignment of two samples to optimality by network simplex.
 
     Raises:
         RunFailed: if the solver stops before the optimum.
+
+    Reference: Bonneel et al., 2011; Flamary et al., 2021 (POT).
     """
-    # POT takes a second to import, which listing metrics should not.
-    import ot
+    import ot  # takes a second, which `genbench list` should not
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -70,59 +69,61 @@ def plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Plan:
             cost, log = ot.emd2([], [], squared_distances(x, y).numpy(), numItermax=ITERATIONS, log=True)
         except UserWarning as warning:
             raise RunFailed(f"exact optimal transport did not finish: {warning}") from warning
-    return Plan(float(cost), torch.as_tensor(log["u"]), torch.as_tensor(log["v"]))
+    return TransportPlan(float(cost), torch.as_tensor(log["u"]), torch.as_tensor(log["v"]))
 
 
 def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> float:
-    """Return the squared 2-Wasserstein distance of two samples of equal size, exactly (by sorting in 1D)."""
+    """Return the exact squared 2-Wasserstein distance of two samples of equal size."""
     if x.shape[1] == 1:
         return float((x.sort(0).values - y.sort(0).values).square().mean())
-    if len(x) > MATCHED:
-        return plan(x, y).cost
+    if len(x) > ASSIGNMENT_LIMIT:
+        return transport_plan(x, y).cost
     cost = squared_distances(x, y)
     return float(cost[assignment(cost), torch.arange(len(x))].mean())
 
 
-def directions_of(dims: int, count: int, stream: torch.Generator) -> Float[Tensor, "directions d"]:
+def random_directions(dims: int, count: int, stream: torch.Generator) -> Float[Tensor, "directions d"]:
     """Draw directions, uniform on the sphere."""
     axes = torch.randn(dims, count, generator=stream, dtype=torch.float64)
     return (axes / axes.norm(dim=0)).T
 
 
-def ranked(points: Float[Tensor, "n d"], axes: Float[Tensor, "directions d"]) -> Float[Tensor, "directions n"]:
-    """Return the coordinates of points along each direction, in order: the optimal plan matches equal ranks."""
+def sorted_projections(x: Float[Tensor, "n d"], axes: Float[Tensor, "directions d"]) -> Float[Tensor, "directions n"]:
+    """Return the sorted coordinates of points along each direction; optimal transport matches equal ranks."""
     # NumPy sorts rows with vector instructions, torch does not.
-    return torch.cat([torch.from_numpy(np.sort((some @ points.T).numpy(), axis=1)) for some in axes.split(16)])
+    return torch.cat([torch.from_numpy(np.sort((some @ x.T).numpy(), axis=1)) for some in axes.split(16)])
 
 
 @lru_cache(maxsize=64)
 def source_to_data(data: Data) -> Distance:
     """Return W2^2 between source and data in model space, the same for every model and every seed.
 
-    Where it is not known exactly: the dual potentials of the exact plan between 2048 points of each are carried
-    on to 32768 fresh points of each by the c-transform, f(x) = min_j |x - y_j|^2 - g_j, and averaged there. The
-    average of the plan itself is biased upward and has three to ten times the standard deviation.
+    Where it is not known exactly: the dual potentials of the exact plan between 2048 points of each are extended to
+    32768 fresh points of each by the c-transform, f(x) = min_j |x - y_j|^2 - g_j, and averaged there. The cost of the
+    plan itself is biased upward and has three to ten times the standard deviation.
 
     Raises:
         Unsupported: in more than four dimensions, where no sample of affordable size gives this number.
     """
     if data.truth.w2_squared is not None:
         return Distance(data.truth.w2_squared, 0.0, "exact W2")
-    if data.event.dims > DIMS:
-        raise Unsupported(f"W2 from source to data is not known, and no estimate in {data.event.dims} dimensions is")
+    if data.event.dims > MAX_DIMS:
+        raise Unsupported(
+            f"W2 from source to data is not known, and cannot be estimated in {data.event.dims} dimensions"
+        )
 
     def points(n: int, use: str) -> tuple[Tensor, Tensor]:
         x = data.source.sample(n, generator(0, "source to data", use))
         y = data.test.take(n, derive(0, "source to data", use)).x
         return x.double().flatten(1), y.double().flatten(1)
 
-    x, y = points(POINTS, "plan")
-    _, f, g = plan(x, y)
-    fresh_x, fresh_y = points(FRESH, "average")
-    values = torch.stack([_transform(fresh_x, y, g), _transform(fresh_y, x, f)])
-    error = float((values.var(1) / FRESH).sum().sqrt())
-    return Distance(float(values.mean(1).sum()), error, f"W2 from duals of {POINTS} points on {FRESH}")
+    x, y = points(DUAL_POINTS, "plan")
+    _, f, g = transport_plan(x, y)
+    fresh_x, fresh_y = points(FRESH_POINTS, "average")
+    values = torch.stack([_c_transform(fresh_x, y, g), _c_transform(fresh_y, x, f)])
+    error = float((values.var(1) / FRESH_POINTS).sum().sqrt())
+    return Distance(float(values.mean(1).sum()), error, f"W2 from duals of {DUAL_POINTS} points on {FRESH_POINTS}")
 
 
-def _transform(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], g: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
+def _c_transform(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], g: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
     return torch.cat([(squared_distances(rows, y) - g).min(1).values for rows in x.split(ROWS)])

@@ -10,7 +10,7 @@ from genbench.errors import RunFailed, Unsupported
 from genbench.metrics import wasserstein
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.wasserstein import plan, source_to_data, squared_w2
+from genbench.metrics.wasserstein import source_to_data, squared_w2, transport_plan
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
 
@@ -68,16 +68,16 @@ def test_exact_transport_agrees_with_another_solver_and_with_sorting():
     x, y = normal(300, 3, 1).double(), 2 * normal(300, 3, 2).double() + 1
     cost = torch.cdist(x, y).square().numpy()
     rows, columns = linear_sum_assignment(cost)
-    for solve in (squared_w2, lambda x, y: plan(x, y).cost):
+    for solve in (squared_w2, lambda x, y: transport_plan(x, y).cost):
         torch.testing.assert_close(solve(x, y), float(cost[rows, columns].mean()), rtol=1e-12, atol=0)
     line = torch.cat([x[:, :1], torch.zeros(300, 1)], 1), torch.cat([y[:, :1], torch.zeros(300, 1)], 1)
-    torch.testing.assert_close(squared_w2(x[:, :1], y[:, :1]), plan(*line).cost)
+    torch.testing.assert_close(squared_w2(x[:, :1], y[:, :1]), transport_plan(*line).cost)
 
 
 def test_an_unfinished_plan_is_an_error(monkeypatch):
     monkeypatch.setattr(wasserstein, "ITERATIONS", 3)
     with pytest.raises(RunFailed, match="did not finish"):
-        plan(normal(100, 2, 0).double(), normal(100, 2, 1).double())
+        transport_plan(normal(100, 2, 0).double(), normal(100, 2, 1).double())
 
 
 def test_sliced_w2_is_exact_in_one_dimension_and_averages_over_directions():
