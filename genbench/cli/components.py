@@ -1,17 +1,14 @@
-"""The command line on components: what there is, its settings, whether it keeps the rules, and what is missing here."""
+"""Commands on components and suites: list, show, check, schema, validate, doctor."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from genbench.cli.options import AsJson, commands, print_json, stdout
 from genbench.errors import RunFailed
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON on stdout, and nothing else.")]
+app = commands()
 
 
 @app.command("list")
@@ -19,7 +16,7 @@ def list_command(
     kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the names that can be used, with a line on each."""
+    """List the available names, each with a one-line summary."""
     from genbench import registry
     from genbench.errors import unknown
 
@@ -30,11 +27,11 @@ def list_command(
     found["suites"] = {str(path): _first_comment(path) for path in suites}
     if kind and kind not in found:
         raise unknown("nothing to list called", kind, found)
-    chosen = {kind: found[kind]} if kind else found
+    selected = {kind: found[kind]} if kind else found
     if as_json:
-        typer.echo(json.dumps(chosen, indent=1))
+        print_json(selected)
         return
-    for title, names in chosen.items():
+    for title, names in selected.items():
         typer.echo(typer.style(title, bold=True))
         width = max((len(name) for name in names), default=0)
         for name, summary in names.items():
@@ -42,24 +39,20 @@ def list_command(
 
 
 @app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A model, net, data set or metric.")], as_json: AsJson = False
-) -> None:
-    """Show the settings of a component: type, default, meaning; and where it comes from."""
-    from rich.console import Console
-
+def show(name: Annotated[str, typer.Argument(help="Name of a component.")], as_json: AsJson = False) -> None:
+    """Show the settings of a component (type, default, meaning) and where it comes from."""
     from genbench.report.formats.terminal import describe, print_description
 
     description = describe(name)
     if as_json:
-        typer.echo(json.dumps(description, indent=1))
+        print_json(description)
     else:
-        print_description(description, Console(width=None if sys.stdout.isatty() else 160))
+        print_description(description, stdout())
 
 
 @app.command()
 def check(module: Annotated[str, typer.Argument(help="A module that registers components.")]) -> None:
-    """Run the conformance tests on everything that a module registers."""
+    """Run the conformance tests on every component that a module registers."""
     from genbench.testing import check_module
 
     try:
@@ -70,8 +63,35 @@ def check(module: Annotated[str, typer.Argument(help="A module that registers co
 
 
 @app.command()
+def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
+    """Check every cell of a suite without running it."""
+    from genbench.registry import metrics
+    from genbench.runs.component import settings_in
+    from genbench.settings import need
+    from genbench.sweeps import suite as suites
+
+    specs = suites.load(suite).specs
+    for spec in specs:
+        for name, part in spec.metrics.items():
+            need(metrics[name].build, settings_in(part), name)
+    models = {(spec.model_label, spec.data_label) for spec in specs}
+    trained = {spec.train_key for spec in specs}
+    ensembles = {spec.members[0].train_key: len(spec.stack) for spec in specs if spec.stack}
+    line = f"{suite}: {len(specs)} cells, {len(models)} models on data sets, {len(trained)} trained models"
+    typer.echo(f"{line}, {sum(ensembles.values())} of them in {len(ensembles)} ensembles" if ensembles else line)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suites. Editors use it with `#:schema PATH` as the first line of a suite."""
+    from genbench.sweeps.suite_schema import schema as suite_schema
+
+    print_json(suite_schema())
+
+
+@app.command()
 def doctor() -> None:
-    """Show versions, devices, and which data and weights are found; what each missing piece would enable."""
+    """Show versions, devices, downloaded data and weights, and what each missing piece would enable."""
     from genbench.cli.environment import findings
 
     for line in findings():

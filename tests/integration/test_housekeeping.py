@@ -93,7 +93,7 @@ def test_a_finished_sweep_is_done_and_whole(say, copy):
     assert out.count("done ") == 4
     assert "4 cells, 0 to run" in err
     code, out, err = say("verify", results, "--sample", 4)
-    assert (code, out.count("equal to the last bit")) == (0, 4)
+    assert (code, out.count("bitwise equal")) == (0, 4)
     assert "4 records, 0 damaged files" in err
 
 
@@ -296,7 +296,7 @@ def test_verify_finds_damage_and_values_that_cannot_be_had_again(say, copy):
     code, out, err = say("verify", results, "--sample", 4)
     assert code == 1
     assert f"{weights} is damaged: its checksum differs" in out
-    assert out.count("equal to the last bit") == 2
+    assert out.count("bitwise equal") == 2
     assert "1 damaged files, 1 records" in err
 
 

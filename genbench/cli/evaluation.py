@@ -1,0 +1,145 @@
+"""Commands that measure without training: eval, reference, calibrate."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genbench.cli.options import AsJson, Metric, Results, Seed, Set, commands, print_json, stderr, stdout
+from genbench.errors import ConfigError, RunFailed
+
+app = commands()
+
+
+@app.command("eval")
+def eval_command(
+    what: Annotated[str, typer.Argument(help="A kept run (folder or name), or samples together with --reference.")],
+    metric: Metric = None,
+    set_: Set = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "--reference", help="Data set to compare external samples with.")
+    ] = None,
+    seed: Seed = 0,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure a kept model with other metrics or another solver, or samples made elsewhere."""
+    from genbench.settings import parse
+
+    path, settings = Path(what), parse(set_ or [])
+    if dataset is not None:
+        _eval_samples(path, dataset, metric, settings, seed, results, as_json)
+    elif path.suffix in (".npy", ".npz"):
+        raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
+    else:
+        _eval_run(path, metric, settings, results, as_json)
+
+
+def _eval_samples(
+    path: Path,
+    dataset: str,
+    metric: list[str] | None,
+    settings: dict[str, Any],
+    seed: int,
+    results: Path,
+    as_json: bool,
+) -> None:
+    import torch
+
+    from genbench.report.formats.terminal import not_original, print_rows
+    from genbench.results.external_samples import foreign
+    from genbench.runs import provenance
+    from genbench.runs.image_grids import keep_pages
+    from genbench.runs.spec import components
+
+    data, metrics = components(dataset, metric or None, settings)
+    rows, about, evaluation = foreign(path, data, metrics, seed)
+    pages = keep_pages(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
+    real = dict(evaluation.data.provenance)
+    if as_json:
+        here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}
+        pictures = [str(page) for page in pages]
+        print_json({"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures})
+        return
+    print_rows(rows, f"{about['n']} samples of {path} ({about['layout']}) against {dataset}", stdout())
+    for note in (f"samples: {about['note']}" if "note" in about else "", not_original(real), *map(str, pages)):
+        if note:
+            stdout().print(note, soft_wrap=True, highlight=False)
+
+
+def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool) -> None:
+    from dataclasses import replace
+
+    from genbench.report.formats.terminal import print_record
+    from genbench.runs.component import settings_in
+    from genbench.runs.run import run
+    from genbench.runs.spec import resolve
+    from genbench.runs.store import Store, spec_at
+    from genbench.settings import merge
+    from genbench.sweeps.progress import Live
+
+    kept = spec_at(path if path.exists() else results / "runs" / path)
+    spec = resolve(
+        kept.model["name"],
+        kept.data["name"],
+        seed=kept.seed,
+        metrics=metric or list(kept.metrics),
+        settings=merge(
+            {"data": settings_in(kept.data), "model": settings_in(kept.model), "plan": kept.plan},
+            {"sample": kept.sample, "evaluation": kept.evaluation},
+            settings,
+        ),
+    )
+    spec = replace(spec, stack=kept.stack)
+    if spec.train_key != kept.train_key:
+        raise ConfigError("eval does not train: set only sample, evaluation and metric, or use genbench run")
+    root = next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), results)
+    store = Store(root)
+    with Live([str(path)], stderr()):
+        record = run(spec, store, train=False, again=metric or ())
+    if as_json:
+        print_json(record)
+    else:
+        print_record(record, store.record_path(spec), stdout())
+
+
+@app.command()
+def reference(
+    dataset: Annotated[str, typer.Argument(help="Data set of the images; omit it to list what is kept.")] = "",
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    features: Annotated[str | None, typer.Option(help="Extractor; default: that of the metrics.")] = None,
+    n: Annotated[int, typer.Option(min=2, help="Largest number of images.")] = 50_000,
+    set_: Set = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the checksums of everything kept.")] = False,
+) -> None:
+    """Compute the statistics of real images that metrics compare with, or list or verify those that are kept."""
+    from genbench.cli.reference_statistics import line, listed, make
+    from genbench.settings import parse
+
+    if split not in ("train", "test"):
+        raise ConfigError(f"--split {split}: choose train or test")
+    if dataset:
+        part: Any = split
+        typer.echo(line(make(dataset, part, features, n, parse(set_ or []))))
+        if not verify:
+            return
+    damaged = 0
+    for found, text in listed(verify=verify):
+        typer.echo(text)
+        damaged += found is None
+    if damaged:
+        raise RunFailed(f"{damaged} damaged files of statistics")
+
+
+@app.command()
+def calibrate(
+    results: Results = Path("results"),
+    seeds: Annotated[int, typer.Option(min=2, help="Seeds per sampler.")] = 5,
+) -> None:
+    """Measure samplers with known faults: what each metric reads, detects and misses."""
+    from genbench.report.formats.render import show
+    from genbench.report.studies import calibration
+
+    path = calibration.calibrate(results, range(seeds))
+    show(calibration.tables(calibration.load(results)), stdout())
+    typer.echo(f"written: {path}")

@@ -1,0 +1,55 @@
+"""Options and output shared by commands."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Folder = Annotated[Path, typer.Argument(help="A results folder.")]
+Results = Annotated[Path, typer.Option("--results", help="Results folder.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
+Metric = Annotated[list[str] | None, typer.Option("--metric", help="A metric; default: those of the data set.")]
+Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
+Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+
+
+def commands() -> typer.Typer:
+    """Return an empty group of commands."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def stdout() -> "Console":
+    """Return the console of results: 160 columns wide where stdout is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def stderr() -> "Console":
+    """Return the console of progress."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=1))
+
+
+def parse_json(text: str, option: str) -> Any:
+    """Parse the JSON value of an option. Raises ConfigError if it is not JSON."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: not JSON: {error}") from error

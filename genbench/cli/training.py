@@ -1,0 +1,251 @@
+"""Commands that train: run, sweep, retry, tune."""
+
+import json
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genbench.cli.options import (
+    AsJson,
+    DryRun,
+    Folder,
+    Jobs,
+    Log,
+    Metric,
+    Results,
+    Seed,
+    Set,
+    commands,
+    parse_json,
+    print_json,
+    stderr,
+    stdout,
+)
+from genbench.errors import ConfigError, RunFailed
+
+if TYPE_CHECKING:
+    from genbench.runs.spec import Spec
+    from genbench.runs.store import Store
+
+app = commands()
+
+
+@app.command("run")
+def run_command(
+    model: Annotated[str, typer.Option(help="Name of a model (see genbench list models).")],
+    dataset: Annotated[str, typer.Option(help="Name of a data set (see genbench list datasets).")],
+    seed: Seed = 0,
+    stack: Annotated[
+        str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
+    ] = "",
+    set_: Set = None,
+    metric: Metric = None,
+    results: Results = Path("results"),
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Number of processes that share each batch.")] = 1,
+    log: Log = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Train, sample and measure one model on one data set."""
+    from genbench.report.formats.terminal import print_record
+    from genbench.results.status import cell_name
+    from genbench.runs.loggers import Logbooks
+    from genbench.runs.run import run
+    from genbench.runs.spec import resolve
+    from genbench.runs.store import Store
+    from genbench.settings import parse
+    from genbench.sweeps.ensembles import members
+    from genbench.sweeps.progress import Live
+
+    store = Store(results)
+    if stack:
+        if (accelerator, devices) != ("auto", 1):
+            raise ConfigError("one process trains an ensemble: omit --accelerator and --devices")
+        specs = members(model, dataset, parse_json(stack, "--stack"), metric or None, parse(set_ or []))
+        _run_ensemble(specs, store, log or (), as_json, dry_run)
+        return
+    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=parse(set_ or []))
+    if dry_run:
+        print_json(_planned(spec, store))
+        return
+    with Live([cell_name(spec)], stderr()) as live, Logbooks(log or (), results, spec) as books:
+        watch = books.listening(live.watch())
+        record = run(spec, store, progress=watch, accelerator=accelerator, devices=devices)
+        books.conclude(record)
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return
+    if as_json:
+        print_json(record)
+    else:
+        print_record(record, store.record_path(spec), stdout())
+
+
+def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
+    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing(spec))}
+
+
+def _run_ensemble(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool, dry_run: bool) -> None:
+    """Run the members of an ensemble and print their records."""
+    from genbench.report.formats.terminal import print_record
+    from genbench.results.status import cell_name
+    from genbench.runs.loggers import check
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import Live
+
+    if dry_run:
+        print_json([_planned(spec, store) for spec in specs])
+        return
+    missing = [spec for spec in specs if store.missing(spec)]
+    with Live([cell_name(spec) for spec in missing], stderr()) as live:
+        reasons = execute(missing, store, local(store, 1), live.tell, check(log))
+    kept = [(spec, record) for spec in specs if (record := store.read(spec)) is not None]
+    if as_json:
+        print_json([record for _, record in kept])
+    else:
+        for spec, record in kept:
+            print_record(record, store.record_path(spec), stdout())
+    _check_failures(reasons, f"of {len(specs)} members failed; the same command tries them again")
+
+
+@app.command()
+def sweep(
+    suite: Annotated[str, typer.Argument(help="Name of a suite (see genbench list suites), or a TOML file.")],
+    set_: Set = None,
+    jobs: Jobs = 1,
+    results: Results = Path("results"),
+    dry_run: DryRun = False,
+    as_commands: Annotated[
+        bool, typer.Option("--commands", help="With --dry-run: print genbench run commands.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="Where cells run: local or ray.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or a new one.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on a Ray cluster.")] = 0.0,
+    log: Log = None,
+) -> None:
+    """Run what is missing of a suite, then write and print its tables."""
+    from genbench.report.publish import publish
+    from genbench.results.status import cell_name
+    from genbench.runs.loggers import check
+    from genbench.runs.store import Store
+    from genbench.settings import parse
+    from genbench.sweeps import suite as suites
+    from genbench.sweeps.executors import chosen, execute
+    from genbench.sweeps.progress import Live
+
+    loaded, store = suites.load(Path(suite), parse(set_ or [])), Store(results)
+    executor = chosen(engine, store, jobs, address, gpus)
+    missing = [spec for spec in loaded.specs if store.missing(spec)]
+    typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
+    if as_commands:
+        from genbench.sweeps.shell_commands import command
+
+        for line in dict.fromkeys(command(spec, results) for spec in missing):
+            typer.echo(line)
+        return
+    if dry_run:
+        from genbench.report.inventory import print_cells
+        from genbench.results.status import of_suite
+
+        print_cells(of_suite(loaded.specs, store), jobs)
+        return
+    labels = [cell_name(spec) for spec in missing]
+    with Live(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as live:
+        reasons = execute(missing, store, executor, live.tell, check(log or ()))
+    failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
+    publish(loaded.name, loaded.specs, store, stdout(), failed)
+    _check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
+
+
+@app.command()
+def retry(
+    results: Folder = Path("results"),
+    failed: Annotated[bool, typer.Option("--failed", help="Retry failed runs (the default).")] = True,
+    jobs: Jobs = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Run again what failed in a results folder, from any suite or command."""
+    from genbench.results.status import cell_name
+    from genbench.runs.spec import restore
+    from genbench.runs.store import there
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import Live
+
+    store, specs = there(results), []
+    for path, failure in store.failures():
+        try:
+            specs.append(restore(failure.spec))
+        except ConfigError as error:
+            typer.echo(f"genbench: {path.parent} cannot be retried: {error}", err=True)
+    typer.echo(f"{results}: {len(specs)} to retry", err=True)
+    labels = [cell_name(spec) for spec in specs]
+    if dry_run:
+        for label in labels:
+            typer.echo(label)
+        return
+    with Live(labels, stderr()) as live:
+        reasons = execute(specs, store, local(store, jobs), live.tell)
+    _check_failures(reasons, f"of {len(specs)} cells failed again")
+
+
+@app.command()
+def tune(
+    methods: Annotated[list[str], typer.Argument(help="Models. One alone, without --over: kappa by the elbow rule.")],
+    dataset: Annotated[str, typer.Option(help="Name of a data set; only its validation split is used.")],
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; MODEL.name=[...] is for that model only."),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Deciding metric; default: the data set's first on samples.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per candidate.")] = 3,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value.")
+    ] = None,
+    jobs: Jobs = 1,
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
+    from genbench.report.formats.render import show
+    from genbench.runs.store import Store
+    from genbench.settings import parse
+    from genbench.storage import files
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import Live
+    from genbench.tuning.grid_search import propose
+    from genbench.tuning.kappa import by_elbow
+
+    settings, store = parse(set_ or []), Store(results / "tuning")
+    if over:
+        asked = propose(methods, dataset, parse(over), metric=metric, seeds=range(seeds), settings=settings)
+        missing = asked.missing(store)
+        typer.echo(f"{len(asked.candidates)} candidates, {len(missing)} runs missing", err=True)
+        with Live(list(missing), stderr()) as live:
+            execute(list(missing.values()), store, local(store, jobs), live.tell)
+        found, rule = asked.judged(store), asked.metric
+    elif len(methods) == 1 and metric is None:
+        found, rule = by_elbow(methods[0], dataset, settings), "elbow"
+    else:
+        raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
+    request = {"set": settings, "over": parse(over or [])} | ({"seeds": seeds} if over else {})
+    mark = f"-{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}" if set_ or over else ""
+    path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}{mark}.json"
+    text = json.dumps(found.json(), indent=1)
+    files.write(path, text + "\n")
+    if as_json:
+        typer.echo(text)
+        return
+    show([found.table()], stdout())
+    typer.echo(f"written: {path}")
+
+
+def _check_failures(reasons: Sequence[str | None], message: str) -> None:
+    failed = sum(reason is not None for reason in reasons)
+    if failed:
+        raise RunFailed(f"{failed} {message}")
