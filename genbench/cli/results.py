@@ -125,9 +125,7 @@ def verify(
         except ConfigError as error:
             typer.echo(f"not measured again: {error}")
             continue
-        difference = (
-            f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "equal to the last bit"
-        )
+        difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
         typer.echo(f"{path.parts[-3]}/{path.parts[-2]}: {again.values} values measured again, {difference}")
         wrong += again.worst > tolerance
     typer.echo(f"{results}: {len(store.record_paths())} records, {len(damaged)} damaged files", err=True)
