@@ -51,7 +51,7 @@ class Folder:
     running: dict[str, str]
     begun: list[str]
     failed: dict[str, str]
-    versions: dict[str, int]
+    stale: dict[str, int]
     changed: dict[str, int]
     damaged: list[str]
 

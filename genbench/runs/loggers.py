@@ -1,4 +1,4 @@
-"""Logbooks: the scalars of a run for TensorBoard or Weights & Biases, through Fabric's loggers.
+"""Logbooks: the scalars of a run for TensorBoard or Weights & Biases.
 
 They only listen: no result and no key depends on them, and one that cannot be written is told once and left alone.
 `train.csv` is kept in any case.
@@ -8,7 +8,6 @@ import importlib
 import json
 import logging
 import textwrap
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,6 @@ from typing import Any
 from genbench.errors import ConfigError, unknown
 from genbench.runs.spec import Spec
 from genbench.runs.store import Record, run_name
-from genbench.training.fabric import Logger, TensorBoardLogger, rank_zero_only
 from genbench.training.loop import Progress
 
 log = logging.getLogger("genbench")
@@ -28,47 +26,56 @@ _left: set[str] = set()
 """Kinds that could not be written in this process: nobody waits for a server again and again."""
 
 
-class WandbLogger(Logger):
-    """A Fabric logger for Weights & Biases, which lightning-fabric itself does not bring.
+class TensorBoardLogger:
+    """The event file of a run for TensorBoard.
 
-    Whether it is online is for WANDB_MODE to say: online, offline or disabled.
+    Args:
+        folder: where the run's files are kept.
+        run: name of the run; TensorBoard names it by its folder.
+        spec: of the run, shown as text.
+    """
+
+    def __init__(self, folder: Path, run: str, spec: Mapping[str, Any]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+        text = json.dumps(spec, indent=1)
+        self._writer.add_text("spec", textwrap.indent(text, "    "))  # as Markdown has it, code
+
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
+        """Keep scalars of a step."""
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self, failed: bool) -> None:
+        """End the run."""
+        self._writer.close()
+
+
+class WandbLogger:
+    """A run of Weights & Biases: online, offline or disabled, as WANDB_MODE says.
 
     Args:
         folder: where the run's files are kept.
         run: name of the run, by which a resumed one goes on in the same place.
+        spec: of the run.
     """
 
-    def __init__(self, folder: Path, run: str) -> None:
+    def __init__(self, folder: Path, run: str, spec: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         wandb = _imported("wandb", "wandb")
         quiet = wandb.Settings(silent=True, console="off")
         where = {"dir": str(folder), "resume": "allow", "settings": quiet}
-        self._run: Any = wandb.init(project="genbench", name=run, id=run[-64:], **where)
+        self._run = wandb.init(project="genbench", name=run, id=run[-64:], **where)
+        self._run.config.update(spec, allow_val_change=True)
 
-    @property
-    def name(self) -> str | None:
-        """Return the project."""
-        return self._run.project
-
-    @property
-    def version(self) -> str | None:
-        """Return the run's id."""
-        return self._run.id
-
-    @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Keep the spec."""
-        self._run.config.update(params, allow_val_change=True)
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log(self, scalars: Mapping[str, float], step: int) -> None:
         """Keep scalars of a step."""
-        self._run.log(dict(metrics), step=step)
+        self._run.log(dict(scalars), step=step)
 
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
+    def close(self, failed: bool) -> None:
         """End the run."""
-        self._run.finish(exit_code=0 if status == "success" else 1)
+        self._run.finish(exit_code=int(failed))
 
 
 class Logbooks:
@@ -85,7 +92,7 @@ class Logbooks:
 
     def __init__(self, kinds: Sequence[str], root: Path, spec: Spec) -> None:
         self.kinds, self.root, self.spec = check(kinds), root, spec
-        self.loggers: dict[str, Logger] | None = None
+        self.loggers: dict[str, TensorBoardLogger | WandbLogger] | None = None
 
     def listening(self, progress: Progress) -> Progress:
         """Return a progress function that is heard by the logbooks too."""
@@ -95,7 +102,7 @@ class Logbooks:
         def both(step: int, steps: int, logs: dict[str, float]) -> None:
             progress(step, steps, logs)
             scalars = {f"train/{name}": value for name, value in logs.items()}
-            self._tell(lambda logger: logger.log_metrics(scalars, step))
+            self._tell(lambda logger: logger.log(scalars, step))
 
         return both
 
@@ -105,7 +112,7 @@ class Logbooks:
             return
         rows = [row for row in record["results"] if row["point"] == "main" and row["value"] is not None]
         scalars = {f"result/{row['metric']}": row["value"] for row in rows}
-        self._tell(lambda logger: logger.log_metrics(scalars, self.spec.plan["steps"]))
+        self._tell(lambda logger: logger.log(scalars, self.spec.plan["steps"]))
 
     def __enter__(self) -> "Logbooks":
         return self
@@ -114,10 +121,10 @@ class Logbooks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.loggers:
-            self._tell(lambda logger: logger.finalize("success" if error is None else "failed"))
+            self._tell(lambda logger: logger.close(failed=error is not None))
         self.loggers = None
 
-    def _tell(self, say: Callable[[Logger], object]) -> None:
+    def _tell(self, say: Callable[[TensorBoardLogger | WandbLogger], None]) -> None:
         """Open the logbooks if they are not, and write into each."""
         opening = self.loggers is None
         loggers = self.loggers = self.loggers or {}
@@ -132,17 +139,10 @@ class Logbooks:
                 _left.add(kind)
                 log.warning("%s is left out from now on: %s", kind, str(reason).strip() or type(reason).__name__)
 
-    def _open(self, kind: str) -> Logger:
+    def _open(self, kind: str) -> TensorBoardLogger | WandbLogger:
         run = run_name(self.spec)
-        if kind == "wandb":
-            logger = WandbLogger(self.root / "logs" / run, run)
-            logger.log_hyperparams(self.spec.json())
-            return logger
-        board = TensorBoardLogger(self.root / "logs", name=run, version="")
-        # Fabric's logger has no place for settings; a text has.
-        text = json.dumps(self.spec.json(), indent=1)
-        board.experiment.add_text("spec", textwrap.indent(text, "    "))  # as Markdown has it, code
-        return board
+        logger = WandbLogger if kind == "wandb" else TensorBoardLogger
+        return logger(self.root / "logs" / run, run, self.spec.json())
 
 
 def check(kinds: Sequence[str]) -> tuple[str, ...]:

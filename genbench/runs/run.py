@@ -26,7 +26,7 @@ from genbench.runs.train import train as fit_models
 from genbench.runs.versions import sources_of
 from genbench.settings import need, settings_in
 from genbench.storage import files
-from genbench.training.fabric import Fabric
+from genbench.training.fabric import Fabric, launch
 from genbench.training.loop import Plan, Progress, fabric_of, silent
 
 
@@ -69,7 +69,7 @@ def run(
             raise RunFailed(failed[spec.train_key])
     plan = plan_of(spec)
     fabric = fabric_of(plan, accelerator, devices)
-    fabric.launch()
+    launch(fabric)
     with store.hold(spec, wait) if fabric.is_global_zero else nullcontext(store) as held:
         kept = held.read(spec)
         wanted = fabric.broadcast(_wanted(kept, spec, again))

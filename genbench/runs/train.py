@@ -25,7 +25,7 @@ from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Stack
-from genbench.training.fabric import Fabric
+from genbench.training.fabric import Fabric, launch
 from genbench.training.loop import Progress, fabric_of, fit, silent
 
 log = logging.getLogger("genbench")
@@ -136,7 +136,7 @@ def train_stack(
     """
     specs, plan = spec.members, plan_of(spec)
     fabric = fabric_of(plan, accelerator)
-    fabric.launch()
+    launch(fabric)
     lease.watch(store.root / "leases", map(run_name, specs))
     with ExitStack() as leases:
         # Everybody takes them in this order, so that nobody waits for somebody who waits for him.

@@ -1,47 +1,45 @@
-"""Lightning Fabric, without what it looks at and does not need.
+"""Lightning Fabric: devices, precision and the processes that share a batch.
 
-It asks torchmetrics for its version by importing it, with torchvision and transformers behind it: seconds of every
-command and of every worker. It is told the version instead.
+It is imported only where a run trains, because it imports torchmetrics wherever that is installed: two seconds.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import atexit
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 
-@contextmanager
-def _version_alone(package: str) -> Iterator[None]:
-    """Let a package that nobody has imported yet consist of its version."""
-    if package in sys.modules:
-        yield
-        return
-    known = ModuleType(package)
-    try:
-        known.__dict__["__version__"] = version(package)
-    except PackageNotFoundError:
-        yield
-        return
-    sys.modules[package] = known
-    try:
-        yield
-    finally:
-        del sys.modules[package]
-
-
-with _version_alone("torchmetrics"):
+if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.loggers.logger import Logger
-    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+else:
+    Fabric = Any
+
+
+def make_fabric(
+    accelerator: str, devices: int | str, nodes: int, precision: Literal["32-true", "bf16-mixed"]
+) -> Fabric:
+    """Return a Fabric, whose processes wait for each other for as long as the first one evaluates."""
+    import lightning_fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-__all__ = ["Fabric", "Logger", "TensorBoardLogger", "rank_zero_only", "several"]
+    strategy = "auto" if (devices, nodes) == (1, 1) else DDPStrategy(timeout=timedelta(days=7))
+    return lightning_fabric.Fabric(
+        accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision
+    )
 
 
-def several(**settings: Any) -> Fabric:
-    """Return a Fabric of several processes, which wait for one another as long as the first one evaluates."""
-    return Fabric(strategy=DDPStrategy(timeout=timedelta(days=7)), **settings)
+def launch(fabric: Fabric) -> None:
+    """Start the processes of a Fabric unless they run, and have their group destroyed when the interpreter exits.
+
+    Left alive, a gloo group aborts the exit; Fabric itself destroys NCCL groups only. The group stays until the exit
+    because the next run of the same processes uses it: a new one on the same port can meet the store of the old one.
+    """
+    fabric.launch()
+    if fabric.world_size > 1:
+        atexit.unregister(_destroy_process_group)
+        atexit.register(_destroy_process_group)
+
+
+def _destroy_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -31,7 +30,7 @@ from genbench.seeds import derive
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 from genbench.storage import files
 from genbench.training import checkpoint
-from genbench.training.fabric import Fabric, several
+from genbench.training.fabric import Fabric, launch, make_fabric
 
 VERSION = 1
 """Raised whenever the same plan would train another model."""
@@ -116,19 +115,14 @@ def silent(step: int, steps: int, logs: dict[str, float]) -> None:
     """Watch nothing."""
 
 
-_one_fabric = lru_cache(Fabric)
-
-
 def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
     """Return the Fabric for a plan. Raises ConfigError where the accelerator, or a compiler, is not there."""
     precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if plan.precision == "bf16" else "32-true"
     # Under torchrun the launcher has decided how many processes there are.
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // local if local else 1
-    # Alone, a process uses one for all its runs: to make one takes a look at every package that is installed.
-    make = _one_fabric if (local or devices, nodes) == (1, 1) else several
     try:
-        fabric = make(accelerator=accelerator, devices=local or devices, num_nodes=nodes, precision=precision)
+        fabric = make_fabric(accelerator, local or devices, nodes, precision)
     except Exception as error:
         raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
@@ -156,7 +150,7 @@ def fit(
         model: freshly built, or of any weights if the folder holds a checkpoint to go on from.
         data: its training split is used.
         plan: the budget.
-        fabric: launched; says on which devices and in which precision.
+        fabric: the devices and the precision; its processes are launched here unless they run.
         seed: all randomness derives from it; the members of a stack have seeds of their own.
         folder: where train.csv and the checkpoint are kept; None keeps nothing. Of a stack, one a member for
             train.csv, and the checkpoint is in the first.
@@ -169,6 +163,7 @@ def fit(
         RunFailed: if the loss is not finite, naming the step.
         ConfigError: if the batch cannot be divided as asked, or the checkpoint is of another run.
     """
+    launch(fabric)
     parts = fabric.world_size * plan.accumulate
     if plan.batch_size % parts:
         raise ConfigError(

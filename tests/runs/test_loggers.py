@@ -81,7 +81,7 @@ def test_a_logbook_that_cannot_be_written_is_told_once_and_costs_no_cell(monkeyp
     asked = []
 
     class Unreachable:
-        def __init__(self, folder, run):
+        def __init__(self, folder, run, spec):
             asked.append(run)
             raise RuntimeError("no answer")
 

@@ -298,11 +298,9 @@ import sys, torch
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from test_loop import start, weights
-from genbench.training.loop import fit
-from lightning_fabric import Fabric
+from genbench.training.loop import fabric_of, fit
 model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2, settings={settings!r})
-fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
-fabric.launch()
+fabric = fabric_of(plan, "cpu", 2)
 fit(model, data, plan, fabric, seed=0, folder=Path(sys.argv[1]))
 if fabric.is_global_zero:
     torch.save(weights(model), sys.argv[1] + "/weights.pt")
