@@ -1,5 +1,7 @@
 """Small flow-matching models, trained on the spot."""
 
+import math
+
 import torch
 
 from genbench.metrics.noise import noise
@@ -24,3 +26,9 @@ def tilted(eps, b):
     """Covariance of (x0, x1) under exp(-|x0-x1|^2 / eps) N(0,1) x N(0,b^2): the inverse of the summed precisions."""
     precision = torch.tensor([[1 + 2 / eps, -2 / eps], [-2 / eps, 1 / b**2 + 2 / eps]])
     return torch.linalg.inv(precision)
+
+
+def gaussian_tilt(epsilon, a, b):
+    """Relative variance of E[exp(-(x0-x1)^2 / epsilon) | x1] for x0 ~ N(0, a^2), x1 ~ N(0, b^2)."""
+    u = b * b / (epsilon + 2 * a * a)
+    return (1 + 2 * u) / math.sqrt(1 + 4 * u) - 1

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.models.flow_matching.couplings import Coupled
+from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.numerics import importance_weights
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -90,7 +90,9 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
             weights.append(pairs.weight)
         return torch.cat(weights).double().log()
 
-    estimate = importance_weights.tilt(log_weight(noise) for noise in importance_weights.shifts(x0, partners))
+    estimate = importance_weights.estimate_tilt(
+        log_weight(noise) for noise in importance_weights.cyclic_shifts(x0, partners)
+    )
     if not estimate.known:
         raise Unsupported(f"too few of {estimate.pairs} pairs carry weight: an effective share of {estimate.share:.2g}")
     protocol = f"relative variance over {n} points with {partners} partners each"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
-from genbench.numerics.assignment import assignment
+from genbench.numerics.optimal_transport import assignment
 from genbench.seeds import derive, generator
 
 ITERATIONS = 10**9

@@ -1,1 +1,1 @@
-"""Mathematics that knows no model: ODE solvers, optimal transport, importance weights."""
+"""Mathematics that knows no model: ODEs, optimal transport, importance weights."""

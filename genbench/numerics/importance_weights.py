@@ -1,29 +1,28 @@
-"""The tilt: how far weights on independent pairs move the marginals that a model is trained between.
+"""Importance weights on pairs of noise and data: their effective sample size, and how they tilt the marginals.
 
-A weight w(x0, x1) trains on the source times f(x0) = E[w | x0] and the data times g(x1) = E[w | x1], both over E[w].
+A weight w(x0, x1) on independent pairs trains a model between the source times f(x0) = E[w | x0] and the data times
+g(x1) = E[w | x1], both divided by E[w]. The relative variances of f and g measure this tilt; 0 is no tilt.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
-from math import log2
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-ENOUGH = 1000
-"""Effective pairs below which no tilt is stated: a few of them would decide it."""
+MIN_EFFECTIVE_PAIRS = 1000
+"""Effective number of pairs below which no tilt is reported: a few pairs would decide it."""
 
 
 class Tilt(NamedTuple):
-    """What weights do to the law of independent pairs.
+    """The tilt of both marginals, estimated from independent pairs.
 
     Args:
-        source: relative variance of f, Var f / (E f)^2; 0 leaves the source as it is.
+        source: relative variance of f, Var f / (E f)^2.
         data: relative variance of g.
-        share: effective share of the pairs, (E w)^2 / E w^2; 1 where all weigh the same.
-        pairs: number of pairs that were weighed.
+        share: effective sample size as a share of the pairs, (E w)^2 / E w^2.
+        pairs: number of pairs.
     """
 
     source: float
@@ -38,57 +37,57 @@ class Tilt(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether enough pairs carry weight to state it."""
-        return self.share * self.pairs >= ENOUGH
+        """Whether the effective sample size suffices for an estimate."""
+        return self.share * self.pairs >= MIN_EFFECTIVE_PAIRS
 
 
-def shifts(x0: Float[Tensor, "n *event"], number: int) -> Iterator[Float[Tensor, "n *event"]]:
-    """Yield the noise in the orders in which it meets the data: the k-th time it is shifted by k."""
+def cyclic_shifts(x0: Float[Tensor, "n *event"], number: int) -> Iterator[Float[Tensor, "n *event"]]:
+    """Yield the noise shifted by 0, 1, ..., number - 1, so that each data point meets that many partners."""
     for k in range(number):
         yield x0.roll(-k, 0)
 
 
-def tilt(log_weights: Iterable[Float[Tensor, " n"]]) -> Tilt:
-    """Estimate the tilt from n noise and n data points, each paired with the same number of the other.
+def estimate_tilt(log_weights: Iterable[Float[Tensor, " n"]]) -> Tilt:
+    """Estimate the tilt from n noise and n data points, each paired with the same number of partners.
 
-    Given a point, the weights of two partners are independent: the mean of their product estimates the square of f or
-    g without the variance that a mean over a few partners adds.
+    Given a point, the weights of two partners are independent, so that the mean of their product estimates the square
+    of f (or g) without the variance that squaring a mean over few partners would add.
 
     Args:
-        log_weights: the k-th are of the data with noise shifted by k, as `shifts` has it.
+        log_weights: the k-th entry pairs the data with the noise shifted by k, in the order of `cyclic_shifts`.
     """
     logs = torch.stack(list(log_weights), 1).double()
-    w = (logs - logs.max()).exp()  # a common factor changes nothing
+    w = (logs - logs.max()).exp()  # relative variances do not depend on a common factor
     n, k = w.shape
     mean = w.mean()
 
-    def variance(of_point: Tensor) -> float:
-        total, square = of_point.sum(1), of_point.square().sum(1)
+    def relative_variance(w: Tensor) -> float:
+        total, square = w.sum(1), w.square().sum(1)
         return float(((total.square() - square) / (k * (k - 1))).mean() / mean.square() - 1)
 
     column = torch.arange(k, device=w.device)
     by_noise = w[(torch.arange(n, device=w.device)[:, None] - column) % n, column]
-    return Tilt(variance(by_noise), variance(w), float(mean.square() / w.square().mean()), n * k)
+    return Tilt(relative_variance(by_noise), relative_variance(w), float(mean.square() / w.square().mean()), n * k)
 
 
-def flattening(curve: Sequence[tuple[float, float]], flat: float) -> float | None:
-    """Return where a falling curve starts to be flat: the smallest x above which nothing falls faster than `flat`.
+def tilt_of_batch(weight: Float[Tensor, "n n"], label: Int[Tensor, " n"]) -> Float[Tensor, "n 2"]:
+    """Return, per point, contributions whose means are unbiased estimates of E (f(x0) - 1)^2 and E (g(x1) - 1)^2.
 
     Args:
-        curve: (x, y) with increasing x.
-        flat: largest fall, a doubling of x, that counts as flat.
-
-    Returns:
-        The x; None if the curve falls faster up to its end.
-
-    >>> flattening([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)], flat=0.1)
-    4
-    >>> flattening([(1, 5.0), (2, 3.0), (4, 2.0), (8, 1.0)], flat=0.1) is None
-    True
+        weight: of all pairs of independent noise (rows) and data (columns); 0 between classes.
+        label: classes of noise and data.
     """
-    chosen = None
-    for (low, before), (high, after) in reversed(list(pairwise(curve))):
-        if before - after > flat * log2(high / low):
-            break
-        chosen = low
-    return chosen
+    partners = torch.bincount(label)[label]
+    columns = []
+    for w in (weight, weight.T):
+        total, square = w.sum(1), w.square().sum(1)
+        # As in `estimate_tilt`: the mean product of two partners' weights estimates the square without bias.
+        each = (total.square() - square) / (partners * (partners - 1)) - 2 * total / partners + 1
+        known = partners > 1
+        columns.append(torch.where(known, each, 0.0) * len(w) / known.sum())
+    return torch.stack(columns, 1)
+
+
+def relative_ess(weight: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """Return the effective sample size as a share of the batch, (sum w)^2 / (b sum w^2)."""
+    return weight.sum().square() / (len(weight) * weight.square().sum())

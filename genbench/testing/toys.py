@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source, Split, Transport, Truth
-from genbench.models.flow_matching.couplings import Coupled, Independent
+from genbench.models.flow_matching.couplings.base import Coupled, Independent
 from genbench.seeds import generator
 from genbench.space import Pixels, Real
 

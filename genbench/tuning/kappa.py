@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
-from genbench.models.flow_matching.couplings import Gibbs
+from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.models.flow_matching.model import FlowMatching
-from genbench.numerics.importance_weights import Tilt, flattening, shifts, tilt
+from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.report.table import Cell, Column, Row, Table
 from genbench.runs.spec import Spec, build_data, resolve
 from genbench.seeds import derive, generator
@@ -98,12 +99,35 @@ def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float]
     x0 = data.source.sample(n, generator(0, "elbow", "noise"))
     # On images as many pairs as a minute affords: the tilt of source and data is more even there.
     partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
-    costs = [-coupling.epsilon * coupling.log_weight(noise, x1) for noise in shifts(x0, partners)]
+    costs = [-coupling.epsilon * coupling.log_kernel(noise, x1) for noise in cyclic_shifts(x0, partners)]
     root = math.sqrt(data.event.dims)
-    curve = tuple((kappa, tilt(-cost / (kappa * root) for cost in costs)) for kappa in sorted(grid))
-    chosen = flattening([(kappa, found.variance) for kappa, found in curve if found.known], flat)
+    curve = tuple((kappa, estimate_tilt(-cost / (kappa * root) for cost in costs)) for kappa in sorted(grid))
+    chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known], flat)
     if chosen is None:
         raise ConfigError(
             f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: name larger ones"
         )
     return Elbow(spec, curve, chosen, flat)
+
+
+def elbow(curve: Sequence[tuple[float, float]], flat: float) -> float | None:
+    """Return the smallest x above which a curve is flat: no doubling of x lowers y by more than `flat`.
+
+    Args:
+        curve: (x, y) with increasing x.
+        flat: largest fall of y per doubling of x that counts as flat.
+
+    Returns:
+        The x; None if the curve still falls faster at its end.
+
+    >>> elbow([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)], flat=0.1)
+    4
+    >>> elbow([(1, 5.0), (2, 3.0), (4, 2.0), (8, 1.0)], flat=0.1) is None
+    True
+    """
+    chosen = None
+    for (low, before), (high, after) in reversed(list(pairwise(curve))):
+        if before - after > flat * math.log2(high / low):
+            break
+        chosen = low
+    return chosen

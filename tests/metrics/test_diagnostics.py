@@ -9,7 +9,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.diagnostics import tilt
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.models.flow_matching.couplings import Gibbs
+from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.testing.toys import Affine

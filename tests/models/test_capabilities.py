@@ -7,7 +7,7 @@ from genbench.core import Model, Transport
 from genbench.metrics.measurement import evaluate
 from genbench.metrics.sampling import Sampling
 from genbench.models.build import build_model
-from genbench.models.flow_matching.couplings import Coupled
+from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import models
 from genbench.runs.spec import build_data, model_class, resolve
 

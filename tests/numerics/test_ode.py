@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import RunFailed
-from genbench.numerics.ode import STAGES, integrate, log_density, rademacher, trajectory
+from genbench.numerics.ode import SOLVERS, integrate, log_density, rademacher, trajectory
 
 ORDER = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 
@@ -25,7 +25,7 @@ def test_fixed_solvers_converge_with_their_order(method):
     assert math.log2(errors[0] / errors[1]) == pytest.approx(ORDER[method], abs=0.1)
 
 
-@pytest.mark.parametrize("method", STAGES)
+@pytest.mark.parametrize("method", ORDER)
 @pytest.mark.parametrize("steps", [1, 3, 7, 10, 49, 100])
 def test_fixed_solvers_spend_exactly_their_evaluations(method, steps):
     calls = 0
@@ -35,7 +35,7 @@ def test_fixed_solvers_spend_exactly_their_evaluations(method, steps):
         calls += 1
         return grow(t, x)
 
-    assert integrate(field, torch.ones(1, 1), method=method, steps=steps).nfe == calls == STAGES[method] * steps
+    assert integrate(field, torch.ones(1, 1), method=method, steps=steps).nfe == calls == SOLVERS[method].stages * steps
 
 
 def test_the_adaptive_solver_meets_its_tolerance_and_counts():
@@ -85,5 +85,5 @@ def test_a_field_that_is_not_finite_fails_in_one_line():
 
 
 def test_steps_that_miss_a_time_are_refused():
-    with pytest.raises(ValueError, match="intervals divide"):
+    with pytest.raises(ValueError, match="multiple of 3 steps"):
         trajectory(grow, torch.ones(1, 1), torch.linspace(0, 1, 4), method="euler", steps=10)

@@ -9,7 +9,7 @@ from torchcfm.models.unet.unet import UNetModelWrapper
 from torchcfm.optimal_transport import OTPlanSampler
 
 from genbench.core import Event
-from genbench.models.flow_matching.couplings import MinibatchOT
+from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
 from genbench.nets.unet import unet
 

@@ -1,54 +1,26 @@
 """Tuning: the elbow of a curve known in closed form, and a selection that cannot reach the test split."""
 
 import json
-import math
 import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from toy_flows import gaussian_tilt
 
 from genbench.cli.main import main
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import validation_as_test
-from genbench.numerics.importance_weights import flattening, shifts, tilt
 from genbench.registry import datasets
 from genbench.runs import spec as specs
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
 from genbench.tuning.grid_search import propose
-from genbench.tuning.kappa import by_elbow
+from genbench.tuning.kappa import by_elbow, elbow
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
-
-
-def gaussian_tilt(epsilon, a, b):
-    """Relative variance of E[exp(-(x0-x1)^2 / epsilon) | x1] for x0 ~ N(0, a^2), x1 ~ N(0, b^2)."""
-    u = b * b / (epsilon + 2 * a * a)
-    return (1 + 2 * u) / math.sqrt(1 + 4 * u) - 1
-
-
-@pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])
-def test_the_tilt_is_that_of_gaussians_in_closed_form(epsilon):
-    stream = torch.Generator().manual_seed(0)
-    x0, x1 = torch.randn(2, 16384, 1, generator=stream, dtype=torch.float64) * torch.tensor([1.0, 2.0])[:, None, None]
-    found = tilt(-((x0 - x1).square()[:, 0]) / epsilon for x0 in shifts(x0, 64))
-    assert found.data == pytest.approx(gaussian_tilt(epsilon, 1, 2), rel=0.04)
-    assert found.source == pytest.approx(gaussian_tilt(epsilon, 2, 1), abs=0.003)
-    # E w = (1 + 2 s / epsilon)^(-1/2) for the variance s = 5 of the difference, and E w^2 that at half of epsilon.
-    assert found.share == pytest.approx(math.sqrt(1 + 20 / epsilon) / (1 + 10 / epsilon), rel=0.03)
-    assert found.pairs == 16384 * 64
-
-
-def test_weights_that_tell_no_pair_from_another_tilt_nothing():
-    found = tilt(torch.full((500,), -7000.0) for _ in range(8))
-    assert (found.source, found.data, found.share) == pytest.approx((0, 0, 1), abs=1e-12)
-    data_alone = torch.randn(4000, generator=torch.Generator().manual_seed(1))
-    found = tilt(data_alone for _ in range(16))
-    assert found.data == pytest.approx(math.e - 1, rel=0.15)  # of a lognormal law
-    assert found.source == pytest.approx(0, abs=0.02)
 
 
 def test_the_elbow_is_where_the_closed_form_starts_to_be_flat():
@@ -69,9 +41,9 @@ def test_the_elbow_is_where_the_closed_form_starts_to_be_flat():
 
 
 def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
-    assert flattening([(1, 3.0), (2, 2.0), (4, 1.0)], 0.1) is None
-    assert flattening([], 0.1) is None
-    assert flattening([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)], 0.1) == 2
+    assert elbow([(1, 3.0), (2, 2.0), (4, 1.0)], 0.1) is None
+    assert elbow([], 0.1) is None
+    assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)], 0.1) == 2
     with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: name larger ones"):
         by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
     with pytest.raises(ConfigError, match="say with --over what to tune of cfm"):

@@ -1,1 +1,1 @@
-"""Flow matching: one model; methods differ by coupling and path."""
+"""Flow matching: one model; a method is a coupling and a path."""

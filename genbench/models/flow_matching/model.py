@@ -1,7 +1,8 @@
-"""Flow matching: the model that CFM, OT-CFM, W-CFM and their kin are, with a coupling and a path each (see `cfm`)."""
+"""The flow-matching model. Its methods (`methods.py`) differ by coupling and path."""
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -10,21 +11,37 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Event, Model, Samples, Source, Transport
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.couplings import Coupled, Coupling, Pairs, effective_share, pilot_pairs
+from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
 from genbench.nets.presets import NetSetting, build
-from genbench.numerics.ode import STAGES, Method, integrate, log_density, trajectory
+from genbench.numerics.importance_weights import relative_ess
+from genbench.numerics.ode import SOLVERS, Method, integrate, log_density, trajectory
 from genbench.settings import Fraction, NonNegative, Positive, Size
 from genbench.space import dequantise
 
 Net = Annotated[NetSetting, "the network, a name or a table of its settings; by default the one that suits the data"]
-Conditional = Annotated[bool, "whether the model is trained on labels; couplings then pair within each class"]
-Dropout = Annotated[Fraction, "share of labels dropped in conditional training, for guidance"]
-Dequantise = Annotated[bool, "whether quantised data is spread uniformly over its bins, as bits/dim require"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """Settings of every flow-matching method.
+
+    Args:
+        conditional: whether the model is trained on labels; couplings then pair within each class.
+        label_dropout: share of labels dropped in conditional training, for guidance.
+        dequantise: whether quantized data is spread uniformly over its bins, as bits/dim require.
+    """
+
+    conditional: bool = False
+    label_dropout: Fraction = 0.1
+    dequantise: bool = True
+
+
+DEFAULTS = SharedSettings()
 
 
 class Example(NamedTuple):
-    """One step of flow matching, all randomness drawn."""
+    """One step of flow matching, with all randomness drawn."""
 
     t: Float[Tensor, " b"]
     x: Float[Tensor, "b *event"]
@@ -44,31 +61,35 @@ class FlowMatching(Model, Transport, Coupled):
 
     nfe_curve = True
     steering = (
-        *("sigma", "kappa", "epsilon", "cost", "normaliser", "weigh", "plan", "resample", "reg", "clip", "schedule"),
-        *("reference", "running", "label_dropout", "dequantise"),
+        "sigma",
+        "kappa",
+        "epsilon",
+        "cost",
+        "normaliser",
+        "weigh",
+        "plan",
+        "resample",
+        "reg",
+        "clip",
+        "schedule",
+        "reference",
+        "running",
+        "label_dropout",
+        "dequantise",
     )
 
     def __init__(
-        self,
-        event: Event,
-        source: Source,
-        *,
-        net: Net,
-        coupling: Coupling,
-        path: Path,
-        conditional: bool,
-        label_dropout: float,
-        dequantise: bool,
+        self, event: Event, source: Source, *, net: Net, coupling: Coupling, path: Path, shared: SharedSettings
     ) -> None:
         super().__init__()
-        if conditional and not event.classes:
+        if shared.conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; this data has none")
-        self.event, self.source, self.conditional = event, source, conditional
-        self.net = build(event, event.classes if conditional else 0, net)
+        self.event, self.source, self.conditional = event, source, shared.conditional
+        self.net = build(event, event.classes if shared.conditional else 0, net)
         self.coupling, self.prefetch = coupling, coupling.prefetch
-        self.path, self.label_dropout = path, label_dropout
-        self.width = event.bin if dequantise else 0.0
-        self.density = "dequantised data" if self.width else "data"
+        self.path, self.label_dropout = path, shared.label_dropout
+        self.bin_width = event.bin if shared.dequantise else 0.0
+        self.density = "dequantised data" if self.bin_width else "data"
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
@@ -76,41 +97,41 @@ class FlowMatching(Model, Transport, Coupled):
         return settings["net"]["name"] == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Show the coupling independent pairs of noise and data, if it has constants to estimate."""
-        if self.coupling.pilot:
-            count, width = self.coupling.pilot, self.width
-            shown = pilot_pairs(data.train, self.source, count, seed, width=width, labelled=self.conditional)
-            self.coupling.prepare(shown)
+        """Let the coupling estimate its constants, if it has any, from independent pairs of noise and data."""
+        if count := self.coupling.pilot_size:
+            width = self.bin_width
+            pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)
+            self.coupling.prepare(pairs)
 
     @torch.no_grad()
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw noise, pair it with the data, place each pair at its time."""
-        x1 = dequantise(batch.x, self.width, generator)
+        """Draw noise, pair it with the data, and draw a time for each pair."""
+        x1 = dequantise(batch.x, self.bin_width, generator)
         label = batch.label if self.conditional else None
         pairs = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
-        return self.placed(pairs, x1, label, generator)
+        return self.interpolate(pairs, x1, label, generator)
 
-    def placed(self, pairs: Pairs, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Example:
-        """Place each pair at its time, and drop labels."""
-        low, high = self.path.span
+    def interpolate(self, pairs: Pairs, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Example:
+        """Draw a time for each pair, evaluate the path there, and drop labels."""
+        low, high = self.path.t_range
         t = low + (high - low) * torch.rand(len(x1), generator=generator, device=x1.device)
         x, velocity = self.path(pairs.x0, x1, t.view(-1, *[1] * (x1.dim() - 1)), generator)
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
             label = torch.where(dropped, self.event.classes, label)
-        # Of the whole batch, for each sample: a process that works a share of the batch logs it as it is.
-        ess = effective_share(pairs.weight).expand(len(x1))
+        # Repeated for each sample, so that a process with a part of the batch logs the ESS of the whole.
+        ess = relative_ess(pairs.weight).expand(len(x1))
         return Example(t, x, velocity, pairs.weight, ess, label, pairs.tilt)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared error, the effective share of the batch under the weights, and their tilt."""
+        """Return the weighted squared error, and the relative ESS and the tilt of the weights."""
         t, x, velocity, weight, ess, label, tilt = example
         error = (self.net(t, x, label) - velocity).square().flatten(1).mean(1)
         tilts = {} if tilt is None else {"source_tilt": tilt[:, 0].mean(), "data_tilt": tilt[:, 1].mean()}
         return {"loss": (weight * error).mean(), "ess": ess.mean(), **tilts}
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the learned field; without labels, that of the data as a whole."""
+        """Return the learned field; without labels, that of the whole data."""
         return self.net(t, x, label)
 
     def sample(
@@ -152,29 +173,33 @@ class FlowMatching(Model, Transport, Coupled):
         label: Int[Tensor, " b"] | None = None,
         tol: float = 1e-5,
     ) -> Float[Tensor, "times b *event"]:
-        """Return where the samples are at the given times, the first of which is where x0 is."""
+        """Return the states at the given times of the samples that start from x0 at the first of them."""
         return trajectory(lambda t, x: self.velocity(t, x, label), x0, times, tol=tol).x
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Refuse steps that the solver would ignore, a solver that lacks them, and guidance without labels."""
         method, steps = options["method"], options["steps"]
-        if method == "dopri5" and steps:
-            raise ConfigError(f"sample.steps: dopri5 chooses its own; set sample.method=euler to take {steps} steps")
-        if method != "dopri5" and not steps:
+        adaptive = SOLVERS[method].stages is None
+        if adaptive and steps:
+            raise ConfigError(f"sample.steps: {method} chooses its own; set sample.method=euler to take {steps} steps")
+        if not adaptive and not steps:
             raise ConfigError(f"sample.steps: {method} needs a number of steps, such as sample.steps=100")
         if options["guidance"] and not settings["conditional"]:
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        """Return options that spend that many evaluations of the network a sample."""
-        cost = STAGES[method] * (2 if options.get("guidance") else 1)
+        """Return options with that many network evaluations per sample."""
+        stages = SOLVERS[method].stages
+        if stages is None:
+            raise Unsupported(f"{method} chooses its own number of evaluations")
+        cost = stages * (2 if options.get("guidance") else 1)
         if nfe % cost:
-            raise Unsupported(f"{method} spends {cost} evaluations a step, {nfe} is no multiple")
+            raise Unsupported(f"{method} takes {cost} evaluations per step, which do not divide {nfe}")
         return {**options, "method": method, "steps": nfe // cost}
 
     def log_prob(
         self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None, tol: float = 1e-5
     ) -> Float[Tensor, " b"]:
-        """Return the log-density in nats by the exact trace: for vectors and small images."""
+        """Return the log-density in nats by the exact trace, which suits vectors and small images."""
         return log_density(lambda t, y: self.velocity(t, y, label), x, self.source.log_prob, tol=tol).x

@@ -1,4 +1,4 @@
-"""Probability paths: where a pair is at time t, and the velocity that a network should have there."""
+"""Probability paths: the state of a pair at time t, and the velocity that the network regresses on."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,20 +11,20 @@ from torch import Tensor
 
 
 class Point(NamedTuple):
-    """The state of each pair at its time, and the regression target."""
+    """The state of each pair, and the regression target."""
 
     x: Float[Tensor, "b *event"]
     velocity: Float[Tensor, "b *event"]
 
 
 class Path(ABC):
-    """A law of x_t and its velocity given the pair.
+    """A law of x_t and its velocity, given a pair.
 
     Args:
-        span: training draws t uniformly from here: inside (0, 1) if the target diverges at an end.
+        t_range: training draws t uniformly from here; inside (0, 1) if the target diverges at an end.
     """
 
-    span: tuple[float, float]
+    t_range: tuple[float, float]
 
     @abstractmethod
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
@@ -36,13 +36,13 @@ class Straight(Path):
     """x_t = (1-t) x0 + t x1 + sigma eps, u = x1 - x0 (Tong et al., 2023)."""
 
     sigma: float = 0.0
-    span: tuple[float, float] = (0.0, 1.0)
+    t_range: tuple[float, float] = (0.0, 1.0)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         """Return the state and target of each pair."""
         velocity = x1 - x0
         x = torch.addcmul(x0, t, velocity)
-        return Point(x + self.sigma * _like(x0, generator) if self.sigma else x, velocity)
+        return Point(x + self.sigma * _normal_like(x0, generator) if self.sigma else x, velocity)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Lipman(Path):
     """x_t = t x1 + (1 - (1-s) t) x0, u = x1 - (1-s) x0 (Lipman et al., 2023); at t = 1 noise of sd s remains."""
 
     sigma: float = 0.0
-    span: tuple[float, float] = (0.0, 1.0)
+    t_range: tuple[float, float] = (0.0, 1.0)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         """Return the state and target of each pair."""
@@ -63,21 +63,21 @@ class Bridge(Path):
     """A Brownian bridge of diffusion sigma between the ends, and its probability-flow velocity (Tong et al., 2023).
 
     x_t = m + sigma sqrt(t(1-t)) eps with m = (1-t) x0 + t x1, u = (1-2t) / (2t(1-t)) (x_t - m) + x1 - x0. The
-    target's second moment diverges at both ends, so that t stays `clip` away from them.
+    target's second moment diverges at both ends, so t stays `clip` away from them.
     """
 
     sigma: float
     clip: float = 1e-3
 
     @property
-    def span(self) -> tuple[float, float]:
-        """Times at which the target is finite enough to train on."""
+    def t_range(self) -> tuple[float, float]:
+        """Times at which the target is finite."""
         return (self.clip, 1 - self.clip)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         """Return the state and target of each pair."""
         spread = self.sigma * (t * (1 - t)).sqrt()
-        eps = _like(x0, generator)
+        eps = _normal_like(x0, generator)
         # (x_t - m) = spread eps, and spread / (t(1-t)) = sigma^2 / spread.
         velocity = x1 - x0 + (1 - 2 * t) / 2 * self.sigma * eps / (t * (1 - t)).sqrt()
         return Point((1 - t) * x0 + t * x1 + spread * eps, velocity)
@@ -88,14 +88,14 @@ class VariancePreserving(Path):
     """A variance-preserving diffusion x_t = a(t) x1 + s(t) x0 with a^2 + s^2 = 1, u = a' x1 + s' x0.
 
     "cosine": a = sin(pi t / 2) (Albergo and Vanden-Eijnden, 2023). "linear": the noise rate of Song et al. (2021),
-    beta from 0.1 to 20 in the time 1 - t of the diffusion; there s' diverges at t = 1, and training stops before.
+    beta from 0.1 to 20 in the diffusion's time 1 - t; its s' diverges at t = 1, where training stops short.
     """
 
     schedule: Literal["cosine", "linear"] = "cosine"
 
     @property
-    def span(self) -> tuple[float, float]:
-        """Times at which the target is finite enough to train on."""
+    def t_range(self) -> tuple[float, float]:
+        """Times at which the target is finite."""
         return (0.0, 1.0 if self.schedule == "cosine" else 1 - 1e-3)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
@@ -104,7 +104,7 @@ class VariancePreserving(Path):
         return Point(a * x1 + s * x0, da * x1 + ds * x0)
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return a, s and their derivatives in t."""
+        """Return a, s, a' and s'."""
         if self.schedule == "cosine":
             angle = math.pi / 2 * t
             a, s = angle.sin(), angle.cos()
@@ -118,5 +118,5 @@ class VariancePreserving(Path):
         return a, s, da, -a * da / s
 
 
-def _like(x: Tensor, generator: torch.Generator) -> Tensor:
+def _normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Event, Source, Split
 from genbench.errors import RunFailed
-from genbench.models.flow_matching.couplings import Independent, Pairs
-from genbench.models.flow_matching.model import Conditional, Dequantise, Dropout, Example, FlowMatching, Net
+from genbench.models.flow_matching.couplings.base import Independent, Pairs
+from genbench.models.flow_matching.model import DEFAULTS, Example, FlowMatching, Net, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.registry import models
 from genbench.seeds import derive, generator
@@ -111,10 +111,10 @@ class Reflow(FlowMatching):
 
     @torch.no_grad()
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Place the pairs at their times."""
+        """Draw a time for each pair."""
         x0, x1 = batch.x.unbind(1)
         label = batch.label if self.conditional else None
-        return self.placed(Pairs(x0, x0.new_ones(len(x0))), x1, label, generator)
+        return self.interpolate(Pairs(x0, x0.new_ones(len(x0))), x1, label, generator)
 
 
 def enough(event: Event) -> int:
@@ -131,9 +131,7 @@ def reflow(
     sigma: NonNegative = 0.0,
     pairs: Annotated[Count | None, ByEvent(enough)] = None,
     tol: Positive = 1e-4,
-    conditional: Conditional = False,
-    label_dropout: Dropout = 0.1,
-    dequantise: Dequantise = True,
+    shared: SharedSettings = DEFAULTS,
 ) -> Reflow:
     """2-rectified flow: flow matching on the noise and the samples of cfm, which is trained first with the same plan.
 
@@ -154,7 +152,5 @@ def reflow(
         net=net,
         coupling=Independent(),
         path=Straight(sigma),
-        conditional=conditional,
-        label_dropout=label_dropout,
-        dequantise=dequantise,
+        shared=shared,
     )

@@ -23,7 +23,7 @@ def test_the_target_is_the_time_derivative_of_the_state(path):
 @pytest.mark.parametrize("path", PATHS, ids=repr)
 def test_paths_lead_from_noise_to_data(path):
     x0, x1 = torch.randn(1000, 2), torch.randn(1000, 2) + 3
-    low, high = path.span
+    low, high = path.t_range
     start, end = at(path, x0, x1, torch.full((1000, 1), low)).x, at(path, x0, x1, torch.full((1000, 1), high)).x
     assert_close(start, x0, rtol=0, atol=0.12)
     tolerance = 0.12 if not isinstance(path, Lipman) else 0.1 * 4.5

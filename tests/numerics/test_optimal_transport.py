@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import RunFailed
-from genbench.numerics.assignment import COLD, assignment
+from genbench.numerics.optimal_transport import MIN_REDUCED, assignment
 from genbench.registry import datasets
 from genbench.seeds import generator
 
@@ -30,7 +30,7 @@ def test_no_permutation_of_few_is_cheaper(n):
         assert_close(total(cost, assignment(cost)), least)
 
 
-@pytest.mark.parametrize("n", [COLD - 1, COLD, 256, 400])
+@pytest.mark.parametrize("n", [MIN_REDUCED - 1, MIN_REDUCED, 256, 400])
 @pytest.mark.parametrize("data", ["8gaussians", "moons-8gaussians"])
 def test_the_matching_is_that_of_the_network_simplex(n, data):
     for seed in range(3):
@@ -66,12 +66,12 @@ def test_no_cycle_of_exchanges_is_cheaper(kind, scale):
 
 
 def test_equal_costs_are_all_best():
-    for n in (3, COLD + 28):
+    for n in (3, MIN_REDUCED + 28):
         total(torch.full((n, n), 2.0, dtype=torch.float64), assignment(torch.full((n, n), 2.0, dtype=torch.float64)))
 
 
 @pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
-@pytest.mark.parametrize("n", [5, COLD + 28])
+@pytest.mark.parametrize("n", [5, MIN_REDUCED + 28])
 def test_costs_that_are_not_finite_fail(n, value):
     cost = torch.rand(n, n, dtype=torch.float64)
     cost[3, 2] = value

@@ -10,9 +10,11 @@ from toy_flows import drawn, tilted, trained
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.noise import noise
-from genbench.models.flow_matching.balanced import Balanced
-from genbench.models.flow_matching.couplings import Gibbs, PilotPairs, tilt
-from genbench.numerics.entropic_transport import log_kernel, sinkhorn
+from genbench.models.flow_matching.couplings.balanced import Balanced
+from genbench.models.flow_matching.couplings.base import PilotPairs
+from genbench.models.flow_matching.couplings.gibbs import Gibbs
+from genbench.numerics.importance_weights import tilt_of_batch
+from genbench.numerics.optimal_transport import log_kernel, sinkhorn
 
 
 def stream(seed=0):
@@ -114,28 +116,13 @@ def test_the_trained_variance_is_that_of_the_data():
     assert (cov[1, 1] / cov[0, 0]).item() < 3.0
 
 
-def test_the_tilt_of_wcfm_between_gaussians_is_estimated_without_bias():
-    """E[w | x0] is a Gaussian function of x0, so that its mean square is closed-form."""
-    epsilon, a, b = 4.0, 1.0, 2.25
-    mean = (1 + 2 * (a + b) / epsilon) ** -0.5
-    seen = []
-    for i in range(200):
-        x0, x1 = torch.randn(64, 1, generator=stream(2 * i)), 1.5 * torch.randn(64, 1, generator=stream(2 * i + 1))
-        weight = torch.exp(log_kernel(x0, x1, epsilon=epsilon, cost="sqnorm")) / mean
-        seen.append(tilt(weight, labels(64)).mean(0))
-    found, error = torch.stack(seen).mean(0), torch.stack(seen).std(0) / 200**0.5
-    for side, (own, other) in enumerate([(a, b), (b, a)]):
-        square = 1 / (1 + 2 * other / epsilon) / math.sqrt(1 + 4 * own / (epsilon + 2 * other))
-        assert abs(found[side].item() - (square / mean**2 - 1)) < 4 * error[side].item()
-
-
 def test_fresh_points_are_hardly_tilted_where_those_of_wcfm_are():
     draws = stream()
     x0, x1 = torch.randn(2048, 2, generator=draws), 3 * torch.randn(2048, 2, generator=draws)
     coupling = shown(x0[:1024], x1[:1024], epsilon=1.0)
-    balanced = tilt(weights(coupling, x0[1024:], x1[1024:]), labels(1024)).mean(0)
+    balanced = tilt_of_batch(weights(coupling, x0[1024:], x1[1024:]), labels(1024)).mean(0)
     plain = torch.exp(log_kernel(x0, x1, epsilon=1.0, cost="norm"))
-    assert tilt(plain / plain.mean(), labels(2048)).mean(0)[1] > 1
+    assert tilt_of_batch(plain / plain.mean(), labels(2048)).mean(0)[1] > 1
     assert (balanced.abs() < 0.01).all()
 
 
@@ -153,7 +140,7 @@ def test_a_running_reference_averages_the_error_of_a_sample_away():
         coupling(*pair(32), None, draws)
         if step % 8 == 7:
             mean += weights(coupling, *probe) / 50
-    assert (tilt(mean, labels(1000)).mean(0) < tilt(fixed, labels(1000)).mean(0) / 3).all()
+    assert (tilt_of_batch(mean, labels(1000)).mean(0) < tilt_of_batch(fixed, labels(1000)).mean(0) / 3).all()
 
 
 def test_classes_are_balanced_one_by_one():

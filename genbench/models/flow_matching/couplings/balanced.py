@@ -1,0 +1,123 @@
+"""W-CFM without the tilt: independent pairs weighted by the density of the entropic transport plan."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genbench.errors import ConfigError, RunFailed
+from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
+from genbench.numerics.importance_weights import tilt_of_batch
+from genbench.numerics.optimal_transport import Cost, c_transform, log_kernel, sinkhorn
+
+
+class Balanced(Coupling):
+    """Independent pairs weighted by the density of the entropic transport plan with respect to independence.
+
+    w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)),  E[w | x0] = E[w | x1] = 1
+
+    The potentials are those of the plan between a reference sample of noise and one of data (Sinkhorn's algorithm),
+    extended to the points of a batch by the soft c-transform. In training, a running reference replaces its oldest
+    points by those of each batch, with their potentials, as online Sinkhorn does (Mensch and Peyre, 2020): the errors
+    of a finite sample then average out. A batch is weighted before it enters, so that no pair influences its weight.
+
+    There is no normalizer: weights average 1 up to the error of the potentials. The remaining tilt is estimated from
+    all pairs of the batch, and logged.
+
+    Args:
+        shape: of one sample.
+        epsilon: temperature, in units of the cost.
+        cost: "norm" is |x0 - x1|, "sqnorm" its square.
+        reference: number of reference points of noise, and of data.
+        running: whether batches replace reference points.
+        classes: number of classes to balance within; 0 for none.
+    """
+
+    x0: Tensor
+    x1: Tensor
+    label: Tensor
+    phi: Tensor
+    psi: Tensor
+    oldest: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        *,
+        epsilon: float,
+        cost: Cost = "norm",
+        reference: int = 1024,
+        running: bool = True,
+        classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.epsilon, self.cost, self.running, self.classes = epsilon, cost, running, classes
+        self.pilot_size = reference
+        self.register_buffer("x0", torch.zeros(reference, *shape))
+        self.register_buffer("x1", torch.zeros(reference, *shape))
+        self.register_buffer("label", torch.zeros(reference, dtype=torch.int64))
+        self.register_buffer("phi", torch.full((reference,), math.nan))
+        self.register_buffer("psi", torch.full((reference,), math.nan))
+        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+
+    def prepare(self, pairs: Iterable[PilotPairs]) -> None:
+        """Take the reference from independent pairs, and solve for its potentials."""
+        for buffer, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
+            buffer.copy_(torch.cat(parts)[: self.pilot_size])
+        mass = self._log_mass()[self.label]
+        phi, psi = sinkhorn(log_kernel(self.x0, self.x1, **self._kernel(self.label, self.label)), mass, mass)
+        self.phi.copy_(phi)
+        self.psi.copy_(psi)
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        """Weight the pairs.
+
+        Raises:
+            RunFailed: if there are no potentials, or none for a class of the batch.
+            ConfigError: if a running reference is too small for the batch.
+        """
+        if label is None:
+            label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+        phi, psi = self.potentials(x0, x1, label)
+        if not bool(torch.isfinite(phi + psi).all()):
+            raise RunFailed(self._why_not_finite(label))
+        weight = torch.exp(log_kernel(x0, x1, **self._kernel(label, label)) + phi[:, None] + psi)
+        if self.running and self.training:
+            self._replace_oldest(x0, x1, label, phi, psi)
+        return Pairs(x0, weight.diagonal().clone(), tilt_of_batch(weight, label))
+
+    def potentials(
+        self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"], label: Int[Tensor, " b"]
+    ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """Return phi at the noise and psi at the data, from the reference points of their class."""
+        mass = self._log_mass()[self.label]
+        kernel = self._kernel(label, self.label)
+        return c_transform(x0, self.x1, self.psi, mass, **kernel), c_transform(x1, self.x0, self.phi, mass, **kernel)
+
+    def _why_not_finite(self, label: Tensor) -> str:
+        if bool(torch.isnan(self.phi).any()):
+            return "the potentials of wcfm-balanced are not estimated, or not finite: call prepare(data, seed) first"
+        absent = sorted(set(label.tolist()) - set(self.label.tolist()))
+        if absent:
+            return f"class {absent[0]} is not among the {self.pilot_size} reference points: raise model.reference"
+        return "a potential of wcfm-balanced is not finite"
+
+    def _replace_oldest(self, *batch: Tensor) -> None:
+        count = len(batch[0])
+        if 2 * count > self.pilot_size:  # with a single batch as reference, an error of its mean weight would persist
+            least = f"at least twice plan.batch_size={count}"
+            raise ConfigError(f"model.reference={self.pilot_size} must be {least}, or model.running=false")
+        rows = (self.oldest + torch.arange(count, device=self.oldest.device)) % self.pilot_size
+        for buffer, new in zip((self.x0, self.x1, self.label, self.phi, self.psi), batch, strict=True):
+            buffer[rows] = new
+        self.oldest.copy_((self.oldest + count) % self.pilot_size)
+
+    def _kernel(self, *labels: Tensor) -> dict[str, Any]:
+        return {"epsilon": self.epsilon, "cost": self.cost, "groups": labels if self.classes else None}
+
+    def _log_mass(self) -> Float[Tensor, " classes"]:
+        """Return the log-probability of one reference point of each class; infinite for an absent class."""
+        return -torch.bincount(self.label, minlength=max(self.classes, 1)).to(self.phi).log()

@@ -1,0 +1,119 @@
+"""The interface of couplings, and the independent coupling."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor, nn
+
+from genbench.core import Source, Split
+from genbench.seeds import generator
+from genbench.space import dequantise
+
+CHUNK = 2**23
+"""Numbers of noise in one part of the pilot pairs: memory must not grow with their number."""
+
+
+class Pairs(NamedTuple):
+    """Noise in the order of its data, and the weight of each pair in the loss (1 on average).
+
+    Args:
+        x0: the noise.
+        weight: pair weights.
+        tilt: estimates of the tilt of source and data, if the coupling has them; see `tilt_of_batch`.
+    """
+
+    x0: Float[Tensor, "b *event"]
+    weight: Float[Tensor, " b"]
+    tilt: Float[Tensor, "b 2"] | None = None
+
+
+class PilotPairs(NamedTuple):
+    """Independent labeled pairs of noise and data, from which a coupling estimates its constants before training."""
+
+    x0: Float[Tensor, "n *event"]
+    x1: Float[Tensor, "n *event"]
+    label: Int[Tensor, " n"]
+
+
+class Coupling(nn.Module, ABC):
+    """A joint law of noise and data, sampled one batch at a time.
+
+    Args:
+        prefetch: whether pairing takes long, outside of Python, and has no state; see `core.Learner`.
+        pilot_size: number of independent pairs that `prepare` needs; 0 for none.
+    """
+
+    prefetch = False
+    pilot_size = 0
+
+    @abstractmethod
+    def forward(
+        self,
+        x0: Float[Tensor, "b *event"],
+        x1: Float[Tensor, "b *event"],
+        label: Int[Tensor, " b"] | None,
+        generator: torch.Generator,
+    ) -> Pairs:
+        """Pair the batch, within classes if labels are given."""
+
+    def prepare(self, pairs: Iterable[PilotPairs]) -> None:
+        """Estimate constants from `pilot_size` independent pairs; labels are 0 unless pairing is within classes."""
+
+
+class Coupled(ABC):
+    """Base class of models trained on pairs of noise and data.
+
+    Args:
+        coupling: draws the pairs.
+    """
+
+    coupling: Coupling
+
+
+class Independent(Coupling):
+    """Independent noise and data: every pair has weight 1."""
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        """Return the batch unchanged."""
+        return Pairs(x0, x0.new_ones(len(x0)))
+
+
+def pilot_pairs(
+    train: Split, source: Source, count: int, seed: int, *, bin_width: float, labeled: bool
+) -> Iterator[PilotPairs]:
+    """Yield independent pairs of noise and training data in parts.
+
+    Args:
+        train: the training split.
+        source: distribution of the noise.
+        count: number of pairs.
+        seed: seed of all random draws.
+        bin_width: width of the bins over which quantized data is spread.
+        labeled: whether pairs have the labels of the data; otherwise labels are 0.
+    """
+    draws, size = generator(seed, "prepare"), max(1, min(count, CHUNK // math.prod(source.shape)))
+    for part in range(math.ceil(count / size)):
+        x1, label = train.batch(part, size, seed)
+        x0 = source.sample(size, draws)
+        yield PilotPairs(x0, dequantise(x1, bin_width, draws), label if labeled else torch.zeros_like(label))
+
+
+def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Reorder the noise by the partners found within each class (in the whole batch without labels)."""
+    if label is None:
+        return x0[partners(x0, x1).to(x0.device)]
+    permuted = torch.empty_like(x0)
+    for value in label.unique():
+        members = (label == value).nonzero()[:, 0]
+        noise = x0[members]
+        permuted[members] = noise[partners(noise, x1[members]).to(x0.device)]
+    return permuted
+
+
+def squared_distances(x0: Tensor, x1: Tensor) -> Float64[Tensor, "n m"]:
+    """Return |x0 - x1|^2 of all pairs, on the CPU."""
+    return torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square().cpu()

@@ -1,0 +1,116 @@
+"""W-CFM: independent pairs weighted by a Gibbs kernel."""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from genbench.errors import RunFailed
+from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
+from genbench.numerics.optimal_transport import Cost
+
+Normaliser = Literal["constant", "running", "batch"]
+Weighting = Literal["pair", "data"]
+
+
+class Gibbs(Coupling):
+    """Independent pairs weighted by the Gibbs kernel of a cost (W-CFM, arXiv 2507.22270).
+
+    w(x0, x1) = exp(-c(x0, x1) / epsilon) / E exp(-c / epsilon)
+
+    Weights are computed in the log domain: in 3072 dimensions the kernel itself underflows. The buffers `log_mean`
+    and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches it was estimated from.
+
+    Args:
+        epsilon: temperature, in units of the cost.
+        cost: "norm" is |x0 - x1|, as published; "sqnorm" its square.
+        normaliser: "constant" divides by an expectation estimated once before training, which leaves the minimizer
+            unchanged; "running" by a slow moving average over batches; "batch" by the mean of the batch, which has a
+            bias of order 1 / batch size.
+        classes: number of classes to normalize within; 0 for none.
+        momentum: of the moving average.
+        weighting: "pair" weights each pair; "data" weights each data point by the mean weight of its pairs with all
+            noise of the batch (and class). That tilts the data as W-CFM does without any coupling: its control.
+    """
+
+    log_mean: Tensor
+    seen: Tensor
+
+    def __init__(
+        self,
+        *,
+        epsilon: float,
+        cost: Cost = "norm",
+        normaliser: Normaliser = "constant",
+        classes: int = 0,
+        momentum: float = 0.99,
+        weighting: Weighting = "pair",
+    ) -> None:
+        super().__init__()
+        self.epsilon, self.cost, self.normaliser, self.momentum = epsilon, cost, normaliser, momentum
+        self.weighting = weighting
+        self.pilot_size = 8192 if normaliser == "constant" else 0
+        self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
+        self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
+
+    def log_kernel(self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"]) -> Float64[Tensor, " b"]:
+        """Return -c(x0, x1) / epsilon of each pair."""
+        distance = torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64)
+        return -(distance if self.cost == "norm" else distance.square()) / self.epsilon
+
+    def prepare(self, pairs: Iterable[PilotPairs]) -> None:
+        """Estimate the constant normalizer of every class."""
+        parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in pairs]
+        self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
+
+    def calibrate(self, log_kernel: Float64[Tensor, " n"], label: Int[Tensor, " n"]) -> None:
+        """Set the normalizer of every class from independent pairs; that of an absent class is the overall one."""
+        mean = self._log_mean(log_kernel, label)
+        overall = torch.logsumexp(log_kernel, 0) - math.log(len(log_kernel))
+        self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, overall))
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        """Weight the pairs.
+
+        Raises:
+            RunFailed: if the normalizer is "constant" and has not been estimated.
+        """
+        if label is None:
+            label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+        log_weight = self.log_kernel(x0, x1) if self.weighting == "pair" else self._log_mean_of_data(x0, x1, label)
+        if self.normaliser == "batch":
+            log_mean = self._log_mean(log_weight, label)
+        else:
+            if self.normaliser == "running":
+                self._update(self._log_mean(log_weight, label))
+            log_mean = self.log_mean
+        weight = torch.exp(log_weight - log_mean[label])
+        if self.normaliser == "constant" and bool(torch.isnan(log_mean).any()):
+            raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
+        return Pairs(x0, weight.to(x0.dtype))
+
+    def _log_mean_of_data(self, x0: Tensor, x1: Tensor, label: Tensor) -> Float64[Tensor, " b"]:
+        """Return for each data point the log of the mean kernel over the noise of its class."""
+        distance = torch.cdist(x0.flatten(1).double(), x1.flatten(1).double())
+        log_kernel = -(distance if self.cost == "norm" else distance.square()) / self.epsilon
+        same_class = label[:, None] == label
+        return torch.logsumexp(torch.where(same_class, log_kernel, -math.inf), 0) - same_class.sum(0).log()
+
+    def _log_mean(self, log_weight: Tensor, label: Tensor) -> Float64[Tensor, " classes"]:
+        """Return the log of the mean weight of each class; -inf (or NaN) for an absent class."""
+        member = label == torch.arange(len(self.log_mean), device=label.device)[:, None]
+        masked = torch.where(member, log_weight, -math.inf)
+        return torch.logsumexp(masked, 1) - member.sum(1).log()
+
+    def _update(self, log_mean: Tensor) -> None:
+        """Move the running mean toward that of a batch, in the log domain, with Adam's correction of early steps."""
+        present = torch.isfinite(log_mean)
+        seen = self.seen + present
+        share = (1 - self.momentum) / (1 - self.momentum**seen)
+        moved = torch.logaddexp(self.log_mean + torch.log1p(-share), log_mean + torch.log(share))
+        first = torch.isnan(self.log_mean)
+        self.log_mean.copy_(torch.where(present, torch.where(first, log_mean, moved), self.log_mean))
+        self.seen.copy_(seen)

@@ -1,0 +1,173 @@
+"""Optimal transport: the exact assignment of two equal-sized sets, and the potentials of entropic transport.
+
+The entropic plan between laws mu and nu has the density exp(-c(x, y) / epsilon + phi(x) + psi(y)) with respect to
+their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x, .) / epsilon) gives phi at any x.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float64, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from genbench.errors import RunFailed
+
+Cost = Literal["norm", "sqnorm"]
+
+TEMPERATURES = (0.1, 0.03, 0.01)
+"""Temperatures at which `assignment` seeks potentials, in units of the mean cost."""
+
+ROUNDS = 10
+"""Scalings of rows and columns at each of these temperatures."""
+
+MIN_REDUCED = 100
+"""Size from which on `assignment` gains more from potentials than they cost."""
+
+SCALINGS = 50
+"""Scalings by a fixed kernel between two steps in the log domain, which take twenty times as long."""
+
+MAX_SCALINGS = 10_000
+
+TOLERANCE = 1e-3
+"""Largest relative error of a marginal: far below the sampling error of any affordable sample."""
+
+SAFE_RANGE = 50.0
+"""Largest cost over temperature at which Sinkhorn's algorithm starts: such a kernel has no empty rows."""
+
+CHUNK = 2**17
+"""Entries of a kernel in memory at once: allocating pages costs more than the arithmetic on them."""
+
+
+def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:
+    """Return for each column the row it is matched with, such that the total cost is minimal.
+
+    Subtracting potentials of rows and columns changes no optimum. The potentials of entropic transport at falling
+    temperatures leave costs near zero along the optimal matching, where SciPy's shortest augmenting paths find it
+    sooner than POT's network simplex does: from size 256 to 1024 about twice as fast for points in the plane, three
+    to seven times for images.
+
+    Raises:
+        RunFailed: if a cost is not finite.
+
+    References: Kosowsky and Yuille, 1994 (cooling); Crouse, 2016 (augmenting paths, SciPy).
+    """
+    if not bool(cost.isfinite().all()):
+        raise RunFailed("a batch has no optimal transport plan: not every distance in it is finite")
+    reduced = cost if len(cost) < MIN_REDUCED else _reduce(cost)
+    return torch.from_numpy(linear_sum_assignment(reduced.numpy())[1].argsort())
+
+
+def _reduce(cost: Float64[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
+    """Subtract approximate potentials; their accuracy affects only the speed of the exact solver."""
+    reduced = cost - cost.min(1, keepdim=True).values
+    reduced -= reduced.min(0).values
+    mean = float(reduced.mean().clamp(min=1e-300))
+    for temperature in TEMPERATURES:
+        epsilon = temperature * mean
+        # The bounds keep all numbers within the range of float32.
+        kernel = reduced.div(-epsilon).float().clamp_(min=-60.0).exp_()
+        v = kernel.new_ones(len(kernel))
+        for _ in range(ROUNDS):
+            u = (kernel @ v).clamp_(min=1e-30).reciprocal_()
+            v = (u @ kernel).clamp_(min=1e-30).reciprocal_()
+        reduced -= u.double().log_().mul_(epsilon)[:, None]
+        reduced -= v.double().log_().mul_(epsilon)
+    return reduced
+
+
+def log_kernel(
+    x: Float[Tensor, "n *event"],
+    y: Float[Tensor, "m *event"],
+    *,
+    epsilon: float,
+    cost: Cost,
+    groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
+) -> Float[Tensor, "n m"]:
+    """Return -c(x, y) / epsilon for all pairs, and minus infinity between different groups."""
+    kernel = torch.cdist(x.flatten(1), y.flatten(1))
+    if cost == "sqnorm":
+        kernel.square_()
+    kernel.mul_(-1 / epsilon)
+    return kernel if groups is None else kernel.masked_fill_(groups[0][:, None] != groups[1], -torch.inf)
+
+
+def c_transform(
+    x: Float[Tensor, "n *event"],
+    y: Float[Tensor, "m *event"],
+    potential: Float[Tensor, " m"],
+    log_mass: Float[Tensor, " m"],
+    *,
+    epsilon: float,
+    cost: Cost,
+    groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
+) -> Float[Tensor, " n"]:
+    """Return the potential at x, given the other potential at y (soft c-transform).
+
+    Args:
+        x: points of one marginal.
+        y: points of the other marginal.
+        potential: potential at y.
+        log_mass: log-probability of each y (within its group).
+        epsilon: temperature.
+        cost: c in exp(-c / epsilon).
+        groups: groups of x and of y; mass moves within groups only.
+    """
+    known, parts = potential + log_mass, []
+    for rows in torch.arange(len(x), device=x.device).split(max(1, CHUNK // len(y))):
+        row_groups = None if groups is None else (groups[0][rows], groups[1])
+        kernel = log_kernel(x[rows], y, epsilon=epsilon, cost=cost, groups=row_groups)
+        parts.append(-torch.logsumexp(kernel.add_(known), 1))
+    return torch.cat(parts)
+
+
+def sinkhorn(
+    kernel: Float[Tensor, "n m"], log_a: Float[Tensor, " n"], log_b: Float[Tensor, " m"]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " m"]]:
+    """Return the potentials of the entropic plan between two weighted samples (Sinkhorn's algorithm).
+
+    Scalings of a fixed kernel are absorbed into the potentials before they can overflow. If the temperature is small
+    against the costs, it is halved step by step from a larger one (Schmitzer, 2019).
+
+    Args:
+        kernel: the log kernel, -cost / epsilon.
+        log_a: log-probability of each row (within its group).
+        log_b: log-probability of each column (within its group).
+
+    Raises:
+        RunFailed: if a marginal is still off after ten thousand scalings.
+    """
+    largest = -float(kernel[torch.isfinite(kernel)].min())
+    halvings = max(0, math.ceil(math.log2(max(largest, 1.0) / SAFE_RANGE)))
+    psi, error = torch.zeros_like(log_b), torch.inf
+    for factor in (2.0**k for k in range(halvings, -1, -1)):
+        phi, psi, error = _sinkhorn_at(kernel / factor, psi, log_a, log_b, TOLERANCE if factor == 1 else 0.1)
+        if factor > 1:
+            psi = 2 * psi
+    if error < TOLERANCE:
+        return phi, psi
+    raise RunFailed(
+        f"entropic potentials did not converge: a marginal is off by {error:.1%} after {MAX_SCALINGS} scalings; "
+        "a larger epsilon (kappa) converges faster"
+    )
+
+
+def _sinkhorn_at(
+    kernel: Tensor, psi: Tensor, log_a: Tensor, log_b: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor, float]:
+    """Return the potentials at one temperature, and the largest relative error of a row's mass."""
+    a, b = log_a.exp(), log_b.exp()
+    for remaining in range(MAX_SCALINGS // SCALINGS - 1, -1, -1):
+        phi = -torch.logsumexp(kernel + (psi + log_b), 1)
+        psi = -torch.logsumexp(kernel + (phi + log_a)[:, None], 0)
+        plan = torch.exp(kernel + (phi + log_a)[:, None] + (psi + log_b))
+        error = float((plan.sum(1) / a - 1).abs().max())
+        if error < tolerance or not remaining:
+            break
+        v = torch.ones_like(b)
+        for _ in range(SCALINGS):
+            v = b / (plan.T @ (a / (plan @ v)))
+        # An empty row of the plan makes v infinite; the step in the log domain alone is then the progress.
+        psi = psi + v.log() if bool((torch.isfinite(v) & (v > 0)).all()) else psi
+    return phi, psi, error

@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.errors import RunFailed
+from genbench.models.flow_matching.couplings.gibbs import Gibbs
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("cost", ["norm", "sqnorm"])
+def test_large_epsilon_weighs_all_pairs_alike(cost):
+    gibbs = Gibbs(epsilon=1e9, cost=cost, normaliser="batch")
+    assert_close(gibbs(torch.randn(64, 5), torch.randn(64, 5), None, stream()).weight, torch.ones(64))
+
+
+def test_weights_survive_where_raw_ones_underflow():
+    d = 200_000
+    x0, x1 = torch.randn(32, d), torch.randn(32, d)
+    gibbs = Gibbs(epsilon=0.5, normaliser="batch")
+    assert torch.exp(gibbs.log_kernel(x0, x1)).float().max() == 0
+    weight = gibbs(x0, x1, None, stream()).weight
+    assert torch.isfinite(weight).all()
+    assert weight.mean().item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_constant_and_running_normalisers_agree_with_the_mean_weight():
+    # E exp(-(x-y)^2 / eps) for x, y ~ N(0, 1) is (1 + 4/eps)^(-1/2): x - y has variance 2.
+    eps = 2.0
+    expected = -0.5 * math.log(1 + 4 / eps)
+    constant = Gibbs(epsilon=eps, cost="sqnorm")
+    x, y = torch.randn(2, 200_000, 1)
+    constant.calibrate(constant.log_kernel(x, y), torch.zeros(200_000).long())
+    assert constant.log_mean.item() == pytest.approx(expected, abs=0.01)
+    running = Gibbs(epsilon=eps, cost="sqnorm", normaliser="running")
+    for _ in range(1000):
+        running(torch.randn(256, 1), torch.randn(256, 1), None, stream())
+    assert running.log_mean.item() == pytest.approx(expected, abs=0.02)
+    assert set(running.state_dict()) == {"log_mean", "seen"}
+
+
+def test_weights_average_to_one_within_each_class():
+    label = torch.arange(512) % 2
+    x1 = torch.randn(512, 2) + 8 * label[:, None]
+    gibbs = Gibbs(epsilon=2.0, normaliser="batch", classes=2)
+    weight = gibbs(torch.randn(512, 2), x1, label, stream()).weight
+    for one in (0, 1):
+        assert_close(weight[label == one].mean(), torch.tensor(1.0))
+
+
+def test_a_constant_normaliser_without_its_constant_is_refused():
+    with pytest.raises(RunFailed, match="prepare"):
+        Gibbs(epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
+
+
+def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
+    x0, x1 = torch.randn(64, 2), torch.randn(64, 2) * 3
+    group = torch.arange(64) % 2
+    gibbs = Gibbs(epsilon=2.0, normaliser="batch", classes=2, weighting="data")
+    pairs = gibbs(x0, x1, group, stream())
+    mine = group == 0
+    by_hand = torch.exp(-(x0[mine][:, None] - x1[mine]).norm(dim=2) / 2).mean(0)
+    assert_close(pairs.weight[mine], by_hand / by_hand.mean())
+    shuffled = x0.clone()
+    shuffled[mine] = x0[mine].flip(0)
+    assert_close(gibbs(shuffled, x1, group, stream()).weight, pairs.weight)

@@ -1,0 +1,40 @@
+import math
+
+import pytest
+import torch
+
+from genbench.errors import RunFailed
+from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
+from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_sinkhorn_goes_from_independent_to_the_exact_plan():
+    x0, x1 = torch.randn(128, 1), torch.randn(128, 1)
+    exact = MinibatchOT()(x0, x1, None, stream()).x0
+
+    def correlation(reg):
+        paired = Sinkhorn(reg=reg)(x0, x1, None, stream()).x0
+        return torch.corrcoef(torch.stack([paired[:, 0], x1[:, 0]]))[0, 1].item()
+
+    best = torch.corrcoef(torch.stack([exact[:, 0], x1[:, 0]]))[0, 1].item()
+    assert correlation(0.02) == pytest.approx(best, abs=0.03)
+    assert abs(correlation(1000.0)) < 0.2
+
+
+def test_sinkhorn_correlation_of_gaussians_is_the_closed_form():
+    # The entropic plan of N(0,1) with itself for cost c = |x-y|^2 and strength reg is Gaussian with correlation
+    # rho solving rho / (1 - rho^2) = 2 / reg (Janati et al., 2020).
+    reg = 1.0
+    rho = (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg)
+    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(1000) + 0.5) / 1000)[:, None]
+    paired = Sinkhorn(reg=reg)(quantiles, quantiles, None, stream()).x0
+    assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.04)
+
+
+def test_sinkhorn_that_cannot_converge_says_so():
+    with pytest.raises(RunFailed, match="larger reg"):
+        Sinkhorn(reg=1e-6)(torch.randn(64, 2) * 100, torch.randn(64, 2), None, stream())
