@@ -1,4 +1,4 @@
-"""Conformance: what every model, data set and metric must hold to, checked by facts; for plug-ins too."""
+"""Conformance: the requirements on every model, data set and metric, as checks that plug-ins can run too."""
 
 from genbench.testing.datasets import check_dataset
 from genbench.testing.metrics import check_metric

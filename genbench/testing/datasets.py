@@ -1,4 +1,4 @@
-"""Conformance of data sets: purity, shapes, units, distinct samples, splits that do not overlap."""
+"""Conformance of data sets: purity, shapes, units, distinct samples, disjoint splits."""
 
 from collections.abc import Callable
 
@@ -12,46 +12,47 @@ from genbench.registry import Entry, datasets, metrics
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call
 from genbench.space import dequantise
-from genbench.testing.facts import explained, finite, own_randomness, reasoned, same
+from genbench.testing.assertions import (
+    assert_documented,
+    assert_equal,
+    assert_finite,
+    no_global_randomness,
+    reason_of,
+)
 from genbench.training.loop import Plan
 
 SIZE = 16
-WHOLE = 5000
+READ_WHOLE = 5000
 """Finite splits up to this size are read whole."""
-SHARED = 0.01
-"""Largest share of test samples that may have an equal in the training split: real collections hold repetitions."""
+MAX_SHARED = 0.01
+"""Largest share of test samples that may also be in the training split: real collections contain duplicates."""
 
 
 def check_dataset(dataset: str | Callable[..., Data], settings: Settings | None = None) -> list[str]:
-    """Check a data set.
+    """Check a data set, and return one line: what was checked.
 
     Args:
         dataset: a registered name, or a builder.
         settings: of the data set.
 
-    Returns:
-        One line: what was checked.
-
     Raises:
-        AssertionError: with a sentence that says which fact is violated.
-        ConfigError: if its files are not there.
+        AssertionError: with a sentence that says which requirement is violated.
+        ConfigError: if its files do not exist.
 
     >>> check_dataset("moons")
     ['data set moons: meanings, units, defaults, splits']
     """
     entry = datasets[dataset] if isinstance(dataset, str) else Entry(dataset.__name__, dataset)
-    explained(entry.build, entry.name)
-    with own_randomness(f"building {entry.name}"):
+    assert_documented(entry.build, entry.name)
+    with no_global_randomness(f"building {entry.name}"):
         data = call(entry.build, settings=bind(entry.build, settings or {}, entry.name))
     assert isinstance(data, Data), f"{entry.name} must build Data, not {type(data)}"
     _units(data)
     _defaults(data, entry.name)
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    for name, split in splits.items():
-        if split.size == 0:
-            continue
-        _batches(split, data, name)
-        _takes(split, data, name)
+    for name, split in {"train": data.train, "valid": data.valid, "test": data.test}.items():
+        if split.size != 0:
+            _batch(split, data, name)
+            _take(split, data, name)
     _disjoint(data)
     return [f"data set {entry.name}: meanings, units, defaults, splits"]
 
@@ -61,89 +62,88 @@ def _units(data: Data) -> None:
     assert data.source.shape == data.event.shape, f"the source has the shape {data.source.shape}, not the event's"
     x = data.test.take(SIZE, 0).x
     raw = data.space.decode(x)
-    same(data.space.encode(raw), x, "encoding what was decoded must return the samples", 1e-6)
-    # Float32 rounds what lies within a hundred-thousandth of a bin's edge to either side of it.
+    assert_equal(data.space.encode(raw), x, "encoding what was decoded must return the samples", 1e-6)
+    # Float32 may round a point within a hundred-thousandth of a bin's edge to the wrong side.
     inside = x + 0.9999 * (dequantise(x, data.space.bin, generator(0, "dequantise")) - x)
-    same(data.space.decode(inside), raw, "a dequantised sample must decode to the level it came from", 1e-6)
+    assert_equal(data.space.decode(inside), raw, "a dequantized sample must decode to the level it came from", 1e-6)
     noise = data.source.sample(SIZE, generator(0, "source"))
     assert noise.shape == (SIZE, *data.event.shape), f"the source draws the shape {tuple(noise.shape[1:])}"
-    finite(noise, "the source")
+    assert_finite(noise, "the source")
     try:
-        density = data.source.log_prob(noise)
+        _log_density(data.source.log_prob(noise), "the source")
     except Unsupported as reason:
-        reasoned(reason, "the density of the source")
-    else:
-        assert density.shape == (SIZE,), "the source must have one log-density a sample"
-        finite(density, "the log-density of the source")
+        reason_of(reason, "the density of the source")
     if data.truth.log_prob is not None:
-        density = data.truth.log_prob(x)
-        assert density.shape == (SIZE,), "the data must have one log-density a sample"
-        finite(density, "the log-density of the data at its own samples")
+        _log_density(data.truth.log_prob(x), "the data")
     if data.truth.modes is not None:
         assert data.truth.modes.shape[1:] == data.event.shape, "modes must have the shape of the event"
 
 
+def _log_density(log_prob: Tensor, name: str) -> None:
+    assert log_prob.shape == (SIZE,), f"{name} must have one log-density per sample"
+    assert_finite(log_prob, f"the log-density of {name} at its own samples")
+
+
 def _defaults(data: Data, name: str) -> None:
-    """Defaults are settings like any others; a metric that does not exist would fail every run."""
+    """Check the default settings of the data set: a wrong one would fail every run."""
     bind(Plan, data.plan, f"{name}.plan")
     bind(Sampling, data.evaluation, f"{name}.evaluation")
     for metric in data.metrics:
-        assert metric in metrics, f"{name} asks for the metric '{metric}', which does not exist"
+        assert metric in metrics, f"{name} has the default metric '{metric}', which does not exist"
 
 
-def _batches(split: Split, data: Data, name: str) -> None:
+def _batch(split: Split, data: Data, name: str) -> None:
     size = SIZE if split.size is None else min(SIZE, split.size)
-    with own_randomness(f"{name}.batch"):
+    with no_global_randomness(f"{name}.batch"):
         first, later, other = split.batch(0, size, 0), split.batch(3, size, 0), split.batch(0, size, 1)
     for batch in (first, later, other):
-        _shaped(batch, size, data, f"{name}.batch")
+        _shapes(batch, size, data, f"{name}.batch")
     again = split.batch(0, size, 0)
-    same(again.x, first.x, f"{name}.batch must depend on step, size and seed only")
-    same(again.label, first.label, f"the labels of {name}.batch must depend on step, size and seed only")
+    assert_equal(again.x, first.x, f"{name}.batch must depend on step, size and seed only")
+    assert_equal(again.label, first.label, f"the labels of {name}.batch must depend on step, size and seed only")
     if split.size is None or split.size > 4 * size:
         assert not torch.equal(later.x, first.x), f"two steps must see different batches of {name}"
         assert not torch.equal(other.x, first.x), f"two seeds must see different batches of {name}"
-    if split.size is not None and split.size <= WHOLE:
+    if split.size is not None and split.size <= READ_WHOLE:
         steps = split.size // size
-        seen = torch.cat([split.batch(step, size, 0).x for step in range(steps)])
+        visited = _distinct(torch.cat([split.batch(step, size, 0).x for step in range(steps)]))
         least = _distinct(split.take(split.size, 0).x) - (split.size - steps * size)
-        assert _distinct(seen) >= least, f"an epoch must visit every sample of {name} once, it sees {_distinct(seen)}"
+        assert visited >= least, f"an epoch must visit every sample of {name} once, it visits {visited}"
 
 
-def _takes(split: Split, data: Data, name: str) -> None:
+def _take(split: Split, data: Data, name: str) -> None:
     n = SIZE if split.size is None else min(SIZE, split.size)
-    with own_randomness(f"{name}.take"):
+    with no_global_randomness(f"{name}.take"):
         first = split.take(n, 0)
-    _shaped(first, n, data, f"{name}.take")
-    same(split.take(n, 0).x, first.x, f"{name}.take must depend on n and seed only")
+    _shapes(first, n, data, f"{name}.take")
+    assert_equal(split.take(n, 0).x, first.x, f"{name}.take must depend on n and seed only")
     if split.size is None:
         assert _distinct(first.x) == n, f"{name}.take must return distinct samples"
         return
-    if split.size <= WHOLE:
+    if split.size <= READ_WHOLE:
         one, other = split.take(split.size, 0).x, split.take(split.size, 1).x
-        same(_sorted(other), _sorted(one), f"{name}.take of all samples must return each once, whatever the seed")
+        sentence = f"{name}.take of all samples must return each once, whatever the seed"
+        assert_equal(_counted(other), _counted(one), sentence)
     try:
         split.take(split.size + 1, 0)
     except Unsupported as reason:
-        reasoned(reason, f"{name}.take")
+        reason_of(reason, f"{name}.take")
     else:
         raise AssertionError(f"{name} has {split.size} samples; take({split.size + 1}) must raise Unsupported")
 
 
 def _disjoint(data: Data) -> None:
-    n = min(x for x in (WHOLE, data.train.size, data.test.size) if x is not None)
-    train = data.train.take(n, 0).x.flatten(1)
-    test = data.test.take(n, 0).x.flatten(1)
-    rows = {row.numpy().tobytes() for row in train}
-    shared = sum(row.numpy().tobytes() in rows for row in test)
-    assert shared <= SHARED * n, f"{shared} of {n} test samples lie in the training split"
+    n = min(x for x in (READ_WHOLE, data.train.size, data.test.size) if x is not None)
+    train = {row.numpy().tobytes() for row in data.train.take(n, 0).x}
+    shared = sum(row.numpy().tobytes() in train for row in data.test.take(n, 0).x)
+    assert shared <= MAX_SHARED * n, f"{shared} of {n} test samples lie in the training split"
 
 
-def _shaped(batch: Batch, n: int, data: Data, what: str) -> None:
+def _shapes(batch: Batch, n: int, data: Data, what: str) -> None:
     assert batch.x.shape == (n, *data.event.shape), f"{what} has the shape {tuple(batch.x.shape)} for {n} samples"
     assert batch.x.dtype == torch.float32, f"{what} must be float32 in model space, it is {batch.x.dtype}"
-    finite(batch.x, what)
-    assert batch.label.shape == (n,), f"{what} must have one label a sample, they have {tuple(batch.label.shape)}"
+    assert_finite(batch.x, what)
+    assert batch.label.shape == (n,), f"{what} must have one label per sample, its shape is {tuple(batch.label.shape)}"
     assert batch.label.dtype == torch.int64, f"the labels of {what} must be int64, they are {batch.label.dtype}"
     top = max(data.event.classes, 1)
     inside = bool(((batch.label >= 0) & (batch.label < top)).all())
@@ -151,9 +151,10 @@ def _shaped(batch: Batch, n: int, data: Data, what: str) -> None:
 
 
 def _distinct(x: Tensor) -> int:
-    return len(x.flatten(1).unique(dim=0))
+    return len(x.unique(dim=0))
 
 
-def _sorted(x: Tensor) -> Tensor:
+def _counted(x: Tensor) -> Tensor:
+    """Return the distinct samples in order, each with its count."""
     rows, counts = x.flatten(1).unique(dim=0, return_counts=True)
     return torch.cat([rows, counts[:, None].to(rows)], 1)

@@ -1,7 +1,7 @@
-"""Conformance of metrics: protocol, determinism, direction, and a floor that belongs to real data."""
+"""Conformance of metrics: protocol, determinism, direction, and a floor that real data reaches."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from genbench.metrics.measurement import measure
 from genbench.metrics.noise import noise
 from genbench.registry import datasets, metrics
 from genbench.settings import Settings, bind, call
-from genbench.testing.facts import explained, same
-from genbench.testing.toys import Affine, tasks
+from genbench.testing.affine_flow import AffineFlow
+from genbench.testing.assertions import assert_documented, assert_equal
+from genbench.testing.toy_tasks import toy_tasks
 
 SIZE = 2048
 """Samples in a check: as many as an evaluation draws by default."""
@@ -24,30 +25,27 @@ Rows = list[dict[str, Any]]
 
 
 def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[str] = ()) -> list[str]:
-    """Check a metric on toy tasks, and on data sets that it is made for.
+    """Check a metric, and return a line per task: its values on real data, or why it has none.
 
     Args:
         name: a registered name.
         settings: of the metric.
-        data: names of further data sets to try it on.
-
-    Returns:
-        One line a task: the values of real data, or why it has none there.
+        data: names of data sets that the metric is made for, besides the toy tasks.
 
     Raises:
-        AssertionError: with a sentence that says which fact is violated.
+        AssertionError: with a sentence that says which requirement is violated.
     """
     entry = metrics[name]
-    explained(entry.build, name)
+    assert_documented(entry.build, name)
     better, of = entry.traits.get("better"), entry.traits.get("of")
     assert better in ("lower", "higher", "none"), f"{name} must declare better='lower', 'higher' or 'none': {better!r}"
     assert of in ("samples", "model"), f"{name} must declare of='samples' or of='model': {of!r}"
     bound = bind(entry.build, settings or {}, name)
-    places: dict[str, Callable[[], Data]] = {title: lambda task=task: task for title, task in tasks().items()}
-    places |= {other: lambda other=other: _built(other) for other in data}
+    builders = {each: datasets[each].build for each in data}
+    tasks = toy_tasks() | {each: call(build, settings=bind(build, {}, each)) for each, build in builders.items()}
     lines, measured = [], False
-    for title, build in places.items():
-        rows = _check_on(name, bound, build())
+    for title, task in tasks.items():
+        rows = _check_on(name, bound, task)
         reasons = [row["reason"] for row in rows if row["value"] is None]
         measured |= not reasons
         values = "; ".join(f"{row['metric']} = {row['value']:.4g}" for row in rows if row["value"] is not None)
@@ -59,15 +57,15 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
 def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
     real = data.train.take(SIZE if data.train.size is None else min(SIZE, data.train.size), 1)
     good = _measured(name, settings, data, real.x, real.label)
-    torch.rand(1)  # a metric that draws from the global random state reads something else now
+    torch.rand(1)  # changes the value of a metric that draws from the global random state
     again = _measured(name, settings, data, real.x, real.label)
-    assert _alike(good, again), f"{name} must be deterministic, it reads {_values(good)}, then {_values(again)}"
+    assert _close(good, again), f"{name} must be deterministic, it reads {_values(good)}, then {_values(again)}"
     if any(row["value"] is None for row in good):
         assert len(good) == 1, f"{name} must return values or raise Unsupported, not both"
         assert good[0]["reason"], f"{name} has no value and must say why"
         return good
     names = [row["metric"] for row in good]
-    assert len(set(names)) == len(names), f"the parts of {name} must have names of their own, not {names}"
+    assert len(set(names)) == len(names), f"the parts of {name} must have different names, not {names}"
     for row in good:
         assert str(row["protocol"]).strip(), f"{row['metric']} must state its protocol"
         assert row["n"] >= 1, f"{row['metric']} must state on how many samples it was measured, not {row['n']}"
@@ -75,53 +73,47 @@ def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
     broken[0] = float("nan")
     _measured(name, settings, data, broken, real.label)
     if metrics[name].traits["of"] == "samples":
-        bad = noise(data.source, len(real.x), 0) * 2 + 3
-        _ordered(name, good, _measured(name, settings, data, bad, real.label))
+        shifted_noise = noise(data.source, len(real.x), 0) * 2 + 3
+        _check_direction(name, good, _measured(name, settings, data, shifted_noise, real.label))
     return good
 
 
 def _measured(name: str, settings: Mapping[str, Any], data: Data, x: Tensor, label: Tensor) -> Rows:
-    model = Affine(data.event, data.source)
+    model = AffineFlow(data.event, data.source)
     before = x.clone()
     evaluation = Evaluation(data, 0, x=x, label=label if data.event.classes else None, nfe=1.0, model=model)
     try:
         rows = measure(evaluation, name, settings, floor=True)
     except RunFailed as error:
         raise AssertionError(str(error)) from error
-    same(x.nan_to_num(), before.nan_to_num(), f"{name} must not write into the samples")
+    assert_equal(x.nan_to_num(), before.nan_to_num(), f"{name} must not write into the samples")
     return rows
 
 
-def _ordered(name: str, good: Rows, bad: Rows) -> None:
-    """Check the declared direction, and that real data reads like the floor rather than like nonsense."""
-    worse = {row["metric"]: row["value"] for row in bad}
+def _check_direction(name: str, good: Rows, bad: Rows) -> None:
+    """Check that real data is better than noise in the declared direction, and closer to the floor."""
+    of_noise = {row["metric"]: row["value"] for row in bad}
     for row in good:
-        wrong, value, floor = worse.get(row["metric"]), row["value"], row["floor"]
-        if wrong is None or row["better"] == "none":
+        worse, value, floor = of_noise.get(row["metric"]), row["value"], row["floor"]
+        if worse is None or row["better"] == "none":
             continue
-        ahead = value <= wrong if row["better"] == "lower" else value >= wrong
-        assert ahead, (
-            f"{name} is declared better when {row['better']}; real data reads {value:.4g}, shifted noise {wrong:.4g}"
+        assert value <= worse if row["better"] == "lower" else value >= worse, (
+            f"{name} is declared better when {row['better']}; real data reads {value:.4g}, shifted noise {worse:.4g}"
         )
-        if floor is not None and wrong != value:
-            near = abs(value - floor) < abs(wrong - floor)
-            assert near, f"real data reads {value:.4g}, further from the floor {floor:.4g} than noise at {wrong:.4g}"
+        assert floor is None or worse == value or abs(value - floor) < abs(worse - floor), (
+            f"real data reads {value:.4g}, further from the floor {floor:.4g} than noise at {worse:.4g}"
+        )
 
 
-def _alike(one: Any, other: Any) -> bool:
-    """Return whether two results are the same: linear algebra rounds by where its operands lie in memory."""
+def _close(one: Any, other: Any) -> bool:
+    """Return whether two results are the same up to rounding, which in linear algebra depends on memory alignment."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_alike, one, other))
+        return len(one) == len(other) and all(map(_close, one, other))
     return one == other
-
-
-def _built(dataset: str) -> Data:
-    build = datasets[dataset].build
-    return call(build, settings=bind(build, {}, dataset))
 
 
 def _values(rows: Rows) -> str:

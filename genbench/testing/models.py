@@ -1,5 +1,6 @@
-"""Conformance of models: one function that every model passes, on vectors and images, with and without classes."""
+"""Conformance of models: the same checks for every model, on vectors and images, with and without classes."""
 
+import copy
 import io
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from torch import Tensor
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.noise import noise
+from genbench.metrics.sampling import draw, starting_points
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.registry import Entry, models
@@ -18,47 +20,51 @@ from genbench.runs.spec import own_options, sampler
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call, settings_of, typed
 from genbench.space import dequantise
-from genbench.testing.facts import copied, explained, finite, own_randomness, reasoned, same, unchanged
-from genbench.testing.toys import tasks, tensors
+from genbench.testing.assertions import (
+    assert_documented,
+    assert_equal,
+    assert_finite,
+    no_global_randomness,
+    reason_of,
+    state_unchanged,
+)
+from genbench.testing.toy_tasks import toy_tasks
 
 SIZE = 6
-"""Samples in a check: enough to tell them apart."""
+"""Samples in a check."""
 
 
 def check_model(model: str | Callable[..., Model], settings: Settings | None = None) -> list[str]:
-    """Check a model on toy tasks.
+    """Check a model on toy tasks, and return a line per task: what was checked, or why the model does not support it.
 
     Args:
         model: a registered name, or a builder.
         settings: of the model.
 
-    Returns:
-        One line a task: what was checked, or why the model does not go with it.
-
     Raises:
-        AssertionError: with a sentence that says which fact is violated.
+        AssertionError: with a sentence that says which requirement is violated.
 
-    >>> from genbench.testing.toys import Affine
-    >>> def affine(event, source) -> Affine:
+    >>> from genbench.testing.affine_flow import AffineFlow
+    >>> def affine(event, source) -> AffineFlow:
     ...     "Scale and shift the noise."
-    ...     return Affine(event, source)
+    ...     return AffineFlow(event, source)
     >>> check_model(affine)[0]
     'model affine on vectors: draw, loss, gradient, sample, state, log_prob, velocity'
     """
     entry = models[model] if isinstance(model, str) else Entry(model.__name__, model)
-    explained(entry.build, entry.name)
+    assert_documented(entry.build, entry.name)
     if settings_of(sampler(entry)):
-        explained(sampler(entry), f"{entry.name}.sample")
+        assert_documented(sampler(entry), f"{entry.name}.sample")
     lines, passed = [], False
-    for title, data in tasks().items():
+    for title, data in toy_tasks().items():
         try:
-            done = _check_on(entry, data, settings or {})
+            checked = _check_on(entry, data, settings or {})
         except (Unsupported, ConfigError) as reason:
-            lines.append(f"model {entry.name} on {title}: - {reasoned(reason, entry.name)}")
+            lines.append(f"model {entry.name} on {title}: - {reason_of(reason, entry.name)}")
         else:
             passed = True
-            lines.append(f"model {entry.name} on {title}: {', '.join(done)}")
-    assert passed, f"{entry.name} must go with something: " + "; ".join(lines)
+            lines.append(f"model {entry.name} on {title}: {', '.join(checked)}")
+    assert passed, f"{entry.name} must support at least one task: " + "; ".join(lines)
     return lines
 
 
@@ -71,7 +77,7 @@ def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
         model.learn(model.pairs(teacher, data, 0, SIZE))
     _perturb(model)
     model.eval()
-    done = ["draw", "loss", "gradient", "sample", "state"]
+    checked = ["draw", "loss", "gradient", "sample", "state"]
     example = _draw(model, data)
     _loss(model, example)
     _gradient(model, example)
@@ -79,15 +85,15 @@ def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
     _state(model, _built(entry, data, settings, seed=1), example)
     if model.nfe_curve:
         _budget(model)
-        done.append("budget")
+        checked.append("budget")
     for name, check in (("log_prob", _log_prob), ("velocity", _velocity)):
         try:
             check(model, data)
         except Unsupported as reason:
-            done.append(f"no {name} ({reasoned(reason, f'{entry.name}.{name}')})")
+            checked.append(f"no {name} ({reason_of(reason, f'{entry.name}.{name}')})")
         else:
-            done.append(name)
-    return done
+            checked.append(name)
+    return checked
 
 
 def _built(entry: Entry, data: Data, settings: Settings, seed: int) -> Model:
@@ -111,53 +117,63 @@ def _perturb(model: Model) -> None:
 
 def _draw(model: Model, data: Data) -> Any:
     batch_source = model.batch_source(data)
-    batch, state = batch_source.batch(0, SIZE, 0), copied(model.state_dict())
-    with own_randomness("draw"):
-        first = model.draw(batch, generator(0, "draw"))
-    same(batch.x, batch_source.batch(0, SIZE, 0).x, "draw must not write into its batch")
+    batch, state = batch_source.batch(0, SIZE, 0), copy.deepcopy(model.state_dict())
+    with no_global_randomness("draw"):
+        example = model.draw(batch, generator(0, "draw"))
+    assert_equal(batch.x, batch_source.batch(0, SIZE, 0).x, "draw must not write into its batch")
     model.load_state_dict(state)
-    second = tensors(model.draw(batch, generator(0, "draw")))
-    for name, value in tensors(first).items():
+    again = _tensors(model.draw(batch, generator(0, "draw")))
+    for name, value in _tensors(example).items():
         assert len(value) == SIZE, f"the first axis of '{name}' must be the batch, its shape is {tuple(value.shape)}"
-        same(value, second[name], f"draw must depend on the batch and the generator only; '{name}' does not repeat")
-    return first
+        assert_equal(value, again[name], f"draw must depend on the batch and the generator only; '{name}' differs")
+    return example
+
+
+def _tensors(example: Any) -> dict[str, Tensor]:
+    """Return the tensors of an example by name."""
+    fields = getattr(example, "_fields", None)
+    assert fields, f"draw must return a NamedTuple of tensors, not {type(example)}"
+    named = {name: value for name, value in zip(fields, example, strict=True) if value is not None}
+    for name, value in named.items():
+        assert isinstance(value, Tensor), f"draw must return tensors, '{name}' is {type(value)}"
+    return named
 
 
 def _loss(model: Model, example: Any) -> None:
-    state = copied(model.state_dict())
-    with own_randomness("loss"):
-        first = model.loss(example)
-    assert "loss" in first, "loss must return a dictionary with 'loss' in it"
-    second = model.loss(example)
-    for name, value in first.items():
-        assert value.shape == (), f"loss['{name}'] must be a scalar, its shape is {tuple(value.shape)}"
-        finite(value, f"loss['{name}']")
-        same(value, second[name], f"loss must be pure; '{name}' does not repeat", 1e-6)
-    unchanged(state, model.state_dict(), "loss")
-    model.train()
-    model.loss(example)
-    unchanged(state, model.state_dict(), "loss in training mode")
+    with state_unchanged(model, "loss"):
+        with no_global_randomness("loss"):
+            first = model.loss(example)
+        assert "loss" in first, "loss must return a dictionary with 'loss' in it"
+        second = model.loss(example)
+        for name, value in first.items():
+            assert value.shape == (), f"loss['{name}'] must be a scalar, its shape is {tuple(value.shape)}"
+            assert_finite(value, f"loss['{name}']")
+            assert_equal(value, second[name], f"loss must be pure; '{name}' differs when called again", 1e-6)
+    with state_unchanged(model, "loss in training mode"):
+        model.train()
+        model.loss(example)
     model.eval()
 
 
 def _gradient(model: Model, example: Any) -> None:
-    state = copied(model.state_dict())
+    """Check that a gradient reaches every parameter, and that the loss falls along it at the rate of its norm."""
+    state = copy.deepcopy(model.state_dict())
     before = model.loss(example)["loss"]
     before.backward()
+    gradients = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, f"no gradient reaches '{name}'"
-            finite(parameter.grad, f"the gradient of '{name}'")
+            assert_finite(parameter.grad, f"the gradient of '{name}'")
             assert bool((parameter.grad != 0).any()), f"the gradient of '{name}' is zero everywhere"
-    slopes = [(p, p.grad.clone()) for p in model.parameters() if p.grad is not None]
-    slope = math.sqrt(sum(float(gradient.square().sum()) for _, gradient in slopes))
+            gradients[name] = parameter.grad
+    norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients.values()))
     with torch.no_grad():
-        for parameter, gradient in slopes:
-            parameter.sub_(1e-3 / slope * gradient)
+        for name, gradient in gradients.items():
+            model.get_parameter(name).sub_(1e-3 / norm * gradient)
         fall = float(before - model.loss(example)["loss"])
-    share = fall / (1e-3 * slope)
-    assert 0.5 < share < 1.5, (
-        f"a step of 1e-3 down the gradient must lower the loss by {1e-3 * slope:.2g}, not {fall:.2g}"
+    assert 0.5 < fall / (1e-3 * norm) < 1.5, (
+        f"a step of 1e-3 down the gradient must lower the loss by {1e-3 * norm:.2g}, not {fall:.2g}"
     )
     model.load_state_dict(state)
     model.zero_grad(set_to_none=True)
@@ -170,56 +186,55 @@ def _state(model: Model, fresh: Model, example: Any) -> None:
     fresh.load_state_dict(torch.load(file, weights_only=True))
     fresh.eval()
     with torch.no_grad():
+        loaded = fresh.loss(example)
         for name, value in model.loss(example).items():
-            same(fresh.loss(example)[name], value, f"a model loaded from its state has another '{name}'", 1e-6)
-        x = _sampled(model, noise(model.source, SIZE, 0), _fixed(model))[0]
-        again = _sampled(fresh, noise(model.source, SIZE, 0), _fixed(fresh))[0]
-    same(again, x, "a model loaded from its state must sample the same", 1e-6)
+            assert_equal(loaded[name], value, f"a model loaded from its state has another '{name}'", 1e-6)
+    x, again = (draw(each, SIZE, SIZE, 0, _fixed_steps(model))[0] for each in (model, fresh))
+    assert_equal(again, x, "a model loaded from its state must sample the same", 1e-6)
 
 
 def _sample(model: Model) -> None:
-    x0 = noise(model.source, SIZE, 0)
-    kept = x0.clone()
-    with torch.no_grad(), own_randomness("sample"):
-        x, nfe = _sampled(model, x0, _default(model))
-        again = _sampled(model, x0, _default(model))[0]
-        whole = _sampled(model, x0, _fixed(model))[0]
-        single = torch.cat([_sampled(model, x0[i : i + 1], _fixed(model), start=i)[0] for i in range(SIZE)])
-    same(x0, kept, "sample must not write into its noise")
+    options, fixed = _defaults(model), _fixed_steps(model)
+    with no_global_randomness("sample"):
+        x, _, nfe = draw(model, SIZE, SIZE, 0, options)
+        again = draw(model, SIZE, SIZE, 0, options)[0]
+        batched, single = (draw(model, SIZE, batch, 0, fixed)[0] for batch in (SIZE, 1))
+    ((x0, label),) = starting_points(model, SIZE, SIZE, 0)
+    with torch.no_grad():
+        model.sample(x0, label=label, **typed(model.sampler, fixed))
+    assert_equal(x0, noise(model.source, SIZE, 0), "sample must not write into its noise")
     assert x.shape == (SIZE, *model.event.shape), f"samples have the shape {tuple(x.shape[1:])}, not that of the event"
-    finite(x, "samples")
-    assert nfe >= 0, f"a sample takes {nfe} evaluations, which is no count"
-    same(again, x, "sample must be deterministic given its noise")
-    same(single, whole, "a sample must not depend on the batch it is drawn in", 1e-4)
+    assert_finite(x, "samples")
+    assert nfe >= 0, f"the NFE of a sample cannot be {nfe}"
+    assert_equal(again, x, "sample must be deterministic given its noise")
+    assert_equal(single, batched, "a sample must not depend on the batch it is drawn in", 1e-4)
     assert not torch.equal(x[0], x[1]), "different noise must give different samples"
 
 
 def _budget(model: Model) -> None:
     for asked in (1, 4):
-        options = model.at_budget(_default(model), "euler", asked)
-        with torch.no_grad():
-            nfe = _sampled(model, noise(model.source, SIZE, 0), options)[1]
-        assert nfe == asked, f"asked for {asked} evaluations a sample, it counts {nfe}"
+        nfe = draw(model, SIZE, SIZE, 0, model.at_budget(_defaults(model), "euler", asked))[2]
+        assert nfe == asked, f"at a budget of {asked} network evaluations per sample, it counts {nfe}"
 
 
 def _log_prob(model: Model, data: Data) -> None:
     batch = data.test.take(3, 0)
     x = dequantise(batch.x, data.space.bin, generator(0, "dequantise"))
     label = batch.label if model.conditional else None
-    with torch.no_grad(), own_randomness("log_prob"):
-        whole = model.log_prob(x, label=label)
-        assert whole.shape == (3,), f"log_prob must return one number a sample, its shape is {tuple(whole.shape)}"
-        finite(whole, "log_prob")
+    with torch.no_grad(), no_global_randomness("log_prob"):
+        log_prob = model.log_prob(x, label=label)
+        assert log_prob.shape == (3,), f"log_prob must return one number per sample, not shape {tuple(log_prob.shape)}"
+        assert_finite(log_prob, "log_prob")
         if len(model.event.shape) == 1:
             single = [model.log_prob(x[i : i + 1], label=None if label is None else label[i : i + 1]) for i in range(3)]
-            same(torch.cat(single), whole, "log_prob of a sample must not depend on its batch", 1e-3)
+            assert_equal(torch.cat(single), log_prob, "log_prob of a sample must not depend on its batch", 1e-3)
             if model.conditional or not model.event.classes:
-                _normalised(model)
+                _normalized(model)
 
 
-def _normalised(model: Model) -> None:
+def _normalized(model: Model) -> None:
     """Sum the density over a grid that covers the samples with a margin."""
-    x = _sampled(model, noise(model.source, 256, 0), _fixed(model))[0]
+    x = draw(model, 256, 256, 0, _fixed_steps(model))[0]
     low, high = x.min(0).values, x.max(0).values
     side, cells = (high - low) * 1.5, 36
     axes = [(low[i] + high[i]) / 2 + side[i] * ((torch.arange(cells) + 0.5) / cells - 0.5) for i in range(2)]
@@ -233,23 +248,16 @@ def _velocity(model: Model, data: Data) -> None:
     if not isinstance(model, Transport):
         raise Unsupported("its samples do not follow an ODE")
     batch = data.test.take(SIZE, 0)
-    label = batch.label if model.conditional else None
     with torch.no_grad():
-        field = model.velocity(torch.tensor(0.5), batch.x, label)
-    assert field.shape == batch.x.shape, f"velocity has the shape {tuple(field.shape)}, not that of x"
-    finite(field, "velocity")
+        velocity = model.velocity(torch.tensor(0.5), batch.x, batch.label if model.conditional else None)
+    assert velocity.shape == batch.x.shape, f"velocity has the shape {tuple(velocity.shape)}, not that of x"
+    assert_finite(velocity, "velocity")
 
 
-def _default(model: Model) -> dict[str, Any]:
+def _defaults(model: Model) -> dict[str, Any]:
     return bind(own_options(type(model)), {}, "sample")
 
 
-def _fixed(model: Model) -> Mapping[str, Any]:
-    """Options of a fixed number of steps: an adaptive solver shares its steps over a batch."""
-    return model.at_budget(_default(model), "euler", 4) if model.nfe_curve else _default(model)
-
-
-def _sampled(model: Model, x0: Tensor, options: Mapping[str, Any], start: int = 0) -> tuple[Tensor, float]:
-    label = (start + torch.arange(len(x0))) % model.event.classes if model.conditional else None
-    drawn = model.sample(x0, label=label, **typed(own_options(type(model)), options))
-    return drawn.x, drawn.nfe
+def _fixed_steps(model: Model) -> Mapping[str, Any]:
+    """Return options with a fixed number of steps: an adaptive solver shares its steps over a batch."""
+    return model.at_budget(_defaults(model), "euler", 4) if model.nfe_curve else _defaults(model)

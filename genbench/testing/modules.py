@@ -1,4 +1,4 @@
-"""Conformance of a module: everything that it registers, a package with its submodules included."""
+"""Conformance of a module: every component that it or its submodules register."""
 
 import importlib
 import importlib.util
@@ -15,29 +15,29 @@ from genbench.testing.models import check_model
 
 
 def check_module(module: str) -> Iterator[str]:
-    """Check every model, data set and metric that a module registers, and report as it goes.
+    """Check every model, data set and metric that a module registers.
 
     Args:
         module: the name of a module or package, or the path of a Python file.
 
     Yields:
-        Lines of the report: what was checked, or after a `-` why it could not be, or after `VIOLATED` what is wrong.
+        Report lines: what was checked; after `-`, why it could not be; after `VIOLATED`, what is wrong.
 
     Raises:
-        AssertionError: at the end, if anything was violated.
-        ConfigError: if there is no such module, or it registers nothing.
+        AssertionError: at the end, if any requirement was violated.
+        ConfigError: if the module does not exist or registers nothing.
     """
-    name = _imported(module)
+    name = _import(module)
     found = {registry.kind: _registered(registry, name) for registry in (datasets, models, metrics)}
-    own = tuple(found[datasets.kind])
+    own_data = tuple(found[datasets.kind])
     checks: dict[str, Callable[[str], list[str]]] = {
         datasets.kind: check_dataset,
         models.kind: check_model,
-        metrics.kind: lambda metric: check_metric(metric, data=own),
+        metrics.kind: lambda metric: check_metric(metric, data=own_data),
     }
-    if not any(found.values()):
+    count, violated = sum(map(len, found.values())), 0
+    if not count:
         raise ConfigError(f"{module} registers no model, no data set and no metric; decorate a builder to register it")
-    violated = 0
     for kind, names in found.items():
         for component in names:
             try:
@@ -48,11 +48,10 @@ def check_module(module: str) -> Iterator[str]:
             except (Unsupported, ConfigError, RunFailed) as reason:
                 yield f"{kind} {component}: - {reason}"
     if violated:
-        count = sum(map(len, found.values()))
-        raise AssertionError(f"{module}: {violated} of {count} components violate what they must hold to")
+        raise AssertionError(f"{module}: {violated} of {count} components violate a requirement")
 
 
-def _imported(module: str) -> str:
+def _import(module: str) -> str:
     """Import a module, or the file at a path, and return its name."""
     path = Path(module)
     try:
@@ -71,7 +70,7 @@ def _imported(module: str) -> str:
 
 
 def _registered(registry: Registry, module: str) -> list[str]:
-    """Return the names that a module or its submodules register or announce."""
+    """Return the names that a module or its submodules register or announce by entry point."""
     announced = {point.name: point.module for point in entry_points(group=registry.group)}
     homes = {n: announced[n] if n in announced else registry[n].build.__module__ for n in registry}
     return [name for name, home in homes.items() if home == module or home.startswith(f"{module}.")]

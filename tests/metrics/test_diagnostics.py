@@ -12,7 +12,7 @@ from genbench.metrics.measurement import measure
 from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
-from genbench.testing.toys import Affine
+from genbench.testing.affine_flow import AffineFlow
 
 
 def built(model, dataset, settings=None, **of_data):
@@ -30,7 +30,7 @@ def measured(data, model, **settings):
 
 def test_counts_are_exact_and_have_no_floor():
     data = datasets["gaussian"].build()
-    model = Affine(data.event, data.source)
+    model = AffineFlow(data.event, data.source)
     x = torch.zeros(10, 2)
     x[4, 1] = float("inf")
     where = Evaluation(data, 0, x=x, nfe=17.5, model=model)

@@ -11,8 +11,8 @@ from genbench.registry import models
 from genbench.settings import Positive
 
 
-class Given(NamedTuple):
-    """One training step: the data as it came."""
+class Example(NamedTuple):
+    """One training step: the data, unchanged."""
 
     x: Float[Tensor, "b *event"]
 
@@ -26,11 +26,11 @@ class DiagonalAffine(Model):
         self.mean = nn.Parameter(torch.zeros(event.shape))
         self.log_scale = nn.Parameter(torch.full(event.shape, scale).log())
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Given:
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw nothing: likelihood needs no noise."""
-        return Given(batch.x)
+        return Example(batch.x)
 
-    def loss(self, example: Given) -> dict[str, Tensor]:
+    def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the negative log-likelihood per dimension."""
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}
 

@@ -1,0 +1,68 @@
+"""Toy tasks: three Gaussian blobs as vectors and as tiny images, on which any component is checked in moments."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genbench.core import Batch, Data, Event, Normal, Split, Truth
+from genbench.seeds import generator
+from genbench.space import Pixels, Real
+
+LEVELS = 16
+CLASSES = 3
+
+
+@dataclass(frozen=True)
+class Blobs(Split):
+    """Fresh draws from three Gaussian blobs, one per class; quantized to gray levels where they are images."""
+
+    part: str
+    shape: tuple[int, ...]
+    classes: int
+    size: int | None = None
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return the training batch of a step."""
+        return self._draw(size, generator(seed, self.part, "batch", step))
+
+    def take(self, n: int, seed: int) -> Batch:
+        """Return n samples."""
+        return self._draw(n, generator(seed, self.part, "take"))
+
+    def _draw(self, n: int, draws: torch.Generator) -> Batch:
+        blob = torch.randint(CLASSES, (n,), generator=draws)
+        x = centers(self.shape)[blob] + 0.2 * torch.randn(n, *self.shape, generator=draws)
+        if len(self.shape) == 3:
+            x = Pixels(LEVELS).encode(Pixels(LEVELS).decode(x))
+        return Batch(x, blob if self.classes else torch.zeros_like(blob))
+
+
+def centers(shape: tuple[int, ...]) -> Float[Tensor, "blobs *event"]:
+    """Return the centers of the blobs, none of them at 0."""
+    signs = torch.tensor([[0.8, 0.8], [-0.8, 0.4], [0.4, -0.8]])
+    dims = torch.Size(shape).numel()
+    return signs.repeat(1, (dims + 1) // 2)[:, :dims].reshape(-1, *shape)
+
+
+def toy_tasks() -> dict[str, Data]:
+    """Return vectors, vectors with classes, and images with classes."""
+    return {
+        "vectors": _task(Event((2,))),
+        "labelled vectors": _task(Event((2,), CLASSES)),
+        "labelled images": _task(Event((1, 4, 4), CLASSES, Pixels(LEVELS).bin)),
+    }
+
+
+def _task(event: Event) -> Data:
+    train, valid, test = (Blobs(part, event.shape, event.classes) for part in ("train", "valid", "test"))
+    image = len(event.shape) == 3
+    truth = Truth() if image else Truth(modes=centers(event.shape), log_prob=_log_prob)
+    return Data(event, Pixels(LEVELS) if image else Real(), Normal(event.shape), train, valid, test, truth=truth)
+
+
+def _log_prob(x: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+    means = centers((2,)).to(x)
+    per_blob = torch.distributions.Normal(means, 0.2).log_prob(x[:, None]).sum(-1)
+    return per_blob.logsumexp(1) - torch.tensor(float(len(means))).log()

@@ -1,0 +1,86 @@
+"""Conformance of data sets: the built-in data sets pass, and each broken one fails with the sentence of its fault."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genbench.core import Batch, Data, Event, Normal
+from genbench.errors import Unsupported
+from genbench.registry import datasets
+from genbench.space import Real
+from genbench.testing import check_dataset
+from genbench.testing.toy_tasks import Blobs, toy_tasks
+
+NEEDS_FILES = {"cifar10", "cifar10-captions", "mnist", "fashion_mnist", "folder"}
+
+
+@pytest.mark.parametrize("name", sorted(set(datasets) - NEEDS_FILES))
+def test_every_dataset_conforms(name):
+    assert check_dataset(name)
+
+
+class Faulty(Blobs):
+    """`Blobs` with a fault."""
+
+    fault = ""
+    table = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
+
+    def batch(self, step, size, seed):
+        batch = super().batch(0 if self.fault == "repeats" else step, size, seed)
+        if self.fault == "is impure":
+            return batch._replace(x=batch.x + torch.rand(1))
+        if self.fault == "labels":
+            return batch._replace(label=batch.label + 7)
+        if self.size is not None:
+            return Batch(self.table[torch.arange(step * size, (step + 1) * size) % 30], batch.label)
+        return batch._replace(x=batch.x.double()) if self.fault == "dtype" else batch
+
+    def take(self, n, seed):
+        if self.size is None:
+            return super().take(n, seed)
+        if n > self.size and self.fault != "takes too many":
+            raise Unsupported("there are 40")
+        order = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
+        if self.fault == "takes twice":
+            order = order[torch.arange(40) // 2]
+        return Batch(self.table[order.repeat(2)[:n]], torch.zeros(n, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("fault", "finite", "sentence"),
+    [
+        ("repeats", False, "two steps must see different batches of train"),
+        ("is impure", False, "must not draw from the global random state"),
+        ("labels", False, r"must lie in 0\.\.0"),
+        ("dtype", False, "must be float32"),
+        ("", True, "an epoch must visit every sample of train once"),  # batches see 30 of the 40
+        ("takes twice", True, "must return each once, whatever the seed"),
+        ("takes too many", True, r"take\(41\) must raise Unsupported"),
+    ],
+)
+def test_a_broken_data_set_fails_with_the_violated_requirement(fault, finite, sentence):
+    def broken() -> Data:
+        """Violate one requirement."""
+        split = type("Now", (Faulty,), {"fault": fault})
+        if fault in ("takes twice", "takes too many"):
+            split.batch = lambda self, step, size, seed: Batch(
+                self.table[torch.arange(step * size, (step + 1) * size).add(seed) % 40],
+                torch.zeros(size, dtype=torch.int64),
+            )
+        train, valid, test = (split(part, (2,), 0, 40 if finite else None) for part in ("train", "valid", "test"))
+        return Data(Event((2,)), Real(), Normal((2,)), train, valid, test)
+
+    with pytest.raises(AssertionError, match=sentence):
+        check_dataset(broken)
+
+
+def test_overlap_of_training_and_test_split_fails():
+    def leaking() -> Data:
+        """Show the training data in the test."""
+        data = copy.copy(toy_tasks()["vectors"])
+        return replace(data, test=data.train)
+
+    with pytest.raises(AssertionError, match="5000 of 5000 test samples lie in the training split"):
+        check_dataset(leaking)

@@ -1,0 +1,82 @@
+"""Conformance of metrics: the built-in metrics pass, and each broken one fails with the sentence of its fault."""
+
+import pytest
+import torch
+
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Value
+from genbench.registry import metrics
+from genbench.testing import check_metric
+
+MADE_FOR = {
+    "fd-digits_cnn": "digits",
+    "class_balance": "digits",
+    "density_coverage": "digits",
+    "precision_recall": "digits",
+    "kid": "digits",
+    "vendi": "digits",
+    "memorisation": "digits",
+    "fd-infinity": "digits",
+    "fd-captions_cnn": "digits-captions",
+    "caption_accuracy": "digits-captions",
+}
+NEEDS_PHOTOGRAPHS = {"fid-legacy", "fid-clean", "fid-infinity", "fd-dinov2", "fd-efficientnet_lite0", "inception_score"}
+"""Networks of photographs, which take too long on as many images; tests of extractors have them."""
+
+FEWER = {"kid": {"subsets": 5}}
+
+
+@pytest.mark.parametrize("name", sorted(set(metrics) - NEEDS_PHOTOGRAPHS))
+def test_every_metric_conforms(name):
+    assert check_metric(name, FEWER.get(name), data=[MADE_FOR[name]] if name in MADE_FOR else [])
+
+
+@pytest.fixture
+def metric(request):
+    """A metric under a name of its own, gone after the test."""
+    measure, traits = request.param
+    metrics.register("broken", version=1, **traits)(measure)
+    yield "broken"
+    del metrics._entries["broken"]
+
+
+def _spread(evaluation):
+    """Mean square of the samples."""
+    return Value(float(evaluation.samples(100).square().mean()), 100, "plain")
+
+
+def _without_protocol(evaluation):
+    """No protocol."""
+    return _spread(evaluation)._replace(protocol="")
+
+
+def _random(evaluation):
+    """Draws from the global state."""
+    return Value(float(torch.rand(())), 1, "random")
+
+
+def _nan(evaluation):
+    """Not a number."""
+    return Value(float("nan"), 1, "none")
+
+
+def _without_value(evaluation):
+    """Measured nowhere."""
+    raise Unsupported("needs something that does not exist")
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ((_spread, {"better": "higher", "of": "samples"}), "declared better when higher"),
+        ((_spread, {"better": "smaller", "of": "samples"}), "must declare better"),
+        ((_without_protocol, {"better": "lower", "of": "samples"}), "must state its protocol"),
+        ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
+        ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
+        ((_without_value, {"better": "lower", "of": "samples"}), "must have a value somewhere.*needs something that does not exist"),
+    ],
+    indirect=["metric"],
+)
+def test_a_broken_metric_fails_with_the_violated_requirement(metric, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        check_metric(metric)

@@ -1,0 +1,90 @@
+"""Conformance of modules: violations are reported per component, and an installed plug-in is found and passes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.registry import models
+from genbench.testing import check_module
+
+PLUGIN = Path(__file__).parents[1] / "plugin"
+
+
+def test_a_module_reports_every_violation(tmp_path):
+    file = tmp_path / "two_models.py"
+    file.write_text(
+        "from genbench.registry import models\n"
+        "from genbench.testing.affine_flow import AffineFlow\n"
+        "@models.register('test-good')\n"
+        "def good(event, source) -> AffineFlow:\n    'Good.'\n    return AffineFlow(event, source)\n"
+        "@models.register('test-bad')\n"
+        "def bad(event, source) -> AffineFlow:\n    return AffineFlow(event, source)\n"
+    )
+    lines = []
+    try:
+        for line in check_module(str(file)):
+            lines.append(line)
+    except AssertionError as error:
+        lines.append(str(error))
+    finally:
+        for name in ("test-good", "test-bad"):
+            models._entries.pop(name, None)
+    assert lines[-1] == f"{file}: 1 of 2 components violate a requirement"
+    assert "model test-bad: VIOLATED: test-bad has no docstring: its first line is what `genbench list` shows" in lines
+    assert any(line.startswith("model test-good on vectors: draw") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("genbench.errors", "registers no model"),
+        ("no_such_module", "cannot be imported"),
+        ("no/such.py", "is not a Python file"),
+    ],
+)
+def test_a_module_without_components_raises_a_config_error(module, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        list(check_module(module))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Install the example package, from a copy since building leaves traces, and return an environment that sees it."""
+    folder = tmp_path_factory.mktemp("plugin")
+    shutil.copytree(PLUGIN, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", "--no-index"]
+    options = ["--no-build-isolation", "--target", str(folder / "site"), str(folder / "source")]
+    subprocess.run([*pip, *options], check=True, capture_output=True, text=True)
+    return os.environ | {"PYTHONPATH": str(folder / "site"), "PYTHONHASHSEED": "0"}
+
+
+def genbench(environment, *arguments):
+    command = [sys.executable, "-c", "from genbench.cli.main import main; main()", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_an_installed_plug_in_is_listed(installed):
+    done = genbench(installed, "list")
+    assert done.returncode == 0, done.stderr
+    for name in ("example-affine", "example-laplace", "example-mean"):
+        assert name in done.stdout
+
+
+def test_an_installed_plug_in_conforms(installed):
+    done = genbench(installed, "check", "genbench_plugin_example")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "model example-affine on vectors: draw, loss, gradient, sample, state, log_prob" in done.stdout
+    assert "data set example-laplace: meanings, units, defaults, splits" in done.stdout
+    assert "metric example-mean on example-laplace: example-mean = " in done.stdout
+
+
+def test_an_installed_plug_in_runs(installed, tmp_path):
+    arguments = ["run", "--model", "example-affine", "--dataset", "example-laplace", "--results", str(tmp_path)]
+    done = genbench(installed, *arguments, "--set", "plan.steps=20", "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"metric": "example-mean"' in done.stdout
