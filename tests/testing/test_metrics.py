@@ -62,7 +62,7 @@ def _nan(evaluation):
 
 def _without_value(evaluation):
     """Measured nowhere."""
-    raise Unsupported("needs something that does not exist")
+    raise Unsupported("needs other data")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def _without_value(evaluation):
         ((_without_protocol, {"better": "lower", "of": "samples"}), "must state its protocol"),
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
         ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
-        ((_without_value, {"better": "lower", "of": "samples"}), "must have a value somewhere.*needs something that does not exist"),
+        ((_without_value, {"better": "lower", "of": "samples"}), "must have a value somewhere.*needs other data"),
     ],
     indirect=["metric"],
 )
