@@ -1,7 +1,7 @@
 """The nouns: samples, splits, data sets, models. Everything else is built from these."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -46,13 +46,10 @@ class Event:
 
 
 class Source(ABC):
-    """The distribution from which sampling starts.
-
-    Args:
-        shape: of one sample.
-    """
+    """The distribution from which sampling starts."""
 
     shape: tuple[int, ...]
+    """Of one sample."""
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
@@ -79,13 +76,10 @@ class Normal(Source):
 
 
 class LazyRows(ABC):
-    """An array whose rows are read when they are indexed.
-
-    Args:
-        shape: (rows, *shape of one row).
-    """
+    """An array whose rows are read when they are indexed."""
 
     shape: tuple[int, ...]
+    """(rows, *shape of one row)."""
 
     @abstractmethod
     def __getitem__(self, rows: Int[Tensor, " b"], /) -> Shaped[Tensor, "b *event"]:
@@ -99,13 +93,10 @@ Encode = Callable[[Tensor], Tensor]
 
 
 class Split(ABC):
-    """One part of a data set. Its methods are pure: the same arguments give the same samples.
-
-    Args:
-        size: number of samples; None if every draw is fresh from a distribution.
-    """
+    """One part of a data set. Its methods are pure: the same arguments give the same samples."""
 
     size: int | None
+    """Number of samples; None if every draw is fresh from a distribution."""
 
     @abstractmethod
     def batch(self, step: int, size: int, seed: int) -> Batch:
@@ -113,18 +104,10 @@ class Split(ABC):
 
     @abstractmethod
     def take(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples for evaluation, without augmentation.
-
-        Raises:
-            Unsupported: if the split has fewer than n.
-        """
+        """Return n distinct samples for evaluation, not augmented. Raises Unsupported if the split has fewer."""
 
     def raw(self, n: int, seed: int) -> Rows | None:
-        """Return the samples of `take` as raw data, read lazily; None if the split does not store raw data.
-
-        Raises:
-            Unsupported: if the split has fewer than n.
-        """
+        """Return the samples of `take` as raw data, read lazily; None if the split does not store raw data."""
         return None
 
     def on(self, device: torch.device) -> "Split":
@@ -135,8 +118,7 @@ class Split(ABC):
         """Return a split that stores the latents of these samples; None if this split cannot store them.
 
         Args:
-            encode: from samples to latents.
-            shape: of one latent.
+            encode: applied to samples; the shape is that of one latent.
             key: identifies the encoder and the collection.
         """
         return None
@@ -185,7 +167,7 @@ class Data:
         train: for training.
         valid: for choosing hyper-parameters.
         test: for the numbers in tables.
-        plan: default training budget of this data set (fields of `genbench.training.loop.Plan`).
+        plan: default training budget of this data set (fields of `genbench.training.plan.Plan`).
         evaluation: default evaluation settings of this data set.
         metrics: names of the default metrics.
         truth: what is known exactly.
@@ -218,15 +200,38 @@ Example = Any
 """A NamedTuple of tensors with the batch as first axis: the input of one training step, with all randomness drawn."""
 
 
-class Learner(nn.Module, ABC):
-    """Something that can be trained: a model, or an ensemble of models (`genbench.training.ensemble`).
+class Stage(NamedTuple):
+    """One of the trainings that make up a run."""
 
-    Args:
-        prefetch: whether the next example is drawn in a thread during the current step. For examples that take long
-            to draw, mostly outside of Python, and do not depend on the weights.
-    """
+    learner: "Learner"
+    name: str = ""  # of the folder of its log and checkpoint, where a run has several stages
+    plan: Mapping[str, Any] | None = None  # fields of `genbench.training.plan.Plan`; None for the plan of the run
 
-    prefetch = False
+
+class Trainable(nn.Module, ABC):
+    """What a run trains: a model, an ensemble of models, or an encoder."""
+
+    @abstractmethod
+    def stages(self) -> Iterator[Stage]:
+        """Yield what is fitted, in order; each stage is trained before the next one is requested."""
+
+    def learn_from(self, trained: Mapping[str, "Trainable"], data: Data, seed: int) -> dict[str, float]:
+        """Use the trained prerequisites of a run, by name, and return what that cost, such as {"pair_seconds": 3.2}.
+
+        It depends on nothing but its arguments, because an interrupted run repeats it.
+        """
+        return {}
+
+
+class Learner(Trainable):
+    """Something that is fitted to data: a model, or an ensemble of models (`genbench.training.ensemble`)."""
+
+    prefetch: bool = False
+    """Whether a thread draws the next example during a step: if that takes long, outside of Python, without weights."""
+
+    def stages(self) -> Iterator[Stage]:
+        """Yield the learner itself, with the plan of the run."""
+        yield Stage(self)
 
     def prepare(self, data: Data, seed: int) -> None:
         """Estimate constants from the training data before the first step, and keep them as buffers."""
@@ -237,13 +242,11 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def example(self, batch_source: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the example of a step, on the generator's device.
+        """Return the example of a step (from 0), a function of the seed and the step, on the generator's device.
 
         Args:
             batch_source: what `batch_source` returned.
-            step: counted from 0.
             size: of the global batch.
-            seed: the example depends only on the seed and the step.
             generator: reseeded here before drawing.
         """
 
@@ -256,10 +259,7 @@ class Learner(nn.Module, ABC):
         nn.utils.clip_grad_norm_(self.parameters(), norm)
 
     def diverged(self, steps: Sequence[int]) -> None:
-        """Handle losses that are not finite.
-
-        Args:
-            steps: per model, the first step (from 1) with a non-finite loss; 0 if all losses are finite.
+        """Handle, per model, the first step (from 1) with a non-finite loss; 0 stands for none.
 
         Raises:
             RunFailed: if no model is left to train.

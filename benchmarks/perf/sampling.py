@@ -15,7 +15,8 @@ from genbench.core import Model, Normal
 from genbench.metrics.noise import noise
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
-from genbench.training.loop import Plan, fabric_of, fit
+from genbench.training.loop import fabric_of, fit
+from genbench.training.plan import Plan
 
 
 class Counted(nn.Module):

@@ -14,7 +14,8 @@ from genbench.core import Learner, Model
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.training.ensemble import Stack
-from genbench.training.loop import Plan, fabric_of, fit
+from genbench.training.loop import fabric_of, fit
+from genbench.training.plan import Plan
 
 TASK = "8gaussians-moons"
 BATCH = 256

@@ -27,7 +27,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from genbench.core import Batch, Event, Normal
 from genbench.registry import models
 from genbench.settings import bind, call
-from genbench.training.loop import Plan, _optimizer
+from genbench.training.loop import make_optimizer
+from genbench.training.plan import Plan
 
 SHAPE = (3, 32, 32)
 PLAN = Plan(optimizer="adam", lr=2e-4, clip=1.0, ema=0.9999)
@@ -65,7 +66,7 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = Fals
     module = torch.compile(model) if compiled else model
     trained = list(model.parameters())
     average = [parameter.detach().clone() for parameter in trained]
-    optimizer = _optimizer(trained, PLAN)
+    optimizer = make_optimizer(trained, PLAN)
     update = get_ema_multi_avg_fn(PLAN.ema)
     generator = torch.Generator().manual_seed(0)
     batch = Batch(x1, torch.zeros(len(x1), dtype=torch.long))

@@ -13,7 +13,8 @@ from genbench.seeds import derive
 from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
 from genbench.training.fabric import Fabric
-from genbench.training.loop import Plan, Progress, fit
+from genbench.training.loop import Progress, fit
+from genbench.training.plan import Plan
 
 log = logging.getLogger("genbench")
 

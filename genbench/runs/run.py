@@ -27,14 +27,15 @@ from genbench.runs.versions import sources_of
 from genbench.settings import need, settings_in
 from genbench.storage import files
 from genbench.training.fabric import Fabric, launch
-from genbench.training.loop import Plan, Progress, fabric_of, silent
+from genbench.training.loop import Progress, fabric_of, no_progress
+from genbench.training.plan import Plan
 
 
 def run(
     spec: Spec,
     store: Store,
     *,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     accelerator: str = "auto",
     devices: int = 1,
     train: bool = True,

@@ -14,7 +14,7 @@ from genbench.metrics.sampling import Sampling
 from genbench.registry import Entry, datasets, encoders, metrics, models
 from genbench.runs.component import component, differing, identity, label, same_version
 from genbench.settings import Nested, Settings, bind, build_component, merge, settings_in, settings_of, typed
-from genbench.training.loop import VERSION, Plan
+from genbench.training.plan import VERSION, Plan
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
@@ -29,7 +29,7 @@ class Spec:
     Args:
         data: name, version and settings of the data set.
         model: name, version and settings of the model.
-        plan: fields of `genbench.training.loop.Plan`.
+        plan: fields of `genbench.training.plan.Plan`.
         sample: options of the model's `sample`.
         evaluation: fields of `genbench.metrics.sampling.Sampling`.
         metrics: {name: version and settings}.

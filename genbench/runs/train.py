@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from genbench.core import Data, Learner, Model
+from genbench.core import Data, Model
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.build import build_model
 from genbench.runs import provenance
@@ -26,7 +26,7 @@ from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Stack
 from genbench.training.fabric import Fabric, launch
-from genbench.training.loop import Progress, fabric_of, fit, silent
+from genbench.training.loop import Progress, fabric_of, fit, no_progress
 
 log = logging.getLogger("genbench")
 
@@ -89,7 +89,7 @@ def train(
     plan, folders = plan_of(specs[0]), [store.folder(spec) for store, spec in zip(stores, specs, strict=True)]
     midways = [Midway(s.record_path(spec).parent / "steps", spec, data) for s, spec in zip(stores, specs, strict=True)]
 
-    def visit(step: int, _: Learner) -> None:
+    def visit(step: int) -> None:
         for midway, model in zip(midways, models, strict=True):
             midway(step, model)
 
@@ -97,7 +97,7 @@ def train(
     before = checkpoint.elapsed(folders[0] / "checkpoint.safetensors")
     with provenance.Meter(fabric.device) as meter:
         run = "+".join(spec.train_key for spec in specs)
-        fit(learner, data, plan, fabric, seed=specs[0].seed, folder=folders, run=run, progress=progress, visit=visit)
+        fit(learner, data, plan, fabric, seed=specs[0].seed, folder=folders, run=run, progress=progress, evaluate=visit)
     seconds = before + meter.seconds - sum(midway.seconds for midway in midways)
     cost = {"train_seconds": seconds / len(models), "train_peak_mib": meter.peak_mib, **spent}
     if spent:
@@ -150,7 +150,7 @@ def train_stack(
                     models = [fresh(member, data) for member in specs]
                 except Unsupported:  # which the record of each will say
                     return {}
-                watching = [progress.get(member.train_key, silent) for member in specs]
+                watching = [progress.get(member.train_key, no_progress) for member in specs]
                 trained = train(specs, models, stores, data, fabric, watching)
         except ConfigError:  # the request was wrong, the run did not fail
             raise

@@ -9,7 +9,7 @@ from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.spec import SECTIONS, model_class, sampler
 from genbench.settings import Setting, settings_of
-from genbench.training.loop import Plan
+from genbench.training.plan import Plan
 
 
 def schema() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from genbench.testing.assertions import (
     no_global_randomness,
     reason_of,
 )
-from genbench.training.loop import Plan
+from genbench.training.plan import Plan
 
 SIZE = 16
 READ_WHOLE = 5000

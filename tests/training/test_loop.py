@@ -17,7 +17,8 @@ from genbench.models.build import build_model
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.training import checkpoint
-from genbench.training.loop import Plan, fabric_of, fit
+from genbench.training.loop import fabric_of, fit
+from genbench.training.plan import Plan
 
 
 def start(model="cfm", dataset="moons", settings=None, **plan):
@@ -170,7 +171,7 @@ def test_a_checkpoint_of_another_run_is_refused_though_its_net_is_the_same(tmp_p
 
 
 def test_rows_of_several_steps_are_the_same_after_a_resumed_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("genbench.training.loop.steps_in_row", lambda steps: 7)
+    monkeypatch.setattr("genbench.training.train_log.steps_per_row", lambda steps: 7)
 
     def interrupt(step, steps, logs):
         if step == 200:
@@ -240,7 +241,7 @@ def test_a_plan_made_during_the_step_before_is_the_same_plan(monkeypatch, settin
     monkeypatch.setattr(FlowMatching, "draw", draw)
     during = weights(train("otcfm", "8gaussians", settings=settings, steps=30))
     assert threading.main_thread() not in threads
-    monkeypatch.setattr("genbench.training.loop.spare", lambda device: False)
+    monkeypatch.setattr("genbench.training.loop.has_idle_core", lambda device: False)
     assert torch.equal(during, weights(train("otcfm", "8gaussians", settings=settings, steps=30)))
     assert threading.main_thread() in threads
 

@@ -23,7 +23,7 @@ class Stage(NamedTuple):
     Args:
         name: what it is called beside its log and its checkpoint.
         model: over data; its parameters that require gradients are those of the encoder that this stage trains.
-        plan: fields of `genbench.training.loop.Plan`.
+        plan: fields of `genbench.training.plan.Plan`.
     """
 
     name: str

@@ -19,7 +19,8 @@ from genbench.registry import encoders
 from genbench.settings import bind, call
 from genbench.space import Pixels, Real
 from genbench.storage import hub
-from genbench.training.loop import Plan, fabric_of, fit
+from genbench.training.loop import fabric_of, fit
+from genbench.training.plan import Plan
 
 
 def build(event, name="autoencoder", **settings):

@@ -20,7 +20,8 @@ from genbench.runs.encoders import pretrain
 from genbench.settings import bind, call
 from genbench.space import Real
 from genbench.storage import files
-from genbench.training.loop import Plan, fabric_of, fit, silent
+from genbench.training.loop import fabric_of, fit, no_progress
+from genbench.training.plan import Plan
 
 SMALL = {
     "cfm": {"net": {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}},
@@ -253,7 +254,7 @@ def test_a_damaged_encoder_is_told_and_trained_again(data, monkeypatch, tmp_path
         entry = encoders["autoencoder"]
         settings = bind(entry.build, {"width": 8, "steps": 3}, "autoencoder", context=data.event)
         encoder = call(entry.build, data.event, settings=settings)
-        pretrain(encoder, "some", data, fabric_of(Plan(), "cpu"), silent)
+        pretrain(encoder, "some", data, fabric_of(Plan(), "cpu"), no_progress)
         return encoder.state_dict()
 
     first, path = pretrained(), tmp_path / "encoders/some/encoder.safetensors"

@@ -1,0 +1,71 @@
+"""The plan of a training: its budget and its optimizer, shared by all runs of a table."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from genbench.settings import Count, Fraction, NonNegative, Positive, Size
+
+VERSION = 1
+"""Raised whenever the same plan would train another model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The budget and the optimizer of a run: steps and batch are shared by a table.
+
+    Args:
+        steps: number of optimizer steps.
+        batch_size: global batch, whatever the number of devices.
+        lr: peak learning rate.
+        optimizer: adam, or adamw with decoupled weight decay.
+        weight_decay: of adamw; adam has none.
+        betas: decay of the averages of gradients and of their squares.
+        warmup: steps of linear warm-up, at most a tenth of all steps.
+        schedule: learning rate after the warm-up.
+        lr_min: final learning rate of the cosine, as a fraction of the peak.
+        clip: largest norm of the gradient; 0 does not clip.
+        ema: decay of the averaged weights that are evaluated, ramped as (1 + step) / (10 + step); 0 averages nothing.
+        precision: fp32, or bf16 autocast.
+        accumulate: number of parts in which a batch is processed, to save memory.
+        threads: CPU threads of a run; one is fastest for small networks, data sets of large images default to more.
+        compile: whether the training step is compiled (needs a C++ compiler on CPU).
+        eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
+        grid_every: steps between grids of sample images during training; 0 draws none.
+    """
+
+    steps: Size = 5000
+    batch_size: Count = 256
+    lr: Positive = 1e-3
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: NonNegative = 1e-5
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    warmup: Size = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    lr_min: Fraction = 0.0
+    clip: NonNegative = 0.0
+    ema: Fraction = 0.0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    accumulate: Count = 1
+    threads: Count = 1
+    compile: bool = False
+    eval_every: Size = 0
+    grid_every: Size = 10_000
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        warmup = min(self.warmup, self.steps // 10)
+        if step < warmup:
+            return self.lr * (step + 1) / warmup
+        if self.schedule == "constant":
+            return self.lr
+        done = (step - warmup) / max(1, self.steps - warmup)
+        return self.lr * (self.lr_min + (1 - self.lr_min) * (1 + math.cos(math.pi * done)) / 2)
+
+    def ema_at(self, step: int) -> float:
+        """Return the decay of the average after a step: a short run must not keep its initial weights."""
+        return min(self.ema, (1 + step) / (10 + step))
+
+    def evaluates_after(self, steps: int) -> bool:
+        """Return whether the model is evaluated, or its samples are drawn, after this many steps and before the end."""
+        return steps < self.steps and any(every and steps % every == 0 for every in (self.eval_every, self.grid_every))

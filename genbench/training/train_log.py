@@ -1,0 +1,106 @@
+"""The log of a training: train.csv, with every scalar of every step."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from genbench.core import Learner
+from genbench.storage import files
+from genbench.training.fabric import Fabric
+
+MAX_ROWS = 10_000
+
+
+def steps_per_row(steps: int) -> int:
+    """Return the number of steps that a row of train.csv averages, so that a run has at most 10,000 rows."""
+    return math.ceil(steps / MAX_ROWS)
+
+
+class TrainLog:
+    """The scalars of every step, kept on the device until a block of them is written to train.csv.
+
+    Args:
+        paths: of train.csv, one for each model that is trained; none writes nothing.
+        start: finished steps.
+        steps: all steps of the training.
+    """
+
+    def __init__(self, paths: Sequence[Path], start: int, steps: int) -> None:
+        self.step, self.steps_per_row = start, steps_per_row(steps)
+        self.pending: list[dict[str, Tensor]] = []
+        self.tables = [TrainCsv(path, start, self.steps_per_row) for path in paths]
+
+    def add(self, scalars: dict[str, Tensor]) -> None:
+        """Keep the scalars of one step; vectors where several models are trained."""
+        self.pending.append(scalars)
+
+    def flush(self, fabric: Fabric, learner: Learner) -> list[dict[str, float]]:
+        """Write what is pending and return the latest scalars of each model.
+
+        Raises:
+            RunFailed: if no model has a finite loss any more.
+        """
+        names = list(self.pending[0])
+        rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
+        values = cast(Tensor, fabric.all_reduce(rows, reduce_op="mean")).cpu().reshape(*rows.shape[:2], -1)
+        finite = torch.isfinite(values[:, names.index("loss")])
+        first = self.step + 1 + (~finite).int().argmax(0)
+        learner.diverged(torch.where(finite.all(0), 0, first).tolist())
+        for table, good, own in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
+            if good:
+                scalars = (dict(zip(names, row, strict=True)) for row in own.tolist())
+                table.add([{"step": self.step + 1 + i, **row} for i, row in enumerate(scalars)])
+        self.step += len(rows)
+        self.pending = []
+        return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]
+
+
+class TrainCsv:
+    """A file train.csv.
+
+    Args:
+        path: of the file.
+        start: finished steps; rows of later steps are dropped, because the steps are repeated.
+        steps_per_row: steps that a row averages.
+    """
+
+    def __init__(self, path: Path, start: int, steps_per_row: int) -> None:
+        self.path, self.steps_per_row = path, steps_per_row
+        self.rows: list[dict[str, float]] = []
+        files.make(path.parent)
+        self._drop_rows_after(start)
+
+    def add(self, rows: list[dict[str, float]]) -> None:
+        """Add the scalars of a block of steps, and write the rows that are complete."""
+        self.rows += rows
+        ready = len(self.rows) // self.steps_per_row * self.steps_per_row
+        if not ready:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not self.path.exists():
+            writer.writerow(self.rows[0])
+        for i in range(0, ready, self.steps_per_row):
+            part = self.rows[i : i + self.steps_per_row]
+            mean = [sum(row[name] for row in part) / len(part) for name in part[0] if name != "step"]
+            writer.writerow([int(part[-1]["step"]), *(f"{value:.6g}" for value in mean)])
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text.getvalue())
+        self.rows = self.rows[ready:]
+
+    def _drop_rows_after(self, start: int) -> None:
+        if not self.path.exists():
+            return
+        # A kill may have cut the last line off.
+        header, *rows = self.path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines() or [""]
+        kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= start]
+        if kept:
+            files.write(self.path, "\n".join([header, *kept]) + "\n")
+        else:
+            self.path.unlink()
