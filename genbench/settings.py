@@ -321,6 +321,16 @@ def merge(*layers: Settings) -> dict[str, Any]:
     return merged
 
 
+def explain(error: Exception) -> str:
+    """Return what is wrong with data that a model was read from, in one line; of other errors, what they say."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first, *others = error.errors()
+    place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{place}: {said[0].lower()}{said[1:]}{more}"
+
+
 def _toml_value(text: str) -> Any:
     try:
         value = tomllib.loads(f"value = {text}")["value"]

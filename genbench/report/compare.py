@@ -1,6 +1,5 @@
 """Comparisons of two models, two runs or two sweeps: what differs in specs and in values, and whether it is noise."""
 
-import gzip
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,9 @@ from typing import Any, NamedTuple
 from genbench.errors import ConfigError, unknown
 from genbench.report.statistics import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
 from genbench.results.frames import names_of
-from genbench.runs.store import Record, Store, read_record
+from genbench.runs.record import Record, read_published, read_record
+from genbench.runs.store import Store
 from genbench.runs.versions import without_stale
-from genbench.storage.files import Damaged
 
 
 class Change(NamedTuple):
@@ -141,16 +140,10 @@ def load(path: Path, results: Path = Path("results")) -> list[Record]:
     path = path if path.exists() else run
     try:
         if path.name.endswith(".jsonl.gz"):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                read: list[Any] = [{"provenance": {}, **json.loads(line)} for line in lines]
-            if not all({"spec", "labels", "results"} <= record.keys() for record in read):
-                raise ValueError("a line is no record")
-            return read
+            return read_published(path)
         if path.is_file():
             return [read_record(path)]
-    except Damaged:
-        raise
-    except (OSError, ValueError, EOFError) as error:
+    except OSError as error:
         raise ConfigError(f"{path} holds no records: {error}") from error
     found = list(Store(path).records()) or [read_record(p) for p in sorted(path.glob("**/record.json"))]
     found = found or [record for p in sorted(path.glob("*-records.jsonl.gz")) for record in load(p)]
@@ -340,7 +333,7 @@ def _corrected(part: Comparison) -> Comparison:
 
 def _surroundings(record: Record) -> dict[str, Any]:
     provenance = record["provenance"]
-    return {name: part for name, part in provenance.items() if name in ("code", "machine", "data")}
+    return {name: part for name, part in provenance.items() if name in ("code", "machine", "data") and part}
 
 
 def _changes(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[Change]:

@@ -19,8 +19,9 @@ from genbench.report.suites import ORIGINS, chapters
 from genbench.report.table import Table
 from genbench.report.tables import quality
 from genbench.results.frames import costs, frame
+from genbench.runs.record import Record, format_published
 from genbench.runs.spec import Spec
-from genbench.runs.store import Record, Store
+from genbench.runs.store import Store
 from genbench.runs.versions import without_stale
 from genbench.storage import files
 
@@ -128,8 +129,7 @@ def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | Non
 
 def _lines(records: Iterable[Record]) -> bytes:
     """Return what is a pure function of code and seeds, one compressed line a run: equal bytes for equal results."""
-    kept = ({"labels": r["labels"], "spec": _anywhere(r["spec"]), "results": r["results"]} for r in records)
-    text = "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in kept)
+    text = "".join(format_published({**record, "spec": _anywhere(record["spec"])}) for record in records)
     return gzip.compress(text.encode(), mtime=0)
 
 

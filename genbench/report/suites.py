@@ -5,7 +5,6 @@ believed, and brings its provenance along; where it is not, as in a fresh checko
 """
 
 import csv
-import gzip
 import hashlib
 import json
 import logging
@@ -19,8 +18,9 @@ import pandas as pd
 
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import costs, frame, names_of
+from genbench.runs.record import Record, read_published, read_record
 from genbench.runs.spec import restore
-from genbench.runs.store import Record, Store, read_record
+from genbench.runs.store import Store
 from genbench.runs.versions import without_stale
 from genbench.storage.files import Damaged
 
@@ -135,11 +135,7 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
 
 def _published(path: Path) -> dict[tuple[str, str], Record]:
     """Read published records; what they cost is in a table beside them, and of their provenance nothing is known."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            records = [json.loads(line) for line in lines]
-    except (OSError, ValueError, EOFError) as error:
-        raise Damaged(f"{path} holds no records: {error}") from error
+    records = read_published(path)
     name = path.name.removesuffix(RECORDS)
     spent = {row["run"]: row for row in _rows(path.with_name(f"{name}-cost.csv"))}
     false = {row["data"] for row in _rows(path.with_name(f"{name}.csv")) if row["original"] == "False"}
@@ -147,7 +143,7 @@ def _published(path: Path) -> dict[tuple[str, str], Record]:
     found = {}
     for record in records:
         run, original = record["labels"]["run"], record["labels"]["data"] not in false
-        found[_key(record)] = record | {"provenance": _provenance(spent.get(run), original) | made.get(run, {})}
+        found[_key(record)] = {**record, "provenance": _provenance(spent.get(run), original) | made.get(run, {})}
     return found
 
 

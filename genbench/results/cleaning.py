@@ -6,7 +6,8 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from genbench.runs import versions
-from genbench.runs.store import Record, Store, format_record, read_record
+from genbench.runs.record import Record, format_record, read_record
+from genbench.runs.store import Store
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 

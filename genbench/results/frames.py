@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from genbench.runs.store import Record
+from genbench.runs.record import Record
 
 COLUMNS = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
 COLUMNS += ["step", "reason", "original", "run"]

@@ -17,7 +17,8 @@ import pandas as pd
 
 from genbench.results.frames import COLUMNS, NUMBERS, names_of, protocol
 from genbench.runs import versions
-from genbench.runs.store import Record, Store, read_record
+from genbench.runs.record import Record, read_record
+from genbench.runs.store import Store
 from genbench.storage import files
 from genbench.storage.files import Damaged
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.runs import versions
+from genbench.runs.record import Record, format_record, read_record
 from genbench.runs.run import merge_rows
-from genbench.runs.store import Record, Store, format_record, load_weights, read_record
+from genbench.runs.store import Store, load_weights
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench.runs import versions
+from genbench.runs.record import Record, read_record
 from genbench.runs.spec import Spec
-from genbench.runs.store import Record, Store, missing_in, read_record, run_name
+from genbench.runs.store import Store, missing_in, run_name
 from genbench.storage import lease
 from genbench.storage.files import Damaged
 

@@ -11,8 +11,9 @@ from threadpoolctl import threadpool_limits
 from genbench.errors import ConfigError
 from genbench.metrics.measurement import evaluate
 from genbench.models.build import build_model
+from genbench.runs.record import Record, read_record
 from genbench.runs.spec import Spec, build_data, plan_of, restore, sampling_of
-from genbench.runs.store import WEIGHTS, Record, Store, load_weights, read_record
+from genbench.runs.store import WEIGHTS, Store, load_weights
 from genbench.settings import settings_in
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
@@ -86,7 +87,7 @@ def _measure(spec: Spec, state: dict[str, torch.Tensor]) -> list[dict[str, Any]]
 
 
 def _compare(path: Path, record: Record, rows: list[dict[str, Any]]) -> Remeasured:
-    def key(row: dict[str, Any]) -> tuple:
+    def key(row: Any) -> tuple:
         # An adaptive solver may need other evaluations on another machine, so that its count is no name.
         return row["metric"], row["point"], row["nfe"] if row["point"] == "curve" else None
 

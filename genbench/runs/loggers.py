@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from genbench.errors import ConfigError, unknown
+from genbench.runs.record import Record
 from genbench.runs.spec import Spec
-from genbench.runs.store import Record, run_name
+from genbench.runs.store import run_name
 from genbench.training.loop import Progress
 
 log = logging.getLogger("genbench")

@@ -1,7 +1,7 @@
 """Runs: from a spec to its record, doing only what is missing."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,8 +18,9 @@ from genbench.runs import provenance
 from genbench.runs.callbacks import Midway
 from genbench.runs.encoders import pretrain
 from genbench.runs.image_grids import keep_samples
+from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Record, Store, missing_in
+from genbench.runs.store import Store, missing_in
 from genbench.runs.teachers import teach
 from genbench.runs.train import fresh, full_reason, kept_weights, train_stack
 from genbench.runs.train import train as fit_models
@@ -147,19 +148,19 @@ def _wanted(kept: Record | None, spec: Spec, again: Collection[str]) -> dict[str
     return missing_in(kept, spec) | {name: spec.metrics[name] for name in again if name in blank}
 
 
-def merge_rows(kept: Record | None, rows: list[dict[str, Any]], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+def merge_rows(kept: Record | None, rows: Sequence[Any], wanted: Mapping[str, Any]) -> list[Row]:
     """Return the rows of a record with the newly measured metrics in it, in an order free of history."""
     old = [row for row in kept["results"] if row["metric"].partition(".")[0] not in wanted] if kept is not None else []
     points = ("main", "curve", "training")
 
-    def place(row: Mapping[str, Any]) -> tuple:
+    def place(row: Row) -> tuple:
         return points.index(row["point"]), row["metric"], row["nfe"] or 0.0, row.get("step", 0)
 
     return sorted([*old, *rows], key=place)
 
 
 def _record(
-    spec: Spec, store: Store, data: Data, rows: list[dict[str, Any]], cost: Mapping[str, float], device: torch.device
+    spec: Spec, store: Store, data: Data, rows: list[Row], cost: Mapping[str, float], device: torch.device
 ) -> Record:
     kept = store.read(spec)
     metrics = (kept["spec"]["metrics"] if kept is not None else {}) | spec.metrics

@@ -4,16 +4,20 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from genbench.core import Data, Event, Model
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Entry, datasets, encoders, metrics, models
 from genbench.runs.component import component, differing, identity, label, same_version
-from genbench.settings import Nested, Settings, bind, build_component, merge, settings_in, settings_of, typed
+from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
 from genbench.training.plan import VERSION, Plan
 
 ENCODER = Nested(encoders, optional=True)
@@ -22,7 +26,17 @@ ENCODER = Nested(encoders, optional=True)
 SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
 
 
-@dataclass(frozen=True)
+def _named(component: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(component.get("name"), str) or not isinstance(component.get("version"), int):
+        raise ValueError("a component needs a name and a version")
+    return component
+
+
+Component = Annotated[dict[str, Any], AfterValidator(_named)]
+"""A component as plain JSON: its name, its version and every setting."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Spec:
     """All that determines a run.
 
@@ -38,14 +52,14 @@ class Spec:
         stack: the models that are trained as one, this one included: seed, and settings in which they differ.
     """
 
-    data: dict[str, Any]
-    model: dict[str, Any]
+    data: Component
+    model: Component
     plan: dict[str, Any]
     sample: dict[str, Any]
     evaluation: dict[str, Any]
-    metrics: dict[str, dict[str, Any]]
-    seed: int
-    encoder: dict[str, Any] | None = None
+    metrics: dict[str, Component]
+    seed: Annotated[int, Strict(), Ge(0)]
+    encoder: Component | None = None
     stack: list[dict[str, Any]] | None = None
 
     def json(self) -> dict[str, Any]:
@@ -122,6 +136,9 @@ class Spec:
         return f"{text} images={content['path'][:8]}" if content else text
 
 
+SPEC = TypeAdapter(Spec)
+
+
 def resolve(
     model: str,
     dataset: str,
@@ -184,7 +201,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
         ConfigError: if a component it names has another version now, or does not know its settings any more.
     """
     try:
-        spec = Spec(**record)
+        spec = SPEC.validate_python(record)
         parts = [(datasets, spec.data), (models, spec.model), *([(encoders, spec.encoder)] if spec.encoder else [])]
         for registry, part in parts:
             same_version(registry, part["name"], part["version"])
@@ -207,8 +224,8 @@ def restore(record: Mapping[str, Any]) -> Spec:
             },
         )
         return replace(found, stack=spec.stack)
-    except (TypeError, KeyError) as error:
-        raise ConfigError(f"not the spec of a run: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"not the spec of a run: {explain(error)}") from error
 
 
 def build_data(spec: Mapping[str, Any]) -> Data:

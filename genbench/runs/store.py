@@ -13,7 +13,6 @@ RESULTS/leases/             who is writing which run; see `genbench.storage.leas
 A record or weights that do not have their checksum are reported and count as absent, so that the cell runs again.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -27,14 +26,12 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from genbench.errors import ConfigError
+from genbench.runs.record import Record, format_record, read_record
 from genbench.runs.spec import Spec, restore
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
-
-Record = Mapping[str, Any]
-"""{"spec", "labels", "results", "provenance"} as plain JSON."""
 
 WEIGHTS = ("spec", "cost")
 """What the header of kept weights holds."""
@@ -233,53 +230,6 @@ def read_failure(path: Path) -> Failure:
         return Failure(reason.strip() or "no reason is kept", json.loads(spec))
     except ValueError as error:
         return Failure(f"{files.shown(path)} is damaged: {error}", {})
-
-
-def format_record(record: Record) -> str:
-    """Return a record as JSON: one line a part, and one line a result, so that differences read well.
-
-    The last line is the sha256 of the lines before it.
-    """
-    lines = [f'"{name}": {json.dumps(record[name])}' for name in ("labels", "spec")]
-    rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in record["results"])
-    lines += [f'"results": [\n  {rows}\n ]', f'"provenance": {json.dumps(record["provenance"])}']
-    body = "{" + ",\n ".join(lines)
-    return f'{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
-
-
-_SEAL = ',\n "sha256": "'
-
-
-def read_record(path: Path) -> Record:
-    """Read a record; those of earlier versions, which carry no checksum, are believed.
-
-    Raises:
-        Damaged: if it is none, or does not have its checksum.
-        FileNotFoundError: if there is none.
-    """
-    text = path.read_bytes()
-    try:
-        return parse_record(text)
-    except ValueError as error:
-        raise Damaged(f"{files.shown(path)} is not a record: {error}") from error
-
-
-def parse_record(text: bytes) -> Record:
-    """Return the record that a text is. Raises ValueError if it is none, or does not have its checksum."""
-    record = json.loads(text)
-    parts = {"labels": dict, "spec": dict, "results": list, "provenance": dict}
-    for part, kind in parts.items():
-        if not isinstance(record, dict) or not isinstance(record.get(part), kind):
-            raise ValueError(f"it has no {part}, or one of the wrong kind")
-    unknown = record.keys() - parts.keys() - {"sha256"}
-    if unknown:
-        raise ValueError(f"it has a part {unknown.pop()}")
-    if "sha256" in record:
-        expected = record.pop("sha256")
-        body, seal, end = text.rpartition(_SEAL.encode())
-        if not seal or end != f'{expected}"}}\n'.encode() or hashlib.sha256(body).hexdigest() != expected:
-            raise ValueError("its checksum differs")
-    return record
 
 
 def spec_at(run: Path) -> Spec:

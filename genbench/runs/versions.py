@@ -14,8 +14,9 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs import sources
+from genbench.runs.record import Record
 from genbench.runs.spec import Spec
-from genbench.runs.store import Record, run_name
+from genbench.runs.store import run_name
 
 log = logging.getLogger("genbench")
 

@@ -16,8 +16,9 @@ from genbench.report.statistics import mean_and_error
 from genbench.report.table import Table
 from genbench.report.tables import comparisons
 from genbench.results.frames import frame
+from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, resolve
-from genbench.runs.store import Record, Store
+from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.ensembles import together
 

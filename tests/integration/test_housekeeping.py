@@ -18,8 +18,9 @@ from genbench.registry import models
 from genbench.report import compare
 from genbench.results.status import of_suite
 from genbench.runs import versions
+from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import resolve
-from genbench.runs.store import Store, format_record, read_record
+from genbench.runs.store import Store
 from genbench.settings import parse
 from genbench.storage import lease
 from genbench.sweeps.ensembles import members

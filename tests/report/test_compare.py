@@ -158,7 +158,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
     path = tmp_path / "x-records.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n'))
-    with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: a line is no record"):
+    with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: labels: field required"):
         load(path)
     with pytest.raises(ConfigError, match=r"nowhere is no folder or run with records$"):
         load(tmp_path / "nowhere", tmp_path / "nowhere")

@@ -228,12 +228,12 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     ("arguments", "message"),
     [
         (["reference", "cifar11"], "did you mean 'cifar10'?"),
-        (["reference", "cifar10", "--split", "valid"], "--split valid: it is train or test"),
+        (["reference", "cifar10", "--split", "valid"], "--split valid: choose train or test"),
         (["reference", "digits", "--features", "dinov3"], "did you mean 'dinov2'?"),
         (["reference", "digits", "--features", "dinov2"], "dinov2 knows images of 256 levels only"),
         (["reference", "moons"], "inception-legacy knows images of 256 levels only"),
         (["eval", "nowhere", "--reference", "digits"], "give its samples as .npy or .npz"),
-        (["eval", "x.npy"], "say with --dataset what to compare them with"),
+        (["eval", "x.npy"], "add --dataset NAME, the data set to compare them with"),
     ],
 )
 def test_wrong_requests_are_one_line(inside, arguments, message):

@@ -7,7 +7,8 @@ import pytest
 import genbench
 from genbench.results import index
 from genbench.results.frames import frame
-from genbench.runs.store import Store, format_record, read_record
+from genbench.runs.record import format_record, read_record
+from genbench.runs.store import Store
 from genbench.runs.versions import without_stale
 
 

@@ -8,8 +8,9 @@ import pytest
 from genbench.errors import ConfigError
 from genbench.runs import loggers
 from genbench.runs.loggers import Logbooks, check
+from genbench.runs.record import read_record
 from genbench.runs.spec import resolve
-from genbench.runs.store import Store, read_record
+from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs.store import Store, read_record
+from genbench.runs.record import read_record
+from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps import ray_executor
 from genbench.sweeps.executors import execute, local

@@ -17,7 +17,7 @@ from genbench.errors import ConfigError
 from genbench.report.compare import load
 from genbench.report.statistics import half_width, mean_and_error
 from genbench.report.table import Cell, Column, Row, Table
-from genbench.runs.store import Record
+from genbench.runs.record import Record
 from genbench.settings import NonNegative
 
 CLAIMS = Path(__file__).with_name("published.toml")

@@ -1,0 +1,98 @@
+import gzip
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from genbench.registry import models
+from genbench.runs.record import RECORD, format_published, format_record, read_published, read_record
+from genbench.runs.spec import restore
+from genbench.runs.store import run_name
+from genbench.storage.files import Damaged
+
+PUBLISHED = sorted(Path(__file__).parents[2].glob("results/**/*records.jsonl.gz"))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.name)
+def test_committed_records_keep_their_bytes_and_their_keys(path):
+    records = read_published(path)
+    assert "".join(map(format_published, records)) == gzip.decompress(path.read_bytes()).decode()
+    for record in records:
+        if record["spec"]["data"].get("path") is None:  # a key needs what the path holds
+            assert run_name(restore(record["spec"])) == record["labels"]["run"]
+
+
+def test_all_suites_are_committed():
+    assert sum(len(read_published(path)) for path in PUBLISHED) == 1315
+
+
+@pytest.fixture
+def record():
+    record = read_published(next(path for path in PUBLISHED if "synthetic" in str(path)))[0]
+    return {**record, "provenance": {"code": {"commit": "a"}, "data": {}, "machine": {}, "cost": {"parameters": 8000}}}
+
+
+def test_a_record_survives_its_file(record, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(format_record(record))
+    assert read_record(path) == record
+    assert format_record(read_record(path)) == path.read_text()
+
+
+def test_a_record_without_a_checksum_is_read(record, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record))
+    assert read_record(path) == record
+
+
+def edited(record, *place, value):
+    copy = json.loads(json.dumps(record))
+    table = copy
+    for name in place[:-1]:
+        table = table[name]
+    table[place[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("labels",), [], "labels: input should be an object"),
+        (("other",), 3, "other: extra inputs are not permitted"),
+        (("results", 0, "value"), "3", "results.0.value"),
+        (("results", 0, "better"), "larger", "results.0.better: input should be 'lower', 'higher' or 'none'"),
+        (("spec", "seed"), "0", "spec: seed: input should be a valid integer"),
+        (("spec", "model"), {"name": "cfm"}, "a component needs a name and a version"),
+        (("spec", "modle"), {}, "modle: unexpected keyword argument"),
+    ],
+)
+def test_a_damaged_record_says_where(record, tmp_path, place, value, message):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(edited(record, *place, value=value)))
+    with pytest.raises(Damaged, match="record.json is not a record: ") as error:
+        read_record(path)
+    assert message in str(error.value)
+
+
+def test_a_change_that_the_checksum_does_not_cover_is_noticed(record, tmp_path):
+    path = tmp_path / "record.json"
+    for text in (format_record(record).replace('"seed": 0', '"seed": 1'), format_record(record)[:-5]):
+        path.write_text(text)
+        with pytest.raises(Damaged, match="its checksum differs"):
+            read_record(path)
+
+
+def test_the_schema_accepts_committed_records_and_refuses_others(record):
+    schema = RECORD.json_schema()
+    jsonschema.validate(record, schema)
+    for place, value in ((("results", 0, "value"), "3"), (("spec", "seed"), -1), (("labels", "run"), 3)):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(edited(record, *place, value=value), schema)
+
+
+def test_records_of_components_that_are_not_installed_are_read(record, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(format_record(edited(record, "spec", "model", value={"name": "elsewhere", "version": 3})))
+    assert "elsewhere" not in models
+    assert read_record(path)["spec"]["model"]["name"] == "elsewhere"
