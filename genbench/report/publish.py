@@ -145,7 +145,7 @@ def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _anywhere(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def _anywhere(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a spec without the folders of the machine that it ran on: a path is known by its last name."""
     path = spec["data"].get("path")
     return spec if path is None else {**spec, "data": {**spec["data"], "path": Path(path).name}}

@@ -38,7 +38,7 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
             if setting.required or value != plain(setting, setting.default, name):
                 found[name] = value
         elif isinstance(value, Mapping):
-            base = setting.nested.resolve({"name": value["name"]}, name, None)
+            base = setting.nested.resolve(value["name"], name) or {}
             found[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != base.get(k)}
     return found
 

@@ -70,7 +70,7 @@ def edited(record, *place, value):
 def test_a_damaged_record_says_where(record, tmp_path, place, value, message):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(edited(record, *place, value=value)))
-    with pytest.raises(Damaged, match="record.json is not a record: ") as error:
+    with pytest.raises(Damaged, match=r"record\.json is not a record: ") as error:
         read_record(path)
     assert message in str(error.value)
 
