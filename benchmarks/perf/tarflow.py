@@ -99,7 +99,7 @@ def bits_per_dim(model: TransformerFlow) -> float:
 @torch.no_grad()
 def concatenating(model: TransformerFlow, x0: Tensor) -> Tensor:
     """Invert the flow as it is usually written: keys and values grow by concatenation, a token at a time."""
-    tokens = model.flow.tokens
+    tokens = model.flow.patches
     u = tokens.split(x0)
     for block in model.flow.blocks:
         u = _invert(block, u)
@@ -114,7 +114,7 @@ def _invert(block: Block, z: Tensor) -> Tensor:
     for i in range(block.steps):
         h = net.proj_in(decoded[-1])
         rotation = None
-        if net.shape.positions == "learned":
+        if net.architecture.positions == "learned":
             h = h + net.position[i]
         else:
             rotation = net.rotation[:, i : i + 1]
@@ -133,7 +133,7 @@ def _layer(
     b, t, width = h.shape
     attention = layer.attention
     q, k, v = (
-        part.view(b, t, width // attention.head, attention.head).transpose(1, 2)
+        part.view(b, t, width // attention.head_dim, attention.head_dim).transpose(1, 2)
         for part in attention.qkv(layer.norm1(h)).chunk(3, -1)
     )
     if rotation is not None:
@@ -213,7 +213,7 @@ def sampling(model: TransformerFlow, batches: list[int], count: int) -> None:
 def beside(model: TransformerFlow, batch: int) -> tuple[Any, Tensor, Plain]:
     """Return an example, its tokens, and a plain transformer of as many layers of the same shape."""
     example = model.draw(Patches().batch(batch, torch.Generator().manual_seed(2)), torch.Generator().manual_seed(3))
-    tokens = model.flow.tokens.split(example.x)
+    tokens = model.flow.patches.split(example.x)
     layers = sum(SETTINGS["blocks"])
     return example, tokens, Plain(layers, SETTINGS["width"], SETTINGS["width"] // SETTINGS["head"], tokens.shape[2])
 

@@ -1,4 +1,4 @@
-"""A causal transformer over tokens of real numbers, with rotary or learned positions, a prefix and a cache."""
+"""A causal transformer over real-valued tokens, with rotary or learned positions, a prefix and a cache."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 THETA = 10_000.0
-"""Longest wavelength of the rotary embedding, in units of 2 pi tokens (Su et al., 2021)."""
+"""Base of the rotary frequencies (Su et al., 2021)."""
 
 Positions = Literal["rope", "learned"]
 Norm = Literal["layer", "rms"]
@@ -19,21 +19,21 @@ Norm = Literal["layer", "rms"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What every layer of a causal transformer shares.
+    """What all layers of a causal transformer share.
 
     Args:
-        width: numbers a token has inside.
-        head: numbers of one attention head; divides the width.
+        width: size of a token inside the transformer.
+        head_dim: size of an attention head; divides the width.
         positions: "rope" rotates queries and keys, "learned" adds a vector to every input.
-        norm: LayerNorm, or RMSNorm.
+        norm: LayerNorm or RMSNorm.
         final_norm: whether a norm precedes the output.
-        inject: how a condition enters: "prefix" puts its tokens before the first, "add" adds its one token to all.
-        init: deviation of what is learned about places, at the start.
-        checkpoint: whether training recomputes the activations of a layer instead of keeping them.
+        inject: how the condition enters: "prefix" puts its tokens before the first, "add" adds its one token to all.
+        init: standard deviation of learned positions at initialization.
+        checkpoint: whether training recomputes the activations of each layer instead of keeping them.
     """
 
     width: int
-    head: int
+    head_dim: int
     positions: Positions
     norm: Norm
     final_norm: bool
@@ -45,33 +45,33 @@ class Architecture:
 class Attention(nn.Module):
     """Causal self-attention."""
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.head = shape.head
-        self.qkv = nn.Linear(shape.width, 3 * shape.width)
-        self.out = nn.Linear(shape.width, shape.width)
+        self.head_dim = architecture.head_dim
+        self.qkv = nn.Linear(architecture.width, 3 * architecture.width)
+        self.out = nn.Linear(architecture.width, architecture.width)
 
     def forward(
-        self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head"] | None
+        self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head_dim"] | None
     ) -> Float[Tensor, "b t width"]:
-        """Mix every token with those before it."""
-        q, k, v = heads(self.qkv(h), self.head, rotation)
+        """Return for each token a mixture of it and all earlier tokens."""
+        q, k, v = split_heads(self.qkv(h), self.head_dim, rotation)
         return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
-    """One pre-norm layer: attention, then a GELU perceptron of four times the width."""
+    """A pre-norm layer: attention, then a GELU perceptron of four times the width."""
 
-    def __init__(self, shape: Architecture) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.norm1 = _norm(shape)
-        self.attention = Attention(shape)
-        self.norm2 = _norm(shape)
-        self.up = nn.Linear(shape.width, 4 * shape.width)
-        self.down = nn.Linear(4 * shape.width, shape.width)
+        self.norm1 = _norm(architecture)
+        self.attention = Attention(architecture)
+        self.norm2 = _norm(architecture)
+        self.up = nn.Linear(architecture.width, 4 * architecture.width)
+        self.down = nn.Linear(4 * architecture.width, architecture.width)
 
     def forward(
-        self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head"] | None
+        self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head_dim"] | None
     ) -> Float[Tensor, "b t width"]:
         """Return the tokens after this layer."""
         h = h + self.attention(self.norm1(h), rotation)
@@ -79,20 +79,20 @@ class Layer(nn.Module):
 
 
 class LayerCache:
-    """A layer that takes in a few tokens at a time: keys and values are allocated once and written in place.
+    """Runs a layer on a few new tokens at a time; keys and values are allocated once and written in place.
 
-    It computes what the layer computes, from the layer's own weights. They are looked up here once, since on
-    one token the look-ups and calls of modules take as long as their arithmetic.
+    It computes the same function as the layer, from the layer's weights. These are looked up once: for a single token
+    the look-ups and calls of modules take as long as the arithmetic.
 
     Args:
         layer: the layer.
-        positions: number of positions there will be.
+        positions: number of prefix positions and tokens of a sequence.
     """
 
     def __init__(self, layer: Layer, positions: int) -> None:
         self.positions = positions
-        self.head = layer.attention.head
-        self.norms = (_function(layer.norm1), _function(layer.norm2))
+        self.head_dim = layer.attention.head_dim
+        self.norms = (_norm_function(layer.norm1), _norm_function(layer.norm2))
         linears = (layer.attention.qkv, layer.attention.out, layer.up, layer.down)
         self.weights = [(linear.weight, linear.bias) for linear in linears]
         self.memory: tuple[Tensor, Tensor] | None = None
@@ -100,17 +100,17 @@ class LayerCache:
     def __call__(
         self,
         h: Float[Tensor, "b t width"],
-        rotation: Float[Tensor, "2 t head"] | None,
+        rotation: Float[Tensor, "2 t head_dim"] | None,
         mask: Bool[Tensor, "t seen"] | None,
         at: int,
     ) -> Float[Tensor, "b t width"]:
-        """Return what the layer makes of the tokens at positions at .. at+t-1; those before are known already."""
+        """Return the output at positions at .. at+t-1; all earlier positions are in the cache."""
         norm1, norm2 = self.norms
         qkv, out, up, down = self.weights
         t = h.shape[1]
-        q, k, v = heads(F.linear(norm1(h), *qkv), self.head, rotation)
-        if self.memory is None:  # at the first tokens, since only they know the dtype that autocast chose
-            shape = (*k.shape[:2], self.positions, self.head)
+        q, k, v = split_heads(F.linear(norm1(h), *qkv), self.head_dim, rotation)
+        if self.memory is None:  # allocated here because the dtype depends on autocast
+            shape = (*k.shape[:2], self.positions, self.head_dim)
             self.memory = (k.new_empty(shape), v.new_empty(shape))
         keys, values = self.memory
         keys.narrow(2, at, t).copy_(k)
@@ -123,12 +123,12 @@ class LayerCache:
 
 @dataclass
 class Cache:
-    """What a transformer remembers of the tokens it has seen.
+    """Keys and values of the tokens of one sequence.
 
     Args:
-        layers: keys and values by layer.
+        layers: cache of each layer.
         offset: number of prefix positions before the first token.
-        added: the condition to add to every input, for nets that take it so.
+        added: the condition that is added to every input (`inject="add"`).
     """
 
     layers: list[LayerCache]
@@ -137,15 +137,15 @@ class Cache:
 
 
 class CausalTransformer(nn.Module):
-    """Output i depends on the condition and on inputs 0..i; it is zero at initialisation.
+    """Output i depends on the condition and on inputs 0..i; it is zero at initialization.
 
     Args:
-        inputs: numbers in an input token.
-        outputs: numbers in an output token.
+        inputs: size of an input token.
+        outputs: size of an output token.
         layers: number of layers.
         grid: coordinates of each token along the axes of the data, for rotary positions.
         conditioned: whether it takes a condition.
-        shape: what the layers share.
+        architecture: what the layers share.
     """
 
     rotation: Tensor
@@ -158,68 +158,68 @@ class CausalTransformer(nn.Module):
         *,
         grid: Int[Tensor, "tokens axes"],
         conditioned: bool,
-        shape: Architecture,
+        architecture: Architecture,
     ) -> None:
         super().__init__()
-        self.shape = shape
+        self.architecture = architecture
         self.conditioned = conditioned
-        self.inject = shape.inject if conditioned else None
-        self.proj_in = nn.Linear(inputs, shape.width)
+        self.inject = architecture.inject if conditioned else None
+        self.proj_in = nn.Linear(inputs, architecture.width)
         self.depth = layers
         self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
-            Layer(shape) for _ in range(layers)
+            Layer(architecture) for _ in range(layers)
         )
-        self.norm = _norm(shape) if shape.final_norm else nn.Identity()
-        self.proj_out = nn.Linear(shape.width, outputs)
+        self.norm = _norm(architecture) if architecture.final_norm else nn.Identity()
+        self.proj_out = nn.Linear(architecture.width, outputs)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
         self.tokens = len(grid)
         self.axes = grid.shape[1] + (self.inject == "prefix")
-        if shape.positions == "learned":
-            self.position = nn.Parameter(shape.init * torch.randn(len(grid), shape.width))
+        if architecture.positions == "learned":
+            self.position = nn.Parameter(architecture.init * torch.randn(len(grid), architecture.width))
         else:
-            # One more axis tells prefix tokens apart: they sit at -P..-1 along it, and data at 0.
+            # Prefix tokens lie at -P..-1 of an additional axis, where data tokens lie at 0.
             places = F.pad(grid, (0, self.axes - grid.shape[1]))
-            self.register_buffer("rotation", angles(places, shape.head), persistent=False)
+            self.register_buffer("rotation", rotary_embedding(places, architecture.head_dim), persistent=False)
 
     def forward(
         self, tokens: Float[Tensor, "b t inputs"], prefix: Float[Tensor, "b p width"] | None = None
     ) -> Float[Tensor, "b t outputs"]:
-        """Return the output at every token, in one pass."""
+        """Return the outputs at all tokens, in one pass."""
         t = tokens.shape[1]
         h = self._embed(tokens, 0)
         if self.inject == "add" and prefix is not None:
             h = h + prefix
-        before = self._before(prefix)
-        if before is not None:
-            h = torch.cat([before, h], 1)
-        rotation = self._rotation(0, t, before)
+        prefix_tokens = self._prefix_tokens(prefix)
+        if prefix_tokens is not None:
+            h = torch.cat([prefix_tokens, h], 1)
+        rotation = self._rotation(0, t, prefix_tokens)
         for layer in self.layers:
-            if self.shape.checkpoint and torch.is_grad_enabled():
+            if self.architecture.checkpoint and torch.is_grad_enabled():
                 h = checkpoint(layer, h, rotation, use_reentrant=False)
             else:
                 h = layer(h, rotation)
         return self.proj_out(self.norm(h[:, -t:]))
 
     def start(self, prefix: Float[Tensor, "b p width"] | None = None) -> Cache:
-        """Return the cache for a new sequence, with the prefix already in it."""
-        before = self._before(prefix)
-        offset = 0 if before is None else before.shape[1]
+        """Return the cache of a new sequence, which contains the prefix."""
+        prefix_tokens = self._prefix_tokens(prefix)
+        offset = 0 if prefix_tokens is None else prefix_tokens.shape[1]
         layers = [LayerCache(layer, offset + self.tokens) for layer in self.layers]
         cache = Cache(layers, offset, prefix if self.inject == "add" else None)
-        if before is not None:
-            self._run(before, self._rotation(0, 0, before), cache, 0)
+        if prefix_tokens is not None:
+            self._run_layers(prefix_tokens, self._rotation(0, 0, prefix_tokens), cache, 0)
         return cache
 
     def step(self, tokens: Float[Tensor, "b t inputs"], cache: Cache, at: int) -> Float[Tensor, "b t outputs"]:
-        """Return the output at tokens at .. at+t-1, which enter the cache; those before are in it already."""
+        """Return the outputs at tokens at .. at+t-1 and add these to the cache, which contains all earlier tokens."""
         h = self._embed(tokens, at)
         if cache.added is not None:
             h = h + cache.added
-        h = self._run(h, self._rotation(at, at + tokens.shape[1], None), cache, cache.offset + at)
+        h = self._run_layers(h, self._rotation(at, at + tokens.shape[1], None), cache, cache.offset + at)
         return self.proj_out(self.norm(h))
 
-    def _run(self, h: Tensor, rotation: Tensor | None, cache: Cache, at: int) -> Tensor:
+    def _run_layers(self, h: Tensor, rotation: Tensor | None, cache: Cache, at: int) -> Tensor:
         t = h.shape[1]
         mask = None if t == 1 else torch.ones(t, at + t, dtype=torch.bool, device=h.device).tril(at)
         for layer in cache.layers:
@@ -227,60 +227,65 @@ class CausalTransformer(nn.Module):
         return h
 
     def _embed(self, tokens: Tensor, at: int) -> Tensor:
-        h = self.proj_in(tokens).to(tokens.dtype)  # autocast or not, the residual stream keeps its bits
-        return h + self.position[at : at + tokens.shape[1]] if self.shape.positions == "learned" else h
+        h = self.proj_in(tokens).to(tokens.dtype)  # the residual stream keeps its precision under autocast
+        return h + self.position[at : at + tokens.shape[1]] if self.architecture.positions == "learned" else h
 
-    def _before(self, prefix: Tensor | None) -> Tensor | None:
+    def _prefix_tokens(self, prefix: Tensor | None) -> Tensor | None:
         if self.conditioned and prefix is None:
-            raise ValueError("a conditioned transformer needs its condition; the null condition is one")
+            raise ValueError("a conditioned transformer needs a condition, such as the null condition")
         return prefix if self.inject == "prefix" else None
 
-    def _rotation(self, start: int, end: int, before: Tensor | None) -> Tensor | None:
-        if self.shape.positions == "learned":
+    def _rotation(self, start: int, end: int, prefix_tokens: Tensor | None) -> Tensor | None:
+        if self.architecture.positions == "learned":
             return None
         rotation = self.rotation[:, start:end]
-        if before is None:
+        if prefix_tokens is None:
             return rotation
-        places = torch.zeros(before.shape[1], self.axes, dtype=torch.long, device=rotation.device)
-        places[:, -1] = torch.arange(-before.shape[1], 0)
-        return torch.cat([angles(places, self.shape.head).to(rotation), rotation], 1)
+        count = prefix_tokens.shape[1]
+        places = torch.zeros(count, self.axes, dtype=torch.long, device=rotation.device)
+        places[:, -1] = torch.arange(-count, 0)
+        return torch.cat([rotary_embedding(places, self.architecture.head_dim).to(rotation), rotation], 1)
 
 
-def heads(
-    qkv: Float[Tensor, "b t three_width"], head: int, rotation: Float[Tensor, "2 t head"] | None
-) -> tuple[Float[Tensor, "b h t head"], Float[Tensor, "b h t head"], Float[Tensor, "b h t head"]]:
-    """Split into queries, keys and values of every head; rotate the first two."""
-    parts = qkv.unflatten(2, (3, -1, head)).permute(2, 0, 3, 1, 4)
+def split_heads(
+    qkv: Float[Tensor, "b t three_width"], head_dim: int, rotation: Float[Tensor, "2 t head_dim"] | None
+) -> tuple[Float[Tensor, "b h t head_dim"], Float[Tensor, "b h t head_dim"], Float[Tensor, "b h t head_dim"]]:
+    """Split into queries, keys and values of each head; rotate queries and keys."""
+    parts = qkv.unflatten(2, (3, -1, head_dim)).permute(2, 0, 3, 1, 4)
     q, k, v = parts.unbind()
     if rotation is not None:
         q, k = rotate(parts[:2], rotation).unbind()
     return q, k, v
 
 
-def angles(places: Int[Tensor, "t axes"], head: int) -> Float[Tensor, "2 t head"]:
-    """Return the cosines and signed sines by which each place rotates the pairs of a head (Su et al., 2021).
+def rotary_embedding(places: Int[Tensor, "t axes"], head_dim: int) -> Float[Tensor, "2 t head_dim"]:
+    """Return the cosines and signed sines that rotate the pairs of a head at each place (Su et al., 2021).
 
-    The pairs are dealt out to the axes in turn; along every axis the wavelengths grow geometrically up to THETA.
+    Pair i belongs to axis i mod axes; along each axis the wavelengths grow geometrically toward THETA.
     """
     axes = places.shape[1]
-    pair = torch.arange(head // 2, device=places.device)
-    frequency = THETA ** -(pair // axes / max(1, -(-(head // 2) // axes)))
+    pair = torch.arange(head_dim // 2, device=places.device)
+    frequency = THETA ** -(pair // axes / max(1, -(-(head_dim // 2) // axes)))
     angle = places[:, pair % axes] * frequency
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([torch.cat([cos, cos], 1), torch.cat([-sin, sin], 1)])
 
 
-def rotate(x: Float[Tensor, "*b t head"], rotation: Float[Tensor, "2 t head"]) -> Float[Tensor, "*b t head"]:
-    """Rotate the pairs (i, i + head/2) of every head."""
+def rotate(
+    x: Float[Tensor, "*b t head_dim"], rotation: Float[Tensor, "2 t head_dim"]
+) -> Float[Tensor, "*b t head_dim"]:
+    """Rotate the pairs (i, i + head_dim/2) of every head."""
     cos, sin = rotation.to(x.dtype)
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
-def _norm(shape: Architecture) -> nn.LayerNorm | nn.RMSNorm:
-    return nn.LayerNorm(shape.width) if shape.norm == "layer" else nn.RMSNorm(shape.width, eps=1e-6)
+def _norm(architecture: Architecture) -> nn.LayerNorm | nn.RMSNorm:
+    return (
+        nn.LayerNorm(architecture.width) if architecture.norm == "layer" else nn.RMSNorm(architecture.width, eps=1e-6)
+    )
 
 
-def _function(norm: nn.LayerNorm | nn.RMSNorm) -> Callable[[Tensor], Tensor]:
+def _norm_function(norm: nn.LayerNorm | nn.RMSNorm) -> Callable[[Tensor], Tensor]:
     shape, weight = norm.normalized_shape, norm.weight
     if isinstance(norm, nn.RMSNorm):
         return lambda h: torch.rms_norm(h, shape, weight, norm.eps)

@@ -1,4 +1,4 @@
-"""Autoregressive flows: affine maps of tokens whose coefficients a causal transformer reads off earlier tokens."""
+"""Autoregressive flows: affine maps of tokens, parametrized by a causal transformer over earlier tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from torch import Tensor, nn
 
 from genbench.models.starflow.guidance import Affine, Guidance
 from genbench.models.starflow.jacobi_decoding import Decoded, Decoder
-from genbench.models.starflow.patches import Tokens
+from genbench.models.starflow.patches import Patches
 from genbench.nets.transformer import Architecture, CausalTransformer
 
 Order = Literal["identity", "flip"]
 
-SOFTPLUS_AT_1 = 0.541324854612918
-"""softplus of this is 1."""
+SOFTPLUS_OFFSET = 0.541324854612918
+"""softplus(SOFTPLUS_OFFSET) = 1."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a block turns outputs of its network into an affine map.
+class Parametrization:
+    """How the outputs of a block's network become an affine map.
 
     Args:
         first: "start" feeds a learned token first, so that every token is transformed; "shift" feeds token 0 first,
             which is copied.
-        scale: sigma = exp(o) or softplus(o + c), c such that sigma(0) = 1.
-        clip: bound a of the soft clip a tanh(o / a) on both halves of the output; None does not clip.
+        scale: sigma = exp(o) or softplus(o + c), with c such that sigma(0) = 1.
+        clip: bound a of the soft clip a tanh(o / a) of all outputs; None does not clip.
     """
 
     first: Literal["start", "shift"]
@@ -43,29 +43,36 @@ class Block(nn.Module):
     log |det| = - sum log sigma
 
     Args:
-        tokens: how samples are cut.
-        layers: layers of the transformer.
-        order: order in which tokens are seen.
-        form: from network outputs to mu and sigma.
-        conditioned: whether it sees the condition.
-        shape: what all layers share.
+        patches: how samples are cut into tokens.
+        layers: number of layers of the transformer.
+        order: order of the tokens.
+        parametrization: from network outputs to mu and sigma.
+        conditioned: whether the network takes a condition.
+        architecture: of the transformer.
     """
 
     def __init__(
-        self, tokens: Tokens, layers: int, *, order: Order, form: Form, conditioned: bool, shape: Architecture
+        self,
+        patches: Patches,
+        layers: int,
+        *,
+        order: Order,
+        parametrization: Parametrization,
+        conditioned: bool,
+        architecture: Architecture,
     ) -> None:
         super().__init__()
         self.flip = order == "flip"
-        self.form = form
-        self.copied = 0 if form.first == "start" else 1
-        self.steps = tokens.count - self.copied
-        # An input takes the place of the token it predicts; places count in the order of decoding.
-        grid = tokens.grid[self.copied :]
+        self.parametrization = parametrization
+        self.copied = 0 if parametrization.first == "start" else 1
+        self.steps = patches.count - self.copied
+        # An input has the place of the token that it predicts; places count in decoding order.
+        grid = patches.grid[self.copied :]
         self.net = CausalTransformer(
-            tokens.size, 2 * tokens.size, layers, grid=grid, conditioned=conditioned, shape=shape
+            patches.size, 2 * patches.size, layers, grid=grid, conditioned=conditioned, architecture=architecture
         )
-        if form.first == "start":
-            self.start = nn.Parameter(1e-2 * torch.randn(1, 1, tokens.size))
+        if parametrization.first == "start":
+            self.start = nn.Parameter(1e-2 * torch.randn(1, 1, patches.size))
 
     def forward(
         self, x: Float[Tensor, "b n d"], prefix: Float[Tensor, "b p width"] | None = None
@@ -87,13 +94,14 @@ class Block(nn.Module):
         decode: Decoder,
         guidance: Guidance | None = None,
     ) -> Decoded:
-        """Map noise to data, by the given decoding, with guidance where the block is conditioned."""
+        """Map noise to data with the given decoder, and with guidance if the block is conditioned."""
         z = z.flip(1) if self.flip else z
         first, rest = self._first(z), z[:, self.copied :]
         if not self.net.conditioned:
             prefix = guidance = None
         if guidance is not None:
-            prefix = torch.cat([_some(prefix), guidance.null])
+            assert prefix is not None
+            prefix = torch.cat([prefix, guidance.null])
         cache = self.net.start(prefix)
 
         def step(inputs: Tensor, at: int) -> Affine:
@@ -113,15 +121,16 @@ class Block(nn.Module):
         return u[:, :1] if self.copied else self.start.to(u.dtype).expand(len(u), -1, -1)
 
     def _affine(self, outputs: Tensor) -> Affine:
-        o = outputs.to(torch.promote_types(outputs.dtype, torch.float32))  # products of exponentials need the bits
-        if self.form.clip is not None:
-            o = self.form.clip * torch.tanh(o / self.form.clip)
+        # At least float32, also under autocast: errors of log sigma are exponentiated and multiplied up.
+        o = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+        if (clip := self.parametrization.clip) is not None:
+            o = clip * torch.tanh(o / clip)
         o, mu = o.chunk(2, -1)
-        return Affine(mu, o if self.form.scale == "exp" else F.softplus(o + SOFTPLUS_AT_1).log())
+        return Affine(mu, o if self.parametrization.scale == "exp" else F.softplus(o + SOFTPLUS_OFFSET).log())
 
 
 class Latents(NamedTuple):
-    """The noise a flow finds for data, the log-determinant, and the mean square of what lies between two blocks."""
+    """Noise of data, its log-determinant, and the mean square of the tokens between blocks."""
 
     z: Float[Tensor, "b *event"]
     log_det: Float[Tensor, " b"]
@@ -129,44 +138,44 @@ class Latents(NamedTuple):
 
 
 class Flow(nn.Module):
-    """A stack of blocks between data and noise.
+    """A sequence of blocks between data and noise.
 
     Args:
-        tokens: how samples are cut.
-        layers: layers of each block, in the order of sampling.
-        order: orders of the blocks, in the order of sampling, repeated as often as needed.
-        form: from network outputs to mu and sigma.
-        conditioned: which blocks see the condition: none, the first in sampling (the deep one), or all.
-        shape: what all layers share.
+        patches: how samples are cut into tokens.
+        layers: number of layers of each block, in sampling order.
+        order: token order of each block, in sampling order, repeated as often as needed.
+        parametrization: from network outputs to mu and sigma.
+        conditioned: blocks that take the condition: none, the first in sampling order (the deep one), or all.
+        architecture: of all transformers.
     """
 
     def __init__(
         self,
-        tokens: Tokens,
+        patches: Patches,
         layers: Sequence[int],
         *,
         order: Sequence[Order],
-        form: Form,
+        parametrization: Parametrization,
         conditioned: Literal["none", "first", "all"],
-        shape: Architecture,
+        architecture: Architecture,
     ) -> None:
         super().__init__()
-        self.tokens = tokens
+        self.patches = patches
         self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]
             Block(
-                tokens,
+                patches,
                 depth,
                 order=order[i % len(order)],
-                form=form,
+                parametrization=parametrization,
                 conditioned=conditioned == "all" or (conditioned == "first" and i == 0),
-                shape=shape,
+                architecture=architecture,
             )
             for i, depth in enumerate(layers)
         )
 
     def forward(self, x: Float[Tensor, "b *event"], prefix: Float[Tensor, "b p width"] | None = None) -> Latents:
         """Map data to noise."""
-        u = self.tokens.split(x)
+        u = self.patches.split(x)
         log_det = u.new_zeros(len(u))
         between = []
         for block in reversed(self.blocks):
@@ -174,7 +183,7 @@ class Flow(nn.Module):
             log_det = log_det + change
             between.append(u.square().mean())
         mean_square = torch.stack(between[:-1]).mean() if len(between) > 1 else u.new_zeros(())
-        return Latents(self.tokens.join(u), log_det, mean_square)
+        return Latents(self.patches.join(u), log_det, mean_square)
 
     def inverse(
         self,
@@ -185,11 +194,11 @@ class Flow(nn.Module):
     ) -> tuple[Float[Tensor, "b *event"], float]:
         """Map noise to data: (x, evaluations).
 
-        One evaluation is the whole network once over all tokens of a sample: a layer that looks at one token
-        counts 1 / (layers * tokens), so that sequential decoding takes one evaluation whatever the number of tokens
-        (though as many network calls as tokens a block), and Jacobi decoding the mean number of sweeps.
+        One evaluation is the whole network once over all tokens of a sample; one layer on one token counts
+        1 / (layers * tokens). Sequential decoding takes one evaluation, whatever the number of tokens (though as many
+        network calls as tokens per block), and Jacobi decoding the mean number of sweeps.
         """
-        u = self.tokens.split(z)
+        u = self.patches.split(z)
         spent = 0
         total = 0
         for block in self.blocks:
@@ -197,10 +206,4 @@ class Flow(nn.Module):
             u, evaluated = block.inverse(u, prefix, decode, guidance)
             spent += depth * evaluated
             total += depth * block.steps
-        return self.tokens.join(u), spent / total
-
-
-def _some(prefix: Tensor | None) -> Tensor:
-    if prefix is None:
-        raise ValueError("guidance needs a condition to move towards")
-    return prefix
+        return self.patches.join(u), spent / total

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Affine(NamedTuple):
-    """A Gaussian for every number of every token: u = mu + sigma z."""
+    """A Gaussian for each element of each token: u = mu + sigma z."""
 
     mu: Float[Tensor, "b t d"]
     log_sigma: Float[Tensor, "b t d"]
@@ -19,10 +19,12 @@ Rule = Callable[[Affine, Affine, Float[Tensor, "t 1"]], Affine]
 
 
 def starflow(given: Affine, null: Affine, weight: Float[Tensor, "t 1"]) -> Affine:
-    """Extrapolate the score of a Gaussian, with the ratio of variances clipped so that no variance is negative.
+    """Extrapolate the scores of two Gaussians, with a clipped ratio of variances (Gu et al., 2025).
 
-    s = clip(sigma_c^2 / sigma_u^2, 0, 1), d = 1 + w - w s: sigma = sigma_c / sqrt(d) and
-    mu = mu_c + (w s / d) (mu_c - mu_u); linear extrapolation of mu where the variances agree (Gu et al., 2025).
+    s = min(sigma_c^2 / sigma_u^2, 1);  d = 1 + w - w s
+    mu = mu_c + (w s / d) (mu_c - mu_u);  sigma = sigma_c / sqrt(d)
+
+    The clipping keeps every variance positive. Where the variances agree, mu is extrapolated linearly.
     """
     s = (2 * (given.log_sigma - null.log_sigma)).exp().clamp(max=1)
     d = 1 + weight - weight * s
@@ -38,12 +40,12 @@ RULES: dict[str, Rule] = {"starflow": starflow, "tarflow": tarflow}
 
 
 class Guidance(NamedTuple):
-    """How far to move away from the null condition.
+    """Classifier-free guidance of a flow.
 
     Args:
         null: the null condition.
-        rule: how two predictions combine.
-        weight: weight of every token in the order of decoding; 0 is the conditional model.
+        rule: combines the conditional and the unconditional prediction.
+        weight: weight of each token in decoding order; 0 is the conditional model.
     """
 
     null: Float[Tensor, "b p width"]
@@ -52,6 +54,6 @@ class Guidance(NamedTuple):
 
 
 def weights(weight: float, tokens: int, anneal: Literal["constant", "linear"]) -> Float[Tensor, "tokens 1"]:
-    """Return one weight for all tokens, or weights that grow linearly from 0 at the first to it at the last."""
+    """Return the weight of each token: constant, or growing linearly from 0 at the first token."""
     ones = torch.ones(tokens) if anneal == "constant" else torch.linspace(0, 1, tokens)
     return weight * ones[:, None]

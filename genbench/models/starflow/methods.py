@@ -1,14 +1,15 @@
-"""TARFlow and STARFlow: two sets of values for one transformer flow."""
+"""TARFlow and STARFlow: two sets of settings of the transformer flow."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import MinLen
 
 from genbench.core import Event, Source
 from genbench.errors import ConfigError
-from genbench.models.starflow.autoregressive import Flow, Form, Order
-from genbench.models.starflow.model import Classes, Noise, TransformerFlow
-from genbench.models.starflow.patches import Tokens
+from genbench.models.starflow.autoregressive import Flow, Order, Parametrization
+from genbench.models.starflow.model import ClassEmbedding, Noise, TransformerFlow
+from genbench.models.starflow.patches import Patches
 from genbench.models.text.conditioning import TextSetting, build
 from genbench.nets.transformer import Architecture, Norm, Positions
 from genbench.registry import models
@@ -17,7 +18,7 @@ from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 Blocks = Annotated[tuple[Count, ...], MinLen(1)]
 
 
-def _kind(event: Event) -> Literal["vector", "small", "large"]:
+def _size(event: Event) -> Literal["vector", "small", "large"]:
     if len(event.shape) == 1:
         return "vector"
     return "small" if event.shape[-1] * event.shape[-2] <= 64 else "large"
@@ -28,84 +29,112 @@ def _patch(event: Event) -> int:
     if len(event.shape) == 1:
         return 1
     height, width = event.shape[-2:]
-    most = 16 if _kind(event) == "small" else 64
+    most = 16 if _size(event) == "small" else 64
     divisors = [p for p in range(1, height + 1) if height % p == width % p == 0]
     return next((p for p in divisors if (height // p) * (width // p) <= most), divisors[-1])
 
 
 def _tarflow_blocks(event: Event) -> Blocks:
-    return {"vector": (1,) * 8, "small": (2,) * 4, "large": (4,) * 4}[_kind(event)]
+    return {"vector": (1,) * 8, "small": (2,) * 4, "large": (4,) * 4}[_size(event)]
 
 
 def _starflow_blocks(event: Event) -> Blocks:
-    return {"vector": (3, 1, 1, 1, 1, 1), "small": (5, 1, 1, 1), "large": (10, 2, 2, 2)}[_kind(event)]
+    return {"vector": (3, 1, 1, 1, 1, 1), "small": (5, 1, 1, 1), "large": (10, 2, 2, 2)}[_size(event)]
 
 
 def _width(event: Event) -> int:
-    return 128 if _kind(event) == "large" else 64
+    return 128 if _size(event) == "large" else 64
 
 
-def _head(event: Event) -> int:
-    return 32 if _kind(event) == "large" else 16
+def _head_dim(event: Event) -> int:
+    return 32 if _size(event) == "large" else 16
 
 
 _BLOCKS = (
-    "layers of each block in the order of sampling, so the deep one first; by default 8 blocks of 1 layer for vectors,"
-    " 4 of 2 for images up to 8x8, 4 of 4 for larger ones, which starflow shares out as 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
+    "number of layers of each block in sampling order, the deep block of starflow first; by default 8 blocks of 1"
+    " layer for vectors, 4 of 2 for images up to 8x8, 4 of 4 for larger ones; starflow distributes the same layers as"
+    " 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
 )
 TarflowBlocks = Annotated[Blocks | None, ByEvent(_tarflow_blocks), _BLOCKS]
 StarflowBlocks = Annotated[Blocks | None, ByEvent(_starflow_blocks), _BLOCKS]
-Patch = Annotated[
-    Count | None,
-    ByEvent(_patch),
-    "side of an image patch, or coordinates in a token of a vector; by default 1 for vectors, and for images the"
-    " smallest that leaves at most 64 tokens (16 up to 8x8)",
-]
-Width = Annotated[
-    Count | None,
-    ByEvent(_width),
-    "numbers a token has inside the transformer; by default 64, and 128 for images larger than 8x8",
-]
-Head = Annotated[
-    Count | None,
-    ByEvent(_head),
-    "numbers of an attention head; by default 16, and 32 for images larger than 8x8",
-]
-Orders = Annotated[
-    tuple[Order, ...],
-    "orders in which the blocks see the tokens, in the order of sampling, repeated as often as needed",
-]
-First = Annotated[
-    Literal["start", "shift"],
-    "start: a learned token comes first and every token is transformed; shift: the first token is copied",
-]
-Scale = Annotated[Literal["exp", "softplus"], "sigma as exponential or softplus of the network output"]
-Clip = Annotated[Positive | None, "bound of a soft clip (tanh) on the network outputs; none does not clip"]
-PositionsSetting = Annotated[Positions, "rotary positions over row and column, or a learned embedding of each place"]
-NormSetting = Annotated[Norm, "layer norm or root-mean-square norm, before each part of a layer"]
-FinalNorm = Annotated[bool, "whether a norm precedes the output"]
-NoiseSetting = Annotated[
-    Noise,
-    "what training adds to data: uniform dequantises over a bin (for likelihood; nothing where data is continuous), a"
-    " number is the deviation of Gaussian noise (for samples), none adds nothing",
-]
-Penalty = Annotated[NonNegative, "weight in the loss of the mean square of the latents between blocks"]
-Conditional = Annotated[bool, "whether the model is trained on labels"]
-Conditioned = Annotated[
-    Literal["first", "all"], "blocks that see the label: the first in sampling (the deep one), or all"
-]
-Inject = Annotated[
-    Literal["prefix", "add"], "whether a label's embedding comes before the inputs as a token, or is added to them all"
-]
-Init = Annotated[
-    Positive,
-    "deviation of the initial embeddings of labels and learned positions; the papers have 0.01. Where they are added"
-    " to inputs (deviation 0.6), 0.3 is seen from the first step, and 0.01 takes thousands of steps to grow",
-]
-Dropout = Annotated[
-    Fraction, "share of labels dropped in conditional training, of captions replaced by the empty one, for guidance"
-]
-Checkpoint = Annotated[bool, "whether training recomputes the activations of a layer instead of keeping them"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """Settings of transformer flows.
+
+    Args:
+        patch: side of an image patch, or number of coordinates in a token of a vector; by default 1 for vectors, and
+            for images the smallest that leaves at most 64 tokens (16 up to 8x8).
+        width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
+        head: size of an attention head; by default 16, and 32 for images larger than 8x8.
+        order: token order of each block in sampling order, repeated as often as needed.
+        first: start: a learned token comes first and every token is transformed; shift: the first token is copied.
+        scale: sigma as exponential or softplus of the network output.
+        clip: bound of a soft clip (tanh) of the network outputs; none does not clip.
+        positions: rotary positions over row and column, or a learned embedding of each place.
+        norm: layer norm or root-mean-square norm, before each part of a layer.
+        final_norm: whether a norm precedes the output.
+        noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
+            data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
+        penalty: weight in the loss of the mean square of the tokens between blocks.
+        conditional: whether the model is trained on labels.
+        conditioned: blocks that take the label: the first in sampling order (the deep one), or all.
+        inject: whether the embedding of a label precedes the inputs as a token, or is added to them all.
+        init: standard deviation of the initial embeddings of labels and learned positions; 0.01 in the papers. Added
+            to inputs (whose deviation is 0.6), 0.3 has an effect from the first step; 0.01 takes thousands of steps.
+        label_dropout: share of labels dropped in conditional training, or of captions replaced by the empty one, for
+            guidance.
+        checkpoint: whether training recomputes the activations of a layer instead of keeping them.
+    """
+
+    patch: Annotated[Count | None, ByEvent(_patch)] = None
+    width: Annotated[Count | None, ByEvent(_width)] = None
+    head: Annotated[Count | None, ByEvent(_head_dim)] = None
+    order: tuple[Order, ...]
+    first: Literal["start", "shift"]
+    scale: Literal["exp", "softplus"]
+    clip: Positive | None
+    positions: Positions
+    norm: Norm
+    final_norm: bool
+    noise: Noise = "uniform"
+    penalty: NonNegative
+    conditional: bool = False
+    text: TextSetting = None
+    conditioned: Literal["first", "all"]
+    inject: Literal["prefix", "add"]
+    init: Positive
+    label_dropout: Fraction = 0.1
+    checkpoint: bool = False
+
+
+TARFLOW = Design(
+    order=("flip", "identity"),
+    first="shift",
+    scale="exp",
+    clip=None,
+    positions="learned",
+    norm="layer",
+    final_norm=False,
+    penalty=0.0,
+    conditioned="all",
+    inject="add",
+    init=0.3,
+)
+STARFLOW = Design(
+    order=("identity", "flip"),
+    first="start",
+    scale="softplus",
+    clip=4.0,
+    positions="rope",
+    norm="rms",
+    final_norm=True,
+    penalty=1e-4,
+    conditioned="first",
+    inject="prefix",
+    init=0.01,
+)
 
 PLAN = {
     "optimizer": "adamw",
@@ -117,87 +146,26 @@ PLAN = {
     "lr_min": 0.01,
     "clip": 1.0,
 }
-"""The papers' optimiser, at a learning rate for small networks and with gradients clipped."""
+"""The optimizer of the papers, with a learning rate for small networks, and with gradient clipping."""
 
 
 @models.register("tarflow", version=2, plan=PLAN)
-def tarflow(
-    event: Event,
-    source: Source,
-    *,
-    blocks: TarflowBlocks = None,
-    patch: Patch = None,
-    width: Width = None,
-    head: Head = None,
-    order: Orders = ("flip", "identity"),
-    first: First = "shift",
-    scale: Scale = "exp",
-    clip: Clip = None,
-    positions: PositionsSetting = "learned",
-    norm: NormSetting = "layer",
-    final_norm: FinalNorm = False,
-    noise: NoiseSetting = "uniform",
-    penalty: Penalty = 0.0,
-    conditional: Conditional = False,
-    text: TextSetting = None,
-    conditioned: Conditioned = "all",
-    inject: Inject = "add",
-    init: Init = 0.3,
-    label_dropout: Dropout = 0.1,
-    checkpoint: Checkpoint = False,
-) -> TransformerFlow:
+def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, design: Design = TARFLOW) -> TransformerFlow:
     """Autoregressive transformer flow of equal blocks, with an exact likelihood (TARFlow).
 
     Zhai et al., 2024, "Normalizing flows are capable generative models", https://arxiv.org/abs/2412.06329.
-    Labels have one table of embeddings for all blocks.
+    All blocks share one table of label embeddings.
 
     Raises:
-        ConfigError: if the sizes do not fit the event or each other, or the data lacks labels or captions asked for.
+        ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.
         Unsupported: if the source is not N(0, I).
     """
-    width, head = width or _width(event), head or _head(event)
-    return _build(
-        event,
-        source,
-        blocks or _tarflow_blocks(event),
-        patch or _patch(event),
-        order=order,
-        form=Form(first, scale, clip),
-        shape=Architecture(width, head, positions, norm, final_norm, inject, init, checkpoint),
-        noise=noise,
-        penalty=penalty,
-        conditional=conditional,
-        text=text,
-        conditioned=conditioned,
-        label_dropout=label_dropout,
-    )
+    return _build(event, source, blocks or _tarflow_blocks(event), design)
 
 
 @models.register("starflow", version=1, plan=PLAN)
 def starflow(
-    event: Event,
-    source: Source,
-    *,
-    blocks: StarflowBlocks = None,
-    patch: Patch = None,
-    width: Width = None,
-    head: Head = None,
-    order: Orders = ("identity", "flip"),
-    first: First = "start",
-    scale: Scale = "softplus",
-    clip: Clip = 4.0,
-    positions: PositionsSetting = "rope",
-    norm: NormSetting = "rms",
-    final_norm: FinalNorm = True,
-    noise: NoiseSetting = "uniform",
-    penalty: Penalty = 1e-4,
-    conditional: Conditional = False,
-    text: TextSetting = None,
-    conditioned: Conditioned = "first",
-    inject: Inject = "prefix",
-    init: Init = 0.01,
-    label_dropout: Dropout = 0.1,
-    checkpoint: Checkpoint = False,
+    event: Event, source: Source, *, blocks: StarflowBlocks = None, design: Design = STARFLOW
 ) -> TransformerFlow:
     """Deep-shallow autoregressive transformer flow, with an exact likelihood (STARFlow).
 
@@ -205,29 +173,14 @@ def starflow(
     https://arxiv.org/abs/2506.06276.
 
     Raises:
-        ConfigError: if the sizes do not fit the event or each other, or the data lacks labels or captions asked for.
+        ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.
         Unsupported: if the source is not N(0, I).
     """
-    width, head = width or _width(event), head or _head(event)
-    return _build(
-        event,
-        source,
-        blocks or _starflow_blocks(event),
-        patch or _patch(event),
-        order=order,
-        form=Form(first, scale, clip),
-        shape=Architecture(width, head, positions, norm, final_norm, inject, init, checkpoint),
-        noise=noise,
-        penalty=penalty,
-        conditional=conditional,
-        text=text,
-        conditioned=conditioned,
-        label_dropout=label_dropout,
-    )
+    return _build(event, source, blocks or _starflow_blocks(event), design)
 
 
 class Preset(NamedTuple):
-    """A configuration of the papers: the model, the event it was made for, its settings."""
+    """A published configuration: the model, the event it is for, its settings."""
 
     model: str
     event: Event
@@ -269,39 +222,46 @@ PRESETS = {
 of ImageNet and of captioned images at 256x256."""
 
 
-def _build(
-    event: Event,
-    source: Source,
-    blocks: Blocks,
-    patch: int,
-    *,
-    order: tuple[Order, ...],
-    form: Form,
-    shape: Architecture,
-    noise: Noise,
-    penalty: float,
-    conditional: bool,
-    text: dict[str, Any] | str | None,
-    conditioned: Literal["first", "all"],
-    label_dropout: float,
-) -> TransformerFlow:
-    tokens = Tokens(event.shape, patch)
-    if not order:
+def _build(event: Event, source: Source, blocks: Blocks, design: Design) -> TransformerFlow:
+    patches = Patches(event.shape, design.patch or _patch(event))
+    width, head_dim = design.width or _width(event), design.head or _head_dim(event)
+    if not design.order:
         raise ConfigError("model.order is empty; it needs at least one of identity, flip")
-    if shape.width % shape.head or shape.head % 2:
-        raise ConfigError(f"model.head={shape.head} must be even and divide model.width={shape.width}")
-    if tokens.count == 1 and form.first == "shift":
-        raise ConfigError("model.first=shift copies the only token there is; take first=start or a smaller patch")
-    if conditional and not event.classes:
+    if width % head_dim or head_dim % 2:
+        raise ConfigError(f"model.head={head_dim} must be even and divide model.width={width}")
+    if patches.count == 1 and design.first == "shift":
+        raise ConfigError("model.first=shift copies the only token; take model.first=start or a smaller model.patch")
+    if design.conditional and not event.classes:
         raise ConfigError("model.conditional=true needs data with classes; this data has none")
-    if text is not None and shape.inject != "prefix":
+    if design.text is not None and design.inject != "prefix":
         raise ConfigError("model.text needs model.inject=prefix: a caption has several tokens, which cannot be added")
-    seen = "none" if text is None and not conditional else conditioned
-    flow = Flow(tokens, blocks, order=order, form=form, conditioned=seen, shape=shape)
-    if text is not None:
-        classes = build(event, shape.width, text)
+    flow = Flow(
+        patches,
+        blocks,
+        order=design.order,
+        parametrization=Parametrization(design.first, design.scale, design.clip),
+        conditioned=design.conditioned if design.conditional or design.text is not None else "none",
+        architecture=Architecture(
+            width=width,
+            head_dim=head_dim,
+            positions=design.positions,
+            norm=design.norm,
+            final_norm=design.final_norm,
+            inject=design.inject,
+            init=design.init,
+            checkpoint=design.checkpoint,
+        ),
+    )
+    if design.text is not None:
+        classes = build(event, width, design.text)
     else:
-        classes = Classes(event.classes, shape.width, shape.init) if conditional else None
+        classes = ClassEmbedding(event.classes, width, design.init) if design.conditional else None
     return TransformerFlow(
-        event, source, flow, classes=classes, noise=noise, label_dropout=label_dropout, penalty=penalty
+        event,
+        source,
+        flow,
+        classes=classes,
+        noise=design.noise,
+        label_dropout=design.label_dropout,
+        penalty=design.penalty,
     )

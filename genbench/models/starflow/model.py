@@ -1,4 +1,4 @@
-"""Transformer flows: TARFlow, STARFlow and what lies between them are one class whose values differ."""
+"""The transformer flow. TARFlow and STARFlow (`methods.py`) are two sets of its settings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,32 +12,31 @@ from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.autoregressive import Flow, Latents
 from genbench.models.starflow.guidance import RULES, Guidance, weights
-from genbench.models.starflow.jacobi_decoding import Decoder, Jacobi, sequential
+from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
 from genbench.models.text.conditioning import Text
 from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantise
 
 Noise = Literal["uniform"] | Positive | None
 
-
-FEW, MANY = 2, 256
-"""Samples and tokens up to which, and from which on, Jacobi decoding was measured to pay."""
+JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
+"""Where Jacobi decoding was measured to be faster than sequential decoding."""
 
 
 class Example(NamedTuple):
-    """One training step: noised data, and labels of which the dropped ones are -1."""
+    """One training step: noised data, and labels (-1 for dropped ones)."""
 
     x: Float[Tensor, "b *event"]
     label: Int[Tensor, " b"]
 
 
-class Classes(nn.Module):
-    """Turns a label into a prefix of one token; -1, no label, becomes the mean over the classes.
+class ClassEmbedding(nn.Module):
+    """Embeds a label as a prefix of one token; -1 (no label) becomes the mean over the classes.
 
     Args:
-        classes: number of labels.
-        width: numbers of a token.
-        init: deviation of the table at the start.
+        classes: number of classes.
+        width: size of a token.
+        init: standard deviation of the embeddings at initialization.
     """
 
     def __init__(self, classes: int, width: int, init: float) -> None:
@@ -57,13 +56,13 @@ class TransformerFlow(Model):
     loss = (mean z^2 / 2 + mean log sigma summed over blocks + penalty * mean square between blocks)
 
     Args:
-        event: what a sample is.
-        source: N(0, I) of that shape.
+        event: describes one sample.
+        source: N(0, I) of the same shape.
         flow: the blocks.
-        classes: from labels to prefixes, of classes or of captions; None for an unconditional model.
-        noise: what training adds to data: "uniform" over a bin, a Gaussian of this deviation, or None.
-        label_dropout: probability with which training hides a label, or puts the empty caption for a caption.
-        penalty: weight of the mean square of the latents between blocks.
+        classes: embeds labels or captions as prefixes; None for an unconditional model.
+        noise: noise added to training data: "uniform" over a bin, Gaussian with this standard deviation, or None.
+        label_dropout: probability of training without the label, or with the empty caption.
+        penalty: weight of the mean square of the tokens between blocks.
 
     Raises:
         Unsupported: if the source is not N(0, I), since the density is measured against it.
@@ -77,7 +76,7 @@ class TransformerFlow(Model):
         source: Source,
         flow: Flow,
         *,
-        classes: Classes | Text | None,
+        classes: ClassEmbedding | Text | None,
         noise: Noise,
         label_dropout: float,
         penalty: float,
@@ -101,26 +100,26 @@ class TransformerFlow(Model):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return whether it is one of vectors, without a text encoder, that keeps its activations."""
+        """Return whether the model is for vectors, has no text encoder, and keeps its activations."""
         return len(event.shape) == 1 and settings["text"] is None and not settings["checkpoint"]
 
     def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
-        """Return labels to sample from for captions, those of training or new ones; "" is no condition.
+        """Return the labels of captions, of training or new ones; the label of "" stands for no condition.
 
         Raises:
-            ConfigError: if the model is not conditional on text, or cannot read one of them.
+            ConfigError: if the model is not conditional on text, or cannot encode a caption.
         """
         if not isinstance(self.classes, Text):
-            raise ConfigError("captions need a model that reads them, such as model.text=words on digits-captions")
+            raise ConfigError("captions need a model with a text encoder, such as model.text=words on digits-captions")
         return self.classes.labels(captions)
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Let a pretrained text encoder read the captions."""
+        """Let a pretrained text encoder encode the captions."""
         if isinstance(self.classes, Text):
             self.classes.prepare()
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Noise the data and drop labels."""
+        """Add noise to the data, and drop labels."""
         x, label = batch
         if self.uniform:
             x = dequantise(x, self.event.bin, generator)
@@ -132,7 +131,7 @@ class TransformerFlow(Model):
         return Example(x, label)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the loss a dimension, the likelihood in nats a dimension, and the size of the latents."""
+        """Return the loss, the negative log-likelihood (nats per dimension) and the mean square between blocks."""
         latents = self._latents(example.x, example.label)
         energy = latents.z.square().mean() / 2 - latents.log_det.mean() / self.event.dims
         return {
@@ -142,11 +141,11 @@ class TransformerFlow(Model):
         }
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        """Return the exact log-density in nats of what `density` names.
+        """Return the exact log-density in nats of the variable that `density` names.
 
         Args:
             x: points in model space.
-            label: their classes; None or -1 asks for the density without a class, that label dropout trained.
+            label: classes; None or -1 gives the unconditional density that label dropout trained.
         """
         latents = self._latents(x, label)
         return self.source.log_prob(latents.z) + latents.log_det
@@ -167,40 +166,42 @@ class TransformerFlow(Model):
     ) -> Samples:
         """Invert the flow at the given noise.
 
-        One evaluation (nfe) is the whole network once over all tokens of a sample: sequential decoding takes 1,
-        in as many network calls as there are tokens and blocks; Jacobi decoding the mean number of sweeps over a
-        token; guidance doubles what conditioned blocks take; denoising adds 1.
+        One evaluation (nfe) is the whole network once over all tokens of a sample: sequential decoding takes 1, in as
+        many network calls as there are tokens and blocks; Jacobi decoding the mean number of sweeps over a token;
+        guidance doubles the evaluations of conditioned blocks; denoising adds 1.
 
         Args:
             x0: source noise.
             label: classes to sample from; None or -1 samples without a class.
-            guidance: weight of classifier-free guidance, in every conditioned block; 0 is the plain model.
-            rule: how guidance combines predictions: starflow looks at their variances, tarflow is linear.
+            guidance: weight of classifier-free guidance in every conditioned block; 0 is the plain model.
+            rule: how guidance combines predictions: starflow by their scores, tarflow linearly.
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
-            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate and pays for one
-                or two samples of many tokens: from four on it takes longer (benchmarks/perf/tarflow.py). auto: jacobi
-                for at most 2 samples of at least 256 tokens.
+            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate, and faster for
+                one or two samples of many tokens only (benchmarks/perf/tarflow.py). auto: jacobi for at most 2 samples
+                of at least 256 tokens.
             window: Jacobi: number of tokens iterated at once.
-            tolerance: Jacobi: error to aim at, relative to max(1, size); by default a level of 256 in [-1, 1].
-            sweeps: Jacobi: largest number of iterations of a token; None lets all settle.
-            denoise: whether one step along the score takes off the Gaussian noise of training; None does so where
-                there is such noise.
+            tolerance: Jacobi: allowed error relative to max(1, size); by default one of 256 levels in [-1, 1].
+            sweeps: Jacobi: maximal number of iterations of a token; none for no limit.
+            denoise: whether one step along the score removes the Gaussian noise of training; none does so if there is
+                such noise.
 
         Raises:
-            ConfigError: if guidance is asked of a model or of labels without classes, or denoising of a model
-                trained without Gaussian noise.
+            ConfigError: on guidance of a model without labels, or without labels to sample from, and on denoising a
+                model trained without Gaussian noise.
         """
-        self._refuse(denoise and self.sigma is None, guidance and (not self.conditional or label is None))
-        few = len(x0) <= FEW and self.flow.tokens.count >= MANY
-        fast = decode == "jacobi" or (decode == "auto" and few)
-        decoder: Decoder = Jacobi(window, tolerance, sweeps) if fast else sequential
-        with torch.inference_mode():  # token by token, what autograd keeps of views is a fifth of the time
+        trained = {"noise": self.sigma, "conditional": self.conditional and label is not None, "text": None}
+        self.check({"denoise": denoise, "guidance": guidance}, trained)
+        tokens = self.flow.patches.count
+        few = len(x0) <= JACOBI_MAX_SAMPLES and tokens >= JACOBI_MIN_TOKENS
+        jacobi = decode == "jacobi" or (decode == "auto" and few)
+        decoder: Decoder = JacobiDecoding(window, tolerance, sweeps) if jacobi else sequential
+        with torch.inference_mode():  # no_grad still tracks views, which takes a fifth of the time token by token
             guide = None
             if guidance:
-                weight = weights(guidance, self.flow.tokens.count, anneal)
+                weight = weights(guidance, tokens, anneal)
                 guide = Guidance(self._null(len(x0), x0.device), RULES[rule], weight)
             x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
-        x = x.clone()  # a tensor like any other
+        x = x.clone()  # no inference tensor: callers may need gradients
         if self.sigma is None or denoise is False:
             return Samples(x, nfe)
         with torch.enable_grad():
@@ -210,15 +211,10 @@ class TransformerFlow(Model):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse guidance without labels, and denoising where training has no Gaussian noise."""
-        labels = settings["conditional"] or settings["text"] is not None
-        cls._refuse(options["denoise"] and not isinstance(settings["noise"], float), options["guidance"] and not labels)
-
-    @staticmethod
-    def _refuse(nothing_to_denoise: object, nothing_to_guide: object) -> None:
-        if nothing_to_denoise:
+        """Refuse guidance without labels, and denoising without Gaussian noise in training."""
+        if options["denoise"] and not isinstance(settings["noise"], float):
             raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
-        if nothing_to_guide:
+        if options["guidance"] and not (settings["conditional"] or settings["text"] is not None):
             raise ConfigError(
                 "sample.guidance needs labels and a model trained on them: model.conditional=true, or model.text"
             )

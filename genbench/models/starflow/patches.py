@@ -1,5 +1,6 @@
-"""How a sample becomes a sequence of tokens."""
+"""Samples as sequences of tokens: patches of images, segments of vectors."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,18 +11,18 @@ from genbench.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Cuts images into square patches, row by row, and vectors into runs of coordinates.
+class Patches:
+    """Cuts images into square patches, row by row, and vectors into segments.
 
     Args:
         shape: (d,) for vectors, (channels, height, width) for images.
-        patch: side of a patch, or number of coordinates in a run.
+        patch: side of a patch, or length of a segment.
 
     Raises:
         ConfigError: if the patch does not divide the sample.
 
-    >>> tokens = Tokens((3, 8, 8), 2)
-    >>> tokens.count, tokens.size
+    >>> patches = Patches((3, 8, 8), 2)
+    >>> patches.count, patches.size
     (16, 12)
     """
 
@@ -41,12 +42,12 @@ class Tokens:
     @property
     def count(self) -> int:
         """Number of tokens."""
-        return int(torch.Size(self._sides).numel() // self.patch ** len(self._sides))
+        return math.prod(side // self.patch for side in self._sides)
 
     @property
     def size(self) -> int:
-        """Numbers in one token."""
-        return int(torch.Size(self.shape).numel()) // self.count
+        """Size of a token."""
+        return math.prod(self.shape) // self.count
 
     @property
     def grid(self) -> Int[Tensor, "tokens axes"]:
@@ -63,7 +64,7 @@ class Tokens:
         return x.reshape(-1, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5).reshape(len(x), self.count, self.size)
 
     def join(self, tokens: Float[Tensor, "b tokens size"]) -> Float[Tensor, "b *event"]:
-        """Put tokens together again."""
+        """Invert `split`."""
         if len(self.shape) == 1:
             return tokens.reshape(len(tokens), *self.shape)
         c, h, w = self.shape

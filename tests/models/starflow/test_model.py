@@ -2,20 +2,14 @@
 
 import itertools
 import math
-import tomllib
-from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 from toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, perturbed, points
 
-from genbench.core import Batch, Event, Normal, Source
-from genbench.errors import ConfigError, Unsupported
-from genbench.models.starflow.methods import PRESETS
-from genbench.models.starflow.patches import Tokens
-from genbench.registry import models
-from genbench.settings import bind
+from genbench.core import Batch, Event, Normal
+from genbench.errors import ConfigError
 
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
 
@@ -79,7 +73,7 @@ def test_log_prob_agrees_with_the_autograd_jacobian(name, event, conditional):
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_token_of_noise_depends_on_no_later_token(name, order, event):
     model = perturbed(name, event, blocks=[2], order=[order]).double()
-    tokens = model.flow.tokens
+    tokens = model.flow.patches
     block = model.flow.blocks[0]
 
     def z(u):
@@ -222,7 +216,7 @@ def test_what_tarflow_adds_to_its_inputs_can_be_told_from_them_at_the_start():
     """With the papers' 0.01, 800 steps on digits end with one sample in five of the class that was asked for."""
     event = Event((1, 8, 8), classes=10)
     model = build("tarflow", event, conditional=True)
-    tokens = model.flow.tokens.split(points(event, 50))
+    tokens = model.flow.patches.split(points(event, 50))
     with torch.no_grad():
         inputs = model.flow.blocks[0].net.proj_in(tokens).std()
     for added in (model.flow.blocks[0].net.position, model.classes.table):
@@ -267,102 +261,9 @@ def test_bfloat16_keeps_the_affine_part_in_float32(name):
     assert_close(latents.z, model._latents(x, None).z, atol=0.2, rtol=0.1)
 
 
-@pytest.mark.parametrize(
-    ("name", "millions"),
-    [("tarflow-2-768-8-8", (460.1, 0.05)), ("starflow-18(6)-2048", (1410, 5)), ("starflow-24(6)-3072", (3800, 70))],
-)
-def test_presets_have_the_published_number_of_parameters(name, millions):
-    model, event, settings = PRESETS[name]
-    with torch.device("meta"):
-        built = build(model, event, **settings)
-    count = sum(weight.numel() for weight in built.parameters())
-    assert abs(count / 1e6 - millions[0]) < millions[1]
-
-
-def test_parameters_of_tarflow_follow_from_its_formulas():
-    with torch.device("meta"):
-        model = build("tarflow", Event((3, 8, 8)), patch=2, width=24, head=8, blocks=[3, 1])
-    n, d, w = 16, 12, 24
-    layer = 3 * w * w + 3 * w + w * w + w + 8 * w * w + 5 * w + 4 * w
-    block = (d * w + w) + (n - 1) * w + (w * 2 * d + 2 * d)
-    assert sum(p.numel() for p in model.parameters()) == 4 * layer + 2 * block
-
-
-def test_small_sizes_share_layers_and_parameters():
-    for event in (Event((2,)), Event((1, 8, 8)), Event((1, 28, 28)), Event((3, 32, 32))):
-        resolved = [bind(models[name].build, {}, name, context=event) for name in NAMES]
-        assert sum(resolved[0]["blocks"]) == sum(resolved[1]["blocks"])
-        counts = [sum(p.numel() for p in build(name, event).parameters()) for name in NAMES]
-        assert abs(counts[0] / counts[1] - 1) < 0.05
-
-
-@pytest.mark.parametrize("shape", [(6,), (3, 4, 6)])
-def test_tokens_join_to_what_was_split(shape):
-    tokens = Tokens(shape, 2)
-    x = torch.randn(5, *shape)
-    split = tokens.split(x)
-    assert split.shape == (5, tokens.count, tokens.size)
-    assert_close(tokens.join(split), x, atol=0, rtol=0)
-    assert len(tokens.grid) == tokens.count
-
-
-def test_tokens_of_images_lie_where_the_grid_says():
-    tokens = Tokens((1, 4, 6), 2)
-    x = torch.arange(24.0).view(1, 1, 4, 6)
-    for token, (row, column) in zip(tokens.split(x)[0], tokens.grid.tolist(), strict=True):
-        assert_close(token, x[0, 0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].flatten())
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"patch": 5}, "patch=5 does not divide"),
-        ({"head": 48}, "head=48 must be even and divide"),
-        ({"order": []}, "order is empty"),
-        ({"blocks": []}, "blocks"),
-        ({"conditional": True}, "needs data with classes"),
-        ({"patch": 8, "first": "shift"}, "copies the only token"),
-        ({"noise": -0.1}, "noise"),
-    ],
-)
-def test_wrong_settings_are_told(settings, message):
-    with pytest.raises(ConfigError, match=message):
-        build("starflow", Event((1, 8, 8)), **settings)
-
-
 def test_wrong_sampling_options_are_told():
     x0 = points(IMAGE, 2)
     with pytest.raises(ConfigError, match=r"sample\.guidance needs labels"):
         build("tarflow", IMAGE, **SMALL).sample(x0, guidance=1.0)
     with pytest.raises(ConfigError, match=r"sample\.denoise needs .* Gaussian noise"):
         build("tarflow", IMAGE, **SMALL).sample(x0, denoise=True)
-
-
-def test_only_the_standard_normal_is_a_source():
-    class Shifted(Source):
-        shape = (4,)
-
-        def sample(self, n, generator):
-            return Normal((4,)).sample(n, generator) + 1
-
-        def log_prob(self, x):
-            return Normal((4,)).log_prob(x - 1)
-
-    for source in (Shifted(), Normal((2,))):
-        with pytest.raises(Unsupported, match=r"N\(0, I\)"):
-            models["tarflow"].build(Event((4,)), source)
-
-
-@pytest.mark.parametrize(
-    ("suite", "preset"), [("imagenet64", "tarflow-2-768-8-8"), ("imagenet256", "starflow-18(6)-2048")]
-)
-def test_suites_of_published_configurations_are_the_presets(suite, preset):
-    path = Path(__file__).parents[3] / "genbench/suites" / f"{suite}.toml"
-    (first, *_) = tomllib.loads(path.read_text())["models"]
-    model, event, settings = PRESETS[preset]
-    own = {name: value for name, value in first.items() if name not in ("name", "encoder", "sample", "checkpoint")}
-    chosen, known = (
-        bind(models[model].build, table, model, context=event) for table in (own, settings | {"checkpoint": False})
-    )
-    assert first["name"] == model
-    assert chosen == known

@@ -132,7 +132,7 @@ def test_guidance_moves_away_from_the_empty_caption():
     model = flow(WORDS)
     x0, label = points(4), torch.arange(4)
     assert_close(model.sample(x0, label=label, guidance=1e-9).x, model.sample(x0, label=label).x)
-    block, u = model.flow.blocks[0], model.flow.tokens.split(x0)
+    block, u = model.flow.blocks[0], model.flow.patches.split(x0)
     guide = Guidance(model._null(4, x0.device), RULES["tarflow"], weights(1.0, 4, "constant"))
 
     def first(label, guide=None):

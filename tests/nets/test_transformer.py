@@ -1,0 +1,67 @@
+"""The causal transformer: its cache, its prefix and rotary positions."""
+
+import itertools
+
+import pytest
+import torch
+from torch.testing import assert_close
+from toy_transformer_flows import IMAGE, perturbed, points
+
+from genbench.nets.transformer import rotary_embedding, rotate
+
+LABEL = torch.tensor([0, 1, 2])
+
+
+@pytest.mark.parametrize("inject", ["prefix", "add"])
+@pytest.mark.parametrize("positions", ["rope", "learned"])
+@pytest.mark.parametrize("cuts", [[0, 1, 2, 3, 4, 5, 6], [0, 6], [0, 2, 5, 6]])
+def test_cached_steps_equal_the_full_pass(inject, positions, cuts):
+    model = perturbed("starflow", IMAGE, conditional=True, inject=inject, positions=positions).double()
+    net = model.flow.blocks[0].net
+    tokens = model.flow.patches.split(points(IMAGE, 3, torch.float64))
+    prefix = model.classes(LABEL)
+    cache = net.start(prefix)
+    with torch.no_grad():
+        steps = [net.step(tokens[:, a:b], cache, a) for a, b in itertools.pairwise(cuts)]
+        assert_close(torch.cat(steps, 1), net(tokens, prefix))
+
+
+def test_a_longer_prefix_is_causal_and_told_apart_by_place():
+    """In one layer, keys and values of a prefix token are its own: only places tell an order from another."""
+    model = perturbed("starflow", IMAGE, conditional=True, blocks=[1]).double()
+    net = model.flow.blocks[0].net
+    tokens = model.flow.patches.split(points(IMAGE, 2, torch.float64))
+    prefix = torch.randn(2, 5, 16, dtype=torch.float64)
+    with torch.no_grad():
+        out = net(tokens, prefix)
+        cache = net.start(prefix)
+        assert_close(torch.cat([net.step(tokens[:, i : i + 1], cache, i) for i in range(6)], 1), out)
+        assert (net(tokens, prefix.flip(1)) - out).abs().amax((1, 2)).min() > 1e-4
+
+
+@pytest.mark.parametrize(("axes", "head"), [(1, 8), (2, 8), (3, 16)])
+def test_rotary_products_depend_on_differences_of_places_along_every_axis(axes, head):
+    q, k = torch.randn(2, head, dtype=torch.float64)
+
+    def product(here, there):
+        rotations = rotary_embedding(torch.tensor([here, there]), head).double().unbind(1)
+        return rotate(q[None], rotations[0][:, None])[0] @ rotate(k[None], rotations[1][:, None])[0]
+
+    zero = [0] * axes
+    assert_close(product(zero, zero), q @ k)
+    for axis in range(axes):
+        one, three, five = ([n if a == axis else 0 for a in range(axes)] for n in (1, 3, 5))
+        assert_close(product(one, three), product(three, five), atol=1e-5, rtol=1e-5)
+        assert (product(zero, one) - q @ k).abs() > 1e-3
+
+
+def test_the_cache_is_allocated_once_and_written_in_place():
+    net = perturbed("starflow", IMAGE).flow.blocks[0].net
+    cache = net.start()
+    tokens = torch.randn(2, 6, 8)
+    with torch.no_grad():
+        net.step(tokens[:, :1], cache, 0)
+        where = [layer.memory[0].data_ptr() for layer in cache.layers]
+        net.step(tokens[:, 1:4], cache, 1)
+    assert [layer.memory[0].data_ptr() for layer in cache.layers] == where
+    assert cache.layers[0].memory[0].shape[2] == 6
