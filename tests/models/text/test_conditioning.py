@@ -179,7 +179,7 @@ def test_text_needs_captions_and_a_prefix():
         build(EVENT, 16, {"name": "words", "heads": 3})
     with pytest.raises(ConfigError, match="no text encoder 'wrods'; did you mean 'words'"):
         build(EVENT, 16, "wrods")
-    with pytest.raises(ConfigError, match="captions need a model that reads them"):
+    with pytest.raises(ConfigError, match="captions need a model with a text encoder"):
         flow(None, conditional=True).labels(["a cat"])
 
 
