@@ -34,12 +34,12 @@ from torchmetrics.image.kid import poly_mmd
 
 from genbench.core import Data
 from genbench.metrics.extractors import choice
-from genbench.metrics.image.features import Moments, extract
-from genbench.metrics.image.frechet import frechet
+from genbench.metrics.image.features import extract
+from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
-from genbench.metrics.image.neighbors import Cloud
-from genbench.metrics.image.precision_recall import among, near
-from genbench.metrics.image.vendi_score import effective
+from genbench.metrics.image.neighbors import Neighborhoods
+from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.vendi_score import vendi_score
 from genbench.registry import datasets
 
 Timed = dict[str, Callable[[], float]]
@@ -96,8 +96,10 @@ def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
     x, y = x.double(), y.double()  # a rounding puts points on the other side of a neighbourhood's rim
 
     def ours() -> float:
-        samples, real = Cloud(x), Cloud(y)  # which both metrics share
-        return sum(among(samples, real, 5).values()) + sum(near(samples, real, 5).values())
+        samples, real = Neighborhoods(x), Neighborhoods(y)  # which both metrics share
+        return sum(precision_and_recall(samples, real, 5).values()) + sum(
+            density_and_coverage(samples, real, 5).values()
+        )
 
     return {"genbench": ours, "prdc": lambda: float(sum(compute_prdc(y.numpy(), x.numpy(), nearest_k=5).values()))}
 
@@ -221,9 +223,9 @@ def main() -> None:
     print(f"\nfrom {options.n} features to metrics, genbench")
     alone: Timed = {
         "moments": lambda: float(Moments(x.split(4096)).mean[0]),
-        "vendi": lambda: effective(x),
-        "precision, recall": lambda: among(Cloud(x), Cloud(y), 3)["recall"],
-        "density, coverage": lambda: near(Cloud(x), Cloud(y), 5)["coverage"],
+        "vendi": lambda: vendi_score(x),
+        "precision, recall": lambda: precision_and_recall(Neighborhoods(x), Neighborhoods(y), 3)["recall"],
+        "density, coverage": lambda: density_and_coverage(Neighborhoods(x), Neighborhoods(y), 5)["coverage"],
     }
     for name, run in alone.items():
         began = time.perf_counter()

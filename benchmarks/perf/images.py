@@ -24,11 +24,11 @@ from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d
 from genbench.core import Data
 from genbench.metrics.extractors import choice, resize
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Features, Moments
-from genbench.metrics.image.frechet import frechet
+from genbench.metrics.image.features import Features
+from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
-from genbench.metrics.image.neighbors import Cloud
-from genbench.metrics.image.precision_recall import among, near
+from genbench.metrics.image.neighbors import Neighborhoods
+from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
 from genbench.registry import datasets
 from genbench.storage.files import write
 
@@ -118,7 +118,10 @@ def floors(real: reference_statistics.Statistics, held: reference_statistics.Sta
     error = kernel.std() / len(parts) ** 0.5
     yield f"| kernel distance | {kernel.mean():.2e} ± {error:.1e} | {len(parts)} disjoint subsets of 1,000 |"
     x, y = held.rows[:5000].double(), real.rows[:5000].double()
-    for name, value in {**among(Cloud(x), Cloud(y), 3), **near(Cloud(x), Cloud(y), 5)}.items():
+    for name, value in {
+        **precision_and_recall(Neighborhoods(x), Neighborhoods(y), 3),
+        **density_and_coverage(Neighborhoods(x), Neighborhoods(y), 5),
+    }.items():
         yield f"| {name} | {value:.4f} | 5,000 of each |"
 
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from genbench.core import Data
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.metrics.image.feature_sets import ready
+from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
 from genbench.models.latent.model import Latent
 from genbench.registry import metrics
@@ -111,7 +111,7 @@ def _run(
     loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
     for name, part in wanted.items():
         need(metrics[name].build, settings_in(part), name)
-        ready(data, settings_in(part))
+        check_features(data, settings_in(part))
     if loaded is not None:
         state, train_cost = loaded
         model.load_state_dict(state)

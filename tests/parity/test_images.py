@@ -17,12 +17,11 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from genbench.metrics.extractors import resize
-from genbench.metrics.image.features import Moments
-from genbench.metrics.image.frechet import frechet, frechet_few, frechet_to
-from genbench.metrics.image.inception_score import scores
+from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to
+from genbench.metrics.image.inception_score import split_scores
 from genbench.metrics.image.kid import squared_mmd
-from genbench.metrics.image.neighbors import Cloud
-from genbench.metrics.image.precision_recall import among, near
+from genbench.metrics.image.neighbors import Neighborhoods
+from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
 
 TIGHT = {"rtol": 1e-6, "atol": 0.0}
 
@@ -86,7 +85,7 @@ def test_kernel_distance_is_that_of_torch_fidelity_torchmetrics_and_clean_fid(pa
 
 def test_precision_and_recall_are_those_of_torch_fidelity_and_prdc(pair):
     x, y = pair
-    ours = among(Cloud(x), Cloud(y), 3)
+    ours = precision_and_recall(Neighborhoods(x), Neighborhoods(y), 3)
     assert 0 < ours["precision"] < 1
     assert 0 < ours["recall"] < 1
     theirs = prc_features_to_metric(x, y, prc_neighborhood=3, prc_batch_size=200, save_cpu_ram=False, verbose=False)
@@ -100,7 +99,10 @@ def test_precision_and_recall_are_those_of_torch_fidelity_and_prdc(pair):
 @pytest.mark.parametrize("k", [1, 5])
 def test_density_and_coverage_are_those_of_prdc(pair, k):
     x, y = pair
-    ours, theirs = near(Cloud(x), Cloud(y), k), compute_prdc(y.numpy(), x.numpy(), nearest_k=k)
+    ours, theirs = (
+        density_and_coverage(Neighborhoods(x), Neighborhoods(y), k),
+        compute_prdc(y.numpy(), x.numpy(), nearest_k=k),
+    )
     assert theirs["density"] == pytest.approx(ours["density"], rel=1e-6)
     assert theirs["coverage"] == pytest.approx(ours["coverage"], rel=1e-6)
     assert 0 < ours["coverage"] < 1
@@ -109,7 +111,7 @@ def test_density_and_coverage_are_those_of_prdc(pair, k):
 def test_inception_score_is_that_of_torch_fidelity():
     logits = 3 * torch.randn(503, 20, generator=torch.Generator().manual_seed(0))
     theirs = isc_features_to_metric(logits, splits=10, shuffle=False)
-    ours = scores(logits, 10, None)
+    ours = split_scores(logits, 10, None)
     assert theirs["inception_score_mean"] == pytest.approx(float(ours.mean()), rel=1e-6)
     assert theirs["inception_score_std"] == pytest.approx(float(ours.std(correction=0)), rel=1e-6)
 

@@ -1,4 +1,4 @@
-"""What a classifier makes of generated images: which classes there are, and whether they are those asked for."""
+"""Class balance: the classes that a classifier recognizes in generated images, compared with those of the data."""
 
 import torch
 
@@ -10,30 +10,31 @@ from genbench.settings import Count
 
 @metrics.register("class_balance", version=1, better="higher", of="samples")
 def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
-    """How far the classes of samples come in the data's proportions, with `accuracy` if they were asked for.
+    """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
 
-    1 minus the total variation between the classes that a classifier sees in the samples and the labels of the test
-    split; `accuracy` is the share of samples that it sees as the class that was asked for. The classifier's own
-    errors, and the fluctuation of counts, are in the floor.
+    Classes of samples are those that a classifier predicts, those of test data are its labels. `accuracy` is the share
+    of samples that are recognized as the class they were generated for. The floor includes the errors of the
+    classifier and the fluctuation of counts.
 
     Args:
-        n: samples; by default all there are.
+        n: number of samples; by default all.
 
     Raises:
         Unsupported: if there is no classifier for the data.
     """
-    judge = classifier(evaluation.data)
+    network = classifier(evaluation.data)
     images = evaluation.decoded(n or len(evaluation.x))
     test, classes = evaluation.data.test, evaluation.data.event.classes
     label = evaluation.reference(test.size or len(images)).label
-    probability = torch.cat([judge.probabilities(part) for part in images.split(256)])
-    confidence, seen = probability.max(1)
-    shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (seen, label)]
-    protocol = f"classes seen by {judge.name} {judge.sha256[:8]}, n={len(images)} against {len(label)} test labels"
-    details = {"confidence": float(confidence.mean()), "classifier_accuracy": judge.accuracy}
+    probability = torch.cat([network.probabilities(part) for part in images.split(256)])
+    confidence, predicted = probability.max(1)
+    shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (predicted, label)]
+    name = f"seen by {network.name} {network.sha256[:8]}"
+    details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.accuracy}
     balance = 1 - float((shares[0] - shares[1]).abs().sum()) / 2
+    protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
     values = [Value(balance, len(images), protocol, details=details)]
     if evaluation.label is not None:
-        right = float((seen == evaluation.label[: len(images)]).double().mean())
-        values.append(Value(right, len(images), f"class seen by {judge.name} {judge.sha256[:8]}", part="accuracy"))
+        correct = float((predicted == evaluation.label[: len(images)]).double().mean())
+        values.append(Value(correct, len(images), f"class {name}", part="accuracy"))
     return values

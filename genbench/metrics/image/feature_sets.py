@@ -1,4 +1,4 @@
-"""Comparisons: features of samples, of the real images they are measured against, and of others that set the floor."""
+"""Feature sets: features of samples, of real images to compare them with, and of held-out images for the floor."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,44 +21,44 @@ from genbench.metrics.image.reference_statistics import MOST, Part, Statistics
 from genbench.settings import Count
 from genbench.space import Space
 
-Samples = Annotated[Count | None, "samples; by default all there are, up to 50,000"]
-Split = Annotated[Part, "real images to compare with; the others give the floor"]
+Samples = Annotated[Count | None, "number of samples; by default all, up to 50,000"]
+Split = Annotated[Part, "real images to compare with; those of the other split give the floor"]
 Real = Annotated[
-    Count, "real images of a split, at most; their features are kept, and shared by metrics with the same number"
+    Count, "largest number of real images per split; metrics with the same number share the stored features"
 ]
 
-HELD = 10_000
-"""Held-out images that a floor is measured on, at most."""
+MAX_HELD_OUT = 10_000
+"""Largest number of held-out images that a floor is measured on."""
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """What a metric of features looks at; real images pass the network when they are first needed.
+class FeatureSets:
+    """Features of samples, and statistics of real images, which are computed when first needed.
 
     Args:
-        features: the network.
+        extractor: the network.
         samples: features of the samples.
         data: the task.
-        part: which real images samples are compared with.
-        most: real images of each part, at most.
+        split: real images that samples are compared with.
+        n_real: largest number of real images per split.
     """
 
-    features: Features
+    extractor: Features
     samples: Float[Tensor, "n k"]
     data: Data
-    part: Part
-    most: int
+    split: Part
+    n_real: int
 
     @cached_property
-    def real(self) -> Statistics:
+    def reference(self) -> Statistics:
         """Statistics of the real images that samples are compared with."""
-        return reference_statistics.statistics(self.data, self.features, self.part, self.most)
+        return reference_statistics.statistics(self.data, self.extractor, self.split, self.n_real)
 
     @cached_property
-    def held(self) -> Statistics:
-        """Statistics of the other part of the data: real images that a perfect model could have made."""
-        part: Part = "test" if self.part == "train" else "train"
-        return reference_statistics.statistics(self.data, self.features, part, min(HELD, self.most))
+    def held_out(self) -> Statistics:
+        """Statistics of the other split: real images that a perfect model could have generated."""
+        other: Part = "test" if self.split == "train" else "train"
+        return reference_statistics.statistics(self.data, self.extractor, other, min(MAX_HELD_OUT, self.n_real))
 
     @property
     def n(self) -> int:
@@ -66,66 +66,61 @@ class Comparison:
         return len(self.samples)
 
     @property
-    def others(self) -> Float[Tensor, "m k"]:
-        """Features of held-out images, as many as there are samples if there are so many."""
-        return self.held.rows[: self.n]
+    def floor_samples(self) -> Float[Tensor, "m k"]:
+        """Features of held-out images in place of samples, of the same number if there are as many."""
+        return self.held_out.rows[: self.n]
 
     @property
     def network(self) -> str:
-        """What the features are, for protocols."""
-        return f"{self.features.name} {self.features.sha256[:8]}, resize {self.features.resize}"
+        """The network and its resizing, for protocols."""
+        return f"{self.extractor.name} {self.extractor.sha256[:8]}, resize {self.extractor.resize}"
 
     @property
     def protocol(self) -> str:
         """Everything that must agree before two numbers may be compared."""
-        return f"{self.network}, n={self.n} against {self.real.n} {self.part} images"
+        return f"{self.network}, n={self.n} against {self.reference.n} {self.split} images"
 
 
-def compare(
+def feature_sets(
     evaluation: Evaluation,
     features: dict[str, Any] | str | None,
-    part: Part,
+    split: Part,
     n: int | None,
     *,
-    most: int = MOST,
-    real: int = MOST,
-    needs: int = 2,
-) -> Comparison:
-    """Bring the samples of an evaluation and real images before a network; each image passes it once.
+    n_max: int = MOST,
+    n_real: int = MOST,
+    n_min: int = 2,
+) -> FeatureSets:
+    """Return the features of samples and of real images; the network sees each image once.
 
     Args:
         evaluation: holds the samples.
         features: the extractor as a setting; None for the default one.
-        part: of the data that samples are compared with; the other one gives the floor.
-        n: samples; None for all there are, up to `most`.
-        most: samples that are enough.
-        real: real images, at most.
-        needs: samples and real images without which there is no value.
+        split: real images that samples are compared with.
+        n: number of samples; None for all, up to `n_max`.
+        n_max: largest default number of samples.
+        n_real: largest number of real images per split.
+        n_min: smallest number of samples and of real images.
 
     Raises:
-        Unsupported: if the network cannot be had, or there are too few images.
+        Unsupported: if the network is not available, or there are too few images.
     """
     if len(evaluation.data.event.shape) != 3:
         raise Unsupported("features are of images")
-    n = n or min(len(evaluation.x), most)
-    there = min(n, len(evaluation.x))
-    if there < needs:
-        raise Unsupported(f"needs {needs} images at least, there are {there}")
-    network = choice.build(evaluation.data, features)
-    samples = of_samples(evaluation, network, n)
-    against = min(real, reference_statistics.available(evaluation.data, part))
-    if against < needs:
-        raise Unsupported(f"needs {needs} {part} images at least, there are {against}")
-    return Comparison(network, samples, evaluation.data, part, real)
+    n = n or min(len(evaluation.x), n_max)
+    available = min(n, len(evaluation.x))
+    if available < n_min:
+        raise Unsupported(f"needs {n_min} images at least, there are {available}")
+    extractor = choice.build(evaluation.data, features)
+    samples = sample_features(evaluation, extractor, n)
+    available = min(n_real, reference_statistics.available(evaluation.data, split))
+    if available < n_min:
+        raise Unsupported(f"needs {n_min} {split} images at least, there are {available}")
+    return FeatureSets(extractor, samples, evaluation.data, split, n_real)
 
 
-class Decoded(LazyRows):
-    """Samples as raw data; each is decoded when it is asked for.
-
-    Args:
-        space: of the data.
-        x: samples in model space.
-    """
+class DecodedSamples(LazyRows):
+    """Samples as raw data, decoded when they are indexed."""
 
     def __init__(self, space: Space, x: Float[Tensor, "n *event"]) -> None:
         self.shape = tuple(x.shape)
@@ -133,38 +128,34 @@ class Decoded(LazyRows):
         self._x = x
 
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
-        """Return some of them."""
+        """Return the samples with these indices."""
         return self._space.decode(self._x[rows])
 
 
-def ready(data: Data, settings: Mapping[str, Any]) -> None:
-    """Look, before anything is trained, whether the network and the statistics of a metric are what they should be.
+def check_features(data: Data, settings: Mapping[str, Any]) -> None:
+    """Check, before training, the files that the settings of a metric name: weights and statistics.
 
-    A network that cannot be had is no error: the metric will say so, and the others are measured.
-
-    Args:
-        data: the task.
-        settings: of the metric.
+    A network that is not available is no error here: the metric will give the reason, and the others are measured.
 
     Raises:
-        ConfigError: if a file is not what it should be.
+        ConfigError: if a file is not of the right content.
     """
     if "features" in settings and len(data.event.shape) == 3:
         with suppress(Unsupported):
-            network = choice.build(data, settings["features"])
+            extractor = choice.build(data, settings["features"])
             if settings.get("statistics") is not None:
-                published(settings["statistics"], network)
+                published(settings["statistics"], extractor)
 
 
-def of_samples(evaluation: Evaluation, network: Features, n: int) -> Float[Tensor, "n k"]:
-    """Return the features of the first n samples; metrics of one evaluation share them.
+def sample_features(evaluation: Evaluation, extractor: Features, n: int) -> Float[Tensor, "n k"]:
+    """Return the features of the first n samples, which the metrics of an evaluation share.
 
     Raises:
         Unsupported: if there are fewer samples, or some are not finite.
     """
     evaluation.samples(n)
-    have: list[Tensor] = evaluation.cached(("features", network.name, network.sha256), list)
-    done = sum(map(len, have))
+    parts: list[Tensor] = evaluation.cached(("features", extractor.name, extractor.sha256), list)
+    done = sum(map(len, parts))
     if done < n:
-        have.append(extract(network, Decoded(evaluation.data.space, evaluation.x[done:n])))
-    return torch.cat(have)[:n]
+        parts.append(extract(extractor, DecodedSamples(evaluation.data.space, evaluation.x[done:n])))
+    return torch.cat(parts)[:n]

@@ -1,6 +1,6 @@
-"""FID, and Frechet distances on other features: to real images, whose statistics are kept.
+"""FID and Frechet distances on other features, to the stored statistics of real images.
 
-Of a published FID everything counts: network, resizing, number of samples, and that it is against training images.
+A published FID depends on the network, the resizing, the number of samples, and the comparison with training images.
 """
 
 from typing import Annotated, Any
@@ -12,9 +12,8 @@ from torch import Tensor
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import Comparison, Real, Samples, Split, compare
-from genbench.metrics.image.features import Moments
-from genbench.metrics.image.frechet import frechet, frechet_few, frechet_to
+from genbench.metrics.image.feature_sets import FeatureSets, Real, Samples, Split, feature_sets
+from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to
 from genbench.metrics.image.published_statistics import Published, published
 from genbench.metrics.image.reference_statistics import Statistics
 from genbench.registry import extractors, metrics
@@ -29,7 +28,7 @@ Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("effic
 File = Annotated[
     str | None,
     OnDisk(),
-    "a file of statistics to compare with instead of real images: of genbench, or an .npz with mu and sigma, as "
+    "a file of statistics to compare with instead of real images: of genbench, or an .npz with mu and sigma as "
     "clean-fid publishes them",
 ]
 Inception = Annotated[
@@ -49,11 +48,11 @@ def fid_legacy(
     statistics: File = None,
     features: Legacy = None,
 ) -> Value:
-    """FID with the resizing of TensorFlow, as most papers report it: 50,000 samples against training images.
+    """FID with TensorFlow's resizing, as most papers report it: 50,000 samples against training images.
 
     Reference: Heusel et al., 2017.
     """
-    return _distance(compare(evaluation, features or "inception-legacy", split, n, real=n_real), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-legacy", split, n, n_real=n_real), statistics)
 
 
 @metrics.register("fid-clean", version=1, better="lower", of="samples", floor=False)
@@ -70,7 +69,7 @@ def fid_clean(
 
     Reference: Parmar et al., 2022.
     """
-    return _distance(compare(evaluation, features or "inception-clean", split, n, real=n_real), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-clean", split, n, n_real=n_real), statistics)
 
 
 @metrics.register("fd-dinov2", version=1, better="lower", of="samples", floor=False)
@@ -87,7 +86,7 @@ def fd_dinov2(
 
     Reference: Stein et al., 2023.
     """
-    return _distance(compare(evaluation, features or "dinov2", split, n, real=n_real), statistics)
+    return _distance(feature_sets(evaluation, features or "dinov2", split, n, n_real=n_real), statistics)
 
 
 @metrics.register("fd-efficientnet_lite0", version=1, better="lower", of="samples", floor=False)
@@ -95,7 +94,7 @@ def fd_efficientnet_lite0(
     evaluation: Evaluation, *, n: Samples = None, split: Split = "train", n_real: Real = 50_000, features: Lite = None
 ) -> Value:
     """Frechet distance in the features of EfficientNet-Lite0, which needs no download. Not an FID."""
-    return _distance(compare(evaluation, features or "efficientnet_lite0", split, n, real=n_real))
+    return _distance(feature_sets(evaluation, features or "efficientnet_lite0", split, n, n_real=n_real))
 
 
 @metrics.register("fid-infinity", version=1, better="lower", of="samples", floor=False, curve=False)
@@ -108,16 +107,15 @@ def fid_infinity(
     n_real: Real = 50_000,
     features: Inception = None,
 ) -> Value:
-    """FID extrapolated to infinitely many samples: a line through its values at several n, against 1/n, at 0.
+    """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
     Args:
-        points: numbers of samples at which it is measured, evenly spaced from a tenth of n to n.
+        points: how many n, evenly spaced from a tenth of the samples to all.
 
     Reference: Chong and Forsyth, 2020.
     """
-    return _extrapolated(
-        evaluation, compare(evaluation, features or "inception-legacy", split, n, real=n_real, needs=100), points
-    )
+    sets = feature_sets(evaluation, features or "inception-legacy", split, n, n_real=n_real, n_min=100)
+    return _extrapolated(sets, points, evaluation.seed)
 
 
 @metrics.register("fd-infinity", version=1, better="lower", of="samples", floor=False, curve=False)
@@ -133,43 +131,45 @@ def fd_infinity(
     """Frechet distance on any features, extrapolated to infinitely many samples like `fid-infinity`.
 
     Args:
-        points: numbers of samples at which it is measured, evenly spaced from a tenth of n to n.
+        points: how many n, evenly spaced from a tenth of the samples to all.
 
     Reference: Chong and Forsyth, 2020.
     """
-    return _extrapolated(evaluation, compare(evaluation, features, split, n, real=n_real, needs=100), points)
+    sets = feature_sets(evaluation, features, split, n, n_real=n_real, n_min=100)
+    return _extrapolated(sets, points, evaluation.seed)
 
 
-def _distance(sides: Comparison, statistics: str | None = None) -> Value:
-    """Return the distance, and that of held-out real images as its floor, brought to the same number of samples."""
-    there = sides.real if statistics is None else published(statistics, sides.features)
-    others, size = sides.others, sides.samples.shape[1]
-    if len(there.moments.mean) != size:
-        raise ConfigError(f"{statistics} is of another protocol: of {len(there.moments.mean)} features, not {size}")
-    details: dict[str, float | None] = {"n_reference": there.n, "n_floor": len(others)}
-    # A covariance of fewer images than features lacks directions: nothing is known of the bias in them.
-    full = there.n is None or there.n > size
-    details["bias"] = there.bias_constant * (1 / sides.n + (1 / there.n if there.n else 0.0)) if full else None
-    # The bias is linear in 1/n: what the floor has too much of it, being of fewer images, is taken off.
-    comparable = len(others) > 1 and (full or len(others) == sides.n)
-    excess = there.bias_constant * (1 / len(others) - 1 / sides.n) if comparable else 0.0
-    floor = between(others, there) - excess if comparable else None
+def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
+    """Return the distance; its floor is that of held-out real images, corrected to the same number of samples."""
+    reference = sets.reference if statistics is None else published(statistics, sets.extractor)
+    floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
+    if len(reference.moments.mean) != dims:
+        raise ConfigError(f"{statistics} is of another protocol: of {len(reference.moments.mean)} features, not {dims}")
+    details: dict[str, float | None] = {"n_reference": reference.n, "n_floor": len(floor_samples)}
+    # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
+    full_rank = reference.n is None or reference.n > dims
+    per_sample = reference.bias_constant if full_rank else 0.0
+    details["bias"] = per_sample * (1 / sets.n + (1 / reference.n if reference.n else 0.0)) if full_rank else None
+    # The bias is linear in 1/n: the excess of a floor of fewer images is subtracted.
+    comparable = len(floor_samples) > 1 and (full_rank or len(floor_samples) == sets.n)
+    excess = per_sample * (1 / len(floor_samples) - 1 / sets.n) if comparable else 0.0
+    floor = to_reference(floor_samples, reference) - excess if comparable else None
     protocol = (
-        sides.protocol if isinstance(there, Statistics) else f"{sides.network}, n={sides.n} against {there.source}"
+        sets.protocol if isinstance(reference, Statistics) else f"{sets.network}, n={sets.n} against {reference.source}"
     )
-    return Value(between(sides.samples, there), sides.n, protocol, floor=floor, details=details)
+    return Value(to_reference(sets.samples, reference), sets.n, protocol, floor=floor, details=details)
 
 
-def between(x: Float[Tensor, "n k"], real: Statistics | Published) -> float:
-    """Return the Frechet distance of features to those of real images, by the form that suits their numbers."""
+def to_reference(x: Float[Tensor, "n k"], reference: Statistics | Published) -> float:
+    """Return the Frechet distance of features to reference statistics, by the form for their numbers."""
     if len(x) > x.shape[1]:
-        return frechet(Moments(x.split(4096)), real.moments)
-    if isinstance(real, Statistics) and real.n <= x.shape[1]:
-        return frechet_few(x.double(), real.rows.double())
-    return frechet_to(x.double(), real.moments)
+        return frechet(Moments(x.split(4096)), reference.moments)
+    if isinstance(reference, Statistics) and reference.n <= x.shape[1]:
+        return frechet_few(x, reference.rows)
+    return frechet_to(x, reference.moments)
 
 
-def _extrapolated(evaluation: Evaluation, sides: Comparison, points: int) -> Value:
+def _extrapolated(sets: FeatureSets, points: int, seed: int) -> Value:
     if points < 2:
         raise Unsupported("a line needs 2 points at least")
 
@@ -177,14 +177,15 @@ def _extrapolated(evaluation: Evaluation, sides: Comparison, points: int) -> Val
         counts = torch.linspace(len(x) / 10, len(x), points).long().tolist()
         values = []
         for count in counts:
-            order = torch.randperm(len(x), generator=generator(evaluation.seed, "infinity", count))
-            values.append(between(x[order[:count]], sides.real))
+            order = torch.randperm(len(x), generator=generator(seed, "infinity", count))
+            values.append(to_reference(x[order[:count]], sets.reference))
         design = torch.stack([torch.ones(points), 1 / torch.tensor(counts)], 1).double()
         line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution
         return float(line[0]), float(line[1])
 
-    value, slope = limit(sides.samples)
-    floor = limit(sides.others)[0] if len(sides.others) >= 100 else None
-    protocol = f"{sides.protocol}, a line through {points} points to 1/n = 0"
-    details = {"slope": slope, "n_reference": sides.real.n, "n_floor": len(sides.others)}
-    return Value(value, sides.n, protocol, floor=floor, details=details)
+    value, slope = limit(sets.samples)
+    floor_samples = sets.floor_samples
+    floor = limit(floor_samples)[0] if len(floor_samples) >= 100 else None
+    protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"
+    details = {"slope": slope, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
+    return Value(value, sets.n, protocol, floor=floor, details=details)

@@ -1,4 +1,4 @@
-"""The Inception score: no comparison with data at all, kept because papers report it."""
+"""The Inception score, which compares samples with no data; kept because papers report it."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.image.feature_sets import Real, Samples, compare
+from genbench.metrics.image.feature_sets import Real, Samples, feature_sets
 from genbench.metrics.image.fid import Inception
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -20,25 +20,25 @@ def inception_score(
 ) -> Value:
     """exp E KL(p(class | image) || p(class)), the mean over splits of the samples; its floor is that of real images.
 
-    It looks at samples only, and knows nothing of data: a list of one photograph a class has the best score.
+    It does not compare with data: one photograph per class, repeated, has the best score.
 
     Args:
-        splits: parts into which the samples are cut at random, each with its own p(class).
+        splits: number of random parts of the samples, each with its own p(class).
 
     Raises:
-        Unsupported: if the network cannot be had, or there are fewer samples than splits.
+        Unsupported: if the network is not available, or there are fewer than 2 samples per split.
 
     Reference: Salimans et al., 2016.
     """
-    sides = compare(evaluation, features or "inception-legacy", "train", n, real=n_real, needs=2 * splits)
-    values = scores(sides.features.logits(sides.samples), splits, evaluation.seed)
-    real = scores(sides.features.logits(sides.real.rows[: sides.n]), splits, evaluation.seed)
-    details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sides.n, sides.real.n)}
-    protocol = f"{sides.network}, {splits} splits, n={sides.n}"
-    return Value(float(values.mean()), sides.n, protocol, floor=float(real.mean()), details=details)
+    sets = feature_sets(evaluation, features or "inception-legacy", "train", n, n_real=n_real, n_min=2 * splits)
+    values = split_scores(sets.extractor.logits(sets.samples), splits, evaluation.seed)
+    real = split_scores(sets.extractor.logits(sets.reference.rows[: sets.n]), splits, evaluation.seed)
+    details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sets.n, sets.reference.n)}
+    protocol = f"{sets.network}, {splits} splits, n={sets.n}"
+    return Value(float(values.mean()), sets.n, protocol, floor=float(real.mean()), details=details)
 
 
-def scores(logits: Float[Tensor, "n classes"], splits: int, seed: int | None) -> Float64[Tensor, " splits"]:
+def split_scores(logits: Float[Tensor, "n classes"], splits: int, seed: int | None) -> Float64[Tensor, " splits"]:
     """Return the score of each split of the rows, shuffled by the seed if there is one."""
     if seed is not None:
         logits = logits[torch.randperm(len(logits), generator=generator(seed, "inception_score"))]

@@ -1,4 +1,4 @@
-"""Kernel distances of features: unbiased, so that few samples do."""
+"""Kernel distances of features (KID): unbiased, so that few samples are enough."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import Real, Samples, Split, compare
+from genbench.metrics.image.feature_sets import Real, Samples, Split, feature_sets
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Count
@@ -26,60 +26,60 @@ def kid(
 ) -> Value:
     """Squared maximum mean discrepancy of a cubic kernel, unbiased: it may be negative. A KID on Inception's features.
 
-    The mean over random subsets of samples and of real images. `sd` is the spread over subsets, which is no standard
-    error; `standard_error` is sd sqrt(1/subsets + size/n), since subsets of one sample share its fluctuation: too much
-    by up to sqrt(n/size) where the distance is near 0.
+    The mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
+    standard error. `standard_error` is sd sqrt(1/subsets + size/n), since subsets of one sample share its fluctuation;
+    near a distance of 0 it is too large by up to sqrt(n/size).
 
     Args:
         subsets: number of subsets, the same ones for every model.
-        size: images in each; all there are, if there are fewer.
+        size: images per subset; all images, if there are fewer.
 
     Raises:
-        Unsupported: if the network cannot be had, or there are fewer than 2 images.
+        Unsupported: if the network is not available, or there are fewer than 2 images.
 
     Reference: Binkowski et al., 2018.
     """
-    sides = compare(evaluation, features, split, n, real=n_real)
-    few = min(size, sides.n, sides.real.n)
-    values = _subsets(sides.samples, sides.real.rows, subsets, few, evaluation.seed)
-    others, few_others = sides.others, min(size, len(sides.others), sides.real.n)
-    floor = None
-    if few_others > 1:
-        floor = float(_subsets(others, sides.real.rows, subsets, few_others, evaluation.seed).mean())
-    spread = float(values.std()) if subsets > 1 else 0.0
-    details = {"sd": spread, "n_reference": sides.real.n, "n_floor": len(others)}
-    whole = min(sides.n, sides.real.n)
-    if 2 * few <= whole:  # larger subsets are too much alike for their spread to tell
-        details["standard_error"] = spread * (1 / subsets + few / whole) ** 0.5
-    protocol = f"{sides.protocol}, cubic kernel, {subsets} subsets of {few}"
-    return Value(float(values.mean()), sides.n, protocol, floor=floor, details=details)
+    sets = feature_sets(evaluation, features, split, n, n_real=n_real)
+    n_both = min(sets.n, sets.reference.n)
+    size_used = min(size, n_both)
+    values = _subset_mmds(sets.samples, sets.reference.rows, subsets, size_used, evaluation.seed)
+    floor_samples, floor = sets.floor_samples, None
+    floor_size = min(size, len(floor_samples), sets.reference.n)
+    if floor_size > 1:
+        floor = float(_subset_mmds(floor_samples, sets.reference.rows, subsets, floor_size, evaluation.seed).mean())
+    sd = float(values.std()) if subsets > 1 else 0.0
+    details = {"sd": sd, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
+    if 2 * size_used <= n_both:  # larger subsets overlap too much for their spread to tell the error
+        details["standard_error"] = sd * (1 / subsets + size_used / n_both) ** 0.5
+    protocol = f"{sets.protocol}, cubic kernel, {subsets} subsets of {size_used}"
+    return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
 
-def _subsets(
+def _subset_mmds(
     x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], subsets: int, size: int, seed: int
 ) -> Float[Tensor, " subsets"]:
     stream = generator(seed, "kid")
 
-    def draw(features: Tensor) -> Tensor:
+    def subset(features: Tensor) -> Tensor:
         return features[torch.randperm(len(features), generator=stream)[:size]]
 
-    return torch.tensor([squared_mmd(draw(x), draw(y)) for _ in range(subsets)], dtype=torch.float64)
+    return torch.tensor([squared_mmd(subset(x), subset(y)) for _ in range(subsets)], dtype=torch.float64)
 
 
 def squared_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the unbiased estimate of the squared MMD for the kernel (x.y / k + 1)^3."""
     a, b = x.double().numpy(), y.double().numpy()
-    size = a.shape[1]
+    dims = a.shape[1]
 
-    # By NumPy, which knows that a matrix times its own transpose is symmetric: half of that product is not computed.
+    # NumPy computes only half of the product of a matrix with its own transpose, which is symmetric; torch all of it.
     def total(p: np.ndarray, q: np.ndarray) -> float:
         kernel = (p @ q.T).ravel()
-        kernel /= size
+        kernel /= dims
         kernel += 1
         return kernel @ np.square(kernel)
 
     def within(p: np.ndarray) -> float:
-        own = np.square(p).sum(1) / size + 1
-        return (total(p, p) - own @ np.square(own)) / (len(p) * (len(p) - 1))
+        diagonal = np.square(p).sum(1) / dims + 1
+        return (total(p, p) - diagonal @ np.square(diagonal)) / (len(p) * (len(p) - 1))
 
     return float(within(a) + within(b) - 2 * total(a, b) / (len(a) * len(b)))

@@ -1,4 +1,4 @@
-"""Memorisation: whether samples are nearer to training images than images that nobody trained on."""
+"""Memorization: whether samples are closer to training images than test images are."""
 
 import torch
 from jaxtyping import Float, Float64, UInt8
@@ -8,14 +8,14 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.feature_sets import Real, compare
-from genbench.metrics.image.neighbors import closest
+from genbench.metrics.image.feature_sets import Real, feature_sets
+from genbench.metrics.image.neighbors import nearest
 from genbench.metrics.image.precision_recall import MOST, Samples
 from genbench.registry import metrics
 from genbench.settings import Fraction
 
-ROWS, BESIDE = 10, 9
-"""Of the page: samples, and nearest training images beside each."""
+GRID_ROWS, NEIGHBORS = 10, 9
+"""Of the image grid: samples, and nearest training images next to each."""
 
 
 @metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False)
@@ -27,46 +27,47 @@ def memorisation(
     n_real: Real = 50_000,
     features: Extractor = None,
 ) -> list[Value]:
-    """Share of samples that are nearer to a training image than all but 1 % of test images are.
+    """Share of samples that are closer to a training image than all but 1 % of test images are.
 
-    Of images that owe nothing to training it is 1 %: that is its floor. More are copies; none at all are bad samples.
+    For images independent of the training images it is 1 %, its floor. More are copies; fewer are bad samples.
     `ratio` is the median distance of samples to their nearest training image, relative to that of test images: 1 for
-    fresh images, less for copies. Bad samples may read either: blurred ones lie near the middle of the features, and
-    so near to everything. Read it beside a distance between the distributions, never alone. The samples nearest to
-    training images are shown with their neighbours on a page, `neighbours.png`.
+    independent images, less for copies. Bad samples may read either: blurred ones lie near the center of the features,
+    and so close to everything. Read it next to a distance between the distributions, never alone. The samples closest
+    to training images are shown with these in an image grid, `neighbours.png`.
 
     Args:
-        share: of test images that count as near.
+        share: share of test images that count as close.
 
     Raises:
-        Unsupported: if the network cannot be had, or there are fewer than 1/share test images.
+        Unsupported: if the network is not available, or there are fewer than 1/share test images.
 
-    Reference: Meehan et al., 2020 (distances of a held-out sample as the yardstick).
+    Reference: Meehan et al., 2020 (held-out distances as the baseline).
     """
-    sides = compare(evaluation, features, "train", n, most=MOST, real=n_real)
-    others, train = sides.held.rows, sides.real.rows
-    if not 0 < share < 1 or len(others) * share < 1:
-        raise Unsupported(f"{len(others)} test images are too few to know the nearest {share:.2%} of them")
-    distance, _ = closest(sides.samples, train)
-    usual, _ = closest(others, train)
-    limit = usual.quantile(share)
-    evaluation.image_grids["neighbours"] = _page(evaluation, sides.samples, distance, train)
-    protocol = f"{sides.network}, n={sides.n} against {sides.real.n} train and {len(others)} test images"
-    details = {"limit": float(limit), "median": float(distance.median()), "median_test": float(usual.median())}
-    near = float((distance < limit).double().mean())
-    ratio = float(distance.median() / usual.median())
+    sets = feature_sets(evaluation, features, "train", n, n_max=MOST, n_real=n_real)
+    test, train = sets.held_out.rows, sets.reference.rows
+    if not 0 < share < 1 or len(test) * share < 1:
+        raise Unsupported(f"{len(test)} test images are too few to know the nearest {share:.2%} of them")
+    distance, _ = nearest(sets.samples, train)
+    test_distance, _ = nearest(test, train)
+    limit = test_distance.quantile(share)
+    evaluation.image_grids["neighbours"] = _grid(evaluation, sets.samples, distance, train)
+    protocol = f"{sets.network}, n={sets.n} against {sets.reference.n} train and {len(test)} test images"
+    median, test_median = float(distance.median()), float(test_distance.median())
+    details = {"limit": float(limit), "median": median, "median_test": test_median}
+    close = float((distance < limit).double().mean())
     return [
-        Value(near, sides.n, f"{protocol}, near: the nearest {share:.2%}", floor=share, details=details),
-        Value(ratio, sides.n, protocol, part="ratio", floor=1.0, better="none"),
+        Value(close, sets.n, f"{protocol}, near: the nearest {share:.2%}", floor=share, details=details),
+        Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
     ]
 
 
-def _page(
+def _grid(
     evaluation: Evaluation, samples: Float[Tensor, "n k"], distance: Float64[Tensor, " n"], train: Float[Tensor, "m k"]
 ) -> UInt8[Tensor, "images c h w"]:
-    """Return raw images row by row: the samples nearest to training images, each followed by its neighbours."""
-    first = distance.argsort()[:ROWS]
-    near = torch.cdist(samples[first].double(), train.double()).topk(min(BESIDE, len(train)), largest=False).indices
+    """Return raw images row by row: the samples closest to training images, each followed by its neighbors."""
+    first = distance.argsort()[:GRID_ROWS]
+    distances = torch.cdist(samples[first].double(), train.double())
+    neighbors = distances.topk(min(NEIGHBORS, len(train)), largest=False).indices
     real = reference_statistics.images(evaluation.data, "train", len(train))
-    chosen = evaluation.data.space.decode(evaluation.x[first])
-    return torch.cat([torch.cat([image[None], real[places]]) for image, places in zip(chosen, near, strict=True)])
+    shown = evaluation.data.space.decode(evaluation.x[first])
+    return torch.cat([torch.cat([image[None], real[rows]]) for image, rows in zip(shown, neighbors, strict=True)])

@@ -1,4 +1,4 @@
-"""Nearest neighbours among features, some rows at a time."""
+"""Nearest neighbors among features, in blocks of rows."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 ROWS = 1000
 
-USUAL = 5
-"""Neighbours that metrics ask for, at most, unless told otherwise."""
+DEFAULT_K = 5
+"""Neighbors that are found at once: the largest default of the metrics."""
 
 
-def squares(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Iterator[Float64[Tensor, "rows m"]]:
-    """Yield squared distances from some rows of x at a time to all of y."""
+def squared_distance_blocks(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Iterator[Float64[Tensor, "rows m"]]:
+    """Yield the squared distances from a block of rows of x to all of y."""
     y = y.double()
     own = y.square().sum(1)
     for rows in x.split(ROWS):
@@ -21,46 +21,46 @@ def squares(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Iterator[Float6
         yield (rows.square().sum(1)[:, None] + own - 2 * rows @ y.T).clamp_(min=0)
 
 
-class Cloud:
-    """Points, with the distances to their nearest neighbours among themselves, which are found once.
+class Neighborhoods:
+    """Points, with the distances to their nearest neighbors among themselves, which are computed once.
 
     Args:
-        x: the points.
+        points: one per row.
     """
 
-    def __init__(self, x: Float[Tensor, "n k"]) -> None:
-        self.x = x
-        self._squares = torch.empty(len(x), 0, dtype=torch.float64)
+    def __init__(self, points: Float[Tensor, "n k"]) -> None:
+        self.points = points
+        self._squares = torch.empty(len(points), 0, dtype=torch.float64)
 
-    def radii(self, nearest: int) -> Float64[Tensor, " n"]:
-        """Return the squared distance of each point to its k-th nearest other one."""
-        if self._squares.shape[1] <= nearest:
-            self._squares = self._nearest(max(nearest, USUAL) + 1)
-        return self._squares[:, nearest]
+    def squared_radii(self, k: int) -> Float64[Tensor, " n"]:
+        """Return the squared distance of each point to its k-th nearest neighbor."""
+        if self._squares.shape[1] <= k:
+            self._squares = self._smallest_squares(max(k, DEFAULT_K) + 1)
+        return self._squares[:, k]
 
-    def _nearest(self, count: int) -> Float64[Tensor, "n count"]:
-        """Return the least squared distances of each point, in their order, its own 0 first.
+    def _smallest_squares(self, count: int) -> Float64[Tensor, "n count"]:
+        """Return the smallest squared distances of each point in increasing order, its own 0 first.
 
-        A block of distances serves its rows and, transposed, its columns: half of all blocks are enough.
+        A block of distances serves its rows and, transposed, its columns, which halves the work.
         """
-        parts = self.x.split(ROWS)
+        parts = self.points.split(ROWS)
         found: list[list[Tensor]] = [[] for _ in parts]
         for i, rows in enumerate(parts):
             for j, columns in enumerate(parts[: i + 1]):
-                (block,) = squares(rows, columns)
+                (block,) = squared_distance_blocks(rows, columns)
                 if i == j:
-                    block.fill_diagonal_(0)  # exactly: rounding must not make a point its own neighbour at a distance
-                found[i].append(_least(block, count))
+                    block.fill_diagonal_(0)  # which rounding may leave above 0
+                found[i].append(_smallest(block, count))
                 if i != j:
-                    found[j].append(_least(block.T, count))
-        return torch.cat([_least(torch.cat(values, 1), count) for values in found])
+                    found[j].append(_smallest(block.T, count))
+        return torch.cat([_smallest(torch.cat(values, 1), count) for values in found])
 
 
-def _least(values: Float64[Tensor, "n m"], count: int) -> Float64[Tensor, "n least"]:
+def _smallest(values: Float64[Tensor, "n m"], count: int) -> Float64[Tensor, "n smallest"]:
     return values.topk(min(count, values.shape[1]), largest=False).values
 
 
-def closest(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> tuple[Float64[Tensor, " n"], Int[Tensor, " n"]]:
-    """Return the distance of each row of x to the nearest row of y, and which one that is."""
-    values, places = zip(*(block.min(1) for block in squares(x, y)), strict=True)
-    return torch.cat(values).sqrt(), torch.cat(places)
+def nearest(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> tuple[Float64[Tensor, " n"], Int[Tensor, " n"]]:
+    """Return the distance of each row of x to the nearest row of y, and the index of that row."""
+    values, indices = zip(*(block.min(1) for block in squared_distance_blocks(x, y)), strict=True)
+    return torch.cat(values).sqrt(), torch.cat(indices)

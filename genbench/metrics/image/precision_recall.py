@@ -1,4 +1,4 @@
-"""Fidelity and coverage apart: which samples lie among real images, and which real images lie among samples."""
+"""Precision and recall, density and coverage: which samples lie among real images, and which real among samples."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -7,15 +7,15 @@ import torch
 
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import Comparison, Real, Split, compare
-from genbench.metrics.image.neighbors import ROWS, Cloud, squares
+from genbench.metrics.image.feature_sets import FeatureSets, Real, Split, feature_sets
+from genbench.metrics.image.neighbors import ROWS, Neighborhoods, squared_distance_blocks
 from genbench.registry import metrics
 from genbench.settings import Count
 
 MOST = 10_000
-"""Images of each side: the cost grows with their product."""
+"""Largest default number of samples and of real images: the cost grows with their product."""
 
-Samples = Annotated[Count | None, "samples; by default all there are, up to 10,000"]
+Samples = Annotated[Count | None, "number of samples; by default all, up to 10,000"]
 
 
 @metrics.register("precision_recall", version=1, better="higher", of="samples", floor=False, curve=False)
@@ -30,18 +30,18 @@ def precision_recall(
 ) -> list[Value]:
     """Share of samples among real images (precision), and of real images among samples (recall).
 
-    An image is among others if it is no further from one of them than that one's k-th neighbour of its own kind.
+    An image lies among others if it is within the distance of one of them to its k-th neighbor of its own kind.
 
     Args:
-        k: which neighbour.
+        k: which neighbor.
 
     Raises:
-        Unsupported: if the network cannot be had, or there are too few images.
+        Unsupported: if the network is not available, or there are too few images.
 
     Reference: Kynkaanniemi et al., 2019.
     """
-    sides = compare(evaluation, features, split, n, most=MOST, real=n_real, needs=k + 1)
-    return _values(evaluation, sides, k, among)
+    sets = feature_sets(evaluation, features, split, n, n_max=MOST, n_real=n_real, n_min=k + 1)
+    return _values(evaluation, sets, k, precision_and_recall)
 
 
 @metrics.register("density_coverage", version=1, better="higher", of="samples", floor=False, curve=False)
@@ -54,57 +54,64 @@ def density_coverage(
     n_real: Real = 50_000,
     features: Extractor = None,
 ) -> list[Value]:
-    """How many real images a sample is among (density), and which real images have a sample near them (coverage).
+    """Mean number of real neighborhoods that contain a sample (density), share of them that contain one (coverage).
 
-    Density is the mean number of real neighbourhoods that hold a sample, divided by k: 1 for real images on average,
-    more where samples keep to the dense regions. Coverage is the share of real images whose neighbourhood, up to their
-    k-th neighbour, holds a sample; it grows with the number of samples.
+    The neighborhood of a real image extends to its k-th neighbor. Density is divided by k: 1 for real images on
+    average, more where samples concentrate in dense regions. Coverage grows with the number of samples.
 
     Args:
-        k: which neighbour.
+        k: which neighbor.
 
     Raises:
-        Unsupported: if the network cannot be had, or there are too few images.
+        Unsupported: if the network is not available, or there are too few images.
 
     Reference: Naeem et al., 2020.
     """
-    sides = compare(evaluation, features, split, n, most=MOST, real=n_real, needs=k + 1)
-    return _values(evaluation, sides, k, near)
+    sets = feature_sets(evaluation, features, split, n, n_max=MOST, n_real=n_real, n_min=k + 1)
+    return _values(evaluation, sets, k, density_and_coverage)
 
 
-def among(x: Cloud, y: Cloud, k: int) -> dict[str, float]:
-    """Return the precision and the recall of samples x against real y."""
-    own, real = x.radii(k), y.radii(k)
-    right, reached = [], torch.zeros(len(y.x), dtype=torch.bool)
-    for block, radius in zip(squares(x.x, y.x), own.split(ROWS), strict=True):
-        right.append((block <= real).any(1))
-        reached |= (block <= radius[:, None]).any(0)
-    return {"precision": float(torch.cat(right).double().mean()), "recall": float(reached.double().mean())}
+def precision_and_recall(samples: Neighborhoods, real: Neighborhoods, k: int) -> dict[str, float]:
+    """Return the precision and the recall of samples."""
+    sample_radii, real_radii = samples.squared_radii(k), real.squared_radii(k)
+    precise, recalled = [], torch.zeros(len(real.points), dtype=torch.bool)
+    blocks = squared_distance_blocks(samples.points, real.points)
+    for block, radii in zip(blocks, sample_radii.split(ROWS), strict=True):
+        precise.append((block <= real_radii).any(1))
+        recalled |= (block <= radii[:, None]).any(0)
+    return {"precision": float(torch.cat(precise).double().mean()), "recall": float(recalled.double().mean())}
 
 
-def near(x: Cloud, y: Cloud, k: int) -> dict[str, float]:
-    """Return the density and the coverage of samples x against real y."""
-    real = y.radii(k)
-    held, reached = 0, torch.zeros(len(y.x), dtype=torch.bool)
-    for block in squares(x.x, y.x):
-        inside = block < real
-        held += int(inside.sum())
-        reached |= inside.any(0)
-    return {"density": held / (k * len(x.x)), "coverage": float(reached.double().mean())}
+def density_and_coverage(samples: Neighborhoods, real: Neighborhoods, k: int) -> dict[str, float]:
+    """Return the density and the coverage of samples."""
+    real_radii = real.squared_radii(k)
+    count, covered = 0, torch.zeros(len(real.points), dtype=torch.bool)
+    for block in squared_distance_blocks(samples.points, real.points):
+        inside = block < real_radii
+        count += int(inside.sum())
+        covered |= inside.any(0)
+    return {"density": count / (k * len(samples.points)), "coverage": float(covered.double().mean())}
 
 
 def _values(
-    evaluation: Evaluation, sides: Comparison, k: int, measure: Callable[[Cloud, Cloud, int], dict[str, float]]
+    evaluation: Evaluation,
+    sets: FeatureSets,
+    k: int,
+    measure: Callable[[Neighborhoods, Neighborhoods, int], dict[str, float]],
 ) -> list[Value]:
-    # Both metrics look at the same points; real ones are the same for all models.
-    samples = evaluation.cached(("cloud", sides.network, sides.n), lambda: Cloud(sides.samples))
-    real = evaluation.cached_for_task(("cloud", sides.real.path), lambda: Cloud(sides.real.rows[:MOST]))
-    others = evaluation.cached_for_task(("cloud", sides.held.path, sides.n), lambda: Cloud(sides.others))
+    # Both metrics use the same points; those of real images are the same for all models.
+    samples = evaluation.cached(("neighborhoods", sets.network, sets.n), lambda: Neighborhoods(sets.samples))
+    real = evaluation.cached_for_task(
+        ("neighborhoods", sets.reference.path), lambda: Neighborhoods(sets.reference.rows[:MOST])
+    )
+    floor_samples = evaluation.cached_for_task(
+        ("neighborhoods", sets.held_out.path, sets.n), lambda: Neighborhoods(sets.floor_samples)
+    )
     values = measure(samples, real, k)
-    floors = measure(others, real, k) if len(others.x) > k else {}
-    protocol = f"{sides.network}, k={k}, n={sides.n} against {len(real.x)} {sides.part} images"
-    details = {"n_reference": len(real.x), "n_floor": len(others.x)}
+    floors = measure(floor_samples, real, k) if len(floor_samples.points) > k else {}
+    protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.split} images"
+    details = {"n_reference": len(real.points), "n_floor": len(floor_samples.points)}
     return [
-        Value(value, sides.n, protocol, part=part, floor=floors.get(part), details=details)
+        Value(value, sets.n, protocol, part=part, floor=floors.get(part), details=details)
         for part, value in values.items()
     ]

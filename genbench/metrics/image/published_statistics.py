@@ -11,8 +11,8 @@ import torch
 
 from genbench.errors import ConfigError
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Features, Moments
-from genbench.metrics.image.frechet import bias_constant
+from genbench.metrics.image.features import Features
+from genbench.metrics.image.frechet import Moments, bias_constant
 from genbench.metrics.image.reference_statistics import Statistics
 from genbench.storage import files
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from genbench.core import Data, LazyRows, Rows, Split
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.image.features import BATCH, Features, Moments, extract
-from genbench.metrics.image.frechet import bias_constant
+from genbench.metrics.image.features import BATCH, Features, extract
+from genbench.metrics.image.frechet import Moments, bias_constant
 from genbench.seeds import derive
 from genbench.storage import files
 

@@ -15,7 +15,7 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import choice, inception, network, resize, weights
-from genbench.metrics.image.feature_sets import ready
+from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import measure
 from genbench.registry import extractors, metrics
 
@@ -110,11 +110,11 @@ def test_what_is_wrong_with_a_file_is_said_before_training(tmp_path, data):
     (tmp_path / "weights.pt").write_bytes(bytes(1000))
     own = {"name": "inception-legacy", "weights": str(tmp_path / "weights.pt")}
     with pytest.raises(ConfigError, match=r"weights.pt has the sha256 541b3e9d\w+, not f58cb9b6"):
-        ready(data, {"features": own})
+        check_features(data, {"features": own})
     np.savez(tmp_path / "other_clean_stats.npz", mu=np.zeros(3), sigma=np.eye(3))
     with pytest.raises(ConfigError, match="of another protocol: clean-fid's clean, not efficientnet_lite0"):
-        ready(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
-    ready(data, {"features": "inception-legacy"})  # which is not here: the metric will say so
+        check_features(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
+    check_features(data, {"features": "inception-legacy"})  # which is not here: the metric will say so
 
 
 def test_a_file_passes_through_the_whole_path(files, data):

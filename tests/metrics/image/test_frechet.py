@@ -2,8 +2,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.metrics.image.features import Moments
-from genbench.metrics.image.frechet import bias, frechet, frechet_few
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
 
 
 def exact_moments(n, mean, root, seed=0):

@@ -14,12 +14,13 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import choice
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Features, Moments
-from genbench.metrics.image.inception_score import scores
-from genbench.metrics.image.neighbors import Cloud
-from genbench.metrics.image.precision_recall import among, near
+from genbench.metrics.image.features import Features
+from genbench.metrics.image.frechet import Moments
+from genbench.metrics.image.inception_score import split_scores
+from genbench.metrics.image.neighbors import Neighborhoods
+from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
 from genbench.metrics.image.published_statistics import published
-from genbench.metrics.image.vendi_score import effective
+from genbench.metrics.image.vendi_score import vendi_score
 from genbench.metrics.measurement import measure
 from genbench.registry import extractors, metrics
 from genbench.settings import settings_of
@@ -133,25 +134,25 @@ def test_training_images_themselves_are_at_distance_zero(data):
 
 
 def choice_distance(data, raw, **settings):
-    from genbench.metrics.image.feature_sets import compare
-    from genbench.metrics.image.fid import between
+    from genbench.metrics.image.feature_sets import feature_sets
+    from genbench.metrics.image.fid import to_reference
 
-    sides = compare(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", "train", None)
-    return between(sides.samples, sides.real)
+    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", "train", None)
+    return to_reference(sets.samples, sets.reference)
 
 
 def test_a_distance_is_the_closed_form_and_knows_its_bias_and_floor(data):
-    from genbench.metrics.image.feature_sets import compare
+    from genbench.metrics.image.feature_sets import feature_sets
     from genbench.metrics.image.fid import _distance
 
     # Mean shifted by 10 in 12 dimensions, deviations 20 and 30: 12 (10^2 + 10^2).
     far = noise(2000, 7, mean=138.0, sd=30.0)
-    sides = compare(Evaluation(data, 0, x=data.space.encode(far)), "pixels", "train", None)
-    value = _distance(sides)
+    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(far)), "pixels", "train", None)
+    value = _distance(sets)
     assert value.value == pytest.approx(2400, rel=0.03)
     fresh = [noise(2000, seed) for seed in range(20, 30)]
     found = [
-        _distance(compare(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", "train", None)) for raw in fresh
+        _distance(feature_sets(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", "train", None)) for raw in fresh
     ]
     mean = sum(each.value for each in found) / len(found)
     assert mean == pytest.approx(found[0].details["bias"], rel=0.25)
@@ -189,14 +190,19 @@ def test_precision_falls_with_bad_samples_and_recall_with_missing_ones(data):
     values = read("precision_recall", data, torch.cat([real[:200], noise(200, 4, mean=220.0, sd=2.0)]))
     assert values["precision_recall.precision"]["value"] == pytest.approx(0.5, abs=0.02)
     modes = torch.cat([noise(100, 8, mean=60.0), noise(100, 9, mean=200.0)]).flatten(1).float()
-    assert among(Cloud(modes[:100]), Cloud(modes), 3)["recall"] == pytest.approx(0.5, abs=0.05)
-    assert among(Cloud(modes), Cloud(modes), 3) == {"precision": 1.0, "recall": 1.0}
+    assert precision_and_recall(Neighborhoods(modes[:100]), Neighborhoods(modes), 3)["recall"] == pytest.approx(
+        0.5, abs=0.05
+    )
+    assert precision_and_recall(Neighborhoods(modes), Neighborhoods(modes), 3) == {"precision": 1.0, "recall": 1.0}
 
 
 def test_density_is_one_and_coverage_falls_with_missing_modes():
     real = torch.cat([noise(300, 8, mean=60.0), noise(300, 9, mean=200.0)]).flatten(1).float()
     fresh = torch.cat([noise(300, 18, mean=60.0), noise(300, 19, mean=200.0)]).flatten(1).float()
-    good, half = near(Cloud(fresh), Cloud(real), 5), near(Cloud(fresh[:300]), Cloud(real), 5)
+    good, half = (
+        density_and_coverage(Neighborhoods(fresh), Neighborhoods(real), 5),
+        density_and_coverage(Neighborhoods(fresh[:300]), Neighborhoods(real), 5),
+    )
     assert good["density"] == pytest.approx(1, abs=0.15)
     assert half["density"] == pytest.approx(1, abs=0.2)
     assert good["coverage"] > 0.9
@@ -205,16 +211,16 @@ def test_density_is_one_and_coverage_falls_with_missing_modes():
 
 def test_the_score_counts_classes():
     certain = 100 * torch.eye(10).repeat(30, 1)
-    torch.testing.assert_close(scores(certain, 1, 0), torch.tensor([10.0]).double())
-    torch.testing.assert_close(scores(certain[::10], 3, 0), torch.ones(3).double())
-    torch.testing.assert_close(scores(torch.zeros(40, 10), 2, 0), torch.ones(2).double())
-    assert scores(certain, 10, 0).max() < 10  # a split of 30 has not every class equally often
+    torch.testing.assert_close(split_scores(certain, 1, 0), torch.tensor([10.0]).double())
+    torch.testing.assert_close(split_scores(certain[::10], 3, 0), torch.ones(3).double())
+    torch.testing.assert_close(split_scores(torch.zeros(40, 10), 2, 0), torch.ones(2).double())
+    assert split_scores(certain, 10, 0).max() < 10  # a split of 30 has not every class equally often
 
 
 @pytest.mark.parametrize("repeats", [1, 30])
 def test_diversity_is_the_number_of_different_images(repeats):
     kinds = torch.eye(12)[:7] * torch.arange(1, 8)[:, None]
-    assert effective(kinds.repeat(repeats, 1)) == pytest.approx(7)
+    assert vendi_score(kinds.repeat(repeats, 1)) == pytest.approx(7)
 
 
 def test_copies_are_found_and_shown_with_their_originals(data):
@@ -233,17 +239,17 @@ def test_copies_are_found_and_shown_with_their_originals(data):
 
 
 def test_published_statistics_stand_in_for_real_images(data, tmp_path):
-    from genbench.metrics.image.feature_sets import compare
+    from genbench.metrics.image.feature_sets import feature_sets
     from genbench.metrics.image.fid import _distance
 
-    sides = compare(Evaluation(data, 0, x=data.space.encode(noise(500, 3))), "pixels", "train", None)
+    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(noise(500, 3))), "pixels", "train", None)
     moments = Moments([noise(3000, 1).flatten(1).double()])
     np.savez(tmp_path / "stats.npz", mu=moments.mean, sigma=moments.covariance)
-    ours, theirs = _distance(sides), _distance(sides, str(tmp_path / "stats.npz"))
+    ours, theirs = _distance(sets), _distance(sets, str(tmp_path / "stats.npz"))
     assert theirs.value == pytest.approx(ours.value, rel=1e-9)
     assert theirs.floor == pytest.approx(ours.floor, rel=1e-6)
     assert "against stats.npz" in theirs.protocol
-    assert _distance(sides, str(sides.real.path)).value == pytest.approx(ours.value, rel=1e-9)
+    assert _distance(sets, str(sets.reference.path)).value == pytest.approx(ours.value, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +263,7 @@ def test_published_statistics_stand_in_for_real_images(data, tmp_path):
     ],
 )
 def test_statistics_of_another_protocol_are_refused_with_one_line(data, tmp_path, file, message):
-    from genbench.metrics.image.feature_sets import compare
+    from genbench.metrics.image.feature_sets import feature_sets
     from genbench.metrics.image.fid import _distance
 
     small = task(noise(30, 0), noise(30, 1))
@@ -266,9 +272,9 @@ def test_statistics_of_another_protocol_are_refused_with_one_line(data, tmp_path
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     theirs = reference_statistics.statistics(small, Raw(sha256="1" * 64), "train", 100).path
     theirs.rename(tmp_path / "other.safetensors")
-    sides = compare(Evaluation(small, 0, x=small.space.encode(noise(20, 3))), "pixels", "train", None)
+    sets = feature_sets(Evaluation(small, 0, x=small.space.encode(noise(20, 3))), "pixels", "train", None)
     with pytest.raises(ConfigError) as said:
-        _distance(sides, str(tmp_path / file))
+        _distance(sets, str(tmp_path / file))
     assert message in str(said.value)
     assert "\n" not in str(said.value)
 

@@ -1,0 +1,61 @@
+"""Caption accuracy: the share of generated images that a classifier recognizes as what their caption says."""
+
+import torch
+from torch import Tensor
+
+from genbench.core import Captions
+from genbench.errors import Unsupported
+from genbench.metrics.classifiers.captions_cnn import judge
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.registry import metrics
+from genbench.settings import Count
+
+
+@metrics.register("caption_accuracy", version=1, better="higher", of="samples")
+def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
+    """Share of samples that a classifier recognizes as what their caption says: its class, its look, both.
+
+    `class`, `look` and `both` are over combinations of class and look that occur in training, and so is
+    `classes_above_80`, the number of classes of which more than 80 % of the samples are recognized; `held_out_*` are
+    over the other combinations. The floor is what the classifier reads on test images with the same captions.
+
+    Args:
+        n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
+
+    Raises:
+        Unsupported: if there is no classifier for the data, or the samples have no captions.
+    """
+    data = evaluation.data
+    network = judge(data)
+    captions = data.captions
+    assert captions is not None
+    if evaluation.label is None:
+        raise Unsupported("its samples were not asked for by caption")
+    images = evaluation.decoded(n or len(evaluation.x))
+    label = evaluation.label[: len(images)]
+    test = evaluation.reference(data.test.size or len(images))
+    found = _accuracies(network.see(images), label, captions)
+    floor = _accuracies(network.see(data.space.decode(test.x)), test.label, captions)
+    protocol = f"seen by {network.classifier.name} {network.classifier.sha256[:8]}"
+    details = {f"classifier_accuracy_{name}": value for name, value in network.accuracy.items()}
+    return [
+        Value(value, count, protocol, part=part, floor=floor[part][0] if part in floor else None, details=details)
+        for part, (value, count) in found.items()
+    ]
+
+
+def _accuracies(predicted: dict[str, Tensor], label: Tensor, captions: Captions) -> dict[str, tuple[float, int]]:
+    """Return {part: (value, number of images it is over)} for the parts that have images."""
+    expected = {name: torch.tensor(values)[label] for name, values in captions.values.items()}
+    correct = {name: predicted[name] == expected[name] for name in expected}
+    correct["both"] = torch.stack(list(correct.values())).all(0)
+    held_out = torch.tensor(captions.held_out)[label]
+    parts = {}
+    for prefix, rows in (("", ~held_out), ("held_out_", held_out)):
+        count = int(rows.sum())
+        if count:
+            parts |= {f"{prefix}{name}": (float(c[rows].double().mean()), count) for name, c in correct.items()}
+    classes = range(len(captions.attributes["class"]))
+    shares = [correct["class"][~held_out & (expected["class"] == kind)].double().mean() for kind in classes]
+    parts["classes_above_80"] = (float(sum(share > 0.8 for share in shares)), int((~held_out).sum()))
+    return parts

@@ -1,0 +1,76 @@
+"""Frechet distances on the features of the small classifiers; only a distance on Inception's features is an FID."""
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from genbench.errors import Unsupported
+from genbench.metrics.classifiers.captions_cnn import judge
+from genbench.metrics.classifiers.digits_cnn import classifier
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.image.features import Features, extract
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
+from genbench.registry import metrics
+from genbench.settings import Count
+
+
+@metrics.register("fd-digits_cnn", version=1, better="lower", of="samples")
+def fd_digits_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+    """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
+
+    Biased upward, the more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of
+    training images, has nearly the same bias.
+
+    Args:
+        n: number of samples; by default all. The test split is always used whole.
+
+    Raises:
+        Unsupported: if the data is not 8x8 digits.
+
+    Reference: Heusel et al., 2017.
+    """
+    network = classifier(evaluation.data)
+    samples = evaluation.decoded(n or len(evaluation.x))
+    test = evaluation.reference(evaluation.data.test.size or len(samples))
+    return _distance(network, samples, evaluation.data.space.decode(test.x))
+
+
+@metrics.register("fd-captions_cnn", version=1, better="lower", of="samples")
+def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+    """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
+
+    Combinations of class and look that training lacks are excluded from samples and test images. Biased upward, the
+    more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of training images, has
+    the same bias.
+
+    Args:
+        n: number of samples; by default all. The test split is always used whole.
+
+    Raises:
+        Unsupported: if there is no classifier for the data.
+
+    Reference: Heusel et al., 2017.
+    """
+    data = evaluation.data
+    network = judge(data).classifier
+    assert data.captions is not None
+    held_out = torch.tensor(data.captions.held_out)
+    samples = evaluation.decoded(n or len(evaluation.x))
+    if evaluation.label is not None:
+        samples = samples[~held_out[evaluation.label[: len(samples)]]]
+    test = evaluation.reference(data.test.size or len(samples))
+    return _distance(network, samples, data.space.decode(test.x[~held_out[test.label]]))
+
+
+def _distance(network: Features, samples: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"]) -> Value:
+    x, y = extract(network, samples), extract(network, test)
+    if min(len(x), len(y)) < 2:
+        raise Unsupported("a covariance needs at least 2 images")
+    few = min(len(x), len(y)) <= x.shape[1]
+    moments = Moments([y])
+    return Value(
+        frechet_few(x, y) if few else frechet(Moments([x]), moments),
+        len(x),
+        f"{network.name} {network.sha256[:8]}, resize {network.resize}, n={len(x)} against {len(y)} test images",
+        details={"bias": bias(moments, len(x), len(y)), "n_reference": len(y)},
+    )
