@@ -137,13 +137,17 @@ def _published(path: Path) -> dict[tuple[str, str], Record]:
     """Read published records; what they cost is in a table beside them, and of their provenance nothing is known."""
     records = read_published(path)
     name = path.name.removesuffix(RECORDS)
-    spent = {row["run"]: row for row in _rows(path.with_name(f"{name}-cost.csv"))}
+    spent: dict[str, list[dict[str, str]]] = {}
+    for row in _rows(path.with_name(f"{name}-cost.csv")):
+        spent.setdefault(row["run"], []).append(row)
     false = {row["data"] for row in _rows(path.with_name(f"{name}.csv")) if row["original"] == "False"}
     made = _made(path.with_name(f"{name}{ORIGINS}"))
     found = {}
-    for record in records:
+    for record, model in zip(records, names_of(records), strict=True):
         run, original = record["labels"]["run"], record["labels"]["data"] not in false
-        found[_key(record)] = {**record, "provenance": _provenance(spent.get(run), original) | made.get(run, {})}
+        rows = spent.get(run, [None])  # one for each evaluation of the run
+        own = next((row for row in rows if row and row["model"] == model), rows[-1])
+        found[_key(record)] = {**record, "provenance": _provenance(own, original) | made.get(run, {})}
     return found
 
 

@@ -1,0 +1,94 @@
+"""The committed results keep their keys and their values: today's code reads what was published before."""
+
+import io
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from genbench.report.formats import document, render
+from genbench.report.suites import chapters
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store, run_name
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+EVALUATION_KEYS = {
+    "balanced": {"7f35a8b0f2e1": 360},
+    "batch": {"6386b14841c2": 90},
+    "captions": {"67f91ece5964": 4, "a529ae598340": 3, "9e3714b5ce6a": 4, "9e6ff651acbb": 3},
+    "cifar10-small": {"7f74c264e884": 12},
+    "density": {"6386b14841c2": 18},
+    "digits": {"7c710690d33e": 20, "a77e96ac0ce0": 10},
+    "guidance": {
+        "0d27d0d882ff": 5,
+        "7b523d626ebd": 5,
+        "2937d128466d": 5,
+        "401cfb25a8a7": 5,
+        "12fd95b14699": 5,
+        "1f8fe7a60c5e": 5,
+        "ea83af249aa5": 5,
+        "bb1cdb5e9420": 5,
+        "16af7d1423bb": 3,
+        "32b9339a40d8": 3,
+        "fe00230fd777": 3,
+        "590467e3de7c": 3,
+        "9d4a0656d1b9": 3,
+        "9cc6d275e6f7": 3,
+        "bd63414091c4": 3,
+        "a9d89787c7d9": 3,
+    },
+    "kappa": {"6386b14841c2": 180},
+    "starflow": {"7c710690d33e": 20, "a77e96ac0ce0": 10, "103fd2a94378": 10, "bb7f208d3c91": 10},
+    "synthetic": {"7f35a8b0f2e1": 189, "22ead4979528": 18},
+    "tong": {"49680c11076c": 90},
+    "tutorial": {"8b9e32ab05e4": 40},
+    "wcfm-toys": {"6386b14841c2": 160},
+}
+"""How many records of each suite had which evaluation key when they were published; a record does not state it."""
+
+
+@pytest.fixture(scope="module")
+def suites(tmp_path_factory):
+    """The published suites alone, without the runs that this checkout may hold besides."""
+    folder = tmp_path_factory.mktemp("committed") / "results"
+    local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "index.npz", "report.html")
+    shutil.copytree(RESULTS, folder, ignore=local)
+    return {suite.name: suite for suite in chapters(Store(folder))}
+
+
+def assert_same_table(found: str, published: Path):
+    """Compare two CSV files cell by cell; means may differ in their last bits from machine to machine."""
+    known = pd.read_csv(published, float_precision="round_trip")
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(found), float_precision="round_trip"), known, rtol=1e-12)
+
+
+def test_every_suite_is_found(suites):
+    assert suites.keys() == EVALUATION_KEYS.keys()
+    assert sum(len(suite.runs) for suite in suites.values()) == 1315
+
+
+@pytest.mark.parametrize("name", EVALUATION_KEYS)
+def test_every_value_is_the_published_one(suites, name):
+    assert_same_table(render.csv(suites[name].values, suites[name].failures), RESULTS / f"{name}.csv")
+    published = pd.read_csv(RESULTS / f"{name}-cost.csv", float_precision="round_trip")
+    if "total_train_seconds" in published:  # earlier versions published the model's own time beside it
+        published["train_seconds"] = published["total_train_seconds"].fillna(published["train_seconds"])
+    costs = suites[name].costs[published.columns]
+    pd.testing.assert_frame_equal(costs, published, check_dtype=False, rtol=1e-12)
+
+
+def test_the_report_of_all_suites_has_the_published_values(suites):
+    assert_same_table(document.csv(list(suites.values())), RESULTS / "REPORT.csv")
+
+
+@pytest.mark.parametrize("name", EVALUATION_KEYS)
+def test_every_record_keeps_its_keys(suites, name):
+    specs = {run.record["labels"]["run"]: Spec(**run.record["spec"]) for run in suites[name].runs}
+    for run, spec in specs.items():
+        if spec.data.get("path") is None:  # the key of data from a path is that of its content, which is not here
+            assert run_name(spec) == run
+    found = Counter(Spec(**run.record["spec"]).evaluation_key for run in suites[name].runs)
+    assert found == EVALUATION_KEYS[name]
