@@ -44,5 +44,5 @@ def make(folder: Path) -> Path:
 def gathered(results: Path) -> tuple[Report, list[Chapter], list[Drawings]]:
     """Return what is reported of a folder."""
     found = chapters(Store(results))
-    drawings = [Drawings(results / f"{chapter.name}-drawings.npz") for chapter in found]
+    drawings = [Drawings(results, chapter.name) for chapter in found]
     return gather(found, drawings), found, drawings

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, unknown
 from genbench.report.statistics import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
+from genbench.report.suites import RECORDS, published_file, published_suites
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_published, read_record
 from genbench.runs.store import Store
@@ -122,9 +123,9 @@ class Comparison(NamedTuple):
 
 
 def load(path: Path, results: Path = Path("results")) -> list[Record]:
-    """Return the records of a results folder, a run, a record, or published records (SUITE-records.jsonl.gz).
+    """Return the records of a results folder, a run, a record, a published suite or its records.jsonl.gz.
 
-    Of a folder without runs, such as one that was committed, the published records.
+    A results folder without runs, such as a committed one, is read from its published suites.
 
     Args:
         path: what to read; the name of a run is looked for in the results folder.
@@ -146,7 +147,8 @@ def load(path: Path, results: Path = Path("results")) -> list[Record]:
     except OSError as error:
         raise ConfigError(f"{path} holds no records: {error}") from error
     found = list(Store(path).records()) or [read_record(p) for p in sorted(path.glob("**/record.json"))]
-    found = found or [record for p in sorted(path.glob("*-records.jsonl.gz")) for record in load(p)]
+    published = [published_file(path, suite, RECORDS) for suite in published_suites(path)]
+    found = found or [record for p in [*path.glob(RECORDS), *published] for record in load(p)]
     if not found:
         raise ConfigError(f"{path} holds no records")
     return found

@@ -15,7 +15,7 @@ from genbench.report.formats import document, figures, render
 from genbench.report.formats.page import page
 from genbench.report.samples import Drawings
 from genbench.report.section import Aside
-from genbench.report.suites import ORIGINS, chapters
+from genbench.report.suites import ORIGINS, RECORDS, chapters
 from genbench.report.table import Table
 from genbench.report.tables import quality
 from genbench.results.frames import costs, frame
@@ -29,12 +29,12 @@ from genbench.storage import files
 def publish(
     name: str, specs: Sequence[Spec], store: Store, console: Console, failed: Mapping[Path, str] | None = None
 ) -> list[Path]:
-    """Write the tables of these cells as RESULTS/NAME.* and RESULTS/NAME-cost.*, their records beside, and print them.
+    """Write the tables and the records of these cells to RESULTS/NAME/, and print the tables.
 
     A cell that failed is shown as failed; one that never ran is left out.
 
     Args:
-        name: beginning of the files' names.
+        name: of the suite.
         specs: the cells, in the order of the tables.
         store: where their records are.
         console: where to print.
@@ -74,12 +74,12 @@ def report(
     tex: bool = False,
     figures_in: Path | None = None,
 ) -> list[Path]:
-    """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print the tables in them.
+    """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print their tables.
 
     Args:
         store: what is reported.
         console: where to print.
-        only: name of the one suite that is reported, whose tables are printed already; the files begin with it.
+        only: name of the one suite that is reported, to RESULTS/SUITE/REPORT.*; its tables are not printed again.
         page_at: where to write the page; nowhere if it is not said.
         tex: whether RESULTS/REPORT.tex is written too.
         figures_in: where to write every figure as PNG and SVG; nowhere if it is not said.
@@ -92,12 +92,11 @@ def report(
     """
     found = chapters(store, [only] if only else [])
     with store.publishing():
-        drawings = [Drawings(store.root / f"{chapter.name}-drawings.npz") for chapter in found]
+        drawings = [Drawings(store.root, chapter.name) for chapter in found]
         gathered = gather(found, drawings, () if only else appendices(store.root))
-        stem = f"{only}-REPORT" if only else "REPORT"
-        texts = {f"{stem}.md": document.markdown(gathered), f"{stem}.csv": document.csv(found)}
-        texts |= {f"{stem}.tex": document.latex(gathered)} if tex else {}
-        written = {store.root / name: text for name, text in texts.items()}
+        texts = {"REPORT.md": document.markdown(gathered), "REPORT.csv": document.csv(found)}
+        texts |= {"REPORT.tex": document.latex(gathered)} if tex else {}
+        written = {store.root / only / name: text for name, text in texts.items()}
         written |= {page_at: page(gathered)} if page_at else {}
         for path, text in written.items():
             files.write(path, text)
@@ -112,16 +111,17 @@ def report(
     return [*paths, *drawn]
 
 
-def tabulate(stem: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
-    """Write the tables of these records as STEM.* and print them."""
+def tabulate(folder: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
+    """Write the tables of these records to the folder of a suite, and print them."""
+    files.drop_temporary(folder)
     values, spent = frame(records), costs(records)
     render.show(quality(values, failures), console)  # first, for the disk may be full
-    written = render.write(stem, values, spent, failures)
-    written.append(stem.with_name(f"{stem.name}-records.jsonl.gz"))
+    written = render.write(folder, values, spent, failures)
+    written.append(folder / RECORDS)
     files.write(written[-1], _lines(records))
     origins = _origins(records)
     if origins:
-        written.append(stem.with_name(f"{stem.name}{ORIGINS}"))
+        written.append(folder / ORIGINS)
         files.write(written[-1], json.dumps(origins, indent=1) + "\n")
     console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True, highlight=False)
     return written

@@ -1,6 +1,6 @@
 """Drawing: from kept runs to pictures and curves of training, themselves kept so that they outlive the weights.
 
-RESULTS/SUITE-drawings.npz holds what was drawn: a few kilobytes a run, each under the name of the run, so that another
+RESULTS/SUITE/drawings.npz holds what was drawn: a few kilobytes a run, each under the name of the run, so that another
 training is another drawing. A report of published records alone draws from there.
 """
 
@@ -21,7 +21,7 @@ from genbench.metrics.sampling import draw
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.pictures import Flow, Gallery, Panel
-from genbench.report.suites import Kept, digest
+from genbench.report.suites import Kept, digest, published_file
 from genbench.report.tables import grouped
 from genbench.runs.image_grids import pictured
 from genbench.runs.spec import Spec, build_data, plan_of, restore
@@ -50,12 +50,13 @@ class Drawings:
     """What was drawn, in one file; whatever is asked for and there is not drawn again.
 
     Args:
-        path: the file, which need not be there.
+        root: the results folder.
+        suite: name of the suite.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.kept = _load(path)
+    def __init__(self, root: Path, suite: str) -> None:
+        self.path = root / suite / "drawings.npz"
+        self.kept = _load(published_file(root, suite, "drawings.npz"))
         self.used: dict[str, Arrays] = {}
 
     def of(self, key: str, make: Callable[[], Arrays]) -> Arrays:

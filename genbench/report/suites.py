@@ -1,7 +1,7 @@
 """Chapters: what a report is of. Each published suite of a results folder is one, and what belongs to none is the last.
 
-A suite is known by RESULTS/SUITE-records.jsonl.gz, which says which runs it has. Where a run itself is kept it is
-believed, and brings its provenance along; where it is not, as in a fresh checkout, the published record is shown.
+A suite is known by RESULTS/SUITE/records.jsonl.gz, which lists its runs. A run that is kept in the results folder is read
+from there, with its provenance; otherwise, as in a fresh checkout, the published record is read.
 """
 
 import csv
@@ -26,8 +26,10 @@ from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
 
-RECORDS = "-records.jsonl.gz"
-ORIGINS = "-origins.json"
+RECORDS, TABLE, COST, ORIGINS = "records.jsonl.gz", "table.csv", "cost.csv", "origins.json"
+FLAT = {RECORDS: "-records.jsonl.gz", TABLE: ".csv", COST: "-cost.csv", ORIGINS: "-origins.json"}
+FLAT |= {"drawings.npz": "-drawings.npz"}
+"""Files of a suite, and the ending of RESULTS/SUITE* that earlier versions gave them."""
 OTHERS = "runs"
 """What the chapter of runs that no published suite has is called."""
 
@@ -92,15 +94,15 @@ def chapters(store: Store, only: Collection[str] = ()) -> list[Chapter]:
         ConfigError: if there is nothing to report, or a suite of that name was never published.
     """
     kept = dict(_kept(store))
-    suites = {path.name.removesuffix(RECORDS): path for path in sorted(store.root.glob(f"*{RECORDS}"))}
+    suites = published_suites(store.root)
     for name in only:
         if name not in suites:
             raise unknown("no published suite called", name, suites)
     found, told = [], set()
     for name in only or suites:
-        published = _published(suites[name])
+        published = _published(store.root, name)
         runs = [kept.pop(key, (record, None)) for key, record in published.items()]
-        failed = _failures(suites[name].with_name(f"{name}.csv"))
+        failed = _failures(published_file(store.root, name, TABLE))
         told |= {(row["model"], row["data"]) for row in failed}
         found.append(_chapter(name, runs, failed))
     if not only:
@@ -111,6 +113,18 @@ def chapters(store: Store, only: Collection[str] = ()) -> list[Chapter]:
     if not found:
         raise ConfigError(f"{store.root} holds no current records; genbench run or genbench sweep makes some")
     return found
+
+
+def published_suites(root: Path) -> list[str]:
+    """Return the names of the suites that a results folder has published."""
+    flat = (path.name.removesuffix(FLAT[RECORDS]) for path in root.glob(f"*{FLAT[RECORDS]}"))
+    return sorted({*flat, *(path.parent.name for path in root.glob(f"*/{RECORDS}"))})
+
+
+def published_file(root: Path, suite: str, name: str) -> Path:
+    """Return the path of a file of a suite: RESULTS/SUITE/NAME, or where an earlier version wrote it."""
+    path, flat = root / suite / name, root / f"{suite}{FLAT[name]}"
+    return flat if flat.exists() and not path.exists() else path
 
 
 def digest(*parts: Any) -> str:
@@ -133,15 +147,14 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
         yield _key(record), (record, path.parent)
 
 
-def _published(path: Path) -> dict[tuple[str, str], Record]:
-    """Read published records; what they cost is in a table beside them, and of their provenance nothing is known."""
-    records = read_published(path)
-    name = path.name.removesuffix(RECORDS)
+def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
+    """Read the records of a suite, with what its cost table and its origins say of their provenance."""
+    records = read_published(published_file(root, suite, RECORDS))
     spent: dict[str, list[dict[str, str]]] = {}
-    for row in _rows(path.with_name(f"{name}-cost.csv")):
+    for row in _rows(published_file(root, suite, COST)):
         spent.setdefault(row["run"], []).append(row)
-    false = {row["data"] for row in _rows(path.with_name(f"{name}.csv")) if row["original"] == "False"}
-    made = _made(path.with_name(f"{name}{ORIGINS}"))
+    false = {row["data"] for row in _rows(published_file(root, suite, TABLE)) if row["original"] == "False"}
+    made = _made(published_file(root, suite, ORIGINS))
     found = {}
     for record, model in zip(records, names_of(records), strict=True):
         run, original = record["labels"]["run"], record["labels"]["data"] not in false

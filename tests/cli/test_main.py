@@ -216,7 +216,7 @@ def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path)
     assert "wcfm kappa=0.5" in first.stdout
     second = genbench("sweep", suite, "--results", tmp_path / "b", "--jobs", 2)
     assert "6 cells, 6 to run" in second.stderr
-    for name in ("tiny.md", "tiny.csv", "tiny.tex", "tiny-records.jsonl.gz"):
+    for name in ("tiny/table.md", "tiny/table.csv", "tiny/table.tex", "tiny/records.jsonl.gz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert "6 cells, 0 to run" in genbench("sweep", suite, "--results", tmp_path / "a").stderr
     suite.write_text(SUITE.replace("[0, 1]\n", "[0, 1, 2]\n"))
@@ -229,7 +229,7 @@ def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
     done = genbench("sweep", suite, "--results", tmp_path, code=1)
     assert "2 of 6 cells failed" in done.stderr
     assert "not finite at step" in done.stderr
-    assert "failed" in (tmp_path / "bad.md").read_text()
+    assert "failed" in (tmp_path / "bad/table.md").read_text()
     assert "6 cells, 2 to run" in genbench("sweep", suite, "--results", tmp_path, "--dry-run").stderr
 
 

@@ -339,7 +339,7 @@ def test_runs_of_two_models_and_published_records_are_compared_too(say, copy):
     assert ["model.name", "cfm", "wcfm"] in [[c["name"], c["one"], c["other"]] for c in part["spec"]]
     assert not part["only"]
     assert not [c for c in part["code"] if None in (c["one"], c["other"])]
-    out = json.loads(say("compare", results, results / "tiny-records.jsonl.gz", "--json")[1])
+    out = json.loads(say("compare", results, results / "tiny/records.jsonl.gz", "--json")[1])
     assert {value["verdict"] for part in out["comparisons"] for value in part["values"]} == {"equal"}
 
 
@@ -457,7 +457,7 @@ def test_published_records_keep_what_made_them(say, copy):
     page = (results / "page.html").read_text()
     assert f"genbench {version('genbench')}" in page
     assert f"Python {platform.python_version()}" in page
-    (made,) = json.loads((results / "tiny-origins.json").read_text())
+    (made,) = json.loads((results / "tiny/origins.json").read_text())
     assert len(made["runs"]) == 4
-    (results / "tiny-origins.json").write_text("[{}]")
-    assert "tiny-origins.json holds no origins" in say("report", results)[2]
+    (results / "tiny/origins.json").write_text("[{}]")
+    assert "tiny/origins.json holds no origins" in say("report", results)[2]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from genbench.report.compare import load
 from genbench.report.formats import document, render
-from genbench.report.suites import chapters
+from genbench.report.samples import Drawings
+from genbench.report.suites import FLAT, chapters
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 
@@ -72,8 +74,8 @@ def test_every_suite_is_found(suites):
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
 def test_every_value_is_the_published_one(suites, name):
-    assert_same_table(render.csv(suites[name].values, suites[name].failures), RESULTS / f"{name}.csv")
-    published = pd.read_csv(RESULTS / f"{name}-cost.csv", float_precision="round_trip")
+    assert_same_table(render.csv(suites[name].values, suites[name].failures), RESULTS / name / "table.csv")
+    published = pd.read_csv(RESULTS / name / "cost.csv", float_precision="round_trip")
     if "total_train_seconds" in published:  # earlier versions published the model's own time beside it
         published["train_seconds"] = published["total_train_seconds"].fillna(published["train_seconds"])
     costs = suites[name].costs[published.columns]
@@ -92,3 +94,14 @@ def test_every_record_keeps_its_keys(suites, name):
             assert run_name(spec) == run
     found = Counter(Spec(**run.record["spec"]).evaluation_key for run in suites[name].runs)
     assert found == EVALUATION_KEYS[name]
+
+
+def test_the_file_names_of_earlier_versions_are_still_read(suites, tmp_path):
+    for name, ending in FLAT.items():
+        for published in (RESULTS / "batch").glob(name):
+            shutil.copy(published, tmp_path / f"batch{ending}")
+    (suite,) = chapters(Store(tmp_path))
+    assert suite.name == "batch"
+    assert suite.runs == suites["batch"].runs
+    assert len(load(tmp_path)) == 90
+    assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()

@@ -372,7 +372,7 @@ def test_writing_keeps_cost_in_files_of_its_own_and_results_reproducible(tmp_pat
         ]
     )
     written = render.write(tmp_path / "out" / "syn", values, spent)
-    names = ["syn.md", "syn.tex", "syn.csv", "syn-cost.md", "syn-cost.tex", "syn-cost.csv"]
+    names = ["table.md", "table.tex", "table.csv", "cost.md", "cost.tex", "cost.csv"]
     assert sorted(p.name for p in written) == sorted(names)
     first = {p.name: p.read_bytes() for p in written}
     again = render.write(tmp_path / "again" / "syn", values, spent.assign(train_seconds=99.0))

@@ -155,31 +155,31 @@ def means(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> pd.Data
 
 
 def write(
-    stem: Path, values: pd.DataFrame, spent: pd.DataFrame | None = None, failures: pd.DataFrame | None = None
+    folder: Path, values: pd.DataFrame, spent: pd.DataFrame | None = None, failures: pd.DataFrame | None = None
 ) -> list[Path]:
-    """Write STEM.md, STEM.tex, STEM.csv, and the same of the cost as STEM-cost.*; return the paths.
+    """Write table.md, table.tex and table.csv, and the same of the cost as cost.*; return the paths.
 
     Results are a pure function of code and seeds, costs are not: so they are files of their own.
 
     Args:
-        stem: path without an ending, such as results/synthetic.
+        folder: of the suite, such as results/synthetic; its name is the title.
         values: as for `genbench.report.tables.comparisons`.
         spent: as for `genbench.report.tables.costs`.
         failures: as for `genbench.report.tables.comparisons`.
     """
-    content = _files(stem, quality(values, failures), csv(values, failures))
+    content = _files("table", folder.name, quality(values, failures), csv(values, failures))
     if spent is not None and len(spent):
-        content |= _files(stem.with_name(f"{stem.name}-cost"), costs(spent, values), spent.to_csv(index=False))
-    for path, text in content.items():
-        files.write(path, text)
-    return list(content)
+        content |= _files("cost", f"{folder.name}-cost", costs(spent, values), spent.to_csv(index=False))
+    for name, text in content.items():
+        files.write(folder / name, text)
+    return [folder / name for name in content]
 
 
-def _files(stem: Path, tables: Sequence[Table], numbers: str) -> dict[Path, str]:
+def _files(stem: str, title: str, tables: Sequence[Table], numbers: str) -> dict[str, str]:
     return {
-        stem.with_name(f"{stem.name}.md"): f"# {stem.name}\n\n" + "\n".join(map(markdown, tables)),
-        stem.with_name(f"{stem.name}.tex"): "% needs \\usepackage{booktabs}\n" + "\n".join(map(latex, tables)),
-        stem.with_name(f"{stem.name}.csv"): numbers,
+        f"{stem}.md": f"# {title}\n\n" + "\n".join(map(markdown, tables)),
+        f"{stem}.tex": "% needs \\usepackage{booktabs}\n" + "\n".join(map(latex, tables)),
+        f"{stem}.csv": numbers,
     }
 
 

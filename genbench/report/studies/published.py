@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from genbench.errors import ConfigError
 from genbench.report.compare import load
 from genbench.report.statistics import half_width, mean_and_error
+from genbench.report.suites import RECORDS, published_file
 from genbench.report.table import Cell, Column, Row, Table
 from genbench.runs.record import Record
 from genbench.settings import NonNegative
@@ -138,7 +139,7 @@ def findings(known: Iterable[Claim], results: Path) -> list[Finding]:
     found = []
     for claim in known:
         if claim.suite not in kept:
-            path = results / f"{claim.suite}-records.jsonl.gz"
+            path = published_file(results, claim.suite, RECORDS)
             kept[claim.suite] = load(path) if path.exists() else []
         found.append(measured(claim, kept[claim.suite]))
     return found
