@@ -1,7 +1,7 @@
 """Chapters: what a report is of. Each published suite of a results folder is one, and what belongs to none is the last.
 
-A suite is known by RESULTS/SUITE/records.jsonl.gz, which lists its runs. A run that is kept in the results folder is read
-from there, with its provenance; otherwise, as in a fresh checkout, the published record is read.
+A suite is known by RESULTS/SUITE/records.jsonl.gz, which lists its runs. A run that is kept in RESULTS/runs is read
+from there, with its provenance; otherwise, as in a fresh checkout, its published record is read.
 """
 
 import csv
