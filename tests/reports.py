@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import genbench
+from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.samples import Drawings
-from genbench.report.section import Report
-from genbench.report.suites import Chapter, chapters
+from genbench.report.suites import SuiteResults, load_suites
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
 
@@ -29,20 +29,20 @@ def make(folder: Path) -> Path:
     genbench.sweep(folder / "tiny.toml", results=results)
     from rich.console import Console
 
-    from genbench.report.publish import publish
+    from genbench.report.publish import publish_suite
     from genbench.sweeps import suite
 
     store, specs = Store(results), suite.load(folder / "tiny.toml").specs
     bad = resolve("otcfm", "moons", seed=0, metrics=["failed"])
     with store.hold(bad) as held:
         held.fail(bad, "the field is not finite at step 3")
-    publish("tiny", [*specs, bad], store, Console(quiet=True))
+    publish_suite("tiny", [*specs, bad], store, Console(quiet=True))
     genbench.run("cfm", "digits", metrics=["failed"], settings=DIGITS, results=results)
     return results
 
 
-def gathered(results: Path) -> tuple[Report, list[Chapter], list[Drawings]]:
+def gathered(results: Path) -> tuple[Report, list[SuiteResults], list[Drawings]]:
     """Return what is reported of a folder."""
-    found = chapters(Store(results))
-    drawings = [Drawings(results, chapter.name) for chapter in found]
-    return gather(found, drawings), found, drawings
+    suites = load_suites(Store(results))
+    drawings = [Drawings(results, suite.name) for suite in suites]
+    return gather(suites, drawings), suites, drawings

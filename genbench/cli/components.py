@@ -41,7 +41,7 @@ def list_command(
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Name of a component.")], as_json: AsJson = False) -> None:
     """Show the settings of a component (type, default, meaning) and where it comes from."""
-    from genbench.report.formats.terminal import describe, print_description
+    from genbench.report.components import describe, print_description
 
     description = describe(name)
     if as_json:

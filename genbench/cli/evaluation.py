@@ -137,7 +137,7 @@ def calibrate(
     seeds: Annotated[int, typer.Option(min=2, help="Seeds per sampler.")] = 5,
 ) -> None:
     """Measure samplers with known faults: what each metric reads, detects and misses."""
-    from genbench.report.formats.render import show
+    from genbench.report.formats.terminal import show
     from genbench.report.studies import calibration
 
     path = calibration.calibrate(results, range(seeds))

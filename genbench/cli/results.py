@@ -30,11 +30,11 @@ def report(
     if suite is not None:
         loaded = suites.load(suite)
         only = loaded.name
-        if not publish.publish(only, loaded.specs, store, stdout()):
+        if not publish.publish_suite(only, loaded.specs, store, stdout()):
             raise ConfigError(f"{results} has no record of {suite}: run genbench sweep {suite}")
     if html is not None and html.is_dir():
         raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
-    publish.report(store, stdout(), only, page_at=html, tex=latex, figures_in=figures)
+    publish.publish_report(store, stdout(), only, page_path=html, tex=latex, figures_folder=figures)
 
 
 @app.command()
@@ -44,7 +44,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what is done, running, started, failed, outdated or damaged in a results folder."""
-    from genbench.report.inventory import print_cells, print_folder
+    from genbench.report.formats.terminal import print_cells, print_folder
     from genbench.results import status
     from genbench.runs.store import Store, there
     from genbench.sweeps import suite as suites
@@ -54,13 +54,13 @@ def status(
         if as_json:
             print_json([vars(cell) for cell in cells])
         else:
-            print_cells(cells, 1)
+            print_cells(cells, 1, stdout())
         return
     folder = status.of_folder(there(results))
     if as_json:
         print_json(folder.json())
     else:
-        print_folder(folder, results)
+        print_folder(folder, results, stdout())
 
 
 @app.command()
@@ -143,21 +143,21 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
-    from genbench.report.compare import compare as compared
-    from genbench.report.compare import load, of_models
-    from genbench.report.inventory import print_comparison, print_models
+    from genbench.report.compare import compare_models, compare_records
+    from genbench.report.formats.terminal import print_comparison, print_models
+    from genbench.report.suites import load_records
 
     if dataset is not None:
-        difference = of_models(load(results), one, other, dataset, metric or ())
+        difference = compare_models(load_records(results), one, other, dataset, metric or ())
         if as_json:
             print_json(difference.json())
         else:
-            print_models(difference)
+            print_models(difference, stdout())
         return
     if metric:
         raise ConfigError("--metric selects metrics of two models: add --dataset")
-    comparisons, alone = compared(load(Path(one), results), load(Path(other), results))
+    comparisons, alone = compare_records(load_records(Path(one), results), load_records(Path(other), results))
     if as_json:
         print_json({"comparisons": [part.json() for part in comparisons], "alone": alone})
     else:
-        print_comparison(comparisons, alone)
+        print_comparison(comparisons, alone, stdout())

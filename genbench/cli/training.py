@@ -128,7 +128,7 @@ def sweep(
     log: Log = None,
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
-    from genbench.report.publish import publish
+    from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
     from genbench.runs.loggers import check
     from genbench.runs.store import Store
@@ -148,16 +148,16 @@ def sweep(
             typer.echo(line)
         return
     if dry_run:
-        from genbench.report.inventory import print_cells
+        from genbench.report.formats.terminal import print_cells
         from genbench.results.status import of_suite
 
-        print_cells(of_suite(loaded.specs, store), jobs)
+        print_cells(of_suite(loaded.specs, store), jobs, stdout())
         return
     labels = [cell_name(spec) for spec in missing]
     with Live(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as live:
         reasons = execute(missing, store, executor, live.tell, check(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
-    publish(loaded.name, loaded.specs, store, stdout(), failed)
+    publish_suite(loaded.name, loaded.specs, store, stdout(), failed)
     _check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
 
 
@@ -212,7 +212,7 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
-    from genbench.report.formats.render import show
+    from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
     from genbench.settings import parse
     from genbench.storage import files

@@ -1,51 +1,51 @@
-"""Content: everything a report says of a results folder, gathered once for all its forms."""
+"""Content: everything that a report of a results folder says, gathered once for all formats."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from genbench.report import plots
-from genbench.report.chart import Chart, Charts
-from genbench.report.dependence import dependences
+from genbench.report.blocks import Block, Chart, Charts, Details, Flow, List, Report, Section, Table
 from genbench.report.origins import origins
-from genbench.report.pictures import Flow
-from genbench.report.samples import Drawings, picture, trainings
-from genbench.report.section import Aside, Block, Points, Report, Section
-from genbench.report.suites import OTHERS, Chapter, Kept
-from genbench.report.table import Table
-from genbench.report.tables import checked, comparisons, costs, curves, grouped, lost, progress
+from genbench.report.samples import Drawings, loss_curves, sample_picture
+from genbench.report.studies import calibration, published, scaling
+from genbench.report.suites import OTHER_RUNS, Run, SuiteResults
+from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
+from genbench.report.values import group_by, read_failures, read_values
 
 READING = (
-    "Mean ± standard error over seeds. Seeds share evaluation noise and held-out data across models, so that "
+    "Mean ± standard error over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
-    "The floor row, data against data, is training data measured against held-out data by the same code, as if a "
-    "perfect sampler had drawn it. A difference below the floor's own spread says nothing.",
-    "Best is marked only where a paired test tells it apart from all others (Holm's correction, 5 %). Where it does "
-    "not, all that are not told apart from the best mean are marked as ties. Ranks are of the means alone.",
-    "Evaluations are counted evaluations of the network, never the requested number of steps.",
-    "A dash stands where a model lacks what a metric asks for, with the reason; failed runs are counted.",
+    "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
+    "perfect sampler. Differences smaller than the error of the floor are meaningless.",
+    "A model is marked best only if it differs significantly from all others (paired test, Holm's correction, 5 %). "
+    "Otherwise the best mean and all models that do not differ significantly from it are marked as ties. Ranks are of "
+    "the means alone.",
+    "NFE is the measured number of network evaluations per sample, not the requested number of solver steps.",
+    "A dash marks a metric that the model does not support, with the reason below; failed runs are counted.",
 )
 
-NAMED = 4
-"""How many models that are not told apart a sentence names; more are counted, and marked in the table."""
+MAX_NAMED = 4
+"""Number of tied models that a sentence names; larger groups are counted."""
 
 
-def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequence[Section] = ()) -> Report:
-    """Gather the report of these chapters.
+def gather(suites: Sequence[SuiteResults], drawings: Sequence[Drawings], more: Sequence[Section] = ()) -> Report:
+    """Gather the report of suites.
 
     Args:
-        chapters: what is kept, one a suite.
-        drawn: of each chapter, where its drawings are kept.
-        more: sections that follow those of the chapters.
+        suites: one section each.
+        drawings: the drawings of each suite.
+        more: sections that follow.
     """
-    sections = tuple(_chapter(chapter, kept) for chapter, kept in zip(chapters, drawn, strict=True))
-    runs = [run for chapter in chapters for run in chapter.runs]
-    failed = [failure for chapter in chapters for failure in lost(chapter.failures)]
-    models = tuple(dict.fromkeys([*(run.name for run in runs), *(failure.model for failure in failed)]))
-    called = {series.model for chart in _charts(sections) for series in chart.series}
+    sections = tuple(_suite(suite, drawn) for suite, drawn in zip(suites, drawings, strict=True))
+    runs = [run for suite in suites for run in suite.runs]
+    failures = [failure for suite in suites for failure in read_failures(suite.failures)]
+    models = tuple(dict.fromkeys([*(run.model for run in runs), *(failure.model for failure in failures)]))
+    drawn = {series.model for chart in _charts(sections) for series in chart.series}
     others = dict.fromkeys(series.model for chart in _charts(more) for series in chart.series)
     counts = [
-        _count(len(chapters), "suite"),
+        _count(len(suites), "suite"),
         _count(len({run.data for run in runs}), "data set"),
         _count(len(models), "model"),
         _count(len({run.seed for run in runs}), "seed"),
@@ -55,9 +55,22 @@ def gather(chapters: Sequence[Chapter], drawn: Sequence[Drawings], more: Sequenc
         "genbench report",
         ", ".join(counts) + ".",
         READING,
-        (*_with_families(models, called), *others),
+        (*_with_families(models, drawn), *others),
         (*sections, *more),
     )
+
+
+def study_sections(results: Path) -> tuple[Section, ...]:
+    """Return the sections on studies that a results folder has: published numbers, calibration, scaling."""
+    claims: tuple[Block, ...] = ()
+    if any(finding.values for finding in published.findings(published.read_claims(), results)):
+        claims = (published.summary(results), *published.tables(results))
+    sections = (
+        Section("Published vs. measured", claims),
+        Section("Calibration", tuple(calibration.tables(calibration.load(results)))),
+        Section("Scaling", scaling.blocks(scaling.load(results))),
+    )
+    return tuple(section for section in sections if section.blocks)
 
 
 def _charts(sections: Iterable[Section]) -> list[Chart]:
@@ -66,57 +79,53 @@ def _charts(sections: Iterable[Section]) -> list[Chart]:
 
 
 def _with_families(models: Sequence[str], drawn: Collection[str]) -> tuple[str, ...]:
-    """Put what charts call a whole family of models before its members, so that it has the plainest look of them."""
+    """Put the label of a family of models, which charts may use, before its members: it gets the plainest style."""
     found: dict[str, None] = {}
     for model in models:
-        whole = sorted(name for name in drawn if name not in models and name.split(" ")[0] == model.split(" ")[0])
-        found |= dict.fromkeys([*whole, model])
+        family = sorted(name for name in drawn if name not in models and name.split(" ")[0] == model.split(" ")[0])
+        found |= dict.fromkeys([*family, model])
     return tuple(found)
 
 
-def _chapter(chapter: Chapter, drawings: Drawings) -> Section:
-    failures = lost(chapter.failures)
-    names = dict.fromkeys([*(run.data for run in chapter.runs), *(failure.data for failure in failures)])
-    parts = tuple(_data(chapter, data, drawings) for data in names)
-    title = "Runs of no suite" if chapter.name == OTHERS else f"Suite {chapter.name}"
-    return Section(title, (_budget(chapter.runs),), parts)
+def _suite(suite: SuiteResults, drawings: Drawings) -> Section:
+    failures = read_failures(suite.failures)
+    names = dict.fromkeys([*(run.data for run in suite.runs), *(failure.data for failure in failures)])
+    title = "Runs of no suite" if suite.name == OTHER_RUNS else f"Suite {suite.name}"
+    return Section(title, (_budget(suite.runs),), tuple(_data_set(suite, data, drawings) for data in names))
 
 
-def _budget(runs: Sequence[Kept]) -> str:
-    """One line on what all runs of a chapter share."""
+def _budget(runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     plans = [run.record["spec"]["plan"] for run in runs]
-    shared = {(plan["steps"], plan["batch_size"]) for plan in plans}
-    said = f"{_count(len(runs), 'run')}, seeds {', '.join(map(str, seeds))}"
-    if len(shared) != 1:
-        return f"{said}; budgets differ, see the origin of each number."
-    ((steps, batch),) = shared
-    return f"{said}; each model trained for {steps} steps of {batch} samples."
+    budgets = {(plan["steps"], plan["batch_size"]) for plan in plans}
+    text = f"{_count(len(runs), 'run')}, seeds {', '.join(map(str, seeds))}"
+    if len(budgets) != 1:
+        return f"{text}; budgets differ, see the origin of each number."
+    ((steps, batch),) = budgets
+    return f"{text}; each model trained for {steps} steps of {batch} samples."
 
 
-def _data(chapter: Chapter, data: str, drawings: Drawings) -> Section:
-    runs = [run for run in chapter.runs if run.data == data]
-    values = chapter.values
-    values = values.loc[values["data"] == data]
-    failures = chapter.failures
+def _data_set(suite: SuiteResults, data: str, drawings: Drawings) -> Section:
+    runs = [run for run in suite.runs if run.data == data]
+    values = suite.values.loc[suite.values["data"] == data]
+    failures = suite.failures
     failures = failures.loc[failures["data"] == data] if failures is not None else None
     failures = failures if failures is not None and len(failures) else None
-    name = f"{chapter.name}-{data}"
-    (table,) = comparisons(values, failures)
-    blocks: list[Block] = [*leaders(table), table, *_absent(values, failures)]
-    sections = [_quality(name, values, failures)]
+    name = f"{suite.name}-{data}"
+    (table,) = comparison_tables(values, failures)
+    blocks: list[Block] = [*best_models(table), table, *_absent(values, failures)]
+    sections = [_curves(name, values, failures)]
     if runs:
-        sections += [Section(charts.title, (charts,)) for charts in dependences(name, runs, values)]
+        sections += [Section(charts.title, (charts,)) for charts in plots.quality_vs_settings(name, runs, values)]
         sections += [_picture(name, runs, drawings), _training(name, runs, values, failures, drawings)]
-        spent = chapter.costs
-        if len(spent):
-            sections.append(_cost(name, values, spent.loc[spent["data"] == data]))
-        sections.append(Section("Where these numbers come from", (origins(data, runs),)))
+        if len(suite.costs):
+            sections.append(_cost(name, values, suite.costs.loc[suite.costs["data"] == data]))
+        sections.append(Section("Origin of these numbers", (origins(data, runs),)))
     return Section(data, tuple(blocks), tuple(section for section in sections if section.blocks))
 
 
-def leaders(table: Table) -> Iterator[str]:
-    """Say in a sentence or two who is best on what, of what is told apart from noise."""
+def best_models(table: Table) -> Iterator[str]:
+    """Yield a paragraph on which models are significantly best by which metric, and which are tied."""
     alone: dict[str, list[str]] = {}
     tied: dict[tuple[str, ...], list[str]] = {}
     for index, column in enumerate(table.columns):
@@ -125,59 +134,60 @@ def leaders(table: Table) -> Iterator[str]:
             alone.setdefault(next(iter(marked)), []).append(column.title)
         elif marked:
             tied.setdefault(tuple(marked), []).append(column.title)
-    said = [f"{model} on {_listed(metrics)}" for model, metrics in alone.items()]
-    said = [f"Best, beyond noise: {'; '.join(said)}."] if said else []
+    sentences = []
+    if alone:
+        models = "; ".join(f"{model} by {_listed(metrics)}" for model, metrics in alone.items())
+        sentences.append(f"Significantly best: {models}.")
     if tied:
         rows = sum(not row.floor for row in table.rows)
-        groups = [(_listed(m) if len(m) <= NAMED else f"{len(m)} of {rows} models", tied[m]) for m in tied]
-        listed = "; ".join(f"{who} on {_listed(metrics)}" for who, metrics in groups)
-        said.append(f"Not told apart: {listed}.")
-    if said:
-        yield " ".join(said)
+        groups = [(_listed(m) if len(m) <= MAX_NAMED else f"{len(m)} of {rows} models", tied[m]) for m in tied]
+        sentences.append(f"Tied for best: {'; '.join(f'{who} by {_listed(metrics)}' for who, metrics in groups)}.")
+    if sentences:
+        yield " ".join(sentences)
 
 
-def _absent(values: pd.DataFrame, failures: pd.DataFrame | None) -> Iterator[Points]:
-    """List what failed, and what models cannot be asked, with reasons."""
-    gone = [
+def _absent(values: pd.DataFrame, failures: pd.DataFrame | None) -> Iterator[List]:
+    """List failed runs and unsupported metrics, with reasons."""
+    items = [
         f"{model}: {_count(len(rows), 'run')} failed: {reason}"
-        for (model, reason), rows in grouped(lost(failures), lambda f: (f.model, f.reason)).items()
+        for (model, reason), rows in group_by(read_failures(failures), lambda f: (f.model, f.reason)).items()
     ]
-    lacking = [v for v in checked(values) if v.value is None]
-    for (reason, _), rows in grouped(lacking, lambda v: (v.reason, v.point == "curve")).items():
+    missing = [v for v in read_values(values) if v.value is None]
+    for (reason, _), rows in group_by(missing, lambda v: (v.reason, v.point == "curve")).items():
         metrics = _listed(sorted({v.metric for v in rows}))
         where = " along the curve" if rows[0].point == "curve" else ""
-        gone.append(f"{_listed(dict.fromkeys(v.model for v in rows))} without {metrics}{where}: {reason}")
-    if gone:
-        yield Points("Failed or unsupported", tuple(gone))
+        items.append(f"{_listed(dict.fromkeys(v.model for v in rows))} without {metrics}{where}: {reason}")
+    if items:
+        yield List("Failed or unsupported", tuple(items))
 
 
-def _quality(name: str, values: pd.DataFrame, failures: pd.DataFrame | None) -> Section:
-    charts = plots.against_evaluations(f"{name}-nfe", values)
-    tables = (Aside(table) for table in curves(values, failures))
-    return Section("Quality against network evaluations", (charts, *tables) if charts else ())
+def _curves(name: str, values: pd.DataFrame, failures: pd.DataFrame | None) -> Section:
+    charts = plots.quality_vs_nfe(f"{name}-nfe", values)
+    tables = map(Details, curve_tables(values, failures))
+    return Section("Quality vs. NFE", (charts, *tables) if charts else ())
 
 
-def _picture(name: str, runs: Sequence[Kept], drawings: Drawings) -> Section:
-    drawn = picture(f"{name}-samples", runs, drawings)
+def _picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Section:
+    drawn = sample_picture(f"{name}-samples", runs, drawings)
     title = "Paths and densities" if isinstance(drawn, Flow) else "Samples"
     return Section(title, () if drawn is None else (drawn,))
 
 
 def _training(
-    name: str, runs: Sequence[Kept], values: pd.DataFrame, failures: pd.DataFrame | None, drawings: Drawings
+    name: str, runs: Sequence[Run], values: pd.DataFrame, failures: pd.DataFrame | None, drawings: Drawings
 ) -> Section:
-    loss = plots.of_training(f"{name}-training", trainings(runs, drawings))
-    blocks: list[Block] = [loss or "The logs of training are not kept here."]
-    on_the_way = plots.against_training(f"{name}-progress", values)
-    if on_the_way:
-        blocks += [on_the_way, *(Aside(table) for table in progress(values, failures))]
+    loss = plots.training_loss(f"{name}-training", loss_curves(runs, drawings))
+    blocks: list[Block] = [loss or "The training logs are not kept here."]
+    progress = plots.quality_vs_steps(f"{name}-progress", values)
+    if progress:
+        blocks += [progress, *map(Details, training_tables(values, failures))]
     return Section("Training", tuple(blocks))
 
 
-def _cost(name: str, values: pd.DataFrame, spent: pd.DataFrame) -> Section:
-    charts = plots.against_cost(f"{name}-cost", values, spent)
-    tables = tuple(Aside(table) for table in costs(spent, values))
-    return Section("Cost against quality", (charts, *tables) if charts else tables)
+def _cost(name: str, values: pd.DataFrame, costs: pd.DataFrame) -> Section:
+    charts = plots.quality_vs_cost(f"{name}-cost", values, costs)
+    tables = tuple(map(Details, cost_tables(costs, values)))
+    return Section("Quality vs. cost", (charts, *tables) if charts else tables)
 
 
 def _listed(words: Iterable[str]) -> str:

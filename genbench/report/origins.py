@@ -1,75 +1,48 @@
-"""Origins: what every number of a model on a data set comes from, down to the command that makes it again."""
+"""Origins: the code, data, machine and command behind the numbers of each model on a data set."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import ConfigError
-from genbench.report.suites import Kept
-from genbench.report.tables import grouped
+from genbench.report.blocks import Origin, Origins
+from genbench.report.suites import Run
+from genbench.report.values import by_model
 from genbench.runs.spec import restore
 from genbench.sweeps.shell_commands import command
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where the numbers of one model on one data set come from.
-
-    Args:
-        model: as tables call it.
-        runs: each seed with the name of its run.
-        facts: names and values, in the order of reading.
-        command: the line of a shell that makes the first of the runs again; empty where there is none.
-        spec: of the first of the runs, as JSON; the others differ in their seed.
-    """
-
-    model: str
-    runs: tuple[tuple[int, str], ...]
-    facts: tuple[tuple[str, str], ...]
-    command: str
-    spec: str
+def origins(data: str, runs: Sequence[Run]) -> Origins:
+    """Return the origins of all numbers on a data set, one entry per model."""
+    return Origins(data, tuple(_origin(model, own) for model, own in by_model(runs)))
 
 
-@dataclass(frozen=True)
-class Origins:
-    """The origins of all numbers of a data set."""
-
-    data: str
-    origins: tuple[Origin, ...]
-
-
-def origins(data: str, runs: Sequence[Kept]) -> Origins:
-    """Return where the numbers of a data set come from, one entry a model."""
-    return Origins(data, tuple(_origin(model, of) for model, of in grouped(runs, lambda kept: kept.name).items()))
-
-
-def _origin(model: str, runs: Sequence[Kept]) -> Origin:
-    runs = sorted(runs, key=lambda kept: kept.seed)
-    found = [kept.record["provenance"] for kept in runs]
-    facts = [
-        ("code", _distinct(_code(p.get("code", {})) for p in found)),
-        ("sources", _distinct(_pairs(p.get("code", {}).get("sources", {})) for p in found)),
-        ("data", _distinct(_data(p.get("data", {})) for p in found)),
-        ("machine", _distinct(_machine(p.get("machine", {})) for p in found)),
-        ("libraries", _distinct(_pairs(p.get("machine", {}).get("libraries", {})) for p in found)),
-    ]
-    gone = sum(kept.folder is None for kept in runs)
-    if gone:
-        which = "the runs are" if gone == len(runs) else f"{gone} of {len(runs)} runs are"
-        facts.append(("kept", f"{which} not kept here: of them, what was published is all that is known"))
+def _origin(model: str, runs: Sequence[Run]) -> Origin:
+    runs = sorted(runs, key=lambda run: run.seed)
+    found = [run.record["provenance"] for run in runs]
+    facts = {
+        "code": _distinct(_code(p.get("code", {})) for p in found),
+        "sources": _distinct(_pairs(p.get("code", {}).get("sources", {})) for p in found),
+        "data": _distinct(_data(p.get("data", {})) for p in found),
+        "machine": _distinct(_machine(p.get("machine", {})) for p in found),
+        "libraries": _distinct(_pairs(p.get("machine", {}).get("libraries", {})) for p in found),
+    }
+    absent = sum(run.folder is None for run in runs)
+    if absent:
+        number = "the runs are" if absent == len(runs) else f"{absent} of {len(runs)} runs are"
+        facts["kept"] = f"{number} not kept here; only their published records are"
     spec = runs[0].record["spec"]
     return Origin(
         model,
-        tuple((kept.seed, kept.record["labels"]["run"]) for kept in runs),
-        tuple((name, text) for name, text in facts if text),
+        tuple((run.seed, run.record["labels"]["run"]) for run in runs),
+        tuple((name, text) for name, text in facts.items() if text),
         _command(spec),
         json.dumps(spec, indent=1),
     )
 
 
-def _command(spec: dict[str, Any]) -> str:
+def _command(spec: Mapping[str, Any]) -> str:
     try:
         return command(restore(spec), Path("results"))
     except ConfigError:
@@ -80,18 +53,18 @@ def _distinct(texts: Iterable[str]) -> str:
     return "; or ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _pairs(parts: dict[str, str]) -> str:
+def _pairs(parts: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
-def _code(code: dict[str, Any]) -> str:
+def _code(code: Mapping[str, Any]) -> str:
     if not code.get("genbench"):
         return ""
     commit = f", commit {code['commit'][:12]}" if code.get("commit") else ""
-    return f"genbench {code['genbench']}{commit}{' with changes that were not committed' if code.get('dirty') else ''}"
+    return f"genbench {code['genbench']}{commit}{' with uncommitted changes' if code.get('dirty') else ''}"
 
 
-def _data(data: dict[str, Any]) -> str:
+def _data(data: Mapping[str, Any]) -> str:
     parts = [str(data["source"])] if data.get("source") else []
     parts += [f"{name} {value}" for name, value in data.items() if name not in ("source", "original")]
     if data.get("original") is False:
@@ -99,8 +72,8 @@ def _data(data: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _machine(machine: dict[str, Any]) -> str:
+def _machine(machine: Mapping[str, Any]) -> str:
     if "python" not in machine:
         return f"unknown, {machine['device']}" if machine.get("device") else ""
-    where = f"{machine['system']} on {machine['machine']}, {machine['processor']}, {machine['cores']} cores"
-    return f"{where}, {machine['device']}, Python {machine['python']}"
+    system = f"{machine['system']} on {machine['machine']}, {machine['processor']}, {machine['cores']} cores"
+    return f"{system}, {machine['device']}, Python {machine['python']}"

@@ -1,4 +1,4 @@
-"""Publishing: the tables of a sweep and its records, and reports of what is kept, written and printed."""
+"""Publishing: the tables and records of a suite, and the report of a results folder, written to files."""
 
 import gzip
 import json
@@ -9,15 +9,14 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from genbench.report.appendix import appendices
-from genbench.report.content import gather
-from genbench.report.formats import document, figures, render
+from genbench.report.blocks import Table
+from genbench.report.content import gather, study_sections
+from genbench.report.formats import csv, figures, latex, markdown
 from genbench.report.formats.page import page
+from genbench.report.formats.terminal import show
 from genbench.report.samples import Drawings
-from genbench.report.section import Aside
-from genbench.report.suites import ORIGINS, RECORDS, chapters
-from genbench.report.table import Table
-from genbench.report.tables import quality
+from genbench.report.suites import ORIGINS, RECORDS, load_suites
+from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs, frame
 from genbench.runs.record import Record, format_published
 from genbench.runs.spec import Spec
@@ -26,63 +25,61 @@ from genbench.runs.versions import without_stale
 from genbench.storage import files
 
 
-def publish(
+def publish_suite(
     name: str, specs: Sequence[Spec], store: Store, console: Console, failed: Mapping[Path, str] | None = None
 ) -> list[Path]:
-    """Write the tables and the records of these cells to RESULTS/NAME/, and print the tables.
+    """Write the tables and records of a suite to RESULTS/NAME, and print the tables.
 
-    A cell that failed is shown as failed; one that never ran is left out.
+    A failed cell is shown as failed; a cell that never ran is left out.
 
     Args:
         name: of the suite.
-        specs: the cells, in the order of the tables.
-        store: where their records are.
+        specs: its cells, in the order of the tables.
+        store: the results folder.
         console: where to print.
-        failed: reasons of failures that just happened, by the path of the record that is missing; reasons of earlier
-            ones are kept in the store.
+        failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
+            ones.
 
     Returns:
         The files written.
     """
     records = without_stale(record for spec in specs if (record := store.read(spec)) is not None)
     reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
-    failures = pd.DataFrame(
-        [
-            {
-                "run": store.folder(spec).name,
-                "model": spec.model_label,
-                "data": spec.data_label,
-                "seed": spec.seed,
-                "reason": reason.splitlines()[-1],
-            }
-            for spec, reason in zip(specs, reasons, strict=True)
-            if reason
-        ]
-    )
-    if not records and not len(failures):
+    failures = [
+        {
+            "run": store.folder(spec).name,
+            "model": spec.model_label,
+            "data": spec.data_label,
+            "seed": spec.seed,
+            "reason": reason.splitlines()[-1],
+        }
+        for spec, reason in zip(specs, reasons, strict=True)
+        if reason
+    ]
+    if not records and not failures:
         return []
     with store.publishing():
-        return tabulate(store.root / name, records, failures if len(failures) else None, console)
+        return write_suite(store.root / name, records, pd.DataFrame(failures) if failures else None, console)
 
 
-def report(
+def publish_report(
     store: Store,
     console: Console,
     only: str = "",
     *,
-    page_at: Path | None = None,
+    page_path: Path | None = None,
     tex: bool = False,
-    figures_in: Path | None = None,
+    figures_folder: Path | None = None,
 ) -> list[Path]:
     """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print their tables.
 
     Args:
-        store: what is reported.
+        store: the results folder.
         console: where to print.
-        only: name of the one suite that is reported, to RESULTS/SUITE/REPORT.*; its tables are not printed again.
-        page_at: where to write the page; nowhere if it is not said.
-        tex: whether RESULTS/REPORT.tex is written too.
-        figures_in: where to write every figure as PNG and SVG; nowhere if it is not said.
+        only: name of a suite to report alone, as RESULTS/SUITE/REPORT.*, without printing its tables.
+        page_path: where to write the HTML page, if given.
+        tex: whether to write REPORT.tex as well.
+        figures_folder: where to write every figure as PNG and SVG, if given.
 
     Returns:
         The files written.
@@ -90,62 +87,77 @@ def report(
     Raises:
         ConfigError: if there is nothing to report.
     """
-    found = chapters(store, [only] if only else [])
+    suites = load_suites(store, [only] if only else [])
     with store.publishing():
-        drawings = [Drawings(store.root, chapter.name) for chapter in found]
-        gathered = gather(found, drawings, () if only else appendices(store.root))
-        texts = {"REPORT.md": document.markdown(gathered), "REPORT.csv": document.csv(found)}
-        texts |= {"REPORT.tex": document.latex(gathered)} if tex else {}
+        drawings = [Drawings(store.root, suite.name) for suite in suites]
+        report = gather(suites, drawings, () if only else study_sections(store.root))
+        texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(suites)}
+        texts |= {"REPORT.tex": latex.document(report)} if tex else {}
         written = {store.root / only / name: text for name, text in texts.items()}
-        written |= {page_at: page(gathered)} if page_at else {}
+        written |= {page_path: page(report)} if page_path else {}
         for path, text in written.items():
             files.write(path, text)
-        paths = [*written, *(path for kept in drawings for path in kept.save())]
-    drawn = figures.write(gathered, figures_in) if figures_in else []
+        paths = [*written, *(path for drawn in drawings for path in drawn.save())]
+    drawn = figures.write(report, figures_folder) if figures_folder else []
     if not only:
-        blocks = [block for section in gathered.sections for block in section.walk()]
-        tables = [block.table if isinstance(block, Aside) else block for block in blocks]
-        render.show([table for table in tables if isinstance(table, Table)], console)
-    said = [*map(str, paths), *([f"{len(drawn)} figures in {figures_in}"] if drawn else [])]
-    console.print("written: " + ", ".join(said), soft_wrap=True, highlight=False)
+        show((table for section in report.sections for table in section.tables()), console)
+    _print_written([*map(str, paths), *([f"{len(drawn)} figures in {figures_folder}"] if drawn else [])], console)
     return [*paths, *drawn]
 
 
-def tabulate(folder: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
-    """Write the tables of these records to the folder of a suite, and print them."""
-    files.drop_temporary(folder)
+def write_suite(folder: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
+    """Write tables, costs, records and origins to the folder of a suite, and print its tables.
+
+    Tables and records are a pure function of code and seeds. Costs and origins are not, so they are separate files.
+    """
     values, spent = frame(records), costs(records)
-    render.show(quality(values, failures), console)  # first, for the disk may be full
-    written = render.write(folder, values, spent, failures)
-    written.append(folder / RECORDS)
-    files.write(written[-1], _lines(records))
-    origins = _origins(records)
-    if origins:
-        written.append(folder / ORIGINS)
-        files.write(written[-1], json.dumps(origins, indent=1) + "\n")
-    console.print("written: " + ", ".join(str(path) for path in written), soft_wrap=True, highlight=False)
-    return written
+    tables = quality_tables(values, failures)
+    show(tables, console)  # first, in case the disk is full
+    content: dict[str, str | bytes] = _table_files("table", folder.name, tables, csv.table(values, failures))
+    if len(spent):
+        numbers = spent.to_csv(index=False)
+        content |= _table_files("cost", f"{folder.name}-cost", cost_tables(spent, values), numbers)
+    content[RECORDS] = _published(records)
+    if origins := _origins(records):
+        content[ORIGINS] = json.dumps(origins, indent=1) + "\n"
+    files.drop_temporary(folder)
+    for name, text in content.items():
+        files.write(folder / name, text)
+    _print_written([str(folder / name) for name in content], console)
+    return [folder / name for name in content]
 
 
-def _lines(records: Iterable[Record]) -> bytes:
-    """Return what is a pure function of code and seeds, one compressed line a run: equal bytes for equal results."""
-    text = "".join(format_published({**record, "spec": _anywhere(record["spec"])}) for record in records)
+def _table_files(stem: str, title: str, tables: Sequence[Table], numbers: str) -> dict[str, str | bytes]:
+    return {
+        f"{stem}.md": f"# {title}\n\n" + "\n".join(map(markdown.table, tables)),
+        f"{stem}.tex": f"{latex.PREAMBLE}\n" + "\n".join(map(latex.table, tables)),
+        f"{stem}.csv": numbers,
+    }
+
+
+def _print_written(names: Sequence[str], console: Console) -> None:
+    console.print(f"written: {', '.join(names)}", soft_wrap=True, highlight=False)
+
+
+def _published(records: Iterable[Record]) -> bytes:
+    """Return records without provenance as compressed JSON lines: equal results give equal bytes."""
+    text = "".join(format_published({**record, "spec": _without_folder(record["spec"])}) for record in records)
     return gzip.compress(text.encode(), mtime=0)
 
 
 def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return each code, data and machine that made runs, and which runs; nothing of records that do not know."""
+    """Return each combination of code, data and machine with the names of its runs; unknown ones are left out."""
     found: dict[str, dict[str, Any]] = {}
     for record in records:
         origin = {name: dict(record["provenance"].get(name) or {}) for name in ("code", "data", "machine")}
-        origin["code"].pop("sources", None)  # of each component; the commit has them all
+        origin["code"].pop("sources", None)  # they differ between components; the commit implies them
         if origin["code"]:
             key = json.dumps(origin, sort_keys=True)
             found.setdefault(key, {**origin, "runs": []})["runs"].append(record["labels"]["run"])
     return list(found.values())
 
 
-def _anywhere(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a spec without the folders of the machine that it ran on: a path is known by its last name."""
+def _without_folder(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec that names data from a path by the last part of the path only."""
     path = spec["data"].get("path")
     return spec if path is None else {**spec, "data": {**spec["data"], "path": Path(path).name}}

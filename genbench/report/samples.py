@@ -1,7 +1,7 @@
-"""Drawing: from kept runs to pictures and curves of training, themselves kept so that they outlive the weights.
+"""Samples: pictures of what models generate, and their loss curves, drawn from kept runs.
 
-RESULTS/SUITE/drawings.npz holds what was drawn: a few kilobytes a run, each under the name of the run, so that another
-training is another drawing. A report of published records alone draws from there.
+RESULTS/SUITE/drawings.npz caches what was drawn, a few kilobytes per run under the name of the run, so that a report
+can show it after the weights are gone.
 """
 
 import logging
@@ -20,9 +20,9 @@ from genbench.metrics.noise import noise
 from genbench.metrics.sampling import draw
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
-from genbench.report.pictures import Flow, Gallery, Panel
-from genbench.report.suites import Kept, digest, published_file
-from genbench.report.tables import grouped
+from genbench.report.blocks import Flow, Gallery, Panel
+from genbench.report.suites import DRAWINGS, Run, digest, suite_file
+from genbench.report.values import by_model
 from genbench.runs.image_grids import pictured
 from genbench.runs.spec import Spec, build_data, plan_of, restore
 from genbench.runs.store import load_weights
@@ -33,21 +33,19 @@ from genbench.storage import files
 log = logging.getLogger("genbench")
 
 VERSION = 1
-"""Of everything below: drawings of another version are made again."""
+"""Version of the drawings below: drawings of another version are drawn again."""
 TIMES = 17
 POINTS = 200
-MANY = 8192
-"""Samples behind a density."""
-SIZE = 48
-BINS = 48
-"""Of a curve of training."""
-SHEET = 40
+DENSITY_SAMPLES = 8192
+DENSITY_SIZE = 48
+LOSS_BINS = 48
+GRID_IMAGES = 40
 
 Arrays = Mapping[str, np.ndarray]
 
 
 class Drawings:
-    """What was drawn, in one file; whatever is asked for and there is not drawn again.
+    """The drawings of a suite, cached in one file.
 
     Args:
         root: the results folder.
@@ -55,27 +53,27 @@ class Drawings:
     """
 
     def __init__(self, root: Path, suite: str) -> None:
-        self.path = root / suite / "drawings.npz"
-        self.kept = _load(published_file(root, suite, "drawings.npz"))
+        self.path = root / suite / DRAWINGS
+        self.kept = _load(suite_file(root, suite, DRAWINGS))
         self.used: dict[str, Arrays] = {}
 
-    def of(self, key: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays of that name, drawn now if they are not there.
+    def get(self, key: str, draw: Callable[[], Arrays]) -> Arrays:
+        """Return the drawing of that name; it is drawn if it is not cached.
 
         Raises:
-            Unsupported: if they cannot be drawn either.
+            Unsupported: if it cannot be drawn.
         """
         key = f"{VERSION} {key}"
         if key not in self.used:
-            self.used[key] = self.kept[key] if key in self.kept else make()
+            self.used[key] = self.kept[key] if key in self.kept else draw()
         return self.used[key]
 
     def replace(self, key: str, arrays: Arrays) -> None:
-        """Keep these arrays under that name, whatever was there."""
+        """Replace the cached drawing of that name."""
         self.kept[f"{VERSION} {key}"] = arrays
 
     def save(self) -> list[Path]:
-        """Write what was asked for, unless it is there already, and return the file if there is one."""
+        """Write the drawings that were used, if any differ from the cached ones; return the file if there is one."""
         if not self.used:
             return []
         if self.used.keys() != self.kept.keys() or any(self.used[key] is not self.kept[key] for key in self.used):
@@ -93,8 +91,8 @@ def _load(path: Path) -> dict[str, Arrays]:
                 found.setdefault(key, {})[part] = arrays[name]
     except FileNotFoundError:
         return {}
-    except Exception:  # whatever is wrong with it, what can be drawn is drawn again
-        log.warning("%s is damaged; what it held is drawn again where runs are kept", files.shown(path))
+    except Exception:  # a cache: whatever is wrong with it, it is drawn again
+        log.warning("%s is damaged; its drawings are drawn again if their runs are kept", files.shown(path))
         return {}
     return dict(found)
 
@@ -104,29 +102,29 @@ def _save(path: Path, arrays: Arrays) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def picture(name: str, runs: Sequence[Kept], drawings: Drawings) -> Flow | Gallery | str | None:
-    """Return the picture of a data set, or the reason why there is none; nothing where its data cannot be drawn at all.
+def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow | Gallery | str | None:
+    """Return the picture of a data set, or the reason why it is missing; None for data that cannot be pictured.
 
-    Of each model the first run is drawn that can be.
+    For each model the run with the lowest seed is shown, among those that can be drawn.
 
     Args:
         name: of the picture.
         runs: of one data set.
-        drawings: where they are kept.
+        drawings: the cache.
     """
-    part = runs[0].record["spec"]["data"]
+    data_spec = runs[0].record["spec"]["data"]
     try:
-        reference = drawings.of(f"data {digest(part)}", lambda: _reference(build_data(part)))
+        reference = drawings.get(f"data {digest(data_spec)}", lambda: _reference(build_data(data_spec)))
     except (Unsupported, ConfigError, OSError) as error:
-        return f"The data are not here to be drawn: {error}"
+        return f"The data is not available to be drawn: {error}"
     if not reference:
         return None
     drawn, missing = [], {}
-    for model, of in grouped(runs, lambda kept: kept.name).items():
+    for model, own in by_model(runs):
         reasons = []
-        for kept in sorted(of, key=lambda kept: kept.seed):
+        for run in sorted(own, key=lambda run: run.seed):
             try:
-                drawn.append((model, kept.seed, _of_run(kept, reference, drawings)))
+                drawn.append((model, run.seed, _drawing(run, reference, drawings)))
                 break
             except (Unsupported, ConfigError, RunFailed) as reason:
                 reasons.append(str(reason))
@@ -137,9 +135,9 @@ def picture(name: str, runs: Sequence[Kept], drawings: Drawings) -> Flow | Galle
         return f"Nothing could be drawn. {'; '.join(without)}."
     if "sheet" in reference:
         height = int(reference["height"])
-        sheets = [("data", reference["sheet"]), *((model, arrays["sheet"]) for model, _, arrays in drawn)]
-        caption = f"The first {SHEET} samples of the run with the lowest seed, none chosen by hand."
-        return Gallery(name, tuple(sheets), max(1, 32 // (height + 1)), caption, without)
+        grids = [("data", reference["sheet"]), *((model, arrays["sheet"]) for model, _, arrays in drawn)]
+        caption = f"The first {GRID_IMAGES} samples of the run with the lowest seed, not selected."
+        return Gallery(name, tuple(grids), max(1, 32 // (height + 1)), caption, without)
     panels = [Panel(model, seed, arrays["paths"], arrays["density"]) for model, seed, arrays in drawn]
     data = Panel("data", 0, reference["paths"], reference["density"])
     left, right, bottom, top = (float(x) for x in reference["frame"])
@@ -147,43 +145,44 @@ def picture(name: str, runs: Sequence[Kept], drawings: Drawings) -> Flow | Galle
 
 
 _CAPTION = (
-    f"{POINTS} points of the same noise for every model, the paths of some of them, and the density of {MANY} points "
-    "(shade: square root of the density, one scale for all panels, full at the highest density of the data). "
-    "Points beyond the frame are drawn on its edge. Of each model the run with the lowest seed that is kept."
+    f"{POINTS} points from the same noise for every model, the paths of some of them, and the density of "
+    f"{DENSITY_SAMPLES} samples (shade: square root of the density, on one scale for all panels, darkest at the "
+    "maximum of the data). Points outside the frame are drawn on its edge. Each model is shown by its kept run with "
+    "the lowest seed."
 )
 
 
-def _of_run(kept: Kept, reference: Arrays, drawings: Drawings) -> Arrays:
-    key = f"{kept.record['labels']['run']} {digest(kept.record['spec']['sample'])}"
-    return drawings.of(key, lambda: _sheet(kept) if "sheet" in reference else _panel(kept, reference))
+def _drawing(run: Run, reference: Arrays, drawings: Drawings) -> Arrays:
+    key = f"{run.record['labels']['run']} {digest(run.record['spec']['sample'])}"
+    return drawings.get(key, lambda: _image_grid(run) if "sheet" in reference else _panel(run, reference))
 
 
 def _reference(data: Data) -> Arrays:
-    """Draw the data themselves; nothing if they are neither points of a plane nor images."""
+    """Draw the data itself; empty if it is neither two-dimensional nor images."""
     if isinstance(data.space, Pixels) and pictured(data):
-        raw = data.space.decode(data.test.take(SHEET, derive(0, "picture")).x).numpy()
+        raw = data.space.decode(data.test.take(GRID_IMAGES, derive(0, "picture")).x).numpy()
         return {"sheet": _tiled(raw * (255 // (data.space.levels - 1))), "height": np.array(raw.shape[2])}
     if data.event.shape != (2,):
         return {}
-    x = _raw(data, data.test.take(MANY, derive(0, "picture")).x)
+    x = _raw(data, data.test.take(DENSITY_SAMPLES, derive(0, "picture")).x)
     start = _raw(data, noise(data.source, POINTS * 4, derive(0, "picture")))
     both = np.concatenate([np.quantile(x, (0.001, 0.999), axis=0), np.quantile(start, (0.02, 0.98), axis=0)])
-    middle, half = (both.min(0) + both.max(0)) / 2, np.ptp(both, axis=0).max() / 2 * 1.2
-    frame = np.array([middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half], dtype=np.float32)
+    center, half = (both.min(0) + both.max(0)) / 2, np.ptp(both, axis=0).max() / 2 * 1.2
+    frame = np.array([center[0] - half, center[0] + half, center[1] - half, center[1] + half], dtype=np.float32)
     shades, peak = _shades(x[None], frame, None)
     return {"frame": frame, "peak": np.array(peak), "paths": _quantised(x[None, :POINTS], frame), "density": shades}
 
 
-def _panel(kept: Kept, reference: Arrays) -> Arrays:
-    spec, model, data = _trained(kept)
+def _panel(run: Run, reference: Arrays) -> Arrays:
+    spec, model, data = _trained(run)
     torch.set_num_threads(plan_of(spec).threads)
     seed = derive(0, "picture")
     if isinstance(model, Transport) and not model.conditional and not spec.sample.get("guidance"):
         with torch.no_grad():
-            x0 = noise(model.source, MANY, seed)
+            x0 = noise(model.source, DENSITY_SAMPLES, seed)
             path = trajectory(lambda t, x: model.velocity(t, x, None), x0, torch.linspace(0, 1, TIMES), tol=1e-4).x
     else:
-        path = draw(model, MANY, spec.evaluation["batch"], seed, spec.sample)[0][None]
+        path = draw(model, DENSITY_SAMPLES, spec.evaluation["batch"], seed, spec.sample)[0][None]
     raw = _raw(data, path)
     if not np.isfinite(raw).all():
         raise Unsupported("some of its samples are not finite")
@@ -191,26 +190,26 @@ def _panel(kept: Kept, reference: Arrays) -> Arrays:
     return {"paths": _quantised(raw[:, :POINTS], frame), "density": _shades(raw, frame, peak)[0]}
 
 
-def _trained(kept: Kept) -> tuple[Spec, Model, Data]:
-    """Return spec, model and data of a run whose weights are kept. Raises Unsupported if they are not."""
-    loaded = load_weights(kept.folder.parent / "model.safetensors") if kept.folder is not None else None
+def _trained(run: Run) -> tuple[Spec, Model, Data]:
+    """Return spec, model and data of a run. Raises Unsupported if its weights are not kept."""
+    loaded = load_weights(run.folder.parent / "model.safetensors") if run.folder is not None else None
     if loaded is None:
         raise Unsupported("its weights are not kept here")
-    spec = restore(kept.record["spec"])
+    spec = restore(run.record["spec"])
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
     model.load_state_dict(loaded[0])
     return spec, model.eval(), data
 
 
-def _sheet(kept: Kept) -> Arrays:
-    path = kept.folder / "samples.npz" if kept.folder is not None else None
+def _image_grid(run: Run) -> Arrays:
+    path = run.folder / "samples.npz" if run.folder is not None else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not kept here")
-    space = build_data(kept.record["spec"]["data"]).space
+    space = build_data(run.record["spec"]["data"]).space
     assert isinstance(space, Pixels)
     with np.load(path) as arrays:
-        return {"sheet": _tiled(arrays["samples"][:SHEET] * (255 // (space.levels - 1)))}
+        return {"sheet": _tiled(arrays["samples"][:GRID_IMAGES] * (255 // (space.levels - 1)))}
 
 
 def _raw(data: Data, x: torch.Tensor) -> np.ndarray:
@@ -218,7 +217,7 @@ def _raw(data: Data, x: torch.Tensor) -> np.ndarray:
 
 
 def _quantised(x: Float[np.ndarray, "times n 2"], frame: np.ndarray) -> UInt8[np.ndarray, "times n 2"]:
-    """Put points on the 255 steps of the frame, y downwards."""
+    """Quantise points to 0..255 within the frame, y downwards."""
     left, right, bottom, top = frame
     unit = np.stack([(x[..., 0] - left) / (right - left), (top - x[..., 1]) / (top - bottom)], axis=-1)
     return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
@@ -227,18 +226,18 @@ def _quantised(x: Float[np.ndarray, "times n 2"], frame: np.ndarray) -> UInt8[np
 def _shades(
     x: Float[np.ndarray, "times n 2"], frame: np.ndarray, peak: float | None
 ) -> tuple[UInt8[np.ndarray, "times size size"], float]:
-    """Return shades of the density of points, and the density that is full shade: its own highest if none is given."""
+    """Return shades of the density of points, and the density of the darkest shade (by default the maximum)."""
     left, right, bottom, top = frame
     found = []
     for points in x:
-        counts = np.histogram2d(-points[:, 1], points[:, 0], bins=SIZE, range=[[-top, -bottom], [left, right]])[0]
+        counts, _, _ = np.histogram2d(-points[:, 1], points[:, 0], DENSITY_SIZE, [[-top, -bottom], [left, right]])
         found.append(gaussian_filter(counts / len(points), 0.8, mode="constant"))
     peak = float(np.max(found)) if peak is None else peak
     return np.rint(np.sqrt(np.clip(np.array(found) / peak, 0, 1)) * 15).astype(np.uint8) * np.uint8(17), peak
 
 
 def _tiled(images: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
-    """Lay images out in rows as wide as a phone, a grey pixel between."""
+    """Tile images in rows at most 340 pixels wide, a grey pixel apart."""
     n, channels, height, width = images.shape
     across = max(2, min(10, 340 // (width + 1)))
     rows = -(-n // across)
@@ -249,29 +248,29 @@ def _tiled(images: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
     return sheet[..., 0] if channels == 1 else sheet
 
 
-def trainings(runs: Sequence[Kept], drawings: Drawings) -> Iterator[tuple[str, Float[np.ndarray, "bins"], np.ndarray]]:
-    """Yield models with the loss on the way: steps, and (seeds, bins) means over as many steps each."""
-    for model, of in grouped(runs, lambda kept: kept.name).items():
-        of = sorted(of, key=lambda kept: kept.seed)
-        key = f"{of[0].record['labels']['run']} training"
-        logs = [path for kept in of if kept.folder and (path := kept.folder.parent / "train.csv").exists()]
+def loss_curves(runs: Sequence[Run], drawings: Drawings) -> Iterator[tuple[str, Float[np.ndarray, "bins"], np.ndarray]]:
+    """Yield the training loss of each model: label, steps, and losses of shape (seeds, bins), averaged within bins."""
+    for model, own in by_model(runs):
+        own = sorted(own, key=lambda run: run.seed)
+        key = f"{own[0].record['labels']['run']} training"
+        logs = [path for run in own if run.folder and (path := run.folder.parent / "train.csv").exists()]
         if logs:
             drawings.replace(key, _binned([pd.read_csv(path, usecols=["step", "loss"]) for path in logs]))
         try:
-            arrays = drawings.of(key, _nothing)
+            arrays = drawings.get(key, _no_log)
         except Unsupported:
             continue
         yield model, arrays["step"], arrays["loss"]
 
 
-def _nothing() -> Arrays:
+def _no_log() -> Arrays:
     raise Unsupported("its log is not kept here")
 
 
 def _binned(logs: Sequence[pd.DataFrame]) -> Arrays:
-    shortest = min(len(log) for log in logs)
-    parts = np.array_split(np.arange(shortest), min(BINS, shortest))
-    steps, losses = logs[0]["step"].to_numpy(), np.array([log["loss"].to_numpy()[:shortest] for log in logs])
+    length = min(len(log) for log in logs)
+    parts = np.array_split(np.arange(length), min(LOSS_BINS, length))
+    steps, losses = logs[0]["step"].to_numpy(), np.array([log["loss"].to_numpy()[:length] for log in logs])
     means = [losses[:, part].mean(1) for part in parts]
     return {
         "step": np.array([steps[part].mean() for part in parts], dtype=np.float32),

@@ -1,10 +1,12 @@
-"""Spread: what a handful of seeds says of a mean, and what of the difference between two models.
+"""Statistics over seeds: means and their errors, paired tests of two models, and how a mean is written.
 
-Differences are paired over seeds. Below 10 pairs they are tested by Student's t; from 10 on by flipping their signs,
-which asks for symmetry only. (Of 5 pairs no sign flip goes below p = .0625.) An interval holds the differences that the
-same test would not reject. Families are corrected by Holm's method.
+Differences of two models are paired over their common seeds. With fewer than 10 pairs they are tested by Student's t;
+from 10 pairs on by a sign-flip permutation test, which assumes symmetry only (with 5 pairs its p is never below .0625).
+A confidence interval holds the differences that the same test would not reject. Families of tests are corrected by
+Holm's method (Holm, 1979).
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -16,27 +18,27 @@ from scipy import special
 from genbench.seeds import derive
 
 Mark = Literal["best", "tie"]
+
 LEVEL = 0.05
-"""Of every test, and of what an interval leaves out."""
+"""Significance level of every test; intervals have confidence 1 - LEVEL."""
 POWER = 0.8
-"""With which a minimum detectable difference would be seen."""
-PERMUTED = 10
-"""Pairs from which on signs are flipped."""
-EXACT = 14
-"""Most pairs of which all flips are counted; of more, `DRAWS` random ones are."""
-DRAWS = 2**16 - 1
+"""Power at which minimum detectable differences are stated."""
+MIN_PERMUTATION_PAIRS = 10
+MAX_EXACT_PAIRS = 14
+"""All sign flips are enumerated up to this many pairs; with more pairs, `RESAMPLES` random ones are drawn."""
+RESAMPLES = 2**16 - 1
 
 
 class Paired(NamedTuple):
-    """A difference between two models over the seeds that both have.
+    """Paired difference of two models over their common seeds; all but the mean is None for a single pair.
 
     Args:
         mean: mean difference.
-        error: its standard error; None of a single pair.
-        low: lower end of its 95 % interval, by the same test; None of a single pair.
+        error: its standard error.
+        low: lower end of the 95 % interval, by the same test as p.
         high: upper end.
-        p: two-sided, uncorrected; None of a single pair.
-        detectable: the difference that one test at 5 % would see with 80 % power; None of a single pair.
+        p: two-sided p value, uncorrected.
+        detectable: difference that a single test at 5 % detects with 80 % power.
         pairs: number of common seeds.
     """
 
@@ -50,21 +52,17 @@ class Paired(NamedTuple):
 
     @property
     def test(self) -> str:
-        """The name of the test."""
-        return rule(self.pairs)
+        """The name of the test.
 
-
-def rule(pairs: int) -> str:
-    """Return which test that many pairs get.
-
-    >>> rule(5), rule(10)
-    ('paired t test', 'paired sign-flip permutation test')
-    """
-    return "paired t test" if pairs < PERMUTED else "paired sign-flip permutation test"
+        >>> Paired(0.0, 1.0, -3.0, 3.0, 1.0, 1.0, pairs=5).test
+        'paired t test'
+        """
+        few = self.pairs < MIN_PERMUTATION_PAIRS
+        return "paired t test" if few else "paired sign-flip permutation test"
 
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
-    """Return the mean and its standard error, None with a single value; values equal up to rounding have none.
+    """Return the mean and its standard error: None for one value, 0 for values that are equal up to rounding.
 
     >>> mean_and_error([1.0, 3.0])
     (2.0, 1.0)
@@ -80,7 +78,7 @@ def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
 
 
 def half_width(error: float | None, n: int) -> float | None:
-    """Return half the width of the 95 % t interval of a mean over n values with that standard error."""
+    """Return half the width of the 95 % t interval of a mean over n values with this standard error."""
     return None if error is None else error * float(special.stdtrit(n - 1, 1 - LEVEL / 2))
 
 
@@ -97,104 +95,101 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
     half = half_width(error, pairs)
     if error is None or half is None:
         return Paired(mean, None, None, None, None, None, 1)
-    low, high = (mean - half, mean + half) if pairs < PERMUTED else unflipped(differences)
-    return Paired(mean, error, low, high, _chance(differences, mean, error), detectable(error, pairs), pairs)
+    if pairs >= MIN_PERMUTATION_PAIRS:
+        (low, high), p = sign_flip_interval(differences), sign_flip_p(differences)
+    else:
+        low, high = mean - half, mean + half
+        p = 2 * float(special.stdtr(pairs - 1, -abs(mean) / error)) if error else float(mean == 0)
+    return Paired(mean, error, low, high, p, detectable(error, pairs), pairs)
 
 
 def detectable(error: float, pairs: int, family: int = 1) -> float | None:
-    """Return the mean difference, of that standard error, which is seen with 80 % power among a family of tests.
+    """Return the mean difference of this standard error that is detected with 80 % power in a family of tests.
 
-    With more power where others of the family are seen too: it is that of the first step of Holm's method. None where
-    no difference ever is, since so few signs have no flip as rare as that.
+    The level is that of the first step of Holm's method, so the power is higher where other tests of the family are
+    significant too. None if the smallest possible p of the sign-flip test exceeds that level.
 
     >>> detectable(1.0, 10, 26) is None, detectable(1.0, 9, 26) is None
     (True, False)
     """
     level = LEVEL / family
-    rarest = 0.0 if pairs < PERMUTED else max(2.0 ** (1 - pairs), 1 / (1 + DRAWS))
-    return None if rarest > level else error * noncentrality(pairs, level)
+    smallest_p = 0.0 if pairs < MIN_PERMUTATION_PAIRS else max(2.0 ** (1 - pairs), 1 / (1 + RESAMPLES))
+    return None if smallest_p > level else error * noncentrality(pairs, level)
 
 
-def _chance(differences: Float64[np.ndarray, " n"], mean: float, error: float) -> float:
-    if len(differences) >= PERMUTED:
-        return flipped(differences)
-    if error == 0:  # the same difference for every seed, up to rounding
-        return float(mean == 0)
-    return 2 * float(special.stdtr(len(differences) - 1, -abs(mean) / error))
+def sign_flip_p(differences: Float64[np.ndarray, " n"]) -> float:
+    """Return the two-sided p of the hypothesis that each difference is as likely as its negative.
 
-
-def flipped(differences: Float64[np.ndarray, " n"]) -> float:
-    """Two-sided p of the hypothesis that each difference is as likely as its negative.
-
-    All flips are counted up to 14 pairs. Of more, a seeded sample is, in which the observed one counts too.
+    Exact up to 14 pairs; with more, estimated from a fixed random sample of sign flips, the observed signs included.
     """
     observed = abs(differences.sum()) * (1 - 1e-9)  # equal sums may round differently
-    signs, one = _flips(len(differences))
-    return float((one + (np.abs(signs @ differences) >= observed).sum()) / (one + len(signs)))
+    signs, observed_extra = _sign_flips(len(differences))
+    extreme = observed_extra + (np.abs(signs @ differences) >= observed).sum()
+    return float(extreme / (observed_extra + len(signs)))
 
 
-def unflipped(differences: Float64[np.ndarray, " n"]) -> tuple[float, float]:
-    """Return the lowest and the highest mean difference that `flipped` would not reject at 5 %.
+def sign_flip_interval(differences: Float64[np.ndarray, " n"]) -> tuple[float, float]:
+    """Return the lowest and the highest mean difference that `sign_flip_p` would not reject at 5 %.
 
-    A flip of d - m has a sum as large as that of d - m itself if the mean of what is flipped, or of what is not, lies
-    on the other side of m: the ends are quantiles of the means of subsets (Hartigan, 1969).
+    A sign flip of d - m has a sum as large as that of d - m itself if the mean of the flipped values, or of the others,
+    lies on the other side of m: the ends are quantiles of subset means (Hartigan, 1969).
     """
-    signs, one = _flips(len(differences))
+    signs, observed_extra = _sign_flips(len(differences))
     kept = signs > 0
     count, total = kept.sum(1), kept @ differences
-    parts = [(total, count), (differences.sum() - total, len(differences) - count)]
-    rank = int(LEVEL * (one + len(signs))) - one
+    subsets = [(total, count), (differences.sum() - total, len(differences) - count)]
+    rank = int(LEVEL * (observed_extra + len(signs))) - observed_extra
 
     def end(side: int) -> float:
         # An empty subset counts on both sides.
-        means = [np.where(n > 0, side * sums / np.maximum(n, 1), -np.inf) for sums, n in parts]
+        means = [np.where(n > 0, side * sums / np.maximum(n, 1), -np.inf) for sums, n in subsets]
         return side * float(np.partition(np.concatenate(means), rank)[rank])
 
     return end(1), end(-1)
 
 
 @lru_cache(maxsize=4)
-def _flips(n: int) -> tuple[np.ndarray, int]:
-    """Return rows of signs, and 1 if the observed ones are to be counted besides."""
-    if n <= EXACT:
-        # A flip and its opposite have the same absolute sum: the last sign is kept.
+def _sign_flips(n: int) -> tuple[np.ndarray, int]:
+    """Return rows of signs, and 1 if the observed signs are to be counted in addition."""
+    if n <= MAX_EXACT_PAIRS:
+        # A flip and its opposite have the same absolute sum, so the last sign stays positive.
         return 1 - 2 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1), 0
-    draws = np.random.default_rng(derive(0, "sign flips", n)).integers(0, 2, (DRAWS, n), dtype=np.int8)
+    draws = np.random.default_rng(derive(0, "sign flips", n)).integers(0, 2, (RESAMPLES, n), dtype=np.int8)
     return 1 - 2 * draws, 1
 
 
 def noncentrality(n: int, level: float = LEVEL) -> float:
-    """Return the mean over standard error that a two-sided t test of n values at that level sees with 80 % power.
+    """Return the mean over its standard error that a two-sided t test of n values detects with 80 % power.
 
-    A rejection on the wrong side, of probability 1e-6, does not count.
+    Rejections with the wrong sign, of probability 1e-6, are not counted.
     """
     return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - level / 2)))
 
 
-def holm(chances: Sequence[float]) -> list[float]:
-    """Return p values corrected for being a family, by Holm's method.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p values of a family of tests, corrected by Holm's method.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    corrected, highest = [0.0] * len(chances), 0.0
-    for rank, index in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
-        highest = max(highest, min(1.0, chances[index] * (len(chances) - rank)))
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, p_values[index] * (len(p_values) - rank)))
         corrected[index] = highest
     return corrected
 
 
 def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Mark]:
-    """Mark the best mean, if it is told apart from all others; else it and what is not told apart from it, as ties.
+    """Mark the model with the best mean as best if it differs significantly from all others; otherwise mark ties.
 
-    Models are held against the best mean; and, where that has few seeds, against the best of those with most seeds
-    too, for few seeds tell little apart. All that are held against others are the family of Holm's correction. Where
-    none is told apart, nothing is marked. A model that is better over the seeds it has in common with the one it is
-    held against is not told apart from it.
+    Ties are the model with the best mean and all models that do not differ significantly from it. All tests of a column
+    are one family of Holm's correction. Models are compared with the best mean and, if that model has fewer seeds than
+    others, also with the best of the models with most seeds, since few seeds have little power. If no model differs
+    significantly, none is marked. A model that beats the reference on their common seeds is never worse than it.
 
     Args:
-        found: {model: {seed: value}}; seeds pair the models.
-        better: "lower" or "higher"; anything else marks nothing.
+        found: {model: {seed: value}}; models are paired by seed.
+        better: "lower" or "higher"; with any other value nothing is marked.
 
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
     {'a': 'tie', 'c': 'tie'}
@@ -203,29 +198,75 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     """
     most = max(map(len, found.values()), default=0)
     full = {model: values for model, values in found.items() if len(values) == most}
-    known = [*rivals(found, better).items()]
-    if known and leader(found, better) not in full:
-        known += rivals(full, better).items()
-    tested = [(model, rival) for model, rival in known if rival.p is not None]
-    corrected = holm([rival.p for _, rival in tested if rival.p is not None])
+    known = [*against_best(found, better).items()]
+    if known and best_mean(found, better) not in full:
+        known += against_best(full, better).items()
+    tested = [(model, difference.mean, difference.p) for model, difference in known if difference.p is not None]
+    corrected = holm([p for _, _, p in tested])
     sign = 1 if better == "lower" else -1
-    beaten = {m for (m, rival), p in zip(tested, corrected, strict=True) if p <= LEVEL and sign * rival.mean > 0}
-    leading = [model for model in found if model not in beaten]
+    worse = {m for (m, mean, _), p in zip(tested, corrected, strict=True) if p <= LEVEL and sign * mean > 0}
+    leading = [model for model in found if model not in worse]
     if len(leading) == len(found):
         return {}
     return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
 
 
-def leader(found: Mapping[str, Mapping[int, float]], better: str) -> str:
+def best_mean(found: Mapping[str, Mapping[int, float]], better: str) -> str:
     """Return the model with the best mean."""
     sign = 1 if better == "lower" else -1
     return min(found, key=lambda model: sign * mean_and_error(found[model].values())[0])
 
 
-def rivals(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
-    """Return the differences of other models from the one with the best mean, for those with a seed in common."""
+def against_best(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
+    """Return the paired difference of each model to the one with the best mean, if they have a seed in common."""
     if better not in ("lower", "higher") or not found:
         return {}
-    best = leader(found, better)
-    alike = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
-    return {model: paired(found[model], found[best]) for model in alike}
+    best = best_mean(found, better)
+    comparable = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
+    return {model: paired(found[model], found[best]) for model in comparable}
+
+
+def format_mean(mean: float, error: float | None = None) -> str:
+    """Write a mean with its standard error, to two significant digits of the error.
+
+    Args:
+        mean: the number.
+        error: its standard error; if unknown, as with a single seed, the mean is written with four digits.
+
+    >>> format_mean(0.83127, 0.0171)
+    '0.831 ± 0.017'
+    >>> format_mean(0.83127, 0.0996)
+    '0.83 ± 0.10'
+    >>> format_mean(12345.6, 234.0)
+    '12350 ± 230'
+    >>> format_mean(1.234e-5, 2.1e-7)
+    '(1.234 ± 0.021)e-05'
+    >>> format_mean(0.83127)
+    '0.8313'
+    >>> format_mean(35746307.0), format_mean(8.0, 0.0)
+    ('35746307', '8 ± 0')
+    """
+    if error is None or not math.isfinite(error):
+        return _plain(mean)
+    if error == 0:
+        return f"{_plain(mean)} ± 0"
+    largest = max(abs(mean), error)
+    if not 1e-3 <= largest < 1e7:
+        exponent = math.floor(math.log10(largest))
+        return f"({format_mean(mean / 10**exponent, error / 10**exponent)})e{exponent:+03d}"
+    # Round the error first: .0996 becomes .10, with one decimal less.
+    decimals = 1 - int(f"{error:.1e}".partition("e")[2])
+    return f"{_fixed(mean, decimals)} ± {_fixed(error, decimals)}"
+
+
+def _plain(value: float) -> str:
+    if value == round(value) and abs(value) < 1e15:
+        return str(round(value))
+    if 1e-3 <= abs(value) < 1e7:
+        return _fixed(value, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:.3e}"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{round(value, decimals):.{max(decimals, 0)}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

@@ -1,7 +1,8 @@
-"""Chapters: what a report is of. Each published suite of a results folder is one, and what belongs to none is the last.
+"""Suites: the published suites of a results folder, and its runs that belong to no suite.
 
-A suite is known by RESULTS/SUITE/records.jsonl.gz, which lists its runs. A run that is kept in RESULTS/runs is read
-from there, with its provenance; otherwise, as in a fresh checkout, its published record is read.
+RESULTS/SUITE/ holds table.* and cost.* (md, csv, tex), records.jsonl.gz, origins.json and drawings.npz. The records
+list the runs of the suite. A run that is kept in RESULTS/runs is read from there, with its provenance; otherwise, as in
+a fresh checkout, its published record is read.
 """
 
 import csv
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from genbench.errors import ConfigError, unknown
+from genbench.report.values import group_by
 from genbench.results.frames import costs, frame, names_of
 from genbench.runs.record import Record, read_published, read_record
 from genbench.runs.spec import restore
@@ -26,102 +28,134 @@ from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
 
-RECORDS, TABLE, COST, ORIGINS = "records.jsonl.gz", "table.csv", "cost.csv", "origins.json"
-FLAT = {RECORDS: "-records.jsonl.gz", TABLE: ".csv", COST: "-cost.csv", ORIGINS: "-origins.json"}
-FLAT |= {"drawings.npz": "-drawings.npz"}
-"""Files of a suite, and the ending of RESULTS/SUITE* that earlier versions gave them."""
-OTHERS = "runs"
-"""What the chapter of runs that no published suite has is called."""
+RECORDS, TABLE, COST = "records.jsonl.gz", "table.csv", "cost.csv"
+ORIGINS, DRAWINGS = "origins.json", "drawings.npz"
+FLAT = {RECORDS: "-records.jsonl.gz", TABLE: ".csv", COST: "-cost.csv"}
+FLAT |= {ORIGINS: "-origins.json", DRAWINGS: "-drawings.npz"}
+"""Files of a suite, and the suffix that earlier versions gave them: RESULTS/SUITE-records.jsonl.gz."""
+OTHER_RUNS = "runs"
+"""Name under which the runs of no suite are reported."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A record, and the folder that holds its evaluation; None where the record alone was published."""
+class Run:
+    """A run.
+
+    Args:
+        record: its record.
+        model: label of its model in tables.
+        folder: of its evaluation; None if only its record was published.
+    """
 
     record: Record
-    name: str
+    model: str
     folder: Path | None
 
     @property
     def data(self) -> str:
-        """The data set, as tables call it."""
+        """The label of its data set in tables."""
         return self.record["labels"]["data"]
 
     @property
     def seed(self) -> int:
-        """The seed of the run."""
+        """Its seed."""
         return self.record["spec"]["seed"]
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """The runs of one suite, each with what tables call its model, and its failures.
+class SuiteResults:
+    """The results of a suite.
 
     Args:
         name: of the suite.
-        runs: current records; stale ones are left out.
-        failures: as for `genbench.report.tables.comparisons`; None where nothing failed.
+        runs: without stale ones.
+        failures: as for `genbench.report.tables.comparison_tables`; None if nothing failed.
     """
 
     name: str
-    runs: tuple[Kept, ...]
+    runs: tuple[Run, ...]
     failures: pd.DataFrame | None
-
-    @property
-    def records(self) -> list[Record]:
-        """The records alone."""
-        return [kept.record for kept in self.runs]
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """One row a measured value."""
-        return frame(self.records)
+        """One row per measured value."""
+        return frame(run.record for run in self.runs)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """One row a run."""
-        return costs(self.records)
+        """One row per run."""
+        return costs(run.record for run in self.runs)
 
 
-def chapters(store: Store, only: Collection[str] = ()) -> list[Chapter]:
-    """Return the chapters of a results folder, in the order of their names.
+def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
+    """Read the suites of a results folder, in the order of their names, then its other runs.
 
     Args:
-        store: the folder.
-        only: names of published suites to restrict them to.
+        store: the results folder.
+        only: names of published suites; all suites and other runs by default.
 
     Raises:
-        ConfigError: if there is nothing to report, or a suite of that name was never published.
+        ConfigError: if there are no current records, or no published suite of that name.
     """
     kept = dict(_kept(store))
-    suites = published_suites(store.root)
+    published = suite_names(store.root)
     for name in only:
-        if name not in suites:
-            raise unknown("no published suite called", name, suites)
-    found, told = [], set()
-    for name in only or suites:
-        published = _published(store.root, name)
-        runs = [kept.pop(key, (record, None)) for key, record in published.items()]
-        failed = _failures(published_file(store.root, name, TABLE))
-        told |= {(row["model"], row["data"]) for row in failed}
-        found.append(_chapter(name, runs, failed))
+        if name not in published:
+            raise unknown("no published suite called", name, published)
+    found, failed_cells = [], set()
+    for name in only or published:
+        runs = [kept.pop(key, (record, None)) for key, record in _published(store.root, name).items()]
+        failed = _failures(suite_file(store.root, name, TABLE))
+        failed_cells |= {(row["model"], row["data"]) for row in failed}
+        found.append(_results(name, runs, failed))
     if not only:
-        rows = [_failed(failure.spec, failure.reason) for _, failure in store.failures()]
-        left = [row for row in rows if (row["model"], row["data"]) not in told]
-        found.append(_chapter(OTHERS, list(kept.values()), left))
-    found = [chapter for chapter in found if chapter.runs or chapter.failures is not None]
+        rows = [_failure(failure.spec, failure.reason) for _, failure in store.failures()]
+        others = [row for row in rows if (row["model"], row["data"]) not in failed_cells]
+        found.append(_results(OTHER_RUNS, list(kept.values()), others))
+    found = [suite for suite in found if suite.runs or suite.failures is not None]
     if not found:
-        raise ConfigError(f"{store.root} holds no current records; genbench run or genbench sweep makes some")
+        raise ConfigError(f"{store.root} holds no current records; create some with genbench run or genbench sweep")
     return found
 
 
-def published_suites(root: Path) -> list[str]:
-    """Return the names of the suites that a results folder has published."""
+def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
+    """Read the records of a results folder, a run, a record file, a published suite or its records.jsonl.gz.
+
+    A results folder without runs, such as a committed one, is read from its published suites.
+
+    Args:
+        path: what to read; may be the name of a run in the results folder.
+        results: the results folder.
+
+    Raises:
+        ConfigError: if there are no records.
+    """
+    if not path.exists():
+        run = results / "runs" / path
+        if not run.exists():
+            hint = "" if path == results else "; to compare two models, add --dataset NAME"
+            raise ConfigError(f"{path} is no folder or run with records{hint}")
+        path = run
+    if path.name.endswith(".jsonl.gz"):
+        return read_published(path)
+    if path.is_file():
+        return [read_record(path)]
+    found = list(Store(path).records()) or [read_record(p) for p in sorted(path.glob("**/record.json"))]
+    if not found:
+        files = [*path.glob(RECORDS), *(suite_file(path, suite, RECORDS) for suite in suite_names(path))]
+        found = [record for file in files for record in read_published(file)]
+    if not found:
+        raise ConfigError(f"{path} holds no records")
+    return found
+
+
+def suite_names(root: Path) -> list[str]:
+    """Return the names of the suites that are published in a results folder."""
     flat = (path.name.removesuffix(FLAT[RECORDS]) for path in root.glob(f"*{FLAT[RECORDS]}"))
     return sorted({*flat, *(path.parent.name for path in root.glob(f"*/{RECORDS}"))})
 
 
-def published_file(root: Path, suite: str, name: str) -> Path:
+def suite_file(root: Path, suite: str, name: str) -> Path:
     """Return the path of a file of a suite: RESULTS/SUITE/NAME, or where an earlier version wrote it."""
     path, flat = root / suite / name, root / f"{suite}{FLAT[name]}"
     return flat if flat.exists() and not path.exists() else path
@@ -133,7 +167,7 @@ def digest(*parts: Any) -> str:
 
 
 def _key(record: Record) -> tuple[str, str]:
-    """What tells one evaluation of one run from all others."""
+    """Return what identifies an evaluation of a run."""
     return record["labels"]["run"], digest(record["spec"]["sample"], record["spec"]["evaluation"])
 
 
@@ -148,46 +182,46 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
 
 
 def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
-    """Read the records of a suite, with what its cost table and its origins say of their provenance."""
-    records = read_published(published_file(root, suite, RECORDS))
-    spent: dict[str, list[dict[str, str]]] = {}
-    for row in _rows(published_file(root, suite, COST)):
-        spent.setdefault(row["run"], []).append(row)
-    false = {row["data"] for row in _rows(published_file(root, suite, TABLE)) if row["original"] == "False"}
-    made = _made(published_file(root, suite, ORIGINS))
+    """Read the records of a suite, with the provenance that its tables and its origins state."""
+    records = read_published(suite_file(root, suite, RECORDS))
+    costs = group_by(_rows(suite_file(root, suite, COST)), lambda row: row["run"])
+    not_original = {row["data"] for row in _rows(suite_file(root, suite, TABLE)) if row["original"] == "False"}
+    origins = _origins(suite_file(root, suite, ORIGINS))
     found = {}
     for record, model in zip(records, names_of(records), strict=True):
-        run, original = record["labels"]["run"], record["labels"]["data"] not in false
-        rows = spent.get(run, [None])  # one for each evaluation of the run
-        own = next((row for row in rows if row and row["model"] == model), rows[-1])
-        found[_key(record)] = {**record, "provenance": _provenance(own, original) | made.get(run, {})}
+        run, original = record["labels"]["run"], record["labels"]["data"] not in not_original
+        rows = costs.get(run, [None])  # one for each evaluation of the run
+        cost = next((row for row in rows if row and row["model"] == model), rows[-1])
+        found[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
     return found
 
 
-def _made(path: Path) -> dict[str, dict[str, Any]]:
-    """Read what code, data and machine made each run."""
+def _origins(path: Path) -> dict[str, dict[str, Any]]:
+    """Read the code, data and machine of each run."""
     if not path.exists():
         return {}
     try:
         origins = json.loads(path.read_text(encoding="utf-8"))
         return {
-            run: {name: made[name] for name in ("code", "data", "machine")} for made in origins for run in made["runs"]
+            run: {name: origin[name] for name in ("code", "data", "machine")}
+            for origin in origins
+            for run in origin["runs"]
         }
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path} holds no origins: {error}") from error
 
 
-def _provenance(spent: Mapping[str, str] | None, original: bool) -> dict[str, Any]:
+def _provenance(row: Mapping[str, str] | None, original: bool) -> dict[str, Any]:
     known: dict[str, Any] = {"code": {}, "data": {"original": original}, "machine": {}, "cost": {}}
-    if spent is not None:
-        words = ("run", "model", "data", "seed", "original", "peak_mib", "device")
-        cost = {name: float(value) for name, value in spent.items() if name not in words and value}
-        known |= {"cost": cost, "machine": {"device": spent["device"]}}
+    if row is not None:
+        other = ("run", "model", "data", "seed", "original", "peak_mib", "device")
+        cost = {name: float(value) for name, value in row.items() if name not in other and value}
+        known |= {"cost": cost, "machine": {"device": row["device"]}}
     return known
 
 
 def _failures(path: Path) -> list[dict[str, Any]]:
-    """Read the failed runs off the published table: how many a model has, and why."""
+    """Read the failed runs from a published table, which states their number and reason for each model."""
     return [
         {"model": row["model"], "data": row["data"], "seed": number, "reason": row["reason"]}
         for row in _rows(path)
@@ -195,13 +229,14 @@ def _failures(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _failed(spec: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def _failure(spec: Mapping[str, Any], reason: str) -> dict[str, Any]:
     try:
         known = restore(spec)
         model, data = known.model_label, known.data_label
-    except ConfigError:  # of another version, or of a plug-in that is not here
-        model, data = spec["model"]["name"], spec["data"]["name"]
-    return {"model": model, "data": data, "seed": spec["seed"], "reason": reason.splitlines()[-1] if reason else "-"}
+    except ConfigError:  # of another version, of a plug-in that is not installed, or damaged
+        model, data = (spec.get(part, {}).get("name", "unknown") for part in ("model", "data"))
+    reason = reason.splitlines()[-1] if reason else "-"
+    return {"model": model, "data": data, "seed": spec.get("seed", 0), "reason": reason}
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -211,9 +246,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _chapter(name: str, runs: Sequence[tuple[Record, Path | None]], failed: Sequence[Mapping[str, Any]]) -> Chapter:
+def _results(
+    name: str, runs: Sequence[tuple[Record, Path | None]], failed: Sequence[Mapping[str, Any]]
+) -> SuiteResults:
     folders = {_key(record): folder for record, folder in runs}
     current = without_stale(record for record, _ in runs)
     named = zip(current, names_of(current), strict=True)
-    members = tuple(Kept(record, model, folders[_key(record)]) for record, model in named)
-    return Chapter(name, members, pd.DataFrame(failed) if failed else None)
+    members = tuple(Run(record, model, folders[_key(record)]) for record, model in named)
+    return SuiteResults(name, members, pd.DataFrame(failed) if failed else None)

@@ -12,9 +12,9 @@ from typing import Any
 
 from genbench.errors import ConfigError, RunFailed, unknown
 from genbench.registry import metrics
+from genbench.report.blocks import Table
 from genbench.report.statistics import mean_and_error
-from genbench.report.table import Table
-from genbench.report.tables import comparisons
+from genbench.report.tables import comparison_tables
 from genbench.results.frames import frame
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, resolve
@@ -99,7 +99,7 @@ class Selection:
     def table(self) -> Table:
         """Return the candidates as a table."""
         rows = frame(record for candidate in self.candidates for record in candidate.records)
-        (table,) = comparisons(rows.query("metric == @self.metric"))
+        (table,) = comparison_tables(rows.query("metric == @self.metric"))
         legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in self.chosen().items()]
         lost = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
         legend += [f"Out of the question, for want of a value for every seed: {'; '.join(lost)}."] if lost else []

@@ -11,7 +11,7 @@ from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
-from genbench.report.table import Cell, Column, Row, Table
+from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.spec import Spec, build_data, resolve
 from genbench.seeds import derive, generator
 from genbench.settings import Settings

@@ -15,7 +15,8 @@ import pytest
 
 from genbench.cli.main import main
 from genbench.registry import models
-from genbench.report import compare
+from genbench.report.compare import compare_records
+from genbench.report.suites import load_records
 from genbench.results.status import of_suite
 from genbench.runs import versions
 from genbench.runs.record import format_record, read_record
@@ -319,10 +320,10 @@ def test_a_seed_is_noise_and_a_rule_is_not(say, copy, tmp_path):
     steady = folder("steady", [0.9, 1.91, 2.9, 3.89, 4.9], sigma=0.5)
     noise = folder("noise", [1.1, 1.8, 3.2, 3.9, 5.0])
     for other, verdict in ((steady, "better"), (noise, "within noise"), (one, "equal")):
-        (part,), alone = compare.compare(compare.load(one), compare.load(other))
+        (part,), alone = compare_records(load_records(one), load_records(other))
         assert [value.verdict for value in part.values] == [verdict]
         assert not alone
-    ((part,), _) = compare.compare(compare.load(one), compare.load(steady))
+    ((part,), _) = compare_records(load_records(one), load_records(steady))
     assert [(c.name, c.one, c.other) for c in part.spec] == [("model.sigma", 0.0, 0.5)]
     code, out, _ = say("compare", one, steady)
     assert code == 0

@@ -8,10 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genbench.report.compare import load
-from genbench.report.formats import document, render
+from genbench.report.formats import csv
 from genbench.report.samples import Drawings
-from genbench.report.suites import FLAT, chapters
+from genbench.report.suites import FLAT, load_records, load_suites
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 
@@ -58,7 +57,7 @@ def suites(tmp_path_factory):
     folder = tmp_path_factory.mktemp("committed") / "results"
     local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "index.npz", "report.html")
     shutil.copytree(RESULTS, folder, ignore=local)
-    return {suite.name: suite for suite in chapters(Store(folder))}
+    return {suite.name: suite for suite in load_suites(Store(folder))}
 
 
 def assert_same_table(found: str, published: Path):
@@ -74,7 +73,7 @@ def test_every_suite_is_found(suites):
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
 def test_every_value_is_the_published_one(suites, name):
-    assert_same_table(render.csv(suites[name].values, suites[name].failures), RESULTS / name / "table.csv")
+    assert_same_table(csv.table(suites[name].values, suites[name].failures), RESULTS / name / "table.csv")
     published = pd.read_csv(RESULTS / name / "cost.csv", float_precision="round_trip")
     if "total_train_seconds" in published:  # earlier versions published the model's own time beside it
         published["train_seconds"] = published["total_train_seconds"].fillna(published["train_seconds"])
@@ -83,7 +82,7 @@ def test_every_value_is_the_published_one(suites, name):
 
 
 def test_the_report_of_all_suites_has_the_published_values(suites):
-    assert_same_table(document.csv(list(suites.values())), RESULTS / "REPORT.csv")
+    assert_same_table(csv.document(list(suites.values())), RESULTS / "REPORT.csv")
 
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
@@ -100,8 +99,8 @@ def test_the_file_names_of_earlier_versions_are_still_read(suites, tmp_path):
     for name, ending in FLAT.items():
         for published in (RESULTS / "batch").glob(name):
             shutil.copy(published, tmp_path / f"batch{ending}")
-    (suite,) = chapters(Store(tmp_path))
+    (suite,) = load_suites(Store(tmp_path))
     assert suite.name == "batch"
     assert suite.runs == suites["batch"].runs
-    assert len(load(tmp_path)) == 90
+    assert len(load_records(tmp_path)) == 90
     assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()

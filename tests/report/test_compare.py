@@ -10,7 +10,7 @@ from scipy import stats
 
 from genbench.cli.main import main
 from genbench.errors import ConfigError
-from genbench.report.compare import of_models
+from genbench.report.compare import compare_models
 from genbench.runs.spec import resolve
 from genbench.runs.store import run_name
 
@@ -55,7 +55,7 @@ def value_of(part, metric):
 
 
 def test_a_difference_is_paired_and_its_family_are_the_metrics():
-    part = of_models(sweep(), "cfm", "wcfm", "moons")
+    part = compare_models(sweep(), "cfm", "wcfm", "moons")
     assert (part.one, part.other) == ("cfm on moons", "wcfm on moons")
     assert [value.metric for value in part.values] == ["w2", "cover", "norm"]  # points on curves are no part of it
     w2 = value_of(part, "w2")
@@ -64,34 +64,36 @@ def test_a_difference_is_paired_and_its_family_are_the_metrics():
     cover = value_of(part, "cover")
     alone = stats.ttest_1samp(-0.25 + NOISE[1, :8] / 99, 0)
     assert cover.paired.p == pytest.approx(alone.pvalue)
-    assert cover.chance == pytest.approx(cover.paired.p)  # the largest of three
+    assert cover.p == pytest.approx(cover.paired.p)  # the largest of three
     assert (cover.paired.low, cover.paired.high) == pytest.approx(tuple(alone.confidence_interval()))
     assert cover.verdict == "worse"
     assert value_of(part, "norm").verdict == "differs"
 
 
 def test_sentences_say_who_is_better_or_what_would_have_been_seen():
-    part = of_models(sweep(), "cfm", "wcfm", "moons")
+    part = compare_models(sweep(), "cfm", "wcfm", "moons")
     assert (
         value_of(part, "w2").sentence("cfm", "wcfm").startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
     )
     assert "cover: cfm is better than wcfm, higher by 0.25" in value_of(part, "cover").sentence("cfm", "wcfm")
     assert "norm: wcfm is lower than cfm by 1" in value_of(part, "norm").sentence("cfm", "wcfm")
-    part = of_models(sweep(), "cfm", "wcfm kappa=.5", "moons", ["w2"])
+    part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons", ["w2"])
     (w2,) = part.values
     text = w2.sentence("A", "B")
     assert w2.verdict == "within noise"
-    assert text.startswith("w2: not told apart (by ")
-    assert f"a difference above {w2.paired.detectable:.2g} would have been seen, with 80 % power." in text
+    assert text.startswith("w2: no significant difference (")
+    assert text.endswith(f"80 % power to detect a difference of {w2.paired.detectable:.2g}.")
     assert (
-        value_of(of_models(sweep(), "cfm", "wcfm kappa=.5", "moons"), "cover").sentence("A", "B").endswith("are equal.")
+        value_of(compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons"), "cover")
+        .sentence("A", "B")
+        .endswith("are equal.")
     )
-    (w2,) = of_models(sweep(1), "cfm", "wcfm", "moons", ["w2"]).values
+    (w2,) = compare_models(sweep(1), "cfm", "wcfm", "moons", ["w2"]).values
     assert w2.sentence("cfm", "wcfm").endswith("with one common seed, which may be noise.")
 
 
 def test_from_ten_pairs_on_signs_are_flipped():
-    (w2,) = of_models(sweep(12), "cfm", "wcfm", "moons", ["w2"]).values
+    (w2,) = compare_models(sweep(12), "cfm", "wcfm", "moons", ["w2"]).values
     assert (w2.paired.test, w2.paired.p) == ("paired sign-flip permutation test", 2 / 2**12)
 
 
@@ -105,12 +107,12 @@ def test_what_cannot_be_compared_is_refused_with_what_could():
         (("cfm", "wcfm", "moons", ["w3"]), "cfm and wcfm have not both measured 'w3'; known: cover, norm, w2"),
     ):
         with pytest.raises(ConfigError) as refused:
-            of_models(records, *request)
+            compare_models(records, *request)
         assert str(refused.value) == message
     longer = [record("cfm", 5, {"w2": (1.0, "lower")}, plan={"steps": 10})]
-    assert of_models(records + longer, "cfm", "wcfm", "moons") == of_models(records, "cfm", "wcfm", "moons")
+    assert compare_models(records + longer, "cfm", "wcfm", "moons") == compare_models(records, "cfm", "wcfm", "moons")
     with pytest.raises(ConfigError, match=r"no common seeds: cfm steps=10 has \[5\], wcfm has \[0, 1\]"):
-        of_models(records + longer, "cfm steps=10", "wcfm", "moons")
+        compare_models(records + longer, "cfm steps=10", "wcfm", "moons")
 
 
 def test_two_models_are_compared_at_the_budget_that_both_have_most_of():
@@ -118,15 +120,15 @@ def test_two_models_are_compared_at_the_budget_that_both_have_most_of():
         record(m, s, {"w2": (v, "lower")}, plan={"steps": 90}) for m, v in (("cfm", 3.0), ("wcfm", 2.0)) for s in (0, 1)
     ]
     records = sweep(4) + few
-    (w2,) = (part := of_models(records, "cfm", "wcfm", "moons", ["w2"])).values
+    (w2,) = (part := compare_models(records, "cfm", "wcfm", "moons", ["w2"])).values
     assert w2.paired.pairs == 4
     said = [line for line in part.only if line.startswith("compared at 9 steps of batch")]
     assert len(said) == 1
-    assert "(4 common seeds); both are also there at 90 steps of batch" in said[0]
-    (w2,) = of_models(records, "cfm steps=90", "wcfm steps=90", "moons", ["w2"]).values
+    assert "(4 common seeds); results of both also exist at 90 steps of batch" in said[0]
+    (w2,) = compare_models(records, "cfm steps=90", "wcfm steps=90", "moons", ["w2"]).values
     assert (w2.one, w2.other, w2.paired.pairs) == (3.0, 2.0, 2)
     with pytest.raises(ConfigError, match=r"no results on moons of 'wcf'; known: cfm steps=9, cfm steps=90, wcfm"):
-        of_models(records, "cfm", "wcf", "moons")
+        compare_models(records, "cfm", "wcf", "moons")
 
 
 def test_the_command_prints_it_from_published_records_too(tmp_path, monkeypatch, capsys):
@@ -154,11 +156,11 @@ def test_the_command_prints_it_from_published_records_too(tmp_path, monkeypatch,
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
-    from genbench.report.compare import load
+    from genbench.report.suites import load_records
 
     path = tmp_path / "x-records.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n'))
     with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: labels: field required"):
-        load(path)
+        load_records(path)
     with pytest.raises(ConfigError, match=r"nowhere is no folder or run with records$"):
-        load(tmp_path / "nowhere", tmp_path / "nowhere")
+        load_records(tmp_path / "nowhere", tmp_path / "nowhere")

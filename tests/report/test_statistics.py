@@ -5,15 +5,15 @@ import pytest
 from scipy import stats
 
 from genbench.report.statistics import (
+    against_best,
     detectable,
-    flipped,
     holm,
     marks,
     mean_and_error,
     noncentrality,
     paired,
-    rivals,
-    unflipped,
+    sign_flip_interval,
+    sign_flip_p,
 )
 
 
@@ -44,12 +44,12 @@ def test_a_paired_difference_is_that_of_scipy():
 @pytest.mark.parametrize("pairs", [10, 12, 14, 16])
 def test_the_interval_holds_what_the_same_test_would_not_reject(pairs):
     for row in differences("laplace", pairs, 20, seed=pairs) + 0.3:
-        low, high = unflipped(row)
+        low, high = sign_flip_interval(row)
         assert low < row.mean() < high
         step = 1e-6 * (high - low)
         for inside, outside in ((low + step, low - step), (high - step, high + step)):
-            assert flipped(row - inside) > 0.05 >= flipped(row - outside)
-        assert (low <= 0 <= high) == (flipped(row) > 0.05)
+            assert sign_flip_p(row - inside) > 0.05 >= sign_flip_p(row - outside)
+        assert (low <= 0 <= high) == (sign_flip_p(row) > 0.05)
         assert (alone(row).low, alone(row).high) == (low, high)
 
 
@@ -59,15 +59,15 @@ def test_sign_flips_are_those_of_scipy_exactly(pairs):
     known = stats.permutation_test(
         (values,), lambda x, axis: x.sum(axis), permutation_type="samples", n_resamples=np.inf, vectorized=True
     )
-    assert flipped(values) == pytest.approx(known.pvalue, abs=1e-12)
-    assert alone(values).p == flipped(values)
+    assert sign_flip_p(values) == pytest.approx(known.pvalue, abs=1e-12)
+    assert alone(values).p == sign_flip_p(values)
 
 
 def test_of_many_pairs_a_sample_of_flips_is_drawn_the_same_each_time():
     values = np.random.default_rng(3).normal(0.5, 1, 24)
     known = stats.ttest_1samp(values, 0).pvalue
-    assert flipped(values) == flipped(values) == pytest.approx(known, abs=0.006)
-    assert flipped(np.ones(24)) == 1 / 2**16  # never 0
+    assert sign_flip_p(values) == sign_flip_p(values) == pytest.approx(known, abs=0.006)
+    assert sign_flip_p(np.ones(24)) == 1 / 2**16  # never 0
 
 
 def test_only_common_seeds_count():
@@ -131,7 +131,7 @@ def test_a_detectable_difference_of_a_family_is_detected_among_it():
 def test_no_model_is_best_that_another_beats_on_their_common_seeds():
     few = {0: 1.0, 1: 1.11, 2: 1.2}
     many = {0: 0.5, 1: 0.6, 2: 0.7, **{seed: 5 + seed / 100 for seed in range(3, 10)}}
-    assert rivals({"few": few, "many": many}, "lower")["many"].mean < 0
+    assert against_best({"few": few, "many": many}, "lower")["many"].mean < 0
     assert marks({"few": few, "many": many}, "lower") == {}
     third = {seed: value + 2 + value / 100 for seed, value in few.items()}
     assert marks({"few": few, "many": many, "third": third}, "lower") == {"few": "tie", "many": "tie"}
@@ -151,7 +151,7 @@ def test_holm_keeps_the_order_and_the_family_error():
 def test_rivals_get_the_test_that_their_pairs_allow():
     best, other = by_seed(np.linspace(0, 1, 10)), by_seed(np.linspace(0, 1, 10) + np.linspace(0.1, 0.2, 10))
     few = {seed: value + 5 for seed, value in list(other.items())[:5]}
-    found = rivals({"best": best, "other": other, "few": few, "alone": {99: 1000.0}}, "lower")
+    found = against_best({"best": best, "other": other, "few": few, "alone": {99: 1000.0}}, "lower")
     names = {name: rival.test for name, rival in found.items()}
     assert names == {"other": "paired sign-flip permutation test", "few": "paired t test"}
     assert found["other"].p == 2 / 2**10

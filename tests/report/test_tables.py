@@ -10,10 +10,10 @@ from rich.console import Console
 from scipy import stats
 
 from genbench.errors import ConfigError
-from genbench.report.formats import render
-from genbench.report.quantity import quantity
-from genbench.report.statistics import marks, mean_and_error
-from genbench.report.tables import FLOOR, comparisons, costs, curves
+from genbench.report.formats import csv, latex, markdown
+from genbench.report.formats.terminal import show
+from genbench.report.statistics import format_mean, marks, mean_and_error
+from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables
 
 
 def row(model, seed, value, metric="w2", **other):
@@ -35,7 +35,7 @@ def the(table, label):
 
 
 def compared(rows, failures=None):
-    (table,) = comparisons(pd.DataFrame(rows), None if failures is None else pd.DataFrame(failures))
+    (table,) = comparison_tables(pd.DataFrame(rows), None if failures is None else pd.DataFrame(failures))
     return table
 
 
@@ -56,7 +56,7 @@ def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
     rows = [
         row(m, 0, 1.0, metric, data=d) for d in ("spirals", "moons") for m in ("z", "a") for metric in ("w2", "mmd")
     ]
-    tables = comparisons(pd.DataFrame(rows))
+    tables = comparison_tables(pd.DataFrame(rows))
     assert [t.title for t in tables] == ["spirals", "moons"]
     assert [c.title for c in tables[0].columns] == ["w2", "mmd"]
     assert [r.label for r in tables[0].rows] == [FLOOR, "z", "a"]
@@ -65,8 +65,8 @@ def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
 def test_one_seed_has_no_error_and_says_so():
     table = compared([row("cfm", 3, 0.5), row("otcfm", 3, 0.25)])
     assert the(table, "cfm")[0].error is None
-    assert table.legend[0] == "One seed (3): no error is known."
-    assert "±" not in render.markdown(table).partition("\n- ")[0]
+    assert table.legend[0] == "One seed (3): no standard error."
+    assert "±" not in markdown.table(table).partition("\n- ")[0]
     assert not any(r.cells[0].mark for r in table.rows)
     assert not any("Marks" in line for line in table.legend)
 
@@ -120,15 +120,15 @@ def test_a_refusal_is_a_dash_with_its_reason():
     (cell,) = the(table, "flow")
     assert (cell.text, cell.mean) == ("-", None)
     assert table.notes[cell.notes[0] - 1] == "its samples do not follow an ODE"
-    assert "- [1] |" in render.markdown(table)
-    assert "- [1] its samples do not follow an ODE" in render.markdown(table)
+    assert "- [1] |" in markdown.table(table)
+    assert "- [1] its samples do not follow an ODE" in markdown.table(table)
 
 
 def test_reasons_that_differ_in_numbers_alone_are_said_once():
     reasons = ["too few: a share of 0.0019", "no model", "too few: a share of 2.4e-03", "no model"]
     table = compared([*three_seeds(b=[1, 2, 3]), *(refusal("a", seed, reason) for seed, reason in enumerate(reasons))])
-    said = [line for line in render.markdown(table).splitlines() if "[1] too" in line]
-    assert said == ["- [1] too few: a share of 0.0019 (and the like); no model"]
+    said = [line for line in markdown.table(table).splitlines() if "[1] too" in line]
+    assert said == ["- [1] too few: a share of 0.0019 (and similar); no model"]
 
 
 def test_the_parts_of_a_metric_take_the_reason_of_the_whole():
@@ -155,12 +155,12 @@ def test_failures_are_counted_and_never_hidden():
     assert the(table, "a")[0].mean == 1.5
     assert table.notes[the(table, "a")[0].notes[0] - 1] == "1 run failed: NaN at step 7"
     assert the(table, "c")[0].text == "failed (2)"
-    assert "failed (2)" in render.markdown(table)
+    assert "failed (2)" in markdown.table(table)
 
 
 def test_a_data_set_on_which_all_failed_has_a_table():
     failures = pd.DataFrame([{"model": "a", "data": "rings", "seed": 0, "reason": "NaN at step 7"}])
-    tables = comparisons(pd.DataFrame(three_seeds(a=[1, 2])), failures)
+    tables = comparison_tables(pd.DataFrame(three_seeds(a=[1, 2])), failures)
     assert [t.title for t in tables] == ["moons", "rings"]
     assert the(tables[1], "a")[0].text == "failed (1)"
 
@@ -200,7 +200,7 @@ def test_two_values_for_one_cell_and_seed_are_refused():
 
 def test_a_frame_without_a_column_is_refused():
     with pytest.raises(ConfigError, match="the frame of values lacks the columns floor, better"):
-        comparisons(pd.DataFrame([row("cfm", 0, 1.0)]).drop(columns=["floor", "better"]))
+        comparison_tables(pd.DataFrame([row("cfm", 0, 1.0)]).drop(columns=["floor", "better"]))
 
 
 def test_a_protocol_is_stated_once():
@@ -223,13 +223,13 @@ def budgets():
 
 
 def test_a_curve_has_a_column_for_each_budget_and_the_main_solver():
-    (table,) = curves(pd.DataFrame(budgets()))
-    assert table.title == "moons: w2 against network evaluations a sample (euler)"
-    assert [c.title for c in table.columns] == ["1", "2", "16", "main solver", "its evaluations"]
+    (table,) = curve_tables(pd.DataFrame(budgets()))
+    assert table.title == "moons: w2 vs. NFE (euler)"
+    assert [c.title for c in table.columns] == ["1", "2", "16", "main solver", "its NFE"]
     assert [cell.mean for cell in the(table, "cfm")] == pytest.approx([9, 5, 1.5, 1.1, 100])
     assert [cell.text for cell in the(table, "flow")][:3] == ["-"] * 3
     assert the(table, "flow")[4].mean == 64
-    assert table.notes == ("its evaluations cannot be chosen",)
+    assert table.notes == ("its NFE cannot be set",)
     assert "Main solver: cfm dopri5, flow its own." in table.legend
 
 
@@ -250,21 +250,21 @@ def test_costs_keep_devices_apart_and_crown_nobody():
 
     spending = [spent("cfm", 0, "cpu"), spent("cfm", 1, "cpu"), spent("otcfm", 0, "cuda")]
     values = [row("cfm", 0, 0.5, nfe=40.0), row("cfm", 1, 0.5, nfe=50.0), row("otcfm", 0, 0.4)]
-    cpu, cuda = costs(pd.DataFrame(spending), pd.DataFrame(values))
+    cpu, cuda = cost_tables(pd.DataFrame(spending), pd.DataFrame(values))
     assert (cpu.title, cuda.title) == ("moons: cost on cpu", "moons: cost on cuda")
     named = dict(zip([c.title for c in cpu.columns], the(cpu, "cfm"), strict=True))
     assert named["training, s"].mean == 10.5
-    assert any("one stack share its time" in line for line in cpu.legend)  # both seeds took as many steps a second
-    assert not any("one stack" in line for line in cuda.legend)
+    assert any("one ensemble share its time" in line for line in cpu.legend)  # both seeds took as many steps a second
+    assert not any("one ensemble" in line for line in cuda.legend)
     assert named["parameters"].mean == 9000
-    assert named["evaluations a sample"].mean == 45
+    assert named["NFE"].mean == 45
     assert not any(cell.mark for table in (cpu, cuda) for r in table.rows for cell in r.cells)
 
 
 @pytest.mark.parametrize("exponent", range(-9, 12))
 def test_a_quantity_keeps_two_digits_of_its_error(exponent):
     for mean, error in ((1.23456, 0.0123), (5.5, 0.0996), (-2.0, 0.31), (0.0, 1.0)):
-        text = quantity(mean * 10.0**exponent, error * 10.0**exponent)
+        text = format_mean(mean * 10.0**exponent, error * 10.0**exponent)
         plain = re.fullmatch(r"\(?(-?[\d.]+) ± ([\d.]+)\)?(e[+-]\d+)?", text)
         assert plain, text
         shown, spread = (float(part + (plain[3] or "")) for part in plain.group(1, 2))
@@ -286,7 +286,7 @@ def wide():
 
 
 def test_markdown_is_aligned_and_within_its_width():
-    text = render.markdown(wide(), width=100)
+    text = markdown.table(wide(), width=100)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert max(map(len, lines)) <= 100
     blocks = text.split("\n\n")[1:-1]
@@ -300,12 +300,12 @@ def test_markdown_is_aligned_and_within_its_width():
 
 
 def test_markdown_says_what_its_marks_mean():
-    text = render.markdown(compared(three_seeds(a=[1.0, 2.0, 3.0], b=[1.2, 1.7, 3.4], c=[9.0, 10.1, 11.0])))
+    text = markdown.table(compared(three_seeds(a=[1.0, 2.0, 3.0], b=[1.2, 1.7, 3.4], c=[9.0, 10.1, 11.0])))
     assert "| *2.00 ± 0.58* |" in text
     assert "| *2.10 ± 0.67* |" in text
-    assert "- *Tie*: the best mean of the column, or not told apart from it." in text
+    assert "- *Tie*: the best mean of the column, or not significantly different from it." in text
     assert "- Marks: paired t test, Holm's correction within a column, 5 %." in text
-    text = render.markdown(compared(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
+    text = markdown.table(compared(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
     assert "| **1.100 ± 0.058** |" in text
     assert "- **Best**: better than every other model of the column." in text
     assert "Tie" not in text
@@ -320,7 +320,7 @@ def test_the_legend_names_the_test_that_was_used():
 
 def test_latex_is_escaped_and_balanced():
     rows = [*three_seeds(**{"w_cfm & 50%": [1, 2, 3]}), *(refusal("flow", s, "d > 1 & x_1 #") for s in range(3))]
-    text = render.latex(compared(rows))
+    text = latex.table(compared(rows))
     assert r"w\_cfm \& 50\%" in text
     assert r"d \textgreater{} 1 \& x\_1 \#" in text
     assert r"w2 $\downarrow$" in text
@@ -340,7 +340,7 @@ def test_csv_gives_every_number_back():
     draws = np.random.default_rng(1).normal(size=3)
     rows = [*three_seeds(cfm=list(draws)), *(refusal("flow", s, "no, never") for s in range(3)), *budgets()[6:]]
     failures = pd.DataFrame([{"model": "vp", "data": "moons", "seed": 0, "reason": "NaN"}])
-    read = pd.read_csv(io.StringIO(render.csv(pd.DataFrame(rows), failures)))
+    read = pd.read_csv(io.StringIO(csv.table(pd.DataFrame(rows), failures)))
     main = read[(read["model"] == "cfm") & (read["point"] == "main")].iloc[0]
     assert main["value"] == pytest.approx(draws.mean(), rel=1e-15)
     assert main["standard_error"] == pytest.approx(stats.sem(draws), rel=1e-14)
@@ -352,33 +352,14 @@ def test_csv_gives_every_number_back():
 
 def test_a_terminal_shows_the_same_numbers_within_its_width():
     console = Console(width=60, file=io.StringIO(), force_terminal=False)
-    render.show([wide()], console)
+    show([wide()], console)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 60
     for cell in the(wide(), "cfm"):
-        assert quantity(cell.mean, cell.error) in text
-    assert f"* {quantity(the(wide(), 'cfm')[0].mean, the(wide(), 'cfm')[0].error)}" in text  # also without styles
+        assert format_mean(cell.mean, cell.error) in text
+    assert f"* {format_mean(the(wide(), 'cfm')[0].mean, the(wide(), 'cfm')[0].error)}" in text  # also without styles
     assert "* better than every other model of the column." in text
     assert "[1]" not in text
-
-
-def test_writing_keeps_cost_in_files_of_its_own_and_results_reproducible(tmp_path):
-    values = pd.DataFrame(budgets())
-    spent = pd.DataFrame(
-        [
-            {"run": "cfm-0", "model": "cfm", "data": "moons", "seed": 0, "device": "cpu", "train_seconds": seconds}
-            | {"sample_seconds": 1.0, "peak_mib": 2.0, "steps_per_second": 3.0, "parameters": 10}
-            for seconds in (1.0,)
-        ]
-    )
-    written = render.write(tmp_path / "out" / "syn", values, spent)
-    names = ["table.md", "table.tex", "table.csv", "cost.md", "cost.tex", "cost.csv"]
-    assert sorted(p.name for p in written) == sorted(names)
-    first = {p.name: p.read_bytes() for p in written}
-    again = render.write(tmp_path / "again" / "syn", values, spent.assign(train_seconds=99.0))
-    for path in again:
-        same = path.read_bytes() == first[path.name]
-        assert same is ("cost" not in path.name), path.name
 
 
 def test_a_cell_keeps_the_value_of_each_seed_and_its_place_among_the_models():

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from genbench.errors import RunFailed
-from genbench.report.tables import costs, progress
+from genbench.report.tables import cost_tables, training_tables
 from genbench.results.frames import costs as spent_by
 from genbench.results.frames import frame
 from genbench.runs.run import run
@@ -63,16 +63,16 @@ def test_a_damaged_step_is_told_and_measured_again_by_the_next_attempt(tmp_path,
 
 
 def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
-    table = progress(frame([run(spec_of(), Store(tmp_path))]))[0]
-    assert [column.title for column in table.columns] == ["20", "40", "at the end"]
-    assert "steps of training" in table.title
+    table = training_tables(frame([run(spec_of(), Store(tmp_path))]))[0]
+    assert [column.title for column in table.columns] == ["20", "40", "end"]
+    assert "training steps" in table.title
     assert all(cell.mean is not None for row in table.rows for cell in row.cells)
 
 
 def test_steps_are_told_in_seconds_too(tmp_path):
     records = [run(spec_of(), Store(tmp_path))]
-    _, table = costs(spent_by(records), frame(records))
-    assert "seconds of training until a step" in table.title
+    _, table = cost_tables(spent_by(records), frame(records))
+    assert "seconds of training to reach a step" in table.title
     assert [column.title for column in table.columns] == ["20", "40"]
     early, late = (cell.mean for cell in table.rows[0].cells)
     assert late == pytest.approx(2 * early)

@@ -1,4 +1,4 @@
-"""Pictures on the page: flows whose static frame is the last one, and sheets of samples; all of it inline."""
+"""Pictures on the page, all inline: flows, which show their last frame without JavaScript, and image samples."""
 
 import base64
 import io
@@ -9,22 +9,22 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from genbench.report.formats.palette import Look
+from genbench.report.blocks import Flow, Gallery, Panel
+from genbench.report.formats.palette import Style
 from genbench.report.formats.svg import key
-from genbench.report.pictures import Flow, Gallery, Panel
 
 TRAILS = 60
-"""Paths that are drawn; the points of all move."""
+"""Number of paths drawn; all points move."""
 
 
-def flow(drawn: Flow, looks: Mapping[str, Look]) -> str:
-    """Return a flow as a figure: one panel a model beside the data, and a slider for those that move."""
+def flow(drawn: Flow, styles: Mapping[str, Style]) -> str:
+    """Return a flow: one panel per model beside the data, and a slider if there are trajectories."""
     left, right, bottom, top = drawn.frame
     extent = f"The frame is {left:.3g} to {right:.3g} across and {bottom:.3g} to {top:.3g} up, in raw units."
     panels = [_panel(drawn.data, f"{drawn.name}-data", None)]
-    panels += [_panel(panel, f"{drawn.name}-{i}", looks[panel.label]) for i, panel in enumerate(drawn.panels)]
+    panels += [_panel(panel, f"{drawn.name}-{i}", styles[panel.label]) for i, panel in enumerate(drawn.panels)]
     still = [panel.label for panel in drawn.panels if not panel.moves]
-    missing = [f"{', '.join(still)}: no path over time, only samples (t = 1)."] if still else []
+    missing = [f"{', '.join(still)}: no trajectories, only samples (t = 1)."] if still else []
     missing += [f"Not drawn: {line}." for line in drawn.missing]
     control = (
         '<div class="control" hidden=""><button type="button">Play</button>'
@@ -37,10 +37,10 @@ def flow(drawn: Flow, looks: Mapping[str, Look]) -> str:
     )
 
 
-def _panel(panel: Panel, name: str, look: Look | None) -> str:
+def _panel(panel: Panel, name: str, style: Style | None) -> str:
     times, _, size = panel.density.shape
     places = panel.paths.astype(int)
-    colour = f"c{look.colour}" if look is not None else "ink"
+    color = f"c{style.color}" if style is not None else "ink"
     last = times - 1
     sprite = f'<image width="{size}" height="{times * (size + 1)}" href="{_sprite(panel.density)}"/>'
     image = (
@@ -55,38 +55,38 @@ def _panel(panel: Panel, name: str, look: Look | None) -> str:
     if panel.moves:
         packed = base64.b64encode(panel.paths.tobytes()).decode()
         moving = f' data-paths="{packed}" data-times="{len(panel.paths)}" data-size="{size}"'
-    seed = f", seed {panel.seed}" if look is not None else ""
-    said = escape(f"{panel.label}{seed}: points, density{' and paths' if panel.moves else ''} at the end")
+    seed = f", seed {panel.seed}" if style is not None else ""
+    label = escape(f"{panel.label}{seed}: points, density{' and paths' if panel.moves else ''} at the end")
     return (
-        f'<figure class="panel"><svg class="{colour}" viewBox="0 0 255 255" role="img" aria-label="{said}"{moving}>'
+        f'<figure class="panel"><svg class="{color}" viewBox="0 0 255 255" role="img" aria-label="{label}"{moving}>'
         f'{image}{trails}<path class="p" d="{points}"/></svg>'
-        f"<figcaption>{key(look) if look else ''}{escape(panel.label)}</figcaption></figure>"
+        f"<figcaption>{key(style) if style else ''}{escape(panel.label)}</figcaption></figure>"
     )
 
 
 def _sprite(density: UInt8[np.ndarray, "times size size"]) -> str:
-    """Return all times as one picture, one below the other with an empty line between."""
-    apart = np.pad(density, ((0, 0), (0, 1), (0, 0)))
-    image = Image.fromarray((apart.reshape(-1, density.shape[2]) // 17).astype(np.uint8), mode="P")
+    """Return all times as one image, one below the other with an empty line between."""
+    spaced = np.pad(density, ((0, 0), (0, 1), (0, 0)))
+    image = Image.fromarray((spaced.reshape(-1, density.shape[2]) // 17).astype(np.uint8), mode="P")
     image.putpalette([level * 17 for level in range(16) for _ in range(3)])
     return _inline(image, bits=4)
 
 
-def gallery(drawn: Gallery, looks: Mapping[str, Look]) -> str:
-    """Return sheets of samples as figures."""
+def gallery(drawn: Gallery, styles: Mapping[str, Style]) -> str:
+    """Return grids of image samples."""
     sheets = []
-    for label, pixels in drawn.sheets:
+    for label, pixels in drawn.grids:
         height, width = pixels.shape[0] * drawn.zoom, pixels.shape[1] * drawn.zoom
         size = f'width="{width}" height="{height}"'
         image = f'<img src="{_inline(Image.fromarray(pixels))}" {size} alt="samples: {escape(label)}"/>'
-        sign = key(looks[label]) if label in looks else ""
-        sheets.append(f'<figure class="sheet">{image}<figcaption>{sign}{escape(label)}</figcaption></figure>')
+        legend_key = key(styles[label]) if label in styles else ""
+        sheets.append(f'<figure class="sheet">{image}<figcaption>{legend_key}{escape(label)}</figcaption></figure>')
     missing = [f"Not shown: {line}." for line in drawn.missing]
     caption = escape(" ".join([drawn.caption, *missing]))
     return f'<div class="sheets">{"".join(sheets)}</div><p class="caption">{caption}</p>'
 
 
 def _inline(image: Image.Image, **options: int) -> str:
-    held = io.BytesIO()
-    image.save(held, format="PNG", optimize=True, **options)
-    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True, **options)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

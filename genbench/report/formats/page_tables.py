@@ -1,30 +1,30 @@
-"""Tables on the page: sortable, each number a way to its origin, each value of each seed there without JavaScript."""
+"""Tables on the page: sortable, with links from numbers to their origin; all values by seed work without JavaScript."""
 
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from genbench.report.formats.palette import Look
-from genbench.report.formats.render import ARROWS
+from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.formats.cells import heading
+from genbench.report.formats.palette import Style
 from genbench.report.formats.svg import key
-from genbench.report.quantity import quantity
-from genbench.report.table import Cell, Column, Row, Table
+from genbench.report.statistics import format_mean
 
-WORDS = 24
-"""Signs from which on a text is broken into lines."""
+MAX_LINE = 24
+"""Characters of a cell; longer texts are broken into lines."""
 
 
-def table(drawn: Table, name: str, looks: Mapping[str, Look], origins: Mapping[str, str]) -> str:
+def table(drawn: Table, name: str, styles: Mapping[str, Style], origins: Mapping[str, str]) -> str:
     """Return a table as HTML.
 
     Args:
         drawn: the table.
-        name: unique on the page; ids begin with it.
-        looks: of models, whose rows show it.
-        origins: {row: id of the element that says where its numbers come from}.
+        name: unique on the page; prefix of ids.
+        styles: of the models, for their legend keys.
+        origins: {row: id of the element with the origin of its numbers}.
     """
     head = "".join(_head(column) for column in drawn.columns)
-    first = "model" if any(row.label in looks for row in drawn.rows) else ""
-    rows = "".join(_row(row, index, name, drawn, looks, origins) for index, row in enumerate(drawn.rows))
+    first = "model" if any(row.label in styles for row in drawn.rows) else ""
+    rows = "".join(_row(row, index, name, drawn, styles, origins) for index, row in enumerate(drawn.rows))
     numbers = (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(drawn.title)}">'
         f'<table class="numbers sortable" data-name="{escape(drawn.title)}"><thead><tr>'
@@ -35,41 +35,40 @@ def table(drawn: Table, name: str, looks: Mapping[str, Look], origins: Mapping[s
 
 
 def _head(column: Column) -> str:
-    arrow = f" {ARROWS[column.better]}" if column.better in ARROWS else ""
-    said = f' data-protocol="{escape(column.protocol)}"' if column.protocol else ""
-    title = escape(column.title)
-    return f'<th scope="col" data-title="{title}" data-better="{column.better}"{said}>{title}{arrow}</th>'
+    protocol = f' data-protocol="{escape(column.protocol)}"' if column.protocol else ""
+    data = f'data-title="{escape(column.title)}" data-better="{column.better}"{protocol}'
+    return f'<th scope="col" {data}>{escape(heading(column))}</th>'
 
 
-def _row(row: Row, index: int, name: str, drawn: Table, looks: Mapping[str, Look], origins: Mapping[str, str]) -> str:
-    sign = key(looks[row.label]) if row.label in looks else ""
-    # The floor is of the data alone: the runs of every model measured the same one.
+def _row(row: Row, index: int, name: str, drawn: Table, styles: Mapping[str, Style], origins: Mapping[str, str]) -> str:
+    legend_key = key(styles[row.label]) if row.label in styles else ""
+    # The floor depends on the data only: every model measured the same one.
     origin = next(iter(origins.values()), "") if row.floor else origins.get(row.label, "")
     cells = [
         _cell(cell, _ranked(drawn, column), f"{name}-{index}-{column}", origin) for column, cell in enumerate(row.cells)
     ]
     kind = ' class="floor"' if row.floor else ""
     label = escape(row.label)
-    head = f'<th scope="row" data-label="{label}" data-v="{index}">{sign}<span class="who">{label}</span></th>'
+    head = f'<th scope="row" data-label="{label}" data-v="{index}">{legend_key}<span class="who">{label}</span></th>'
     return f'<tr{kind} data-i="{index}">{head}{"".join(cells)}</tr>'
 
 
 def _ranked(drawn: Table, column: int) -> int:
-    """How many rows of a column have a rank."""
+    """Return the number of ranked rows of a column."""
     return sum(row.cells[column].rank is not None for row in drawn.rows)
 
 
 def _cell(cell: Cell, ranked: int, name: str, origin: str) -> str:
     notes = f"<sup>[{','.join(map(str, cell.notes))}]</sup>" if cell.notes else ""
     if cell.mean is None:
-        kind = ' class="words"' if len(cell.text) > WORDS else ""
+        kind = ' class="words"' if len(cell.text) > MAX_LINE else ""
         return f'<td{kind} data-v="">{escape(cell.text)}{notes}</td>'
-    text = quantity(cell.mean, cell.error)
+    text = format_mean(cell.mean, cell.error)
     place = f"rank {cell.rank} of {ranked}" if cell.rank is not None else ""
     standing = ", ".join(part for part in (place, cell.mark) if part)
     rank = f'<span class="r" aria-hidden="true">{cell.rank}</span>' if cell.rank is not None else ""
-    said = f'<span class="hidden"> ({standing})</span>' if standing else ""
-    number = f'{rank}<span class="n">{_stacked(text)}</span>{said}'
+    spoken = f'<span class="hidden"> ({standing})</span>' if standing else ""
+    number = f'{rank}<span class="n">{_stacked(text)}</span>{spoken}'
     if origin:
         attributes = f'href="#{origin}" data-row="v-{name}"' + (f' data-standing="{standing}"' if standing else "")
         number = f'<a class="v" {attributes}>{number}</a>'
@@ -80,7 +79,7 @@ def _cell(cell: Cell, ranked: int, name: str, origin: str) -> str:
 
 
 def _stacked(text: str) -> str:
-    """Put the error of a quantity under its mean."""
+    """Put the error of a mean below it."""
     mean, sign, error = text.partition(" ± ")
     if not sign or text.startswith("("):
         return f'<span class="m">{escape(text)}</span>'
@@ -97,7 +96,7 @@ def _below(drawn: Table) -> str:
 
 
 def _seeds(drawn: Table, name: str) -> str:
-    """Return every value behind the means, one column a seed."""
+    """Return every value behind the means, one column per seed."""
     seeds = sorted({seed for row in drawn.rows for cell in row.cells for seed, _ in cell.values})
     if not seeds:
         return ""
@@ -121,5 +120,5 @@ def _values(model: str, column: str, place: str, found: Mapping[int, float], see
 
 
 def folded(drawn: Table, render: Callable[[Table], str]) -> str:
-    """Return a table that can be unfolded."""
+    """Return a collapsed table."""
     return f"<details><summary>The numbers: {escape(drawn.title)}</summary>{render(drawn)}</details>"

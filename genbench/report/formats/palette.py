@@ -1,7 +1,7 @@
-"""The palette: one model, one look, in every figure.
+"""The palette: each model has one style in all figures of a report.
 
-Models of one name share a colour; their variants differ by dash and by marker. Neighbours have other markers too, so
-that print without colour can be read. The colours are told apart with the common colour blindnesses.
+Models of the same name share a color; their variants differ in dashes and markers. Neighboring models differ in markers
+too, so figures can be read without color. The colors can be distinguished with common color vision deficiencies.
 """
 
 from collections.abc import Iterable
@@ -9,26 +9,26 @@ from typing import NamedTuple
 
 LIGHT = ("#114aa3", "#8f1408", "#2ca481", "#6f2d67", "#b78919", "#147788", "#977cca", "#81633e")
 DARK = ("#5a9dfb", "#d05119", "#91c996", "#d878a9", "#e7a82b", "#40cdf2", "#776cc3", "#8d766b")
-"""The same hues on dark paper."""
+"""The same hues for a dark background."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
-"""As matplotlib calls them."""
+"""Names of matplotlib."""
 DASHES = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2))
 """Strokes and gaps in points; the first is a solid line."""
 
 
-class Look(NamedTuple):
-    """How a model is drawn: indices into the colours, the dashes and the markers."""
+class Style(NamedTuple):
+    """How a model is drawn: indices of its color, dashes and marker."""
 
-    colour: int
+    color: int
     dash: int
     marker: int
 
 
-def looks(models: Iterable[str]) -> dict[str, Look]:
-    """Give each model a look, in the order of their names; the first word of a label is the name of the model.
+def styles(models: Iterable[str]) -> dict[str, Style]:
+    """Give each model a style, in the order given; the first word of a label is the name of the model.
 
-    >>> looks(["cfm", "wcfm", "wcfm kappa=0.5"])["wcfm kappa=0.5"]
-    Look(colour=1, dash=1, marker=2)
+    >>> styles(["cfm", "wcfm", "wcfm kappa=0.5"])["wcfm kappa=0.5"]
+    Style(color=1, dash=1, marker=2)
     """
     families: dict[str, list[str]] = {}
     for model in models:
@@ -36,7 +36,7 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
         if model not in family:
             family.append(model)
     return {
-        model: Look(number % len(LIGHT), variant % len(DASHES), (number + variant) % len(MARKERS))
+        model: Style(number % len(LIGHT), variant % len(DASHES), (number + variant) % len(MARKERS))
         for number, family in enumerate(families.values())
         for variant, model in enumerate(family)
     }

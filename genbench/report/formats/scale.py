@@ -1,9 +1,9 @@
-"""Scales: what an axis shows, and the round numbers on it; the same on the page and in the figures."""
+"""Scales: the range of an axis and its ticks, the same on the page and in the figures."""
 
 import math
 from collections.abc import Sequence
 
-from genbench.report.chart import Axis, Chart
+from genbench.report.blocks import Axis, Chart
 
 
 class Scale:
@@ -11,57 +11,57 @@ class Scale:
 
     Args:
         axis: the axis.
-        values: what must be on it.
-        most: ticks there is room for.
+        values: to include.
+        max_ticks: number of ticks, at most.
     """
 
-    def __init__(self, axis: Axis, values: Sequence[float], most: int) -> None:
+    def __init__(self, axis: Axis, values: Sequence[float], max_ticks: int) -> None:
         self.log = axis.log
         known = [v for v in values if v > 0] if axis.log else [*values, *([0.0] if axis.zero else [])]
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         low, high = (math.log10(low), math.log10(high)) if axis.log else (low, high)
-        # A margin on both sides; of a single value, one that makes it the middle.
+        # A margin on both sides, which centers a single value.
         margin = 0.05 * (high - low) or (0.3 if axis.log else abs(high) / 10 or 1.0)
         self.low, self.high = 0.0 if axis.zero and low == 0 else low - margin, high + margin
-        self.ticks = decades(self.low, self.high, most) if axis.log else even(self.low, self.high, most)
+        self.ticks = (log_ticks if axis.log else linear_ticks)(self.low, self.high, max_ticks)
 
     @property
     def range(self) -> tuple[float, float]:
-        """The smallest and the largest value that is shown."""
+        """The smallest and the largest value shown."""
         return (10.0**self.low, 10.0**self.high) if self.log else (self.low, self.high)
 
-    def share(self, value: float) -> float:
-        """Return how far along the axis a value is, from 0 to 1; what a logarithm has no place for is at 0."""
+    def position(self, value: float) -> float:
+        """Return the position of a value along the axis, from 0 to 1; 0 if it has no logarithm."""
         if self.log:
             value = math.log10(value) if value > 0 else self.low
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
 
-def scales(described: Chart, most: int) -> tuple[Scale, Scale]:
-    """Return the scales of both axes of a chart, with so many ticks at most."""
-    points = [point for series in described.series for point in series.points]
+def scales(chart: Chart, max_ticks: int) -> tuple[Scale, Scale]:
+    """Return the scales of both axes of a chart."""
+    points = [point for series in chart.series for point in series.points]
     heights = [y for p in points for y in (p.y, p.low, p.high) if y is not None]
-    floor = [described.floor] if described.floor is not None else []
-    if described.y.log and points:
-        # An interval that reaches down to nothing does not stretch the axis.
+    floor = [chart.floor] if chart.floor is not None else []
+    if chart.y.log and points:
+        # An interval that reaches down to zero does not stretch the axis.
         smallest = min([point.y for point in points] + floor)
         heights = [y for y in heights if y >= smallest / 3]
-    return Scale(described.x, [point.x for point in points], most), Scale(described.y, heights + floor, most)
+    return Scale(chart.x, [point.x for point in points], max_ticks), Scale(chart.y, heights + floor, max_ticks)
 
 
-def label(value: float) -> str:
+def tick_label(value: float) -> str:
     """Write a tick.
 
-    >>> label(0.5), label(2000.0), label(1e-5)
+    >>> tick_label(0.5), tick_label(2000.0), tick_label(1e-5)
     ('0.5', '2000', '1e-5')
     """
     return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
 
 
-def decades(low: float, high: float, most: int) -> list[float]:
-    """Return round numbers between powers of ten: 1, 2, 5 of each where there is room, else 1 and 3, else 1.
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return ticks between two powers of ten: at 1, 2 and 5 times each if they fit, otherwise at 1 and 3, or at 1.
 
-    >>> decades(0, 2, 7)
+    >>> log_ticks(0, 2, 7)
     [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
     """
     powers = range(math.floor(low), math.ceil(high) + 1)
@@ -73,10 +73,10 @@ def decades(low: float, high: float, most: int) -> list[float]:
     return found[:: math.ceil(len(found) / most)]
 
 
-def even(low: float, high: float, most: int) -> list[float]:
-    """Return round numbers at even distances.
+def linear_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return equally spaced round numbers.
 
-    >>> even(0, 1, 6)
+    >>> linear_ticks(0, 1, 6)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     unit = 10.0 ** math.floor(math.log10((high - low) / most))

@@ -1,11 +1,11 @@
-"""Inline SVG: charts that are there without JavaScript, and take their colours from the page."""
+"""Inline SVG: charts that work without JavaScript and take their colors from the page."""
 
 from collections.abc import Callable, Mapping
 from html import escape
 
-from genbench.report.chart import Chart, Point, Series
-from genbench.report.formats.palette import DASHES, Look
-from genbench.report.formats.scale import label, scales
+from genbench.report.blocks import Chart, Point, Series
+from genbench.report.formats.palette import DASHES, Style
+from genbench.report.formats.scale import scales, tick_label
 
 MARKERS = {
     "o": "M{x0} {y}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0Z",
@@ -24,59 +24,57 @@ def marker(kind: str, x: float, y: float, size: float = 3.4) -> str:
     return MARKERS[kind].format(**{name: _number(value) for name, value in around.items()})
 
 
-def key(look: Look) -> str:
-    """Return the key of a model: a bit of its line with its marker."""
-    line = f'<path class="l" d="M1 6H27"{_dash(look)}/>'
+def key(style: Style) -> str:
+    """Return the legend key of a model: a piece of its line with its marker."""
+    line = f'<path class="l" d="M1 6H27"{_dash(style)}/>'
     return (
-        f'<svg class="key s c{look.colour}" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">'
-        f'{line}<path class="m" d="{marker(_kind(look), 14, 6)}"/></svg>'
+        f'<svg class="key s c{style.color}" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">'
+        f'{line}<path class="m" d="{marker(_kind(style), 14, 6)}"/></svg>'
     )
 
 
-def chart(described: Chart, looks: Mapping[str, Look], *, small: bool = False) -> str:
-    """Return a chart as an SVG element that scales with its place.
+def chart(drawn: Chart, styles: Mapping[str, Style], *, small: bool = False) -> str:
+    """Return a chart as an SVG element that scales with its container.
 
     Args:
-        described: the chart.
-        looks: of its models.
-        small: whether it stands among many, with larger letters and fewer ticks.
+        drawn: the chart.
+        styles: of its models.
+        small: whether it is drawn with larger letters and fewer ticks.
     """
-    width, height, most = (240, 170, 4) if small else (380, 250, 7)
+    width, height, ticks = (240, 170, 4) if small else (380, 250, 7)
     left, right, top, bottom = (58, 14, 8, 42) if small else (50, 10, 8, 38)
-    horizontal, vertical = scales(described, most)
+    horizontal, vertical = scales(drawn, ticks)
 
     def across(x: float) -> float:
-        return left + horizontal.share(x) * (width - right - left)
+        return left + horizontal.position(x) * (width - right - left)
 
     def up(y: float) -> float:
-        return height - bottom - vertical.share(y) * (height - bottom - top)
+        return height - bottom - vertical.position(y) * (height - bottom - top)
 
     parts = []
     for tick in horizontal.ticks:
         x = _number(across(tick))
         parts.append(f'<path class="g" d="M{x} {top}V{height - bottom}"/>')
-        parts.append(f'<text x="{x}" y="{height - bottom + 14}" text-anchor="middle">{label(tick)}</text>')
+        parts.append(f'<text x="{x}" y="{height - bottom + 14}" text-anchor="middle">{tick_label(tick)}</text>')
     for tick in vertical.ticks:
         y = up(tick)
         parts.append(f'<path class="g" d="M{left} {_number(y)}H{width - right}"/>')
-        parts.append(f'<text x="{left - 5}" y="{_number(y + 3.5)}" text-anchor="end">{label(tick)}</text>')
-    if described.floor is not None:
-        y = _number(up(described.floor))
-        parts.append(
-            f'<path class="f" d="M{left} {y}H{width - right}"><title>floor: {described.floor:.4g}</title></path>'
-        )
-    parts += [_series(series, looks[series.model], across, up) for series in described.series]
+        parts.append(f'<text x="{left - 5}" y="{_number(y + 3.5)}" text-anchor="end">{tick_label(tick)}</text>')
+    if drawn.floor is not None:
+        y = _number(up(drawn.floor))
+        parts.append(f'<path class="f" d="M{left} {y}H{width - right}"><title>floor: {drawn.floor:.4g}</title></path>')
+    parts += [_series(series, styles[series.model], across, up) for series in drawn.series]
     middle, foot = (left + width - right) / 2, height - 4
     parts.append(
-        f'<text class="a" x="{_number(middle)}" y="{foot}" text-anchor="middle">{escape(described.x.label)}</text>'
+        f'<text class="a" x="{_number(middle)}" y="{foot}" text-anchor="middle">{escape(drawn.x.label)}</text>'
     )
     turned = f'transform="rotate(-90)" x="{_number(-(top + height - bottom) / 2)}" y="11"'
-    parts.append(f'<text class="a" {turned} text-anchor="middle">{escape(described.y.label)}</text>')
-    said = escape(f"{described.title}: {described.y.label} against {described.x.label}")
-    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
+    parts.append(f'<text class="a" {turned} text-anchor="middle">{escape(drawn.y.label)}</text>')
+    label = escape(f"{drawn.title}: {drawn.y.label} vs. {drawn.x.label}")
+    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def _series(series: Series, look: Look, across: Callable[[float], float], up: Callable[[float], float]) -> str:
+def _series(series: Series, style: Style, across: Callable[[float], float], up: Callable[[float], float]) -> str:
     parts = []
     places = [(across(p.x), up(p.y), p) for p in series.points]
     if series.joined and not series.marked:
@@ -85,27 +83,27 @@ def _series(series: Series, look: Look, across: Callable[[float], float], up: Ca
         parts.append(f'<path class="b" d="M{"L".join([*above, *below])}Z"/>')
     if series.joined:
         line = "L".join(f"{_number(x)} {_number(y)}" for x, y, _ in places)
-        parts.append(f'<path class="l" d="M{line}"{_dash(look)}/>')
+        parts.append(f'<path class="l" d="M{line}"{_dash(style)}/>')
     if series.marked:
-        parts += [_mark(p, x, y, look, up, series.joined) for x, y, p in places]
-    return f'<g class="s c{look.colour}" data-model="{escape(series.model)}">{"".join(parts)}</g>'
+        parts += [_mark(p, x, y, style, up, series.joined) for x, y, p in places]
+    return f'<g class="s c{style.color}" data-model="{escape(series.model)}">{"".join(parts)}</g>'
 
 
-def _mark(point: Point, x: float, y: float, look: Look, up: Callable[[float], float], joined: bool) -> str:
+def _mark(point: Point, x: float, y: float, style: Style, up: Callable[[float], float], joined: bool) -> str:
     bar = ""
     if point.low is not None and point.high is not None:
         bar = f'<path class="e" d="M{_number(x)} {_number(up(point.low))}V{_number(up(point.high))}"/>'
     size = 3.0 if joined else 4.6
-    title = f"<title>{escape(point.said)}</title>" if point.said else ""
-    return f'<g>{title}{bar}<path class="{"m" if joined else "m one"}" d="{marker(_kind(look), x, y, size)}"/></g>'
+    title = f"<title>{escape(point.tooltip)}</title>" if point.tooltip else ""
+    return f'<g>{title}{bar}<path class="{"m" if joined else "m one"}" d="{marker(_kind(style), x, y, size)}"/></g>'
 
 
-def _kind(look: Look) -> str:
-    return list(MARKERS)[look.marker]
+def _kind(style: Style) -> str:
+    return list(MARKERS)[style.marker]
 
 
-def _dash(look: Look) -> str:
-    strokes = " ".join(f"{length:g}" for length in DASHES[look.dash])
+def _dash(style: Style) -> str:
+    strokes = " ".join(f"{length:g}" for length in DASHES[style.dash])
     return f' stroke-dasharray="{strokes}"' if strokes else ""
 
 

@@ -1,45 +1,74 @@
-"""The terminal: a record and a component as people read them."""
+"""The terminal: tables, records, the status of runs, and comparisons."""
 
-import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
-from annotated_types import Ge, Gt, Le, Lt
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as RichTable
+from rich.text import Text
 
-from genbench.errors import unknown
-from genbench.registry import ALL, datasets, models
+from genbench.report.blocks import Cell, Table
+from genbench.report.compare import Change, Comparison
+from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
+from genbench.report.statistics import LEVEL, POWER
 from genbench.results.frames import protocol
-from genbench.runs.spec import sampler
-from genbench.settings import settings_of
+from genbench.results.status import Cell as RunStatus
+from genbench.results.status import Folder
 from genbench.sweeps.progress import duration
 
-ARROWS = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+STYLES = {"best": "bold", "tie": "italic"}
+SIGNS = {"best": "* {}", "tie": "~ {}"}
+"""Marks that remain visible without styles, as in a pipe."""
+
+
+def show(tables: Iterable[Table], console: Console) -> None:
+    """Print tables; columns beyond the width of the console continue below."""
+    for table in tables:
+        console.print(_table(table, console.width), end="\n\n")
+
+
+def _table(table: Table, width: int) -> Group:
+    parts = []
+    for index, (columns, rows) in enumerate(panels(table, _cell, width)):
+        drawn = RichTable(title=Text(table.title, "bold") if index == 0 else None, title_justify="left")
+        drawn.add_column("model", no_wrap=True)
+        for column in columns:
+            drawn.add_column(Text(heading(column)), justify="right", no_wrap=True)
+        for row in rows:
+            cells = [Text(_cell(c), STYLES.get(c.mark, "")) for c in row.cells]
+            drawn.add_row(Text(row.label), *cells, style="dim" if row.floor else "", end_section=row.floor)
+        parts.append(drawn)
+    below = [Text(f"[{i}] {note}") for i, note in enumerate(table.notes, 1)]
+    below += [Text(line, "dim") for line in table.legend]
+    below += [Text(SIGNS[mark].format(f"{MARKS[mark]}."), STYLES[mark]) for mark in used_marks(table)]
+    return Group(*parts, *below)
+
+
+def _cell(cell: Cell) -> str:
+    return cell_text(cell, SIGNS)
 
 
 def print_record(record: Mapping[str, Any], path: Path, console: Console) -> None:
-    """Print a record: every value with its direction, floor and protocol, then cost and place."""
+    """Print a record: each value with direction, floor and protocol, then cost and path."""
     labels, cost = record["labels"], record["provenance"]["cost"]
-    title = f"{labels['model']} on {labels['data']}, seed {record['spec']['seed']}"
-    print_rows(record["results"], title, console)
+    print_rows(record["results"], f"{labels['model']} on {labels['data']}, seed {record['spec']['seed']}", console)
     if cost:
         console.print(
             f"{cost['parameters']:,.0f} parameters, trained in {duration(cost['train_seconds'])} "
             f"({cost['steps_per_second']:.4g} steps/s, peak {cost['train_peak_mib']:.0f} MiB), "
             f"measured in {duration(cost['evaluate_seconds'])} (peak {cost['evaluate_peak_mib']:.0f} MiB)"
         )
-    if said := not_original(record["provenance"]["data"]):
-        console.print(said)
-    console.print(f"kept in {path}", soft_wrap=True, highlight=False)
+    if warning := not_original(record["provenance"]["data"]):
+        console.print(warning)
+    _line(console, f"kept in {path}")
 
 
 def not_original(data: Mapping[str, Any]) -> str:
-    """Return a line on data that is not the checksummed original, from its provenance; nothing where it is."""
+    """Return a warning if data is not the checksummed original, by its provenance; otherwise an empty string."""
     if data.get("original", True):
         return ""
     note = f"; {data['note']}" if "note" in data else ""
@@ -47,27 +76,28 @@ def not_original(data: Mapping[str, Any]) -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) -> None:
-    """Print measured rows: the main point in full, then the curve of quality against evaluations."""
+    """Print measured rows: those of the main solver in full, then the curve of quality against NFE."""
     main = [row for row in rows if row["point"] == "main"]
-    table = Table(title=escape(title), title_justify="left", header_style="bold", show_lines=False)
+    table = RichTable(title=escape(title), title_justify="left", header_style="bold", show_lines=False)
     for name in ("metric", "value", "floor", "direction", "protocol"):
         table.add_column(name, justify="right" if name in ("value", "floor") else "left", overflow="fold")
     for row in main:
         if row["value"] is None:
             table.add_row(row["metric"], "-", "", "", f"[dim]{escape(row['reason'])}[/dim]")
         else:
-            said = protocol(row) or ""
-            said = said if "n=" in said else f"{said}, n={row['n']}"
-            table.add_row(row["metric"], _value(row), _number(row["floor"]), ARROWS[row["better"]], escape(said))
+            text = protocol(row) or ""
+            text = text if "n=" in text else f"{text}, n={row['n']}"
+            error = "" if _error(row) is None else f" ± {_number(_error(row))}"
+            numbers = _number(row["value"]) + error, _number(row["floor"])
+            table.add_row(row["metric"], *numbers, DIRECTIONS[row["better"]], escape(text))
     console.print(table)
     if any(_error(row) is not None for row in main):
-        console.print("±: standard error of this one run, over its test points or images; seeds scatter besides")
+        console.print("±: standard error within this run, over its test points or images; seeds vary in addition")
     curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None]
     if not curve:
         return
     budgets = sorted({row["nfe"] for row in curve})
-    title = f"against network evaluations ({curve[0]['solver']})"
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = RichTable(title=f"vs. NFE ({curve[0]['solver']})", title_justify="left", header_style="bold")
     table.add_column("metric")
     for nfe in budgets:
         table.add_column(f"{nfe:g}", justify="right")
@@ -77,111 +107,101 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
     console.print(table)
 
 
-def describe(name: str) -> dict[str, Any]:
-    """Return what is known of a component: kind, version, origin, documentation, settings.
-
-    Raises:
-        ConfigError: if there is no component of that name.
-    """
-    for registry in ALL.values():
-        if name in registry:
-            break
-    else:
-        raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
-    entry = registry[name]
-    builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
-    usual = {}
-    if registry is datasets and not any(setting.required for setting in settings_of(entry.build).values()):
-        data = entry.build()
-        usual = {"plan": dict(data.plan), "evaluation": dict(data.evaluation), "metrics": list(data.metrics)}
-    return {
-        "name": name,
-        "kind": registry.kind,
-        "version": entry.version,
-        "from": registry.origin(name),
-        "about": (inspect.getdoc(entry.build) or "").partition("Args:")[0].strip(),
-        "settings": {
-            section: {
-                s.name: {
-                    "type": _type(s.type),
-                    "default": None if s.required else s.default,
-                    "required": s.required,
-                    "meaning": s.meaning,
-                }
-                for s in settings_of(build).values()
-            }
-            for section, build in builders.items()
-        },
-        **({"usual": usual} if usual else {}),
-    }
+def print_cells(cells: Sequence[RunStatus], jobs: int, console: Console) -> None:
+    """Print the state of each cell of a suite, one per line, and the time that the remaining ones will take."""
+    for cell in cells:
+        left = "" if cell.state == "done" else f"  about {duration(cell.seconds)}" if cell.seconds is not None else ""
+        note = f"  ({cell.note})" if cell.note else ""
+        _line(console, f"{cell.state:<8} {cell.name}{left}{note}")
+    counts = Counter(cell.state for cell in cells)
+    _line(console, ", ".join(f"{count} {state}" for state, count in counts.items()))
+    left = [cell.seconds for cell in cells if cell.state not in ("done", "running")]
+    known = [seconds for seconds in left if seconds is not None]
+    if known:
+        # Cells without an estimate count as much as the mean of the others.
+        total = sum(known) * len(left) / len(known)
+        _line(console, f"about {duration(total / min(jobs, len(left)))} with {jobs} at a time")
 
 
-def print_description(description: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe` returns."""
-    console.print(
-        f"[bold]{description['name']}[/bold]: {description['kind']}, version {description['version']}, "
-        f"from {description['from']}\n"
-    )
-    console.print(escape(description["about"]), highlight=False)
-    prefixes = {"model": "model", "sample": "sample", "data set": "data"}
-    prefixes |= {"net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"}
-    for section, settings in description["settings"].items():
-        prefix = prefixes.get(section, f"metric.{description['name']}")
-        table = Table(header_style="bold")
-        for name in ("setting", "type", "default", "meaning"):
-            table.add_column(name, overflow="fold")
-        for name, setting in settings.items():
-            default = "required" if setting["required"] else _default(setting["default"])
-            table.add_row(f"{prefix}.{name}", escape(setting["type"]), escape(default), escape(setting["meaning"]))
-        console.print(table if settings else f"{section}: no settings")
-    for section, values in description.get("usual", {}).items():
-        said = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
-        if said:
-            console.print(f"{section} by default: {said}", highlight=False)
+def print_folder(folder: Folder, path: Path, console: Console) -> None:
+    """Print the status of a results folder: number of records, and one line for everything that needs attention."""
+    _line(console, f"{path}: {folder.records} records")
+    groups = [
+        ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
+        ("interrupted", folder.begun),
+        ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
+        ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
+        ("source changed, version unchanged", [f"{name}: {count} x" for name, count in folder.changed.items()]),
+        ("damaged", folder.damaged),
+    ]
+    for title, lines in groups:
+        for line in lines:
+            _line(console, f"{title}: {line}")
+
+
+def print_comparison(comparisons: Sequence[Comparison], unpaired: Sequence[str], console: Console) -> None:
+    """Print the differences of two sets of runs."""
+    for part in comparisons:
+        console.print(_differences(part))
+        for kind, changes in (("spec", part.spec), ("made by", part.code)):
+            for change in changes:
+                _line(console, f"{kind}: {_change(change)}")
+        for line in part.only:
+            _line(console, line)
+    for line in unpaired:
+        _line(console, line)
+    _tests(comparisons, console)
+
+
+def print_models(part: Comparison, console: Console) -> None:
+    """Print how two models compare: a table, then a sentence for each metric."""
+    console.print(_differences(part))
+    names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
+    lines = [value.sentence(*names) for value in part.values]
+    lines += [f"Their budgets differ: {_change(c)}." for c in part.spec if c.name.startswith(("plan.", "evaluation."))]
+    for line in [*lines, *part.only]:
+        _line(console, line)
+    _tests([part], console)
+
+
+def _differences(part: Comparison) -> RichTable:
+    title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
+    table = RichTable(title=title, title_justify="left", header_style="bold")
+    for name in ("metric", "first", "second", "difference", "95 % interval", "seeds", "p", "detectable", "verdict"):
+        table.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
+    for value in part.values:
+        found = value.paired
+        error = f" ± {found.error:.2g}" if found.error else ""
+        interval = "" if found.low is None else f"{found.low:.3g} .. {found.high:.3g}"
+        p = "" if value.p is None else f"{value.p:.2g}"
+        detectable = f"{value.detectable:.2g}" if value.detectable else ""
+        numbers = (f"{value.one:.5g}", f"{value.other:.5g}", f"{found.mean:.3g}{error}", interval)
+        table.add_row(escape(value.metric), *numbers, str(found.pairs), p, detectable, value.verdict)
+    return table
+
+
+def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
+    tests = sorted({v.paired.test for part in comparisons for v in part.values if v.p is not None})
+    if tests:
+        console.print(
+            f"[dim]Differences are second minus first over common seeds, which share evaluation noise and held-out "
+            f"data. p: {' or '.join(tests)}, Holm's correction over all values of a comparison; interval: of a single "
+            f"value, by the same test. detectable: difference detected at {100 * LEVEL:g} % in a family of this size "
+            f"with {100 * POWER:g} % power, if any.[/dim]"
+        )
+
+
+def _change(change: Change) -> str:
+    return f"{change.name} {change.one!r} -> {change.other!r}"
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def _error(row: Mapping[str, Any]) -> float | None:
     return (row.get("details") or {}).get("standard_error")
 
 
-def _value(row: Mapping[str, Any]) -> str:
-    error = _error(row)
-    return _number(row["value"]) + (f" ± {_number(error)}" if error is not None else "")
-
-
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _default(value: Any) -> str:
-    """Return a default as `--set` takes it."""
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-
-def _type(annotation: Any) -> str:
-    """Return a type as people write it.
-
-    >>> _type(Annotated[float, Gt(0)] | None), _type(Literal["a", "b"]), _type(tuple[int, ...])
-    ('float > 0 | none', 'a | b', 'list of int')
-    """
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        bounds = [m for m in arguments[1:] if isinstance(m, Gt | Ge | Lt | Le)]
-        return _type(arguments[0]) + "".join(f" {_BOUNDS[type(m)]} {_limit(m):g}" for m in bounds)
-    if origin in (Union, UnionType):
-        return " | ".join(_type(part) for part in arguments)
-    if origin is Literal:
-        return " | ".join(str(part) for part in arguments)
-    if origin in (tuple, list):
-        parts = [_type(part) for part in arguments if part is not Ellipsis]
-        return f"list of {parts[0]}" if len(set(parts)) == 1 else f"list ({', '.join(parts)})"
-    if origin is dict:
-        return "table"
-    return "none" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))
-
-
-_BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
-
-
-def _limit(bound: Any) -> float:
-    return next(iter(asdict(bound).values()))

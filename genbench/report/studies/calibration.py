@@ -1,7 +1,7 @@
-"""Calibration: what each metric reads on samplers whose faults are known, by the same code as on models.
+"""Calibration: what each metric reads on samplers with known faults, measured by the same code as models.
 
-A perfect sampler draws real data; a shifted one moves it by a stated amount; a mode-dropping one leaves a mode out.
-The exact field of flow matching with independent pairs tells what a network that has learnt all there is would read.
+A perfect sampler draws real data; a shifted one moves it by a known amount; a mode-dropping one omits a mode. The exact
+field of flow matching with independent pairs gives the values of a perfectly trained network.
 """
 
 import json
@@ -21,8 +21,9 @@ from genbench.metrics.measurement import measure
 from genbench.metrics.noise import noise
 from genbench.numerics.ode import integrate
 from genbench.registry import datasets, metrics
+from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.statistics import LEVEL, POWER, holm, mean_and_error, paired
-from genbench.report.table import Cell, Column, Row, Table
+from genbench.report.tables import FLOOR
 from genbench.runs.spec import build_data, components
 from genbench.seeds import derive
 from genbench.settings import settings_in
@@ -36,13 +37,13 @@ Fault = Callable[[Batch], Batch]
 
 @dataclass(frozen=True)
 class Trial:
-    """A task, its faulty samplers and the metrics that are tried on them.
+    """A data set, its faulty samplers, and the metrics tested on them.
 
     Args:
         data: name of the data set.
-        n: samples.
-        metrics: names, each with its settings.
-        faults: by what they are called.
+        n: number of samples.
+        metrics: {name: settings}.
+        faults: {label: fault}.
     """
 
     data: str
@@ -87,28 +88,28 @@ TRIALS = (
     ),
 )
 FIELDS = ("8gaussians", "gaussian")
-OF_FIELDS = ("path_energy", "straightness", "npe", "curvature", "nll")
+FIELD_METRICS = ("path_energy", "straightness", "npe", "curvature", "nll")
 
 
-class Exact(Model):
-    """The field that flow matching with independent pairs has in the limit, known in closed form.
+class ExactField(Model):
+    """Flow matching with independent pairs in the limit of perfect training, in closed form.
 
     Args:
-        data: the task whose field it is.
+        data: its data set.
     """
 
     def __init__(self, data: Data) -> None:
         super().__init__()
         assert data.truth.velocity is not None
         self.event, self.source, self.field = data.event, data.source, data.truth.velocity
-        self.nothing = nn.Parameter(torch.zeros(()))  # where it is, ask its parameters
+        self.device_parameter = nn.Parameter(torch.zeros(()))  # the evaluation reads the device off the parameters
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Raise Unsupported: it is given."""
+        """Raise Unsupported: there is nothing to train."""
         raise Unsupported("an exact field is not trained")
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Raise Unsupported: it is given."""
+        """Raise Unsupported: there is nothing to train."""
         raise Unsupported("an exact field is not trained")
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
@@ -121,16 +122,16 @@ class Exact(Model):
         return Samples(x, nfe)
 
 
-def measured(trial: Trial, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield what every metric of a trial reads on every sampler: rows of a record, each with sampler and seed.
+def measure_trial(trial: Trial, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the values of every metric on every sampler of a trial: rows of a record, with sampler and seed.
 
-    The floor is that of the runner; a faulty sampler has the draws of the perfect one.
+    The floor is measured as for models; a faulty sampler starts from the draws of the perfect one.
     """
     spec, chosen = components(trial.data, trial.metrics, {"metric": trial.metrics})
     data = build_data(spec)
     for seed in seeds:
         own = derive(seed, "evaluation")
-        drawn = data.train.take(2 * trial.n, derive(own, "calibration"))  # enough to leave some out
+        drawn = data.train.take(2 * trial.n, derive(own, "calibration"))  # twice as many, since faults drop some
         for sampler, fault in {PERFECT: lambda batch: batch, **trial.faults}.items():
             x = fault(drawn).x[: trial.n]
             for name, part in chosen.items():
@@ -138,12 +139,12 @@ def measured(trial: Trial, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
                     yield {"task": trial.data, "sampler": sampler, "seed": seed, **row}
 
 
-def of_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield what path metrics and likelihood read on exact fields: rows of a record, each with task and seed."""
+def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the path metrics and likelihoods of exact fields: rows of a record, with task and seed."""
     for name in FIELDS:
-        spec, chosen = components(name, OF_FIELDS, {})
+        spec, chosen = components(name, FIELD_METRICS, {})
         data = build_data(spec)
-        model = Exact(data)
+        model = ExactField(data)
         for seed in seeds:
             own = derive(seed, "evaluation")
             evaluation = Evaluation(data, own, x=noise(data.source, 2, own), model=model, batch=2048)
@@ -153,34 +154,34 @@ def of_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 
 def calibrate(results: Path, seeds: Sequence[int]) -> Path:
-    """Measure everything, unless it is kept in the results folder already; return the file."""
-    if {row["seed"] for row in load(results)} == set(seeds):
-        return results / FILE
-    rows = [row for trial in TRIALS for row in measured(trial, seeds)] + list(of_fields(seeds))
-    lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in rows)
+    """Measure all trials and fields, unless the results folder has them; return the file."""
     path = results / FILE
+    if {row["seed"] for row in load(results)} == set(seeds):
+        return path
+    rows = [row for trial in TRIALS for row in measure_trial(trial, seeds)] + list(measure_fields(seeds))
+    lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in rows)
     files.write(path, f'{{"versions": {json.dumps(_versions())},\n "rows": [\n  {lines}\n]}}\n')
     return path
 
 
 def load(results: Path) -> list[dict[str, Any]]:
-    """Return what is kept of the calibration; nothing if that is nothing, or was measured by other versions."""
+    """Return the calibration of a results folder; empty if there is none, or if it is of other versions."""
     path = results / FILE
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return kept["rows"] if kept.get("versions") == _versions() else []
     except (ValueError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{path} is damaged; remove it, and genbench calibrate makes it again") from error
+        raise ConfigError(f"{path} is damaged; remove it, then genbench calibrate creates it again") from error
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Return a table for each task: what metrics read, and whether they see the fault."""
+    """Return a table for each trial, with the values and whether each metric detects each fault."""
     fields = [row for row in rows if row["sampler"] == EXACT]
-    tried = [(trial, [r for r in rows if r["task"] == trial.data and r["sampler"] != EXACT]) for trial in TRIALS]
-    return [_of_trial(trial, own) for trial, own in tried if own] + ([_of_fields(fields)] if fields else [])
+    trials = [(trial, [r for r in rows if r["task"] == trial.data and r["sampler"] != EXACT]) for trial in TRIALS]
+    return [_trial_table(trial, own) for trial, own in trials if own] + ([_field_table(fields)] if fields else [])
 
 
-def _of_trial(trial: Trial, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _trial_table(trial: Trial, rows: Sequence[Mapping[str, Any]]) -> Table:
     values: dict[str, dict[str, dict[int, float]]] = {}
     floors: dict[str, dict[int, float]] = {}
     for row in rows:
@@ -195,39 +196,37 @@ def _of_trial(trial: Trial, rows: Sequence[Mapping[str, Any]]) -> Table:
         for fault in trial.faults
     }
     tested = {key: difference.p for key, difference in differences.items() if difference.p is not None}
-    chances = dict(zip(tested, holm(list(tested.values())), strict=True))
+    p_values = dict(zip(tested, holm(list(tested.values())), strict=True))
     table = []
     for metric, found in values.items():
         cells = [_cell(floors.get(metric, {})), _cell(found[PERFECT])]
         for fault in trial.faults:
-            difference, chance = differences[metric, fault], chances.get((metric, fault), 1.0)
-            cells += [
-                _cell(found[fault]),
-                Cell(text=_seen(difference.mean, chance, difference.detectable, better[metric])),
-            ]
+            difference, p = differences[metric, fault], p_values.get((metric, fault), 1.0)
+            detected = _detected(difference.mean, p, difference.detectable, better[metric])
+            cells += [_cell(found[fault]), Cell(text=detected)]
         table.append(Row(metric, tuple(cells)))
-    columns = [Column("data against data"), Column(PERFECT)]
-    columns += [Column(title) for fault in trial.faults for title in (fault, "seen")]
-    seeds = sorted({row["seed"] for row in rows})
+    columns = [Column(FLOOR), Column(PERFECT)]
+    columns += [Column(title) for fault in trial.faults for title in (fault, "detected")]
+    seeds = {row["seed"] for row in rows}
     legend = (
         f"Mean ± standard error over {len(seeds)} seeds; n = {trial.n}. Samplers share their draws: differences are "
         "paired.",
-        f"Seen: yes, if worse than the perfect sampler by a paired test with Holm's correction at {100 * LEVEL:g} %; "
-        f"blind to a smaller change of the value than one test of these seeds sees with {100 * POWER:g} % power; "
-        "better, if the fault improves it: such a metric must not be read alone.",
+        f"Detected: yes, if significantly worse than the perfect sampler by a paired test with Holm's correction at "
+        f"{100 * LEVEL:g} %; blind below the change of the value that one test of these seeds detects with "
+        f"{100 * POWER:g} % power; better, if the fault improves the value: do not read such a metric alone.",
     )
     return Table(f"Calibration on {trial.data}", tuple(columns), tuple(table), legend)
 
 
-def _seen(mean: float, chance: float, detectable: float | None, better: str) -> str:
-    if chance > LEVEL:
+def _detected(mean: float, p: float, detectable: float | None, better: str) -> str:
+    if p > LEVEL:
         return f"blind below {detectable:.2g}" if detectable else "blind"
     if better not in ("lower", "higher"):
         return "moves"
     return "yes" if (mean > 0) == (better == "lower") else "better"
 
 
-def _of_fields(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _field_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     names = list(dict.fromkeys(row["metric"] for row in rows if row["value"] is not None))
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     table = []
@@ -235,8 +234,8 @@ def _of_fields(rows: Sequence[Mapping[str, Any]]) -> Table:
         own = [row for row in rows if row["metric"] == metric and row["value"] is not None]
         table.append(Row(metric, tuple(_cell({r["seed"]: r["value"] for r in own if r["task"] == t}) for t in tasks)))
     legend = (
-        "The closed-form field of flow matching with independent pairs (cfm), followed by dopri5: what a network that "
-        "has learnt it exactly would read. Mean ± standard error over the noise of the evaluation seeds.",
+        "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
+        "perfectly trained network. Mean ± standard error over the noise of the evaluation seeds.",
     )
     return Table("Calibration: exact fields", tuple(Column(task) for task in tasks), tuple(table), legend)
 
@@ -248,7 +247,9 @@ def _cell(values: Mapping[int, float]) -> Cell:
 
 
 def _versions() -> dict[str, int]:
-    """The versions that a calibration holds for."""
-    of_data = {f"data set {name}": datasets[name].version for name in (*(trial.data for trial in TRIALS), *FIELDS)}
-    known = [*(name for trial in TRIALS for name in trial.metrics), *OF_FIELDS]
-    return of_data | {f"metric {name}": metrics[name].version for name in known}
+    """Return the versions of the data sets and metrics of a calibration."""
+    names = (*(trial.data for trial in TRIALS), *FIELDS)
+    known = [*(name for trial in TRIALS for name in trial.metrics), *FIELD_METRICS]
+    return {f"data set {name}": datasets[name].version for name in names} | {
+        f"metric {name}": metrics[name].version for name in known
+    }

@@ -1,7 +1,7 @@
-"""Published against measured: what papers state, what our suites read, and whether the two agree.
+"""Published numbers beside measured ones, and whether they agree.
 
-Claims are data (published.toml beside this module), with tolerances that were written before anything was run.
-Measured are the records that a suite has published in a results folder; there is no verdict on anything else.
+Published numbers are data (published.toml beside this module) with tolerances that were fixed before anything was run.
+They are compared with the published records of a suite in a results folder, and with nothing else.
 """
 
 import tomllib
@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError
-from genbench.report.compare import load
+from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.statistics import half_width, mean_and_error
-from genbench.report.suites import RECORDS, published_file
-from genbench.report.table import Cell, Column, Row, Table
-from genbench.runs.record import Record
+from genbench.report.suites import RECORDS, suite_file
+from genbench.report.values import group_by
+from genbench.runs.record import Record, read_published
 from genbench.settings import NonNegative
 
 CLAIMS = Path(__file__).with_name("published.toml")
@@ -26,28 +26,29 @@ CLAIMS = Path(__file__).with_name("published.toml")
 Verdict = Literal["agrees", "differs", "inconclusive", "not comparable", "not measured"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One published number.
+class Claim(BaseModel):
+    """A published number.
 
     Args:
         paper: authors, year, table.
-        url: where it is.
-        grade: A, read in the paper or its code; B, quoted by its reviews; C, one secondary source.
-        metric: what it is a value of.
-        protocol: how it was measured, in words.
-        difference: what we do otherwise, in words.
-        called: the method and the data, as the paper calls them.
+        url: of the paper.
+        grade: A, read in the paper or its code; B, quoted by its reviews; C, a single secondary source.
+        metric: name of the metric.
+        protocol: how it was measured.
+        difference: what is different in our measurement.
+        label: the method and the data, as the paper calls them.
         value: the number.
-        spread: the published error; None where there is none.
-        suite: name of the suite that measures it; empty where none does.
-        model: row of its tables.
-        data: data set of its tables.
-        nfe: point of the curve against evaluations; None for the main solver.
+        spread: the published error, if any.
+        suite: the suite that measures it, if any.
+        model: label of the model in the tables of the suite.
+        data: label of the data set.
+        nfe: point of the curve; None for the main solver.
         absolute: tolerance.
         relative: tolerance as a share of the value.
-        incomparable: why no verdict would mean anything; empty where one does.
+        incomparable: why the number is not comparable; empty if it is.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     paper: str
     url: str
@@ -55,7 +56,7 @@ class Claim:
     metric: str
     protocol: str
     difference: str
-    called: str
+    label: str
     value: float
     spread: NonNegative | None = None
     suite: str = ""
@@ -66,20 +67,28 @@ class Claim:
     relative: NonNegative = 0.0
     incomparable: str = ""
 
+    @model_validator(mode="after")
+    def _judged(self) -> "Claim":
+        if bool(self.incomparable) == bool(self.tolerance):
+            raise ValueError(f"{self.label}: give it either a tolerance or the reason why it is incomparable")
+        if self.tolerance and not (self.suite and self.model and self.data):
+            raise ValueError(f"{self.label}: name the suite, the model and the data that measure it")
+        return self
+
     @property
     def tolerance(self) -> float:
-        """How far a measured mean may be off, apart from what chance explains."""
+        """The allowed difference of a measured mean, apart from chance."""
         return self.absolute + self.relative * abs(self.value)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim and what was measured of it.
+    """A claim and its measurement.
 
     Args:
-        claim: what is published.
-        values: measured values by seed, of our suite; none if it was not run.
-        protocol: how they were measured.
+        claim: the published number.
+        values: (seed, measured value); empty if the suite was not run.
+        protocol: of the measurement.
     """
 
     claim: Claim
@@ -87,18 +96,18 @@ class Finding:
     protocol: str = ""
 
     @property
-    def chance(self) -> float:
-        """Half the interval of our mean; a single seed is granted none."""
+    def half_interval(self) -> float:
+        """Half the 95 % interval of the measured mean; 0 for a single seed."""
         return half_width(mean_and_error(value for _, value in self.values)[1], len(self.values)) or 0.0
 
     @property
     def allowance(self) -> float:
-        """The largest difference that still agrees: tolerance, half the interval of our mean, published spread."""
-        return self.claim.tolerance + self.chance + (self.claim.spread or 0.0)
+        """The largest difference that agrees: tolerance, half the interval of the mean, and the published error."""
+        return self.claim.tolerance + self.half_interval + (self.claim.spread or 0.0)
 
     @property
     def verdict(self) -> Verdict:
-        """Whether both agree; inconclusive where they do, but only chance could tell."""
+        """Whether both agree; inconclusive if they do, but the interval of the mean is wider than the tolerance."""
         if self.claim.incomparable:
             return "not comparable"
         if not self.values:
@@ -106,127 +115,116 @@ class Finding:
         mean, _ = mean_and_error(value for _, value in self.values)
         if abs(mean - self.claim.value) > self.allowance:
             return "differs"
-        return "agrees" if self.chance <= self.claim.tolerance and len(self.values) > 1 else "inconclusive"
+        return "agrees" if self.half_interval <= self.claim.tolerance and len(self.values) > 1 else "inconclusive"
 
 
-def claims(path: Path = CLAIMS) -> list[Claim]:
-    """Read published numbers.
+def read_claims(path: Path = CLAIMS) -> list[Claim]:
+    """Read published numbers: groups with shared fields and a list of values.
 
     Raises:
-        ConfigError: if one lacks a grade or a source, or has neither a tolerance nor a reason why there is none.
+        ConfigError: if one lacks a grade or a source, or has neither a tolerance nor a reason why it has none.
     """
     try:
-        groups = tomllib.loads(path.read_text(encoding="utf-8"))["claims"]
-        return [_claim(group, value) for group in groups for value in group["values"]]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        flat = []
+        for group in tomllib.loads(path.read_text(encoding="utf-8"))["claims"]:
+            shared = {key: part for key, part in group.items() if key not in ("values", "tolerance")}
+            flat += [shared | group.get("tolerance", {}) | value for value in group["values"]]
+        return TypeAdapter(list[Claim]).validate_python(flat)
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            number, *field = first["loc"]
+            reason = f"number {int(number) + 1}{''.join(f', {name}' for name in field)}: {first['msg']}"
         raise ConfigError(f"{path} holds no published numbers: {reason}") from error
 
 
-def _claim(group: dict[str, Any], value: dict[str, Any]) -> Claim:
-    shared = {key: part for key, part in group.items() if key not in ("values", "tolerance")}
-    claim = TypeAdapter(Claim).validate_python(shared | group.get("tolerance", {}) | value)
-    if bool(claim.incomparable) == bool(claim.tolerance):
-        raise ValueError(f"{claim.called}: give it either a tolerance or the reason why it is incomparable")
-    if claim.tolerance and not (claim.suite and claim.model and claim.data):
-        raise ValueError(f"{claim.called}: say which suite, model and data measure it")
-    return claim
-
-
-def findings(known: Iterable[Claim], results: Path) -> list[Finding]:
-    """Set what the suites in a results folder have published beside each claim."""
-    kept: dict[str, list[Record]] = {"": []}
+def findings(claims: Iterable[Claim], results: Path) -> list[Finding]:
+    """Compare claims with the published suites of a results folder."""
+    records: dict[str, list[Record]] = {"": []}
     found = []
-    for claim in known:
-        if claim.suite not in kept:
-            path = published_file(results, claim.suite, RECORDS)
-            kept[claim.suite] = load(path) if path.exists() else []
-        found.append(measured(claim, kept[claim.suite]))
+    for claim in claims:
+        if claim.suite not in records:
+            path = suite_file(results, claim.suite, RECORDS)
+            records[claim.suite] = read_published(path) if path.exists() else []
+        found.append(measured(claim, records[claim.suite]))
     return found
 
 
 def measured(claim: Claim, records: Sequence[Record]) -> Finding:
-    """Look for a claim in the records of its suite.
+    """Return the measurement of a claim in the records of its suite.
 
     Raises:
-        ConfigError: if the suite measured it in two ways, or twice.
+        ConfigError: if the suite measured it twice, or under two protocols.
     """
     values, protocols = {}, set()
     for record in records:
         if (record["labels"]["model"], record["labels"]["data"]) != (claim.model, claim.data):
             continue
         for row in record["results"]:
-            there = ("main", None) if claim.nfe is None else ("curve", claim.nfe)
-            here = (row["point"], row["nfe"] if row["point"] == "curve" else None)
-            if row["metric"] == claim.metric and here == there and row["value"] is not None:
+            wanted = ("main", None) if claim.nfe is None else ("curve", claim.nfe)
+            point = (row["point"], row["nfe"] if row["point"] == "curve" else None)
+            if row["metric"] == claim.metric and point == wanted and row["value"] is not None:
                 if record["spec"]["seed"] in values:
                     raise ConfigError(f"{claim.suite} measured {claim.metric} of {claim.model} twice for one seed")
                 values[record["spec"]["seed"]] = row["value"]
                 protocols.add(row["protocol"])
     if len(protocols) > 1:
-        raise ConfigError(f"{claim.suite} measured {claim.metric} of {claim.model} in two ways: {sorted(protocols)}")
+        names = sorted(protocols)
+        raise ConfigError(f"{claim.suite} measured {claim.metric} of {claim.model} under two protocols: {names}")
     return Finding(claim, tuple(sorted(values.items())), "".join(protocols))
 
 
 def tables(results: Path, path: Path = CLAIMS) -> list[Table]:
-    """Return published numbers beside measured ones: one table a paper, metric and protocol."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
-    for finding in findings(claims(path), results):
-        claim = finding.claim
-        groups.setdefault((claim.paper, claim.metric, claim.protocol), []).append(finding)
+    """Return published numbers beside measured ones: one table for each paper, metric and protocol."""
+    found = findings(read_claims(path), results)
+    groups = group_by(found, lambda finding: (finding.claim.paper, finding.claim.metric, finding.claim.protocol))
     return [_table(group) for group in groups.values()]
 
 
-def counted(results: Path, path: Path = CLAIMS) -> str:
-    """Say in a sentence how many agree.
+def summary(results: Path, path: Path = CLAIMS) -> str:
+    """Return a sentence on how many numbers agree.
 
-    >>> counted(Path("nowhere"))  # doctest: +ELLIPSIS
-    'Of ... published numbers, ... may be compared: 0 agree, 0 differ, ... are not measured here.'
+    >>> summary(Path("nowhere"))  # doctest: +ELLIPSIS
+    'Of ... published numbers, ... are comparable: 0 agree, 0 differ, ... are not measured here.'
     """
-    verdicts = [finding.verdict for finding in findings(claims(path), results)]
+    verdicts = [finding.verdict for finding in findings(read_claims(path), results)]
     count = Counter(verdicts)
-    open_ = f"{count['inconclusive']} are inconclusive, " if count["inconclusive"] else ""
+    inconclusive = f"{count['inconclusive']} are inconclusive, " if count["inconclusive"] else ""
     return (
-        f"Of {len(verdicts)} published numbers, {len(verdicts) - count['not comparable']} may be compared: "
-        f"{count['agrees']} agree, {count['differs']} differ, {open_}{count['not measured']} are not measured here."
+        f"Of {len(verdicts)} published numbers, {len(verdicts) - count['not comparable']} are comparable: "
+        f"{count['agrees']} agree, {count['differs']} differ, {inconclusive}{count['not measured']} are not measured "
+        "here."
     )
 
 
 def _table(group: Sequence[Finding]) -> Table:
     first = group[0].claim
-    columns = ("published", "grade", "measured", "tolerance", "allowed", "verdict")
-    rows = []
-    for finding in group:
-        claim, values = finding.claim, finding.values
-        mean, error = mean_and_error(value for _, value in values) if values else (None, None)
-        told = "" if claim.incomparable else f"{claim.tolerance:.2g}"
-        allowed = f"{finding.allowance:.2g}" if told and values else ""
-        rows.append(
-            Row(
-                claim.called,
-                (
-                    Cell(text=f"{claim.value:g}" + (f" ± {claim.spread:g}" if claim.spread else "")),
-                    Cell(text=claim.grade),
-                    Cell(mean, error, len(values), "" if values else "-", values=values),
-                    Cell(text=told),
-                    Cell(text=allowed),
-                    Cell(text=finding.verdict),
-                ),
-            )
-        )
     legend = [f"Source: {first.paper}, {first.url}.", f"Published: {first.protocol}."]
     legend.append(f"Ours: {first.difference}.")
     legend += [f"Measured: {protocol}." for protocol in dict.fromkeys(f.protocol for f in group if f.protocol)]
     legend += [f"Not comparable: {why}." for why in dict.fromkeys(f.claim.incomparable for f in group) if why]
     suites = sorted({f.claim.suite for f in group if f.verdict == "not measured"})
-    legend += [f"Not measured: the suite '{suite}' has not, or not wholly, been run here." for suite in suites]
+    legend += [f"Not measured: the suite '{suite}' has not been run here, or not completely." for suite in suites]
     seeds = sorted({len(f.values) for f in group if f.values})
     legend += [f"Measured: mean ± standard error over {' or '.join(map(str, seeds))} seeds."] if seeds else []
     if any(not finding.claim.incomparable for finding in group):
         legend.append(
-            "Agrees: the difference is at most what is allowed: the tolerance, written before the run, and half the "
-            "95 % interval of our mean, and the published spread, together. Inconclusive: it is, but half our interval "
-            "is more than the tolerance."
+            "Agrees: the difference is at most what is allowed: the tolerance, fixed before the run, plus half the "
+            "95 % interval of our mean, plus the published error. Inconclusive: it agrees, but half our interval is "
+            "wider than the tolerance."
         )
-    title = f"Published against measured: {first.paper}, {first.metric}"
-    return Table(title, tuple(Column(name) for name in columns), tuple(rows), tuple(legend))
+    columns = ("published", "grade", "measured", "tolerance", "allowed", "verdict")
+    title = f"Published vs. measured: {first.paper}, {first.metric}"
+    return Table(title, tuple(Column(name) for name in columns), tuple(map(_row, group)), tuple(legend))
+
+
+def _row(finding: Finding) -> Row:
+    claim, values = finding.claim, finding.values
+    mean, error = mean_and_error(value for _, value in values) if values else (None, None)
+    tolerance = "" if claim.incomparable else f"{claim.tolerance:.2g}"
+    texts = [f"{claim.value:g}" + (f" ± {claim.spread:g}" if claim.spread else ""), claim.grade]
+    texts += [tolerance, f"{finding.allowance:.2g}" if tolerance and values else "", finding.verdict]
+    published, grade, *rest = (Cell(text=text) for text in texts)
+    measurement = Cell(mean, error, len(values), "" if values else "-", values=values)
+    return Row(claim.label, (published, grade, measurement, *rest))

@@ -1,4 +1,4 @@
-"""Scaling: how time and memory of pieces of work grow with their size, as benchmarks/perf/scaling.py measured it."""
+"""Scaling: how time and memory of some workloads grow with their size, measured by benchmarks/perf/scaling.py."""
 
 import csv
 import math
@@ -8,25 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genbench.report.chart import Axis, Chart, Charts, Point, Series
-from genbench.report.section import Block
-from genbench.report.table import Cell, Column, Row, Table
-from genbench.report.tables import grouped
+from genbench.report.blocks import Axis, Block, Cell, Chart, Charts, Column, Point, Row, Series, Table
+from genbench.report.values import group_by
 
 FILE = "scaling.csv"
-
 SERIES = "genbench"
-"""What is drawn in charts of it."""
-
-FEWEST = 3
-"""Points that an exponent is read off."""
-
-LEAST = 8.0
-"""MiB below which memory is that of the process, and not of the work."""
+MIN_POINTS = 3
+"""Number of points that an exponent is fitted to, at least."""
+MIN_MIB = 8.0
+"""Below this, memory is that of the process, not of the workload."""
 
 
 class Measurement(NamedTuple):
-    """One piece of work of one size: median seconds, and peak memory above that of the process before."""
+    """A workload of one size: median seconds, and peak memory beyond that of the process before."""
 
     work: str
     against: str
@@ -36,7 +30,7 @@ class Measurement(NamedTuple):
 
 
 def load(results: Path) -> list[Measurement]:
-    """Return what is kept in a results folder; nothing where nothing was measured."""
+    """Return the measurements of a results folder; empty if there are none."""
     path = results / FILE
     if not path.exists():
         return []
@@ -48,46 +42,46 @@ def load(results: Path) -> list[Measurement]:
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
-    """Return the slope of log value against log size over the larger half of the sizes, three at least.
+    """Return the slope of log value over log size, on the larger half of the sizes, three at least.
 
     >>> round(exponent([1, 2, 4, 8], [5, 4, 16, 64]), 3)
     2.0
     """
     pairs = sorted(zip(sizes, values, strict=True))
-    pairs = pairs[min(len(pairs) // 2, max(0, len(pairs) - FEWEST)) :]
-    if len(pairs) < FEWEST or min(value for _, value in pairs) <= 0:
+    pairs = pairs[min(len(pairs) // 2, max(0, len(pairs) - MIN_POINTS)) :]
+    if len(pairs) < MIN_POINTS or min(value for _, value in pairs) <= 0:
         return None
     logs = np.log(np.array(pairs))
     return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
 
 
 def blocks(found: Sequence[Measurement]) -> tuple[Block, ...]:
-    """Return a table of exponents and charts of time and memory."""
+    """Return a table of exponents and charts of time."""
     if not found:
         return ()
     rows, charts = [], []
-    for (work, against), own in grouped(found, lambda m: (m.work, m.against)).items():
+    for (work, against), own in group_by(found, lambda m: (m.work, m.against)).items():
         sizes = [m.size for m in own]
-        seconds = exponent(sizes, [m.seconds for m in own])
+        seconds = _number(exponent(sizes, [m.seconds for m in own]))
         mib = [m.mib for m in own]
-        memory = exponent(sizes, mib) if sorted(mib)[-FEWEST:][0] >= LEAST else None
+        memory = _number(exponent(sizes, mib) if sorted(mib)[-MIN_POINTS:][0] >= MIN_MIB else None)
         last = max(own, key=lambda m: m.size)
-        cells = (against, f"{min(sizes):g} to {max(sizes):g}", _said(seconds), _said(memory), _duration(last.seconds))
+        cells = (against, f"{min(sizes):g} to {max(sizes):g}", seconds, memory, _duration(last.seconds))
         rows.append(Row(work, tuple(Cell(text=text) for text in (*cells, f"{last.mib:.0f} MiB"))))
-        points = tuple(Point(m.size, m.seconds, said=f"{m.size:g} {against}: {_duration(m.seconds)}") for m in own)
-        title = f"{work}: exponent {_said(seconds)}"
-        charts.append(Chart(title, Axis(against, log=True), Axis("s", log=True), (Series(SERIES, points),)))
-    names = ("against", "sizes", "exponent of time", "exponent of memory", "time at the largest", "memory there")
+        points = tuple(Point(m.size, m.seconds, tooltip=f"{m.size:g} {against}: {_duration(m.seconds)}") for m in own)
+        series = (Series(SERIES, points),)
+        charts.append(Chart(f"{work}: exponent {seconds}", Axis(against, log=True), Axis("s", log=True), series))
+    names = ("in", "sizes", "exponent of time", "exponent of memory", "time at the largest", "memory there")
     legend = (
-        "Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the work added to that "
-        f"of the process; below {LEAST:g} MiB it has no exponent. One thread of the machine that ran.",
+        "Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the workload added to the "
+        f"process; below {MIN_MIB:g} MiB it has no exponent. One thread of the machine used.",
     )
     table = Table("Exponents", tuple(Column(name) for name in names), tuple(rows), legend)
-    caption = "Median seconds of a piece of work against its size."
-    return table, Charts("scaling", "Time against size", tuple(charts), caption, small=True)
+    caption = "Median time of a workload in seconds against its size."
+    return table, Charts("scaling", "Time vs. size", tuple(charts), caption, small=True)
 
 
-def _said(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 

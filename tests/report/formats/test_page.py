@@ -18,15 +18,25 @@ from rich.console import Console
 
 import genbench
 from genbench.metrics.noise import noise
-from genbench.report.chart import Axis, Chart, Charts, Point, Series
-from genbench.report.formats import document, figures, palette, svg
+from genbench.report.blocks import (
+    Axis,
+    Cell,
+    Chart,
+    Charts,
+    Column,
+    Flow,
+    Gallery,
+    List,
+    Point,
+    Row,
+    Series,
+    Table,
+)
+from genbench.report.formats import csv, figures, latex, markdown, palette, svg
 from genbench.report.formats.page import page
-from genbench.report.pictures import Flow, Gallery
-from genbench.report.publish import publish
-from genbench.report.samples import MANY, POINTS
-from genbench.report.section import Aside, Points
-from genbench.report.suites import chapters
-from genbench.report.table import Cell, Column, Row, Table
+from genbench.report.publish import publish_suite
+from genbench.report.samples import DENSITY_SAMPLES, POINTS
+from genbench.report.suites import load_suites
 from genbench.runs.spec import build_data, resolve
 from genbench.runs.store import Store
 from genbench.seeds import derive
@@ -57,7 +67,7 @@ def blocks(report, kind):
 
 
 def tables(report):
-    return [*blocks(report, Table), *(aside.table for aside in blocks(report, Aside))]
+    return [table for section in report.sections for table in section.tables()]
 
 
 def test_the_page_is_whole_and_its_ids_are_unique_and_lead_somewhere(tree):
@@ -126,17 +136,17 @@ def test_the_origin_of_a_number_tells_how_to_make_it_again(tree, report):
 def test_equal_records_give_equal_bytes(results, report):
     again, chapters, _ = gathered(results)
     assert page(again) == page(report)
-    assert document.markdown(again) == document.markdown(report)
-    assert document.csv(chapters) == document.csv(gathered(results)[1])
+    assert markdown.document(again) == markdown.document(report)
+    assert csv.document(chapters) == csv.document(gathered(results)[1])
 
 
 def test_failed_and_unsupported_cells_say_why(report, tree):
-    items = [item for points in blocks(report, Points) for item in points.items]
+    items = [item for points in blocks(report, List) for item in points.items]
     assert "otcfm: 1 run failed: the field is not finite at step 3" in items
     assert any("tarflow" in item and "straightness: its samples do not follow an ODE" in item for item in items)
     for item in items:
         assert item in text(tree)
-        assert item in document.markdown(report)
+        assert item in markdown.document(report)
 
 
 def test_published_records_alone_give_the_same_tables_and_pictures(results, report, tmp_path):
@@ -155,9 +165,9 @@ def test_published_records_alone_give_the_same_tables_and_pictures(results, repo
     costs = [t for t in tables(alone) if "cost" in t.title]
     assert costs == [t for t in tables(report) if "cost" in t.title and "moons" in t.title]
     (tmp_path / "tiny/drawings.npz").unlink()
-    bare = document.markdown(gathered(tmp_path)[0])
+    bare = markdown.document(gathered(tmp_path)[0])
     assert "weights are not kept here" in bare
-    assert "logs of training are not kept here" in bare
+    assert "training logs are not kept here" in bare
 
 
 def test_published_records_of_images_name_no_folder_and_hold_where_the_images_are_not(tmp_path, monkeypatch):
@@ -169,11 +179,11 @@ def test_published_records_of_images_name_no_folder_and_hold_where_the_images_ar
     settings = DIGITS | {"data": {"path": str(tmp_path / "photos"), "size": 8}}
     spec = resolve("cfm", "folder", metrics=["failed"], settings=settings)
     genbench.run("cfm", "folder", metrics=["failed"], settings=settings, results=store.root)
-    (records,) = [path for path in publish("photos", [spec], store, Console(quiet=True)) if path.suffix == ".gz"]
+    (records,) = [path for path in publish_suite("photos", [spec], store, Console(quiet=True)) if path.suffix == ".gz"]
     assert str(tmp_path) not in gzip.decompress(records.read_bytes()).decode()
     for gone in (store.root / "runs", tmp_path / "photos"):
         shutil.rmtree(gone)
-    (chapter,) = chapters(store)
+    (chapter,) = load_suites(store)
     assert [kept.record["results"][0]["value"] for kept in chapter.runs] == [0]
 
 
@@ -193,7 +203,9 @@ def test_points_end_where_the_model_takes_them(results, report):
     model = genbench.load(run)
     data = build_data({"name": "moons", "version": 1})
     with torch.no_grad():
-        x = data.space.decode(model.sample(noise(model.source, MANY, derive(0, "picture"))).x)[:POINTS].numpy()
+        x = data.space.decode(model.sample(noise(model.source, DENSITY_SAMPLES, derive(0, "picture"))).x)[
+            :POINTS
+        ].numpy()
     left, right, bottom, top = flow.frame
     inside = (x[:, 0] > left) & (x[:, 0] < right) & (x[:, 1] > bottom) & (x[:, 1] < top)
     assert inside.mean() > 0.8
@@ -215,7 +227,7 @@ def test_a_density_is_where_the_points_are(report):
 
 def test_samples_of_images_are_the_kept_ones(results, report):
     (gallery,) = blocks(report, Gallery)
-    sheets = dict(gallery.sheets)
+    sheets = dict(gallery.grids)
     (kept,) = [path for path in (results / "runs").glob("cfm-digits-*/*/samples.npz")]
     with np.load(kept) as arrays:
         image = arrays["samples"][11, 0]
@@ -225,12 +237,12 @@ def test_samples_of_images_are_the_kept_ones(results, report):
 
 
 def test_markdown_and_latex_and_csv_have_every_table(report, results):
-    md, tex = document.markdown(report), document.latex(report)
+    md, tex = markdown.document(report), latex.document(report)
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\toprule")
     for table in tables(report):
         assert table.title in md
     assert md.count("\n#### ") >= 3
-    frame = pd.read_csv(io.StringIO(document.csv(gathered(results)[1])))
+    frame = pd.read_csv(io.StringIO(csv.document(gathered(results)[1])))
     assert set(frame["suite"]) == {"tiny", "runs"}
     line = frame[(frame["model"] == "cfm") & (frame["metric"] == "sliced_w2") & (frame["point"] == "main")].iloc[0]
     (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
@@ -239,7 +251,7 @@ def test_markdown_and_latex_and_csv_have_every_table(report, results):
 
 
 def test_a_grid_of_a_setting_is_drawn_against_it_beside_models_that_lack_it(report):
-    (charts,) = [block for block in blocks(report, Charts) if block.title == "Quality against kappa"]
+    (charts,) = [block for block in blocks(report, Charts) if block.title == "Quality vs. kappa"]
     (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
     chart = next(chart for chart in charts.charts if chart.title == "sliced_w2")
     column = [c.title for c in table.columns].index("sliced_w2")
@@ -247,7 +259,7 @@ def test_a_grid_of_a_setting_is_drawn_against_it_beside_models_that_lack_it(repo
     lines = {series.model: [(point.x, point.y) for point in series.points] for series in chart.series}
     assert lines["wcfm"] == [(0.5, means["wcfm kappa=0.5"]), (1.0, means["wcfm"]), (4.0, means["wcfm kappa=4.0"])]
     assert lines["cfm"] == [(0.5, means["cfm"]), (4.0, means["cfm"])]
-    assert chart.floor == pytest.approx(means["data against data"])
+    assert chart.floor == pytest.approx(means["real vs. real (floor)"])
 
 
 def test_figures_of_everything_are_png_and_svg_and_the_same_again(report, tmp_path):
@@ -275,7 +287,7 @@ def test_a_table_without_models_is_a_page_too(report):
 def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis():
     points = tuple(Point(2.0**k, 10.0**-k) for k in range(4))
     drawn = svg.chart(
-        Chart("t", Axis("x", True), Axis("y", True), (Series("m", points),)), {"m": palette.Look(0, 0, 0)}
+        Chart("t", Axis("x", True), Axis("y", True), (Series("m", points),)), {"m": palette.Style(0, 0, 0)}
     )
     line = re.search(r'class="l" d="M([^"]*)"', drawn)[1]
     places = np.array([[float(x) for x in place.split()] for place in line.split("L")])

@@ -9,14 +9,14 @@ import pytest
 from genbench.errors import ConfigError
 from genbench.report.statistics import paired
 from genbench.report.studies import calibration
-from genbench.report.studies.calibration import PERFECT, TRIALS, Trial, of_fields
+from genbench.report.studies.calibration import PERFECT, TRIALS, Trial, measure_fields
 
 
 @pytest.fixture(scope="module")
 def plane():
     """A smaller trial in the plane: its rows, and its values by metric, sampler and seed."""
     small = replace(TRIALS[0], n=512)
-    rows = list(calibration.measured(small, range(6)))
+    rows = list(calibration.measure_trial(small, range(6)))
     found = {}
     for row in rows:
         found.setdefault(row["metric"], {}).setdefault(row["sampler"], {})[row["seed"]] = row["value"]
@@ -26,10 +26,10 @@ def plane():
 def verdicts(table):
     """Return {metric: {fault: text}}."""
     titles = [column.title for column in table.columns]
-    faults = [titles[i - 1] for i, title in enumerate(titles) if title == "seen"]
+    faults = [titles[i - 1] for i, title in enumerate(titles) if title == "detected"]
     return {
         row.label: dict(
-            zip(faults, [c.text for c, t in zip(row.cells, titles, strict=True) if t == "seen"], strict=True)
+            zip(faults, [c.text for c, t in zip(row.cells, titles, strict=True) if t == "detected"], strict=True)
         )
         for row in table.rows
     }
@@ -60,7 +60,7 @@ def test_faults_are_seen_by_the_metrics_that_claim_to_and_blindness_is_said(plan
 
 @pytest.mark.slow
 def test_on_digits_too():
-    rows = list(calibration.measured(TRIALS[1], range(3)))
+    rows = list(calibration.measure_trial(TRIALS[1], range(3)))
     (table,) = calibration.tables(rows)
     seen = verdicts(table)
     assert seen["fd-digits_cnn"]["without 1 of 10 digits"] == "yes"
@@ -88,7 +88,7 @@ def test_a_fault_that_improves_a_metric_is_called_so():
 
 def test_exact_fields_read_what_is_known_in_closed_form():
     found = {}
-    for row in of_fields([0, 1]):
+    for row in measure_fields([0, 1]):
         found.setdefault((row["task"], row["metric"]), []).append(row)
     mean = {key: sum(row["value"] for row in rows) / 2 for key, rows in found.items()}
     # N(0, 1) to N(0, 1/4), for each of two coordinates: W2^2 is 1/4, path energy .46460184.
@@ -102,11 +102,11 @@ def test_exact_fields_read_what_is_known_in_closed_form():
 def test_what_is_kept_is_not_measured_again_and_not_believed_of_other_versions(tmp_path, monkeypatch):
     tiny = Trial("8gaussians", 64, {"sliced_w2": {}}, TRIALS[0].faults)
     monkeypatch.setattr(calibration, "TRIALS", (tiny,))
-    monkeypatch.setattr(calibration, "of_fields", lambda seeds: [])
+    monkeypatch.setattr(calibration, "measure_fields", lambda seeds: [])
     path = calibration.calibrate(tmp_path, range(2))
     assert len(calibration.load(tmp_path)) == 6
     text = path.read_text()
-    monkeypatch.setattr(calibration, "measured", None)  # cannot be called
+    monkeypatch.setattr(calibration, "measure_trial", None)  # cannot be called
     assert calibration.calibrate(tmp_path, range(2)) == path
     assert path.read_text() == text
     kept = json.loads(text)

@@ -8,14 +8,15 @@ import pytest
 from scipy import stats
 
 from genbench.errors import ConfigError
-from genbench.report.formats import render
+from genbench.report.formats import markdown
 from genbench.report.studies import published
-from genbench.report.studies.published import Claim, Finding, claims, findings, measured
+from genbench.report.studies.published import Claim, Finding, findings, measured, read_claims
+from genbench.runs.spec import resolve
 from genbench.sweeps.suite import load
 
 ROOT = Path(__file__).parents[3]
 CLAIM = {"paper": "A, 2024, Table 1", "url": "https://arxiv.org/abs/1", "grade": "C", "metric": "npe", "protocol": "p"}
-CLAIM |= {"difference": "d", "called": "A on moons", "value": 1.0, "suite": "s", "model": "cfm", "data": "moons"}
+CLAIM |= {"difference": "d", "label": "A on moons", "value": 1.0, "suite": "s", "model": "cfm", "data": "moons"}
 
 
 def claim(**other):
@@ -27,8 +28,10 @@ def finding(values, **other):
 
 
 def record(seed, *rows, model="cfm", data="moons"):
-    usual = {"metric": "npe", "value": 1.0, "point": "main", "nfe": None, "protocol": "dopri5"}
-    return {"labels": {"model": model, "data": data}, "spec": {"seed": seed}, "results": [usual | row for row in rows]}
+    usual = {"metric": "npe", "value": 1.0, "point": "main", "nfe": None, "protocol": "dopri5", "better": "none"}
+    labels = {"run": f"{model}-{seed}", "model": model, "data": data}
+    spec = resolve("cfm", "moons", seed=seed, metrics=[]).json()
+    return {"labels": labels, "spec": spec, "results": [usual | {"solver": "dopri5"} | row for row in rows]}
 
 
 def test_the_tolerance_alone_decides_where_seeds_agree():
@@ -74,19 +77,19 @@ def test_values_are_those_of_the_claimed_row_column_and_point():
     assert measured(claim(nfe=100), records).values == ((0, 8.0),)
     with pytest.raises(ConfigError, match="twice for one seed"):
         measured(claim(), [*records, record(1, {"value": 2.0})])
-    with pytest.raises(ConfigError, match=r"in two ways: \['dopri5', 'euler'\]"):
+    with pytest.raises(ConfigError, match=r"under two protocols: \['dopri5', 'euler'\]"):
         measured(claim(), [*records, record(3, {"protocol": "euler"})])
 
 
 def test_a_table_shows_value_source_grade_tolerance_and_verdict(tmp_path):
     lines = "".join(
-        json.dumps({**record(seed, {"value": 0.22 + seed / 1000}), "labels": {"model": model, "data": data}}) + "\n"
+        json.dumps(record(seed, {"value": 0.22 + seed / 1000}, model=model, data=data)) + "\n"
         for seed in range(3)
-        for model, data in {(c.model, c.data) for c in claims(published.CLAIMS) if c.suite == "tong"}
+        for model, data in {(c.model, c.data) for c in read_claims(published.CLAIMS) if c.suite == "tong"}
     )
     (tmp_path / "tong-records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     table = published.tables(tmp_path, published.CLAIMS)[0]
-    text = render.markdown(table, width=400)
+    text = markdown.table(table, width=400)
     cells = ["I-CFM, N to 8gaussians", "0.222", "C", "0.22100 ± 0.00058", "0.059", "0.061", "agrees"]
     assert cells in [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     verdicts = {row.label: row.cells[-1].text for row in table.rows}
@@ -94,10 +97,10 @@ def test_a_table_shows_value_source_grade_tolerance_and_verdict(tmp_path):
     assert verdicts["I-CFM, moons to 8gaussians"] == "differs"
     assert "https://arxiv.org/abs/2302.00482" in text
     assert "5,000 steps replace early stopping" in text
-    assert published.counted(tmp_path, published.CLAIMS).startswith("Of ")
-    text = render.markdown(published.tables(tmp_path, published.CLAIMS)[1])
+    assert published.summary(tmp_path, published.CLAIMS).startswith("Of ")
+    text = markdown.table(published.tables(tmp_path, published.CLAIMS)[1])
     assert "Not comparable: W2 between samples" in text
-    assert "tolerance, written before" not in text
+    assert "tolerance, fixed before" not in text
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def test_a_table_shows_value_source_grade_tolerance_and_verdict(tmp_path):
         ({"grade": "M"}, "'A', 'B' or 'C'"),
         ({"tolerance": {}}, "either a tolerance or the reason"),
         ({"incomparable": "other data"}, "either a tolerance or the reason"),
-        ({"suite": ""}, "say which suite"),
+        ({"suite": ""}, "name the suite"),
         ({"url": None}, "string"),
     ],
 )
@@ -116,15 +119,15 @@ def test_a_claim_without_grade_source_or_rule_is_refused(tmp_path, change, messa
     lines = [f"{key} = {json.dumps(value).replace(': ', ' = ')}" for key, value in group.items() if value is not None]
     if change == {"url": None}:
         lines.append("url = 7")
-    text = "[[claims]]\n" + "\n".join(lines) + '\nvalues = [{ called = "A", model = "m", data = "d", value = 1.0 }]'
+    text = "[[claims]]\n" + "\n".join(lines) + '\nvalues = [{ label = "A", model = "m", data = "d", value = 1.0 }]'
     path = tmp_path / "published.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        claims(path)
+        read_claims(path)
 
 
 def test_our_claims_name_rows_and_columns_that_their_suites_have():
-    known = claims(published.CLAIMS)
+    known = read_claims(published.CLAIMS)
     assert len(findings(known, ROOT / "nowhere")) == len(known) > 30
     for name in {c.suite for c in known if c.suite}:
         (path,) = (

@@ -5,10 +5,9 @@ from rich.console import Console
 
 import genbench
 from genbench.report import publish
-from genbench.report.appendix import appendices
-from genbench.report.chart import Charts
+from genbench.report.blocks import Charts, Table
+from genbench.report.content import study_sections
 from genbench.report.studies import scaling
-from genbench.report.table import Table
 from genbench.runs.store import Store
 
 TINY = {"plan": {"steps": 2, "batch_size": 8}, "evaluation": {"n": 8, "curve": []}}
@@ -29,11 +28,11 @@ def test_too_few_sizes_have_no_exponent():
 
 
 def test_a_report_states_exponents_where_something_was_measured(tmp_path):
-    assert not appendices(tmp_path)
+    assert not study_sections(tmp_path)
     lines = [f"w2,samples,{n},{1e-6 * n**2},{n / 50}" for n in (256, 512, 1024, 2048)]
     lines += [f"tiny,samples,{n},{1e-6 * n},0.5" for n in (1, 2, 4)]
     (tmp_path / scaling.FILE).write_text("\n".join(["work,against,size,seconds,mib", *lines]) + "\n")
-    (section,) = appendices(tmp_path)
+    (section,) = study_sections(tmp_path)
     table, charts = section.blocks
     assert isinstance(table, Table)
     assert isinstance(charts, Charts)
@@ -48,8 +47,8 @@ def test_page_and_figures_draw_it_beside_the_models(tmp_path):
     genbench.run("cfm", "moons", metrics=["failed"], settings=TINY, results=tmp_path)
     lines = [f"w2,samples,{n},{1e-6 * n**2},{n}" for n in (256, 512, 1024)]
     (tmp_path / scaling.FILE).write_text("\n".join(["work,against,size,seconds,mib", *lines]) + "\n")
-    publish.report(
-        Store(tmp_path), Console(quiet=True), page_at=tmp_path / "report.html", figures_in=tmp_path / "figures"
+    publish.publish_report(
+        Store(tmp_path), Console(quiet=True), page_path=tmp_path / "report.html", figures_folder=tmp_path / "figures"
     )
     assert "w2: exponent 2.00" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "figures/scaling.svg").stat().st_size > 1000

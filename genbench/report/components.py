@@ -1,0 +1,108 @@
+"""Components: what a model, data set, metric, net, encoder or extractor is, and its settings, as data and as text."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from genbench.errors import unknown
+from genbench.registry import ALL, datasets, models
+from genbench.runs.spec import sampler
+from genbench.settings import settings_of
+
+BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return the kind, version, origin, documentation and settings of a component.
+
+    Raises:
+        ConfigError: if there is no component of that name.
+    """
+    registry = next((registry for registry in ALL.values() if name in registry), None)
+    if registry is None:
+        raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
+    entry = registry[name]
+    builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
+    defaults = {}
+    if registry is datasets and not any(setting.required for setting in settings_of(entry.build).values()):
+        data = entry.build()
+        defaults = {"plan": dict(data.plan), "evaluation": dict(data.evaluation), "metrics": list(data.metrics)}
+    return {
+        "name": name,
+        "kind": registry.kind,
+        "version": entry.version,
+        "from": registry.origin(name),
+        "about": (inspect.getdoc(entry.build) or "").partition("Args:")[0].strip(),
+        "settings": {
+            section: {
+                s.name: {
+                    "type": _type(s.type),
+                    "default": None if s.required else s.default,
+                    "required": s.required,
+                    "meaning": s.meaning,
+                }
+                for s in settings_of(build).values()
+            }
+            for section, build in builders.items()
+        },
+        **({"usual": defaults} if defaults else {}),
+    }
+
+
+def print_description(description: Mapping[str, Any], console: Console) -> None:
+    """Print what `describe` returns."""
+    console.print(
+        f"[bold]{description['name']}[/bold]: {description['kind']}, version {description['version']}, "
+        f"from {description['from']}\n"
+    )
+    console.print(escape(description["about"]), highlight=False)
+    prefixes = {"model": "model", "sample": "sample", "data set": "data"}
+    prefixes |= {"net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"}
+    for section, settings in description["settings"].items():
+        prefix = prefixes.get(section, f"metric.{description['name']}")
+        table = Table(header_style="bold")
+        for name in ("setting", "type", "default", "meaning"):
+            table.add_column(name, overflow="fold")
+        for name, setting in settings.items():
+            default = "required" if setting["required"] else _default(setting["default"])
+            table.add_row(f"{prefix}.{name}", escape(setting["type"]), escape(default), escape(setting["meaning"]))
+        console.print(table if settings else f"{section}: no settings")
+    for section, values in description.get("usual", {}).items():
+        text = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
+        if text:
+            console.print(f"{section} by default: {text}", highlight=False)
+
+
+def _default(value: Any) -> str:
+    """Return a default as `--set` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _type(annotation: Any) -> str:
+    """Write a type annotation for readers.
+
+    >>> _type(Annotated[float, Gt(0)] | None), _type(Literal["a", "b"]), _type(tuple[int, ...])
+    ('float > 0 | none', 'a | b', 'list of int')
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = [m for m in arguments[1:] if isinstance(m, tuple(BOUNDS))]
+        limits = [(BOUNDS[type(m)], next(iter(asdict(m).values()))) for m in bounds]
+        return _type(arguments[0]) + "".join(f" {sign} {limit:g}" for sign, limit in limits)
+    if origin in (Union, UnionType):
+        return " | ".join(_type(part) for part in arguments)
+    if origin is Literal:
+        return " | ".join(str(part) for part in arguments)
+    if origin in (tuple, list):
+        parts = [_type(part) for part in arguments if part is not Ellipsis]
+        return f"list of {parts[0]}" if len(set(parts)) == 1 else f"list ({', '.join(parts)})"
+    if origin is dict:
+        return "table"
+    return "none" if annotation is NoneType else getattr(annotation, "__name__", str(annotation))

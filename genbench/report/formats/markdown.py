@@ -1,0 +1,97 @@
+"""Markdown: tables aligned in the raw text, and whole reports. Charts and pictures are left to the page and figures."""
+
+import re
+
+from genbench.report.blocks import (
+    Block,
+    Cell,
+    Charts,
+    Details,
+    Flow,
+    Gallery,
+    List,
+    Origin,
+    Origins,
+    Report,
+    Section,
+    Table,
+)
+from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
+
+WRAP = {"best": "**{}**", "tie": "*{}*"}
+
+
+def table(drawn: Table, *, width: int = 120) -> str:
+    """Write a table; columns beyond the width continue below."""
+    lines = [f"## {drawn.title}", ""]
+    for columns, rows in panels(drawn, _cell, width, _escape):
+        grid = [["model", *map(heading, columns)], *([_escape(r.label), *map(_cell, r.cells)] for r in rows)]
+        widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
+        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+        for first, *rest in [grid[0], rule, *grid[1:]]:
+            cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    below = [f"- [{i}] {note}" for i, note in enumerate(drawn.notes, 1)]
+    below += [f"- {line}" for line in drawn.legend]
+    below += [f"- {WRAP[mark].format(mark.capitalize())}: {MARKS[mark]}." for mark in used_marks(drawn)]
+    return "\n".join([*lines, *below]) + "\n"
+
+
+def document(report: Report) -> str:
+    """Write a report: all of its paragraphs, lists and tables."""
+    lines = [f"# {report.title}", "", report.summary, "", "How to read it:", ""]
+    lines += [*(f"- {line}" for line in report.reading), ""]
+    parts = {section.title: _section(section, 2) for section in report.sections}
+    lines += ["Contents:", "", *(f"- [{title}](#{_anchor(title)})" for title, part in parts.items() if part), ""]
+    lines += [line for part in parts.values() for line in part]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _anchor(title: str) -> str:
+    """Return the anchor that GitHub and GitLab give to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def _section(section: Section, level: int) -> list[str]:
+    blocks = [text for block in section.blocks if (text := _block(block, section.title, level))]
+    below = [part for part in section.sections for part in _section(part, level + 1)]
+    # A section of charts only is empty in Markdown.
+    return [f"{'#' * level} {section.title}", "", *blocks, *below] if blocks or below else []
+
+
+def _block(block: Block, title: str, level: int) -> str:
+    match block:
+        case str():
+            return f"{block}\n"
+        case List():
+            return "\n".join([f"{block.lead}:", "", *(f"- {item}" for item in block.items)]) + "\n"
+        case Table():
+            return _titled(block, title, level)
+        case Details():
+            return _titled(block.table, title, level)
+        case Origins():
+            return "\n".join(map(_origin, block.origins)) + "\n"
+        case Charts() | Flow() | Gallery():
+            return ""
+
+
+def _titled(drawn: Table, title: str, level: int) -> str:
+    """Write a table under a heading of that level, or under that of its section if both have the same title."""
+    head, _, body = table(drawn).partition("\n\n")
+    return body if drawn.title == title else f"{'#' * level}{head.removeprefix('#')}\n\n{body}"
+
+
+def _origin(origin: Origin) -> str:
+    """Write what is the same wherever the same code ran: no machine, no times."""
+    seeds = ", ".join(str(seed) for seed, _ in origin.runs)
+    command = f"; to reproduce the first run:\n  `{origin.command}`" if origin.command else ""
+    return f"- {origin.model}, seeds {seeds}{command}"
+
+
+def _cell(cell: Cell) -> str:
+    return cell_text(cell, WRAP, _escape)
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", r"\|")
