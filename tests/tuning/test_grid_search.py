@@ -9,7 +9,7 @@ import torch
 from toy_flows import gaussian_tilt
 
 from genbench.cli.main import main
-from genbench.core import Data
+from genbench.core import Data, Split
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import validation_as_test
 from genbench.registry import datasets
@@ -50,12 +50,12 @@ def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
         by_elbow("cfm", "moons", {})
 
 
-class OutOfReach:
-    """A split that nobody may look at."""
+class OutOfReach(Split):
+    """A split that must not be read."""
 
     size = None
 
-    def batch(self, *asked):
+    def batch(self, *arguments):
         raise AssertionError("the test split was looked at")
 
     take = batch
@@ -165,4 +165,4 @@ def test_the_command_writes_what_it_chose(tmp_path, monkeypatch, capsys):
     assert (code, "model.kappa is what the elbow rule chooses" in err) == (2, True)
     code, _, err = say("cfm", "wcfm", "--dataset", "moons")
     assert code == 2
-    assert "say with --over" in err
+    assert "name the candidates with --over" in err

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.core import Batch, Data, Example, Model, Samples
+from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
@@ -91,7 +91,7 @@ FIELDS = ("8gaussians", "gaussian")
 FIELD_METRICS = ("path_energy", "straightness", "npe", "curvature", "nll")
 
 
-class ExactField(Model):
+class ExactField(Model, Transport):
     """Flow matching with independent pairs in the limit of perfect training, in closed form.
 
     Args:
