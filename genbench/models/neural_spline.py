@@ -1,4 +1,4 @@
-"""Spline flows of zuko: a normalizing flow on vectors with exact density, the baseline of likelihood."""
+"""Neural spline flows of zuko: normalizing flows of vectors, the likelihood baseline."""
 
 import importlib.util
 from typing import Annotated, Any, NamedTuple
@@ -15,24 +15,24 @@ from genbench.settings import Count
 
 
 class Example(NamedTuple):
-    """Data as it came."""
+    """A batch of data."""
 
     x: Float[Tensor, "b d"]
     label: Int[Tensor, " b"]
 
 
-class Spline(Model):
+class NeuralSplineFlow(Model):
     """A normalizing flow of autoregressive monotonic splines (Durkan et al., 2019).
 
     z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
 
-    Splines act between -5 and 5 and leave the rest as it is, so that data is standardised by its own moments first.
+    Splines act on [-5, 5] and are the identity outside, so that data is standardized first.
 
     Args:
         event: vectors.
         source: N(0, I).
-        transform: a lazy transform of zuko, from context to the map from data to noise.
-        conditional: whether the flow takes labels as its context, one-hot.
+        transform: a lazy transform of zuko: from a context to the map from data to noise.
+        conditional: whether one-hot labels are the context.
     """
 
     mean: Tensor
@@ -46,15 +46,15 @@ class Spline(Model):
         self.register_buffer("std", torch.ones(event.dims))
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Measure mean and deviation of every coordinate on 8192 training samples."""
+        """Estimate mean and standard deviation of every coordinate from 8192 training samples."""
         std, mean = torch.std_mean(data.train.batch(0, 8192, seed).x, 0)
         if bool((std == 0).any()):
-            raise Unsupported("a coordinate of the data is constant, where a density has no value")
+            raise Unsupported("a coordinate of the data is constant, so that the data has no density")
         self.std.copy_(std)
         self.mean.copy_(mean)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw nothing."""
+        """Return the batch; nothing is random."""
         return Example(*batch)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ class Spline(Model):
         return {"loss": -self.log_prob(example.x, label=label).mean() / self.event.dims}
 
     def sample(self, x0: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Invert the flow, coordinate by coordinate: every network is evaluated once for each of them."""
+        """Invert the flow, with one evaluation of every network per coordinate."""
         return Samples(self._map(label).inv(x0) * self.std + self.mean, self.event.dims)
 
     def log_prob(self, x: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
@@ -84,7 +84,7 @@ def nsf(
     bins: Count = 8,
     hidden: tuple[Count, ...] = (64, 64),
     conditional: Annotated[bool, "whether the model is trained on labels"] = False,
-) -> Spline:
+) -> NeuralSplineFlow:
     """Neural spline flow, a normalizing flow with exact likelihood for vectors (package zuko).
 
     Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
@@ -92,10 +92,10 @@ def nsf(
     Args:
         transforms: number of autoregressive transformations, in alternating order of the coordinates.
         bins: pieces of each rational-quadratic spline.
-        hidden: widths of the hidden layers of the network that gives each spline its knots.
+        hidden: widths of the hidden layers of the networks that compute the knots.
 
     Raises:
-        Unsupported: on images, and from another source than N(0, I).
+        Unsupported: for images, and for sources other than N(0, I).
         ConfigError: if zuko is not installed.
     """
     if len(event.shape) != 1:
@@ -110,4 +110,4 @@ def nsf(
 
     context = event.classes if conditional else 0
     flow = zuko.flows.NSF(event.dims, context, transforms=transforms, bins=bins, hidden_features=hidden)
-    return Spline(event, source, flow.transform, conditional=conditional)
+    return NeuralSplineFlow(event, source, flow.transform, conditional=conditional)

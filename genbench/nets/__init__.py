@@ -1,1 +1,1 @@
-"""Networks: functions of time, state and label that know nothing of how they are trained."""
+"""Networks: functions of time, state and label, independent of how they are trained."""

@@ -15,9 +15,9 @@ ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReL
 
 
 class MLP(nn.Module):
-    """Fully connected layers over [x, t]; the label's embedding is added to the first of them.
+    """Fully connected layers over [x, t]; a label embedding is added to the first hidden layer.
 
-    A pure function of its arguments and parameters, so that torch.func can stack and differentiate it.
+    A pure function of arguments and parameters, so that torch.func can stack and differentiate it.
 
     Args:
         dims: number of coordinates.
@@ -31,7 +31,7 @@ class MLP(nn.Module):
         super().__init__()
         self.classes = classes
         self.first = nn.Linear(dims + 1, width)
-        # One row more than there are classes: "no label". Added here, it equals a one-hot label beside x and t.
+        # The additional row stands for "no label". Adding an embedding here equals a one-hot input beside x and t.
         self.label = nn.Embedding(classes + 1, width) if classes else None
         layers: list[nn.Module] = [ACTIVATIONS[activation]()]
         for _ in range(depth - 1):
@@ -44,7 +44,7 @@ class MLP(nn.Module):
         x: Float[Tensor, "b d"],
         label: Int[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b d"]:
-        """Return one vector a sample. No label means the "no label" embedding."""
+        """Return one vector per sample; None stands for no label."""
         h = self.first(torch.cat([x, t.reshape(-1, 1).expand(len(x), 1)], 1))
         if self.label is not None:
             h = h + (self.label.weight[self.classes] if label is None else self.label(label))
@@ -70,11 +70,11 @@ def mlp(
         activation: function between layers.
 
     Raises:
-        ConfigError: if a sample is no vector.
+        ConfigError: if samples are not vectors.
 
     Reference: Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
     transport, 2024.
     """
     if len(event.shape) != 1:
-        raise ConfigError(f"mlp wants vectors, not samples of shape {event.shape}; the net for images is 'unet'")
+        raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")
     return MLP(event.shape[0], classes, width, depth, activation)

@@ -1,4 +1,4 @@
-"""Which net fits which samples, and nets as settings of models."""
+"""The default net for each shape of samples, and the setting that chooses a net."""
 
 from typing import Annotated, Any
 
@@ -11,13 +11,13 @@ from genbench.settings import Nested, build_component
 
 
 def default(event: Event) -> dict[str, Any]:
-    """Return the name and the settings of the net that suits samples of that shape.
+    """Return the name and settings of the default net.
 
     Args:
         event: shape (d,) for vectors, (channels, height, width) for images.
 
     Raises:
-        ConfigError: if the samples are neither vectors nor images.
+        ConfigError: if samples are neither vectors nor images.
 
     >>> default(Event((2,)))
     {'name': 'mlp', 'width': 64, 'depth': 3}
@@ -27,9 +27,9 @@ def default(event: Event) -> dict[str, Any]:
         width = 64 if dims <= 4 else 256 if dims <= 64 else 512
         return {"name": "mlp", "width": width, "depth": 3}
     if len(event.shape) != 3:
-        raise ConfigError(f"no net for samples of shape {event.shape}; nets want (d,) or (channels, height, width)")
+        raise ConfigError(f"no net for samples of shape {event.shape}; nets need (d,) or (channels, height, width)")
     size = max(event.shape[1:])
-    # On small images sines of 30 t fit a little better than the published ones of t (validation loss, digits).
+    # On small images embedding 30 t instead of t lowers the validation loss a little (digits).
     small = {"name": "unet", "blocks": 1, "dropout": 0.0, "time_scale": 30.0}
     if size <= 16:
         return {**small, "channels": 16, "multipliers": [1, 2], "attention": []}

@@ -15,9 +15,9 @@ from genbench.settings import Count, Fraction, Positive
 
 
 class Norm(nn.GroupNorm):
-    """Group normalisation over 32 groups, over fewer where a group would have less than 4 channels.
+    """Group normalization with 32 groups, or fewer where a group would have less than 4 channels.
 
-    Worked out in fp32 where x is bf16: more exact, and several times faster on CPU.
+    Computed in float32 for bfloat16 inputs: more accurate, and several times faster on CPU.
     """
 
     def __init__(self, channels: int) -> None:
@@ -25,51 +25,51 @@ class Norm(nn.GroupNorm):
         super().__init__(groups, channels)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the normalised image in the precision of the input."""
+        """Return the normalized image in the precision of the input."""
         exact = input.to(torch.promote_types(input.dtype, torch.float32))
         return super().forward(exact).to(input.dtype)
 
 
 def attend(q: Float[Tensor, "b k n d"], k: Float[Tensor, "b k n d"], v: Float[Tensor, "b k n d"]) -> Tensor:
     """Return softmax(q k' / sqrt(d)) v."""
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # the fused kernel is half as fast there
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # where the fused kernel is half as fast
         return torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, -1) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """Return the layer with all parameters zero: a branch that ends in it begins as the identity."""
+    """Set all parameters of a layer to zero, so that a residual block that ends in it starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 def frequencies(t: Float[Tensor, " b"], size: int) -> Float[Tensor, "b size"]:
-    """Return cosines and sines of t at frequencies that fall geometrically from 1 toward 1/10000."""
+    """Return cosines and sines of t at frequencies that fall geometrically from 1 to 1/10000."""
     exponent = torch.arange(size // 2, device=t.device, dtype=t.dtype) / (size // 2)
     angle = t[:, None] * torch.exp(-math.log(10_000) * exponent)
     return torch.cat([angle.cos(), angle.sin()], 1)
 
 
 class Residual(nn.Module):
-    """h = Conv(SiLU(Norm(x))) + Linear(e); return skip(x) + Conv(Dropout(SiLU(Norm(h)))), e embedding time and label.
+    """Return skip(x) + Conv(Dropout(SiLU(Norm(h)))) with h = Conv(SiLU(Norm(x))) + Linear(e).
 
     Args:
-        inward: channels of x.
-        outward: channels of the result; where they differ, skip is a 1x1 convolution.
-        embedding: size of e.
-        dropout: probability that a value is dropped in training.
+        in_channels: of x.
+        out_channels: of the result; if different, skip is a 1x1 convolution.
+        embedding: size of e, the embedding of time and label.
+        dropout: dropout probability.
     """
 
-    def __init__(self, inward: int, outward: int, embedding: int, dropout: float) -> None:
+    def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = Norm(inward)
-        self.conv1 = nn.Conv2d(inward, outward, 3, padding=1)
-        self.shift = nn.Linear(embedding, outward)
-        self.norm2 = Norm(outward)
+        self.norm1 = Norm(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.shift = nn.Linear(embedding, out_channels)
+        self.norm2 = Norm(out_channels)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zero(nn.Conv2d(outward, outward, 3, padding=1))
-        self.skip = nn.Conv2d(inward, outward, 1) if inward != outward else nn.Identity()
+        self.conv2 = zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b d h w"]:
         """Return the block's output."""
@@ -79,30 +79,31 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Return x + Conv(softmax(q k' / sqrt(head size)) v) over all pixels, q, k, v being 1x1 convolutions of Norm(x).
+    """Return x + Conv(attention(q, k, v)) over all pixels, with 1x1 convolutions q, k, v of Norm(x).
 
     Args:
-        channels: channels of x.
-        head: channels of each head; a level with fewer has one head.
+        channels: of x.
+        head_dim: channels of each head; fewer channels form one head.
 
     Raises:
-        ConfigError: if the channels are no multiple of the head size.
+        ConfigError: if the channels are not a multiple of head_dim.
     """
 
-    def __init__(self, channels: int, head: int) -> None:
+    def __init__(self, channels: int, head_dim: int) -> None:
         super().__init__()
-        self.head = min(head, channels)
-        if channels % self.head:
+        self.head_dim = min(head_dim, channels)
+        if channels % self.head_dim:
             raise ConfigError(f"unet: attention over {channels} channels needs head_channels that divide {channels}")
         self.norm = Norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zero(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h w"]:
-        """Return x with what the attention adds; time and label are not used here."""
+        """Return x plus the attention; e is unused."""
         b, c, height, width = x.shape
-        # (b, c, h, w) in channels_last is (b, h w, c) in memory, so that none of these reshapes copies.
-        tokens = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, height * width, c // self.head, 3, self.head)
+        # In channels_last memory (b, c, h, w) is (b, h w, c), so that these reshapes copy nothing.
+        heads = (c // self.head_dim, 3, self.head_dim)
+        tokens = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(b, height * width, *heads)
         q, k, v = tokens.permute(3, 0, 2, 1, 4)
         mixed = attend(q, k, v)
         return x + self.out(mixed.transpose(1, 2).reshape(b, height, width, c).permute(0, 3, 1, 2))
@@ -116,15 +117,15 @@ class Down(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
-        """Return the smaller image; time and label are not used here."""
+        """Return the smaller image; e is unused."""
         return self.conv(x)
 
 
 class Up(nn.Module):
     """Double height and width by repeating pixels, then convolve.
 
-    Both at once are a transposed convolution, whose 4x4 kernel is the 3x3 kernel summed over windows of 2x2: the same
-    function for 4/9 of the multiplications.
+    Both together are a transposed convolution whose 4x4 kernel sums the 3x3 kernel over 2x2 windows: the same function
+    with 4/9 of the multiplications.
     """
 
     def __init__(self, channels: int) -> None:
@@ -132,7 +133,7 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
-        """Return the larger image; time and label are not used here."""
+        """Return the larger image; e is unused."""
         padded = F.pad(self.conv.weight.transpose(0, 1).flip(2, 3), (1, 1, 1, 1))
         rows = padded[:, :, 1:] + padded[:, :, :-1]
         kernel = rows[..., 1:] + rows[..., :-1]
@@ -140,7 +141,7 @@ class Up(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Blocks one after the other, each called with the image and the embedding of time and label."""
+    """A sequence of blocks, each called with the image and the embedding of time and label."""
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b d h2 w2"]:
         """Return the output of the last block."""
@@ -150,12 +151,12 @@ class Stage(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """Residual blocks down to the smallest level and up again, where every output on the way down is taken up once.
+    """Residual blocks down to the smallest level and up again, with skip connections from every output on the way down.
 
     e = Linear(SiLU(Linear(frequencies(time_scale t)))) + label embedding
     down, at each level: `blocks` times residual (+ attention), then halve
     middle: residual, attention, residual
-    up, at each level: `blocks` + 1 times residual over [h, output on the way down] (+ attention), then double
+    up, at each level: `blocks` + 1 times residual over [h, skip] (+ attention), then double
 
     The arguments are those of the builder `unet`.
     """
@@ -180,13 +181,13 @@ class UNet(nn.Module):
         self.checkpoint = checkpoint
         size = 4 * channels
         self.time = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size))
-        # One row more than there are classes: "no label".
+        # The additional row stands for "no label".
         self.label = nn.Embedding(classes + 1, size) if classes else None
 
-        def residual(inward: int, outward: int, level: int) -> Stage:
-            stage = Stage([Residual(inward, outward, size, dropout)])
+        def residual(in_channels: int, out_channels: int, level: int) -> Stage:
+            stage = Stage([Residual(in_channels, out_channels, size, dropout)])
             if max(shape[1:]) >> level in attention:
-                stage.append(Attention(outward, head_channels))
+                stage.append(Attention(out_channels, head_channels))
             return stage
 
         widths = [channels * multiplier for multiplier in multipliers]
@@ -194,10 +195,10 @@ class UNet(nn.Module):
         self.enter = nn.Conv2d(shape[0], channels, 3, padding=1)
         self.down = nn.ModuleList()
         skips = [width := channels]
-        for level, outward in enumerate(widths):
+        for level, out_channels in enumerate(widths):
             for _ in range(blocks):
-                self.down.append(residual(width, outward, level))
-                skips.append(width := outward)
+                self.down.append(residual(width, out_channels, level))
+                skips.append(width := out_channels)
             if level != last:
                 self.down.append(Stage([Down(width)]))
                 skips.append(width)
@@ -209,10 +210,10 @@ class UNet(nn.Module):
             ]
         )
         self.up = nn.ModuleList()
-        for level, outward in reversed(list(enumerate(widths))):
+        for level, out_channels in reversed(list(enumerate(widths))):
             for block in range(blocks + 1):
-                stage = residual(width + skips.pop(), outward, level)
-                width = outward
+                stage = residual(width + skips.pop(), out_channels, level)
+                width = out_channels
                 if level and block == blocks:
                     stage.append(Up(width))
                 self.up.append(stage)
@@ -225,7 +226,7 @@ class UNet(nn.Module):
         x: Float[Tensor, "b c h w"],
         label: Int[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
-        """Return one image a sample, in the memory format of x. No label means the "no label" embedding."""
+        """Return one image per sample, in the memory format of x; None stands for no label."""
         e = self.time(frequencies(self.time_scale * t.reshape(-1).expand(len(x)), self.channels))
         if self.label is not None:
             e = e + (self.label.weight[self.classes] if label is None else self.label(label))
@@ -271,20 +272,20 @@ def unet(
         blocks: residual blocks at each level on the way down (one more on the way up).
         attention: sizes in pixels (the longer side) of the levels with attention; the middle always has it.
         head_channels: channels of an attention head.
-        dropout: probability that a value inside a residual block is dropped in training.
-        time_scale: factor on t in [0, 1] before its sines and cosines, whose frequencies run from 1 to 1/10000.
+        dropout: dropout probability inside residual blocks.
+        time_scale: factor on t in [0, 1] before its embedding by sines and cosines of frequencies from 1 to 1/10000.
         checkpoint: recompute activations in the backward pass: less memory, a third more time.
 
     Raises:
-        ConfigError: if a sample is no image, or its size cannot be halved as often as there are levels.
+        ConfigError: if samples are not images, or their sides cannot be halved once per level.
 
     Reference: Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021; settings of Tong et al.,
     Improving and generalizing flow-based generative models with minibatch optimal transport, 2024.
     """
     if len(event.shape) != 3:
-        raise ConfigError(f"unet wants images (channels, height, width), not samples of shape {event.shape}")
+        raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")
     if not multipliers:
-        raise ConfigError("unet.multipliers: give one for each level, at least one")
+        raise ConfigError("unet.multipliers is empty: give one for each level")
     if channels % 2:
         raise ConfigError(f"unet.channels: {channels} is odd; give an even number")
     _, height, width = event.shape

@@ -13,7 +13,7 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.autoregressive import Flow, Latents
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
-from genbench.models.text.conditioning import Text
+from genbench.models.text.conditioning import TextEncoder
 from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantise
 
@@ -76,7 +76,7 @@ class TransformerFlow(Model):
         source: Source,
         flow: Flow,
         *,
-        classes: ClassEmbedding | Text | None,
+        classes: ClassEmbedding | TextEncoder | None,
         noise: Noise,
         label_dropout: float,
         penalty: float,
@@ -109,13 +109,13 @@ class TransformerFlow(Model):
         Raises:
             ConfigError: if the model is not conditional on text, or cannot encode a caption.
         """
-        if not isinstance(self.classes, Text):
+        if not isinstance(self.classes, TextEncoder):
             raise ConfigError("captions need a model with a text encoder, such as model.text=words on digits-captions")
         return self.classes.labels(captions)
 
     def prepare(self, data: Data, seed: int) -> None:
         """Let a pretrained text encoder encode the captions."""
-        if isinstance(self.classes, Text):
+        if isinstance(self.classes, TextEncoder):
             self.classes.prepare()
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:

@@ -1,1 +1,1 @@
-"""Text conditioning: captions to vectors."""
+"""Text encoders: captions as conditions of a model."""

@@ -1,4 +1,4 @@
-"""Text as a condition: from labels that stand for captions to prefixes of tokens, and the choice of how."""
+"""The interface of text encoders, and the setting that chooses one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from genbench.registry import texts
 from genbench.settings import Nested, build_component
 
 
-class Text(nn.Module, ABC):
-    """Prefixes for a table of captions. Row 0 of the table is the empty caption, row i + 1 the one of label i.
+class TextEncoder(nn.Module, ABC):
+    """Encodes a table of captions as prefixes. Row 0 is the empty caption, row i + 1 the caption of label i.
 
-    A builder is a function `(event, width, *, keyword-only settings) -> Text`. Registered with a trait
-    `complete=(event, bound settings) -> settings`, it has None replaced by what a run records.
+    A builder is a function `(event, width, *, keyword-only settings) -> TextEncoder`. The optional trait
+    `complete=(event, bound settings) -> settings` fills in settings that a run must record.
 
     Args:
         captions: the caption of each label.
@@ -32,28 +32,28 @@ class Text(nn.Module, ABC):
             self.label.setdefault(caption, label)
 
     def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
-        """Return the labels that stand for captions; new ones are added to the table, as long as the module lives.
+        """Return the labels of captions. New captions are added to the table, which is not saved with the weights.
 
         Raises:
-            ConfigError: if a caption is too long, or has a word that was not in training where that matters.
+            ConfigError: if a new caption is too long, or has a word that the encoder does not know.
         """
         new = [caption for caption in dict.fromkeys(captions) if caption not in self.label]
         if new:
-            self.extend(new)
+            self.add_captions(new)
             self.label |= {caption: self.rows - 1 + i for i, caption in enumerate(new)}
             self.rows += len(new)
         return torch.tensor([self.label[caption] for caption in captions], dtype=torch.long)
 
     def prepare(self) -> None:
-        """Look once, before training, at whatever is needed beside the captions."""
+        """Compute what the encoder needs, once before training."""
 
     @abstractmethod
-    def extend(self, captions: Sequence[str]) -> None:
+    def add_captions(self, captions: Sequence[str]) -> None:
         """Add captions to the end of the table."""
 
     @abstractmethod
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b tokens width"]:
-        """Return the prefix of each caption; -1 stands for the empty one."""
+        """Return the prefix of each label; -1 stands for the empty caption."""
 
 
 def _captioned(event: Event, what: str) -> None:
@@ -66,16 +66,16 @@ TextSetting = Annotated[
     dict[str, Any] | str | None,
     TEXT,
     "encoder of captions, a name (words, transformers) or a table of its settings; makes the model conditional, on"
-    " captions; none leaves labels mere numbers",
+    " captions; none treats labels as class numbers",
 ]
 
 
-def build(event: Event, width: int, value: dict[str, Any] | str) -> Text:
+def build(event: Event, width: int, value: dict[str, Any] | str) -> TextEncoder:
     """Build a text encoder.
 
     Args:
-        event: its captions are the table.
-        width: numbers of a token of the prefix.
+        event: has the captions.
+        width: size of a token of the prefix.
         value: a name, or a table of settings with or without a name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pretrained text encoders from transformers, frozen: every caption is encoded once, before training."""
+"""Frozen pretrained text encoders from transformers; every caption is encoded once, before training."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -11,31 +11,31 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
-from genbench.models.text.conditioning import Text
+from genbench.models.text.conditioning import TextEncoder
 from genbench.registry import texts
 from genbench.settings import Count
 from genbench.storage import hub
 
 BATCH = 64
-SETTINGS = ("config.json", "*.json", "*.txt", "*.model")
-"""Files that hold a configuration and a tokenizer, the one that must be there first."""
-WEIGHTS = ("*.safetensors", *SETTINGS)
-INSTEAD = "model.text=words"
+CONFIG_FILES = ("config.json", "*.json", "*.txt", "*.model")
+"""Files of a configuration and a tokenizer; the first is required."""
+WEIGHT_FILES = ("*.safetensors", *CONFIG_FILES)
+ALTERNATIVE = "model.text=words"
 
 
-class PretrainedText(Text):
-    """Hidden states of a frozen encoder, projected to the width of a prefix; behind a caption, a learned padding.
+class TransformersEncoder(TextEncoder):
+    """Hidden states of a frozen encoder, projected to the width of a prefix and padded by a learned token.
 
-    The states of the table are a buffer. `prepare` computes them before training, and whoever loads weights takes
-    them from there: a trained model needs its text encoder for new captions only. Its shape is a setting that a run
-    records, so that building does not need the encoder either. Until one or the other has come the states are NaN.
+    The states of all captions are a buffer. They are NaN until `prepare` computes them before training, or weights
+    are loaded: a trained model needs the text encoder for new captions only. Their shape is a setting that a run
+    records, so that a model is built without the encoder.
 
     Args:
         captions: the caption of each label.
-        width: numbers of a token of the prefix.
+        width: size of a token of the prefix.
         model: local folder, or name on the hub.
         revision: of the name.
-        shape: tokens of a prefix, and numbers of a hidden state.
+        shape: number of tokens of a prefix, size of a hidden state.
     """
 
     states: Tensor
@@ -54,51 +54,51 @@ class PretrainedText(Text):
         self.padding = nn.Parameter(1e-2 * torch.randn(width))
 
     def prepare(self) -> None:
-        """Encode the table.
+        """Encode the captions.
 
         Raises:
-            ConfigError: if the encoder cannot be had.
+            ConfigError: if the encoder cannot be loaded.
         """
         states, length = self._encoded(self.captions)
         self.states.copy_(states)
         self.length.copy_(length)
 
-    def extend(self, captions: Sequence[str]) -> None:
+    def add_captions(self, captions: Sequence[str]) -> None:
         """Encode captions, and add them to the end of the table."""
         states, length = self._encoded(captions)
         self.states = torch.cat([self.states, states.to(self.states)])
         self.length = torch.cat([self.length, length.to(self.length)])
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b tokens width"]:
-        """Return the prefix of each caption; -1 stands for the empty one."""
+        """Return the prefix of each label; -1 stands for the empty caption."""
         inside = torch.arange(self.states.shape[1], device=label.device) < self.length[label + 1][:, None]
         return torch.where(inside[..., None], self.projection(self.states[label + 1]), self.padding)
 
     def _encoded(self, captions: Sequence[str]) -> tuple[Float[Tensor, "n tokens size"], Int[Tensor, " n"]]:
-        found = encode(self.model, self.revision, captions)
-        length = torch.tensor([len(each) for each in found])
+        encoded = encode(self.model, self.revision, captions)
+        length = torch.tensor([len(each) for each in encoded])
         tokens = self.states.shape[1]
         if length.max() > tokens:
-            worst = captions[int(length.argmax())]
-            raise ConfigError(f"caption '{worst}' has {length.max()} tokens; a prefix of this model has {tokens}")
-        states = torch.zeros(len(found), *self.states.shape[1:])
-        for row, each in zip(states, found, strict=True):
+            longest = captions[int(length.argmax())]
+            raise ConfigError(f"caption '{longest}' has {length.max()} tokens; a prefix of this model has {tokens}")
+        states = torch.zeros(len(encoded), *self.states.shape[1:])
+        for row, each in zip(states, encoded, strict=True):
             row[: len(each)] = each
         return states, length
 
 
 @torch.no_grad()
 def encode(model: str, revision: str | None, captions: Sequence[str]) -> list[Float[Tensor, "_ size"]]:
-    """Return the last hidden states of every token of every caption, in float32.
+    """Return the last hidden states of the tokens of each caption, in float32.
 
-    Captions of one length share a batch, so that nothing is padded.
+    Captions of equal length form batches, so that none is padded.
 
     Raises:
-        ConfigError: if the encoder cannot be had.
+        ConfigError: if the encoder cannot be loaded.
     """
-    rows = tokens_of(model, revision, tuple(captions))
+    rows = tokenize(model, revision, tuple(captions))
     net = _load(model, revision)
-    found: list[Tensor] = [torch.zeros(0)] * len(rows)
+    encoded: list[Tensor] = [torch.zeros(0)] * len(rows)
     for length in sorted({len(row) for row in rows}):
         same = [i for i, row in enumerate(rows) if len(row) == length]
         for part in (same[start : start + BATCH] for start in range(0, len(same), BATCH)):
@@ -106,53 +106,53 @@ def encode(model: str, revision: str | None, captions: Sequence[str]) -> list[Fl
             size = net.config.hidden_size
             states = net(input_ids=ids).last_hidden_state if length else torch.zeros(len(part), 0, size)
             for i, state in zip(part, states, strict=True):
-                found[i] = state.float()
-    return found
+                encoded[i] = state.float()
+    return encoded
 
 
 @lru_cache(maxsize=16)
-def tokens_of(model: str, revision: str | None, captions: tuple[str, ...]) -> list[list[int]]:
-    """Return the numbers of the tokens of each caption, as the encoder's own tokenizer has it."""
-    _installed()
+def tokenize(model: str, revision: str | None, captions: tuple[str, ...]) -> list[list[int]]:
+    """Return the token ids of each caption by the encoder's own tokenizer."""
+    _require_transformers()
     from transformers import AutoTokenizer
 
-    place = hub.folder(model, revision, SETTINGS, "model.text", INSTEAD)
+    place = hub.folder(model, revision, CONFIG_FILES, "model.text", ALTERNATIVE)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
         return [list(map(int, row)) for row in tokenizer(list(captions))["input_ids"]]
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ConfigError(f"model.text.model={model} has no tokenizer to use: {_line(error)}") from error
+        raise ConfigError(f"model.text.model={model} has no usable tokenizer: {_first_line(error)}") from error
 
 
 def _config(model: str, revision: str | None) -> Any:
-    """Return the configuration of a text encoder, or of the text half of an encoder of more than text."""
-    _installed()
+    """Return the configuration of a text encoder, or of the text part of a multimodal encoder."""
+    _require_transformers()
     from transformers import AutoConfig
 
-    place = hub.folder(model, revision, SETTINGS, "model.text", INSTEAD)
+    place = hub.folder(model, revision, CONFIG_FILES, "model.text", ALTERNATIVE)
     try:
         config = AutoConfig.from_pretrained(place, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"model.text.model={model} has no configuration to use: {_line(error)}") from error
+        raise ConfigError(f"model.text.model={model} has no usable configuration: {_first_line(error)}") from error
     return config.text_config if "text_config" in config.to_dict() else config
 
 
 def _load(model: str, revision: str | None) -> Any:
-    """Return the encoder with its weights: of a T5, only its first half."""
+    """Return the encoder with its weights; only the encoder of an encoder-decoder such as T5."""
     config = _config(model, revision)
     from transformers import AutoModel, AutoModelForTextEncoding
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
     kind = AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
-    place = hub.folder(model, revision, WEIGHTS, "model.text", INSTEAD)
+    place = hub.folder(model, revision, WEIGHT_FILES, "model.text", ALTERNATIVE)
     try:
         net = kind.from_pretrained(place, config=config, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ConfigError(f"model.text.model={model} has no weights to use: {_line(error)}") from error
+        raise ConfigError(f"model.text.model={model} has no usable weights: {_first_line(error)}") from error
     return net.float().eval().requires_grad_(False)
 
 
-def _installed() -> None:
+def _require_transformers() -> None:
     if importlib.util.find_spec("transformers") is None:
         raise ConfigError(
             "model.text=transformers needs the package transformers: pip install 'genbench[text]'; "
@@ -160,30 +160,30 @@ def _installed() -> None:
         )
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the shape of the prefix's states under these settings, read off the configuration and the tokenizer.
+    """Return the setting `shape`, from the configuration, the tokenizer and the captions.
 
     Raises:
-        ConfigError: if these cannot be had, or a caption is longer than `tokens`.
+        ConfigError: if these cannot be loaded, or a caption is longer than `tokens`.
     """
     if settings["shape"] is not None:
         return {}
     model, revision = settings["model"], settings["revision"]
     size = int(_config(model, revision).hidden_size)
-    rows = tokens_of(model, revision, ("", *event.captions))
-    longest = max(map(len, rows))
-    if longest > settings["tokens"]:
-        worst = max(zip(rows, ("", *event.captions), strict=True), key=lambda pair: len(pair[0]))[1]
-        raise ConfigError(f"caption '{worst}' has {longest} tokens, more than model.text.tokens={settings['tokens']}")
-    return {"shape": [longest, size]}
+    captions = ("", *event.captions)
+    lengths = [len(row) for row in tokenize(model, revision, captions)]
+    if (most := max(lengths)) > settings["tokens"]:
+        longest = captions[lengths.index(most)]
+        raise ConfigError(f"caption '{longest}' has {most} tokens, more than model.text.tokens={settings['tokens']}")
+    return {"shape": [most, size]}
 
 
 @texts.register("transformers", version=1, complete=complete)
-def build(
+def transformers(
     event: Event,
     width: int,
     *,
@@ -191,22 +191,22 @@ def build(
     revision: str | None = None,
     tokens: Count = 128,
     shape: tuple[Count, Count] | None = None,
-) -> PretrainedText:
-    """Frozen text encoder of Hugging Face transformers: T5 (its encoder), BERT, the text half of CLIP and the like.
+) -> TransformersEncoder:
+    """Frozen text encoder from Hugging Face transformers: T5 (its encoder), BERT, the text part of CLIP and others.
 
     Gu et al., 2025, "STARFlow", use FLAN-T5-XL (Chung et al., 2022, https://arxiv.org/abs/2210.11416) and 128 tokens.
 
     Args:
         model: name on the hub (owner/name), or local folder with configuration, tokenizer and weights in safetensors.
-        revision: branch, tag or commit of the name; a commit is the only one that never changes.
-        tokens: how many tokens a caption may have; longer ones are refused.
-        shape: tokens of a prefix and numbers of a hidden state; by default the longest caption's tokens, and as the
-            encoder has it.
+        revision: branch, tag or commit of the name; only a commit never changes.
+        tokens: maximal number of tokens of a caption; longer captions are errors.
+        shape: number of tokens of a prefix, and size of a hidden state; by default those of the longest caption and
+            of the encoder.
 
     Raises:
-        ConfigError: if transformers, or the files of the encoder, cannot be had, or a caption is too long.
+        ConfigError: if transformers or the files of the encoder are missing, or a caption is too long.
     """
     if shape is None:
         shape = complete(event, {"model": model, "revision": revision, "tokens": tokens, "shape": None})["shape"]
         assert shape is not None
-    return PretrainedText(event.captions, width, model=model, revision=revision, shape=(shape[0], shape[1]))
+    return TransformersEncoder(event.captions, width, model=model, revision=revision, shape=(shape[0], shape[1]))

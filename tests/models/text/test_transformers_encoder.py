@@ -1,0 +1,129 @@
+"""Frozen pretrained text encoders, with random weights in a local folder."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
+from toy_captions import CAPTIONS, EVENT, SMALL, points, save_text_encoder
+
+from genbench.core import Event, Normal
+from genbench.errors import ConfigError
+from genbench.models.starflow.model import Example
+from genbench.models.text import transformers_encoder
+from genbench.models.text.conditioning import build
+from genbench.registry import models
+from genbench.settings import bind, call
+
+
+def test_pretrained_states_are_those_of_the_encoder(t5):
+    """The oracle is transformers' own pipeline, one caption at a time."""
+    from transformers import AutoTokenizer, T5EncoderModel
+
+    text = build(EVENT, 16, {"name": "transformers", "model": t5})
+    text.prepare()
+    net, tokenizer = T5EncoderModel.from_pretrained(t5).eval(), AutoTokenizer.from_pretrained(t5)
+    assert text.states.shape == (5, 5, 12)  # "the dog , small </s>"
+    for row, caption in enumerate(("", *CAPTIONS)):
+        with torch.no_grad():
+            states = net(**tokenizer(caption, return_tensors="pt")).last_hidden_state[0]
+        assert text.length[row] == len(states)
+        assert_close(text.states[row, : len(states)], states, atol=1e-5, rtol=1e-5)
+        prefix = text(torch.tensor([row - 1]))[0]
+        assert_close(prefix[: len(states)], text.projection(states), atol=1e-5, rtol=1e-5)
+        assert_close(prefix[len(states) :], text.padding.expand(5 - len(states), -1))
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "clip"])
+def test_other_encoders_give_their_last_hidden_states(kind, tmp_path):
+    import transformers as hf
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    if kind == "bert":
+        net = hf.BertModel(hf.BertConfig(vocab_size=10, **small))
+    elif kind == "gpt2":
+        net = hf.GPT2Model(hf.GPT2Config(vocab_size=10, n_embd=8, n_layer=1, n_head=2, n_positions=16))
+    else:
+        text = {"vocab_size": 10, "max_position_embeddings": 16, "eos_token_id": 1, **small}
+        net = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config={"image_size": 8, "patch_size": 4, **small}))
+    folder = save_text_encoder(tmp_path, net)
+    (states,) = transformers_encoder.encode(folder, None, ["the big dog"])
+    read = net.text_model if kind == "clip" else net
+    with torch.no_grad():
+        expected = read(input_ids=torch.tensor([[4, 5, 8, 1]])).last_hidden_state[0]
+    assert_close(states, expected, atol=1e-5, rtol=1e-5)
+    assert build(EVENT, 16, {"name": "transformers", "model": folder}).states.shape == (5, 5, 8)
+
+
+def test_a_trained_model_is_loaded_without_its_encoder(t5, tmp_path, monkeypatch):
+    event, build_flow = EVENT, models["starflow"].build
+    bound = bind(build_flow, {**SMALL, "text": {"name": "transformers", "model": t5}}, "starflow", context=event)
+    assert bound["text"]["shape"] == [5, 12]
+    model = call(build_flow, event, Normal(event.shape), settings=bound)
+    x, label = points(4), torch.arange(4)
+    assert model.loss(Example(x, label))["loss"].isnan()  # nothing was read yet, and nothing is made up
+    model.classes.prepare()
+    assert model.log_prob(x, label=label).isfinite().all()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+
+    def gone(*_):
+        raise AssertionError("the encoder was asked for")
+
+    monkeypatch.setattr(transformers_encoder.hub, "folder", gone)
+    monkeypatch.setattr(transformers_encoder, "_require_transformers", gone)
+    transformers_encoder.tokenize.cache_clear()
+    again = call(build_flow, event, Normal(event.shape), settings=json.loads(json.dumps(bound)))
+    again.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert_close(again.log_prob(x, label=label), model.log_prob(x, label=label), atol=0, rtol=0)
+    with pytest.raises(AssertionError, match="asked for"):
+        again.labels(["a small cat"])
+
+
+def test_new_captions_are_read_by_the_encoder(t5):
+    text = build(EVENT, 16, {"name": "transformers", "model": t5})
+    text.prepare()
+    assert text.labels(["a small dog", "a cat"]).tolist() == [4, 0]
+    other = build(Event(EVENT.shape, 1, captions=("a small dog",)), 16, {"name": "transformers", "model": t5})
+    other.prepare()
+    assert_close(text.states[5, :4], other.states[1, :4], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ConfigError, match="caption 'the big big small cat' has 6 tokens; a prefix of this model has 5"):
+        text.labels(["the big big small cat"])
+
+
+def test_what_is_missing_is_said_in_a_line(t5, tmp_path, monkeypatch):
+    def refusal(**settings):
+        with pytest.raises(ConfigError) as error:
+            build(EVENT, 16, {"name": "transformers", **settings})
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    assert "caption 'the dog, small' has 5 tokens, more than model.text.tokens=4" in refusal(model=t5, tokens=4)
+    assert "the folder has no config.json" in refusal(model=str(tmp_path))
+    assert "is of names on the hub" in refusal(model=t5, revision="main")
+    assert "neither a folder nor a name on the hub" in refusal(model="no/such/folder/here")
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    said = refusal()
+    assert "google/flan-t5-xl" in said
+    assert "HF_HUB_OFFLINE is set" in said
+    assert "model.text=words works without" in said
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    assert "no network" in refusal()
+    monkeypatch.setattr(transformers_encoder.importlib.util, "find_spec", lambda name: None)
+    transformers_encoder.tokenize.cache_clear()
+    assert "pip install 'genbench[text]'" in refusal(model=t5)
+
+
+def test_weights_that_are_missing_are_told_before_training(t5, tmp_path):
+    import shutil
+
+    folder = tmp_path / "t5"
+    shutil.copytree(t5, folder)
+    (folder / "model.safetensors").unlink()
+    text = build(EVENT, 16, {"name": "transformers", "model": str(folder)})
+    with pytest.raises(ConfigError, match=r"the folder has no \*\.safetensors"):
+        text.prepare()

@@ -1,0 +1,81 @@
+"""The U-Net."""
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+from toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, images, make, parameters
+
+from genbench.nets import presets
+from genbench.nets.unet import Attention, Up
+
+
+def test_unet_of_the_cifar10_recipe_has_35_75_million_parameters():
+    assert parameters(CIFAR) == pytest.approx(35.75e6, rel=1e-3)
+    assert parameters(LARGE) > 100e6
+    assert parameters(DIGIT) < parameters(MNIST) < 2e6
+
+
+@pytest.mark.parametrize("event", [DIGIT, MNIST])
+def test_unet_starts_at_zero_and_ignores_dropout_in_evaluation(event):
+    net = presets.build(event, 0, {"dropout": 0.5})
+    assert_close(net(torch.tensor(0.5), images(event)), torch.zeros(3, *event.shape), rtol=0, atol=0)
+    net, x, t = make(event, 0, {"dropout": 0.5}), images(event), torch.tensor(0.5)
+    assert_close(net(t, x), net(t, x), rtol=0, atol=0)
+    assert (net.train()(t, x) - net(t, x)).abs().max() > 1e-3
+
+
+def test_attention_knows_pixels_by_their_content_only():
+    """It commutes with any permutation of the pixels; with q and k zero it adds the mean of v."""
+    torch.manual_seed(0)
+    attention = Attention(12, 4).double()
+    for parameter in attention.parameters():
+        nn.init.normal_(parameter)
+    x, e = torch.randn(2, 12, 3, 5).double(), torch.zeros(2, 1).double()
+    order = torch.randperm(15)
+
+    def permuted(y):
+        return y.flatten(2)[:, :, order].view_as(y)
+
+    assert_close(attention(permuted(x), e), permuted(attention(x, e)))
+    with torch.no_grad():
+        role = torch.arange(36).view(3, 3, 4)  # (head, one of q, k, v, channel)
+        attention.qkv.weight[role[:, :2].flatten()] = 0
+        attention.qkv.bias[role[:, :2].flatten()] = 0
+        mean_v = attention.qkv(attention.norm(x))[:, role[:, 2].flatten()].mean((2, 3), keepdim=True)
+        assert_close(attention(x, e) - x, attention.out(mean_v).expand_as(x))
+
+
+def test_upsampling_repeats_pixels_and_convolves():
+    torch.manual_seed(0)
+    up, x = Up(4).double(), torch.randn(2, 4, 3, 5).double()
+    repeated = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert_close(up(x, torch.zeros(2, 1)), up.conv(repeated))
+
+
+def test_bf16_stays_near_fp32():
+    """The explicit attention and the norms of bf16 compute the same function up to rounding (2^-8 a step)."""
+    net, x, t = make(MNIST, 0, TINY), images(MNIST), torch.tensor(0.5)
+    with torch.no_grad():
+        exact = net(t, x)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = net(t, x)
+    assert 0 < (rough - exact).square().mean() < 1e-3 * exact.square().mean()
+
+
+def test_attention_stands_at_the_sizes_asked_for():
+    """At 16 x 16: two blocks down, one in the middle, three up."""
+    with torch.device("meta"):
+        net = presets.build(CIFAR, 0, None)
+    assert sum(isinstance(module, Attention) for module in net.modules()) == 2 + 1 + 3
+
+
+def test_checkpointing_changes_no_gradient():
+    x, t = images(DIGIT), torch.rand(3)
+    gradients = []
+    for checkpoint in (False, True):
+        net = make(DIGIT, 0, {"checkpoint": checkpoint, "dropout": 0.3}).train()
+        torch.manual_seed(5)
+        net(t, x).square().sum().backward()
+        gradients.append([parameter.grad for parameter in net.parameters()])
+    assert_close(gradients[0], gradients[1])
