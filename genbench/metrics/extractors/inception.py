@@ -1,10 +1,10 @@
-"""Inception, the network that gives an FID its name, with the resizing of each library that computes one."""
+"""Inception, the network of the FID, with the resizing of each library that computes one."""
 
 import tempfile
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,11 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, device, photographs
+from genbench.metrics.extractors.network import Network, Sha256, check_images, extractor_device
 from genbench.metrics.extractors.resize import ANTIALIASED, CLEAN, TENSORFLOW, Resize
-from genbench.metrics.extractors.weights import File, WeightFile, read
+from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.registry import extractors
+from genbench.settings import OnDisk
 
 SIZE, FEATURES = 299, 2048
 
@@ -25,7 +26,7 @@ TORCHSCRIPT = WeightFile(
     "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
     elsewhere=(Path(tempfile.gettempdir()),),
 )
-"""What clean-fid and the StyleGAN family use."""
+"""The file of clean-fid and the StyleGAN family."""
 
 STATE = WeightFile(
     "weights-inception-2015-12-05-6726825d.pth",
@@ -33,100 +34,82 @@ STATE = WeightFile(
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     elsewhere=(Path(torch.hub.get_dir()) / "checkpoints",),
 )
-"""What torch-fidelity and torchmetrics use. Both files hold the weights of TensorFlow's inception-2015-12-05."""
+"""The file of torch-fidelity and torchmetrics, with the same weights: those of TensorFlow's inception-2015-12-05."""
+
+TorchScript = Annotated[str | None, OnDisk(), f"path of {TORCHSCRIPT.name}, if it is not in a folder of a library"]
+State = Annotated[str | None, OnDisk(), f"path of {STATE.name}, if it is not in a folder of a library"]
 
 
 @extractors.register("inception-legacy", version=1)
-def inception_legacy(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
-    """Inception as clean-fid's "legacy_tensorflow" has it: the FID of TensorFlow, and of torchcfm's published numbers.
-
-    Args:
-        weights: the file inception-2015-12-05.pt, if it is not where it is looked for.
-        sha256: of a file that is not the published one.
-    """
-    return _torchscript("inception-legacy", data, weights, sha256, resized=False)
+def inception_legacy(data: Data, *, weights: TorchScript = None, sha256: Sha256 = None) -> Network:
+    """Inception as clean-fid's "legacy_tensorflow": the FID of TensorFlow, and of torchcfm's published numbers."""
+    return _torchscript("inception-legacy", data, weights, sha256, clean=False)
 
 
 @extractors.register("inception-clean", version=1)
-def inception_clean(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
-    """Inception as clean-fid's "clean" has it (Parmar et al., 2022).
-
-    Args:
-        weights: the file inception-2015-12-05.pt, if it is not where it is looked for.
-        sha256: of a file that is not the published one.
-    """
-    return _torchscript("inception-clean", data, weights, sha256, resized=True)
+def inception_clean(data: Data, *, weights: TorchScript = None, sha256: Sha256 = None) -> Network:
+    """Inception as clean-fid's "clean" (Parmar et al., 2022)."""
+    return _torchscript("inception-clean", data, weights, sha256, clean=True)
 
 
 @extractors.register("inception-fidelity", version=1)
-def inception_fidelity(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
-    """Inception as torch-fidelity has it: the resizing of TensorFlow, epsilon-exact.
-
-    Args:
-        weights: the file weights-inception-2015-12-05-6726825d.pth, if it is not where it is looked for.
-        sha256: of a file that is not the published one.
-    """
+def inception_fidelity(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Network:
+    """Inception as in torch-fidelity, with the resizing of TensorFlow."""
     return _state("inception-fidelity", data, weights, sha256, TENSORFLOW)
 
 
 @extractors.register("inception-torchmetrics", version=1)
-def inception_torchmetrics(data: Data, *, weights: File = None, sha256: str | None = None) -> Network:
-    """Inception as torchmetrics has it from 1.8 on: the weights of torch-fidelity after antialiased resizing.
-
-    Args:
-        weights: the file weights-inception-2015-12-05-6726825d.pth, if it is not where it is looked for.
-        sha256: of a file that is not the published one.
-    """
+def inception_torchmetrics(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Network:
+    """Inception as in torchmetrics from 1.8 on: the weights of torch-fidelity after antialiased resizing."""
     return _state("inception-torchmetrics", data, weights, sha256, ANTIALIASED)
 
 
-def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *, resized: bool) -> Network:
-    photographs(data, name)
-    found = read(TORCHSCRIPT, path, sha256)
-    where = device()
+def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *, clean: bool) -> Network:
+    check_images(data, name)
+    weights = read(TORCHSCRIPT, path, sha256)
+    device = extractor_device()
     try:
-        base: Any = torch.jit.load(BytesIO(found.content), map_location=where).eval()
+        base: Any = torch.jit.load(BytesIO(weights.content), map_location=device).eval()
         layers, head = base.layers, base.output.weight.detach().cpu()
     except (RuntimeError, AttributeError) as error:
         raise ConfigError(f"{TORCHSCRIPT.name} is not Inception as TorchScript: {str(error).strip()[:80]}") from error
 
-    # Unoptimised: else the first batches are profiled and the later ones fused, to other roundings.
-    def clean(x: Tensor) -> Tensor:
+    # Unoptimized: otherwise the first batches are profiled and later ones fused, which rounds differently.
+    def resized(x: Tensor) -> Tensor:
         with optimized_execution(False):
             return layers((x - 128) / 128).reshape(-1, FEATURES)
 
-    def legacy(x: Tensor) -> Tensor:
+    def resizing(x: Tensor) -> Tensor:  # the file itself resizes, as TensorFlow does
         with optimized_execution(False):
             return base(x, return_features=True).reshape(-1, FEATURES)
 
-    # The file resizes by itself, like TensorFlow.
-    net, size, rule = (clean, SIZE, CLEAN) if resized else (legacy, 0, TENSORFLOW)
-    return Network(name, found.sha256, rule, size, net, head, where)
+    net, size, rule = (resized, SIZE, CLEAN) if clean else (resizing, 0, TENSORFLOW)
+    return Network(name, weights.sha256, rule, size, net, head, device)
 
 
 def _state(name: str, data: Data, path: str | None, sha256: str | None, rule: Resize) -> Network:
-    photographs(data, name)
-    found = read(STATE, path, sha256)
-    where = device()
-    whole = _network(found.content)
+    check_images(data, name)
+    weights = read(STATE, path, sha256)
+    device = extractor_device()
+    inception = _fidelity_inception(weights.content)
     # Its layers are registered in the order in which they are applied.
-    body = nn.Sequential(*(layer for part, layer in whole.named_children() if part != "fc")).to(where)
+    body = nn.Sequential(*(layer for part, layer in inception.named_children() if part != "fc")).to(device)
 
     def net(x: Tensor) -> Tensor:
         return body((x - 128) / 128).flatten(1)
 
-    return Network(name, found.sha256, rule, SIZE, net, whole.fc.weight.detach(), where)
+    return Network(name, weights.sha256, rule, SIZE, net, inception.fc.weight.detach(), device)
 
 
-def _network(content: bytes) -> Any:
-    """Return torch-fidelity's network with these weights, of which no pickled code is executed."""
+def _fidelity_inception(content: bytes) -> Any:
+    """Return torch-fidelity's network with these weights, executing no pickled code."""
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise Unsupported("torch-fidelity is not installed: pip install 'genbench[fidelity]'") from error
     try:
         tensors = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        # It reads its file without that care, so it gets one that was written here.
+        # torch-fidelity unpickles its file unsafely, so it gets a copy of the tensors that are loaded here.
         copy = BytesIO()
         torch.save(tensors, copy)
         copy.seek(0)

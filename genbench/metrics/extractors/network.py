@@ -1,7 +1,8 @@
-"""Networks of photographs as extractors: resized, fed in batches of one size, in float32 without shortcuts."""
+"""Pretrained networks as extractors: images are resized and passed in batches of one size, in exact float32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, UInt8
@@ -14,23 +15,25 @@ from genbench.metrics.extractors.resize import Resize
 from genbench.metrics.image.features import Features
 from genbench.space import Pixels
 
+Sha256 = Annotated[str | None, "expected sha256 of the weights, if they are not the published ones"]
+
 BATCH = {"cpu": 16, "cuda": 128}
-"""Images that a network is fed at once, always: it sums in another order for another number of them. On a CPU more
-than these fall out of its caches, and take twice as long each."""
+"""Batch size by device, constant since a network sums in another order for another size. On a CPU, larger batches do
+not fit its caches and take twice as long per image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network(Features):
-    """A network that turns colour images into features.
+    """A network from color images to features; gray images are repeated over the channels.
 
     Args:
-        name: what metrics on it are called after.
+        name: suffix of the metrics computed on it.
         sha256: of the weights.
         rule: how images are resized.
-        size: to which height and width; 0 where the network resizes them itself.
-        net: maps images in 0..255 to features.
-        head: the last layer, from features to logits; None where there is none.
-        device: where it is.
+        size: height and width after resizing; 0 where the network itself resizes.
+        net: from images in 0..255 to features.
+        head: weight of the last layer, from features to logits; None without one.
+        device: of the network.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Network(Features):
 
     @torch.no_grad()
     def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        """Return the features; those of an image do not depend on how many others come with it."""
+        """Return the features of each image, independent of the batch."""
         size = BATCH[self.device.type]
         return torch.cat([self._batch(part, size) for part in images.split(size)])
 
@@ -63,22 +66,18 @@ class Network(Features):
         images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, size - n)).to(self.device)
         images = images.expand(-1, 3, -1, -1)
         x = self.rule.to(images, self.size) if self.size else images.float()
-        # Tensor cores would round to 10 bits, and a benchmark of kernels may choose another one each time.
+        # Tensor cores would round to 10 bits, and cuDNN's benchmark may choose another kernel each time.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             return self.net(x)[:n].float().cpu()
 
 
-def device() -> torch.device:
-    """Return where networks of features are: a GPU where there is one (CUDA_VISIBLE_DEVICES hides it)."""
+def extractor_device() -> torch.device:
+    """Return the device of extractors: a GPU if there is one (CUDA_VISIBLE_DEVICES hides it)."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def photographs(data: Data, name: str) -> None:
-    """Refuse data that is no images of 256 levels, grey or in colour.
-
-    Raises:
-        Unsupported: if it is none.
-    """
+def check_images(data: Data, name: str) -> None:
+    """Raise Unsupported unless the data are images of 256 levels, gray or in color."""
     shape = data.event.shape
     if len(shape) != 3 or shape[0] not in (1, 3) or data.space != Pixels(256):
-        raise Unsupported(f"{name} knows images of 256 levels only, grey or in colour")
+        raise Unsupported(f"{name} is for images of 256 levels, gray or in color")

@@ -1,4 +1,4 @@
-"""Resizing: the rules by which protocols bring images to the size of their network. They change an FID by several."""
+"""Resizing of images to the size of a network: the rules of the libraries, between which an FID differs by several."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ class Resize:
     """One rule.
 
     Args:
-        name: what protocols call it.
-        to: images, size -> images of that size, in 0..255, each channel by itself.
+        name: in protocols.
+        to: (images, size) -> images of that size in 0..255, each channel separately.
     """
 
     name: str
@@ -24,9 +24,9 @@ class Resize:
 
 
 def clean(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """Bicubic, half-pixel centres, the filter widened when shrinking, in floats, clipped: clean-fid's "clean".
+    """Bicubic, half-pixel centers, the filter widened when shrinking, in floats, clipped: clean-fid's "clean".
 
-    It is what Pillow does to an image of floats: sums in double precision, rows first, each stage kept in float32.
+    As Pillow resizes an image of floats: sums in double precision, rows first, each stage rounded to float32.
     """
     across, down = bicubic(images.shape[3], size), bicubic(images.shape[2], size)
     wide = (images.double() @ across.T.to(images.device)).float()
@@ -34,7 +34,7 @@ def clean(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s
 
 
 def pillow(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """The same filter as Pillow applies it to 8-bit images: weights of 22 bits, each stage rounded to a grey level."""
+    """The same filter as Pillow applies it to 8-bit images: weights of 22 bits, each stage rounded to a gray level."""
     one = 2**22
 
     def stage(sums: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
@@ -48,7 +48,7 @@ def pillow(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s 
 
 
 def tensorflow(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """Bilinear without half-pixel centres or antialiasing, as in TensorFlow 1: the original FID, torch-fidelity."""
+    """Bilinear without half-pixel centers or antialiasing, as in TensorFlow 1: the original FID, torch-fidelity."""
     x = images.float()
     low, high, part = _between(x.shape[3], size, x.device)
     left = x[..., low]
@@ -59,7 +59,7 @@ def tensorflow(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b 
 
 
 def antialiased(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
-    """Bilinear with half-pixel centres, antialiased: torchmetrics from 1.8 on."""
+    """Bilinear with half-pixel centers, antialiased: torchmetrics from 1.8 on."""
     return F.interpolate(images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
@@ -71,14 +71,14 @@ ANTIALIASED = Resize("bilinear antialiased (torchmetrics)", antialiased)
 
 @lru_cache(maxsize=16)
 def bicubic(size: int, to: int) -> Float64[Tensor, "to size"]:
-    """Return the matrix that resizes a line: Keys' cubic filter with a = -1/2, as wide as a target pixel."""
+    """Return the matrix that resizes a line by Keys' cubic filter with a = -1/2, at least as wide as a target pixel."""
     scale = size / to
     wide = max(scale, 1.0)
     matrix = torch.zeros(to, size, dtype=torch.float64)
     for i in range(to):
-        centre = (i + 0.5) * scale
-        first, last = max(int(centre - 2 * wide + 0.5), 0), min(int(centre + 2 * wide + 0.5), size)
-        weights = [_cubic((j - centre + 0.5) / wide) for j in range(first, last)]
+        center = (i + 0.5) * scale
+        first, last = max(int(center - 2 * wide + 0.5), 0), min(int(center + 2 * wide + 0.5), size)
+        weights = [_cubic((j - center + 0.5) / wide) for j in range(first, last)]
         total = sum(weights)
         matrix[i, first:last] = torch.tensor([weight / total for weight in weights], dtype=torch.float64)
     return matrix
@@ -97,7 +97,7 @@ def _rounded(x: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
 
 
 def _between(size: int, to: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return for each target pixel the two pixels it lies between, and how far it is from the first."""
+    """Return for each target pixel the two source pixels it lies between, and its distance from the first."""
     place = torch.arange(to, dtype=torch.float32) * torch.tensor(size / to, dtype=torch.float32)
     low = place.long()
     return low.to(device), (low + 1).clamp(max=size - 1).to(device), (place - low).to(device)
