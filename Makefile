@@ -1,5 +1,6 @@
-# Every target sets up what it needs: .venv is made on demand and brought up to date when pyproject.toml changes.
-# Options: PYTHON=python3.12 (the interpreter .venv is made with), JOBS=4 (processes), ARGS="-k ode" (for pytest).
+# Every target makes the environment it needs, and brings it up to date when pyproject.toml changes.
+# Options: PYTHON=python3.12 (interpreter; its environment is .venv-3.12), VENV=folder (of the environment; .venv),
+# JOBS=4 (processes), ARGS="-k ode" (for pytest).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,17 +9,20 @@ SHELL := bash
 
 JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 ARGS ?=
-BIN := .venv/bin
-READY := .venv/.installed
-# One thread a process: small nets stall on two, and the processes fill the cores already.
-PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+VENV ?= .venv$(if $(PYTHON),-$(shell .ci/find-python --version $(PYTHON) 2>/dev/null))
+override VENV := $(VENV)
+LOWEST := .venv-lowest
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+# One thread per process: small networks are slower on two, and the processes already fill the cores.
+PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce studies bench smoke test check clean
+.PHONY: help install reproduce studies bench smoke test test-fast test-lowest check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(READY) ## make .venv and install genbench into it
+install: $(READY) ## make the environment and install genbench into it
 
 reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables and a report under results/
 	$(BIN)/genbench sweep genbench/suites/synthetic.toml --jobs $(JOBS)
@@ -45,6 +49,13 @@ smoke: $(READY) ## train, sample and evaluate on 2D data in under a minute, in a
 test: $(READY) ## run every test and doctest
 	$(PYTEST) $(ARGS)
 
+test-fast: $(READY) ## run the tests of less than ten seconds
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-lowest: BIN := $(LOWEST)/bin
+test-lowest: $(LOWEST)/.installed ## run the fast tests with the lowest versions that pyproject.toml allows
+	$(PYTEST) -m "not slow" $(ARGS)
+
 check: $(READY) ## lint, format, types, layers, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,24 +63,22 @@ check: $(READY) ## lint, format, types, layers, tests
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) $(ARGS)
 
-clean: ## remove .venv, caches and build leftovers; results stay
-	rm -rf .venv build dist ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
+clean: ## remove environments, caches and build leftovers; results stay
+	rm -rf .venv .venv-* build dist ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Candidates are run, not only looked up: a name on the PATH may be a stub, or lack the venv module.
 $(READY): pyproject.toml
-	@good() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
-	if ! good $(BIN)/python; then \
-	  for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
-	    if good "$$python" && "$$python" -c 'import ensurepip, venv' 2>/dev/null; then found=$$python; break; fi; \
-	  done; \
-	  if [ -z "$${found:-}" ]; then \
-	    echo "genbench needs Python 3.11 or newer with its venv module, which $(or $(PYTHON),this machine) lacks:" \
-	      "install it (Debian: python3-venv) or name one, as in make PYTHON=/path/to/python3.11" >&2; \
-	    exit 1; \
-	  fi; \
-	  "$$found" -m venv --clear .venv; \
+	@if ! .ci/find-python $(BIN)/python >/dev/null 2>&1; then \
+	  python=$$(.ci/find-python $(PYTHON)); \
+	  "$$python" -m venv --clear $(VENV); \
 	fi; \
-	echo "installing genbench into .venv (a minute or two the first time)"; \
+	echo "installing genbench into $(VENV) (a few minutes the first time)"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(LOWEST)/.installed: pyproject.toml
+	@python=$$(.ci/find-python $(or $(PYTHON),python3.11 python3)); "$$python" -m venv --clear $(LOWEST)
+	@echo "installing the lowest versions of all dependencies into $(LOWEST) (a few minutes)"
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
 	@touch $@
