@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,12 @@ def specs(folder, steps, *, stack=False):
     return load(folder / "tiny.toml").specs
 
 
+def send(pid, number):
+    """Send a signal to a process, which may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def ignore(news):
     pass
 
@@ -84,7 +91,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     cells = specs(tmp_path, 400)
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     assert execute(cells, here, local(here, 1), ignore) == [None] * 8
-    killed, deaf, lost = [], [], []
+    killed, deaf, paused, lost = [], [], set(), []
 
     def disturb():
         while not lost:
@@ -97,9 +104,14 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
                     for pid in deaf:
                         os.kill(pid, signal.SIGKILL)
                     os.kill(int(held.owner.pid), signal.SIGKILL)
+                elif training and killed and not beyond:  # leave work to the second node, however slowly it starts
+                    paused.add(int(held.owner.pid))
+                    send(int(held.owner.pid), signal.SIGSTOP)
                 elif training and killed and beyond:
                     lost.append(held.run)
                     made.remove_node(second, allow_graceful=False)
+                    for pid in paused:
+                        send(pid, signal.SIGCONT)
                     return
             time.sleep(0.01)
 

@@ -137,7 +137,7 @@ def test_a_folder_four_times_the_cap_is_decoded_and_used_below_the_cap(tmp_path,
         environment = os.environ | {"GENBENCH_MEMORY": str(gib), "GENBENCH_HOME": str(tmp_path / home)}
         done = subprocess.run(
             [sys.executable, "-c", WATCHED, str(few), str(many), use],
-            env=environment, check=True, capture_output=True, text=True, timeout=120,
+            env=environment, check=True, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         return json.loads(done.stdout)
 
