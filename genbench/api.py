@@ -9,11 +9,11 @@ import pandas as pd
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
-from genbench.results import frames, index
+from genbench.results import frames
 from genbench.runs import run as runner
 from genbench.runs import store
 from genbench.runs.spec import build_data, resolve
-from genbench.runs.versions import without_stale
+from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
 from genbench.sweeps import suite
 from genbench.sweeps.executors import execute, local
@@ -65,8 +65,10 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     """
     cells = suite.load(Path(path)).specs
     kept = store.Store(Path(results))
-    execute([spec for spec in cells if kept.missing(spec)], kept, local(kept, jobs), _ignore)
-    return _summary(frames.frame(without_stale(record for spec in cells if (record := kept.read(spec)) is not None)))
+    execute([spec for spec in cells if kept.missing_metrics(spec)], kept, local(kept, jobs), _ignore)
+    return _summary(
+        frames.frame(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))
+    )
 
 
 def load(results: str | Path, run: str = "") -> Model:
@@ -90,15 +92,12 @@ def load(results: str | Path, run: str = "") -> Model:
 
 
 def frame(results: str | Path = "results") -> pd.DataFrame:
-    """Return everything that is kept and not stale, one row a measured value.
-
-    It is read from an index beside the runs, which is brought up to date first.
-    """
-    return index.frame(store.Store(Path(results)))
+    """Return every kept value that is not outdated, one row per value."""
+    return frames.frame(without_outdated(store.Store(Path(results)).records()))
 
 
 def table(results: str | Path = "results") -> pd.DataFrame:
-    """Return mean, standard error and floor over seeds of everything that is kept and not stale.
+    """Return mean, standard error and floor over seeds of every kept value that is not outdated.
 
     Returns:
         One row a model, data set, metric, solver and number of evaluations.

@@ -23,7 +23,7 @@ class Entry:
     Args:
         name: the name users type.
         build: the builder; its keyword-only signature is its schema.
-        version: raised by hand whenever the behaviour or a default changes, so that older results are stale.
+        version: raised by hand whenever the behaviour or a default changes, so that older results are outdated.
         traits: what the kind of registry wants to know beside that (a model's own plan, a metric's direction).
     """
 

@@ -35,7 +35,7 @@ def make(folder: Path) -> Path:
     store, specs = Store(results), suite.load(folder / "tiny.toml").specs
     bad = resolve("otcfm", "moons", seed=0, metrics=["failed"])
     with store.hold(bad) as held:
-        held.fail(bad, "the field is not finite at step 3")
+        held.write_failure(bad, "the field is not finite at step 3")
     publish_suite("tiny", [*specs, bad], store, Console(quiet=True))
     genbench.run("cfm", "digits", metrics=["failed"], settings=DIGITS, results=results)
     return results

@@ -46,7 +46,7 @@ def status(
     """Show what is done, running, started, failed, outdated or damaged in a results folder."""
     from genbench.report.formats.terminal import print_cells, print_folder
     from genbench.results import status
-    from genbench.runs.store import Store, there
+    from genbench.runs.store import Store, existing_store
     from genbench.sweeps import suite as suites
 
     if suite is not None:
@@ -56,7 +56,7 @@ def status(
         else:
             print_cells(cells, 1, stdout())
         return
-    folder = status.of_folder(there(results))
+    folder = status.of_folder(existing_store(results))
     if as_json:
         print_json(folder.json())
     else:
@@ -74,10 +74,10 @@ def clean(
 ) -> None:
     """Remove leases and temporary files of dead processes and, on request, outdated or failed runs."""
     from genbench.results.cleaning import clean as removals
-    from genbench.runs.store import there
+    from genbench.runs.store import existing_store
 
     count = 0
-    for line in removals(there(results), stale=stale, failed=failed, remove=not dry_run):
+    for line in removals(existing_store(results), outdated=stale, failed=failed, remove=not dry_run):
         typer.echo(line)
         count += 1
     typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
@@ -112,9 +112,9 @@ def verify(
 ) -> None:
     """Check the checksums of everything kept, and measure some records again from their weights."""
     from genbench.results import verifying
-    from genbench.runs.store import there
+    from genbench.runs.store import existing_store
 
-    store = there(results)
+    store = existing_store(results)
     damaged = list(verifying.damage(store))
     for line in damaged:
         typer.echo(line)

@@ -86,7 +86,7 @@ def run_command(
 
 
 def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
-    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing(spec))}
+    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing_metrics(spec))}
 
 
 def _run_ensemble(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool, dry_run: bool) -> None:
@@ -100,10 +100,10 @@ def _run_ensemble(specs: "list[Spec]", store: "Store", log: Sequence[str], as_js
     if dry_run:
         print_json([_planned(spec, store) for spec in specs])
         return
-    missing = [spec for spec in specs if store.missing(spec)]
+    missing = [spec for spec in specs if store.missing_metrics(spec)]
     with Live([cell_name(spec) for spec in missing], stderr()) as live:
         reasons = execute(missing, store, local(store, 1), live.tell, check(log))
-    kept = [(spec, record) for spec in specs if (record := store.read(spec)) is not None]
+    kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
     if as_json:
         print_json([record for _, record in kept])
     else:
@@ -139,7 +139,7 @@ def sweep(
 
     loaded, store = suites.load(Path(suite), parse(set_ or [])), Store(results)
     executor = chosen(engine, store, jobs, address, gpus)
-    missing = [spec for spec in loaded.specs if store.missing(spec)]
+    missing = [spec for spec in loaded.specs if store.missing_metrics(spec)]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if as_commands:
         from genbench.sweeps.shell_commands import command
@@ -171,11 +171,11 @@ def retry(
     """Run again what failed in a results folder, from any suite or command."""
     from genbench.results.status import cell_name
     from genbench.runs.spec import restore
-    from genbench.runs.store import there
+    from genbench.runs.store import existing_store
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import Live
 
-    store, specs = there(results), []
+    store, specs = existing_store(results), []
     for path, failure in store.failures():
         try:
             specs.append(restore(failure.spec))

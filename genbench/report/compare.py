@@ -10,7 +10,7 @@ from genbench.report.statistics import LEVEL, POWER, Paired, detectable, holm, m
 from genbench.report.values import group_by
 from genbench.results.frames import names_of
 from genbench.runs.record import Record
-from genbench.runs.versions import without_stale
+from genbench.runs.versions import without_outdated
 
 
 class Change(NamedTuple):
@@ -151,7 +151,7 @@ def compare_models(
     Raises:
         ConfigError: if a model is missing or ambiguous, or they have no seed or metric in common.
     """
-    records = without_stale(records)
+    records = without_outdated(records)
     data = _matching(dataset, list(dict.fromkeys(record["labels"]["data"] for record in records)), "no results on")
     records, budgets = _common_budget([r for r in records if r["labels"]["data"] == data], one, other)
     groups = _groups(records)

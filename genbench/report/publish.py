@@ -21,7 +21,7 @@ from genbench.results.frames import costs, frame
 from genbench.runs.record import Record, format_published
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.runs.versions import without_stale
+from genbench.runs.versions import without_outdated
 from genbench.storage import files
 
 
@@ -43,7 +43,7 @@ def publish_suite(
     Returns:
         The files written.
     """
-    records = without_stale(record for spec in specs if (record := store.read(spec)) is not None)
+    records = without_outdated(record for spec in specs if (record := store.record(spec)) is not None)
     reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
     failures = [
         {
@@ -58,7 +58,7 @@ def publish_suite(
     ]
     if not records and not failures:
         return []
-    with store.publishing():
+    with store.lock_tables():
         return write_suite(store.root / name, records, pd.DataFrame(failures) if failures else None, console)
 
 
@@ -88,7 +88,7 @@ def publish_report(
         ConfigError: if there is nothing to report.
     """
     suites = load_suites(store, [only] if only else [])
-    with store.publishing():
+    with store.lock_tables():
         drawings = [Drawings(store.root, suite.name) for suite in suites]
         report = gather(suites, drawings, () if only else study_sections(store.root))
         texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(suites)}

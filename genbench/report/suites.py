@@ -23,7 +23,7 @@ from genbench.results.frames import costs, frame, names_of
 from genbench.runs.record import Record, read_published, read_record
 from genbench.runs.spec import restore
 from genbench.runs.store import Store
-from genbench.runs.versions import without_stale
+from genbench.runs.versions import without_outdated
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -250,7 +250,7 @@ def _results(
     name: str, runs: Sequence[tuple[Record, Path | None]], failed: Sequence[Mapping[str, Any]]
 ) -> SuiteResults:
     folders = {_key(record): folder for record, folder in runs}
-    current = without_stale(record for record, _ in runs)
+    current = without_outdated(record for record, _ in runs)
     named = zip(current, names_of(current), strict=True)
     members = tuple(Run(record, model, folders[_key(record)]) for record, model in named)
     return SuiteResults(name, members, pd.DataFrame(failed) if failed else None)

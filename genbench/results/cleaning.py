@@ -1,43 +1,43 @@
-"""Cleaning: removing what dead processes left in a results folder, and what is stale or failed."""
+"""Cleaning: remove what dead processes left in a results folder and, on request, outdated records and failures."""
 
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from genbench.runs import versions
 from genbench.runs.record import Record, format_record, read_record
 from genbench.runs.store import Store
+from genbench.runs.versions import outdated_metrics, why_outdated, without_metrics
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 
 
-def clean(store: Store, *, stale: bool, failed: bool, remove: bool) -> Iterator[str]:
-    """Remove leftovers, and yield a line on each. A run that somebody is at stays as it is.
+def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterator[str]:
+    """Remove leftovers and yield a line on each. Runs whose lease is held stay as they are.
 
     Args:
         store: the results folder.
-        stale: whether stale records go, stale metrics of others, and models that have no other record.
-        failed: whether notes of failures go; those of runs that have succeeded since do in any case.
-        remove: False only says what would go.
+        outdated: whether to remove outdated records and metrics, and models that have no other record.
+        failed: whether to remove notes of failures; notes of runs that have succeeded since go in any case.
+        remove: False only reports what would be removed.
     """
     for held in lease.held_in(store.root / "leases"):
         if held.owner.gone:
             yield f"lease of {held.run}, whose owner ({held.owner}) has ended"
     if remove:
-        store.tidy()
-    if versions:
-        yield from _stale(store, remove)
-    lost = {path: failure.reason.splitlines()[-1] for path, failure in store.failures()}
+        store.remove_leftovers()
+    if outdated:
+        yield from _outdated(store, remove)
+    standing = {path: failure.reason.splitlines()[-1] for path, failure in store.failures()}
     for path in sorted(store.runs.glob("*/*/failure.txt")):
-        if failed or path not in lost:
-            yield f"{path}: {lost.get(path, 'it has succeeded since')}"
+        if failed or path not in standing:
+            yield f"{path}: {standing.get(path, 'it has succeeded since')}"
             if remove:
                 path.unlink(missing_ok=True)
     yield from _empty(store, remove)
 
 
-def _stale(store: Store, remove: bool) -> Iterator[str]:
+def _outdated(store: Store, remove: bool) -> Iterator[str]:
     by_run: dict[Path, list[Path]] = {}
     for path in store.record_paths():
         by_run.setdefault(path.parents[1], []).append(path)
@@ -47,40 +47,40 @@ def _stale(store: Store, remove: bool) -> Iterator[str]:
         try:
             with lease.hold(store.root / "leases", run.name) if remove else nullcontext():
                 found = [(path, *_current(path)) for path in paths]
-                for path, now, why in found:
-                    yield from (f"{path}: {text}" for text in why)
-                    if remove and why and now is not None:
-                        files.write(path, format_record(now))
-                    elif remove and why:
+                for path, current, reasons in found:
+                    yield from (f"{path}: {why}" for why in reasons)
+                    if remove and reasons and current is not None:
+                        files.write(path, format_record(current))
+                    elif remove and reasons:
                         shutil.rmtree(path.parent)
-                if remove and all(now is None for _, now, _ in found):
+                if remove and all(reasons and current is None for _, current, reasons in found):
                     shutil.rmtree(run)
         except lease.Busy as reason:
             yield f"{run}: stays, {reason}"
 
 
 def _current(path: Path) -> tuple[Record | None, list[str]]:
-    """Return what of a record is not stale, None if nothing is, and why the rest is."""
+    """Return a record without what is outdated, None if nothing is left of it, and why; a damaged one has no reason."""
     try:
         record = read_record(path)
     except Damaged:
-        return {}, []
-    why = versions.reason(record)
+        return None, []
+    why = why_outdated(record)
     if why is not None:
         return None, [why]
-    old = versions.stale_metrics(record)
-    now = versions.current(record)
-    if old and now is not None:
-        metrics = {name: part for name, part in record["spec"]["metrics"].items() if name not in old}
-        now = {**now, "spec": {**record["spec"], "metrics": metrics}}
-    return now, [f"{metric}, {text}" for metric, text in old.items()]
+    reasons = outdated_metrics(record)
+    current = without_metrics(record, reasons)
+    if current is not None:
+        metrics = {name: part for name, part in record["spec"]["metrics"].items() if name not in reasons}
+        current = {**current, "spec": {**record["spec"], "metrics": metrics}}
+    return current, [f"{metric}, {text}" for metric, text in reasons.items()]
 
 
 def _empty(store: Store, remove: bool) -> Iterator[str]:
-    """Remove folders in which nothing is left."""
+    """Remove folders without files."""
     for folder in sorted(store.runs.glob("*/"), reverse=True):
         if not any(path.is_file() for path in folder.rglob("*")):
             yield f"{folder}: empty"
             for place in sorted([folder, *folder.rglob("*/")], reverse=True) if remove else ():
-                with suppress(OSError):  # somebody began to write in it just now
+                with suppress(OSError):  # another process has just begun to write in it
                     place.rmdir()

@@ -1,32 +1,35 @@
-"""Frames: records as pandas tables, one row a measured value or one row a run."""
+"""Frames: records as pandas tables, with one row per measured value or one row per run."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from genbench.runs.record import Record
+from genbench.runs.record import Record, Row
 
+OF_RUN = ["model", "data", "seed", "original", "run"]
 COLUMNS = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
 COLUMNS += ["step", "reason", "original", "run"]
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row a measured value: the row of the record, with its run, model, data, seed."""
+    """Return one row per measured value: the row of the record, with its run, model, data set and seed."""
     records = list(records)
-    names = names_of(records)
-    rows = [
-        _whose(record) | {"model": name} | row | {"protocol": protocol(row)}
-        for record, name in zip(records, names, strict=True)
-        for row in record["results"]
-    ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *sorted({k for row in rows for k in row} - set(COLUMNS))])
-    return table.astype(NUMBERS)
+    rows = [row for record in records for row in record["results"]]
+    names = [*COLUMNS, *sorted({name for row in rows for name in row}.difference(COLUMNS))]
+    # Column by column: pandas takes several times as long for a list of rows.
+    columns: dict[str, list[Any]] = {name: [row.get(name, nan) for row in rows] for name in names if name not in OF_RUN}
+    columns["protocol"] = [protocol(row) for row in rows]
+    runs = pd.DataFrame(_of_runs(records), columns=OF_RUN)
+    runs = runs.loc[np.repeat(runs.index, [len(record["results"]) for record in records])].reset_index(drop=True)
+    return pd.concat([runs, pd.DataFrame(columns)], axis=1)[names].astype(NUMBERS)
 
 
-def protocol(row: Mapping[str, Any]) -> str | None:
+def protocol(row: Row | Mapping[str, Any]) -> str | None:
     """Return all that must agree before a value may be compared, and what is known of the bias that it implies."""
     known = row.get("details") or {}
     if row.get("protocol") is None or "bias" not in known:
@@ -37,61 +40,66 @@ def protocol(row: Mapping[str, Any]) -> str | None:
 
 
 def costs(records: Iterable[Record]) -> pd.DataFrame:
-    """Return one row a run: what training, with all that had to be trained before it, and evaluation took."""
+    """Return one row per run: what training took, with all that had to be trained before it, and evaluation."""
     records, rows = list(records), []
-    for record, name in zip(records, names_of(records), strict=True):
+    for record, run in zip(records, _of_runs(records), strict=True):
         cost = record["provenance"]["cost"]
         if cost:
             peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
             device = record["provenance"]["machine"]["device"]
             whole = {"train_seconds": cost.get("total_train_seconds", cost["train_seconds"])}
-            rows.append(_whose(record) | {"model": name} | cost | whole | {"peak_mib": peak, "device": device})
+            rows.append(run | cost | whole | {"peak_mib": peak, "device": device})
     return pd.DataFrame(rows)
 
 
-def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what each record's model is called: its label, and the budget where that tells two of one label apart.
-
-    Of a record only labels and spec are asked for.
-    """
-    alike: dict[tuple[str, str], list[dict[tuple[str, str], str]]] = {}
-    budgets = [_budget(record) for record in records]
-    labels = [(record["labels"]["model"], record["labels"]["data"]) for record in records]
-    for label, budget in zip(labels, budgets, strict=True):
-        alike.setdefault(label, []).append(budget)
-    telling = {label: _telling(same) for label, same in alike.items()}
+def names_of(records: Sequence[Record]) -> list[str]:
+    """Return the name of each record's model: its label, and the budget where models of one label differ in it."""
+    budgets: dict[str, dict[tuple[str, str], str]] = {}
+    found: list[tuple[str, str, str]] = []
+    for record in records:
+        spec = record["spec"]
+        budget = json.dumps([spec["plan"], spec["evaluation"]])  # few differ
+        if budget not in budgets:
+            budgets[budget] = _budget(spec)
+        found.append((record["labels"]["model"], record["labels"]["data"], budget))
+    of_label: dict[tuple[str, str], list[dict[tuple[str, str], str]]] = {}
+    for model, data, budget in dict.fromkeys(found):
+        of_label.setdefault((model, data), []).append(budgets[budget])
+    distinguishing = {label: _distinguishing(same) for label, same in of_label.items()}
     return [
-        label[0] + "".join(f" {key[1]}={budget[key]}" for key in telling[label] if key in budget)
-        for label, budget in zip(labels, budgets, strict=True)
+        model + "".join(f" {key[1]}={budgets[b][key]}" for key in distinguishing[model, data] if key in budgets[b])
+        for model, data, b in found
     ]
 
 
-def _telling(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tuple[str, str]]:
-    """Return the settings in which budgets differ; those of curves only where nothing else tells two apart."""
+def _distinguishing(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tuple[str, str]]:
+    """Return the settings in which budgets differ; settings of curves only where no others distinguish two."""
     keys = dict.fromkeys(key for budget in budgets for key in budget)
     differing = [key for key in keys if len({budget.get(key) for budget in budgets if key in budget}) > 1]
     plain = [key for key in differing if key[1] not in ("curve", "curve_metrics")]
 
-    def told(by: Sequence[tuple[str, str]]) -> int:
+    def distinguished(by: Sequence[tuple[str, str]]) -> int:
         return len({tuple(budget.get(key) for key in by) for budget in budgets})
 
-    return plain if told(plain) == told(differing) else differing
+    return plain if distinguished(plain) == distinguished(differing) else differing
 
 
-def _budget(record: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def _budget(spec: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     return {
-        (part, key): json.dumps(value, separators=(",", ":"))
-        for part in ("plan", "evaluation")
-        for key, value in record["spec"][part].items()
+        (section, key): json.dumps(value, separators=(",", ":"))
+        for section in ("plan", "evaluation")
+        for key, value in spec[section].items()
     }
 
 
-def _whose(record: Record) -> dict[str, Any]:
-    labels = record["labels"]
-    return {
-        "run": labels["run"],
-        "model": labels["model"],
-        "data": labels["data"],
-        "seed": record["spec"]["seed"],
-        "original": record["provenance"]["data"].get("original", True),
-    }
+def _of_runs(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": record["labels"]["run"],
+            "model": name,
+            "data": record["labels"]["data"],
+            "seed": record["spec"]["seed"],
+            "original": record["provenance"]["data"].get("original", True),
+        }
+        for record, name in zip(records, names_of(records), strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""Merging: the results of two machines in one folder, nothing of which is lost or believed unproven."""
+"""Merging: copy the results of another machine into a results folder. Damaged files are left out, nothing is lost."""
 
 import logging
 import shutil
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.errors import ConfigError
-from genbench.runs import versions
 from genbench.runs.record import Record, format_record, read_record
 from genbench.runs.run import merge_rows
 from genbench.runs.store import Store, load_weights
+from genbench.runs.versions import outdated_metrics
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 
@@ -18,9 +18,9 @@ log = logging.getLogger("genbench")
 
 
 class Merged(NamedTuple):
-    """What became of a record: new, the same, extended by metrics, or different (and left as it is).
+    """The outcome for one record: "new", "the same", "extended by METRICS" or "different" (and not copied).
 
-    Of a run that has no record it is weights, if they are new; of one that somebody is at, busy.
+    For a run without a record: "weights" if its weights are new. "busy" if another process holds the run.
     """
 
     run: str
@@ -28,42 +28,41 @@ class Merged(NamedTuple):
 
 
 def merge(into: Store, source: Store) -> Iterator[Merged]:
-    """Take over every run of another results folder that is whole.
+    """Copy every undamaged run of another results folder.
 
-    Of a record that both have, metrics that only the other measured, or measured by today's versions, are added; where
-    both measured one and the values differ, those that are there stay. Weights, samples and logs come along where
-    there are none and no value differs.
+    A record that both folders have is extended by the metrics that only the source has, or has of today's version;
+    values that differ otherwise are not copied. Weights, samples and logs are copied where there are none and no value
+    differs.
 
     Args:
-        into: the folder that grows.
-        source: the folder that is read.
+        into: the folder to extend.
+        source: the folder to read.
 
     Raises:
-        ConfigError: if the other folder holds no runs.
+        ConfigError: if the source holds no runs.
     """
     runs = sorted(source.runs.glob("*/"))
     if not runs:
         raise ConfigError(f"{source.root} holds no runs")
     for run in runs:
         try:
-            with lease.hold(into.root / "leases", run.name, wait=60) as way:
+            with lease.hold(into.root / "leases", run.name, wait=60) as lease_path:
                 into.runs.mkdir(exist_ok=True)
-                folder = way / "../../../runs" / run.name
-                yield from _run(run, folder)
+                yield from _merge_run(run, lease_path / "../../../runs" / run.name)
         except lease.Busy:
             yield Merged(run.name, "busy")
 
 
-def _run(run: Path, folder: Path) -> Iterator[Merged]:
+def _merge_run(run: Path, folder: Path) -> Iterator[Merged]:
     found: list[Merged] = []
     for path in sorted(run.glob("*/record.json")):
         name = f"{run.name}/{path.parent.name}"
         try:
-            found.append(Merged(name, _record(read_record(path), folder / path.relative_to(run))))
+            found.append(Merged(name, _merge_record(read_record(path), folder / path.relative_to(run))))
         except Damaged as error:
             log.warning("%s; it is left out", error)
     if all(item.what != "different" for item in found):
-        new = _weights(run, folder)
+        new = _merge_weights(run, folder)
         if new and not found:
             found.append(Merged(run.name, "weights"))
         for item in found:
@@ -74,43 +73,42 @@ def _run(run: Path, folder: Path) -> Iterator[Merged]:
     yield from found
 
 
-def _record(record: Record, place: Path) -> str:
+def _merge_record(record: Record, path: Path) -> str:
     try:
-        there = read_record(place)
+        kept = read_record(path)
     except FileNotFoundError:
-        files.write(place, format_record(record))
+        files.write(path, format_record(record))
         return "new"
     except Damaged as error:
-        log.warning("%s; the other folder's takes its place", error)
-        files.write(place, format_record(record))
+        log.warning("%s; it is replaced by the record of the other folder", error)
+        files.write(path, format_record(record))
         return "new"
-    mine, other = there["spec"]["metrics"], record["spec"]["metrics"]
-    old = versions.stale_metrics(there).keys() - versions.stale_metrics(record).keys()
-    added = {name: part for name, part in other.items() if name not in mine or name in old}
-    rows = [row for row in record["results"] if row["metric"].partition(".")[0] in added]
+    ours, theirs = kept["spec"]["metrics"], record["spec"]["metrics"]
+    renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
+    added = {name: component for name, component in theirs.items() if name not in ours or name in renewed}
     if added:
-        spec = {**there["spec"], "metrics": dict(sorted({**mine, **added}.items()))}
-        results = merge_rows(there, rows, added)
-        files.write(place, format_record({**there, "spec": spec, "results": results}))
-    common = [row for row in there["results"] if row["metric"].partition(".")[0] in other.keys() - added.keys()]
+        spec = {**kept["spec"], "metrics": dict(sorted({**ours, **added}.items()))}
+        rows = [row for row in record["results"] if row["metric"].partition(".")[0] in added]
+        files.write(path, format_record({**kept, "spec": spec, "results": merge_rows(kept, rows, added)}))
+    common = [row for row in kept["results"] if row["metric"].partition(".")[0] in theirs.keys() - added.keys()]
     if any(row not in record["results"] for row in common):
         return "different"
     return f"extended by {', '.join(added)}" if added else "the same"
 
 
-def _weights(run: Path, folder: Path) -> bool:
-    """Take over weights that are whole, and return whether they are new."""
-    source, place = run / "model.safetensors", folder / "model.safetensors"
+def _merge_weights(run: Path, folder: Path) -> bool:
+    """Copy undamaged weights, and return whether they are new."""
+    source, target = run / "model.safetensors", folder / "model.safetensors"
     try:
-        if place.exists() or load_weights(source) is None:
+        if target.exists() or load_weights(source) is None:
             return False
     except Damaged as error:
         log.warning("%s; it is left out", error)
         return False
-    _copy(source, place)
+    _copy(source, target)
     return True
 
 
-def _copy(source: Path, place: Path) -> None:
-    if source.exists() and not place.exists():
-        files.replace(place, lambda temporary: shutil.copyfile(source, temporary))
+def _copy(source: Path, target: Path) -> None:
+    if source.exists() and not target.exists():
+        files.replace(target, lambda temporary: shutil.copyfile(source, temporary))

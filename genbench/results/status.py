@@ -1,4 +1,4 @@
-"""Inventories: what of a suite, or in a results folder, is done, running, failed, stale or still to be run."""
+"""Status: what of a suite, or in a results folder, is done, running, failed, outdated or still to be run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genbench.runs import versions
 from genbench.runs.record import Record, read_record
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store, missing_in, run_name
+from genbench.runs.store import Store, missing_metrics, run_name
+from genbench.runs.versions import changed_sources, outdated_metrics, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
 
@@ -18,14 +18,14 @@ State = Literal["done", "run", "failed", "running", "stale"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What is known of a cell of a suite.
+    """The state of one cell of a suite.
 
     Args:
-        name: model, data and seed.
-        state: done; run (nothing is kept, or not all of it); failed (and will be run again); running (somebody is at
-            it); stale (what is kept was made by other versions, and will be made again).
-        note: why it failed, who runs it, what is stale, what is missing, or what changed since.
-        seconds: what it will take, judging by earlier records; None where there are none to judge by.
+        name: model, data set and seed.
+        state: "done"; "run" (nothing is kept, or not every metric); "failed" (and to be run again); "running" (another
+            process holds its lease); "stale" (made by other versions, and to be run again).
+        note: why it failed, which process runs it, what is outdated or missing, or which source has changed.
+        seconds: expected duration of what is left, from earlier records; None without any.
     """
 
     name: str
@@ -36,16 +36,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Folder:
-    """What is in a results folder.
+    """The state of a results folder.
 
     Args:
-        records: how many records it holds.
-        running: run: who is at it, and since when its lease is untouched.
-        begun: runs with a checkpoint that nobody is at.
-        failed: run: the last line of why it failed.
-        stale: why records are stale, and how many.
-        changed: components whose source changed since, their versions being the same, and in how many records.
-        damaged: what is wrong with records that cannot be used.
+        records: number of records.
+        running: {run: the process that holds its lease, and the seconds since it last touched it}.
+        begun: runs with a checkpoint whose lease no process holds.
+        failed: {run: the last line of why it failed}.
+        stale: {why records are outdated: number of records}.
+        changed: {component whose source changed under the same version: number of records}.
+        damaged: a line on each damaged record.
     """
 
     records: int
@@ -62,46 +62,44 @@ class Folder:
 
 
 def cell_name(spec: Spec) -> str:
-    """Return what a cell is called."""
+    """Return how messages call a cell."""
     return f"{spec.model_label} on {spec.data_label}, seed {spec.seed}"
 
 
 def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
-    """Return what is known of each cell."""
-    records = list(store.records())
+    """Return the state of each cell."""
+    records = store.records()
     expected = Expectation(records)
-    old = {_cell_of(record): why for record in records if (why := versions.reason(record)) is not None}
+    outdated = {_cell_of(record): why for record in records if (why := why_outdated(record)) is not None}
     running = {held.run: str(held.owner) for held in lease.held_in(store.root / "leases") if not held.owner.gone}
     cells, trained = [], set()
     for spec in specs:
-        record = store.read(spec)
-        missing = missing_in(record, spec)
+        record = store.record(spec)
+        missing = missing_metrics(record, spec)
         seconds = 0.0
         if missing:  # cells that differ in sampling share what is trained, once
             kept = run_name(spec) in trained or (store.folder(spec) / "model.safetensors").exists()
             seconds = expected.seconds(spec, train=not kept)
             trained.add(run_name(spec))
-        name = cell_name(spec)
+        state, note = "run", f"only {', '.join(missing)}" if record is not None else ""
         if not missing:
-            changed = versions.changed(record) if record is not None else []
-            note = f"the source of {', '.join(changed)} has changed since" if changed else ""
-            cells.append(Cell(name, "done", note, seconds))
+            changed = changed_sources(record) if record is not None else []
+            state, note = "done", f"the source of {', '.join(changed)} has changed since" if changed else ""
         elif run_name(spec) in running:
-            cells.append(Cell(name, "running", running[run_name(spec)], seconds))
+            state, note = "running", running[run_name(spec)]
         elif (failure := store.failure(spec)) is not None:
-            cells.append(Cell(name, "failed", failure.splitlines()[-1], seconds))
-        elif record is not None and (outdated := versions.stale_metrics(record).keys() & missing.keys()):
-            cells.append(Cell(name, "stale", f"other versions of {', '.join(sorted(outdated))}", seconds))
-        elif record is None and (why := old.get((spec.model_label, spec.data_label, spec.seed))) is not None:
-            cells.append(Cell(name, "stale", why, seconds))
-        else:
-            cells.append(Cell(name, "run", f"only {', '.join(missing)}" if record is not None else "", seconds))
+            state, note = "failed", failure.splitlines()[-1]
+        elif record is not None and (old := outdated_metrics(record).keys() & missing.keys()):
+            state, note = "stale", f"other versions of {', '.join(sorted(old))}"
+        elif record is None and (why := outdated.get((spec.model_label, spec.data_label, spec.seed))) is not None:
+            state, note = "stale", why
+        cells.append(Cell(cell_name(spec), state, note, seconds))
     return cells
 
 
 def of_folder(store: Store) -> Folder:
-    """Return what is in a results folder."""
-    old, changed, damaged, count = Counter(), Counter(), [], 0
+    """Return the state of a results folder."""
+    outdated, changed, damaged, count = Counter(), Counter(), [], 0
     for path in store.record_paths():
         try:
             record = read_record(path)
@@ -109,9 +107,9 @@ def of_folder(store: Store) -> Folder:
             damaged.append(str(error))
             continue
         count += 1
-        why = versions.reason(record)
-        old.update([why] if why is not None else versions.stale_metrics(record).values())
-        changed.update(versions.changed(record))
+        why = why_outdated(record)
+        outdated.update([why] if why is not None else outdated_metrics(record).values())
+        changed.update(changed_sources(record))
     leases = lease.held_in(store.root / "leases")
     running = {held.run: f"{held.owner}, untouched for {held.age:.0f} s" for held in leases if not held.owner.gone}
     begun = {path.parent.name for path in store.runs.glob("*/*checkpoint.safetensors")}
@@ -120,41 +118,41 @@ def of_folder(store: Store) -> Folder:
         running=running,
         begun=sorted(begun - running.keys()),
         failed={_run_of(path): failure.reason.splitlines()[-1] for path, failure in store.failures()},
-        stale=dict(old),
+        stale=dict(outdated),
         changed=dict(changed),
         damaged=damaged,
     )
 
 
 class Expectation:
-    """What cells will take, judging by records of the same model on the same data, or of other settings of both.
+    """Expected durations, from records of the same labels or else of the same names of model and data set.
 
     Args:
         records: of earlier runs.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self.same: dict[tuple, list[tuple[float, float]]] = {}
+        self.durations: dict[tuple, list[tuple[float, float]]] = {}
         for record in records:
             cost, spec = record["provenance"]["cost"], record["spec"]
             if cost:
-                spent = cost["train_seconds"] / max(1, spec["plan"]["steps"]), cost["evaluate_seconds"]
+                duration = cost["train_seconds"] / max(1, spec["plan"]["steps"]), cost["evaluate_seconds"]
                 labels = record["labels"]
                 for key in ((labels["model"], labels["data"]), (_name(spec["model"]), _name(spec["data"]))):
-                    self.same.setdefault(key, []).append(spent)
+                    self.durations.setdefault(key, []).append(duration)
 
     def seconds(self, spec: Spec, *, train: bool = True) -> float | None:
-        """Return the expected seconds of a cell, with its training or without; None with nothing to judge by."""
+        """Return the expected seconds of a cell, with its training or without; None without records to judge by."""
         names = (_name(spec.model), _name(spec.data))
-        spent = self.same.get((spec.model_label, spec.data_label)) or self.same.get(names)
-        if not spent:
+        durations = self.durations.get((spec.model_label, spec.data_label)) or self.durations.get(names)
+        if not durations:
             return None
-        step, evaluation = (sum(part) / len(spent) for part in zip(*spent, strict=True))
+        step, evaluation = (sum(part) / len(durations) for part in zip(*durations, strict=True))
         return step * spec.plan["steps"] * train + evaluation
 
 
-def _name(part: Mapping[str, Any]) -> tuple[str]:
-    return (part["name"],)  # a tuple, which no label equals
+def _name(component: Mapping[str, Any]) -> tuple[str]:
+    return (component["name"],)  # a tuple, which no label equals
 
 
 def _cell_of(record: Record) -> tuple[str, str, int]:

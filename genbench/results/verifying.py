@@ -1,4 +1,4 @@
-"""Verifying: whether kept files hold what was written, and whether kept values can be measured again."""
+"""Verifying: whether kept files are undamaged, and whether kept values can be measured again."""
 
 import random
 from collections.abc import Iterator
@@ -21,13 +21,13 @@ from genbench.training.checkpoint import FIELDS
 
 
 class Remeasured(NamedTuple):
-    """What became of the values of one record.
+    """The values of one record, measured again.
 
     Args:
         path: of the record.
-        values: how many were measured again.
-        worst: the largest relative difference of one of them.
-        metric: of that one.
+        values: number of values measured again.
+        worst: largest relative difference.
+        metric: the metric with that difference.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Remeasured(NamedTuple):
 
 
 def damage(store: Store) -> Iterator[str]:
-    """Yield what is wrong with kept records, weights and checkpoints, one line each."""
+    """Yield a line on each damaged record, weights file and checkpoint."""
     for path in store.record_paths():
         try:
             read_record(path)
@@ -51,17 +51,17 @@ def damage(store: Store) -> Iterator[str]:
 
 
 def sample(store: Store, count: int, seed: int = 0) -> list[Path]:
-    """Choose records, at random, whose weights are kept."""
-    able = [path for path in store.record_paths() if (path.parents[1] / "model.safetensors").exists()]
-    return sorted(random.Random(seed).sample(able, min(count, len(able))))
+    """Select records at random among those whose weights are kept."""
+    with_weights = [path for path in store.record_paths() if (path.parents[1] / "model.safetensors").exists()]
+    return sorted(random.Random(seed).sample(with_weights, min(count, len(with_weights))))
 
 
 def remeasure(path: Path) -> Remeasured:
-    """Measure again, from the kept weights, what a record says, and return how far the values are off.
+    """Measure the values of a record again from the kept weights, and compare.
 
     Raises:
-        ConfigError: if the record is stale or its weights are not kept.
-        Damaged: if one of them is damaged.
+        ConfigError: if the record is outdated or its weights are not kept.
+        Damaged: if the record or the weights are damaged.
     """
     record = read_record(path)
     try:
@@ -81,24 +81,24 @@ def _measure(spec: Spec, state: dict[str, torch.Tensor]) -> list[dict[str, Any]]
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
     model.load_state_dict(state)
-    chosen = {name: settings_in(part) for name, part in spec.metrics.items()}
+    chosen = {name: settings_in(component) for name, component in spec.metrics.items()}
     rows, _ = evaluate(model.eval(), data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
     return rows
 
 
 def _compare(path: Path, record: Record, rows: list[dict[str, Any]]) -> Remeasured:
     def key(row: Any) -> tuple:
-        # An adaptive solver may need other evaluations on another machine, so that its count is no name.
+        # The NFE of an adaptive solver may differ between machines, so only on a curve does it identify a row.
         return row["metric"], row["point"], row["nfe"] if row["point"] == "curve" else None
 
-    again = {key(row): row["value"] for row in rows}
+    values = {key(row): row["value"] for row in rows}
     compared, worst, metric = 0, 0.0, ""
     for row in record["results"]:
-        now, then = again.get(key(row)), row["value"]
-        if key(row) not in again or (now is None and then is None):
+        again, kept = values.get(key(row)), row["value"]
+        if key(row) not in values or (again is None and kept is None):
             continue
         compared += 1
-        off = abs(now - then) / max(abs(then), 1e-12) if now is not None and then is not None else float("inf")
+        off = abs(again - kept) / max(abs(kept), 1e-12) if again is not None and kept is not None else float("inf")
         if off > worst:
             worst, metric = off, row["metric"]
     return Remeasured(path, compared, worst, metric)

@@ -20,7 +20,7 @@ from genbench.runs.encoders import pretrain
 from genbench.runs.image_grids import keep_samples
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store, missing_in
+from genbench.runs.store import Store, missing_metrics
 from genbench.runs.teachers import teach
 from genbench.runs.train import fresh, full_reason, kept_weights, train_stack
 from genbench.runs.train import train as fit_models
@@ -60,7 +60,7 @@ def run(
         ConfigError: if `train` is False and the model is not kept.
         Busy: if another process is at the same run for longer than that.
     """
-    kept = store.read(spec)
+    kept = store.record(spec)
     if kept is not None and not _wanted(kept, spec, again):
         return kept
     if spec.stack is not None and train and kept_weights(store.folder(spec) / "model.safetensors") is None:
@@ -73,7 +73,7 @@ def run(
     fabric = fabric_of(plan, accelerator, devices)
     launch(fabric)
     with store.hold(spec, wait) if fabric.is_global_zero else nullcontext(store) as held:
-        kept = held.read(spec)
+        kept = held.record(spec)
         wanted = fabric.broadcast(_wanted(kept, spec, again))
         if kept is not None and not wanted:
             return kept
@@ -84,7 +84,7 @@ def run(
         except ConfigError:  # the request was wrong, the run did not fail
             raise
         except Exception as error:
-            held.fail(spec, full_reason(error))
+            held.write_failure(spec, full_reason(error))
             raise
 
 
@@ -106,7 +106,7 @@ def _run(
         rows = [row for name in wanted for row in unsupported(name, str(reason))]
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), {}, fabric.device)
         if fabric.is_global_zero:
-            store.write(spec, record)
+            store.write_record(spec, record)
         return record
     loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
     for name, part in wanted.items():
@@ -138,14 +138,14 @@ def _run(
         rows += Midway(store.record_path(spec).parent / "steps", spec, data).rows(wanted)
         record = _record(spec, store, data, merge_rows(kept, rows, wanted), cost, fabric.device)
         keep_samples(store.record_path(spec).parent, main, data)
-        store.write(spec, record)
+        store.write_record(spec, record)
     fabric.barrier()
     return record
 
 
 def _wanted(kept: Record | None, spec: Spec, again: Collection[str]) -> dict[str, dict[str, Any]]:
     blank = {row["metric"] for row in kept["results"] if row["value"] is None} if kept is not None else set()
-    return missing_in(kept, spec) | {name: spec.metrics[name] for name in again if name in blank}
+    return missing_metrics(kept, spec) | {name: spec.metrics[name] for name in again if name in blank}
 
 
 def merge_rows(kept: Record | None, rows: Sequence[Any], wanted: Mapping[str, Any]) -> list[Row]:
@@ -162,7 +162,7 @@ def merge_rows(kept: Record | None, rows: Sequence[Any], wanted: Mapping[str, An
 def _record(
     spec: Spec, store: Store, data: Data, rows: list[Row], cost: Mapping[str, float], device: torch.device
 ) -> Record:
-    kept = store.read(spec)
+    kept = store.record(spec)
     metrics = (kept["spec"]["metrics"] if kept is not None else {}) | spec.metrics
     return {
         "labels": {"run": store.folder(spec).name, "model": spec.model_label, "data": spec.data_label},

@@ -1,4 +1,4 @@
-"""The store: a folder of runs, each known by the hash of its training, with its evaluations below it.
+"""The store: a folder of runs, each named by the hash of its training, with its evaluations below it.
 
 RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     model.safetensors       the evaluated weights, with the spec in the header
@@ -7,12 +7,13 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
         record.json         spec, results, provenance, and their checksum
         samples.npz, samples.png
         steps/STEP.json, STEP.png   evaluations during training, where the plan asks for them
-        failure.txt         why the last attempt failed, and the spec; gone once one succeeds
-RESULTS/leases/             who is writing which run; see `genbench.storage.lease`
+        failure.txt         why the last attempt failed, and the spec; removed once an attempt succeeds
+RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
 
-A record or weights that do not have their checksum are reported and count as absent, so that the cell runs again.
+Records and weights without their checksum are reported and count as absent, so that the cell runs again.
 """
 
+import gc
 import json
 import logging
 import math
@@ -34,11 +35,11 @@ from genbench.storage.files import Damaged
 log = logging.getLogger("genbench")
 
 WEIGHTS = ("spec", "cost")
-"""What the header of kept weights holds."""
+"""Fields in the header of kept weights."""
 
 
 class Failure(NamedTuple):
-    """Why the last attempt at a run failed, and the spec it was of, as plain JSON."""
+    """Why the last attempt at a run failed, and its spec as plain JSON."""
 
     reason: str
     spec: Mapping[str, Any]
@@ -49,17 +50,17 @@ class Store:
     """A results folder.
 
     Args:
-        root: the folder; made when something is written.
-        way: the lease through which a run is written, of a store that `hold` yields.
+        root: the folder; created when something is written.
+        lease_path: the lease through which a run is written, for a store that `hold` yields.
     """
 
     root: Path
-    way: Path | None = None
+    lease_path: Path | None = None
 
     @property
     def runs(self) -> Path:
         """Return the folder of runs."""
-        return self.root / "runs" if self.way is None else self.way / "../../../runs"
+        return self.root / "runs" if self.lease_path is None else self.lease_path / "../../../runs"
 
     def folder(self, spec: Spec) -> Path:
         """Return the folder of a trained model."""
@@ -70,16 +71,16 @@ class Store:
         """Hold the lease of a run, and yield the store that may write it.
 
         Args:
-            spec: its folder is held, which all evaluations of one trained model share.
-            wait: seconds to wait for another process that has it.
+            spec: a run; the lease covers its folder, which all evaluations of one trained model share.
+            wait: seconds to wait for another process that holds the lease.
 
         Raises:
-            Busy: if another process has it.
+            Busy: if another process holds it.
         """
-        made = [] if self.root.exists() else [self.root]
+        created = [] if self.root.exists() else [self.root]
         try:
-            with lease.hold(self.root / "leases", run_name(spec), wait) as way:
-                held = replace(self, way=way)
+            with lease.hold(self.root / "leases", run_name(spec), wait) as lease_path:
+                held = replace(self, lease_path=lease_path)
                 self.runs.mkdir(exist_ok=True)
                 folder = held.folder(spec)
                 folder.mkdir(exist_ok=True)
@@ -91,13 +92,13 @@ class Store:
                     with suppress(OSError):  # nothing was written
                         folder.rmdir()
         finally:
-            for place in (self.runs, *made):
+            for place in (self.runs, *created):
                 with suppress(OSError):
                     place.rmdir()
 
     @contextmanager
-    def publishing(self) -> Iterator[None]:
-        """Be the only one to write tables."""
+    def lock_tables(self) -> Iterator[None]:
+        """Keep other processes from writing tables."""
         with lease.hold(self.root / "leases", "tables", wait=math.inf):
             files.drop_temporary(self.root)
             yield
@@ -106,8 +107,8 @@ class Store:
         """Return the path of the record of a run."""
         return self.folder(spec) / spec.evaluation_key / "record.json"
 
-    def read(self, spec: Spec) -> Record | None:
-        """Return the record of a run, if there is one; one that is damaged is reported and counts as none."""
+    def record(self, spec: Spec) -> Record | None:
+        """Return the record of a run, if it is kept; a damaged one is reported and counts as absent."""
         try:
             return read_record(self.record_path(spec))
         except FileNotFoundError:
@@ -116,30 +117,30 @@ class Store:
             log.warning("%s; its cell runs again", error)
             return None
 
-    def write(self, spec: Spec, record: Record) -> Path:
-        """Write a record atomically and return its path; a reason of an earlier failure goes."""
+    def write_record(self, spec: Spec, record: Record) -> Path:
+        """Write a record atomically, remove the note of an earlier failure, and return the path."""
         path = self.record_path(spec)
         files.write(path, format_record(record))
         path.with_name("failure.txt").unlink(missing_ok=True)
         return path
 
     def failure(self, spec: Spec) -> str | None:
-        """Return why the last attempt at a run failed, if it did and none has succeeded since."""
+        """Return why the last attempt at a run failed; None if there was none, or a later one succeeded."""
         path = self.record_path(spec).with_name("failure.txt")
         failure = read_failure(path) if path.exists() else None
         return failure.reason if failure is not None and not self._succeeded(failure) else None
 
-    def fail(self, spec: Spec, reason: str) -> None:
+    def write_failure(self, spec: Spec, reason: str) -> None:
         """Note why a run failed. A failure is a state, never a result: the next sweep tries again."""
         path = self.record_path(spec).with_name("failure.txt")
         try:
             files.write(path, f"{reason}\n\nspec: {json.dumps(spec.json())}\n")
-        except OSError as error:  # a full disk has no room for the note that it is full
-            if self.way is None or self.way.exists():  # where the lease is lost it is not ours to say
+        except OSError as error:  # such as a full disk
+            if self.lease_path is None or self.lease_path.exists():  # a process that lost its lease reports nothing
                 log.warning("%s cannot be written: %s", files.shown(path), error.strerror or error)
 
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
-        """Keep the trained weights with the spec and the cost of training, and drop the checkpoints."""
+        """Write the trained weights with the spec and the cost of training, and remove the checkpoints."""
         header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
         weights = {name: value.clone() for name, value in state.items()}
         tensors.save(self.folder(spec) / "model.safetensors", weights, header)
@@ -150,20 +151,23 @@ class Store:
         for leftover in self.folder(spec).glob("*checkpoint.safetensors"):
             leftover.unlink()
 
-    def missing(self, spec: Spec) -> dict[str, dict[str, Any]]:
-        """Return the metrics of a spec that are not kept, or are with another version or other settings."""
-        return missing_in(self.read(spec), spec)
+    def missing_metrics(self, spec: Spec) -> dict[str, dict[str, Any]]:
+        """Return the metrics of a spec that are not kept, or have another version or other settings."""
+        return missing_metrics(self.record(spec), spec)
 
-    def records(self) -> Iterator[Record]:
-        """Read every record, in the order of their paths; damaged ones are reported and left out."""
-        for path in self.record_paths():
-            try:
-                yield read_record(path)
-            except Damaged as error:
-                log.warning("%s; it is left out", error)
+    def records(self) -> list[Record]:
+        """Read every record, in the order of the paths; damaged ones are reported and left out."""
+        found = []
+        with _paused_collection():
+            for path in self.record_paths():
+                try:
+                    found.append(read_record(path))
+                except Damaged as error:
+                    log.warning("%s; it is left out", error)
+        return found
 
     def record_paths(self) -> list[Path]:
-        """Return where records are, in order."""
+        """Return the paths of all records, in order."""
         return sorted(self.runs.glob("*/*/record.json"))
 
     def failures(self) -> Iterator[tuple[Path, Failure]]:
@@ -174,14 +178,14 @@ class Store:
                 yield path, failure
 
     def _succeeded(self, failure: Failure) -> bool:
-        """Return whether what failed was done since, elsewhere or by a process that died before it dropped the note."""
+        """Return whether a later attempt succeeded, elsewhere or in a process that died before it removed the note."""
         with suppress(ConfigError):
             spec = restore(failure.spec)
-            return self.record_path(spec).exists() and not self.missing(spec)
+            return self.record_path(spec).exists() and not self.missing_metrics(spec)
         return False
 
-    def tidy(self) -> None:
-        """Remove the leases and temporary files that dead processes have left."""
+    def remove_leftovers(self) -> None:
+        """Remove the leases and temporary files of dead processes."""
         leases = self.root / "leases"
         for held in lease.held_in(leases):
             if held.owner.gone:
@@ -191,30 +195,34 @@ class Store:
         lease.tidy(leases)
 
 
-def there(root: Path) -> Store:
-    """Return the results folder of that path. Raises ConfigError if there is none."""
+def existing_store(root: Path) -> Store:
+    """Return the results folder of that path.
+
+    Raises:
+        ConfigError: if there is none.
+    """
     if not root.is_dir():
         raise ConfigError(f"no results folder at {root}")
     return Store(root)
 
 
 def run_name(spec: Spec) -> str:
-    """Return what a trained model is called: the name of its folder."""
+    """Return the name of a trained model: the name of its folder."""
     name = f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}"
     return re.sub(r"[^\w.-]", "_", name)
 
 
-def missing_in(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
+def missing_metrics(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
     """Return the metrics of a spec that a record lacks, or has with another version or other settings."""
-    have = record["spec"]["metrics"] if record is not None else {}
-    return {name: part for name, part in spec.metrics.items() if have.get(name) != part}
+    kept = record["spec"]["metrics"] if record is not None else {}
+    return {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | None:
-    """Return trained weights and the cost of training, if the file is there.
+    """Return trained weights and the cost of training; None if there is no such file.
 
     Raises:
-        Damaged: if it does not hold what was written.
+        Damaged: if the file does not hold what was written.
     """
     try:
         state, header = tensors.load(path, WEIGHTS)
@@ -224,7 +232,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | Non
 
 
 def read_failure(path: Path) -> Failure:
-    """Read why a run failed. A note that is damaged says so, and has no spec."""
+    """Read why a run failed. Of a damaged note the reason says so, and the spec is empty."""
     reason, _, spec = path.read_text(encoding="utf-8", errors="replace").rpartition("\nspec: ")
     try:
         return Failure(reason.strip() or "no reason is kept", json.loads(spec))
@@ -233,10 +241,10 @@ def read_failure(path: Path) -> Failure:
 
 
 def spec_at(run: Path) -> Spec:
-    """Return the spec of a kept run: its folder, its record or its weights.
+    """Return the spec of a kept run, read from its folder, its record or its weights.
 
     Raises:
-        ConfigError: if nothing there carries a spec, or if it was made by another version.
+        ConfigError: if there is no such file, or another version made it.
     """
     record, weights = (run if run.suffix == ".json" else run / "record.json"), run / "model.safetensors"
     if record.is_file():
@@ -253,3 +261,15 @@ def _restored(path: Path, spec: dict[str, Any]) -> Spec:
         return restore(spec)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Pause cyclic garbage collection, which takes most of the time of reading thousands of records."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -106,7 +106,7 @@ def train(
         # The first one last, for its folder has the checkpoint: until then it shows the way to the others.
         for spec, model, store, reason in reversed(list(zip(specs, models, stores, learner.reasons, strict=True))):
             if reason is not None:
-                store.fail(spec, reason)
+                store.write_failure(spec, reason)
             elif kept_weights(store.folder(spec) / "model.safetensors") is None:
                 store.save_model(spec, model.state_dict(), cost)
         stores[0].drop_checkpoints(specs[0])

@@ -1,124 +1,112 @@
-"""Staleness: records that were made by versions of components, or of genbench, that are not there any more.
+"""Versions: which records and values today's components would not make again.
 
-Stale is what a declared version says; another hash of the source only is a hint that somebody forgot to raise one.
+A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. A
+source that changed under the same version is only a hint that the version should have been raised.
 """
 
 import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs import sources
 from genbench.runs.record import Record
-from genbench.runs.spec import Spec
+from genbench.runs.spec import SPEC
 from genbench.runs.store import run_name
+from genbench.settings import explain
 
 log = logging.getLogger("genbench")
 
 NESTED = (nets, encoders, texts, extractors)
 
 _keys: dict[str, str | None] = {}
-"""Why runs of a spec are stale, whatever their seed; None where they are not."""
+"""{spec without its seed, as JSON: why its run has another key now}, for a key takes a millisecond or two."""
 
 
-def reason(record: Record) -> str | None:
-    """Return why a record is stale as a whole, if it is: what was trained would be another model today."""
+def why_outdated(record: Record) -> str | None:
+    """Return why today's code would train another model than the one of a record; None if it would not."""
     spec = record["spec"]
-    old = _outdated(json.dumps([spec["data"], spec["model"], spec.get("encoder")]))
-    if old is not None:
-        return old
-    # Runs that differ in their seed are stale together, and a key takes a millisecond or two.
+    components = [(datasets, spec["data"]), (models, spec["model"]), (encoders, spec.get("encoder"))]
+    for registry, component in components:
+        for why in _differences(registry, component) if component else ():
+            return why
     text = json.dumps({**spec, "metrics": {}, "sample": {}, "evaluation": {}, "seed": 0})
     if text not in _keys:
-        _keys[text] = _stale_key(spec, record["labels"]["run"])
+        _keys[text] = _other_key(spec, record["labels"]["run"])
     return _keys[text]
 
 
-def stale_metrics(record: Record) -> dict[str, str]:
-    """Return why metrics of a record are stale, of those that are."""
-    found = {name: _outdated_metric(name, json.dumps(part)) for name, part in record["spec"]["metrics"].items()}
+def outdated_metrics(record: Record) -> dict[str, str]:
+    """Return {metric: why its values are outdated}."""
+    found = {name: next(_differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
     return {name: why for name, why in found.items() if why is not None}
 
 
-def current(record: Record) -> Record | None:
-    """Return a record without its stale metrics; nothing if it is stale as a whole."""
-    if reason(record) is not None:
-        return None
-    old = stale_metrics(record)
-    if not old:
-        return record
-    rows = [row for row in record["results"] if row["metric"].partition(".")[0] not in old]
+def without_metrics(record: Record, names: Iterable[str]) -> Record | None:
+    """Return a record without the values of these metrics; None if no value is left."""
+    names = set(names)
+    rows = [row for row in record["results"] if row["metric"].partition(".")[0] not in names]
     return {**record, "results": rows} if rows else None
 
 
-def without_stale(records: Iterable[Record]) -> list[Record]:
-    """Return the records, or parts of them, that today's code would make; what is left out is reported."""
+def without_outdated(records: Iterable[Record]) -> list[Record]:
+    """Return the records without what is outdated, and log what is left out."""
     kept, left_out = [], Counter()
     for record in records:
-        now = current(record)
-        if now is not None:
-            kept.append(now)
+        why = why_outdated(record)
+        metrics = outdated_metrics(record) if why is None else {}
+        current = without_metrics(record, metrics) if metrics else record if why is None else None
+        if current is not None:
+            kept.append(current)
         name = f"{record['labels']['model']} on {record['labels']['data']}"
-        whole = reason(record)
-        why = [whole] if whole is not None else [f"{m}, {text}" for m, text in stale_metrics(record).items()]
-        left_out.update(f"{name}: {text}" for text in why)
+        reasons = [why] if why is not None else [f"{metric}, {text}" for metric, text in metrics.items()]
+        left_out.update(f"{name}: {text}" for text in reasons)
     for text, count in left_out.items():
-        log.warning("left out as stale: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
+        log.warning("left out as outdated: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
     return kept
 
 
-def changed(record: Record) -> list[str]:
-    """Return the components whose source is not the one that made the record, though their versions are."""
+def changed_sources(record: Record) -> list[str]:
+    """Return the components whose source differs from the one that made the record."""
     then = record["provenance"]["code"].get("sources", {})
     now = sources_of(record["spec"])
     return sorted(name for name, digest in then.items() if now.get(name, digest) != digest)
 
 
 def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return the hashes of the sources of a spec's components, by their names."""
-    parts = [("data", datasets, spec["data"]["name"]), ("model", models, spec["model"]["name"])]
-    parts += [("metric", metrics, name) for name in spec["metrics"]]
-    found = {f"{kind} {name}": sources.digest(registry[name].build.__module__) for kind, registry, name in parts}
+    """Return {component of a spec: hash of its source}."""
+    components = [("data", datasets, spec["data"]["name"]), ("model", models, spec["model"]["name"])]
+    components += [("metric", metrics, name) for name in spec["metrics"]]
+    found = {f"{kind} {name}": sources.digest(registry[name].build.__module__) for kind, registry, name in components}
     return {name: digest for name, digest in found.items() if digest is not None}
 
 
-@lru_cache(maxsize=4096)
-def _outdated(text: str) -> str | None:
-    data, model, encoder = json.loads(text)
-    parts = [(datasets, data), (models, model), *([(encoders, encoder)] if encoder else [])]
-    return next((why for registry, part in parts for why in _differing(registry, part)), None)
-
-
-@lru_cache(maxsize=4096)
-def _outdated_metric(name: str, text: str) -> str | None:
-    return next(_differing(metrics, {**json.loads(text), "name": name}), None)
-
-
-def _differing(registry: Registry, part: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the versions of a component and of those in its settings."""
-    name, version = part["name"], part["version"]
+def _differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the versions of a component and of the components in its settings differ from those installed."""
+    name, version = component["name"], component["version"]
     if name not in registry:
         yield f"there is no {registry.kind} '{name}' any more"
     elif registry[name].version != version:
         yield f"made with version {version} of {registry.kind} '{name}', which is now {registry[name].version}"
-    for value in part.values():
+    for value in component.values():
         if isinstance(value, Mapping) and "name" in value and "version" in value:
             known = next((other for other in NESTED if value["name"] in other), None)
             if known is not None:
-                yield from _differing(known, value)
+                yield from _differences(known, value)
 
 
-def _stale_key(spec: Mapping[str, Any], run: str) -> str | None:
+def _other_key(spec: Mapping[str, Any], run: str) -> str | None:
     if not Path(spec["data"].get("path") or "").exists():
         return None  # published records of data that is elsewhere: the key needs the data's content
     try:
-        if run_name(Spec(**spec)) == run:
+        if run_name(SPEC.validate_python(spec)) == run:
             return None
-    except (TypeError, KeyError, AttributeError, ConfigError) as error:
-        return f"made by an earlier version of genbench: {error}"
+    except (ValidationError, TypeError, KeyError, AttributeError, ConfigError) as error:
+        return f"made by an earlier version of genbench: {explain(error)}"
     return "made by an earlier version of genbench"

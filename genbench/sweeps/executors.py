@@ -97,5 +97,5 @@ def execute(
                 entered.run(left, hear)
                 left = [replace(rest, wait=ROUND) for task in left if (rest := task.left(outcomes)) is not None]
     finally:
-        store.tidy()
+        store.remove_leftovers()
     return [outcomes[index] for index in range(len(specs))]

@@ -120,7 +120,7 @@ def _stack(task: Task, store: Store, tell: Tell) -> set[int]:
 def give_up(index: int, spec: Spec, store: Store, tell: Tell, reason: str) -> None:
     """Note that a cell failed for a reason that it could not note itself."""
     with suppress(Busy), store.hold(spec, wait=1.0) as held:
-        held.fail(spec, reason)
+        held.write_failure(spec, reason)
     tell(News(index, "failed", reason=reason))
 
 

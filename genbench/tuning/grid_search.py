@@ -72,11 +72,11 @@ class Selection:
             for candidate in self.candidates
             for spec in candidate.specs
         }
-        return {name: spec for name, spec in runs.items() if store.missing(spec)}
+        return {name: spec for name, spec in runs.items() if store.missing_metrics(spec)}
 
     def judged(self, store: Store) -> "Selection":
         """Return the candidates with what was measured of them."""
-        kept = [[record for spec in c.specs if (record := store.read(spec)) is not None] for c in self.candidates]
+        kept = [[record for spec in c.specs if (record := store.record(spec)) is not None] for c in self.candidates]
         pairs = zip(self.candidates, kept, strict=True)
         return replace(self, candidates=tuple(replace(c, records=tuple(records)) for c, records in pairs))
 

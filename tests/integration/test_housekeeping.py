@@ -131,7 +131,7 @@ def test_running_failed_and_stale_cells_are_told_apart(say, copy):
     with store.hold(specs[0]) as held:
         shutil.rmtree(held.record_path(specs[0]).parent)
         store.record_path(specs[1]).unlink()
-        store.fail(specs[1], "the sky fell\nTypeError: it did")
+        store.write_failure(specs[1], "the sky fell\nTypeError: it did")
         rewrite(store.record_path(specs[3]), lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
         states = [cell.state for cell in of_suite(specs, store)]
         assert states == ["running", "failed", "done", "stale"]
@@ -147,7 +147,7 @@ def test_retry_runs_what_failed_and_forgets_it(say, copy):
     record = Store(results).record_path(spec)
     before = record.read_bytes()
     record.unlink()
-    Store(results).fail(spec, "the machine was on fire")
+    Store(results).write_failure(spec, "the machine was on fire")
     assert "cfm on moons, seed 1" in say("retry", results, "--dry-run")[1]
     code, _, err = say("retry", results, "--failed")
     assert code == 0
@@ -161,7 +161,7 @@ def test_stale_records_stay_out_of_tables_and_can_be_removed(say, copy):
     path = first(results)
     rewrite(path, older)
     _, out, err = say("report", results)
-    assert "left out as stale: cfm on moons: made with version 0 of model 'cfm', which is now 1 (1 record)" in err
+    assert "left out as outdated: cfm on moons: made with version 0 of model 'cfm', which is now 1 (1 record)" in err
     assert "(0, 1)" in out  # the other model has both seeds
     assert "1 seed only" in out
     assert str(path) in say("clean", results, "--stale", "--dry-run")[1]
@@ -264,7 +264,7 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(say, copy,
     shutil.copytree(results, other)
     path = Store(results).record_path(spec)
     path.unlink()
-    Store(results).fail(spec, "the machine was on fire")
+    Store(results).write_failure(spec, "the machine was on fire")
     assert "on fire" in say("status", results)[1]
     assert "on fire" not in say("clean", results)[1]
     say("merge", results, other)
@@ -279,7 +279,7 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(say, copy,
 def test_a_damaged_note_of_a_failure_is_told_and_no_more(say, copy):
     suite, results = copy
     spec = load(suite).specs[1]
-    Store(results).fail(spec, "the machine was on fire")
+    Store(results).write_failure(spec, "the machine was on fire")
     note = Store(results).record_path(spec).with_name("failure.txt")
     note.write_bytes(note.read_bytes()[:-20] + b"\xff")
     assert "failure.txt is damaged" in say("status", results)[1]

@@ -271,7 +271,7 @@ def test_wrong_stacks_are_refused(model, dataset, stack, settings, message):
 
 
 def rows(store, specs):
-    return [store.read(spec)["results"] for spec in specs]
+    return [store.record(spec)["results"] for spec in specs]
 
 
 def run(specs, folder, jobs=1):
@@ -316,7 +316,7 @@ def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tm
     assert execute(cells, store, local(store, jobs), said.append) == [None] * 4
     assert sorted(news.cell for news in said if news.kind == "done") == [0, 1, 2, 3]
     for spec in cells:
-        (row,) = store.read(spec)["results"]
+        (row,) = store.record(spec)["results"]
         assert row["value"] is None
         assert "N(0, I)" in row["reason"]
         assert not list(store.folder(spec).rglob("failure.txt"))
