@@ -140,7 +140,7 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         return read_published(path)
     if path.is_file():
         return [read_record(path)]
-    found = list(Store(path).records()) or [read_record(p) for p in sorted(path.glob("**/record.json"))]
+    found = Store(path).records() or [read_record(p) for p in sorted(path.glob("**/record.json"))]
     if not found:
         files = [*path.glob(RECORDS), *(suite_file(path, suite, RECORDS) for suite in suite_names(path))]
         found = [record for file in files for record in read_published(file)]

@@ -1,0 +1,92 @@
+import json
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import genbench
+from genbench.results.frames import COLUMNS, costs, frame
+from genbench.runs.record import format_record, read_record
+from genbench.runs.store import Store
+from genbench.runs.versions import without_outdated
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 32, "curve": [1, 2]}}
+    for model in ("cfm", "wcfm"):
+        for seed in (0, 1):
+            genbench.run(model, "moons", seed=seed, metrics=["sliced_w2", "nfe"], settings=settings, results=folder)
+    return folder
+
+
+@pytest.fixture
+def records(results):
+    return json.loads(json.dumps(Store(results).records()))
+
+
+def test_a_frame_has_a_row_for_each_value(records):
+    table = frame(records)
+    assert list(table.columns) == COLUMNS
+    rows = [row for record in records for row in record["results"]]
+    assert table["value"].tolist() == [row["value"] for row in rows]
+    assert table["metric"].tolist() == [row["metric"] for row in rows]
+    assert table["run"].tolist() == [r["labels"]["run"] for r in records for _ in r["results"]]
+    assert table["seed"].tolist() == [r["spec"]["seed"] for r in records for _ in r["results"]]
+    assert set(table["model"]) == {"cfm", "wcfm"}
+    assert table["original"].all()
+
+
+def test_values_that_are_missing_and_further_fields_of_rows_are_kept(records):
+    records[0]["results"][0] = {
+        **{name: records[0]["results"][0][name] for name in ("metric", "better", "point", "solver", "nfe")},
+        "value": None,
+        "reason": "no log-density",
+    }
+    records[1]["results"][0]["details"] = {"bias": 0.25}
+    table = frame(records)
+    assert np.isnan(table["value"][0])
+    assert table["reason"][0] == "no log-density"
+    assert table["reason"].isna().sum() == len(table) - 1
+    second = len(records[0]["results"])
+    assert table["details"][second] == {"bias": 0.25}
+    assert table["protocol"][second].endswith("its bias would be 0.25 if features were Gaussian")
+
+
+def test_models_of_one_label_are_told_apart_by_their_budget(records):
+    for record in records[:2]:
+        record["labels"]["model"] = "cfm"
+    records[1]["spec"]["plan"]["steps"] = 30
+    assert frame(records)["model"].unique().tolist()[:2] == ["cfm steps=3", "cfm steps=30"]
+
+
+def test_an_empty_folder_has_an_empty_table(tmp_path):
+    assert len(genbench.frame(tmp_path / "nothing")) == 0
+    assert len(genbench.table(tmp_path)) == 0
+    assert len(costs([])) == 0
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_costs_have_a_row_for_each_run(records):
+    table = costs(records)
+    assert table["run"].tolist() == [record["labels"]["run"] for record in records]
+    assert (table["train_seconds"] > 0).all()
+
+
+def test_outdated_and_damaged_records_are_left_out_and_reported(records, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "genbench")
+    store = Store(tmp_path)
+    paths = [store.runs / record["labels"]["run"] / "evaluation/record.json" for record in records]
+    records[1]["spec"]["metrics"]["nfe"]["version"] = 0
+    records[2]["spec"]["model"]["version"] = 0
+    for path, record in zip(paths, records, strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_text(format_record(record))
+    paths[3].write_text(paths[3].read_text()[:-100])
+    table = genbench.frame(tmp_path)
+    assert len(table) == len(records[0]["results"]) + len(records[1]["results"]) - 1
+    pd.testing.assert_frame_equal(table, frame(without_outdated([read_record(path) for path in paths[:3]])))
+    assert "left out as outdated: wcfm on moons: made with version 0 of model 'wcfm'" in caplog.text
+    assert "is not a record" in caplog.text
