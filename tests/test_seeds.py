@@ -1,8 +1,6 @@
 import torch
 from torch.testing import assert_close
 
-from genbench.core import Normal
-from genbench.metrics.noise import noise
 from genbench.seeds import derive, generator
 
 
@@ -10,24 +8,3 @@ def test_purposes_are_independent_streams():
     draws = {derive(seed, purpose, step) for seed in range(5) for purpose in ("a", "b") for step in range(5)}
     assert len(draws) == 50
     assert_close(torch.rand(3, generator=generator(1, "x")), torch.rand(3, generator=generator(1, "x")))
-
-
-def test_sample_i_has_the_same_noise_however_many_are_drawn():
-    source = Normal((3, 4))
-    whole = noise(source, 20, seed=5)
-    assert_close(torch.cat([noise(source, 7, 5), noise(source, 13, 5, start=7)]), whole, rtol=0, atol=0)
-    assert not torch.equal(noise(source, 20, seed=6), whole)
-
-
-def test_noise_is_standard_normal():
-    x = noise(Normal((2,)), 20_000, seed=0)
-    assert_close(x.mean(0), torch.zeros(2), rtol=0, atol=0.03)
-    assert_close(x.T.cov(), torch.eye(2), rtol=0, atol=0.04)
-
-
-def test_whoever_writes_to_noise_spoils_it_for_nobody_else():
-    source = Normal((3,))
-    first = noise(source, 4, 0)
-    kept = first.clone()
-    first.zero_()
-    assert torch.equal(noise(source, 4, 0), kept)

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from given import Density, Flow
 
 from genbench.core import Batch, Data, Event, Normal, Split, Truth
 from genbench.errors import Unsupported
@@ -40,21 +39,21 @@ def evaluate(data, model, batch=512):
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
-def test_a_uniform_density_costs_the_logarithm_of_the_levels(levels):
+def test_a_uniform_density_has_log2_of_the_levels_in_bits(levels, fixed_density):
     images = Pixels(levels).encode(torch.randint(levels, (64, 3, 4, 4)))
     data = task(images, Pixels(levels))
     dims = data.event.dims
-    model = Density(data.event, data.source, lambda x, label: torch.full((len(x),), -dims * math.log(2.0)))
+    model = fixed_density(data.event, data.source, lambda x, label: torch.full((len(x),), -dims * math.log(2.0)))
     bits = metrics["bits_per_dim"].build(evaluate(data, model), n=64)
     torch.testing.assert_close(bits.value, math.log2(levels), atol=1e-6, rtol=0)
     nats = metrics["nll"].build(evaluate(data, model), n=64)
     torch.testing.assert_close(nats.value, dims * math.log(levels), atol=1e-4, rtol=0)
 
 
-def test_points_are_spread_over_their_bins_the_same_for_every_model():
+def test_dequantization_is_uniform_and_the_same_for_every_model(fixed_density):
     images = Pixels(4).encode(torch.randint(4, (512, 1, 2, 2)))
     data, seen = task(images, Pixels(4)), []
-    model = Density(data.event, data.source, lambda x, label: (seen.append(x.clone()), torch.zeros(len(x)))[1])
+    model = fixed_density(data.event, data.source, lambda x, label: (seen.append(x.clone()), torch.zeros(len(x)))[1])
     for _ in range(2):
         metrics["bits_per_dim"].build(evaluate(data, model), n=512)
     torch.testing.assert_close(seen[0], seen[1])
@@ -67,7 +66,7 @@ def test_points_are_spread_over_their_bins_the_same_for_every_model():
 
 @pytest.mark.parametrize("s", [0.5, 2.0])
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale):
+def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale, fixed_velocity):
     target = torch.distributions.Normal(0.0, s)
     x = s * torch.randn(2048, 3)
     data = task(x, Real(scale), Truth(log_prob=lambda x: target.log_prob(x).sum(1)))
@@ -75,7 +74,7 @@ def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale):
     def field(t, x):
         return x * (-(1 - t) + t * s * s) / ((1 - t) ** 2 + t * t * s * s)
 
-    (row,) = measure(evaluate(data, Flow(data.event, data.source, field)), "nll", {}, True)
+    (row,) = measure(evaluate(data, fixed_velocity(data.event, data.source, field)), "nll", {}, True)
     torch.testing.assert_close(row["value"], row["floor"], atol=1e-3, rtol=0)
     entropy = 3 * (0.5 * math.log(2 * math.pi * math.e) + math.log(s * scale))  # of the raw data
     assert abs(row["value"] - entropy) < 4 * row["details"]["standard_error"]
@@ -83,14 +82,14 @@ def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale):
     assert row["details"]["probes"] == 0
 
 
-def test_random_directions_agree_with_the_exact_trace():
+def test_random_probes_agree_with_the_exact_trace(fixed_velocity):
     matrix = torch.tensor([[0.3, -0.5, 0.2, 0.0], [0.4, -0.2, 0.1, 0.3], [0.0, 0.2, 0.5, -0.4], [0.1, 0.0, 0.3, -0.1]])
     data = task(torch.randn(2048, 1, 2, 2), Real())
 
     def field(t, x):
         return (x.flatten(1) @ matrix.T).view_as(x)
 
-    model = Flow(data.event, data.source, field)
+    model = fixed_velocity(data.event, data.source, field)
     exact = metrics["nll"].build(evaluate(data, model), n=2048, probes=0)
     estimated = metrics["nll"].build(evaluate(data, model), n=2048)
     assert estimated.details["probes"] == 1
@@ -104,22 +103,22 @@ def test_random_directions_agree_with_the_exact_trace():
     torch.testing.assert_close(exact.value, float(expected), atol=1e-3, rtol=0)
 
 
-def test_the_tolerance_difference_tells_a_rough_solution_from_a_fine_one():
+def test_the_tolerance_difference_is_larger_for_a_looser_tolerance(fixed_velocity):
     data = datasets["8gaussians"].build()
-    model = Flow(data.event, data.source, lambda t, x: data.truth.velocity(t, x))
+    model = fixed_velocity(data.event, data.source, lambda t, x: data.truth.velocity(t, x))
     rough, fine = (metrics["nll"].build(evaluate(data, model), n=256, tol=tol) for tol in (1e-1, 1e-5))
     assert fine.details["tolerance_difference"] < 1e-3 < rough.details["tolerance_difference"]
     torch.testing.assert_close(fine.value, fine.floor, atol=2e-2, rtol=0)
 
 
-def test_conditional_models_are_told_the_labels_of_the_test_data():
+def test_conditional_models_get_the_labels_of_the_test_data(fixed_density):
     data = task(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
-    model = Density(data.event, data.source, lambda x, label: label.double())
+    model = fixed_density(data.event, data.source, lambda x, label: label.double())
     model.conditional = True
     assert metrics["nll"].build(evaluate(data, model, batch=7), n=100).value == -2.0
 
 
-def test_one_computation_serves_nats_and_bits():
+def test_nats_and_bits_share_one_computation(fixed_density):
     calls = 0
 
     def log_prob(x, label):
@@ -128,15 +127,15 @@ def test_one_computation_serves_nats_and_bits():
         return torch.zeros(len(x))
 
     data = task(Pixels(17).encode(torch.randint(17, (50, 1, 8, 8))), Pixels(17))
-    where = evaluate(data, Density(data.event, data.source, log_prob))
+    where = evaluate(data, fixed_density(data.event, data.source, log_prob))
     nats, bits = (metrics[name].build(where, n=50) for name in ("nll", "bits_per_dim"))
     assert calls == 1
     torch.testing.assert_close(bits.value * 64 * math.log(2), nats.value)
 
 
-def test_reasons_why_there_is_none():
+def test_the_reason_is_given_where_there_is_no_likelihood(fixed_density, fixed_velocity):
     data = task(torch.randn(50, 2), Real())
-    model = Density(data.event, data.source, lambda x, label: torch.full((len(x),), math.inf))
+    model = fixed_density(data.event, data.source, lambda x, label: torch.full((len(x),), math.inf))
     assert "50 of 50" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
     assert "continuous" in measure(evaluate(data, model), "bits_per_dim", {"n": 50}, True)[0]["reason"]
     assert "samples alone" in measure(Evaluation(data, 0, x=data.test.x), "nll", {"n": 50}, True)[0]["reason"]
@@ -144,21 +143,21 @@ def test_reasons_why_there_is_none():
     assert "latents" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
     pair = datasets["moons-8gaussians"].build()
     called = []
-    flow = Flow(pair.event, pair.source, lambda t, x: (called.append(1), x)[1])
+    flow = fixed_velocity(pair.event, pair.source, lambda t, x: (called.append(1), x)[1])
     assert "not known" in measure(evaluate(pair, flow), "nll", {"n": 50}, True)[0]["reason"]
     assert not called  # the reason comes before the work
 
 
-def test_the_protocol_says_what_the_density_is_of():
+def test_the_protocol_names_the_variable_of_the_density(fixed_density):
     data = task(torch.randn(50, 2), Real())
-    model = Density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
+    model = fixed_density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     model.density = "data + N(0, 0.1^2)"
     assert "data + N(0, 0.1^2)" in metrics["nll"].build(evaluate(data, model), n=50).protocol
 
 
-def test_without_a_known_density_there_is_no_floor():
+def test_without_a_known_density_there_is_no_floor(fixed_density):
     data = task(torch.randn(50, 2), Real())
-    model = Density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
+    model = fixed_density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     assert measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["floor"] is None
     known = replace(data, truth=Truth(log_prob=lambda x: torch.ones(len(x))))
     assert measure(evaluate(known, model), "nll", {"n": 50}, True)[0]["floor"] == -1

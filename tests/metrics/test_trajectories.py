@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from given import Flow
 
 from genbench.core import Normal, Source, Truth
 from genbench.errors import Unsupported
@@ -35,10 +34,17 @@ def gaussian_field(s):
     return field
 
 
-def evaluation(field, d=1, w2_squared=None, source=None, batch=64):
-    source = source or Signs(d)
-    data = replace(datasets["gaussian"].build(dims=d), source=source, truth=Truth(w2_squared=w2_squared))
-    return Evaluation(data, 0, x=torch.zeros(1, d), model=Flow(data.event, source, field), batch=batch)
+@pytest.fixture
+def evaluation(fixed_velocity):
+    """Build the evaluation of a model with a known velocity."""
+
+    def build(velocity, d=1, w2_squared=None, source=None, batch=64):
+        source = source or Signs(d)
+        data = replace(datasets["gaussian"].build(dims=d), source=source, truth=Truth(w2_squared=w2_squared))
+        model = fixed_velocity(data.event, source, velocity)
+        return Evaluation(data, 0, x=torch.zeros(1, d), model=model, batch=batch)
+
+    return build
 
 
 def read(name, where, **settings):
@@ -50,7 +56,7 @@ def read(name, where, **settings):
     ("s", "energy", "straight", "npe"),
     [(0.5, 0.46460184, 0.21460184, 0.85840735), (2.0, 1.85840735, 0.85840735, 0.85840735)],
 )
-def test_gaussian_to_gaussian_is_the_closed_form(s, energy, straight, npe):
+def test_gaussian_to_gaussian_is_the_closed_form(s, energy, straight, npe, evaluation):
     where = evaluation(gaussian_field(s), w2_squared=(s - 1) ** 2)
     torch.testing.assert_close(read("path_energy", where), energy, atol=2e-4, rtol=0)
     torch.testing.assert_close(read("straightness", where), straight, atol=2e-4, rtol=0)
@@ -63,7 +69,7 @@ def test_gaussian_to_gaussian_is_the_closed_form(s, energy, straight, npe):
     torch.testing.assert_close(read("curvature", where), 1 - abs(s - 1) / length, atol=2e-3, rtol=0)
 
 
-def test_optimal_transport_is_straight_and_has_npe_zero():
+def test_optimal_transport_is_straight_and_has_npe_zero(evaluation):
     where = evaluation(lambda t, x: -0.5 * x / (1 - 0.5 * t), d=3, w2_squared=3 * 0.25)
     torch.testing.assert_close(read("path_energy", where), 0.75, atol=1e-4, rtol=0)
     assert abs(read("straightness", where)) < 1e-4
@@ -71,7 +77,7 @@ def test_optimal_transport_is_straight_and_has_npe_zero():
     assert all(abs(value) < 2e-4 for value in read("npe", where).values())
 
 
-def test_a_rotation_has_an_arc_for_a_path():
+def test_the_paths_of_a_rotation_are_arcs(evaluation):
     turn, angle = torch.tensor([[0.0, -1.0], [1.0, 0.0]]), 2.0
     where = evaluation(lambda t, x: angle * x @ turn.T, d=2)
     chord = 2 * math.sin(angle / 2)
@@ -80,7 +86,7 @@ def test_a_rotation_has_an_arc_for_a_path():
     torch.testing.assert_close(read("curvature", where), 1 - chord / angle, atol=1e-4, rtol=0)
 
 
-def test_a_flow_that_stops_short_has_a_negative_transport_part():
+def test_a_flow_that_stops_short_has_a_negative_transport_part(evaluation):
     where = evaluation(lambda t, x: -0.25 * x / (1 - 0.25 * t), w2_squared=0.25)
     parts = read("npe", where)
     torch.testing.assert_close(parts["transport"], -0.75, atol=1e-3, rtol=0)
@@ -88,7 +94,7 @@ def test_a_flow_that_stops_short_has_a_negative_transport_part():
     torch.testing.assert_close(parts[""], abs(parts["path"] + parts["transport"]), atol=1e-9, rtol=0)
 
 
-def test_one_solution_serves_all_and_its_error_is_far_below_that_of_the_noise():
+def test_metrics_share_one_solution_whose_error_is_far_below_the_standard_error(evaluation):
     calls = 0
 
     def field(t, x):
@@ -107,12 +113,12 @@ def test_one_solution_serves_all_and_its_error_is_far_below_that_of_the_noise():
     assert abs(value.value - 0.46460184) < 4 * value.details["standard_error"]
 
 
-def test_paths_do_not_depend_on_the_batch():
+def test_paths_do_not_depend_on_the_batch(evaluation):
     wide, narrow = (evaluation(gaussian_field(2.0), source=Normal((1,)), batch=batch) for batch in (100, 7))
     torch.testing.assert_close(read("path_energy", wide), read("path_energy", narrow), atol=1e-3, rtol=0)
 
 
-def test_reasons_why_there_is_none():
+def test_the_reason_is_given_where_there_is_no_value(evaluation):
     where = evaluation(gaussian_field(2.0), d=9)
     (row,) = measure(where, "npe", {"n": 10}, True)
     assert "9 dimensions" in row["reason"]
@@ -126,6 +132,6 @@ def test_reasons_why_there_is_none():
         assert "ODE" in measure(alone, name, {}, True)[0]["reason"]
 
 
-def test_the_distance_of_a_task_is_computed_once():
+def test_the_distance_from_source_to_data_is_computed_once(evaluation):
     where = evaluation(gaussian_field(2.0), w2_squared=1.0)
     assert source_to_data(where.data) is source_to_data(where.data)
