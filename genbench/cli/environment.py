@@ -11,7 +11,7 @@ import torch
 from genbench.metrics.extractors import dinov2, inception
 from genbench.registry import datasets, metrics, models
 from genbench.runs.provenance import LIBRARIES, code
-from genbench.storage import files
+from genbench.storage import cache, files
 
 DOWNLOADS = {
     "cifar10": ("cifar-10-batches-py", "--dataset cifar10 (or --set data.path=FOLDER_OR_TAR)"),
@@ -38,9 +38,9 @@ def findings() -> Iterator[str]:
     else:
         yield "--  no GPU: the CIFAR-10 recipe (400,000 steps) needs one; the 2D and digits suites do not"
     yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
-    yield f"ok  cache folder {files.home()}" + ("" if files.home().exists() else " (not created yet)")
+    yield f"ok  cache folder {cache.home()}" + ("" if cache.home().exists() else " (not created yet)")
     for name, (folder, use) in DOWNLOADS.items():
-        if (files.home() / "torchvision" / folder).exists():
+        if (cache.home() / "torchvision" / folder).exists():
             yield f"ok  {name} is downloaded"
         else:
             yield f"--  {name} is not downloaded: the first use of {use} fetches it"

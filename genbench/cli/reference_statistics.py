@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from genbench.errors import RunFailed
 from genbench.metrics.extractors import choice
 from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.reference_statistics import Part, Statistics
 from genbench.runs.spec import build_data, components
 from genbench.settings import Settings
+from genbench.storage.files import Damaged
 
 
 def make(dataset: str, part: Part, features: str | None, n: int, settings: Settings) -> Statistics:
@@ -43,7 +43,7 @@ def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
             found = reference_statistics.opened(path)
             if verify:
                 found.verify()
-        except RunFailed as error:
+        except Damaged as error:
             yield None, str(error)
             continue
         yield found, ("verified  " if verify else "") + line(found)

@@ -1,14 +1,15 @@
-"""Image data sets: the common originals, and whatever images somebody has in a folder or a tar archive."""
+"""Image data sets: the common originals, and images in a folder or a tar archive."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from genbench.core import Data, Event, Normal
 from genbench.data.image_files import decoding, originals
-from genbench.data.image_files.collection import Collection, splits
-from genbench.data.image_files.decoding import Look
+from genbench.data.image_files.collection import Collection, make_splits
+from genbench.data.image_files.decoding import ImageFormat
 from genbench.data.image_files.originals import CIFAR10, FASHION_MNIST, MNIST, Original
-from genbench.data.splits import mirror, same
+from genbench.data.splits import flip as flip_images
+from genbench.data.splits import identity
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Size
@@ -26,7 +27,7 @@ METRICS = (
     "parameters",
     "failed",
 )
-"""The published FID, which shows "-" where Inception cannot be had, and a distance that needs no download."""
+"""The published FID, which shows "-" without the Inception weights, and a distance that needs no download."""
 
 PUBLISHED = {
     "steps": 400_000,
@@ -38,7 +39,7 @@ PUBLISHED = {
     "ema": 0.9999,
     "threads": 2,
 }
-"""The CIFAR-10 recipe of Tong et al. (2023); on a CPU, networks of its size are worth two threads."""
+"""The CIFAR-10 recipe of Tong et al. (2023). On a CPU, networks of its size gain from two threads."""
 
 GREY = PUBLISHED | {"steps": 50_000, "warmup": 1000, "ema": 0.999}
 
@@ -59,9 +60,9 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
 
     Reference: Krizhevsky, 2009.
     """
-    collection = named("cifar10", CIFAR10, path, Look(32, 3))
+    images = original_or_path("cifar10", CIFAR10, path)
     evaluation = {"n": 50_000, "batch": 500}
-    return _images(collection, Look(32, 3), flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
+    return _images(images, CIFAR10.shape, flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
 
 
 @datasets.register("mnist", version=1)
@@ -77,8 +78,8 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
 
     Reference: LeCun et al., 1998.
     """
-    collection = named("mnist", MNIST, path, Look(28, 1))
-    return _images(collection, Look(28, 1), flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
+    images = original_or_path("mnist", MNIST, path)
+    return _images(images, MNIST.shape, flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
 @datasets.register("fashion_mnist", version=1)
@@ -96,8 +97,8 @@ def fashion_mnist(*, path: str | None = None, flip: bool = False, valid: Size = 
 
     Reference: Xiao et al., 2017.
     """
-    collection = named("fashion_mnist", FASHION_MNIST, path, Look(28, 1))
-    return _images(collection, Look(28, 1), flip=flip, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
+    images = original_or_path("fashion_mnist", FASHION_MNIST, path)
+    return _images(images, FASHION_MNIST.shape, flip=flip, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
 @datasets.register("folder", version=1)
@@ -111,55 +112,54 @@ def folder(
     valid: Fraction = 0.05,
     test: Fraction = 0.1,
 ) -> Data:
-    """Images of any size below a folder or in a tar archive, by class or not, resized and cut to squares once.
+    """Images of any size below a folder or in a tar archive, by class or not, resized and cropped to squares once.
 
     Below the path lie train/cat/1.png, test/cat/2.png ..., or cat/1.png ..., or 1.png ... The shorter side is resized
-    to `size` by an antialiased bicubic filter and the centre is kept. Validation and test images, where they have no
-    folder (valid or val, test) of their own, are taken out of the training images, stratified by class and always
-    the same.
+    to `size` by an antialiased bicubic filter and the center is kept. Without folders for validation (valid or val)
+    and test, such images are held out from the training images, stratified by class and always the same.
 
     Args:
         path: the folder, or the tar archive of any compression.
         size: height and width of an image.
-        channels: 1 for grey images, 3 for colour; images of another kind are refused, by name.
-        grey: what becomes of grey images among colour ones: refuse, or repeat the channel.
+        channels: 1 for grey images, 3 for color; other images are refused, by name.
+        grey: whether grey images among color images are refused, or their channel is repeated.
         flip: whether training images are mirrored left to right at random.
-        valid: share of the training images held out for validation, if the tree has no such part.
-        test: share of the training images held out for testing, if the tree has no such part.
+        valid: share of the training images held out for validation, if the tree has no such split.
+        test: share of the training images held out for testing, if the tree has no such split.
 
     Raises:
         ConfigError: if the path holds no such images.
     """
-    look = Look(size, channels, resize=True, grey=grey)
-    collection = decoding.collection(path, look)
-    total = sum(collection.counts["train"])
-    held = {"valid": round(valid * total), "test": round(test * total)}
-    return _images(collection, look, flip=flip, **held, plan=PUBLISHED, evaluation=EVALUATION)
+    images = decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
+    total = sum(images.counts["train"])
+    held_out = {"valid": round(valid * total), "test": round(test * total)}
+    return _images(images, (channels, size, size), flip=flip, **held_out, plan=PUBLISHED, evaluation=EVALUATION)
 
 
 EVALUATION = {"n": 10_000, "batch": 500}
 
 
-def named(name: str, original: Original, path: str | None, look: Look) -> Collection:
-    """Return the original of that name, or what stands in for it at a path.
+def original_or_path(name: str, original: Original, path: str | None) -> Collection:
+    """Return an original data set, or the images of a path in its place.
 
     Raises:
-        ConfigError: if the path holds other parts or another number of classes.
+        ConfigError: if the path holds other splits or another number of classes.
     """
     if path is None:
         return originals.collection(name, original)
-    collection = decoding.collection(path, look)
-    if len(collection.classes) != len(original.classes) or "test" not in collection.counts:
+    channels, size, _ = original.shape
+    images = decoding.collection(path, ImageFormat(size, 1 if channels == 1 else 3))
+    if len(images.classes) != len(original.classes) or "test" not in images.counts:
         raise ConfigError(
             f"{path} is no {name}: it needs train and test with {len(original.classes)} class folders each, and has "
-            f"{' and '.join(collection.counts)} with {len(collection.classes)}"
+            f"{' and '.join(images.counts)} with {len(images.classes)}"
         )
-    return collection
+    return images
 
 
 def _images(
-    collection: Collection,
-    look: Look,
+    images: Collection,
+    shape: tuple[int, int, int],
     *,
     flip: bool,
     valid: int,
@@ -168,19 +168,19 @@ def _images(
     evaluation: Mapping[str, Any],
 ) -> Data:
     space = Pixels(256)
-    shape = (look.channels, look.size, look.size)
-    parts = splits(collection, valid=valid, test=test, space=space, views=(mirror, same) if flip else (same,))
-    # One class is none: there is nothing to tell apart.
-    classes = len(collection.classes) if len(collection.classes) > 1 else 0
+    augmentations = (flip_images, identity) if flip else (identity,)
+    splits = make_splits(images, valid=valid, test=test, space=space, augmentations=augmentations)
+    # With a single class there is nothing to condition on.
+    classes = len(images.classes) if len(images.classes) > 1 else 0
     return Data(
         event=Event(shape, classes, space.bin),
         space=space,
         source=Normal(shape),
-        train=parts[0],
-        valid=parts[1],
-        test=parts[2],
+        train=splits[0],
+        valid=splits[1],
+        test=splits[2],
         plan=plan,
         evaluation=evaluation,
         metrics=METRICS,
-        provenance=collection.provenance,
+        provenance=images.provenance,
     )

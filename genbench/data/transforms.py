@@ -1,4 +1,4 @@
-"""Looks: what can be done to a whole image so that it still shows the same thing, each known by an adjective."""
+"""Transforms of whole images that keep what they show, each named by an adjective."""
 
 from collections.abc import Callable, Mapping
 
@@ -33,7 +33,7 @@ def grey(images: Images, top: int) -> Images:
     return luma[:, None].expand_as(images)
 
 
-LOOKS: Mapping[str, Callable[[Images, int], Images]] = {
+TRANSFORMS: Mapping[str, Callable[[Images, int], Images]] = {
     "plain": plain,
     "inverted": inverted,
     "thick": thick,

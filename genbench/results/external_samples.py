@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.data.image_files import decoding
-from genbench.data.image_files.decoding import Look
+from genbench.data.image_files.decoding import ImageFormat
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
@@ -82,7 +82,7 @@ def read(path: Path, data: Data, name: str) -> Foreign:
     shape = data.event.shape
     if len(shape) != 3 or data.space != Pixels(256):
         raise ConfigError(f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(ARRAYS)}")
-    collection = decoding.collection(str(path), Look(shape[1], 1 if shape[0] == 1 else 3))
+    collection = decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
     if len(collection.counts) > 1:
         parts = ", ".join(collection.counts)
         raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")

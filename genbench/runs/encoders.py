@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.core import Data
 from genbench.models.latent.encoder import Encoder
 from genbench.seeds import derive
-from genbench.storage import files, tensors
+from genbench.storage import cache, tensors
 from genbench.storage.files import Damaged
 from genbench.training.fabric import Fabric
 from genbench.training.loop import Progress, fit
@@ -35,7 +35,7 @@ def pretrain(encoder: Encoder, key: str, data: Data, fabric: Fabric, progress: P
         ConfigError: if pretrained weights are asked for and cannot be had.
         RunFailed: if training fails.
     """
-    folder = files.home() / "encoders" / key
+    folder = cache.home() / "encoders" / key
     kept = folder / "encoder.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
     # Processes that share the batch train together; a lock would let one of them wait for the others for ever.

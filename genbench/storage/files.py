@@ -17,11 +17,6 @@ class Damaged(ConfigError):
     """A kept file does not hold what was written into it; one line says which, and how that shows."""
 
 
-def home() -> Path:
-    """Return the folder for downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench."""
-    return Path(os.environ.get("GENBENCH_HOME") or Path.home() / ".cache" / "genbench")
-
-
 def write(path: Path, content: bytes | str) -> None:
     """Write a file atomically: a reader sees the old content or the new, also after a crash."""
     data = content.encode() if isinstance(content, str) else content

@@ -7,7 +7,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from genbench.data.captions import DIGITS
-from genbench.data.transforms import LOOKS
+from genbench.data.transforms import TRANSFORMS
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.testing import check_dataset
@@ -61,7 +61,7 @@ def test_every_image_of_a_part_comes_once_in_every_look_that_is_not_held_out(dig
         raw, label = whole(plain, part)
         wanted = []
         for look in ("plain", "inverted", "thick"):
-            shown = LOOKS[look](raw, 16)
+            shown = TRANSFORMS[look](raw, 16)
             names = [f"{look} {digits.captions.attributes['class'][i]}" for i in label.tolist()]
             wanted += [
                 (name, image.numpy().tobytes())
@@ -102,7 +102,7 @@ def test_another_choice_is_other_data():
     ("held_out", "message"),
     [
         (("thick sevn",), "not 'thick sevn'; did you mean 'thick seven'"),
-        (("plain two",), "'plain two' is plain; every class is trained on in its plain look"),
+        (("plain two",), "'plain two' is plain; training needs every plain class"),
         (
             tuple(f"thick {name}" for name in DIGITS),
             "leaves no class from which to learn what 'thick' means",
@@ -117,15 +117,15 @@ def test_a_choice_that_cannot_be_is_refused(held_out, message):
 def test_looks_do_what_they_say():
     stroke = torch.zeros(1, 1, 3, 8, dtype=torch.uint8)
     stroke[..., 3] = 16
-    thick = LOOKS["thick"](stroke, 16)
+    thick = TRANSFORMS["thick"](stroke, 16)
     assert thick[0, 0, 0].tolist() == [0, 0, 16, 16, 16, 0, 0, 0]
-    assert LOOKS["inverted"](stroke, 16)[0, 0, 0].tolist() == [16, 16, 16, 0, 16, 16, 16, 16]
+    assert TRANSFORMS["inverted"](stroke, 16)[0, 0, 0].tolist() == [16, 16, 16, 0, 16, 16, 16, 16]
     colours = torch.randint(256, (4, 3, 5, 5), dtype=torch.uint8)
-    for look in LOOKS:
-        assert LOOKS[look](colours, 255).dtype == torch.uint8
-    assert_close(LOOKS["inverted"](LOOKS["inverted"](colours, 255), 255), colours)
+    for look in TRANSFORMS:
+        assert TRANSFORMS[look](colours, 255).dtype == torch.uint8
+    assert_close(TRANSFORMS["inverted"](TRANSFORMS["inverted"](colours, 255), 255), colours)
     theirs = [np.asarray(Image.fromarray(c.permute(1, 2, 0).numpy()).convert("L")) for c in colours]
-    ours = LOOKS["grey"](colours, 255)
+    ours = TRANSFORMS["grey"](colours, 255)
     assert (ours[:, 0].int() - torch.from_numpy(np.stack(theirs)).int()).abs().max() <= 1
     assert_close(ours[:, 0], ours[:, 2])
 
@@ -157,7 +157,7 @@ def test_every_photograph_has_one_look_and_its_class_all_that_it_may_have(photog
         kinds = data.captions.attributes["class"]
         for image, name in zip(images, names, strict=True):
             look, shown = name.split()
-            same_class = LOOKS[look](raw[kind == kinds.index(shown)], 255)
+            same_class = TRANSFORMS[look](raw[kind == kinds.index(shown)], 255)
             assert (same_class == image).flatten(1).all(1).sum() == 1
         counts = {name: names.count(name) for name in set(names)}
         assert (held & set(names) == set()) == (part == "train")
@@ -175,7 +175,7 @@ def test_looks_of_photographs_are_made_once_for_each_choice(photographs, monkeyp
 
     first = datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False)
     before = whole(first, "train")
-    monkeypatch.setattr(captions, "_render", None)
+    monkeypatch.setattr(captions, "_transformed", None)
     again = whole(datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False), "train")
     assert_close(again, before)
     other = datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False, held_out=("grey cat",))

@@ -12,13 +12,13 @@ import torchvision
 from PIL import Image
 
 from genbench.core import Split
-from genbench.data.image_files import cache, decoding, originals, tree
-from genbench.data.image_files.decoding import Look
+from genbench.data.image_files import decoding, originals, tree
+from genbench.data.image_files.decoding import ImageFormat
 from genbench.errors import ConfigError, RunFailed
 from genbench.registry import datasets
 from genbench.runs.spec import resolve
 from genbench.settings import settings_of
-from genbench.storage import files
+from genbench.storage import cache, content_hash, files
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def test_changed_content_is_another_data_set(tmp_path, form):
     if form == "tar":
         pack(tmp_path / "tree", tmp_path / "a.tar")
     after = build(path)
-    assert after.provenance["sha256"] == cache.content(path) == files.sha256(path) != before.provenance["sha256"]
+    assert after.provenance["sha256"] == content_hash.sha256(path) == files.sha256(path) != before.provenance["sha256"]
     new = raw(after.train)[0]
     np.testing.assert_array_equal(new[0].transpose(1, 2, 0), np.asarray(image(99)))
     np.testing.assert_array_equal(new[1:], old[1:])
@@ -175,7 +175,7 @@ def test_content_that_changes_in_use_is_not_kept_under_its_old_name(tmp_path):
     image(99).save(tmp_path / "tree" / "train" / "cat" / "0.png")
     with pytest.raises(ConfigError, match="was changed while it was in use"):
         data.train.batch(0, 2, 0)
-    assert not list((tmp_path / "home").rglob("images.npy"))
+    assert not list((tmp_path / "home").rglob("*.npy"))
 
 
 def test_a_failed_decoding_leaves_nothing_behind(tmp_path):
@@ -184,8 +184,8 @@ def test_a_failed_decoding_leaves_nothing_behind(tmp_path):
     data = build(tmp_path / "tree")
     with pytest.raises(ConfigError):
         data.train.batch(0, 2, 0)
-    left = [item.name for item in (tmp_path / "home").rglob("*") if item.is_file()]
-    assert all(name.endswith(".json") for name in left)
+    left = {item.suffix for item in (tmp_path / "home" / "images").iterdir()}
+    assert left == {".json", ".lock"}
 
 
 def test_resizing_keeps_flat_colours_averages_fine_patterns_and_keeps_the_centre(tmp_path):
@@ -278,7 +278,7 @@ SPOILT = {
     "class missing in train": (lambda root: plant(root, {"test/eel": 1}), r"class 'eel' is in test and not in train"),
     "no train": (lambda root: shutil.rmtree(root / "train"), r"tree has test and no train"),
     "part or class": (lambda root: plant(root, {"more": 1}), r"more lies beside test, train"),
-    "two names": (lambda root: plant(root, {"val/cat": 1, "validation/cat": 1}), r"are two names of one part"),
+    "two names": (lambda root: plant(root, {"val/cat": 1, "validation/cat": 1}), r"are two names of one split"),
     "loose": (spoil_mixed, r"train/0.png lies beside class folders"),
 }
 
@@ -329,7 +329,7 @@ def test_too_few_images_to_hold_some_out(tmp_path):
     plant(tmp_path / "tree", {"a": 30, "b": 3})
     with pytest.raises(ConfigError, match=r"class 'b' has 3 images in train, too few"):
         build(tmp_path / "tree", test=0.1)
-    with pytest.raises(ConfigError, match=r"33 images are to be taken out of train for valid and test, it has 33"):
+    with pytest.raises(ConfigError, match=r"33 of 33 training images are to be held out for valid and test"):
         build(tmp_path / "tree", test=0.6, valid=0.4)
 
 
@@ -392,9 +392,9 @@ class Tiny:
 
 
 def tiny(content=b"archive", train=(1, 3)):
-    file = files.home() / "expected"
+    file = cache.home() / "expected"
     files.write(file, content)
-    return originals.Original("MNIST", {"archive.gz": files.sha256(file)}, train, (1, 1), ("zero", "one"))
+    return originals.Original("MNIST", (1, 4, 4), {"archive.gz": files.sha256(file)}, train, (1, 1), ("zero", "one"))
 
 
 def test_an_original_is_downloaded_verified_and_kept(monkeypatch, capsys):
@@ -402,10 +402,16 @@ def test_an_original_is_downloaded_verified_and_kept(monkeypatch, capsys):
     stored = originals.collection("tiny", tiny()).load()
     assert stored.label.tolist() == [1, 0, 1, 1, 0, 1]
     assert stored.raw.shape == (6, 1, 4, 4)
-    torch.testing.assert_close(stored.raw[:, 0, 0, 0].long(), stored.label + 3)
+    raw = stored.raw[torch.arange(6)]
+    torch.testing.assert_close(raw[:, 0, 0, 0].long(), stored.label + 3)
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(torchvision.datasets, "MNIST", None)
-    torch.testing.assert_close(originals.collection("tiny", tiny()).load().raw, stored.raw)
+    torch.testing.assert_close(originals.collection("tiny", tiny()).load().raw[torch.arange(6)], raw)
+
+
+def test_checksums_of_originals_are_whole():
+    for original in (originals.CIFAR10, originals.MNIST, originals.FASHION_MNIST):
+        assert {len(sha256) for sha256 in (*original.archives.values(), original.sha256)} == {64}
 
 
 @pytest.mark.parametrize(
@@ -431,4 +437,4 @@ def test_look_is_the_whole_of_what_decoding_depends_on(tmp_path):
     plant(tmp_path / "tree", {"": 3}, size=(12, 12))
     sizes = {raw(build(tmp_path / "tree", size=size, test=0.0).train)[0].shape for size in (8, 12, 8)}
     assert sizes == {(3, 3, 8, 8), (3, 3, 12, 12)}
-    assert decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", Look(12, 3)).shape == (3, 12, 12)
+    assert decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", ImageFormat(12, 3)).shape == (3, 12, 12)

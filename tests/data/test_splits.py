@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genbench.core import Batch, Split
-from genbench.data.splits import Arrays, Endless, Finite, mirror, same, stratified
+from genbench.data.splits import Arrays, Endless, Finite, flip, identity, stratified
 from genbench.errors import RunFailed, Unsupported
 from genbench.space import Pixels, Real
 
@@ -86,7 +86,7 @@ def test_take_gives_distinct_rows_or_all_or_refuses():
     assert len(some.unique()) == 60
     assert not torch.equal(some, split.take(60, 2).label)
     assert split.take(100, 1).label.tolist() == list(range(100, 200))
-    with pytest.raises(Unsupported, match="needs 101 samples, this part of the data has 100"):
+    with pytest.raises(Unsupported, match="needs 101 samples, this split of the data has 100"):
         split.take(101, 1)
 
 
@@ -114,14 +114,17 @@ def test_nothing_is_loaded_before_it_is_needed_and_then_once():
 
 def test_a_wrong_size_is_noticed():
     split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(3)), 4, Real())
-    with pytest.raises(RunFailed, match="said to have 4 samples, it has 3"):
+    with pytest.raises(RunFailed, match="should have 4 samples, it has 3"):
         split.take(1, 0)
 
 
 def test_flips_mirror_half_of_the_training_images_and_no_others():
     images = torch.arange(256, dtype=torch.uint8).expand(512, 3, 4, 256).contiguous()
     split = Finite(
-        lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)), 512, Pixels(256), views=(mirror, same)
+        lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)),
+        512,
+        Pixels(256),
+        augmentations=(flip, identity),
     )
     raw = Pixels(256).decode(split.batch(0, 512, 0).x)
     mirrored = raw[:, 0, 0, 0] == 255
@@ -136,7 +139,7 @@ def test_latents_are_those_of_the_batches_they_stand_for(tmp_path, monkeypatch):
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     images = torch.randint(256, (300, 1, 2, 4), dtype=torch.uint8)
     chosen = torch.randperm(300)[:270]
-    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), views=(mirror, same))
+    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), augmentations=(flip, identity))
     calls = []
 
     def encode(x):

@@ -1,4 +1,4 @@
-"""Collections: images of one size in one stored array, part after part, and the splits made of them."""
+"""Collections: images of one size in one stored array, split after split, and the splits made of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genbench.core import Rows
-from genbench.data.splits import Arrays, Finite, View, same, stratified
+from genbench.data.splits import Arrays, Augmentation, Finite, identity, stratified
 from genbench.errors import ConfigError
 from genbench.space import Space
 
 
-class Stored(NamedTuple):
+class LabeledImages(NamedTuple):
     """All images (n, channels, height, width) of a collection, in memory or on disk, with their classes."""
 
     raw: Rows
@@ -25,10 +25,10 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection of images, of which everything but the images is known without loading them.
+    """A collection of images of which everything but the images is known without loading them.
 
     Args:
-        counts: {part: images of each class}, in the order in which the parts are stored; "train" is among them.
+        counts: {split: images of each class}, in the order in which the splits are stored; "train" is one of them.
         classes: names of the classes, one or more.
         load: returns the images.
         provenance: where they come from.
@@ -36,51 +36,56 @@ class Collection:
 
     counts: Mapping[str, tuple[int, ...]]
     classes: tuple[str, ...]
-    load: Callable[[], Stored]
+    load: Callable[[], LabeledImages]
     provenance: Mapping[str, Any]
 
 
-def splits(
-    collection: Collection, *, valid: int, test: int, space: Space, views: tuple[View, ...] = (same,)
+def make_splits(
+    collection: Collection,
+    *,
+    valid: int,
+    test: int,
+    space: Space,
+    augmentations: tuple[Augmentation, ...] = (identity,),
 ) -> tuple[Finite, Finite, Finite]:
-    """Return the training, validation and test split; a part that is missing is taken out of train.
+    """Return the training, validation and test split; a missing one is held out from train.
 
-    What is taken out is stratified by class and always the same.
+    Held-out images are stratified by class and always the same.
 
     Args:
         collection: the images.
-        valid: images taken out of train for validation, if there is no such part.
-        test: images taken out of train for testing, if there is no such part.
-        space: encodes them.
-        views: how training sees images; the last is as they are.
+        valid: images held out for validation if the collection has no such split.
+        test: images held out for testing if the collection has no such split.
+        space: encodes the images.
+        augmentations: of training images; the last one is the identity.
 
     Raises:
         ConfigError: if train has too few images for that.
     """
-    sizes = {part: sum(counts) for part, counts in collection.counts.items()}
-    carved = {part: n for part, n in (("valid", valid), ("test", test)) if part not in sizes}
-    total, wanted = sizes["train"], sum(carved.values())
+    sizes = {split: sum(counts) for split, counts in collection.counts.items()}
+    held_out = {split: n for split, n in (("valid", valid), ("test", test)) if split not in sizes}
+    total, wanted = sizes["train"], sum(held_out.values())
     if wanted >= total:
-        raise ConfigError(f"{wanted} images are to be taken out of train for {' and '.join(carved)}, it has {total}")
+        raise ConfigError(f"{wanted} of {total} training images are to be held out for {' and '.join(held_out)}")
     rarest, name = min(zip(collection.counts["train"], collection.classes, strict=True))
-    if 0 < rarest * carved.get("test", 0) < total:
+    if 0 < rarest * held_out.get("test", 0) < total:
         raise ConfigError(
-            f"class '{name}' has {rarest} images in train, too few for one among the {carved['test']} of {total} "
-            "that are taken out for test"
+            f"class '{name}' has {rarest} images in train, too few for one to be among the {held_out['test']} of "
+            f"{total} that are held out for test"
         )
 
     @cache
-    def parts() -> dict[str, Arrays]:
+    def arrays() -> dict[str, Arrays]:
         raw, label = collection.load()
         borders = np.cumsum([0, *sizes.values()]).tolist()
-        rows = {p: torch.arange(a, b) for p, a, b in zip(sizes, borders, borders[1:], strict=False)}
-        cut = stratified(label[rows["train"]], tuple(carved.values()), seed=0)
-        rows |= {part: rows["train"][chosen] for part, chosen in zip(("train", *carved), cut, strict=True)}
-        return {part: Arrays(raw, label, chosen) for part, chosen in rows.items()}
+        rows = {split: torch.arange(a, b) for split, a, b in zip(sizes, borders, borders[1:], strict=False)}
+        cut = stratified(label[rows["train"]], tuple(held_out.values()), seed=0)
+        rows |= {split: rows["train"][chosen] for split, chosen in zip(("train", *held_out), cut, strict=True)}
+        return {split: Arrays(raw, label, chosen) for split, chosen in rows.items()}
 
-    final = {**sizes, **carved, "train": total - wanted}
+    final = {**sizes, **held_out, "train": total - wanted}
     return (
-        Finite(lambda: parts()["train"], final["train"], space, views=views),
-        Finite(lambda: parts()["valid"], final["valid"], space),
-        Finite(lambda: parts()["test"], final["test"], space),
+        Finite(lambda: arrays()["train"], final["train"], space, augmentations=augmentations),
+        Finite(lambda: arrays()["valid"], final["valid"], space),
+        Finite(lambda: arrays()["test"], final["test"], space),
     )

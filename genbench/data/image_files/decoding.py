@@ -1,4 +1,4 @@
-"""Decoding: from the images of a tree to one array of uint8, of one size, made once and cached."""
+"""Decoding: from the image files of a tree to one uint8 array of one size, made once and kept in the cache."""
 
 import json
 from collections import deque
@@ -15,28 +15,29 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from genbench.data.image_files import cache, rows, tree
-from genbench.data.image_files.collection import Collection, Stored
+from genbench.data.image_files import tree
+from genbench.data.image_files.collection import Collection, LabeledImages
+from genbench.data.rows import CachedRows, NumberedRows
 from genbench.errors import ConfigError
-from genbench.storage import files
+from genbench.storage import cache, content_hash, files
 
 VERSION = 1
 """Raised whenever the same files would be decoded to other pixels."""
 
 AHEAD = 32
-"""Images read ahead of the one that is written: memory is bounded by these."""
+"""Images that are decoded ahead of the one being written, which bounds memory."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What every image is to become.
+class ImageFormat:
+    """Size and channels of decoded images.
 
     Args:
         size: height and width.
-        channels: 1 for grey, 3 for colour.
-        resize: whether images of another size are resized, the shorter side to `size` by a bicubic filter that
-            widens when shrinking (antialiased), and cut to the centre; else they are refused.
-        grey: what becomes of a grey image where colours are wanted: refused, or repeated in all channels.
+        channels: 1 for grey, 3 for color.
+        resize: whether images of another size are resized, the shorter side to `size` by an antialiased bicubic
+            filter, and center-cropped; otherwise they are refused.
+        grey: whether grey images among color images are refused, or their channel is repeated.
     """
 
     size: int
@@ -45,83 +46,77 @@ class Look:
     grey: Literal["refuse", "repeat"] = "refuse"
 
 
-def collection(path: str, look: Look) -> Collection:
+def collection(path: str, image_format: ImageFormat) -> Collection:
     """Return the images below a path as a collection; they are decoded when first needed.
 
     Raises:
-        ConfigError: if the path is no tree of images (an image that cannot be decoded is found when it is needed).
+        ConfigError: if the path is no tree of images. An image that cannot be decoded is found when it is needed.
     """
-    place = Path(path).expanduser()
-    sha256 = cache.content(place)
-    catalogue = _catalogue(place, sha256)
-    counts = {part: tuple(classes.values()) for part, classes in catalogue["parts"].items()}
-    names = tuple(catalogue["parts"]["train"])
-    provenance = {"source": place.resolve().name, "sha256": sha256, "original": False}
-    if len(names) > 1:
-        provenance["classes"] = list(names)
+    root = Path(path).expanduser()
+    sha256 = content_hash.sha256(root)
+    catalog = _catalog(root, sha256)
+    counts = {split: tuple(classes.values()) for split, classes in catalog["splits"].items()}
+    classes = tuple(catalog["splits"]["train"])
+    total = sum(map(sum, counts.values()))
+    provenance = {"source": root.resolve().name, "sha256": sha256, "original": False}
+    if len(classes) > 1:
+        provenance["classes"] = list(classes)
     notes = []
-    if catalogue["jpeg"]:
-        notes.append(f"{catalogue['jpeg']} of {sum(map(sum, counts.values()))} images are JPEG: compressed with loss")
-    if look.resize:
-        notes.append(f"resized to {look.size} pixels (bicubic, antialiased) and centre-cropped")
+    if catalog["jpeg"]:
+        notes.append(f"{catalog['jpeg']} of {total} images are JPEG: compressed with loss")
+    if image_format.resize:
+        notes.append(f"resized to {image_format.size} pixels (bicubic, antialiased) and centre-cropped")
     if notes:
         provenance["note"] = "; ".join(notes)
 
-    def load() -> Stored:
-        array = cache.place(sha256, version=VERSION, **asdict(look)) / "images.npy"
-        if not array.exists():
-            files.replace(array, lambda temporary: _decode_all(place, sha256, look, temporary))
-        label = [torch.arange(len(names)).repeat_interleave(torch.tensor(part)) for part in counts.values()]
-        return Stored(rows.opened(array), torch.cat(label))
+    def load() -> LabeledImages:
+        name = f"{cache.key(content=sha256, version=VERSION, **asdict(image_format))}.npy"
+        shape = (total, image_format.channels, image_format.size, image_format.size)
+        raw = CachedRows("images", name, shape, np.uint8, lambda: _decode_all(root, sha256, image_format))
+        label = [torch.arange(len(classes)).repeat_interleave(torch.tensor(split)) for split in counts.values()]
+        return LabeledImages(raw, torch.cat(label))
 
-    return Collection(counts, names, load, provenance)
+    return Collection(counts, classes, load, provenance)
 
 
-def _catalogue(path: Path, sha256: str) -> dict[str, Any]:
-    """Return {"parts": {part: {class: images}}, "jpeg": images}, from the cache if that content was seen before."""
-    place = cache.place(sha256, version=VERSION)
-    if not (place / "catalogue.json").exists():
+def _catalog(path: Path, sha256: str) -> dict[str, Any]:
+    """Return {"splits": {split: {class: number of images}}, "jpeg": number of JPEG images}, from the cache if known."""
+
+    def listed() -> str:
         found = tree.layout(path)
-        names = [name for classes in found.values() for members in classes.values() for name in members]
-        catalogue = {
-            "parts": {
-                part: {name: len(members) for name, members in classes.items()} for part, classes in found.items()
-            },
-            "jpeg": sum(name.lower().endswith((".jpg", ".jpeg")) for name in names),
-        }
-        # The names are needed only once, and of a large tree they are many.
-        files.write(place / "names.json", json.dumps(names))
-        files.write(place / "catalogue.json", json.dumps(catalogue))
-    return json.loads((place / "catalogue.json").read_text(encoding="utf-8"))
+        counts = {split: {name: len(images) for name, images in classes.items()} for split, classes in found.items()}
+        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in tree.names_in(found))
+        return json.dumps({"splits": counts, "jpeg": jpeg})
+
+    name = f"{cache.key(content=sha256, version=VERSION)}.json"
+    text = cache.get("images", name, files.read_sealed, lambda entry: files.write_sealed(entry, listed()))
+    return json.loads(text)
 
 
-def _decode_all(path: Path, sha256: str, look: Look, array: Path) -> None:
-    """Decode all images of a tree into a .npy file, in the order of the catalogue."""
-    names = json.loads((cache.place(sha256, version=VERSION) / "names.json").read_text(encoding="utf-8"))
-    place = {name: i for i, name in enumerate(names)}
-    shape = (len(names), look.channels, look.size, look.size)
-    wanted = ((name, data) for name, data in tree.contents(path) if name in place)
-    with rows.writing(array, shape) as put:
-        for name, image in _decoded(path, wanted, look):
-            put(place[name], image)
-    if cache.content(path) != sha256:
+def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedRows:
+    """Yield every image of a tree with its index in the sorted layout."""
+    index = {name: i for i, name in enumerate(tree.names_in(tree.layout(path)))}
+    images = ((name, data) for name, data in tree.contents(path) if name in index)
+    for name, image in _decoded(path, images, image_format):
+        yield index[name], image
+    if content_hash.sha256(path) != sha256:
         raise ConfigError(f"{path} was changed while it was in use; run it again")
 
 
 def _decoded(
-    path: Path, images: Iterable[tuple[str, bytes]], look: Look
+    path: Path, images: Iterable[tuple[str, bytes]], image_format: ImageFormat
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "channels height width"]]]:
     """Decode images as they stream by, in their order."""
-    if not look.resize:
-        # Small images that fit as they are: handing them to threads takes longer than decoding them.
+    if not image_format.resize:
+        # Handing small images to threads takes longer than decoding them.
         for name, data in images:
-            yield name, decode(data, f"{path}: {name}", look)
+            yield name, decode(data, f"{path}: {name}", image_format)
         return
     with ThreadPoolExecutor() as pool:
         ahead: deque[tuple[str, Future]] = deque()
         try:
             for name, data in images:
-                ahead.append((name, pool.submit(decode, data, f"{path}: {name}", look)))
+                ahead.append((name, pool.submit(decode, data, f"{path}: {name}", image_format)))
                 if len(ahead) == AHEAD:
                     name, future = ahead.popleft()
                     yield name, future.result()
@@ -131,16 +126,16 @@ def _decoded(
             pool.shutdown(cancel_futures=True)
 
 
-def decode(data: bytes, what: str, look: Look) -> UInt8[np.ndarray, "channels height width"]:
+def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarray, "channels height width"]:
     """Decode one image; the orientation that a camera noted is applied.
 
     Args:
-        data: the content of the file.
+        data: content of the file.
         what: how messages call it.
-        look: what it is to become.
+        image_format: size and channels of the result.
 
     Raises:
-        ConfigError: if it is corrupt, or has other channels or another size than it should have.
+        ConfigError: if the file is corrupt, or the image has other channels or another size.
     """
     try:
         with Image.open(BytesIO(data)) as opened:
@@ -149,19 +144,19 @@ def decode(data: bytes, what: str, look: Look) -> UInt8[np.ndarray, "channels he
     except (OSError, SyntaxError, ValueError, EOFError, StructError, Image.DecompressionBombError) as error:
         reason = "unknown format" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ConfigError(f"{what} cannot be decoded: {reason}") from error
-    mode = {1: "L", 3: "RGB"}[look.channels]
-    if image.mode == "L" and mode == "RGB" and look.grey == "repeat":
+    mode = {1: "L", 3: "RGB"}[image_format.channels]
+    if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":
         image = image.convert("RGB")
     if image.mode != mode:
         raise ConfigError(f"{what} has the mode {image.mode}, not {mode}; convert it first")
-    if look.resize:
-        scale = look.size / min(image.size)
-        shape = [max(look.size, round(side * scale)) for side in image.size]
-        image = image.resize((shape[0], shape[1]), Image.Resampling.BICUBIC)
-        left, top = (shape[0] - look.size) // 2, (shape[1] - look.size) // 2
-        image = image.crop((left, top, left + look.size, top + look.size))
-    if image.size != (look.size, look.size):
+    size = image_format.size
+    if image_format.resize:
+        scale = size / min(image.size)
+        width, height = (max(size, round(side * scale)) for side in image.size)
+        left, top = (width - size) // 2, (height - size) // 2
+        image = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
+    if image.size != (size, size):
         width, height = image.size
-        raise ConfigError(f"{what} has {width}x{height} pixels, not {look.size}x{look.size}")
+        raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}")
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -1,6 +1,7 @@
-"""The checksummed originals of MNIST, Fashion-MNIST and CIFAR-10, downloaded by torchvision when first needed."""
+"""The original MNIST, Fashion-MNIST and CIFAR-10, downloaded by torchvision when first needed, and verified."""
 
 import contextlib
+import functools
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -12,10 +13,10 @@ from urllib.error import URLError
 import numpy as np
 import torch
 
-from genbench.data.image_files import cache, rows
-from genbench.data.image_files.collection import Collection, Stored
+from genbench.data.image_files.collection import Collection, LabeledImages
+from genbench.data.rows import CachedRows
 from genbench.errors import RunFailed
-from genbench.storage import files
+from genbench.storage import cache, files, tensors
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Original:
 
     Args:
         kind: name of its class in torchvision.datasets.
+        shape: of an image.
         archives: {file below the download folder: sha256}.
         train: training images of each class.
         test: test images of each class.
@@ -31,6 +33,7 @@ class Original:
     """
 
     kind: Literal["CIFAR10", "MNIST", "FashionMNIST"]
+    shape: tuple[int, int, int]
     archives: Mapping[str, str]
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -47,6 +50,7 @@ class Original:
 
 CIFAR10 = Original(
     "CIFAR10",
+    (3, 32, 32),
     {"cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"},
     train=(5000,) * 10,
     test=(1000,) * 10,
@@ -55,6 +59,7 @@ CIFAR10 = Original(
 
 MNIST = Original(
     "MNIST",
+    (1, 28, 28),
     {
         "MNIST/raw/train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         "MNIST/raw/train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -68,6 +73,7 @@ MNIST = Original(
 
 FASHION_MNIST = Original(
     "FashionMNIST",
+    (1, 28, 28),
     {
         "FashionMNIST/raw/train-images-idx3-ubyte.gz": (
             "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
@@ -79,7 +85,7 @@ FASHION_MNIST = Original(
             "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
         ),
         "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": (
-            "67da17c76eaffca5446c3361aab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
         ),
     },
     train=(6000,) * 10,
@@ -91,13 +97,18 @@ FASHION_MNIST = Original(
 def collection(name: str, original: Original) -> Collection:
     """Return an original as a collection; it is downloaded and verified when its images are first needed."""
 
-    def load() -> Stored:
-        place = cache.place(original.sha256, original=1)
-        if not (place / "images.npy").exists():
-            images, label = _download(name, original)
-            files.replace(place / "label.npy", lambda temporary: _save(temporary, label))
-            files.replace(place / "images.npy", lambda temporary: _save(temporary, images))
-        return Stored(rows.opened(place / "images.npy"), torch.from_numpy(np.load(place / "label.npy")))
+    def load() -> LabeledImages:
+        download = functools.cache(lambda: _download(name, original))
+        key = cache.key(original=original.sha256)
+        shape = (sum(original.train + original.test), *original.shape)
+        images = CachedRows("images", f"{key}.npy", shape, np.uint8, lambda: enumerate(download()[0]))
+        label, _ = cache.get(
+            "images",
+            f"{key}.safetensors",
+            lambda entry: tensors.load(entry, ()),
+            lambda entry: tensors.save(entry, {"label": torch.from_numpy(download()[1])}, {}),
+        )
+        return LabeledImages(images, label["label"])
 
     provenance = {
         "source": f"torchvision {original.kind}",
@@ -109,16 +120,16 @@ def collection(name: str, original: Original) -> Collection:
 
 
 def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
-    """Return all images (n, channels, height, width) and labels, training part first."""
+    """Return all images (n, channels, height, width) and labels, the training split first."""
     # torchvision takes a while to import, and is needed only here.
     from torchvision import datasets
 
-    kinds = {"CIFAR10": datasets.CIFAR10, "MNIST": datasets.MNIST, "FashionMNIST": datasets.FashionMNIST}
-    root = files.home() / "torchvision"
+    root = cache.home() / "torchvision"
     try:
         # Standard output belongs to the record that `run --json` prints.
         with contextlib.redirect_stdout(sys.stderr):
-            parts = [kinds[original.kind](str(root), train=train, download=True) for train in (True, False)]
+            kind = getattr(datasets, original.kind)
+            splits = [kind(str(root), train=train, download=True) for train in (True, False)]
     except (URLError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0].rstrip(":")
         raise RunFailed(
@@ -129,15 +140,10 @@ def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
         found = files.sha256(root / file)
         if found != expected:
             raise RunFailed(f"{root / file} has the sha256 {found}, not {expected}; remove it and try again")
-    images = np.concatenate([np.asarray(part.data) for part in parts])
+    images = np.concatenate([np.asarray(split.data) for split in splits])
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-    label = np.concatenate([np.asarray(part.targets) for part in parts])
-    counts = [np.bincount(label[a:b]).tolist() for a, b in ((0, len(parts[0])), (len(parts[0]), None))]
+    label = np.concatenate([np.asarray(split.targets) for split in splits]).astype(np.int64)
+    counts = [np.bincount(part).tolist() for part in np.split(label, [len(splits[0])])]
     if counts != [list(original.train), list(original.test)]:
         raise RunFailed(f"{name} has the class counts {counts}, which are not those of the original")
-    return np.ascontiguousarray(images), label.astype(np.int64)
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.save(file, array)
+    return images, label

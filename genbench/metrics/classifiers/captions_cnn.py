@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int, UInt8
 from torch import Tensor
 
 from genbench.core import Batch, Data
-from genbench.data.transforms import LOOKS
+from genbench.data.transforms import TRANSFORMS
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.digits_cnn import LEVELS, SHAPE, Classifier, Recipe, kept, whole
 from genbench.space import Pixels
@@ -48,12 +48,11 @@ def judge(data: Data) -> Judge:
 
     Raises:
         Unsupported: if the data is not captioned 8x8 digits, or the classifier does not learn them.
-        RunFailed: if the cached file is damaged.
     """
     if data.captions is None:
         raise Unsupported("its labels are not captions")
     attributes = data.captions.attributes
-    if set(attributes) != {"class", "look"} or not set(attributes["look"]) <= set(LOOKS):
+    if set(attributes) != {"class", "look"} or not set(attributes["look"]) <= set(TRANSFORMS):
         raise Unsupported(f"no classifier tells {' and '.join(attributes)} apart; captions_cnn knows class and look")
     if data.event.shape != SHAPE or data.space != Pixels(LEVELS):
         raise Unsupported("the classifier captions_cnn knows 8x8 images of 17 levels only")
@@ -87,6 +86,6 @@ def _every_look(data: Data, part: str) -> Batch:
     kind, look = (torch.tensor(data.captions.values[name])[images.label] for name in ("class", "look"))
     looks = data.captions.attributes["look"]
     plain = look == looks.index("plain")
-    every = [LOOKS[name](images.x[plain], LEVELS - 1) for name in looks]
+    every = [TRANSFORMS[name](images.x[plain], LEVELS - 1) for name in looks]
     label = [kind[plain] * len(looks) + i for i in range(len(looks))]
     return Batch(torch.cat(every), torch.cat(label))

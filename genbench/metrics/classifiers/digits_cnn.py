@@ -3,23 +3,22 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from jaxtyping import Float64, UInt8
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench.core import Batch, Data
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import Unsupported
 from genbench.metrics.image.features import Features
 from genbench.seeds import derive
 from genbench.space import Pixels
-from genbench.storage import files
+from genbench.storage import cache, tensors
 
 SHAPE, LEVELS = (1, 8, 8), 17
 ACCURACY = 0.97
@@ -100,7 +99,6 @@ def classifier(data: Data) -> Classifier:
 
     Raises:
         Unsupported: if the data is not labelled 8x8 images of 17 levels, or the classifier does not learn it.
-        RunFailed: if the cached file is damaged.
     """
     if data.event.shape != SHAPE or data.space != Pixels(LEVELS) or not data.event.classes:
         raise Unsupported("the classifier digits_cnn knows labelled 8x8 images of 17 levels only")
@@ -116,16 +114,20 @@ def kept(recipe: Recipe, train: Batch, test: Batch, classes: int) -> Classifier:
     """Return the classifier trained on raw images by a recipe: from the cache, or trained and kept.
 
     Training is deterministic: seeded, and on one thread. The cache knows it by the recipe's version and the images.
-
-    Raises:
-        RunFailed: if the cached file is damaged.
     """
-    path = files.home() / "classifiers" / f"{recipe.name}-{_key(recipe, train, test)}.safetensors"
-    if not path.exists():
+
+    def read(path: Path) -> Classifier:
+        state, header = tensors.load(path, ("accuracy",))
+        net = Net(classes)
+        net.load_state_dict(state)
+        frozen = net.double().eval().requires_grad_(False)
+        return Classifier(frozen, _sha256(state), float(header["accuracy"]), recipe.name)
+
+    def make(path: Path) -> None:
         net = _train(recipe, train, classes)
-        found = {"sha256": _sha256(net), "accuracy": str(_accuracy(net, test))}
-        files.write(path, save({name: value.contiguous() for name, value in net.state_dict().items()}, found))
-    return _load(recipe, path, classes)
+        tensors.save(path, net.state_dict(), {"accuracy": str(_accuracy(net, test))})
+
+    return cache.get("classifiers", f"{recipe.name}-{_key(recipe, train, test)}.safetensors", read, make)
 
 
 def whole(data: Data, part: str) -> Batch:
@@ -177,32 +179,15 @@ def _accuracy(net: Net, test: Batch) -> float:
     return float((net(test.x).argmax(1) == test.label).double().mean())
 
 
-def _load(recipe: Recipe, path: Path, classes: int) -> Classifier:
-    net = Net(classes)
-    try:
-        with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        sound = said.get("sha256") == _sha256(net)
-    except (SafetensorError, RuntimeError) as error:
-        raise RunFailed(f"{path} is damaged ({error}); delete it, and it is trained again") from error
-    if not sound:
-        raise RunFailed(
-            f"{path} is damaged (its weights are not those of its sha256); delete it, and it is trained again"
-        )
-    frozen = net.double().eval().requires_grad_(False)
-    return Classifier(frozen, said["sha256"], float(said["accuracy"]), recipe.name)
-
-
-def _sha256(net: Net) -> str:
+def _sha256(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(net.state_dict().items()):
+    for name, value in sorted(state.items()):
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def _key(recipe: Recipe, train: Batch, test: Batch) -> str:
-    digest = hashlib.sha256(json.dumps({"version": recipe.version}).encode())
+    digest = hashlib.sha256(json.dumps({"version": recipe.version, "sealed": True}).encode())
     for values in (*train, *test):
         digest.update(values.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

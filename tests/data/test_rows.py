@@ -1,0 +1,224 @@
+"""Rows on disk: the same as in memory, verified, made again when damaged, in memory that does not grow with them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genbench.data import rows
+from genbench.data.splits import Finite, flip, identity
+from genbench.registry import datasets
+from genbench.space import Pixels
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    for i in range(30):
+        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        (tmp_path / "images" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "images" / "ab"[i % 2] / f"{i}.png")
+    return tmp_path / "images"
+
+
+def build(path):
+    return datasets["folder"].build(path=str(path), size=8, valid=0.2, test=0.2)
+
+
+@pytest.fixture
+def array():
+    return np.random.default_rng(0).integers(0, 256, (30, 3, 4), dtype=np.uint8)
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch, array):
+    """Return what opens the array as cached rows, and the calls that made it."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    calls = []
+
+    def open_rows(shape=array.shape, dtype=np.uint8, make=lambda: reversed(list(enumerate(array)))):
+        return rows.CachedRows("images", "a.npy", shape, dtype, lambda: calls.append(1) or make())
+
+    return open_rows, calls
+
+
+def test_rows_come_back_in_any_order_and_are_made_once(cached, array, tmp_path):
+    open_rows, calls = cached
+    for _ in range(2):
+        torch.testing.assert_close(open_rows()[torch.tensor([3, 29, 3, 0])], torch.from_numpy(array[[3, 29, 3, 0]]))
+    assert len(calls) == 1
+    np.testing.assert_array_equal(np.load(tmp_path / "home/images/a.npy"), array)
+    selected = rows.SelectedRows(open_rows(), torch.tensor([5, 4]))
+    torch.testing.assert_close(selected[torch.tensor([1])], torch.from_numpy(array[[4]]))
+
+
+def damage(path, position):
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("position", [3, 20, 90, 128, 128 + 12 * 17, -4 * 13, -1])
+@pytest.mark.parametrize("when", ["before it is opened", "in use"])
+def test_a_flipped_bit_is_reported_and_made_good(cached, array, tmp_path, caplog, position, when):
+    open_rows, calls = cached
+    path = tmp_path / "home/images/a.npy"
+    before = open_rows()
+    damage(path, position)
+    read = before if when == "in use" else open_rows()
+    for part in torch.arange(30).split(7):
+        torch.testing.assert_close(read[part], torch.from_numpy(array[part]))
+    # What is open already was read with its header and checksums.
+    assert len(calls) == (1 if when == "in use" and not position >= 128 else 2)
+    if len(calls) == 2:
+        assert f"{path} is damaged" in caplog.text
+        assert "it is made again" in caplog.text
+    assert open_rows()[torch.arange(30)].numpy().tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"x" * 700], ids=["empty", "cut in its magic", "noise"])
+def test_a_file_that_is_no_array_is_made_again(cached, array, tmp_path, content):
+    open_rows, calls = cached
+    path = tmp_path / "home/images/a.npy"
+    whole = open_rows() and path.read_bytes()
+    for damaged in (content, whole[:-1], whole[:200], whole + b"x"):
+        path.write_bytes(damaged)
+        torch.testing.assert_close(open_rows()[torch.arange(30)], torch.from_numpy(array))
+    assert len(calls) == 5
+
+
+def test_a_file_that_is_cut_off_in_use_is_made_again(cached, array, tmp_path):
+    open_rows, _ = cached
+    path = tmp_path / "home/images/a.npy"
+    read = open_rows()
+    os.truncate(path, 200)
+    torch.testing.assert_close(read[torch.arange(30)], torch.from_numpy(array))
+
+
+def test_an_array_of_another_shape_type_or_name_is_not_taken(cached, array, tmp_path):
+    open_rows, calls = cached
+    open_rows()
+    float_rows = open_rows(dtype=np.float32)
+    assert float_rows[torch.arange(3)].dtype == torch.float32
+    open_rows(shape=(30, 12), make=lambda: enumerate(array.reshape(30, 12)))
+    assert len(calls) == 3
+    other = tmp_path / "home/images/b.npy"
+    other.write_bytes((tmp_path / "home/images/a.npy").read_bytes())
+    found = rows.CachedRows("images", "b.npy", (30, 12), np.uint8, lambda: enumerate(255 - array.reshape(30, 12)))
+    torch.testing.assert_close(found[torch.tensor([7])], torch.from_numpy(255 - array.reshape(30, 12)[[7]]))
+
+
+def test_batches_from_disk_are_those_from_memory(folder):
+    train = build(folder).train
+    arrays = train._arrays
+    assert isinstance(arrays.raw, rows.CachedRows)
+    held = Finite(
+        lambda: arrays._replace(raw=arrays.raw[torch.arange(30)]),
+        train.size,
+        Pixels(256),
+        augmentations=(flip, identity),
+    )
+    for step in (0, 1, 2, 3, 9, 4):  # over borders of epochs, and not always the one that was read ahead
+        for a, b in zip(held.batch(step, 7, 3), train.batch(step, 7, 3), strict=True):
+            assert torch.equal(a, b)
+    assert torch.equal(held.take(6, 0).x, train.take(6, 0).x)
+
+
+def test_the_next_batch_is_read_ahead(folder, monkeypatch):
+    train = build(folder).train
+    train.batch(0, 5, 0)
+    stored, reads = train._arrays.raw, []
+    read = rows.CachedRows._read
+    stored._ahead[1].result()
+    monkeypatch.setattr(rows.CachedRows, "_read", lambda self, asked: reads.append(asked) or read(self, asked))
+    train.batch(1, 5, 0)
+    stored._ahead[1].result()
+    assert len(reads) == 1  # of the batch after
+    assert torch.equal(reads[0], train._arrays.rows[train.batch_indices(2, 5, 0)[0]])
+
+
+def test_augmentation_and_encoding_are_done_on_the_device(folder):
+    """The meta device keeps shapes only, and refuses to meet a tensor that stayed behind."""
+    train = build(folder).train
+    there = train.on(torch.device("meta")).batch(0, 7, 0)
+    assert (there.x.device.type, there.label.device.type) == ("meta", "meta")
+    assert there.x.shape == (7, 3, 8, 8)
+    assert torch.equal(train.on(torch.device("cpu")).batch(0, 7, 0).x, train.batch(0, 7, 0).x)
+
+
+MEBIBYTES = 32
+STATISTICS = """
+from genbench.metrics.image import reference_statistics
+from genbench.metrics.image.features import Features
+import torch
+
+class Mean(Features):
+    name, sha256, resize = "mean", "0" * 64, "none"
+
+    def __call__(self, images):
+        return torch.stack([image.float().mean((1, 2)) for image in images])
+
+def epoch(path, size):
+    data = datasets["folder"].build(path=path, size=size, valid=0, test=0)
+    return reference_statistics.statistics(data, Mean(), "train", 50_000).moments
+"""
+WHOLE = """
+def epoch(path, size):
+    arrays = datasets["folder"].build(path=path, size=size, valid=0, test=0).train._arrays
+    return arrays.raw[arrays.rows]
+
+import torch
+"""
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+from genbench.registry import datasets
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+def epoch(path, size):
+    train = datasets["folder"].build(path=path, size=size, valid=0, test=0).train
+    return sum(float(train.batch(step, 8, 0).x.mean()) for step in range(train.size // 8))
+
+exec(sys.argv[3])
+epoch(sys.argv[1], 16)  # whatever is imported and allocated once
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+before = status("VmHWM")
+epoch(sys.argv[2], 128)
+print(json.dumps(status("VmHWM") - before))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read as Linux tells them")
+@pytest.mark.parametrize("use", ["", STATISTICS], ids=["trained on", "measured against"])
+def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path, use):
+    few, many = tmp_path / "few", tmp_path / "many"
+    few.mkdir()
+    many.mkdir()
+    count = 4 * MEBIBYTES * 2**20 // (3 * 128**2) + 16
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(many / f"{i}.bmp")
+    for i in range(16):
+        Image.new("RGB", (16, 16)).save(few / f"{i}.bmp")
+
+    def peak(use):
+        environment = os.environ | {"GENBENCH_HOME": str(tmp_path / "home")}
+        done = subprocess.run(
+            [sys.executable, "-c", WATCHED, str(few), str(many), use],
+            env=environment, check=True, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        return json.loads(done.stdout)
+
+    streamed, whole = peak(use), peak(WHOLE)
+    assert streamed < MEBIBYTES
+    assert whole > 3 * MEBIBYTES  # the measurement can tell
+    print(f"{count} images of 48 KiB: {streamed:.0f} MiB more at the peak, {whole:.0f} MiB if all are in memory")

@@ -1,0 +1,119 @@
+"""The cache: one makes an entry, everyone reads it; damage is reported and made good."""
+
+import multiprocessing
+import time
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.storage import cache, content_hash, files
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def entry(text="content", calls=None):
+    def make(path):
+        if calls is not None:
+            calls.append(path)
+        files.write_sealed(path, text)
+
+    return cache.get("kind", "name", files.read_sealed, make)
+
+
+def test_an_entry_is_made_once(home):
+    calls = []
+    assert [entry(calls=calls) for _ in range(3)] == ["content"] * 3
+    assert calls == [home / "kind" / "name"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"content", b"cont\xffnt\n0\n"])
+def test_a_damaged_entry_is_reported_in_one_line_and_made_again(home, caplog, damage):
+    entry()
+    (home / "kind/name").write_bytes(damage)
+    assert entry() == "content"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{home / 'kind/name'} is damaged: its checksum differs; it is made again"
+    ]
+    assert entry(calls=None) == "content"
+
+
+def test_what_fails_leaves_nothing_and_keeps_no_lock(home):
+    def fail(path):
+        raise ConfigError("no")
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="no"):
+            cache.get("kind", "name", files.read_sealed, fail)
+    assert [path.name for path in (home / "kind").glob("[!.]*")] == []
+    assert entry() == "content"
+
+
+def test_an_entry_that_never_reads_as_written_is_an_error():
+    with pytest.raises(files.Damaged):
+        cache.get("kind", "name", files.read_sealed, lambda path: files.write(path, "unsealed"))
+
+
+@pytest.mark.parametrize("obstacle", ["the home is a file", "the entry is a folder"])
+def test_where_nothing_can_be_kept_entries_last_as_long_as_the_process(home, caplog, obstacle):
+    if obstacle == "the home is a file":
+        home.write_text("")
+    else:
+        (home / "kind/name").mkdir(parents=True)
+    calls = []
+    assert [entry(calls=calls) for _ in range(2)] == ["content"] * 2
+    assert len(calls) == 1
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "what is made is kept for this process only"
+    ]
+
+
+def slow(queue):
+    calls = []
+
+    def make(path):
+        calls.append(1)
+        time.sleep(0.5)
+        files.write_sealed(path, "content")
+
+    queue.put((cache.get("kind", "name", files.read_sealed, make), len(calls)))
+
+
+def test_of_several_processes_one_makes_an_entry():
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    processes = [context.Process(target=slow, args=(queue,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    found = [queue.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sorted(found) == [("content", 0)] * 3 + [("content", 1)]
+
+
+def test_keys_depend_on_every_determinant():
+    assert cache.key(a=1, b=2) == cache.key(b=2, a=1)
+    assert len({cache.key(a=1), cache.key(a=2), cache.key(b=1), cache.key(path="\udcff")}) == 4
+
+
+def test_a_content_hash_is_computed_again_only_after_a_change(tmp_path, monkeypatch):
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub/a").write_text("a")
+    calls = []
+    compute = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: calls.append(path) or compute(path))
+    first = content_hash.sha256(tree)
+    assert first == content_hash.sha256(tree) == compute(tree)
+    assert calls.count(tree) == 1
+    (tree / "sub/a").write_text("bb")
+    assert content_hash.sha256(tree) == compute(tree) != first
+    (tree / "empty").mkdir()
+    assert content_hash.sha256(tree) == compute(tree)
+    assert content_hash.sha256(tree) == compute(tree)
+    assert calls.count(tree) == 3
+    with pytest.raises(ConfigError, match="no such file or folder"):
+        content_hash.sha256(tmp_path / "nowhere")
