@@ -213,7 +213,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     code, out, said = inside("reference", "folder", *where, "--features", "efficientnet_lite0", "--n", 12)
     assert (code, said) == (0, "")  # nothing is made again
     assert out.split()[0] == "efficientnet_lite0"
-    (path,) = (tmp_path / "home" / "references").glob("*-train-12-*")
+    (path,) = (tmp_path / "home" / "references").glob("*-train-12-*.safetensors")
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)

@@ -18,7 +18,6 @@ from genbench.registry import encoders, models
 from genbench.runs.encoders import pretrain
 from genbench.settings import bind, call
 from genbench.space import Real
-from genbench.storage import files
 from genbench.training.loop import fabric_of, fit, no_progress
 from genbench.training.plan import Plan
 
@@ -98,7 +97,7 @@ def test_it_trains_and_samples_like_any_model(name, conditional, data):
 def test_a_kept_model_needs_no_cache(name, data, tmp_path, monkeypatch):
     model = train(latent(name, data), data)
     x0 = noise(model.source, 4, 0)
-    monkeypatch.setattr(files, "home", lambda: tmp_path)
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     torch.manual_seed(5)
     again = latent(name, data)
     with torch.no_grad():
