@@ -71,8 +71,8 @@ def _current(path: Path) -> tuple[Record | None, list[str]]:
     reasons = outdated_metrics(record)
     current = without_metrics(record, reasons)
     if current is not None:
-        metrics = {name: part for name, part in record["spec"]["metrics"].items() if name not in reasons}
-        current = {**current, "spec": {**record["spec"], "metrics": metrics}}
+        metrics = {name: component for name, component in record["spec"]["metrics"].items() if name not in reasons}
+        current["spec"] = {**record["spec"], "metrics": metrics}
     return current, [f"{metric}, {text}" for metric, text in reasons.items()]
 
 

@@ -26,7 +26,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     columns["protocol"] = [protocol(row) for row in rows]
     runs = pd.DataFrame(_of_runs(records), columns=OF_RUN)
     runs = runs.loc[np.repeat(runs.index, [len(record["results"]) for record in records])].reset_index(drop=True)
-    return pd.concat([runs, pd.DataFrame(columns)], axis=1)[names].astype(NUMBERS)
+    return pd.concat([runs, pd.DataFrame(columns)], axis=1).reindex(columns=names).astype(NUMBERS)
 
 
 def protocol(row: Row | Mapping[str, Any]) -> str | None:

@@ -156,7 +156,7 @@ def train_stack(
             raise
         except Exception as error:
             for own, member in zip(stores, specs, strict=True):
-                own.fail(member, full_reason(error))
+                own.write_failure(member, full_reason(error))
             raise
     reasons = zip(specs, trained.reasons, strict=True)
     return {member.train_key: reason for member, reason in reasons if reason is not None}

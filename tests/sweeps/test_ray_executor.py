@@ -164,7 +164,7 @@ def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     execute(cells, here, local(here, 1), ignore)
     execute(cells[:1], there, local(there, 1), ignore)  # trains the whole stack, measures one
-    there.fail(cells[2], "an earlier failure")
+    there.write_failure(cells[2], "an earlier failure")
     assert execute(cells[1:], there, Apart(there, made.address), ignore, ["tensorboard"]) == [None] * 7
     assert not list(there.runs.glob("*/*checkpoint*")) + list(there.runs.glob("*/*/failure.txt"))
     assert outcome(there) == outcome(here)
