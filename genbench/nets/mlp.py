@@ -17,14 +17,8 @@ ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReL
 class MLP(nn.Module):
     """Fully connected layers over [x, t]; a label embedding is added to the first hidden layer.
 
-    A pure function of arguments and parameters, so that torch.func can stack and differentiate it.
-
-    Args:
-        dims: number of coordinates.
-        classes: number of classes; 0 ignores labels.
-        width: units of each hidden layer.
-        depth: number of hidden layers.
-        activation: name of the function between layers.
+    A pure function of arguments and parameters, so that torch.func can stack and differentiate it. The arguments are
+    those of the builder `mlp`.
     """
 
     def __init__(self, dims: int, classes: int, width: int, depth: int, activation: str) -> None:
@@ -63,7 +57,6 @@ def mlp(
     """Multilayer perceptron over [x, t] for vectors; defaults are the 2D protocol of Tong et al. (2024).
 
     Args:
-        event: shape (d,) of one sample.
         classes: number of classes the net is conditioned on; 0 for none.
         width: units of each hidden layer.
         depth: number of hidden layers.
@@ -72,8 +65,8 @@ def mlp(
     Raises:
         ConfigError: if samples are not vectors.
 
-    Reference: Tong et al., Improving and generalizing flow-based generative models with minibatch optimal
-    transport, 2024.
+    Reference: Tong et al., 2024, "Improving and generalizing flow-based generative models with minibatch optimal
+    transport".
     """
     if len(event.shape) != 1:
         raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")

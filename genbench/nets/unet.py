@@ -265,7 +265,6 @@ def unet(
     """U-Net with attention for images; defaults are the published CIFAR-10 flow-matching net (35.75 M parameters).
 
     Args:
-        event: shape (channels, height, width) of one image.
         classes: number of classes the net is conditioned on; 0 for none.
         channels: channels of the first level, even.
         multipliers: channels of each level in units of `channels`; each level after the first has half the size.
@@ -279,8 +278,8 @@ def unet(
     Raises:
         ConfigError: if samples are not images, or their sides cannot be halved once per level.
 
-    Reference: Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021; settings of Tong et al.,
-    Improving and generalizing flow-based generative models with minibatch optimal transport, 2024.
+    References: Dhariwal and Nichol, 2021, "Diffusion models beat GANs on image synthesis"; settings of Tong et al.,
+    2024, "Improving and generalizing flow-based generative models with minibatch optimal transport".
     """
     if len(event.shape) != 3:
         raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")

@@ -15,7 +15,7 @@ from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pair
 from genbench.models.flow_matching.paths import Path
 from genbench.nets.presets import NetSetting, build
 from genbench.numerics.importance_weights import relative_ess
-from genbench.numerics.ode import SOLVERS, Method, integrate, log_density, trajectory
+from genbench.numerics.ode import SOLVERS, Method, integrate, log_density
 from genbench.settings import Fraction, NonNegative, Positive, Size
 from genbench.space import dequantise
 
@@ -163,18 +163,6 @@ class FlowMatching(Model, Transport, Coupled):
 
         x, nfe = integrate(field, x0.to(getattr(torch, dtype)), method=method, steps=steps, tol=tol)
         return Samples(x, nfe * (2 if guidance else 1))
-
-    @torch.no_grad()
-    def trajectory(
-        self,
-        x0: Float[Tensor, "b *event"],
-        times: Float[Tensor, " times"],
-        *,
-        label: Int[Tensor, " b"] | None = None,
-        tol: float = 1e-5,
-    ) -> Float[Tensor, "times b *event"]:
-        """Return the states at the given times of the samples that start from x0 at the first of them."""
-        return trajectory(lambda t, x: self.velocity(t, x, label), x0, times, tol=tol).x
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

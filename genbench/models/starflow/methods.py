@@ -1,7 +1,7 @@
 """TARFlow and STARFlow: two sets of settings of the transformer flow."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
@@ -177,49 +177,6 @@ def starflow(
         Unsupported: if the source is not N(0, I).
     """
     return _build(event, source, blocks or _starflow_blocks(event), design)
-
-
-class Preset(NamedTuple):
-    """A published configuration: the model, the event it is for, its settings."""
-
-    model: str
-    event: Event
-    settings: dict[str, Any]
-
-
-PRESETS = {
-    "tarflow-2-768-8-8": Preset(
-        "tarflow", Event((3, 64, 64), 1000, 2 / 256), {"patch": 2, "width": 768, "head": 64, "blocks": [8] * 8}
-    ),
-    "starflow-18(6)-2048": Preset(
-        "starflow",
-        Event((4, 32, 32), 1000),
-        {
-            "patch": 1,
-            "width": 2048,
-            "head": 64,
-            "blocks": [18, 2, 2, 2, 2, 2],
-            "noise": 0.3,
-            "conditional": True,
-            "checkpoint": True,
-        },
-    ),
-    "starflow-24(6)-3072": Preset(
-        "starflow",
-        Event((4, 32, 32), 1, captions=("a photo of a frog",)),
-        {
-            "patch": 1,
-            "width": 3072,
-            "head": 64,
-            "blocks": [24, 2, 2, 2, 2, 2],
-            "noise": 0.3,
-            "text": {"name": "transformers", "model": "google/flan-t5-xl", "shape": [128, 2048]},
-            "checkpoint": True,
-        },
-    ),
-}
-"""TARFlow (patch-width-blocks-layers) on ImageNet at 64x64, and STARFlow (deep layers(blocks)-width) on the latents
-of ImageNet and of captioned images at 256x256."""
 
 
 def _build(event: Event, source: Source, blocks: Blocks, design: Design) -> TransformerFlow:

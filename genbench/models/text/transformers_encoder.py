@@ -97,7 +97,7 @@ def encode(model: str, revision: str | None, captions: Sequence[str]) -> list[Fl
         ConfigError: if the encoder cannot be loaded.
     """
     rows = tokenize(model, revision, tuple(captions))
-    net = _load(model, revision)
+    net = _encoder(model, revision)
     encoded: list[Tensor] = [torch.zeros(0)] * len(rows)
     for length in sorted({len(row) for row in rows}):
         same = [i for i, row in enumerate(rows) if len(row) == length]
@@ -113,55 +113,45 @@ def encode(model: str, revision: str | None, captions: Sequence[str]) -> list[Fl
 @lru_cache(maxsize=16)
 def tokenize(model: str, revision: str | None, captions: tuple[str, ...]) -> list[list[int]]:
     """Return the token ids of each caption by the encoder's own tokenizer."""
-    _require_transformers()
-    from transformers import AutoTokenizer
-
-    place = hub.folder(model, revision, CONFIG_FILES, "model.text", ALTERNATIVE)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-        return [list(map(int, row)) for row in tokenizer(list(captions))["input_ids"]]
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ConfigError(f"model.text.model={model} has no usable tokenizer: {_first_line(error)}") from error
+    tokenizer = _load("AutoTokenizer", model, revision, CONFIG_FILES)
+    return [list(map(int, row)) for row in tokenizer(list(captions))["input_ids"]]
 
 
-def _config(model: str, revision: str | None) -> Any:
+def _configuration(model: str, revision: str | None) -> Any:
     """Return the configuration of a text encoder, or of the text part of a multimodal encoder."""
-    _require_transformers()
-    from transformers import AutoConfig
-
-    place = hub.folder(model, revision, CONFIG_FILES, "model.text", ALTERNATIVE)
-    try:
-        config = AutoConfig.from_pretrained(place, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"model.text.model={model} has no usable configuration: {_first_line(error)}") from error
+    config = _load("AutoConfig", model, revision, CONFIG_FILES)
     return config.text_config if "text_config" in config.to_dict() else config
 
 
-def _load(model: str, revision: str | None) -> Any:
+def _encoder(model: str, revision: str | None) -> Any:
     """Return the encoder with its weights; only the encoder of an encoder-decoder such as T5."""
-    config = _config(model, revision)
-    from transformers import AutoModel, AutoModelForTextEncoding
+    config = _configuration(model, revision)
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
-    kind = AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
-    place = hub.folder(model, revision, WEIGHT_FILES, "model.text", ALTERNATIVE)
-    try:
-        net = kind.from_pretrained(place, config=config, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ConfigError(f"model.text.model={model} has no usable weights: {_first_line(error)}") from error
+    kind = "AutoModelForTextEncoding" if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else "AutoModel"
+    net = _load(kind, model, revision, WEIGHT_FILES, config=config, use_safetensors=True)
     return net.float().eval().requires_grad_(False)
 
 
-def _require_transformers() -> None:
+def _load(kind: str, model: str, revision: str | None, files: tuple[str, ...], **options: Any) -> Any:
+    """Return an object of an Auto class of transformers, from a local folder or the hub.
+
+    Raises:
+        ConfigError: if transformers is not installed, or the files are missing or unusable.
+    """
     if importlib.util.find_spec("transformers") is None:
         raise ConfigError(
             "model.text=transformers needs the package transformers: pip install 'genbench[text]'; "
-            "model.text=words needs none"
+            f"{ALTERNATIVE} needs none"
         )
+    import transformers
 
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    folder = hub.folder(model, revision, files, "model.text", ALTERNATIVE)
+    try:
+        return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"model.text.model={model} cannot be loaded by {kind}: {reason}") from error
 
 
 def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +163,7 @@ def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
     if settings["shape"] is not None:
         return {}
     model, revision = settings["model"], settings["revision"]
-    size = int(_config(model, revision).hidden_size)
+    size = int(_configuration(model, revision).hidden_size)
     captions = ("", *event.captions)
     lengths = [len(row) for row in tokenize(model, revision, captions)]
     if (most := max(lengths)) > settings["tokens"]:

@@ -70,8 +70,7 @@ def test_a_trained_model_is_loaded_without_its_encoder(t5, tmp_path, monkeypatch
     def gone(*_):
         raise AssertionError("the encoder was asked for")
 
-    monkeypatch.setattr(transformers_encoder.hub, "folder", gone)
-    monkeypatch.setattr(transformers_encoder, "_require_transformers", gone)
+    monkeypatch.setattr(transformers_encoder, "_load", gone)
     transformers_encoder.tokenize.cache_clear()
     again = call(build_flow, event, Normal(event.shape), settings=json.loads(json.dumps(bound)))
     again.load_state_dict(load_file(tmp_path / "model.safetensors"))
