@@ -21,11 +21,24 @@ from genbench.metrics.image.reference_statistics import MOST, Part, Statistics
 from genbench.settings import Count
 from genbench.space import Space
 
-Samples = Annotated[Count | None, "number of samples; by default all, up to 50,000"]
-Split = Annotated[Part, "real images to compare with; those of the other split give the floor"]
+Samples = Annotated[
+    Count | None, "number of samples; by default all, up to 50,000, or 10,000 for metrics of nearest neighbors"
+]
 Real = Annotated[
     Count, "largest number of real images per split; metrics with the same number share the stored features"
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Settings of metrics on features: the images that they compare."""
+
+    n: Samples = None
+    split: Annotated[Part, "real images to compare with; those of the other split give the floor"] = "train"
+    n_real: Real = MOST
+
+
+IMAGES = Images()
 
 MAX_HELD_OUT = 10_000
 """Largest number of held-out images that a floor is measured on."""
@@ -39,26 +52,25 @@ class FeatureSets:
         extractor: the network.
         samples: features of the samples.
         data: the task.
-        split: real images that samples are compared with.
-        n_real: largest number of real images per split.
+        images: which real images samples are compared with.
     """
 
     extractor: Features
     samples: Float[Tensor, "n k"]
     data: Data
-    split: Part
-    n_real: int
+    images: Images
 
     @cached_property
     def reference(self) -> Statistics:
         """Statistics of the real images that samples are compared with."""
-        return reference_statistics.statistics(self.data, self.extractor, self.split, self.n_real)
+        return reference_statistics.statistics(self.data, self.extractor, self.images.split, self.images.n_real)
 
     @cached_property
     def held_out(self) -> Statistics:
         """Statistics of the other split: real images that a perfect model could have generated."""
-        other: Part = "test" if self.split == "train" else "train"
-        return reference_statistics.statistics(self.data, self.extractor, other, min(MAX_HELD_OUT, self.n_real))
+        other: Part = "test" if self.images.split == "train" else "train"
+        n = min(MAX_HELD_OUT, self.images.n_real)
+        return reference_statistics.statistics(self.data, self.extractor, other, n)
 
     @property
     def n(self) -> int:
@@ -78,17 +90,15 @@ class FeatureSets:
     @property
     def protocol(self) -> str:
         """Everything that must agree before two numbers may be compared."""
-        return f"{self.network}, n={self.n} against {self.reference.n} {self.split} images"
+        return f"{self.network}, n={self.n} against {self.reference.n} {self.images.split} images"
 
 
 def feature_sets(
     evaluation: Evaluation,
     features: dict[str, Any] | str | None,
-    split: Part,
-    n: int | None,
+    images: Images,
     *,
     n_max: int = MOST,
-    n_real: int = MOST,
     n_min: int = 2,
 ) -> FeatureSets:
     """Return the features of samples and of real images; the network sees each image once.
@@ -96,10 +106,8 @@ def feature_sets(
     Args:
         evaluation: holds the samples.
         features: the extractor as a setting; None for the default one.
-        split: real images that samples are compared with.
-        n: number of samples; None for all, up to `n_max`.
+        images: which images are compared.
         n_max: largest default number of samples.
-        n_real: largest number of real images per split.
         n_min: smallest number of samples and of real images.
 
     Raises:
@@ -107,16 +115,16 @@ def feature_sets(
     """
     if len(evaluation.data.event.shape) != 3:
         raise Unsupported("features are of images")
-    n = n or min(len(evaluation.x), n_max)
+    n = images.n or min(len(evaluation.x), n_max)
     available = min(n, len(evaluation.x))
     if available < n_min:
         raise Unsupported(f"needs {n_min} images at least, there are {available}")
     extractor = choice.build(evaluation.data, features)
     samples = sample_features(evaluation, extractor, n)
-    available = min(n_real, reference_statistics.available(evaluation.data, split))
+    available = min(images.n_real, reference_statistics.available(evaluation.data, images.split))
     if available < n_min:
-        raise Unsupported(f"needs {n_min} {split} images at least, there are {available}")
-    return FeatureSets(extractor, samples, evaluation.data, split, n_real)
+        raise Unsupported(f"needs {n_min} {images.split} images at least, there are {available}")
+    return FeatureSets(extractor, samples, evaluation.data, images)
 
 
 class DecodedSamples(LazyRows):

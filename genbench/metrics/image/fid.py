@@ -12,7 +12,7 @@ from torch import Tensor
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import FeatureSets, Real, Samples, Split, feature_sets
+from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to
 from genbench.metrics.image.published_statistics import Published, published
 from genbench.metrics.image.reference_statistics import Statistics
@@ -40,72 +40,46 @@ Inception = Annotated[
 
 @metrics.register("fid-legacy", version=1, better="lower", of="samples", floor=False)
 def fid_legacy(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    statistics: File = None,
-    features: Legacy = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Legacy = None
 ) -> Value:
     """FID with TensorFlow's resizing, as most papers report it: 50,000 samples against training images.
 
     Reference: Heusel et al., 2017.
     """
-    return _distance(feature_sets(evaluation, features or "inception-legacy", split, n, n_real=n_real), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-legacy", images), statistics)
 
 
 @metrics.register("fid-clean", version=1, better="lower", of="samples", floor=False)
 def fid_clean(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    statistics: File = None,
-    features: Clean = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Clean = None
 ) -> Value:
     """FID with clean resizing: 50,000 samples against training images.
 
     Reference: Parmar et al., 2022.
     """
-    return _distance(feature_sets(evaluation, features or "inception-clean", split, n, n_real=n_real), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-clean", images), statistics)
 
 
 @metrics.register("fd-dinov2", version=1, better="lower", of="samples", floor=False)
 def fd_dinov2(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    statistics: File = None,
-    features: DINOv2 = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: DINOv2 = None
 ) -> Value:
     """Frechet distance in the features of DINOv2. Not an FID.
 
     Reference: Stein et al., 2023.
     """
-    return _distance(feature_sets(evaluation, features or "dinov2", split, n, n_real=n_real), statistics)
+    return _distance(feature_sets(evaluation, features or "dinov2", images), statistics)
 
 
 @metrics.register("fd-efficientnet_lite0", version=1, better="lower", of="samples", floor=False)
-def fd_efficientnet_lite0(
-    evaluation: Evaluation, *, n: Samples = None, split: Split = "train", n_real: Real = 50_000, features: Lite = None
-) -> Value:
+def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, features: Lite = None) -> Value:
     """Frechet distance in the features of EfficientNet-Lite0, which needs no download. Not an FID."""
-    return _distance(feature_sets(evaluation, features or "efficientnet_lite0", split, n, n_real=n_real))
+    return _distance(feature_sets(evaluation, features or "efficientnet_lite0", images))
 
 
 @metrics.register("fid-infinity", version=1, better="lower", of="samples", floor=False, curve=False)
 def fid_infinity(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    points: Count = 15,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    features: Inception = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, points: Count = 15, features: Inception = None
 ) -> Value:
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
@@ -114,19 +88,13 @@ def fid_infinity(
 
     Reference: Chong and Forsyth, 2020.
     """
-    sets = feature_sets(evaluation, features or "inception-legacy", split, n, n_real=n_real, n_min=100)
+    sets = feature_sets(evaluation, features or "inception-legacy", images, n_min=100)
     return _extrapolated(sets, points, evaluation.seed)
 
 
 @metrics.register("fd-infinity", version=1, better="lower", of="samples", floor=False, curve=False)
 def fd_infinity(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    points: Count = 15,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    features: Extractor = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, points: Count = 15, features: Extractor = None
 ) -> Value:
     """Frechet distance on any features, extrapolated to infinitely many samples like `fid-infinity`.
 
@@ -135,7 +103,7 @@ def fd_infinity(
 
     Reference: Chong and Forsyth, 2020.
     """
-    sets = feature_sets(evaluation, features, split, n, n_real=n_real, n_min=100)
+    sets = feature_sets(evaluation, features, images, n_min=100)
     return _extrapolated(sets, points, evaluation.seed)
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.image.feature_sets import Real, Samples, feature_sets
+from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.fid import Inception
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -30,7 +30,7 @@ def inception_score(
 
     Reference: Salimans et al., 2016.
     """
-    sets = feature_sets(evaluation, features or "inception-legacy", "train", n, n_real=n_real, n_min=2 * splits)
+    sets = feature_sets(evaluation, features or "inception-legacy", Images(n=n, n_real=n_real), n_min=2 * splits)
     values = split_scores(sets.extractor.logits(sets.samples), splits, evaluation.seed)
     real = split_scores(sets.extractor.logits(sets.reference.rows[: sets.n]), splits, evaluation.seed)
     details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sets.n, sets.reference.n)}

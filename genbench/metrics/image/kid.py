@@ -7,7 +7,7 @@ from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import Real, Samples, Split, feature_sets
+from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Count
@@ -17,11 +17,9 @@ from genbench.settings import Count
 def kid(
     evaluation: Evaluation,
     *,
-    n: Samples = None,
+    images: Images = IMAGES,
     subsets: Count = 100,
     size: Count = 1000,
-    split: Split = "train",
-    n_real: Real = 50_000,
     features: Extractor = None,
 ) -> Value:
     """Squared maximum mean discrepancy of a cubic kernel, unbiased: it may be negative. A KID on Inception's features.
@@ -39,7 +37,7 @@ def kid(
 
     Reference: Binkowski et al., 2018.
     """
-    sets = feature_sets(evaluation, features, split, n, n_real=n_real)
+    sets = feature_sets(evaluation, features, images)
     n_both = min(sets.n, sets.reference.n)
     size_used = min(size, n_both)
     values = _subset_mmds(sets.samples, sets.reference.rows, subsets, size_used, evaluation.seed)

@@ -8,9 +8,9 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.feature_sets import Real, feature_sets
+from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.neighbors import nearest
-from genbench.metrics.image.precision_recall import MOST, Samples
+from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.registry import metrics
 from genbench.settings import Fraction
 
@@ -43,7 +43,7 @@ def memorisation(
 
     Reference: Meehan et al., 2020 (held-out distances as the baseline).
     """
-    sets = feature_sets(evaluation, features, "train", n, n_max=MOST, n_real=n_real)
+    sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
     test, train = sets.held_out.rows, sets.reference.rows
     if not 0 < share < 1 or len(test) * share < 1:
         raise Unsupported(f"{len(test)} test images are too few to know the nearest {share:.2%} of them")

@@ -1,32 +1,23 @@
 """Precision and recall, density and coverage: which samples lie among real images, and which real among samples."""
 
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
 
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import FeatureSets, Real, Split, feature_sets
+from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.neighbors import ROWS, Neighborhoods, squared_distance_blocks
 from genbench.registry import metrics
 from genbench.settings import Count
 
-MOST = 10_000
+MAX_IMAGES = 10_000
 """Largest default number of samples and of real images: the cost grows with their product."""
-
-Samples = Annotated[Count | None, "number of samples; by default all, up to 10,000"]
 
 
 @metrics.register("precision_recall", version=1, better="higher", of="samples", floor=False, curve=False)
 def precision_recall(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    k: Count = 3,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    features: Extractor = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 3, features: Extractor = None
 ) -> list[Value]:
     """Share of samples among real images (precision), and of real images among samples (recall).
 
@@ -40,19 +31,13 @@ def precision_recall(
 
     Reference: Kynkaanniemi et al., 2019.
     """
-    sets = feature_sets(evaluation, features, split, n, n_max=MOST, n_real=n_real, n_min=k + 1)
+    sets = feature_sets(evaluation, features, images, n_max=MAX_IMAGES, n_min=k + 1)
     return _values(evaluation, sets, k, precision_and_recall)
 
 
 @metrics.register("density_coverage", version=1, better="higher", of="samples", floor=False, curve=False)
 def density_coverage(
-    evaluation: Evaluation,
-    *,
-    n: Samples = None,
-    k: Count = 5,
-    split: Split = "train",
-    n_real: Real = 50_000,
-    features: Extractor = None,
+    evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 5, features: Extractor = None
 ) -> list[Value]:
     """Mean number of real neighborhoods that contain a sample (density), share of them that contain one (coverage).
 
@@ -67,7 +52,7 @@ def density_coverage(
 
     Reference: Naeem et al., 2020.
     """
-    sets = feature_sets(evaluation, features, split, n, n_max=MOST, n_real=n_real, n_min=k + 1)
+    sets = feature_sets(evaluation, features, images, n_max=MAX_IMAGES, n_min=k + 1)
     return _values(evaluation, sets, k, density_and_coverage)
 
 
@@ -102,14 +87,14 @@ def _values(
     # Both metrics use the same points; those of real images are the same for all models.
     samples = evaluation.cached(("neighborhoods", sets.network, sets.n), lambda: Neighborhoods(sets.samples))
     real = evaluation.cached_for_task(
-        ("neighborhoods", sets.reference.path), lambda: Neighborhoods(sets.reference.rows[:MOST])
+        ("neighborhoods", sets.reference.path), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])
     )
     floor_samples = evaluation.cached_for_task(
         ("neighborhoods", sets.held_out.path, sets.n), lambda: Neighborhoods(sets.floor_samples)
     )
     values = measure(samples, real, k)
     floors = measure(floor_samples, real, k) if len(floor_samples.points) > k else {}
-    protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.split} images"
+    protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
     details = {"n_reference": len(real.points), "n_floor": len(floor_samples.points)}
     return [
         Value(value, sets.n, protocol, part=part, floor=floors.get(part), details=details)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image.feature_sets import Real, Samples, feature_sets
+from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.registry import metrics
 
 
@@ -22,7 +22,7 @@ def vendi(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, f
 
     Reference: Friedman and Dieng, 2023.
     """
-    sets = feature_sets(evaluation, features, "train", n, n_real=n_real)
+    sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real))
     real = sets.reference.rows[: sets.n]
     protocol = f"{sets.network}, cosine, n={sets.n}"
     details = {"n_floor": len(real)}

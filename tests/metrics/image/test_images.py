@@ -141,26 +141,24 @@ def test_training_images_themselves_are_at_distance_zero(data):
 
 
 def choice_distance(data, raw, **settings):
-    from genbench.metrics.image.feature_sets import feature_sets
+    from genbench.metrics.image.feature_sets import IMAGES, feature_sets
     from genbench.metrics.image.fid import to_reference
 
-    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", "train", None)
+    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", IMAGES)
     return to_reference(sets.samples, sets.reference)
 
 
 def test_a_distance_is_the_closed_form_and_knows_its_bias_and_floor(data):
-    from genbench.metrics.image.feature_sets import feature_sets
+    from genbench.metrics.image.feature_sets import IMAGES, feature_sets
     from genbench.metrics.image.fid import _distance
 
     # Mean shifted by 10 in 12 dimensions, deviations 20 and 30: 12 (10^2 + 10^2).
     far = noise(2000, 7, mean=138.0, sd=30.0)
-    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(far)), "pixels", "train", None)
+    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(far)), "pixels", IMAGES)
     value = _distance(sets)
     assert value.value == pytest.approx(2400, rel=0.03)
     fresh = [noise(2000, seed) for seed in range(20, 30)]
-    found = [
-        _distance(feature_sets(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", "train", None)) for raw in fresh
-    ]
+    found = [_distance(feature_sets(Evaluation(data, 0, x=data.space.encode(raw)), "pixels", IMAGES)) for raw in fresh]
     mean = sum(each.value for each in found) / len(found)
     assert mean == pytest.approx(found[0].details["bias"], rel=0.25)
     # The floor was measured on 1,000 held-out images and brought to 2,000.
@@ -246,10 +244,10 @@ def test_copies_are_found_and_shown_with_their_originals(data):
 
 
 def test_published_statistics_stand_in_for_real_images(data, tmp_path):
-    from genbench.metrics.image.feature_sets import feature_sets
+    from genbench.metrics.image.feature_sets import IMAGES, feature_sets
     from genbench.metrics.image.fid import _distance
 
-    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(noise(500, 3))), "pixels", "train", None)
+    sets = feature_sets(Evaluation(data, 0, x=data.space.encode(noise(500, 3))), "pixels", IMAGES)
     moments = Moments([noise(3000, 1).flatten(1).double()])
     np.savez(tmp_path / "stats.npz", mu=moments.mean, sigma=moments.covariance)
     ours, theirs = _distance(sets), _distance(sets, str(tmp_path / "stats.npz"))
@@ -270,7 +268,7 @@ def test_published_statistics_stand_in_for_real_images(data, tmp_path):
     ],
 )
 def test_statistics_of_another_protocol_are_refused_with_one_line(data, tmp_path, file, message):
-    from genbench.metrics.image.feature_sets import feature_sets
+    from genbench.metrics.image.feature_sets import IMAGES, feature_sets
     from genbench.metrics.image.fid import _distance
 
     small = task(noise(30, 0), noise(30, 1))
@@ -279,7 +277,7 @@ def test_statistics_of_another_protocol_are_refused_with_one_line(data, tmp_path
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     theirs = reference_statistics.statistics(small, Raw(sha256="1" * 64), "train", 100).path
     theirs.rename(tmp_path / "other.safetensors")
-    sets = feature_sets(Evaluation(small, 0, x=small.space.encode(noise(20, 3))), "pixels", "train", None)
+    sets = feature_sets(Evaluation(small, 0, x=small.space.encode(noise(20, 3))), "pixels", IMAGES)
     with pytest.raises(ConfigError) as said:
         _distance(sets, str(tmp_path / file))
     assert message in str(said.value)
