@@ -11,7 +11,7 @@ import torch
 from genbench.metrics.extractors import dinov2, inception
 from genbench.registry import datasets, metrics, models
 from genbench.runs.provenance import LIBRARIES, code
-from genbench.storage import cache, files
+from genbench.storage import cache, content_hash
 
 DOWNLOADS = {
     "cifar10": ("cifar-10-batches-py", "--dataset cifar10 (or --set data.path=FOLDER_OR_TAR)"),
@@ -51,7 +51,7 @@ def findings() -> Iterator[str]:
     }
     for file, use in weights.items():
         place = next((place for place in file.places if place.is_file()), None)
-        if place is not None and files.sha256(place) != file.sha256:
+        if place is not None and content_hash.sha256(place) != file.sha256:
             yield f"--  {place} differs from the published file (sha256 {file.sha256}): remove it"
         elif place is not None:
             yield f"ok  {place}"

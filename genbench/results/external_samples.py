@@ -20,7 +20,7 @@ from genbench.runs.spec import build_data
 from genbench.seeds import derive, generator
 from genbench.settings import settings_in
 from genbench.space import Pixels
-from genbench.storage import files
+from genbench.storage import content_hash
 
 ARRAYS = (".npy", ".npz")
 NAMES = ("samples", "arr_0")
@@ -111,7 +111,7 @@ def _array(path: Path, data: Data, name: str) -> Foreign:
             raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
         if raw.max() >= data.space.levels:
             raise ConfigError(f"{path}: levels go from 0 to {data.space.levels - 1}; these go up to {raw.max()}")
-    about = {"source": path.resolve().name, "sha256": files.sha256(path), "n": len(raw), "layout": layout}
+    about = {"source": path.resolve().name, "sha256": content_hash.sha256(path), "n": len(raw), "layout": layout}
     return Foreign(torch.from_numpy(raw), _labels(path, label, len(raw), data.event.classes), about)
 
 

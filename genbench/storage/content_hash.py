@@ -1,8 +1,8 @@
-"""Content hashes: the sha256 of files and folders, remembered until a size or a modification time in them changes."""
+"""Content hashes: the sha256 of files and folders, and the same remembered until something in them changes."""
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,19 +11,28 @@ from genbench.storage import cache, files
 
 
 def sha256(path: Path) -> str:
-    """Return what `files.sha256` returns, from the cache if the path is unchanged.
+    """Return the sha256 of a file, or that of the names and contents of all files in a folder."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return _combined(path, lambda entry: sha256(Path(entry.path)))
+
+
+def remembered(path: Path) -> str:
+    """Return the `sha256` of a path, from the cache as long as no size or modification time in it changes.
 
     Raises:
         ConfigError: if the path does not exist or cannot be read.
     """
     with _readable(path):
-        name = cache.key(path=str(path.resolve()), signature=_signature(path))
+        signature = _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
 
     def write(entry: Path) -> None:
         with _readable(path):
-            found = files.sha256(path)
+            found = sha256(path)
         files.write_sealed(entry, found)
 
+    name = cache.key(path=str(path.resolve()), signature=signature)
     return cache.get("content", name, files.read_sealed, write)
 
 
@@ -35,28 +44,28 @@ def _readable(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _signature(path: Path) -> str:
-    if path.is_file():
-        return _stamp("", path.stat())
-    if not path.is_dir():
-        raise FileNotFoundError(2, "no such file or folder")
+def _combined(folder: Path, describe: Callable[[os.DirEntry], str]) -> str:
+    """Return a digest of the names in a folder: of all files, with a description each, and of empty folders."""
     digest = hashlib.sha256()
-    for line in sorted(_stamps(path, "")):
+    for name, entry in _walk(str(folder), ""):
+        line = f"{name}/\n" if entry.is_dir() else f"{name}\0{describe(entry)}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _stamps(folder: Path, prefix: str) -> list[str]:
-    lines = []
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry]]:
+    """Yield all files and empty folders below a folder, in the order of their names."""
     with os.scandir(folder) as entries:
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
             name = f"{prefix}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                lines += _stamps(Path(entry.path), f"{name}/") or [f"{name}/\n"]
-            else:
-                lines.append(_stamp(name, entry.stat()))
-    return lines
+            below = _walk(entry.path, f"{name}/") if entry.is_dir(follow_symlinks=False) else iter(())
+            first = next(below, None)
+            if first is not None:
+                yield first
+                yield from below
+            elif entry.is_file() or (entry.is_dir() and not os.listdir(entry.path)):
+                yield name, entry
 
 
-def _stamp(name: str, status: os.stat_result) -> str:
-    return f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+def _stamp(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -94,18 +94,3 @@ def drop_temporary(folder: Path) -> None:
     for pattern in (".*.tmp", ".tmp??????"):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, or of a tree: of the names and contents of all files in it, and of empty folders."""
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for item in sorted(path.rglob("*")):
-        name = item.relative_to(path).as_posix()
-        if item.is_file():
-            digest.update(f"{name}\0{sha256(item)}\n".encode())
-        elif item.is_dir() and not any(item.iterdir()):
-            digest.update(f"{name}/\n".encode())
-    return digest.hexdigest()

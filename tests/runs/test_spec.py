@@ -5,7 +5,7 @@ from PIL import Image
 
 from genbench.errors import ConfigError
 from genbench.runs.spec import resolve, restore
-from genbench.storage import files
+from genbench.storage import content_hash
 
 
 def key(**settings):
@@ -122,7 +122,7 @@ def test_a_label_says_what_a_path_holds_and_not_where_it_lies(dataset, label, tm
     settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
     spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
     said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
-    assert said == f"{label} images={files.sha256(tmp_path)[:8]}"
+    assert said == f"{label} images={content_hash.sha256(tmp_path)[:8]}"
 
 
 @pytest.mark.parametrize(

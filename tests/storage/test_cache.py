@@ -6,7 +6,7 @@ import time
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.storage import cache, content_hash, files
+from genbench.storage import cache, files
 
 
 @pytest.fixture(autouse=True)
@@ -97,23 +97,3 @@ def test_of_several_processes_one_makes_an_entry():
 def test_keys_depend_on_every_determinant():
     assert cache.key(a=1, b=2) == cache.key(b=2, a=1)
     assert len({cache.key(a=1), cache.key(a=2), cache.key(b=1), cache.key(path="\udcff")}) == 4
-
-
-def test_a_content_hash_is_computed_again_only_after_a_change(tmp_path, monkeypatch):
-    tree = tmp_path / "tree"
-    (tree / "sub").mkdir(parents=True)
-    (tree / "sub/a").write_text("a")
-    calls = []
-    compute = files.sha256
-    monkeypatch.setattr(files, "sha256", lambda path: calls.append(path) or compute(path))
-    first = content_hash.sha256(tree)
-    assert first == content_hash.sha256(tree) == compute(tree)
-    assert calls.count(tree) == 1
-    (tree / "sub/a").write_text("bb")
-    assert content_hash.sha256(tree) == compute(tree) != first
-    (tree / "empty").mkdir()
-    assert content_hash.sha256(tree) == compute(tree)
-    assert content_hash.sha256(tree) == compute(tree)
-    assert calls.count(tree) == 3
-    with pytest.raises(ConfigError, match="no such file or folder"):
-        content_hash.sha256(tmp_path / "nowhere")

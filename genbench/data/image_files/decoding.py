@@ -53,7 +53,7 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
         ConfigError: if the path is no tree of images. An image that cannot be decoded is found when it is needed.
     """
     root = Path(path).expanduser()
-    sha256 = content_hash.sha256(root)
+    sha256 = content_hash.remembered(root)
     catalog = _catalog(root, sha256)
     counts = {split: tuple(classes.values()) for split, classes in catalog["splits"].items()}
     classes = tuple(catalog["splits"]["train"])
@@ -99,7 +99,7 @@ def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedR
     images = ((name, data) for name, data in tree.contents(path) if name in index)
     for name, image in _decoded(path, images, image_format):
         yield index[name], image
-    if content_hash.sha256(path) != sha256:
+    if content_hash.remembered(path) != sha256:
         raise ConfigError(f"{path} was changed while it was in use; run it again")
 
 

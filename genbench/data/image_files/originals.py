@@ -16,7 +16,7 @@ import torch
 from genbench.data.image_files.collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows
 from genbench.errors import RunFailed
-from genbench.storage import cache, files, tensors
+from genbench.storage import cache, content_hash, tensors
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
             "--set data.path=FOLDER_OR_TAR"
         ) from error
     for file, expected in original.archives.items():
-        found = files.sha256(root / file)
+        found = content_hash.sha256(root / file)
         if found != expected:
             raise RunFailed(f"{root / file} has the sha256 {found}, not {expected}; remove it and try again")
     images = np.concatenate([np.asarray(split.data) for split in splits])

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.settings import OnDisk
-from genbench.storage import cache, files
+from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
 
 File = Annotated[str | None, OnDisk()]
@@ -104,7 +104,7 @@ def _download(file: WeightFile, path: Path) -> None:
 def _fetch(file: WeightFile, temporary: Path) -> None:
     with urllib.request.urlopen(file.url, timeout=TIMEOUT) as response, temporary.open("wb") as out:
         copyfileobj(response, out)
-    found = files.sha256(temporary)
+    found = content_hash.sha256(temporary)
     if found != file.sha256:
         raise ValueError(f"the downloaded file has the sha256 {found}")
 

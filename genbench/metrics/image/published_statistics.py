@@ -14,7 +14,7 @@ from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.features import Features
 from genbench.metrics.image.frechet import Moments, bias_constant
 from genbench.metrics.image.reference_statistics import Statistics
-from genbench.storage import files
+from genbench.storage import content_hash
 
 MODES = {"inception-legacy": "legacy_tensorflow", "inception-clean": "clean"}
 """What clean-fid calls the protocols, in the names of its files."""
@@ -53,7 +53,7 @@ def published(path: str, features: Features) -> Published:
 def _published(path: Path, features: Features) -> Published:
     if not path.is_file():
         raise ConfigError(f"{path} is no file of statistics")
-    source = f"{path.name} {files.sha256(path)[:8]}"
+    source = f"{path.name} {content_hash.sha256(path)[:8]}"
     if path.suffix == ".safetensors":
         found = reference_statistics.opened(path)
         _same_protocol(found, features)

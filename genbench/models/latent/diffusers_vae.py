@@ -16,7 +16,7 @@ from genbench.models.latent import decoder_finetuning
 from genbench.models.latent.encoder import Encoder, Stage, grid, image_sides, in_parts
 from genbench.registry import encoders
 from genbench.settings import Count, NonNegative, Positive, Size
-from genbench.storage import files, hub
+from genbench.storage import content_hash, hub
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 """The files of one, in a folder of its own."""
@@ -177,7 +177,7 @@ def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
 def content(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the sha256 of a local folder by which it is known; nothing for a name on the hub."""
     folder = Path(settings["model"]).expanduser()
-    return {"model": files.sha256(folder)} if folder.is_dir() else {}
+    return {"model": content_hash.sha256(folder)} if folder.is_dir() else {}
 
 
 @encoders.register("diffusers", version=1, shape=shape, content=content)

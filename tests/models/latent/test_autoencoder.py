@@ -347,7 +347,7 @@ def test_a_folder_that_holds_something_else_is_told(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         build(event, "diffusers", model=str(tmp_path))
-    with pytest.raises(ConfigError, match="is of names on the hub"):
+    with pytest.raises(ConfigError, match="is for names on the hub"):
         build(event, "diffusers", model=str(tmp_path), revision="main")
 
 
@@ -377,13 +377,14 @@ def test_without_a_network_it_says_at_once_what_works(monkeypatch, tmp_path):
         assert "\n" not in str(raised.value)
         return str(raised.value)
 
+    monkeypatch.delenv("GENBENCH_OFFLINE")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
     for model in ("nobody/nothing", "nobody/nothing/vae"):
         said = refusal(model)
         assert "model.encoder.model=nobody/nothing " in said
-        assert "no network" in said
+        assert "cannot be downloaded (" in said
         assert "model.encoder=autoencoder works without" in said
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refusal("nobody/nothing")

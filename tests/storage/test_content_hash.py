@@ -1,0 +1,60 @@
+"""Content hashes: of names and contents, computed again only after a change."""
+
+import hashlib
+import os
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.storage import content_hash
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_hash_of_a_folder_is_that_of_its_names_and_contents_in_order(tmp_path):
+    tree = tmp_path / "tree"
+    for name in ("a/x", "a-b", "a.c", "B"):  # by their parts: a/x comes before a-b
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name)
+    (tree / "a/empty").mkdir()
+    os.mkfifo(tree / "fifo")
+    (tree / "broken").symlink_to("nowhere")
+    (tree / "link").symlink_to("a")
+    (tree / "same").symlink_to("a-b")
+    lines = [f"B\0{digest('B')}\n", "a/empty/\n", f"a/x\0{digest('a/x')}\n"]
+    lines += [f"{name}\0{digest(content)}\n" for name, content in (("a-b", "a-b"), ("a.c", "a.c"), ("same", "a-b"))]
+    assert content_hash.sha256(tree) == content_hash.remembered(tree) == digest("".join(lines))
+    assert content_hash.sha256(tree / "B") == content_hash.remembered(tree / "B") == digest("B")
+
+
+def test_a_hash_is_computed_again_only_after_a_change(tmp_path, monkeypatch):
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub/a").write_text("a")
+    calls, compute = [], content_hash.sha256
+    monkeypatch.setattr(content_hash, "sha256", lambda path: calls.append(path) or compute(path))
+
+    def known():
+        assert content_hash.remembered(tree) == content_hash.remembered(tree) == compute(tree)
+        return calls.count(tree)
+
+    assert known() == 1
+    (tree / "sub/a").write_text("bb")
+    assert known() == 2
+    (tree / "empty").mkdir()
+    assert known() == 3
+
+
+def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere cannot be read: No such file or directory"):
+        content_hash.remembered(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="fifo cannot be read: Not a directory"):
+        content_hash.remembered(tmp_path / "fifo")
