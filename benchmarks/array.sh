@@ -1,9 +1,9 @@
 #!/bin/bash
 # One cell a task of a Slurm array. On the login node, from the folder in which the results are to be:
 #
-#   genbench sweep benchmarks/synthetic.toml --commands > commands.txt
+#   genbench sweep synthetic --commands > commands.txt
 #   sbatch --array=1-$(wc -l < commands.txt)%32 benchmarks/array.sh commands.txt
-#   genbench sweep benchmarks/synthetic.toml          # when it is done: what is still missing, and the tables
+#   genbench sweep synthetic          # when it is done: what is still missing, and the tables
 #
 # A task that is killed and requeued goes on from its last checkpoint; so does one that ran out of time and is
 # submitted again. The same without Slurm, four at a time:

@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry
 
@@ -200,6 +201,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     genbench.errors.ConfigError: wcfm.kappa: 'much' is wrong: input should be a valid number
     """
     schema = settings_of(builder)
+    settings = canonical(settings, schema)
     for name in settings:
         if name not in schema:
             raise unknown(f"{what} has no setting", name, schema)
@@ -326,9 +328,10 @@ def explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first, *others = error.errors()
-    place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+    said = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(others)} more)" if others else ""
-    return f"{place}: {said[0].lower()}{said[1:]}{more}"
+    return f"{place}{said[0].lower()}{said[1:]}{more}"
 
 
 def _toml_value(text: str) -> Any:

@@ -1,7 +1,7 @@
 """A sweep against the sum of its cells run one by one, each in a process of its own.
 
-    python benchmarks/perf/reproduce.py benchmarks/synthetic.toml benchmarks/digits.toml --jobs 2
-    python benchmarks/perf/reproduce.py benchmarks/synthetic.toml --swept 480    # seconds such a sweep took just now
+    python benchmarks/perf/reproduce.py synthetic digits --jobs 2
+    python benchmarks/perf/reproduce.py synthetic --swept 480    # seconds such a sweep took just now
 
 Cells that differ by their seed alone take the same time, so that one of each kind is run as `genbench run` would run
 it, on a quiet machine and with the threads of its plan, and counts as often as there are seeds. Start-up of the process

@@ -4,7 +4,7 @@
 
 Overhead is the time of the sweep less what training and evaluation took, by the cells' own records; workers have begun
 before. Runs of 1 job and of 2 take turns, and their ratio is the median over rounds, so that a busy machine slows all
-of them alike. The suite is a part of benchmarks/synthetic.toml.
+of them alike. The suite is a part of synthetic.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Commands on components and suites: list, show, check, schema, validate, doctor."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,12 +19,12 @@ def list_command(
     """List the available names, each with a one-line summary."""
     from genbench import registry
     from genbench.errors import unknown
+    from genbench.suites import packaged
 
     found: dict[str, dict[str, str]] = {}
     for name, known in registry.ALL.items():
         found[name] = {item: known.summary(item) for item in known}
-    suites = sorted(Path("benchmarks").glob("**/*.toml"))
-    found["suites"] = {str(path): _first_comment(path) for path in suites}
+    found["suites"] = packaged()
     if kind and kind not in found:
         raise unknown("nothing to list called", kind, found)
     selected = {kind: found[kind]} if kind else found
@@ -63,7 +63,7 @@ def check(module: Annotated[str, typer.Argument(help="A module that registers co
 
 
 @app.command()
-def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
+def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or path.")]) -> None:
     """Check every cell of a suite without running it."""
     from genbench.registry import metrics
     from genbench.runs.component import settings_in
@@ -82,8 +82,15 @@ def validate(suite: Annotated[Path, typer.Argument(help="A suite.")]) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of suites. Editors use it with `#:schema PATH` as the first line of a suite."""
+def schema(
+    kind: Annotated[Literal["suite", "record"], typer.Argument(help="The files it describes.")] = "suite",
+) -> None:
+    """Print the JSON Schema of suites or records. Editors use it with `#:schema PATH` as the first line of a suite."""
+    if kind == "record":
+        from genbench.runs.record import RECORD
+
+        print_json(RECORD.json_schema())
+        return
     from genbench.sweeps.suite_schema import schema as suite_schema
 
     print_json(suite_schema())
@@ -96,8 +103,3 @@ def doctor() -> None:
 
     for line in findings():
         typer.echo(line)
-
-
-def _first_comment(path: Path) -> str:
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.lstrip("# ") if first.startswith("#") else ""

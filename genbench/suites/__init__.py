@@ -1,1 +1,40 @@
-"""The suites that ship with genbench, one TOML file each."""
+"""The suites that come with genbench."""
+
+import re
+from pathlib import Path
+
+from genbench.aliases import SUITE_FOLDERS
+from genbench.errors import ConfigError, unknown
+
+FOLDER = Path(__file__).parent
+
+
+def packaged() -> dict[str, str]:
+    """Return {name of a suite: first sentence of its comment}."""
+    names = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return {name: _first_sentence((FOLDER / f"{name}.toml").read_text(encoding="utf-8")) for name in names}
+
+
+def find(suite: str | Path) -> Path:
+    """Return the path of a suite, given by its path or by the name of one that comes with genbench.
+
+    Raises:
+        ConfigError: if there is no such file.
+    """
+    path = Path(suite)
+    if path.is_file():
+        return path
+    moved = path.suffix == ".toml" and path.parent.name in SUITE_FOLDERS
+    if moved or path.name == str(suite):
+        inside = FOLDER / f"{path.stem if moved else suite}.toml"
+        if inside.is_file():
+            return inside
+    if path.suffix == ".toml" or path.name != str(suite):
+        raise ConfigError(f"no suite at {path}")
+    raise unknown("no suite", str(suite), packaged())
+
+
+def _first_sentence(text: str) -> str:
+    comment = re.match(r"(?:#.*\n)*", text)
+    lines = [line.lstrip("# ") for line in comment[0].splitlines()] if comment else []
+    return re.split(r"(?<=[.?]) ", " ".join(lines))[0]
