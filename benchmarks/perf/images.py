@@ -86,7 +86,7 @@ def resizing(images: Tensor) -> Lines:
         ),
         ("dinov2", "Pillow"): (resize.pillow(images, 224), torch.stack([by_pillow(image) for image in images])),
     }
-    yield table("resizing of", "beside", "values that differ", "largest difference, of 255")
+    yield table("resizing", "compared with", "values that differ", "largest difference, of 255")
     for (name, library), (ours, theirs) in pairs.items():
         differ, most = float((ours != theirs).double().mean()), float((ours - theirs).abs().max())
         yield f"| {name} | {library} | {differ:.1e} | {most:.1e} |"
@@ -95,8 +95,8 @@ def resizing(images: Tensor) -> Lines:
 def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> Lines:
     """The excess of a Frechet distance of few samples, measured and by the formula."""
     whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
-    yield f"K = {real.bias_constant:.5g}; of all {total:,} the distance is {whole:.4f}.\n"
-    yield table("samples", "distance", "excess over that of all", "K (1/n - 1/N)", "ratio")
+    yield f"K = {real.bias_constant:.5g}; the distance of all {total:,} is {whole:.4f}.\n"
+    yield table("samples", "distance", "excess over the full set", "K (1/n - 1/N)", "ratio")
     for n in (total // 5, total * 2 // 5, total * 4 // 5):
         stream = torch.Generator().manual_seed(n)
         parts = [other[torch.randperm(total, generator=stream)[:n]] for _ in range(repeats)]
@@ -110,8 +110,9 @@ def floors(real: reference_statistics.Statistics, held: reference_statistics.Sta
     """What each metric reads on real images that nobody trained on."""
     distance = frechet(held.moments, real.moments)
     excess = real.bias_constant * (1 / real.n + 1 / held.n)
-    yield table("metric", "test against train images", "")
-    yield f"| Frechet distance | {distance:.4f} | {excess:.4f} of it is bias by the formula, which is low (above) |"
+    yield table("metric", "test vs. train images", "")
+    formula = f"{excess:.4f} of it is bias by the formula, which is too low (see above)"
+    yield f"| Frechet distance | {distance:.4f} | {formula} |"
     # Subsets that share no image are independent, and their scatter is an error.
     parts = [torch.arange(start, start + 1000) for start in range(0, min(real.n, held.n) - 999, 1000)]
     kernel = torch.tensor([squared_mmd(held.rows[s].double(), real.rows[s].double()) for s in parts])
@@ -130,7 +131,7 @@ def invariants(features: Features, images: Tensor, real: reference_statistics.St
     whole, alone = features(images), torch.cat([features(image[None]) for image in images])
     yield table("what must be zero", "value")
     apart = float((whole - alone).abs().max() / whole.abs().max())
-    yield f"| difference of features of {len(images)} images at once and one by one, of the largest | {apart:.1e} |"
+    yield f"| relative difference of features of {len(images)} images, in a batch and one by one | {apart:.1e} |"
     itself = abs(frechet(Moments(real.rows.split(999)), real.moments))
     yield f"| Frechet distance of {real.n:,} images to themselves | {itself:.1e} |"
 
@@ -141,15 +142,15 @@ def page(data: Data, n: int, repeats: int) -> Lines:
     real, held = (reference_statistics.statistics(data, features, part, n) for part in ("train", "test"))
     some = reference_statistics.images(data, "test", held.n)[torch.arange(64)]
     source = data.provenance
-    yield "# Metrics of images, measured on real ones\n"
+    yield "# Image metrics on real images\n"
     yield (
         f"{real.n:,} train and {held.n:,} test images of {source['source']}"
         + (f" ({source['note']})" if "note" in source else "")
         + f"; features of {features.name} {features.sha256[:8]}. Made by `benchmarks/perf/images.py`. {here()}\n"
     )
     parts = {
-        "The same features before everybody": parity(held.rows, real.rows),
-        f"Resizing {len(some)} of the images": resizing(some),
+        "The same features in every library": parity(held.rows, real.rows),
+        f"Resizing of {len(some)} images": resizing(some),
         f"Bias of the Frechet distance, over {repeats} draws": bias(real, held.rows, repeats),
         "Floors": floors(real, held),
         "Invariants": invariants(features, some, real),

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genbench.report.formats import csv
+from genbench.report.formats import csv, markdown
 from genbench.report.samples import Drawings
 from genbench.report.suites import FLAT, load_records, load_suites
+from genbench.report.tables import cost_tables, quality_tables
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 
@@ -66,6 +67,18 @@ def assert_same_table(found: str, published: Path):
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(found), float_precision="round_trip"), known, rtol=1e-12)
 
 
+def cells(markdown_text):
+    """Return the cells of every table in a text, row by row, however its columns are split into panels."""
+    tables = []
+    for section in markdown_text.split("\n## ")[1:]:
+        rows = {}
+        for panel in section.split("\n\n"):
+            for number, line in enumerate([line for line in panel.splitlines() if line.startswith("|")][2:]):
+                rows.setdefault(number, []).extend(cell.strip() for cell in line.split("|")[2:-1])
+        tables.append(rows)
+    return tables
+
+
 def test_every_suite_is_found(suites):
     assert suites.keys() == EVALUATION_KEYS.keys()
     assert sum(len(suite.runs) for suite in suites.values()) == 1315
@@ -79,6 +92,18 @@ def test_every_value_is_the_published_one(suites, name):
         published["train_seconds"] = published["total_train_seconds"].fillna(published["train_seconds"])
     costs = suites[name].costs[published.columns]
     pd.testing.assert_frame_equal(costs, published, check_dtype=False, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", EVALUATION_KEYS)
+def test_every_cell_of_the_tables_has_the_published_numbers_and_marks(suites, name):
+    suite = suites[name]
+    found = {
+        "table.md": quality_tables(suite.values, suite.failures),
+        "cost.md": cost_tables(suite.costs, suite.values),
+    }
+    for file, tables in found.items():
+        published = (RESULTS / name / file).read_text(encoding="utf-8")
+        assert cells("\n" + "\n".join(map(markdown.table, tables))) == cells(published)
 
 
 def test_the_report_of_all_suites_has_the_published_values(suites):
