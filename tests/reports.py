@@ -1,12 +1,15 @@
-"""A results folder with a bit of everything that a report shows."""
+"""Results folders, measured rows and tables for the tests of reports."""
 
 from pathlib import Path
+
+import pandas as pd
 
 import genbench
 from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.samples import Drawings
 from genbench.report.suites import SuiteResults, load_suites
+from genbench.report.tables import comparison_tables
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
 
@@ -46,3 +49,54 @@ def gathered(results: Path) -> tuple[Report, list[SuiteResults], list[Drawings]]
     suites = load_suites(Store(results))
     drawings = [Drawings(results, suite.name) for suite in suites]
     return gather(suites, drawings), suites, drawings
+
+
+def blocks(report, kind):
+    return [block for section in report.sections for block in section.walk() if isinstance(block, kind)]
+
+
+def tables(report):
+    return [table for section in report.sections for table in section.tables()]
+
+
+def row(model, seed, value, metric="w2", **other):
+    usual = {"run": f"{model}-{seed}", "model": model, "data": "moons", "seed": seed, "metric": metric, "value": value}
+    usual |= {"floor": 0.24, "n": 2048, "protocol": "exact", "better": "lower", "point": "main", "solver": "dopri5"}
+    return usual | {"nfe": 100.0, "step": None, "reason": None, "original": True} | other
+
+
+def refusal(model, seed, reason, metric="w2", **other):
+    return row(model, seed, None, metric, floor=None, n=None, protocol=None, reason=reason, **other)
+
+
+def three_seeds(**values):
+    return [row(model, seed, value) for model, seeds in values.items() for seed, value in enumerate(seeds)]
+
+
+def cells_of(table, label):
+    return next(r for r in table.rows if r.label == label).cells
+
+
+def comparison_table(rows, failures=None):
+    (table,) = comparison_tables(pd.DataFrame(rows), None if failures is None else pd.DataFrame(failures))
+    return table
+
+
+def curve_rows():
+    rows = three_seeds(cfm=[1.0, 1.1, 1.2], flow=[2.0, 2.1, 2.2])
+    for seed in range(3):
+        rows[3 + seed] |= {"solver": None, "nfe": 64.0}
+        rows += [row("cfm", seed, 1 + 8 / k, point="curve", solver="euler", nfe=float(k)) for k in (1, 16, 2)]
+    return rows
+
+
+def wide_table():
+    rows = [row(m, s, v + s / 50, metric) for metric in ("w2", "sliced_w2", "mmd", "energy_distance", "straightness",
+            "npe", "curvature", "nll") for m, v in (("cfm", 1.0), ("wcfm kappa=0.5", 1.2), ("ot|cfm", 2.0))
+            for s in range(3)]  # fmt: skip
+    return comparison_table(rows)
+
+
+def text(element):
+    """Return the text of an HTML element."""
+    return "".join(element.itertext())

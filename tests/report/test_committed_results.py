@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from genbench.report.formats import csv, markdown
-from genbench.report.samples import Drawings
-from genbench.report.suites import FLAT, load_records, load_suites
+from genbench.report.suites import load_suites
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
@@ -118,14 +117,3 @@ def test_every_record_keeps_its_keys(suites, name):
             assert run_name(spec) == run
     found = Counter(Spec(**run.record["spec"]).evaluation_key for run in suites[name].runs)
     assert found == EVALUATION_KEYS[name]
-
-
-def test_the_file_names_of_earlier_versions_are_still_read(suites, tmp_path):
-    for name, ending in FLAT.items():
-        for published in (RESULTS / "batch").glob(name):
-            shutil.copy(published, tmp_path / f"batch{ending}")
-    (suite,) = load_suites(Store(tmp_path))
-    assert suite.name == "batch"
-    assert suite.runs == suites["batch"].runs
-    assert len(load_records(tmp_path)) == 90
-    assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()

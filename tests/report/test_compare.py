@@ -54,7 +54,7 @@ def value_of(part, metric):
     return next(value for value in part.values if value.metric == metric)
 
 
-def test_a_difference_is_paired_and_its_family_are_the_metrics():
+def test_a_difference_is_paired_and_the_metrics_are_its_family():
     part = compare_models(sweep(), "cfm", "wcfm", "moons")
     assert (part.one, part.other) == ("cfm on moons", "wcfm on moons")
     assert [value.metric for value in part.values] == ["w2", "cover", "norm"]  # points on curves are no part of it
@@ -70,7 +70,7 @@ def test_a_difference_is_paired_and_its_family_are_the_metrics():
     assert value_of(part, "norm").verdict == "differs"
 
 
-def test_sentences_say_who_is_better_or_what_would_have_been_seen():
+def test_sentences_name_the_better_model_or_the_detectable_difference():
     part = compare_models(sweep(), "cfm", "wcfm", "moons")
     assert (
         value_of(part, "w2").sentence("cfm", "wcfm").startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
@@ -92,12 +92,12 @@ def test_sentences_say_who_is_better_or_what_would_have_been_seen():
     assert w2.sentence("cfm", "wcfm").endswith("with one common seed, which may be noise.")
 
 
-def test_from_ten_pairs_on_signs_are_flipped():
+def test_ten_pairs_or_more_get_the_sign_flip_test():
     (w2,) = compare_models(sweep(12), "cfm", "wcfm", "moons", ["w2"]).values
     assert (w2.paired.test, w2.paired.p) == ("paired sign-flip permutation test", 2 / 2**12)
 
 
-def test_what_cannot_be_compared_is_refused_with_what_could():
+def test_impossible_comparisons_are_refused_with_a_suggestion():
     records = sweep(2)
     for request, message in (
         (("cfm", "wcf", "moons"), "no results on moons of 'wcf'; did you mean 'wcfm'?"),
@@ -115,7 +115,7 @@ def test_what_cannot_be_compared_is_refused_with_what_could():
         compare_models(records + longer, "cfm steps=10", "wcfm", "moons")
 
 
-def test_two_models_are_compared_at_the_budget_that_both_have_most_of():
+def test_two_models_are_compared_at_the_budget_with_most_common_seeds():
     few = [
         record(m, s, {"w2": (v, "lower")}, plan={"steps": 90}) for m, v in (("cfm", 3.0), ("wcfm", 2.0)) for s in (0, 1)
     ]
@@ -131,7 +131,7 @@ def test_two_models_are_compared_at_the_budget_that_both_have_most_of():
         compare_models(records, "cfm", "wcf", "moons")
 
 
-def test_the_command_prints_it_from_published_records_too(tmp_path, monkeypatch, capsys):
+def test_the_command_reads_published_records(tmp_path, monkeypatch, capsys):
     lines = "".join(json.dumps({k: v for k, v in r.items() if k != "provenance"}) + "\n" for r in sweep())
     (tmp_path / "tiny-records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
 
@@ -153,14 +153,3 @@ def test_the_command_prints_it_from_published_records_too(tmp_path, monkeypatch,
     code, _, err = say()
     assert code == 2
     assert "--dataset" in err
-
-
-def test_a_file_of_something_else_is_refused(tmp_path):
-    from genbench.report.suites import load_records
-
-    path = tmp_path / "x-records.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"a": 1}\n'))
-    with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: labels: field required"):
-        load_records(path)
-    with pytest.raises(ConfigError, match=r"nowhere is no folder or run with records$"):
-        load_records(tmp_path / "nowhere", tmp_path / "nowhere")

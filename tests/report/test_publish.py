@@ -20,7 +20,7 @@ def record(train_seconds):
     }
 
 
-def test_cost_has_files_of_its_own_and_results_are_reproducible(tmp_path):
+def test_costs_have_separate_files_and_results_are_reproducible(tmp_path):
     written = write_suite(tmp_path / "out" / "syn", [record(1.0)], None, Console(quiet=True))
     names = ["table.md", "table.tex", "table.csv", "cost.md", "cost.tex", "cost.csv", "records.jsonl.gz"]
     assert sorted(p.name for p in written) == sorted(names)

@@ -1,5 +1,7 @@
 """Statistics: intervals cover as often as they say, tests err as rarely as they say, and SciPy agrees."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +9,7 @@ from scipy import stats
 from genbench.report.statistics import (
     against_best,
     detectable,
+    format_mean,
     holm,
     marks,
     mean_and_error,
@@ -42,7 +45,7 @@ def test_a_paired_difference_is_that_of_scipy():
 
 
 @pytest.mark.parametrize("pairs", [10, 12, 14, 16])
-def test_the_interval_holds_what_the_same_test_would_not_reject(pairs):
+def test_the_interval_holds_the_differences_that_the_test_does_not_reject(pairs):
     for row in differences("laplace", pairs, 20, seed=pairs) + 0.3:
         low, high = sign_flip_interval(row)
         assert low < row.mean() < high
@@ -63,7 +66,7 @@ def test_sign_flips_are_those_of_scipy_exactly(pairs):
     assert alone(values).p == sign_flip_p(values)
 
 
-def test_of_many_pairs_a_sample_of_flips_is_drawn_the_same_each_time():
+def test_the_random_flips_of_many_pairs_are_reproducible():
     values = np.random.default_rng(3).normal(0.5, 1, 24)
     known = stats.ttest_1samp(values, 0).pvalue
     assert sign_flip_p(values) == sign_flip_p(values) == pytest.approx(known, abs=0.006)
@@ -79,7 +82,7 @@ def test_only_common_seeds_count():
 
 
 @pytest.mark.parametrize("pairs", [2, 5, 10])
-def test_a_difference_that_never_varies_is_certain_and_none_is_none(pairs):
+def test_constant_differences(pairs):
     steady = paired(dict.fromkeys(range(pairs), 0.3), dict.fromkeys(range(pairs), 0.1))
     assert (steady.error, steady.detectable) == (0, 0)
     assert steady.p == (0 if pairs < 10 else 2 / 2**pairs)
@@ -88,14 +91,14 @@ def test_a_difference_that_never_varies_is_certain_and_none_is_none(pairs):
 
 @pytest.mark.parametrize("pairs", [5, 10])
 @pytest.mark.parametrize("law", ["normal", "laplace"])
-def test_the_interval_covers_the_truth_as_often_as_it_says(law, pairs):
+def test_coverage_of_the_interval(law, pairs):
     found = [alone(row) for row in differences(law, pairs, 2000)]
     assert 0.93 <= np.mean([f.low <= 0 <= f.high for f in found]) <= 0.97
 
 
 @pytest.mark.parametrize("pairs", [5, 10, 20])
 @pytest.mark.parametrize("law", ["normal", "laplace"])
-def test_the_test_errs_as_rarely_as_it_says(law, pairs):
+def test_type_one_error_of_the_test(law, pairs):
     times = 2000 if pairs < 20 else 100
     rate = np.mean([alone(row).p <= 0.05 for row in differences(law, pairs, times)])
     assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
@@ -103,7 +106,7 @@ def test_the_test_errs_as_rarely_as_it_says(law, pairs):
 
 
 @pytest.mark.parametrize("pairs", [3, 5, 10])
-def test_a_detectable_difference_is_detected_four_times_in_five(pairs):
+def test_a_detectable_difference_is_detected_with_80_percent_power(pairs):
     shift = noncentrality(pairs) / pairs**0.5
     seen = [alone(row + shift).p <= 0.05 for row in differences("normal", pairs, 2000)]
     assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
@@ -111,11 +114,11 @@ def test_a_detectable_difference_is_detected_four_times_in_five(pairs):
     assert alone(values).detectable == pytest.approx(shift * values.std(ddof=1))
 
 
-def test_the_detectable_difference_of_many_pairs_is_that_of_the_normal_law():
+def test_the_detectable_difference_of_many_pairs_approaches_that_of_the_normal_distribution():
     assert noncentrality(10_000) == pytest.approx(stats.norm.ppf(0.975) + stats.norm.ppf(0.8), rel=1e-3)
 
 
-def test_a_detectable_difference_of_a_family_is_detected_among_it():
+def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power():
     family, pairs = 9, 5
     rows = differences("normal", pairs, 4000)
     seen = []
@@ -128,7 +131,7 @@ def test_a_detectable_difference_of_a_family_is_detected_among_it():
     assert detectable(1.0, 10, 26) is None  # 26 x 2 / 1024 > 5 %: never rejected
 
 
-def test_no_model_is_best_that_another_beats_on_their_common_seeds():
+def test_a_model_that_another_beats_on_their_common_seeds_is_not_best():
     few = {0: 1.0, 1: 1.11, 2: 1.2}
     many = {0: 0.5, 1: 0.6, 2: 0.7, **{seed: 5 + seed / 100 for seed in range(3, 10)}}
     assert against_best({"few": few, "many": many}, "lower")["many"].mean < 0
@@ -148,7 +151,7 @@ def test_holm_keeps_the_order_and_the_family_error():
     assert everything_null_rejected_alone > 0.2
 
 
-def test_rivals_get_the_test_that_their_pairs_allow():
+def test_the_test_depends_on_the_number_of_pairs():
     best, other = by_seed(np.linspace(0, 1, 10)), by_seed(np.linspace(0, 1, 10) + np.linspace(0.1, 0.2, 10))
     few = {seed: value + 5 for seed, value in list(other.items())[:5]}
     found = against_best({"best": best, "other": other, "few": few, "alone": {99: 1000.0}}, "lower")
@@ -160,11 +163,11 @@ def test_rivals_get_the_test_that_their_pairs_allow():
     assert marks({"best": best, "other": other, "alone": {99: 1000.0}}, "lower") == {"best": "tie", "alone": "tie"}
 
 
-def test_an_error_of_equal_values_is_not_that_of_rounding():
+def test_the_error_of_equal_values_is_zero():
     assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
 
 
-def test_few_seeds_of_the_best_do_not_make_a_tie_of_what_others_beat():
+def test_few_seeds_of_the_best_model_do_not_turn_worse_models_into_ties():
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 10))
     few = {0: 0.0, 1: 1.5, 2: 1.2}  # the best mean, which three seeds tell from nothing
     good, bad = (dict(enumerate(mean + noise[i])) for i, mean in ((0, 1.5), (1, 3.0)))
@@ -172,3 +175,51 @@ def test_few_seeds_of_the_best_do_not_make_a_tie_of_what_others_beat():
     assert marks({"few": few, "good": good}, "lower") == {}
     assert marks({"few": few, "good": good, "bad": bad}, "lower") == {"few": "tie", "good": "tie"}
     assert marks({"good": good, "bad": bad}, "lower") == {"good": "best"}
+
+
+def test_ties_follow_the_paired_test_with_holms_correction():
+    shared = np.random.default_rng(0).normal(0, 1, 10)  # by their seed; far larger than what tells the models apart
+    jitter = 0.05 * (-1.0) ** np.arange(10)
+    gaps = {"best": 0.0, "near": 0.01, "far": 0.3, "farther": 0.5}
+    found = {name: dict(enumerate(gap + shared + jitter * (name != "best"))) for name, gap in gaps.items()}
+    assert marks(found, "lower") == {"best": "tie", "near": "tie"}
+    assert marks({name: found[name] for name in ("best", "far", "farther")}, "lower") == {"best": "best"}
+    assert marks({name: found[name] for name in ("best", "near")}, "lower") == {}
+    p = {m: stats.ttest_rel(list(found[m].values()), list(found["best"].values())).pvalue for m in ("near", "far")}
+    assert p["near"] > 0.05 > 3 * p["far"]
+    assert stats.ttest_ind(list(found["farther"].values()), list(found["best"].values())).pvalue > 0.05
+
+
+def test_holm_is_stricter_than_an_uncorrected_test():
+    best, other = {s: 0.0 for s in range(4)}, {0: 0.1, 1: 0.5, 2: 0.3, 3: 0.25}
+    p = stats.ttest_1samp(list(other.values()), 0).pvalue
+    assert 0.025 < p < 0.05
+    assert marks({"a": best, "b": other}, "lower") == {"a": "best"}
+    worse = {s: 9.0 + s / 100 for s in best}
+    more = marks({"a": best, "b": other, "c": {s: v * 1.01 for s, v in other.items()}, "d": worse}, "lower")
+    assert more == {"a": "tie", "b": "tie", "c": "tie"}
+
+
+def test_equal_models_share_the_first_place():
+    assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}, "c": {0: 2.0, 1: 2.0}}, "lower") == {
+        "a": "tie",
+        "b": "tie",
+    }
+    assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}}, "lower") == {}
+
+
+@pytest.mark.parametrize("exponent", range(-9, 12))
+def test_a_mean_is_written_to_two_digits_of_its_error(exponent):
+    for mean, error in ((1.23456, 0.0123), (5.5, 0.0996), (-2.0, 0.31), (0.0, 1.0)):
+        text = format_mean(mean * 10.0**exponent, error * 10.0**exponent)
+        plain = re.fullmatch(r"\(?(-?[\d.]+) ± ([\d.]+)\)?(e[+-]\d+)?", text)
+        assert plain, text
+        shown, spread = (float(part + (plain[3] or "")) for part in plain.group(1, 2))
+        assert spread == pytest.approx(error * 10.0**exponent, rel=0.05)  # two digits are within 5 %
+        assert abs(shown - mean * 10.0**exponent) <= 0.05 * error * 10.0**exponent * 1.001
+        digits = plain[2].replace(".", "").lstrip("0")
+        assert len(digits.rstrip("0")) <= 2, text
+
+
+def test_a_single_value_has_no_error():
+    assert mean_and_error([2.5]) == (2.5, None)

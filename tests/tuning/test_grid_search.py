@@ -1,4 +1,4 @@
-"""Tuning: the elbow of a curve known in closed form, and a selection that cannot reach the test split."""
+"""Grid search: equal budgets, and a selection that cannot read the test split."""
 
 import json
 import sys
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toy_flows import gaussian_tilt
 
 from genbench.cli.main import main
 from genbench.core import Data, Split
@@ -18,36 +17,9 @@ from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
 from genbench.tuning.grid_search import propose
-from genbench.tuning.kappa import by_elbow, elbow
+from genbench.tuning.kappa import by_elbow
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
-
-
-def test_the_elbow_is_where_the_closed_form_starts_to_be_flat():
-    grid = [2**k for k in range(-6, 9)]
-
-    def exact(kappa):
-        return max(gaussian_tilt(kappa, 1, 2), gaussian_tilt(kappa, 2, 1))
-
-    settings = {"data": {"dims": 1, "std": 2.0}, "model": {"cost": "sqnorm"}}
-    found = by_elbow("wcfm", "gaussian", settings, grid, flat=0.06)
-    falls = [exact(kappa) - exact(2 * kappa) for kappa in grid]
-    assert falls[0] < 0.06 < max(falls)  # flat before it falls, too: that is no elbow
-    assert found.chosen == next(k for k in grid if all(f < 0.06 for j, f in zip(grid, falls, strict=True) if j >= k))
-    for kappa, seen in found.curve:
-        assert not seen.known or seen.variance == pytest.approx(exact(kappa), abs=0.04)
-    assert [row.label for row in found.table().rows if row.cells[-1].text] == [f"{found.chosen:g}"]
-    assert found.json()["chosen"] == {"kappa": found.chosen}
-
-
-def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
-    assert elbow([(1, 3.0), (2, 2.0), (4, 1.0)], 0.1) is None
-    assert elbow([], 0.1) is None
-    assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)], 0.1) == 2
-    with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: name larger ones"):
-        by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
-    with pytest.raises(ConfigError, match="say with --over what to tune of cfm"):
-        by_elbow("cfm", "moons", {})
 
 
 class OutOfReach(Split):
@@ -77,7 +49,7 @@ def judged(asked, store):
     return asked.judged(store)
 
 
-def test_tuning_never_looks_at_the_test_split(without_test, tmp_path):
+def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     over = {"model": {"kappa": [0.5, 2.0]}}
     asked = propose(["wcfm"], "8gaussians", over, metric="sliced_w2", seeds=[0, 1], settings=QUICK)
     found = judged(asked, Store(tmp_path))
@@ -96,7 +68,7 @@ def test_tuning_never_looks_at_the_test_split(without_test, tmp_path):
         run(usual, Store(tmp_path / "tables"))
 
 
-def test_values_on_the_validation_split_are_those_of_validation_data():
+def test_values_on_the_validation_split_use_validation_data():
     data = datasets["moons"].build()
     assert torch.equal(validation_as_test(data).test.take(9, 3).x, data.valid.take(9, 3).x)
     assert validation_as_test(data) is validation_as_test(data)  # what is known of a task is computed once
@@ -138,7 +110,7 @@ def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
         lost.chosen()
 
 
-def test_the_command_writes_what_it_chose(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
     def say(*words):
         monkeypatch.setattr(sys, "argv", ["genbench", "tune", *words, "--results", str(tmp_path)])
         with pytest.raises(SystemExit) as stop:

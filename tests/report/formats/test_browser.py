@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-from reports import gathered, make
 
 from genbench.report.formats.page import page
 
@@ -18,10 +17,9 @@ QUIET += ["disable-component-update", "disable-sync", "disable-dev-shm-usage"]
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("browser")
-    path = folder / "report.html"
-    path.write_text(page(gathered(make(folder))[0]), encoding="utf-8")
+def url(tmp_path_factory, report):
+    path = tmp_path_factory.mktemp("browser") / "report.html"
+    path.write_text(page(report), encoding="utf-8")
     return path.as_uri()
 
 
@@ -67,7 +65,7 @@ def column(driver, number):
     return ask(driver, f"{script}.map(r => [r.cells[0].dataset.label, r.cells[{number}].dataset.v])")
 
 
-def test_it_fits_and_takes_the_colours_of_the_time_of_day(opened, request):
+def test_the_page_fits_its_width_and_follows_the_color_scheme(opened, request):
     width, scheme = request.node.callspec.params["opened"]
     assert ask(opened, "innerWidth") == width
     assert ask(opened, "document.documentElement.scrollWidth <= document.documentElement.clientWidth")
@@ -76,7 +74,7 @@ def test_it_fits_and_takes_the_colours_of_the_time_of_day(opened, request):
     assert (max(shades) < 60) if scheme == "dark" else (min(shades) > 200)
 
 
-def test_a_column_sorts_both_ways_and_says_so(opened):
+def test_a_column_sorts_in_both_directions(opened):
     before = column(opened, 1)
     assert before[0][0] == "real vs. real (floor)"
     number = 1 + next(i for i in range(9) if len({v for _, v in column(opened, i + 1)[1:]} - {""}) > 2)
@@ -118,7 +116,7 @@ def test_the_origin_of_a_number_opens_by_mouse_and_by_keyboard(opened):
     assert ask(opened, "document.activeElement === arguments[0]", focused)
 
 
-def test_time_moves_points_and_densities(opened):
+def test_the_slider_moves_points_and_densities(opened):
     slider = first(opened, ".flow input[type=range]")
     assert slider.is_displayed()
     state = "[...document.querySelectorAll('svg[data-paths]')].map(s => [s.querySelector('.p').getAttribute('d'), "
@@ -147,7 +145,7 @@ def test_play_runs_to_the_end(opened):
     assert button.text == "Play"
 
 
-def test_a_model_can_be_picked_in_a_legend(opened):
+def test_a_model_can_be_selected_in_a_legend(opened):
     button = first(opened, ".legend button")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
     button.click()
@@ -157,7 +155,7 @@ def test_a_model_can_be_picked_in_a_legend(opened):
     assert set(lit) == {model}
 
 
-def test_everything_is_there_without_javascript(chromium, url):
+def test_the_page_works_without_javascript(chromium, url):
     chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         chromium.get(url)

@@ -35,7 +35,7 @@ def verdicts(table):
     }
 
 
-def test_a_perfect_sampler_reads_the_floor(plane):
+def test_a_perfect_sampler_scores_the_floor(plane):
     rows, found = plane
     for metric in ("w2", "sliced_w2", "energy_distance", "mmd", "mode_coverage.balance", "norm"):
         floor = {row["seed"]: row["floor"] for row in rows if row["metric"] == metric and row["sampler"] == PERFECT}
@@ -43,7 +43,7 @@ def test_a_perfect_sampler_reads_the_floor(plane):
         assert difference.low <= 0 <= difference.high or abs(difference.mean) < 3 * difference.error
 
 
-def test_faults_are_seen_by_the_metrics_that_claim_to_and_blindness_is_said(plane):
+def test_metrics_detect_the_faults_they_should_and_blind_ones_are_marked(plane):
     rows, found = plane
     (table,) = calibration.tables(rows)
     seen = verdicts(table)
@@ -59,7 +59,7 @@ def test_faults_are_seen_by_the_metrics_that_claim_to_and_blindness_is_said(plan
 
 
 @pytest.mark.slow
-def test_on_digits_too():
+def test_metrics_detect_faults_of_images():
     rows = list(calibration.measure_trial(TRIALS[1], range(3)))
     (table,) = calibration.tables(rows)
     seen = verdicts(table)
@@ -69,7 +69,7 @@ def test_on_digits_too():
     assert seen["precision_recall.precision"]["without 1 of 10 digits"] != "yes"
 
 
-def test_a_fault_that_improves_a_metric_is_called_so():
+def test_a_fault_that_improves_a_metric_is_marked():
     def row(sampler, seed, value, better):
         place = {"task": "8gaussians", "sampler": sampler, "seed": seed, "metric": "m", "n": 9, "protocol": "p"}
         return place | {"value": value + seed / 99, "better": better, "floor": None}
@@ -86,7 +86,7 @@ def test_a_fault_that_improves_a_metric_is_called_so():
         assert set(verdicts(table)["m"].values()) == {told}
 
 
-def test_exact_fields_read_what_is_known_in_closed_form():
+def test_exact_fields_have_the_values_known_in_closed_form():
     found = {}
     for row in measure_fields([0, 1]):
         found.setdefault((row["task"], row["metric"]), []).append(row)
@@ -99,7 +99,7 @@ def test_exact_fields_read_what_is_known_in_closed_form():
     assert abs(mean["8gaussians", "npe.transport"]) < 0.01  # its samples have the law of the data
 
 
-def test_what_is_kept_is_not_measured_again_and_not_believed_of_other_versions(tmp_path, monkeypatch):
+def test_a_calibration_is_reused_unless_it_is_of_other_versions(tmp_path, monkeypatch):
     tiny = Trial("8gaussians", 64, {"sliced_w2": {}}, TRIALS[0].faults)
     monkeypatch.setattr(calibration, "TRIALS", (tiny,))
     monkeypatch.setattr(calibration, "measure_fields", lambda seeds: [])

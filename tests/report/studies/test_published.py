@@ -34,7 +34,7 @@ def record(seed, *rows, model="cfm", data="moons"):
     return {"labels": labels, "spec": spec, "results": [usual | {"solver": "dopri5"} | row for row in rows]}
 
 
-def test_the_tolerance_alone_decides_where_seeds_agree():
+def test_the_tolerance_decides_if_seeds_agree():
     assert finding([1.0999, 1.0999]).verdict == "agrees"
     assert finding([1.1001, 1.1001]).verdict == "differs"
     assert finding([0.8999, 0.8999]).verdict == "differs"
@@ -43,7 +43,7 @@ def test_the_tolerance_alone_decides_where_seeds_agree():
     assert finding([-2.2, -2.2], value=-2.0, absolute=0.0, relative=0.11).verdict == "agrees"
 
 
-def test_the_interval_of_our_mean_and_the_published_spread_widen_it():
+def test_the_interval_of_the_mean_and_the_published_error_widen_the_allowance():
     values = [1.11, 1.13, 1.15]
     half = stats.t.ppf(0.975, 2) * stats.sem(values)
     assert finding(values).allowance == pytest.approx(0.1 + half)
@@ -53,19 +53,19 @@ def test_the_interval_of_our_mean_and_the_published_spread_widen_it():
     assert finding([1.05]).allowance == 0.1  # one seed: no chance is granted
 
 
-def test_what_only_chance_could_tell_is_inconclusive():
+def test_an_interval_wider_than_the_tolerance_is_inconclusive():
     assert finding([0.9, 1.1, 1.3]).verdict == "inconclusive"
     assert finding([1.9, 2.1, 2.3]).verdict == "differs"
     assert finding([1.0]).verdict == "inconclusive"
     assert finding([2.0]).verdict == "differs"
 
 
-def test_without_values_or_where_it_means_nothing_there_is_no_verdict():
+def test_no_verdict_without_values_or_for_incomparable_numbers():
     assert finding([]).verdict == "not measured"
     assert finding([1.0, 1.0], absolute=0.0, incomparable="other data").verdict == "not comparable"
 
 
-def test_values_are_those_of_the_claimed_row_column_and_point():
+def test_values_are_those_of_the_claimed_model_metric_and_point():
     records = [
         record(0, {"value": 1.5}, {"metric": "npe.path", "value": 7.0}, {"point": "curve", "nfe": 100.0, "value": 8.0}),
         record(1, {"value": 1.7}, {"metric": "w2", "value": 7.0}),
@@ -81,7 +81,7 @@ def test_values_are_those_of_the_claimed_row_column_and_point():
         measured(claim(), [*records, record(3, {"protocol": "euler"})])
 
 
-def test_a_table_shows_value_source_grade_tolerance_and_verdict(tmp_path):
+def test_a_table_has_value_source_grade_tolerance_and_verdict(tmp_path):
     lines = "".join(
         json.dumps(record(seed, {"value": 0.22 + seed / 1000}, model=model, data=data)) + "\n"
         for seed in range(3)
@@ -113,7 +113,7 @@ def test_a_table_shows_value_source_grade_tolerance_and_verdict(tmp_path):
         ({"url": None}, "string"),
     ],
 )
-def test_a_claim_without_grade_source_or_rule_is_refused(tmp_path, change, message):
+def test_a_claim_without_grade_source_or_tolerance_is_refused(tmp_path, change, message):
     group = {"paper": "A", "url": "u", "grade": "C", "metric": "npe", "protocol": "p", "difference": "d", "suite": "s"}
     group |= {"tolerance": {"absolute": 0.1}} | change
     lines = [f"{key} = {json.dumps(value).replace(': ', ' = ')}" for key, value in group.items() if value is not None]
@@ -126,7 +126,7 @@ def test_a_claim_without_grade_source_or_rule_is_refused(tmp_path, change, messa
         read_claims(path)
 
 
-def test_our_claims_name_rows_and_columns_that_their_suites_have():
+def test_our_claims_name_models_and_metrics_of_their_suites():
     known = read_claims(published.CLAIMS)
     assert len(findings(known, ROOT / "nowhere")) == len(known) > 30
     for name in {c.suite for c in known if c.suite}:

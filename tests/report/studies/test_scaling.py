@@ -14,7 +14,7 @@ TINY = {"plan": {"steps": 2, "batch_size": 8}, "evaluation": {"n": 8, "curve": [
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 3.0])
-def test_the_exponent_of_a_power_is_that_power_whatever_the_overhead_of_small_sizes(power):
+def test_the_exponent_of_a_power_law_ignores_the_overhead_of_small_sizes(power):
     sizes = [2.0**k for k in range(8)]
     exact = [3 * size**power for size in sizes]
     assert scaling.exponent(sizes, exact) == pytest.approx(power)
@@ -27,7 +27,7 @@ def test_too_few_sizes_have_no_exponent():
     assert scaling.exponent([1.0, 2.0, 4.0], [0.0, 0.0, 0.0]) is None
 
 
-def test_a_report_states_exponents_where_something_was_measured(tmp_path):
+def test_a_report_has_the_measured_exponents(tmp_path):
     assert not study_sections(tmp_path)
     lines = [f"w2,samples,{n},{1e-6 * n**2},{n / 50}" for n in (256, 512, 1024, 2048)]
     lines += [f"tiny,samples,{n},{1e-6 * n},0.5" for n in (1, 2, 4)]
@@ -43,7 +43,7 @@ def test_a_report_states_exponents_where_something_was_measured(tmp_path):
     assert [len(chart.series[0].points) for chart in charts.charts] == [4, 3]
 
 
-def test_page_and_figures_draw_it_beside_the_models(tmp_path):
+def test_page_and_figures_include_the_scaling_charts(tmp_path):
     genbench.run("cfm", "moons", metrics=["failed"], settings=TINY, results=tmp_path)
     lines = [f"w2,samples,{n},{1e-6 * n**2},{n}" for n in (256, 512, 1024)]
     (tmp_path / scaling.FILE).write_text("\n".join(["work,against,size,seconds,mib", *lines]) + "\n")

@@ -1,0 +1,29 @@
+"""Plots: charts have the means of the tables."""
+
+import pytest
+from reports import blocks, gathered
+
+import genbench
+from genbench.report.blocks import Charts, Table
+
+
+def test_a_grid_of_a_setting_is_drawn_with_level_lines_of_models_without_it(report):
+    (charts,) = [block for block in blocks(report, Charts) if block.title == "Quality vs. kappa"]
+    (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
+    chart = next(chart for chart in charts.charts if chart.title == "sliced_w2")
+    column = [c.title for c in table.columns].index("sliced_w2")
+    means = {row.label: row.cells[column].mean for row in table.rows}
+    lines = {series.model: [(point.x, point.y) for point in series.points] for series in chart.series}
+    assert lines["wcfm"] == [(0.5, means["wcfm kappa=0.5"]), (1.0, means["wcfm"]), (4.0, means["wcfm kappa=4.0"])]
+    assert lines["cfm"] == [(0.5, means["cfm"]), (4.0, means["cfm"])]
+    assert chart.floor == pytest.approx(means["real vs. real (floor)"])
+
+
+def test_a_grid_of_constant_values_has_no_charts(tmp_path):
+    settings = {"plan": {"steps": 2, "batch_size": 8}, "evaluation": {"n": 8, "curve": []}}
+    for kappa in (0.5, 1.0, 2.0):
+        chosen = {"model": {"kappa": kappa}, **settings}
+        genbench.run("wcfm", "moons", metrics=["failed"], settings=chosen, results=tmp_path)
+    report, _, _ = gathered(tmp_path)
+    drawn = [block for section in report.sections for block in section.walk() if isinstance(block, Charts)]
+    assert all(block.charts for block in drawn)

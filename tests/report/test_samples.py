@@ -1,0 +1,62 @@
+"""Samples: pictures show the samples of the kept models."""
+
+import numpy as np
+import torch
+from reports import blocks, gathered
+
+import genbench
+from genbench.metrics.noise import noise
+from genbench.report.blocks import Flow, Gallery
+from genbench.report.formats.page import page
+from genbench.report.samples import DENSITY_SAMPLES, POINTS
+from genbench.runs.spec import build_data
+from genbench.seeds import derive
+
+
+def test_damaged_drawings_are_drawn_again(results, report):
+    path = results / "tiny/drawings.npz"
+    path.write_bytes(b"PK\3\4 and no more")
+    again, _, drawings = gathered(results)
+    assert page(again) == page(report)
+    assert path in drawings[0].save()
+    assert gathered(results)[2][0].kept
+
+
+def test_trajectories_end_at_the_samples_of_the_model(results, report):
+    (flow,) = blocks(report, Flow)
+    panel = next(panel for panel in flow.panels if panel.label == "cfm")
+    run = next(path for path in (results / "runs").glob("cfm-moons-0-*"))
+    model = genbench.load(run)
+    data = build_data({"name": "moons", "version": 1})
+    with torch.no_grad():
+        x = data.space.decode(model.sample(noise(model.source, DENSITY_SAMPLES, derive(0, "picture"))).x)[
+            :POINTS
+        ].numpy()
+    left, right, bottom, top = flow.frame
+    inside = (x[:, 0] > left) & (x[:, 0] < right) & (x[:, 1] > bottom) & (x[:, 1] < top)
+    assert inside.mean() > 0.8
+    drawn = panel.paths[-1] / 255 * [right - left, bottom - top] + [left, top]
+    np.testing.assert_allclose(drawn[inside], x[inside], atol=0.51 * (right - left) / 255 + 1e-3)
+    assert panel.moves
+    assert not next(panel for panel in flow.panels if panel.label.startswith("tarflow")).moves
+
+
+def test_densities_cover_the_points(report):
+    (flow,) = blocks(report, Flow)
+    for panel in (flow.data, *flow.panels):
+        size = panel.density.shape[-1]
+        for points, density in zip(panel.paths, panel.density, strict=True):
+            inner = points.astype(int)[((points > 8) & (points < 247)).all(1)] * size // 256
+            assert (density[inner[:, 1], inner[:, 0]] > 0).mean() > 0.95
+    assert flow.data.density.max() == 255
+
+
+def test_image_grids_show_the_kept_samples(results, report):
+    (gallery,) = blocks(report, Gallery)
+    sheets = dict(gallery.grids)
+    (kept,) = [path for path in (results / "runs").glob("cfm-digits-*/*/samples.npz")]
+    with np.load(kept) as arrays:
+        image = arrays["samples"][11, 0]
+    label = next(label for label in sheets if label.startswith("cfm"))
+    np.testing.assert_array_equal(sheets[label][9:17, 9:17], image * 15 if image.max() <= 16 else image)
+    assert sheets["data"].shape == sheets[label].shape

@@ -1,0 +1,59 @@
+"""Suites: what a results folder has published, and what is read from files."""
+
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from reports import DIGITS
+from rich.console import Console
+
+import genbench
+from genbench.errors import ConfigError
+from genbench.report.publish import publish_suite
+from genbench.report.samples import Drawings
+from genbench.report.suites import FLAT, load_records, load_suites
+from genbench.runs.spec import resolve
+from genbench.runs.store import Store
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def test_published_records_of_images_name_no_local_folder_and_are_read_without_the_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    (tmp_path / "photos").mkdir()
+    for i in range(20):
+        Image.fromarray(np.full((8, 8, 3), 12 * i, np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+    store = Store(tmp_path / "results")
+    settings = DIGITS | {"data": {"path": str(tmp_path / "photos"), "size": 8}}
+    spec = resolve("cfm", "folder", metrics=["failed"], settings=settings)
+    genbench.run("cfm", "folder", metrics=["failed"], settings=settings, results=store.root)
+    (records,) = [path for path in publish_suite("photos", [spec], store, Console(quiet=True)) if path.suffix == ".gz"]
+    assert str(tmp_path) not in gzip.decompress(records.read_bytes()).decode()
+    for gone in (store.root / "runs", tmp_path / "photos"):
+        shutil.rmtree(gone)
+    (suite,) = load_suites(store)
+    assert [run.record["results"][0]["value"] for run in suite.runs] == [0]
+
+
+def test_a_file_without_records_is_refused(tmp_path):
+    path = tmp_path / "x-records.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n'))
+    with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: labels: field required"):
+        load_records(path)
+    with pytest.raises(ConfigError, match=r"nowhere is no folder or run with records$"):
+        load_records(tmp_path / "nowhere", tmp_path / "nowhere")
+
+
+def test_the_file_names_of_earlier_versions_are_still_read(tmp_path):
+    for name, ending in FLAT.items():
+        for published in (RESULTS / "batch").glob(name):
+            shutil.copy(published, tmp_path / f"batch{ending}")
+    (suite,), (known,) = load_suites(Store(tmp_path)), load_suites(Store(RESULTS), ["batch"])
+    assert suite.name == "batch"
+    assert [run.record for run in suite.runs] == [run.record for run in known.runs]
+    assert suite.costs.equals(known.costs)
+    assert len(load_records(tmp_path)) == 90
+    assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()
