@@ -24,7 +24,7 @@ class Path(ABC):
         t_range: training draws t uniformly from here; inside (0, 1) if the target diverges at an end.
     """
 
-    t_range: tuple[float, float]
+    t_range: tuple[float, float] = (0.0, 1.0)
 
     @abstractmethod
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
@@ -36,10 +36,9 @@ class Straight(Path):
     """x_t = (1-t) x0 + t x1 + sigma eps, u = x1 - x0 (Tong et al., 2023)."""
 
     sigma: float = 0.0
-    t_range: tuple[float, float] = (0.0, 1.0)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return the state and target of each pair."""
+        """Return state and target."""
         velocity = x1 - x0
         x = torch.addcmul(x0, t, velocity)
         return Point(x + self.sigma * _normal_like(x0, generator) if self.sigma else x, velocity)
@@ -50,10 +49,9 @@ class Lipman(Path):
     """x_t = t x1 + (1 - (1-s) t) x0, u = x1 - (1-s) x0 (Lipman et al., 2023); at t = 1 noise of sd s remains."""
 
     sigma: float = 0.0
-    t_range: tuple[float, float] = (0.0, 1.0)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return the state and target of each pair."""
+        """Return state and target."""
         keep = 1 - self.sigma
         return Point(t * x1 + (1 - keep * t) * x0, x1 - keep * x0)
 
@@ -71,11 +69,11 @@ class Bridge(Path):
 
     @property
     def t_range(self) -> tuple[float, float]:
-        """Times at which the target is finite."""
+        """From clip to 1 - clip."""
         return (self.clip, 1 - self.clip)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return the state and target of each pair."""
+        """Return state and target."""
         spread = self.sigma * (t * (1 - t)).sqrt()
         eps = _normal_like(x0, generator)
         # (x_t - m) = spread eps, and spread / (t(1-t)) = sigma^2 / spread.
@@ -95,11 +93,11 @@ class VariancePreserving(Path):
 
     @property
     def t_range(self) -> tuple[float, float]:
-        """Times at which the target is finite."""
+        """From 0 to 1, or slightly less for the linear schedule."""
         return (0.0, 1.0 if self.schedule == "cosine" else 1 - 1e-3)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return the state and target of each pair."""
+        """Return state and target."""
         a, s, da, ds = self.coefficients(t)
         return Point(a * x1 + s * x0, da * x1 + ds * x0)
 
