@@ -5,7 +5,7 @@ their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -77,49 +77,45 @@ def _reduce(cost: Float64[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
     return reduced
 
 
-def log_kernel(
-    x: Float[Tensor, "n *event"],
-    y: Float[Tensor, "m *event"],
-    *,
-    epsilon: float,
-    cost: Cost,
-    groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
-) -> Float[Tensor, "n m"]:
-    """Return -c(x, y) / epsilon for all pairs, and minus infinity between different groups."""
-    kernel = torch.cdist(x.flatten(1), y.flatten(1))
-    if cost == "sqnorm":
-        kernel.square_()
-    kernel.mul_(-1 / epsilon)
-    return kernel if groups is None else kernel.masked_fill_(groups[0][:, None] != groups[1], -torch.inf)
+class Kernel(NamedTuple):
+    """The Gibbs kernel exp(-c / epsilon) of the cost |x - y| ("norm") or its square ("sqnorm")."""
 
+    epsilon: float
+    cost: Cost
 
-def c_transform(
-    x: Float[Tensor, "n *event"],
-    y: Float[Tensor, "m *event"],
-    potential: Float[Tensor, " m"],
-    log_mass: Float[Tensor, " m"],
-    *,
-    epsilon: float,
-    cost: Cost,
-    groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
-) -> Float[Tensor, " n"]:
-    """Return the potential at x, given the other potential at y (soft c-transform).
+    def log(
+        self,
+        x: Float[Tensor, "n *event"],
+        y: Float[Tensor, "m *event"],
+        groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
+    ) -> Float[Tensor, "n m"]:
+        """Return -c(x, y) / epsilon for all pairs, and minus infinity between different groups."""
+        kernel = torch.cdist(x.flatten(1), y.flatten(1))
+        if self.cost == "sqnorm":
+            kernel.square_()
+        kernel.mul_(-1 / self.epsilon)
+        return kernel if groups is None else kernel.masked_fill_(groups[0][:, None] != groups[1], -torch.inf)
 
-    Args:
-        x: points of one marginal.
-        y: points of the other marginal.
-        potential: potential at y.
-        log_mass: log-probability of each y (within its group).
-        epsilon: temperature.
-        cost: c in exp(-c / epsilon).
-        groups: groups of x and of y; mass moves within groups only.
-    """
-    known, parts = potential + log_mass, []
-    for rows in torch.arange(len(x), device=x.device).split(max(1, CHUNK // len(y))):
-        row_groups = None if groups is None else (groups[0][rows], groups[1])
-        kernel = log_kernel(x[rows], y, epsilon=epsilon, cost=cost, groups=row_groups)
-        parts.append(-torch.logsumexp(kernel.add_(known), 1))
-    return torch.cat(parts)
+    def c_transform(
+        self,
+        x: Float[Tensor, "n *event"],
+        y: Float[Tensor, "m *event"],
+        log_weight: Float[Tensor, " m"],
+        groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
+    ) -> Float[Tensor, " n"]:
+        """Return the potential at x (soft c-transform).
+
+        Args:
+            x: points of one marginal.
+            y: points of the other marginal.
+            log_weight: the other potential at y, plus the log-probability of each y (within its group).
+            groups: groups of x and of y; mass moves within groups only.
+        """
+        parts = []
+        for rows in torch.arange(len(x), device=x.device).split(max(1, CHUNK // len(y))):
+            kernel = self.log(x[rows], y, None if groups is None else (groups[0][rows], groups[1]))
+            parts.append(-torch.logsumexp(kernel.add_(log_weight), 1))
+        return torch.cat(parts)
 
 
 def sinkhorn(

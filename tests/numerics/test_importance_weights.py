@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from toy_flows import gaussian_tilt
 
 from genbench.numerics.importance_weights import cyclic_shifts, estimate_tilt, relative_ess, tilt_of_batch
-from genbench.numerics.optimal_transport import log_kernel
+from genbench.numerics.optimal_transport import Kernel
 
 
 def stream(seed=0):
@@ -43,7 +43,7 @@ def test_the_tilt_of_wcfm_between_gaussians_is_estimated_without_bias():
     seen = []
     for i in range(200):
         x0, x1 = torch.randn(64, 1, generator=stream(2 * i)), 1.5 * torch.randn(64, 1, generator=stream(2 * i + 1))
-        weight = torch.exp(log_kernel(x0, x1, epsilon=epsilon, cost="sqnorm")) / mean
+        weight = torch.exp(Kernel(epsilon, "sqnorm").log(x0, x1)) / mean
         seen.append(tilt_of_batch(weight, torch.zeros(64).long()).mean(0))
     found, error = torch.stack(seen).mean(0), torch.stack(seen).std(0) / 200**0.5
     for side, (own, other) in enumerate([(a, b), (b, a)]):

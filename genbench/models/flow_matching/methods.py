@@ -1,6 +1,7 @@
 """CFM, OT-CFM, W-CFM and their relatives: each method is a coupling and a path."""
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
@@ -25,16 +26,35 @@ def default_kappa(event: Event) -> float:
 
 
 Sigma = Annotated[NonNegative, "standard deviation of the noise around the straight path"]
-Kappa = Annotated[
-    Positive | None,
-    ByEvent(default_kappa, unless="epsilon"),
-    "temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default 0.0902 for images, the published choice for"
-    " CIFAR-10, and 1 for vectors",
-]
-Epsilon = Annotated[Positive | None, "temperature in units of the cost, instead of kappa"]
-CostSetting = Annotated[
-    Cost, '"norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2'
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelSettings:
+    """Settings of the Gibbs kernel exp(-c(x0, x1) / epsilon).
+
+    Args:
+        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default 0.0902 for images, the published
+            choice for CIFAR-10, and 1 for vectors.
+        epsilon: temperature in units of the cost, instead of kappa.
+        cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
+    """
+
+    kappa: Annotated[Positive | None, ByEvent(default_kappa, unless="epsilon")] = None
+    epsilon: Positive | None = None
+    cost: Cost = "norm"
+
+    def temperature(self, event: Event) -> float:
+        """Return epsilon.
+
+        Raises:
+            ConfigError: if both kappa and epsilon are given.
+        """
+        if self.epsilon is not None and self.kappa is not None:
+            raise ConfigError("give model.kappa or model.epsilon, not both: epsilon = kappa sqrt(d)")
+        return self.epsilon or (self.kappa or default_kappa(event)) * math.sqrt(event.dims)
+
+
+KERNEL = KernelSettings()
 
 
 @models.register("cfm", version=1)
@@ -83,9 +103,7 @@ def wcfm(
     *,
     net: Net = None,
     sigma: Sigma = 0.0,
-    kappa: Kappa = None,
-    epsilon: Epsilon = None,
-    cost: CostSetting = "norm",
+    kernel: KernelSettings = KERNEL,
     normaliser: Normaliser = "constant",
     weigh: Weighting = "pair",
     shared: SharedSettings = DEFAULTS,
@@ -101,8 +119,8 @@ def wcfm(
             noise of the batch: the same tilt without any coupling.
     """
     coupling = Gibbs(
-        epsilon=_temperature(event, kappa, epsilon),
-        cost=cost,
+        epsilon=kernel.temperature(event),
+        cost=kernel.cost,
         normaliser=normaliser,
         classes=event.classes if shared.conditional else 0,
         weighting=weigh,
@@ -117,9 +135,7 @@ def wcfm_balanced(
     *,
     net: Net = None,
     sigma: Sigma = 0.0,
-    kappa: Kappa = None,
-    epsilon: Epsilon = None,
-    cost: CostSetting = "norm",
+    kernel: KernelSettings = KERNEL,
     reference: Count = 1024,
     running: bool = True,
     shared: SharedSettings = DEFAULTS,
@@ -136,8 +152,8 @@ def wcfm_balanced(
     """
     coupling = Balanced(
         event.shape,
-        epsilon=_temperature(event, kappa, epsilon),
-        cost=cost,
+        epsilon=kernel.temperature(event),
+        cost=kernel.cost,
         reference=reference,
         running=running,
         classes=event.classes if shared.conditional else 0,
@@ -202,12 +218,6 @@ def vp(
     _require_normal(source, "vp")
     path = VariancePreserving(schedule)
     return FlowMatching(event, source, net=net, coupling=Independent(), path=path, shared=shared)
-
-
-def _temperature(event: Event, kappa: float | None, epsilon: float | None) -> float:
-    if epsilon is not None and kappa is not None:
-        raise ConfigError("give model.kappa or model.epsilon, not both: epsilon = kappa sqrt(d)")
-    return epsilon or (kappa or default_kappa(event)) * math.sqrt(event.dims)
 
 
 def _require_normal(source: Source, name: str) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +10,7 @@ from torch import Tensor
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
 from genbench.numerics.importance_weights import tilt_of_batch
-from genbench.numerics.optimal_transport import Cost, c_transform, log_kernel, sinkhorn
+from genbench.numerics.optimal_transport import Cost, Kernel, sinkhorn
 
 
 class Balanced(Coupling):
@@ -54,7 +53,7 @@ class Balanced(Coupling):
         classes: int = 0,
     ) -> None:
         super().__init__()
-        self.epsilon, self.cost, self.running, self.classes = epsilon, cost, running, classes
+        self.kernel, self.running, self.classes = Kernel(epsilon, cost), running, classes
         self.pilot_size = reference
         self.register_buffer("x0", torch.zeros(reference, *shape))
         self.register_buffer("x1", torch.zeros(reference, *shape))
@@ -68,7 +67,7 @@ class Balanced(Coupling):
         for buffer, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
             buffer.copy_(torch.cat(parts)[: self.pilot_size])
         mass = self._log_mass()[self.label]
-        phi, psi = sinkhorn(log_kernel(self.x0, self.x1, **self._kernel(self.label, self.label)), mass, mass)
+        phi, psi = sinkhorn(self.kernel.log(self.x0, self.x1, self._groups(self.label, self.label)), mass, mass)
         self.phi.copy_(phi)
         self.psi.copy_(psi)
 
@@ -84,7 +83,7 @@ class Balanced(Coupling):
         phi, psi = self.potentials(x0, x1, label)
         if not bool(torch.isfinite(phi + psi).all()):
             raise RunFailed(self._why_not_finite(label))
-        weight = torch.exp(log_kernel(x0, x1, **self._kernel(label, label)) + phi[:, None] + psi)
+        weight = torch.exp(self.kernel.log(x0, x1, self._groups(label, label)) + phi[:, None] + psi)
         if self.running and self.training:
             self._replace_oldest(x0, x1, label, phi, psi)
         return Pairs(x0, weight.diagonal().clone(), tilt_of_batch(weight, label))
@@ -93,9 +92,9 @@ class Balanced(Coupling):
         self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"], label: Int[Tensor, " b"]
     ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """Return phi at the noise and psi at the data, from the reference points of their class."""
-        mass = self._log_mass()[self.label]
-        kernel = self._kernel(label, self.label)
-        return c_transform(x0, self.x1, self.psi, mass, **kernel), c_transform(x1, self.x0, self.phi, mass, **kernel)
+        mass, groups = self._log_mass()[self.label], self._groups(label, self.label)
+        phi = self.kernel.c_transform(x0, self.x1, self.psi + mass, groups)
+        return phi, self.kernel.c_transform(x1, self.x0, self.phi + mass, groups)
 
     def _why_not_finite(self, label: Tensor) -> str:
         if bool(torch.isnan(self.phi).any()):
@@ -115,8 +114,8 @@ class Balanced(Coupling):
             buffer[rows] = new
         self.oldest.copy_((self.oldest + count) % self.pilot_size)
 
-    def _kernel(self, *labels: Tensor) -> dict[str, Any]:
-        return {"epsilon": self.epsilon, "cost": self.cost, "groups": labels if self.classes else None}
+    def _groups(self, of_rows: Tensor, of_columns: Tensor) -> tuple[Tensor, Tensor] | None:
+        return (of_rows, of_columns) if self.classes else None
 
     def _log_mass(self) -> Float[Tensor, " classes"]:
         """Return the log-probability of one reference point of each class; infinite for an absent class."""

@@ -14,7 +14,7 @@ from genbench.models.flow_matching.couplings.balanced import Balanced
 from genbench.models.flow_matching.couplings.base import PilotPairs
 from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.numerics.importance_weights import tilt_of_batch
-from genbench.numerics.optimal_transport import log_kernel, sinkhorn
+from genbench.numerics.optimal_transport import Kernel, sinkhorn
 
 
 def stream(seed=0):
@@ -35,7 +35,7 @@ def shown(x0, x1, label=None, **settings):
 def weights(coupling, x0, x1):
     """Return the weights of all pairs of noise and data."""
     phi, psi = coupling.potentials(x0, x1, labels(len(x0)))
-    return torch.exp(log_kernel(x0, x1, epsilon=coupling.epsilon, cost=coupling.cost) + phi[:, None] + psi)
+    return torch.exp(coupling.kernel.log(x0, x1) + phi[:, None] + psi)
 
 
 def log_density(x0, x1, mean, variance, epsilon):
@@ -81,7 +81,7 @@ def test_potentials_match_the_closed_form_in_eight_dimensions():
 def test_the_plan_of_the_reference_has_its_marginals(cost, epsilon):
     x0, x1 = torch.randn(300, 2), 3 + torch.randn(300, 2)
     uniform = torch.full((300,), -math.log(300))
-    kernel = log_kernel(x0, x1, epsilon=epsilon, cost=cost)
+    kernel = Kernel(epsilon, cost).log(x0, x1)
     phi, psi = sinkhorn(kernel, uniform, uniform)
     plan = torch.exp(kernel + phi[:, None] + psi)
     for side in (0, 1):
@@ -121,7 +121,7 @@ def test_fresh_points_are_hardly_tilted_where_those_of_wcfm_are():
     x0, x1 = torch.randn(2048, 2, generator=draws), 3 * torch.randn(2048, 2, generator=draws)
     coupling = shown(x0[:1024], x1[:1024], epsilon=1.0)
     balanced = tilt_of_batch(weights(coupling, x0[1024:], x1[1024:]), labels(1024)).mean(0)
-    plain = torch.exp(log_kernel(x0, x1, epsilon=1.0, cost="norm"))
+    plain = torch.exp(Kernel(1.0, "norm").log(x0, x1))
     assert tilt_of_batch(plain / plain.mean(), labels(2048)).mean(0)[1] > 1
     assert (balanced.abs() < 0.01).all()
 
