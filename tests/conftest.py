@@ -1,11 +1,15 @@
+import json
 import os
 import shutil
+import sys
 import tempfile
 
 import pytest
 import torch
 
+from genbench.cli.main import main
 from genbench.core import Model, Samples, Transport
+from genbench.runs.record import format_record, read_record
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
 torch.set_num_threads(1)
@@ -78,3 +82,70 @@ def fixed_density():
 def fixed_velocity():
     """Models with a known velocity: fixed_velocity(event, source, velocity), with velocity(t, x)."""
     return FixedVelocity
+
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = 0.5}]
+metrics = ["sliced_w2", "nfe"]
+seeds = [0, 1]
+plan = {steps = 10, batch_size = 16}
+evaluation = {n = 64, curve = [1]}
+"""
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process: cli("status", path) -> (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return stop.value.code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(tmp_path_factory):
+    """A folder with tiny.toml and the results r of its four cells."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.toml").write_text(SUITE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["genbench", "sweep", str(folder / "tiny.toml"), "--results", str(folder / "r")])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert stop.value.code == 0
+    return folder
+
+
+@pytest.fixture
+def swept(finished_sweep, tmp_path):
+    """A copy of the finished sweep: (suite, results)."""
+    shutil.copytree(finished_sweep, tmp_path / "copy")
+    return tmp_path / "copy/tiny.toml", tmp_path / "copy/r"
+
+
+@pytest.fixture
+def first_path():
+    """first_path(results, pattern) returns the first path of a results folder that matches; by default a record."""
+
+    def first(results, pattern="runs/*/*/record.json"):
+        return sorted(results.glob(pattern))[0]
+
+    return first
+
+
+@pytest.fixture
+def edit_record():
+    """edit_record(path, change) rewrites a record, with its checksum, after change(record)."""
+
+    def edit(path, change):
+        record = json.loads(json.dumps(read_record(path)))
+        change(record)
+        path.write_text(format_record(record))
+
+    return edit

@@ -1,0 +1,51 @@
+from genbench.runs.record import read_record
+from genbench.runs.store import Store
+from genbench.storage import lease
+from genbench.sweeps.suite import load
+
+
+def older(record):
+    record["spec"]["model"]["version"] = 0
+
+
+def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_path, edit_record):
+    _, results = swept
+    path = first_path(results)
+    edit_record(path, older)
+    _, out, err = cli("report", results)
+    assert "left out as outdated: cfm on moons: made with version 0 of model 'cfm', which is now 1 (1 record)" in err
+    assert "(0, 1)" in out  # the other model has both seeds
+    assert "1 seed only" in out
+    assert str(path) in cli("clean", results, "--stale", "--dry-run")[1]
+    assert path.exists()
+    cli("clean", results, "--stale")
+    assert not path.parents[1].exists()
+    assert len(Store(results).record_paths()) == 3
+
+
+def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli, swept, edit_record):
+    suite, results = swept
+    path, other = sorted(results.glob("runs/*/*/record.json"))[:2]
+    before = read_record(path)
+    edit_record(path, lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
+    edit_record(other, older)
+    holding = Store(results).hold(load(suite).specs[1])
+    with holding:  # whoever is at a run is not disturbed
+        out = cli("clean", results, "--stale")[1]
+    assert f"{other.parents[1]}: stays, {other.parents[1].name} is being run by" in out
+    assert f"{path}: nfe, made with version 0 of metric 'nfe'" in out
+    now = read_record(path)
+    assert now["results"] == [row for row in before["results"] if row["metric"] != "nfe"]
+    assert list(now["spec"]["metrics"]) == ["sliced_w2"]
+    assert other.exists()
+    assert "4 cells, 1 to run" in cli("sweep", suite, "--results", results, "--dry-run")[2]
+
+
+def test_clean_removes_what_the_dead_left(cli, swept, first_path):
+    _, results = swept
+    run = first_path(results).parents[1]
+    (results / "leases" / run.name / f"{lease._machine()}.999999999.1.x").mkdir(parents=True)
+    (run / ".record.json.x.tmp").write_text("half")
+    assert "whose owner (process 999999999" in cli("clean", results)[1]
+    assert not (results / "leases").exists()
+    assert not list(results.rglob("*.tmp"))

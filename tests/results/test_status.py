@@ -1,0 +1,114 @@
+import json
+import shutil
+
+import pytest
+
+from genbench.registry import models
+from genbench.results.status import of_suite
+from genbench.runs.store import Store
+from genbench.sweeps.suite import load
+
+
+def test_a_dry_run_estimates_what_is_missing(cli, swept, first_path, edit_record):
+    suite, results = swept
+    edit_record(
+        first_path(results, "runs/cfm-moons-1*/*/record.json"),
+        lambda r: r["provenance"]["cost"].update(train_seconds=100, evaluate_seconds=20),
+    )
+    shutil.rmtree(first_path(results, "runs/cfm-moons-0*"))
+    suite.write_text(suite.read_text().replace("steps = 10", "steps = 20").replace("[0, 1]", "[0]"))
+    cells = of_suite(load(suite).specs, Store(results))
+    assert [cell.state for cell in cells] == ["run", "run"]
+    assert cells[0].seconds == pytest.approx(220)
+    assert "about 4 min" in cli("sweep", suite, "--results", results, "--dry-run")[1]
+
+
+def test_what_is_trained_once_is_estimated_once(swept, first_path, edit_record):
+    suite, results = swept
+    for path in results.glob("runs/cfm-moons-1*/*/record.json"):
+        edit_record(path, lambda r: r["provenance"]["cost"].update(train_seconds=100, evaluate_seconds=20))
+    for path in [first_path(results, "runs/cfm-moons-0*"), *results.glob("runs/wcfm-moons-1*/*/record.json")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    suite.write_text(
+        suite.read_text().replace('"cfm",', '{name = "cfm", sample = {method = "euler", steps = [1, 2]}},')
+    )
+    cells = of_suite(load(suite).specs, Store(results))
+    assert [cell.seconds for cell in cells[:4]] == pytest.approx([120, 20, 20, 20])  # seed 1 has its weights
+
+
+def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
+    suite, results = swept
+    specs = load(suite).specs
+    store = Store(results)
+    with store.hold(specs[0]) as held:
+        shutil.rmtree(held.record_path(specs[0]).parent)
+        store.record_path(specs[1]).unlink()
+        store.write_failure(specs[1], "the sky fell\nTypeError: it did")
+        edit_record(store.record_path(specs[3]), lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
+        states = [cell.state for cell in of_suite(specs, store)]
+        assert states == ["running", "failed", "done", "stale"]
+        folder = json.loads(cli("status", results, "--json")[1])
+    assert list(folder["running"]) == [held.folder(specs[0]).name]
+    assert list(folder["failed"].values()) == ["TypeError: it did"]
+    assert sum(folder["stale"].values()) == 1
+
+
+def test_a_component_whose_version_rises_makes_its_records_stale(swept, monkeypatch):
+    suite, results = swept
+    entry = models["cfm"]
+    monkeypatch.setitem(models._entries, "cfm", type(entry)(entry.name, entry.build, entry.version + 1, entry.traits))
+    cells = of_suite(load(suite).specs, Store(results))
+    assert [cell.state for cell in cells] == ["stale", "stale", "done", "done"]
+    assert "version 1 of model 'cfm', which is now 2" in cells[0].note
+
+
+@pytest.mark.parametrize("command", ["status", "retry", "clean", "verify"])
+def test_a_folder_that_is_not_there_is_no_empty_one(cli, tmp_path, command):
+    code, _, err = cli(command, tmp_path / "resluts")
+    assert (code, err) == (2, f"genbench: no results folder at {tmp_path / 'resluts'}\n")
+
+
+def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept, tmp_path):
+    """By a merge, or by a process that died before it dropped the note."""
+    suite, results = swept
+    other, spec = tmp_path / "other", load(suite).specs[1]
+    shutil.copytree(results, other)
+    path = Store(results).record_path(spec)
+    path.unlink()
+    Store(results).write_failure(spec, "the machine was on fire")
+    assert "on fire" in cli("status", results)[1]
+    assert "on fire" not in cli("clean", results)[1]
+    cli("merge", results, other)
+    assert path.with_name("failure.txt").exists()
+    assert "failed" not in cli("status", results)[1]
+    assert "failed" not in cli("sweep", suite, "--results", results)[1]
+    assert "0 to retry" in cli("retry", results)[2]
+    assert "failure.txt: it has succeeded since" in cli("clean", results)[1]
+    assert not path.with_name("failure.txt").exists()
+
+
+def test_a_damaged_note_of_a_failure_is_told_and_no_more(cli, swept):
+    suite, results = swept
+    spec = load(suite).specs[1]
+    Store(results).write_failure(spec, "the machine was on fire")
+    note = Store(results).record_path(spec).with_name("failure.txt")
+    note.write_bytes(note.read_bytes()[:-20] + b"\xff")
+    assert "failure.txt is damaged" in cli("status", results)[1]
+    assert "cannot be retried: not the spec of a run" in cli("retry", results)[2]
+    cli("clean", results, "--failed")
+    assert not note.exists()
+
+
+def test_retry_runs_what_failed_and_forgets_it(cli, swept):
+    suite, results = swept
+    spec = load(suite).specs[1]
+    record = Store(results).record_path(spec)
+    before = record.read_bytes()
+    record.unlink()
+    Store(results).write_failure(spec, "the machine was on fire")
+    assert "cfm on moons, seed 1" in cli("retry", results, "--dry-run")[1]
+    code, _, err = cli("retry", results, "--failed")
+    assert code == 0
+    assert "1 to retry" in err
+    assert json.loads(record.read_text())["results"] == json.loads(before)["results"]
+    assert "0 to retry" in cli("retry", results)[2]
