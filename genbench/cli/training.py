@@ -218,17 +218,17 @@ def tune(
     from genbench.storage import files
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import Live
-    from genbench.tuning.grid_search import propose
+    from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 
     settings, store = parse(set_ or []), Store(results / "tuning")
     if over:
-        asked = propose(methods, dataset, parse(over), metric=metric, seeds=range(seeds), settings=settings)
-        missing = asked.missing(store)
-        typer.echo(f"{len(asked.candidates)} candidates, {len(missing)} runs missing", err=True)
+        search = grid_search(methods, dataset, parse(over), metric=metric, seeds=range(seeds), settings=settings)
+        missing = search.missing(store)
+        typer.echo(f"{len(search.candidates)} candidates, {len(missing)} runs missing", err=True)
         with Live(list(missing), stderr()) as live:
             execute(list(missing.values()), store, local(store, jobs), live.tell)
-        found, rule = asked.judged(store), asked.metric
+        found, rule = search.measured(store), search.metric
     elif len(methods) == 1 and metric is None:
         found, rule = by_elbow(methods[0], dataset, settings), "elbow"
     else:

@@ -1,6 +1,6 @@
-"""Tuning: settings chosen on the validation split, with one budget for every candidate and as many for every method.
+"""Grid search: settings chosen on the validation split, with equal budgets and equally many candidates per method.
 
-The test split is out of reach: tables read it, of the settings that were chosen.
+The test split is never read; tables use it for the chosen settings only.
 """
 
 import json
@@ -15,6 +15,7 @@ from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.statistics import mean_and_error
 from genbench.report.tables import comparison_tables
+from genbench.report.values import group_by
 from genbench.results.frames import frame
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, resolve
@@ -23,18 +24,18 @@ from genbench.settings import Settings, merge
 from genbench.sweeps.ensembles import together
 
 TUNED = ("model", "plan", "sample")
-"""Sections of settings that may differ between candidates."""
+"""Sections whose settings may differ between candidates."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Settings of a method, and the runs that judge them.
+    """A candidate.
 
     Args:
         method: name of the model.
-        text: the settings that it is a candidate for.
-        specs: a run for each seed.
-        records: what was measured, of the runs that did not fail.
+        text: its settings.
+        specs: one run for each seed.
+        records: of the runs that did not fail.
     """
 
     method: str
@@ -48,49 +49,39 @@ class Candidate:
         return {seed: row["value"] for seed, row in rows if row["metric"] == metric and row["value"] is not None}
 
     def mean(self, metric: str) -> float | None:
-        """Return the mean of a metric; None if a seed has no value, which is no reason to be chosen."""
+        """Return the mean of a metric; None if any seed lacks a value, so that the candidate is not chosen."""
         values = self.values(metric)
         return mean_and_error(values.values())[0] if len(values) == len(self.specs) else None
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What was compared, and what came out first.
-
-    Args:
-        metric: what decides.
-        candidates: of all methods.
-    """
+class GridSearch:
+    """The candidates of all methods, and the metric that decides."""
 
     metric: str
     candidates: tuple[Candidate, ...]
 
     def missing(self, store: Store) -> dict[str, Spec]:
-        """Return the runs that are still to be made, by what they are called."""
-        runs = {
-            f"{candidate.method} {candidate.text}, seed {spec.seed}": spec
-            for candidate in self.candidates
-            for spec in candidate.specs
-        }
-        return {name: spec for name, spec in runs.items() if store.missing_metrics(spec)}
+        """Return the runs that the store lacks, by label."""
+        runs = {f"{c.method} {c.text}, seed {spec.seed}": spec for c in self.candidates for spec in c.specs}
+        return {label: spec for label, spec in runs.items() if store.missing_metrics(spec)}
 
-    def judged(self, store: Store) -> "Selection":
-        """Return the candidates with what was measured of them."""
+    def measured(self, store: Store) -> "GridSearch":
+        """Return the search with the records of the store."""
         kept = [[record for spec in c.specs if (record := store.record(spec)) is not None] for c in self.candidates]
         pairs = zip(self.candidates, kept, strict=True)
         return replace(self, candidates=tuple(replace(c, records=tuple(records)) for c, records in pairs))
 
     def chosen(self) -> dict[str, Candidate]:
-        """Return the candidate with the best mean, for each method.
+        """Return the candidate with the best mean for each method.
 
         Raises:
             RunFailed: if a method has none.
         """
         sign = 1 if _better(self.metric) == "lower" else -1
         best: dict[str, Candidate] = {}
-        for method in dict.fromkeys(candidate.method for candidate in self.candidates):
-            own = [candidate for candidate in self.candidates if candidate.method == method]
-            means = [(sign * mean, c) for c in own if (mean := c.mean(self.metric)) is not None]
+        for method, candidates in group_by(self.candidates, lambda candidate: candidate.method).items():
+            means = [(sign * mean, c) for c in candidates if (mean := c.mean(self.metric)) is not None]
             if not means:
                 raise RunFailed(f"no candidate of {method} has a value of {self.metric} for every seed")
             best[method] = min(means, key=lambda pair: pair[0])[1]
@@ -101,10 +92,10 @@ class Selection:
         rows = frame(record for candidate in self.candidates for record in candidate.records)
         (table,) = comparison_tables(rows.query("metric == @self.metric"))
         legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in self.chosen().items()]
-        lost = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
-        legend += [f"Out of the question, for want of a value for every seed: {'; '.join(lost)}."] if lost else []
+        excluded = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
+        legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
         title = f"{table.title}: {self.metric} on the validation split"
-        return Table(title, table.columns, table.rows, (*legend, *table.legend), table.notes)
+        return replace(table, title=title, legend=(*legend, *table.legend))
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -121,7 +112,7 @@ class Selection:
         }
 
 
-def propose(
+def grid_search(
     methods: Sequence[str],
     dataset: str,
     over: Settings,
@@ -129,14 +120,14 @@ def propose(
     metric: str | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     settings: Settings | None = None,
-) -> Selection:
-    """Return what is to be compared: every candidate trained on one budget, measured on the validation split.
+) -> GridSearch:
+    """Return the candidates of each method: every combination of the given values, measured on the validation split.
 
     Args:
         methods: names of models.
         dataset: name of the data set.
-        over: lists of values by section and name; the name of a method is a section too, of its own model settings.
-        metric: what decides; by default the first metric of samples that the data set names.
+        over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
+        metric: that decides; by default the first metric of samples that the data set names.
         seeds: of each candidate.
         settings: of every candidate, nested by section.
 
@@ -148,15 +139,17 @@ def propose(
     metric = metric or next(name for name in own if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
         raise ConfigError(f"--metric {metric}: neither low nor high values of it are better")
-    names, validation = [metric.partition(".")[0]], {"evaluation": {"split": "valid"}}
+    names, fixed = [metric.partition(".")[0]], {"evaluation": {"split": "valid"}}
     candidates = []
     for method in methods:
         for point in _points(over, method, methods):
-            whole = merge({"evaluation": {"curve": []}}, given, point, validation)
-            specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
+            whole = merge({"evaluation": {"curve": []}}, given, point, fixed)
+            specs = [
+                resolve(method, dataset, seed=s, metrics=[metric.partition(".")[0]], settings=whole) for s in seeds
+            ]
             candidates.append(Candidate(method, _text(point), tuple(together(specs, ["seed"]))))
-    _check(candidates)
-    return Selection(metric, tuple(candidates))
+    _check_budgets(candidates)
+    return GridSearch(metric, tuple(candidates))
 
 
 def _points(over: Settings, method: str, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -164,23 +157,22 @@ def _points(over: Settings, method: str, methods: Sequence[str]) -> Iterator[dic
     for section in over:
         if section not in (*TUNED, *methods):
             raise unknown("--over: nothing to tune in", section, [*TUNED, *methods])
-    axes = [
-        [_nested(("model" if section == method else section, *path), value) for value in values]
-        for section, table in over.items()
-        if section in (*TUNED, method)
-        for path, values in _leaves(section, table)
-    ]
+    axes = []
+    for section, table in over.items():
+        if section in (*TUNED, method):
+            axes += _axes(("model" if section == method else section,), section, table)
     yield from (merge(*combination) for combination in product(*axes))
 
 
-def _leaves(section: str, table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from (((name, *path), values) for path, values in _leaves(f"{section}.{name}", value))
-        elif isinstance(value, list) and value:
-            yield (name,), value
-        else:
-            raise ConfigError(f"--over {section}.{name}={value}: write a list of values, as in {section}.{name}=[1, 2]")
+def _axes(path: tuple[str, ...], written: str, value: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield, for each list of values in nested settings, the nested settings with each of its values."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _axes((*path, name), f"{written}.{name}", part)
+    elif isinstance(value, list) and value:
+        yield [_nested(path, item) for item in value]
+    else:
+        raise ConfigError(f"--over {written}={value}: write a list of values, as in {written}=[1, 2]")
 
 
 def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
@@ -196,17 +188,19 @@ def _text(point: Mapping[str, Any], prefix: str = "") -> str:
     return " ".join(parts) or "its defaults"
 
 
-def _check(candidates: Sequence[Candidate]) -> None:
+def _check_budgets(candidates: Sequence[Candidate]) -> None:
     numbers = Counter(candidate.method for candidate in candidates)
     if len(set(numbers.values())) > 1:
         counts = ", ".join(f"{method} has {number}" for method, number in numbers.items())
-        raise ConfigError(f"an equal budget is as many candidates for every method; {counts}")
-    first = candidates[0]
-    for other in candidates:
-        if _budget(other.specs[0]) != _budget(first.specs[0]):
+        raise ConfigError(f"every method needs the same number of candidates: {counts}")
+    budget = _budget(candidates[0].specs[0])
+    for candidate in candidates:
+        spec = candidate.specs[0]
+        if _budget(spec) != budget:
+            teacher = ", its teacher included" if spec.teacher else ""
             raise ConfigError(
-                f"an equal budget is {_budget(first.specs[0])} for all; {other.method} {other.text} takes "
-                f"{_budget(other.specs[0])}" + (", its teacher's included" if other.specs[0].teacher else "")
+                f"every candidate needs the same budget: {candidate.method} {candidate.text} takes {_budget(spec)}"
+                f"{teacher}, the first takes {budget}"
             )
 
 
@@ -216,6 +210,6 @@ def _budget(spec: Spec) -> dict[str, int]:
 
 
 def _better(metric: str) -> str:
-    """Return the direction of a metric: lower, higher or nothing."""
+    """Return the direction of a metric: lower, higher, or an empty string."""
     better = metrics[metric.partition(".")[0]].traits["better"]
     return better if better in ("lower", "higher") else ""

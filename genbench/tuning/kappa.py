@@ -1,4 +1,4 @@
-"""The elbow rule of W-CFM: the temperature from which on its weights hardly tilt source and data."""
+"""The elbow rule of W-CFM: choose the kappa above which its weights hardly tilt source and data."""
 
 import math
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ from genbench.settings import Settings
 from genbench.space import dequantise
 
 GRID = tuple(2 ** (step / 2) for step in range(-10, 7))
-"""Values of kappa that are looked at, unless others are named: from 1/32 to 8, a factor of root 2 apart."""
+"""Default candidates of kappa: from 1/32 to 8, a factor of sqrt(2) apart."""
 FLAT = 0.1
-"""Fall of the relative variance, a doubling of kappa, that counts as flat."""
+"""Decrease of the relative variance per doubling of kappa that counts as flat."""
 POINTS, PAIRS = 8192, 2**20
-"""Points of noise and of data, and pairs of them, that the tilt is estimated from."""
+"""Numbers of samples and of pairs that the tilt is estimated from."""
 
 
 @dataclass(frozen=True)
 class Elbow:
-    """What the elbow rule saw and chose.
+    """The result of the elbow rule.
 
     Args:
         spec: the model and the data.
-        curve: the tilt at each kappa, which is epsilon over the root of the number of dimensions.
-        chosen: the smallest kappa from which on the relative variance is flat.
-        flat: what counted as flat.
+        curve: (kappa, tilt), with kappa = epsilon / sqrt(dimensions).
+        chosen: the smallest kappa above which the relative variance is flat.
+        flat: largest decrease per doubling of kappa that counts as flat.
     """
 
     spec: Spec
@@ -51,10 +51,10 @@ class Elbow:
             mark = "chosen" if kappa == self.chosen else ""
             rows.append(Row(f"{kappa:.4g}", (Cell(text=f"{kappa * root:.4g}"), *cells, Cell(text=mark))))
         legend = (
-            "Rows are kappa; relative variance Var/E^2 of the marginal tilts of source and data, effective share of "
-            f"pairs, from {self.curve[0][1].pairs} independent pairs of noise and training data.",
-            "Chosen: the smallest kappa from which on every doubling lowers the larger of both variances by at most "
-            f"{self.flat:g}. -: too few pairs carry weight to tell.",
+            "Rows are kappa; relative variance Var/E^2 of the tilts of source and data, and ESS as a share of pairs, "
+            f"from {self.curve[0][1].pairs} independent pairs of noise and training data.",
+            "Chosen: the smallest kappa above which every doubling lowers the larger of both variances by at most "
+            f"{self.flat:g}. -: too few pairs carry weight for an estimate.",
         )
         columns = tuple(Column(name) for name in ("epsilon", "tilt of source", "tilt of data", "ess", ""))
         return Table(f"Tilt of {self.spec.model['name']} on {self.spec.data_label}", columns, tuple(rows), legend)
@@ -67,37 +67,36 @@ class Elbow:
 
 
 def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float] = GRID, flat: float = FLAT) -> Elbow:
-    """Choose kappa: the smallest value at which the relative variance of the tilt starts to be flat.
+    """Choose the smallest kappa above which the relative variance of the tilt is flat, without training.
 
-    It is flat where no later doubling of kappa lowers it by more than `flat`; of source and data the larger counts.
-    Nothing is trained.
+    It is flat if no doubling of kappa lowers it by more than `flat`; the larger of the tilts of source and data counts.
 
     Args:
-        model: one whose pairs are weighted by exp(-c / epsilon).
+        model: one whose pairs are weighted by exp(-cost / epsilon).
         dataset: its training split is used.
         settings: nested by section.
-        grid: values of kappa.
-        flat: largest fall, a doubling, that counts as flat.
+        grid: candidates of kappa.
+        flat: largest decrease per doubling of kappa that counts as flat.
 
     Raises:
         ConfigError: if the model has no such weights, or the curve is not flat at the end of the grid.
 
     Reference: Weighted conditional flow matching, 2025.
     """
-    chosen_anyway = {"kappa", "epsilon"} & settings.get("model", {}).keys()
-    if chosen_anyway:
-        raise ConfigError(f"model.{min(chosen_anyway)} is what the elbow rule chooses: leave it out")
+    given = {"kappa", "epsilon"} & settings.get("model", {}).keys()
+    if given:
+        raise ConfigError(f"model.{min(given)} is chosen by the elbow rule: leave it out")
     spec = resolve(model, dataset, metrics=[], settings=settings)
     data = build_data(spec.data)
     built = build_model(spec.model, spec.encoder, data)
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
-        raise ConfigError(f"the elbow rule is for wcfm without labels; say with --over what to tune of {model}")
+        raise ConfigError(f"the elbow rule is for wcfm without labels; name candidates of {model} with --over")
     n = min(POINTS, data.train.size or POINTS)
     batch = data.train.take(n, derive(0, "elbow"))
     x1 = dequantise(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
     x0 = data.source.sample(n, generator(0, "elbow", "noise"))
-    # On images as many pairs as a minute affords: the tilt of source and data is more even there.
+    # Fewer pairs on images, to take at most a minute: the tilt varies less there.
     partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
     costs = [-coupling.epsilon * coupling.log_kernel(noise, x1) for noise in cyclic_shifts(x0, partners)]
     root = math.sqrt(data.event.dims)
@@ -105,7 +104,7 @@ def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float]
     chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known], flat)
     if chosen is None:
         raise ConfigError(
-            f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: name larger ones"
+            f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: add larger values"
         )
     return Elbow(spec, curve, chosen, flat)
 
@@ -115,7 +114,7 @@ def elbow(curve: Sequence[tuple[float, float]], flat: float) -> float | None:
 
     Args:
         curve: (x, y) with increasing x.
-        flat: largest fall of y per doubling of x that counts as flat.
+        flat: largest decrease of y per doubling of x that counts as flat.
 
     Returns:
         The x; None if the curve still falls faster at its end.

@@ -16,7 +16,7 @@ from genbench.runs import spec as specs
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
-from genbench.tuning.grid_search import propose
+from genbench.tuning.grid_search import grid_search
 from genbench.tuning.kappa import by_elbow
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
@@ -44,15 +44,15 @@ def without_test(monkeypatch):
     monkeypatch.setattr(specs, "_build_data", blinded)
 
 
-def judged(asked, store):
-    execute(list(asked.missing(store).values()), store, local(store, 1), lambda news: None)
-    return asked.judged(store)
+def measured(search, store):
+    execute(list(search.missing(store).values()), store, local(store, 1), lambda news: None)
+    return search.measured(store)
 
 
 def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     over = {"model": {"kappa": [0.5, 2.0]}}
-    asked = propose(["wcfm"], "8gaussians", over, metric="sliced_w2", seeds=[0, 1], settings=QUICK)
-    found = judged(asked, Store(tmp_path))
+    search = grid_search(["wcfm"], "8gaussians", over, metric="sliced_w2", seeds=[0, 1], settings=QUICK)
+    found = measured(search, Store(tmp_path))
     assert [candidate.text for candidate in found.candidates] == ["model.kappa=0.5", "model.kappa=2.0"]
     means = {c.text: sum(c.values("sliced_w2").values()) / 2 for c in found.candidates}
     assert found.chosen()["wcfm"].text == min(means, key=means.__getitem__)
@@ -60,8 +60,8 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     protocols = {row["protocol"] for c in found.candidates for r in c.records for row in r["results"]}
     assert all("the validation split taking the place of the test split" in protocol for protocol in protocols)
     for setting in ("valid", "test"):  # what a caller asks for does not matter
-        asked = propose(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
-        assert asked.candidates[0].specs[0].evaluation["split"] == "valid"
+        search = grid_search(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
+        assert search.candidates[0].specs[0].evaluation["split"] == "valid"
     by_elbow("wcfm", "8gaussians", {}, [1.0, 2.0, 4.0, 8.0])
     usual = specs.resolve("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
     with pytest.raises(AssertionError, match="looked at"):
@@ -76,16 +76,16 @@ def test_values_on_the_validation_split_use_validation_data():
 
 def test_an_equal_budget_is_enforced():
     over = {"wcfm": {"kappa": [0.5, 1.0]}, "plan": {"lr": [1e-3, 3e-3]}}
-    with pytest.raises(ConfigError, match="as many candidates for every method; cfm has 2, wcfm has 4"):
-        propose(["cfm", "wcfm"], "moons", over)
-    asked = propose(["cfm", "wcfm"], "moons", {**over, "cfm": {"sigma": [0.0, 0.1]}}, settings=QUICK)
-    assert len(asked.candidates) == 8
-    assert {(s.plan["steps"], s.plan["batch_size"]) for c in asked.candidates for s in c.specs} == {(12, 32)}
-    assert asked.candidates[-1].text == "model.kappa=1.0 plan.lr=0.003"
-    with pytest.raises(ConfigError, match="an equal budget is"):
-        propose(["cfm"], "moons", {"plan": {"steps": [10, 20]}})
-    with pytest.raises(ConfigError, match=r"'steps': 20, .*its teacher's included"):
-        propose(["cfm", "reflow"], "moons", {"plan": {"lr": [0.1]}}, settings={"plan": {"steps": 10}})
+    with pytest.raises(ConfigError, match="the same number of candidates: cfm has 2, wcfm has 4"):
+        grid_search(["cfm", "wcfm"], "moons", over)
+    search = grid_search(["cfm", "wcfm"], "moons", {**over, "cfm": {"sigma": [0.0, 0.1]}}, settings=QUICK)
+    assert len(search.candidates) == 8
+    assert {(s.plan["steps"], s.plan["batch_size"]) for c in search.candidates for s in c.specs} == {(12, 32)}
+    assert search.candidates[-1].text == "model.kappa=1.0 plan.lr=0.003"
+    with pytest.raises(ConfigError, match="every candidate needs the same budget"):
+        grid_search(["cfm"], "moons", {"plan": {"steps": [10, 20]}})
+    with pytest.raises(ConfigError, match=r"'steps': 20, .*its teacher included"):
+        grid_search(["cfm", "reflow"], "moons", {"plan": {"lr": [0.1]}}, settings={"plan": {"steps": 10}})
     for wrong, message in (
         ({"modle": {"sigma": [1.0]}}, "did you mean 'model'"),
         ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
@@ -93,19 +93,19 @@ def test_an_equal_budget_is_enforced():
         ({"model": {"sigam": [1.0]}}, "did you mean 'sigma'"),
     ):
         with pytest.raises(ConfigError, match=message):
-            propose(["cfm"], "moons", wrong)
+            grid_search(["cfm"], "moons", wrong)
     with pytest.raises(ConfigError, match="neither low nor high"):
-        propose(["cfm"], "moons", {"model": {"sigma": [0.0]}}, metric="norm")
+        grid_search(["cfm"], "moons", {"model": {"sigma": [0.0]}}, metric="norm")
 
 
 def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
-    asked = propose(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e18]}}, metric="sliced_w2", settings=QUICK)
+    search = grid_search(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e18]}}, metric="sliced_w2", settings=QUICK)
     store = Store(tmp_path)
-    found = judged(asked, store)
+    found = measured(search, store)
     assert found.chosen()["cfm"].text == "plan.lr=0.001"
     assert len(found.candidates[1].values("sliced_w2")) < 3
-    assert "for want of a value for every seed: cfm plan.lr=1e+18." in " ".join(found.table().legend)
-    lost = propose(["cfm"], "moons", {"plan": {"lr": [1e18]}}, metric="sliced_w2", settings=QUICK).judged(store)
+    assert "Excluded, without a value for every seed: cfm plan.lr=1e+18." in " ".join(found.table().legend)
+    lost = grid_search(["cfm"], "moons", {"plan": {"lr": [1e18]}}, metric="sliced_w2", settings=QUICK).measured(store)
     with pytest.raises(RunFailed, match="no candidate of cfm has a value"):
         lost.chosen()
 
@@ -134,7 +134,7 @@ def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
     answers = [json.loads(path.read_text())["data"] for path in (tmp_path / "tuning").glob("wcfm-on-8gaussians-by-*")]
     assert sorted(data["radius"] for data in answers) == [2.0, 5.0]  # one does not take the place of the other
     code, _, err = say("wcfm", "--dataset", "8gaussians", "--set", "model.kappa=3")
-    assert (code, "model.kappa is what the elbow rule chooses" in err) == (2, True)
+    assert (code, "model.kappa is chosen by the elbow rule" in err) == (2, True)
     code, _, err = say("cfm", "wcfm", "--dataset", "moons")
     assert code == 2
     assert "name the candidates with --over" in err

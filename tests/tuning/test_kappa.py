@@ -28,7 +28,7 @@ def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
     assert elbow([(1, 3.0), (2, 2.0), (4, 1.0)], 0.1) is None
     assert elbow([], 0.1) is None
     assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)], 0.1) == 2
-    with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: name larger ones"):
+    with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: add larger values"):
         by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
-    with pytest.raises(ConfigError, match="say with --over what to tune of cfm"):
+    with pytest.raises(ConfigError, match="name candidates of cfm with --over"):
         by_elbow("cfm", "moons", {})
