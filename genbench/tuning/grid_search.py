@@ -144,9 +144,7 @@ def grid_search(
     for method in methods:
         for point in _points(over, method, methods):
             whole = merge({"evaluation": {"curve": []}}, given, point, fixed)
-            specs = [
-                resolve(method, dataset, seed=s, metrics=[metric.partition(".")[0]], settings=whole) for s in seeds
-            ]
+            specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
             candidates.append(Candidate(method, _text(point), tuple(together(specs, ["seed"]))))
     _check_budgets(candidates)
     return GridSearch(metric, tuple(candidates))
