@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import ot
 import pytest
@@ -6,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import RunFailed
-from genbench.numerics.optimal_transport import MIN_REDUCED, assignment
+from genbench.numerics.optimal_transport import MIN_REDUCED, Kernel, assignment, sinkhorn
 from genbench.registry import datasets
 from genbench.seeds import generator
 
@@ -77,3 +78,14 @@ def test_costs_that_are_not_finite_fail(n, value):
     cost[3, 2] = value
     with pytest.raises(RunFailed, match="not every distance in it is finite"):
         assignment(cost)
+
+
+@pytest.mark.parametrize(("cost", "epsilon"), [("norm", 0.3), ("norm", 3.0), ("sqnorm", 0.3), ("sqnorm", 1e-2)])
+def test_the_plan_of_the_reference_has_its_marginals(cost, epsilon):
+    x0, x1 = torch.randn(300, 2), 3 + torch.randn(300, 2)
+    uniform = torch.full((300,), -math.log(300))
+    kernel = Kernel(epsilon, cost).log(x0, x1)
+    phi, psi = sinkhorn(kernel, uniform, uniform)
+    plan = torch.exp(kernel + phi[:, None] + psi)
+    for side in (0, 1):
+        assert_close(plan.mean(side), torch.ones(300), rtol=0, atol=2e-3)
