@@ -36,7 +36,7 @@ def test_sampling_inverts_the_map_of_the_density():
     assert model.sample(z).nfe == 2
 
 
-def test_a_conditional_flow_tells_classes_apart():
+def test_a_conditional_flow_separates_classes():
     data = {"dims": 1, "modes": 2, "means": [[-3.0], [3.0]], "std": 0.5}
     model, task = trained("nsf", "mixture", data=data, model={"conditional": True}, plan=PLAN)
     x, label = task.test.take(4000, seed=0)
@@ -49,7 +49,7 @@ def test_a_conditional_flow_tells_classes_apart():
     assert_close(side, 2.0 * (torch.arange(500) % 2) - 1)
 
 
-def test_images_other_sources_and_a_missing_package_are_refused(monkeypatch):
+def test_images_other_sources_and_a_missing_package_are_errors(monkeypatch):
     for name, reason in (("digits", "for vectors"), ("8gaussians-moons", r"N\(0, I\)")):
         spec = resolve("nsf", name, metrics=[])
         with pytest.raises(Unsupported, match=reason):

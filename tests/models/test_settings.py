@@ -32,7 +32,7 @@ def bound(name, event):
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_settings_are_the_recorded_ones_in_their_order(name):
+def test_settings_are_the_recorded_ones_in_the_same_order(name):
     found = {"model": defaults(models[name].build), "sample": defaults(sampler(models[name]))}
     found |= {label: bound(name, event) for label, event in EVENTS.items()}
     assert json.dumps(json.loads(json.dumps(found))) == json.dumps(RECORDED[name])

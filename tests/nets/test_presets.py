@@ -37,7 +37,7 @@ def test_a_gradient_reaches_every_parameter(event, settings, classes):
 
 
 @pytest.mark.parametrize(("event", "settings"), CASES)
-def test_the_answer_for_a_sample_is_its_own(event, settings):
+def test_the_output_of_a_sample_depends_on_it_alone(event, settings):
     """Neither its neighbours, nor the shape of t, nor the memory format, nor an earlier call changes it."""
     net = make(event, 4, settings)
     x, label = images(event), torch.tensor([0, 3, 4])
@@ -56,7 +56,7 @@ def test_the_answer_for_a_sample_is_its_own(event, settings):
 
 
 @pytest.mark.parametrize(("event", "settings"), CASES)
-def test_no_label_is_a_label_of_its_own(event, settings):
+def test_no_label_has_an_embedding_of_its_own(event, settings):
     net = make(event, 4, settings)
     x, t = images(event), torch.tensor(0.5)
     with torch.no_grad():
@@ -91,14 +91,14 @@ def test_time_matters_in_double_precision(event, settings):
         (Event((2, 2)), None, "no net for samples of shape"),
     ],
 )
-def test_impossible_nets_are_refused_in_one_line(event, settings, message):
+def test_impossible_nets_are_errors_of_one_line(event, settings, message):
     with pytest.raises(ConfigError, match=message) as caught:
         presets.build(event, 0, settings)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("event", [VECTOR, Event((50,)), Event((784,)), DIGIT, MNIST, CIFAR, LARGE])
-def test_a_resolved_net_is_complete_plain_and_stable(event):
+def test_a_resolved_net_is_complete_json_and_idempotent(event):
     def model(*, net: NetSetting = None): ...
 
     bound = bind(model, {}, "cfm", context=event)
@@ -110,7 +110,7 @@ def test_a_resolved_net_is_complete_plain_and_stable(event):
     assert set(table) == set(bind(entry.build, {}, "net"))
 
 
-def test_a_choice_of_net_lays_settings_over_the_right_defaults():
+def test_settings_of_a_net_override_its_defaults():
     def resolve(value):
         return NET.resolve(value, "cfm.net", MNIST)
 
@@ -133,7 +133,7 @@ def test_a_choice_of_net_lays_settings_over_the_right_defaults():
         (3, "3 is no net"),
     ],
 )
-def test_a_wrong_choice_of_net_says_what_would_be_right(value, message):
+def test_wrong_settings_of_a_net_suggest_the_right_ones(value, message):
     with pytest.raises(ConfigError, match=message):
         NET.resolve(value, "cfm.net", CIFAR)
 

@@ -26,7 +26,7 @@ def test_cached_steps_equal_the_full_pass(inject, positions, cuts):
         assert_close(torch.cat(steps, 1), net(tokens, prefix))
 
 
-def test_a_longer_prefix_is_causal_and_told_apart_by_place():
+def test_a_longer_prefix_is_causal_and_its_positions_matter():
     """In one layer, keys and values of a prefix token are its own: only places tell an order from another."""
     model = perturbed("starflow", IMAGE, conditional=True, blocks=[1]).double()
     net = model.flow.blocks[0].net

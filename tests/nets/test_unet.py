@@ -25,7 +25,7 @@ def test_unet_starts_at_zero_and_ignores_dropout_in_evaluation(event):
     assert (net.train()(t, x) - net(t, x)).abs().max() > 1e-3
 
 
-def test_attention_knows_pixels_by_their_content_only():
+def test_attention_depends_on_the_content_of_pixels_only():
     """It commutes with any permutation of the pixels; with q and k zero it adds the mean of v."""
     torch.manual_seed(0)
     attention = Attention(12, 4).double()
@@ -63,7 +63,7 @@ def test_bf16_stays_near_fp32():
     assert 0 < (rough - exact).square().mean() < 1e-3 * exact.square().mean()
 
 
-def test_attention_stands_at_the_sizes_asked_for():
+def test_attention_is_at_the_chosen_sizes():
     """At 16 x 16: two blocks down, one in the middle, three up."""
     with torch.device("meta"):
         net = presets.build(CIFAR, 0, None)

@@ -27,7 +27,7 @@ def test_the_tilt_is_that_of_gaussians_in_closed_form(epsilon):
     assert found.pairs == 16384 * 64
 
 
-def test_weights_that_tell_no_pair_from_another_tilt_nothing():
+def test_equal_weights_do_not_tilt():
     found = estimate_tilt(torch.full((500,), -7000.0) for _ in range(8))
     assert (found.source, found.data, found.share) == pytest.approx((0, 0, 1), abs=1e-12)
     data_alone = torch.randn(4000, generator=torch.Generator().manual_seed(1))

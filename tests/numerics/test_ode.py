@@ -27,7 +27,7 @@ def test_fixed_solvers_converge_with_their_order(method):
 
 @pytest.mark.parametrize("method", ORDER)
 @pytest.mark.parametrize("steps", [1, 3, 7, 10, 49, 100])
-def test_fixed_solvers_spend_exactly_their_evaluations(method, steps):
+def test_fixed_solvers_take_exactly_their_evaluations(method, steps):
     calls = 0
 
     def field(t, x):
@@ -52,7 +52,7 @@ def test_a_trajectory_passes_through_its_times():
     assert_close(path[:, 0, 0], torch.tensor([exact(1.0, t.item()) for t in times]), rtol=1e-4, atol=0)
 
 
-def test_there_and_back_again():
+def test_solving_forward_and_backward_returns_to_the_start():
     x = torch.randn(20, 3, dtype=torch.float64)
     there = integrate(grow, x, tol=1e-9).x
     assert_close(integrate(grow, there, 1.0, 0.0, tol=1e-9).x, x, rtol=1e-6, atol=1e-8)
@@ -79,11 +79,11 @@ def test_log_density_of_a_linear_flow_is_that_of_the_gaussian():
     )
 
 
-def test_a_field_that_is_not_finite_fails_in_one_line():
+def test_a_field_that_is_not_finite_is_an_error_of_one_line():
     with pytest.raises(RunFailed, match="dopri5 cannot continue"):
         integrate(lambda t, x: x / (t - t), torch.ones(1, 1))
 
 
-def test_steps_that_miss_a_time_are_refused():
+def test_steps_that_miss_a_time_are_errors():
     with pytest.raises(ValueError, match="multiple of 3 steps"):
         trajectory(grow, torch.ones(1, 1), torch.linspace(0, 1, 4), method="euler", steps=10)

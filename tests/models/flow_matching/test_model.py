@@ -89,7 +89,7 @@ def test_vp_samples_by_its_probability_flow():
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name != "wcfm"])  # its tilt is tested above
-def test_every_member_learns_to_reach_the_data(name):
+def test_every_method_learns_to_reach_the_data(name):
     plan = SHORT | {"steps": 400, "batch_size": 256}
     model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=plan)
     x = drawn(model, 2048, tol=1e-4)
@@ -152,7 +152,7 @@ def test_guidance_extrapolates_from_the_unconditional_field():
     assert (plain.nfe, guided.nfe) == (1, 2)
 
 
-def test_guidance_without_labels_is_refused():
+def test_guidance_without_labels_is_an_error():
     model, _ = trained("cfm", "moons", plan={"steps": 1})
     with pytest.raises(ConfigError, match="conditional"):
         model.sample(torch.randn(2, 2), guidance=1.0)
@@ -176,7 +176,7 @@ def test_a_trajectory_starts_at_the_noise_and_ends_at_the_samples():
         assert_close(path[-1], model.sample(x0).x, rtol=0, atol=1e-3)
 
 
-def test_double_precision_agrees_and_is_double():
+def test_double_precision_agrees_with_single_precision():
     model, _ = trained("cfm", "moons", plan={"steps": 50})
     x0 = noise(model.source, 64, seed=0)
     with torch.no_grad():
@@ -187,13 +187,13 @@ def test_double_precision_agrees_and_is_double():
 
 
 @pytest.mark.parametrize("name", ["fm", "vp"])
-def test_paths_from_the_normal_refuse_another_source(name):
+def test_paths_from_the_normal_need_a_normal_source(name):
     spec = resolve(name, "moons-8gaussians", metrics=[])
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
         build_model(spec.model, spec.encoder, build_data(spec.data))
 
 
-def test_a_curve_budget_that_a_solver_cannot_spend_is_refused():
+def test_a_budget_that_the_solver_cannot_meet_is_an_error():
     model, _ = trained("cfm", "moons", plan={"steps": 1})
     assert model.at_budget({}, "heun", 8)["steps"] == 4
     with pytest.raises(Unsupported, match="do not divide 1"):
@@ -212,7 +212,7 @@ def test_quantised_data_is_spread_over_its_bins():
     assert (x1 - batch.x).abs().max() > data.event.bin / 4
 
 
-def test_registered_names_are_the_announced_ones():
+def test_registered_names_are_those_of_the_entry_points():
     assert set(FAMILY) <= set(models)
     assert {"moons", "8gaussians", "digits", "cifar10"} <= set(datasets)
 

@@ -11,7 +11,7 @@ LABEL = torch.tensor([0, 1, 2])
 
 
 @pytest.mark.parametrize("rule", [starflow, tarflow])
-def test_no_guidance_is_the_plain_prediction(rule):
+def test_zero_guidance_is_the_conditional_prediction(rule):
     given, null = (Affine(torch.randn(2, 3, 4), torch.randn(2, 3, 4)) for _ in range(2))
     for found, expected in zip(rule(given, null, torch.zeros(3, 1)), given, strict=True):
         assert_close(found, expected)
@@ -48,14 +48,14 @@ def test_the_starflow_rule_never_widens_nor_overflows():
     assert mu.isfinite().all()
 
 
-def test_annealed_weights_grow_from_nothing_to_all():
+def test_annealed_weights_grow_from_zero_to_the_full_weight():
     assert_close(weights(2.0, 5, "linear"), torch.tensor([[0.0], [0.5], [1.0], [1.5], [2.0]]))
     assert_close(weights(2.0, 3, "constant"), torch.full((3, 1), 2.0))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rule", ["starflow", "tarflow"])
-def test_guidance_works_where_the_label_is_seen(name, rule):
+def test_guidance_applies_to_conditioned_blocks(name, rule):
     model = perturbed(name, IMAGE, 0.1, conditional=True).double()
     z = points(IMAGE, 3, torch.float64)
     plain = model.sample(z, label=LABEL)

@@ -73,8 +73,8 @@ def test_independent_tokens_take_one_sweep():
     assert len(calls) == 1
 
 
-def test_corrections_are_carried_along_a_chain(monkeypatch):
-    """Plain iteration takes a sweep a token there, since a token is told of a correction when its neighbour has it."""
+def test_corrections_propagate_along_a_chain(monkeypatch):
+    """Plain iteration needs as many sweeps as tokens, since a correction moves by one token per sweep."""
     z = torch.randn(2, 40, 3, dtype=torch.float64)
     coupling = torch.tensor([[0.9, 0.2, 0.0], [-0.3, 0.8, 0.0], [0.0, 0.1, 0.95]], dtype=torch.float64)
     calls = []
@@ -94,7 +94,7 @@ def test_corrections_are_carried_along_a_chain(monkeypatch):
     assert sweeps(3) < 25
 
 
-def test_the_response_of_a_linear_chain_is_its_coupling():
+def test_the_fitted_matrix_of_a_linear_chain_is_its_coupling():
     coupling = torch.tensor([[0.5, 0.2], [-0.4, 0.7]], dtype=torch.float64)
     solution = torch.randn(3, 30, 2, dtype=torch.float64)
     response = QuasiNewton(torch.zeros(2, 2, dtype=torch.float64))
@@ -109,7 +109,7 @@ def test_the_response_of_a_linear_chain_is_its_coupling():
     assert_close(response.matrix, coupling, atol=0.1, rtol=0)
 
 
-def test_the_response_leaves_alone_what_is_settled():
+def test_settled_tokens_do_not_move():
     response = QuasiNewton(torch.zeros(2, 2))
     for _ in range(5):
         residual = torch.randn(3, 8, 2)
@@ -142,13 +142,13 @@ def test_jacobi_works_under_bfloat16():
     assert_close(found, model.sample(x0).x, atol=0.2, rtol=0.1)
 
 
-def test_samples_are_tensors_like_any_other():
+def test_samples_are_not_inference_tensors():
     x = perturbed("starflow", IMAGE).sample(points(IMAGE, 2)).x
     assert not x.is_inference()
     (x.requires_grad_() ** 2).sum().backward()
 
 
-def test_a_cap_bounds_the_sweeps_of_every_token():
+def test_sweeps_bounds_the_iterations_of_every_token():
     z = torch.randn(2, 30, 1)
     step, calls = linear(0.9)
     found = JacobiDecoding(8, 0.0, sweeps=3)(z, torch.zeros(2, 1, 1), step)
@@ -159,7 +159,7 @@ def test_a_cap_bounds_the_sweeps_of_every_token():
     assert found.evaluated == visits.sum()
 
 
-def test_wild_guesses_do_not_spoil_what_is_finite():
+def test_overflowing_guesses_do_not_affect_the_solution():
     """Guesses beyond the settled tokens may overflow, and a causal sum meets infinity times zero."""
     z = torch.randn(1, 6, 1, dtype=torch.float64)
     first = torch.zeros(1, 1, 1, dtype=torch.float64)
@@ -181,7 +181,7 @@ def test_wild_guesses_do_not_spoil_what_is_finite():
     assert_close(JacobiDecoding(6, 0.0)(z, first, step).u, solution)
 
 
-def test_a_failed_sample_stays_failed_and_spoils_no_other():
+def test_a_nan_sample_affects_no_other_sample():
     model = perturbed("starflow", IMAGE, 0.1)
     z = points(IMAGE, 3)
     expected = model.sample(z).x
@@ -208,7 +208,7 @@ def test_a_model_of_one_token_samples():
     assert_close(model.sample(x0, decode="jacobi").x, model.sample(x0).x)
 
 
-def test_labels_do_not_touch_an_unconditional_model():
+def test_labels_do_not_affect_an_unconditional_model():
     model = perturbed("starflow", IMAGE)
     x0 = points(IMAGE, 3)
     assert_close(model.sample(x0, label=LABEL).x, model.sample(x0).x)

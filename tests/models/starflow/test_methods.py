@@ -53,7 +53,7 @@ of ImageNet and of captioned images at 256x256."""
     ("name", "millions"),
     [("tarflow-2-768-8-8", (460.1, 0.05)), ("starflow-18(6)-2048", (1410, 5)), ("starflow-24(6)-3072", (3800, 70))],
 )
-def test_publisheds_have_the_published_number_of_parameters(name, millions):
+def test_published_configurations_have_the_published_number_of_parameters(name, millions):
     model, event, settings = PUBLISHED[name]
     with torch.device("meta"):
         built = build(model, event, **settings)
@@ -70,7 +70,7 @@ def test_parameters_of_tarflow_follow_from_its_formulas():
     assert sum(p.numel() for p in model.parameters()) == 4 * layer + 2 * block
 
 
-def test_small_sizes_share_layers_and_parameters():
+def test_both_methods_have_equal_layers_and_parameters_by_default():
     for event in (Event((2,)), Event((1, 8, 8)), Event((1, 28, 28)), Event((3, 32, 32))):
         resolved = [bind(models[name].build, {}, name, context=event) for name in NAMES]
         assert sum(resolved[0]["blocks"]) == sum(resolved[1]["blocks"])
@@ -90,7 +90,7 @@ def test_small_sizes_share_layers_and_parameters():
         ({"noise": -0.1}, "noise"),
     ],
 )
-def test_wrong_settings_are_told(settings, message):
+def test_wrong_settings_are_errors(settings, message):
     with pytest.raises(ConfigError, match=message):
         build("starflow", Event((1, 8, 8)), **settings)
 
@@ -113,7 +113,7 @@ def test_only_the_standard_normal_is_a_source():
 @pytest.mark.parametrize(
     ("suite", "published"), [("imagenet64", "tarflow-2-768-8-8"), ("imagenet256", "starflow-18(6)-2048")]
 )
-def test_suites_of_published_configurations_are_the_publisheds(suite, published):
+def test_suites_of_published_configurations_agree_with_them(suite, published):
     path = Path(__file__).parents[3] / "genbench/suites" / f"{suite}.toml"
     (first, *_) = tomllib.loads(path.read_text())["models"]
     model, event, settings = PUBLISHED[published]

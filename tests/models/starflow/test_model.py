@@ -171,8 +171,8 @@ def test_noise_says_which_density_is_learned():
         assert_close(x, batch.x)
 
 
-def test_what_tarflow_adds_to_its_inputs_can_be_told_from_them_at_the_start():
-    """With the papers' 0.01, 800 steps on digits end with one sample in five of the class that was asked for."""
+def test_embeddings_that_tarflow_adds_to_its_inputs_are_of_their_size():
+    """With the papers' 0.01, 800 steps on digits end with one sample in five of the requested class."""
     event = Event((1, 8, 8), classes=10)
     model = build("tarflow", event, conditional=True)
     tokens = model.flow.patches.split(points(event, 50))
@@ -186,7 +186,7 @@ def test_what_tarflow_adds_to_its_inputs_can_be_told_from_them_at_the_start():
     )
 
 
-def test_label_dropout_hides_that_share_of_labels():
+def test_label_dropout_drops_its_share_of_labels():
     model = build("starflow", IMAGE, **SMALL, conditional=True, label_dropout=0.25)
     label = torch.arange(8000) % 3
     drawn = model.draw(Batch(torch.zeros(8000, *IMAGE.shape), label), torch.Generator().manual_seed(0)).label
@@ -208,7 +208,7 @@ def test_one_step_along_the_score_denoises_a_gaussian():
     assert clean.nfe == noisy.nfe + 1 == 2
 
 
-def test_wrong_sampling_options_are_told():
+def test_wrong_sampling_options_are_errors():
     x0 = points(IMAGE, 2)
     with pytest.raises(ConfigError, match=r"sample\.guidance needs labels"):
         build("tarflow", IMAGE, **SMALL).sample(x0, guidance=1.0)

@@ -49,7 +49,7 @@ def test_guidance_moves_away_from_the_empty_caption():
     assert_close(first(torch.full((4,), -1), guide), null)
 
 
-def test_label_dropout_puts_the_empty_caption():
+def test_label_dropout_replaces_captions_by_the_empty_one():
     model = flow(WORDS, label_dropout=1.0)
     batch = Batch(points(4), torch.arange(4))
     example = model.draw(batch, torch.Generator().manual_seed(0))

@@ -90,7 +90,7 @@ def test_new_captions_are_read_by_the_encoder(t5):
         text.labels(["the big big small cat"])
 
 
-def test_what_is_missing_is_said_in_a_line(t5, tmp_path, monkeypatch):
+def test_missing_files_are_errors_of_one_line(t5, tmp_path, monkeypatch):
     def refusal(**settings):
         with pytest.raises(ConfigError) as error:
             build(EVENT, 16, {"name": "transformers", **settings})
@@ -118,7 +118,7 @@ def test_what_is_missing_is_said_in_a_line(t5, tmp_path, monkeypatch):
     assert "pip install 'genbench[text]'" in refusal(model=t5)
 
 
-def test_weights_that_are_missing_are_told_before_training(t5, tmp_path):
+def test_missing_weights_are_an_error_before_training(t5, tmp_path):
     import shutil
 
     folder = tmp_path / "t5"

@@ -21,7 +21,7 @@ def test_a_caption_is_its_words_padded_and_the_empty_one_is_padding():
     assert_close(prefix[4], padding.expand(3, -1))
 
 
-def test_layers_look_both_ways_and_a_prefix_does_not_depend_on_its_batch():
+def test_layers_are_bidirectional_and_a_prefix_does_not_depend_on_its_batch():
     text = build(EVENT, 16, WORDS | {"layers": 2})
     both = text(torch.tensor([0, 3]))
     assert (both[0, 0] - both[1, 0]).abs().max() > 1e-3  # "a" before "cat" is not "a" before "dog"
@@ -47,7 +47,7 @@ def test_new_captions_of_known_words_get_labels_of_their_own():
         ("a big small cat", "has 4 words; the longest in training had 3"),
     ],
 )
-def test_a_caption_that_cannot_be_read_is_refused_and_leaves_the_table_alone(caption, message):
+def test_a_caption_that_cannot_be_encoded_is_an_error_and_leaves_the_table_unchanged(caption, message):
     model = flow(WORDS)
     with pytest.raises(ConfigError, match=message):
         model.labels(["a dog", "a small dog", caption])

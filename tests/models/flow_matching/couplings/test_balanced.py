@@ -77,7 +77,7 @@ def test_potentials_match_the_closed_form_in_eight_dimensions():
     assert error.std() < 0.05 * exact.std()
 
 
-def test_a_small_epsilon_comes_near_the_optimal_plan():
+def test_a_small_epsilon_approaches_the_optimal_plan():
     x0, x1 = torch.randn(400, 1), 2 * torch.randn(400, 1) + 1
     shortest = (x0.sort(0).values - x1.sort(0).values).square().mean()
     square = torch.cdist(x0, x1).square()
@@ -105,7 +105,7 @@ def test_the_trained_variance_is_that_of_the_data():
     assert (cov[1, 1] / cov[0, 0]).item() < 3.0
 
 
-def test_fresh_points_are_hardly_tilted_where_those_of_wcfm_are():
+def test_new_points_are_hardly_tilted_in_contrast_to_wcfm():
     draws = stream()
     x0, x1 = torch.randn(2048, 2, generator=draws), 3 * torch.randn(2048, 2, generator=draws)
     coupling = shown(x0[:1024], x1[:1024], epsilon=1.0)
@@ -115,7 +115,7 @@ def test_fresh_points_are_hardly_tilted_where_those_of_wcfm_are():
     assert (balanced.abs() < 0.01).all()
 
 
-def test_a_running_reference_averages_the_error_of_a_sample_away():
+def test_a_running_reference_averages_sampling_errors():
     draws = stream()
 
     def pair(n):
@@ -155,7 +155,7 @@ def test_weights_of_images_are_finite_and_average_one():
     assert plain.max() > 4 > 2 > pairs.weight.max()
 
 
-def test_what_cannot_be_weighed_is_refused():
+def test_missing_potentials_and_wrong_settings_are_errors():
     with pytest.raises(RunFailed, match="prepare"):
         Balanced((2,), epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
     with pytest.raises(ConfigError, match=r"model.reference=100 must be at least twice plan.batch_size=64"):

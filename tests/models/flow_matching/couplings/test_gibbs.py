@@ -13,12 +13,12 @@ def stream(seed=0):
 
 
 @pytest.mark.parametrize("cost", ["norm", "sqnorm"])
-def test_large_epsilon_weighs_all_pairs_alike(cost):
+def test_large_epsilon_gives_equal_weights(cost):
     gibbs = Gibbs(epsilon=1e9, cost=cost, normaliser="batch")
     assert_close(gibbs(torch.randn(64, 5), torch.randn(64, 5), None, stream()).weight, torch.ones(64))
 
 
-def test_weights_survive_where_raw_ones_underflow():
+def test_weights_are_finite_where_the_kernel_underflows():
     d = 200_000
     x0, x1 = torch.randn(32, d), torch.randn(32, d)
     gibbs = Gibbs(epsilon=0.5, normaliser="batch")
@@ -52,7 +52,7 @@ def test_weights_average_to_one_within_each_class():
         assert_close(weight[label == one].mean(), torch.tensor(1.0))
 
 
-def test_a_constant_normaliser_without_its_constant_is_refused():
+def test_a_constant_normalizer_must_be_estimated_first():
     with pytest.raises(RunFailed, match="prepare"):
         Gibbs(epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
 

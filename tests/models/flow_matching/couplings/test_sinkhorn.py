@@ -35,6 +35,6 @@ def test_sinkhorn_correlation_of_gaussians_is_the_closed_form():
     assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.04)
 
 
-def test_sinkhorn_that_cannot_converge_says_so():
+def test_sinkhorn_without_convergence_is_an_error():
     with pytest.raises(RunFailed, match="larger reg"):
         Sinkhorn(reg=1e-6)(torch.randn(64, 2) * 100, torch.randn(64, 2), None, stream())
