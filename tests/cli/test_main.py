@@ -170,7 +170,7 @@ def test_guided_samples_say_nothing_of_the_model_without_guidance(tmp_path):
     )
     rows = {(row["metric"], row["point"], row["nfe"]): row for row in json.loads(done.stdout)["results"]}
     assert "guidance" in rows["nll", "main", None]["reason"]
-    assert "no multiple" in rows["sliced_w2", "curve", 1.0]["reason"]
+    assert "do not divide" in rows["sliced_w2", "curve", 1.0]["reason"]
     assert rows["sliced_w2", "curve", 4.0]["value"] > 0
 
 
