@@ -17,11 +17,11 @@ made_home: str | None = None
 
 
 def pytest_configure():
-    """Give the session a home of its own; the processes of xdist inherit it, so that caches are made once."""
+    """Give the session its own GENBENCH_HOME, which the processes of xdist inherit, so that caches are made once."""
     global made_home
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
     os.environ["GENBENCH_OFFLINE"] = "1"  # no test waits for a download
-    if "GENBENCH_HOME" not in os.environ:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
         made_home = os.environ["GENBENCH_HOME"] = tempfile.mkdtemp(prefix="genbench-tests-")
 
 
