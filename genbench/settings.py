@@ -3,12 +3,11 @@
 import inspect
 import json
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -25,6 +24,7 @@ Count = Annotated[int, Ge(1)]
 Size = Annotated[int, Ge(0)]
 
 Settings = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,16 @@ class Nested:
 
 
 class OnDisk:
-    """Marks, inside Annotated, a setting that is a path to what must be there before a run begins."""
+    """Marks, inside Annotated, a setting that is a path which must exist before a run starts."""
 
 
 @dataclass(frozen=True)
 class ByEvent:
-    """Marks, inside Annotated, a setting whose default None stands for a choice that depends on the event.
+    """Marks, inside Annotated, a setting whose default None stands for a value that depends on the event.
 
     Args:
-        rule: event -> plain JSON value; what a run records.
-        unless: name of a setting that stands in its place; where that is given, None stays None.
+        rule: event -> plain JSON value, which the spec records.
+        unless: name of an alternative setting; where that is given, None stays None.
     """
 
     rule: Callable[[Any], Any]
@@ -132,14 +132,7 @@ class Setting:
     @property
     def nested(self) -> Nested | None:
         """The marker of a nested component, if this setting is one."""
-        return next((item for item in _metadata(self.type) if isinstance(item, Nested)), None)
-
-    def filled(self, value: Any, context: Any, settings: Settings) -> Any:
-        """Return the value, or what stands for None in a setting that depends on the event."""
-        by_event = next((item for item in _metadata(self.type) if isinstance(item, ByEvent)), None)
-        if value is not None or context is None or by_event is None or settings.get(by_event.unless) is not None:
-            return value
-        return by_event.rule(context)
+        return _marker(self.type, Nested)
 
 
 def settings_of(builder: Callable) -> dict[str, Setting]:
@@ -166,7 +159,7 @@ def settings_of(builder: Callable) -> dict[str, Setting]:
             shared = settings_of(p.annotation)  # type: ignore[arg-type]
             schema |= {name: replace(setting, default=getattr(p.default, name)) for name, setting in shared.items()}
         else:
-            meaning = meanings.get(p.name) or next((m for m in _metadata(p.annotation) if isinstance(m, str)), "")
+            meaning = meanings.get(p.name) or _marker(p.annotation, str) or ""
             schema[p.name] = Setting(p.name, p.annotation, p.default, meaning)
     return schema
 
@@ -182,7 +175,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         builder: anything with a keyword-only signature.
         settings: plain JSON values by name.
         what: how messages call the builder.
-        context: what the defaults of nested components may depend on (the event of the data).
+        context: the event of the data, on which defaults may depend; None where it is not known.
 
     Returns:
         Plain JSON values for every setting; `call` turns them into arguments.
@@ -210,15 +203,18 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         value = settings.get(name, setting.default)
         if value is inspect.Parameter.empty:
             raise ConfigError(f"{what} needs the setting '{name}': {setting.meaning or setting.type}")
+        by_event = _marker(setting.type, ByEvent)
+        if value is None and context is not None and by_event and settings.get(by_event.unless) is None:
+            value = by_event.rule(context)
         if setting.nested is not None:
             bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
         else:
-            bound[name] = plain(setting, setting.filled(value, context, settings), f"{what}.{name}")
+            bound[name] = plain(setting, value, f"{what}.{name}")
     return bound
 
 
 def plain(setting: Setting, value: Any, what: str) -> Any:
-    """Return a value of a setting as plain JSON, spelled as its type has it (1 as 1.0, a tuple as a list).
+    """Return a value of a setting as the plain JSON of its type: 1 as 1.0 for a float, a tuple as a list.
 
     Raises:
         ConfigError: if it is of the wrong type.
@@ -259,57 +255,22 @@ def build_component(registry: Registry, component: Settings, *args: Any) -> Any:
     return call(registry[component["name"]].build, *args, settings=settings_in(component))
 
 
-def need(builder: Callable, settings: Settings, what: str) -> None:
-    """Look, before a run begins, whether the files are there that its bound settings name.
+def check_paths(builder: Callable, settings: Settings, what: str) -> None:
+    """Check that the files which bound settings name exist.
 
     Raises:
-        ConfigError: if one is not.
+        ConfigError: if one does not.
     """
     for name, setting in settings_of(builder).items():
         value = settings.get(name)
         if setting.nested is not None and isinstance(value, Mapping):
-            need(setting.nested.registry[value["name"]].build, value, f"{what}.{name}")
-        on_disk = any(isinstance(item, OnDisk) for item in _metadata(setting.type))
-        if on_disk and value is not None and not Path(str(value)).expanduser().exists():
+            check_paths(setting.nested.registry[value["name"]].build, value, f"{what}.{name}")
+        if value is not None and _marker(setting.type, OnDisk) and not Path(str(value)).expanduser().exists():
             raise ConfigError(f"{what}.{name}: {value} does not exist")
 
 
-def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn `--set` arguments into nested settings; values are TOML, and a bare word is a string.
-
-    Where a setting is given settings of its own besides, its word is their name.
-
-    >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
-    {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
-    >>> parse(["model.net=unet", "model.net.channels=16"])
-    {'model': {'net': {'name': 'unet', 'channels': 16}}}
-    >>> parse(["plan.steps"])
-    Traceback (most recent call last):
-    genbench.errors.ConfigError: --set plan.steps: write section.name=value
-    """
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        *path, name = key.strip().split(".")
-        if not equals or not path or not name:
-            raise ConfigError(f"--set {assignment}: write section.name=value")
-        table = settings
-        for part in path:
-            if isinstance(table.get(part), str):
-                table[part] = {"name": table[part]}
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"--set {assignment}: '{part}' already has a value of its own")
-        value = _toml_value(text.strip())
-        if isinstance(value, str) and isinstance(table.get(name), dict):
-            table[name]["name"] = value
-        else:
-            table[name] = value
-    return settings
-
-
 def merge(*layers: Settings) -> dict[str, Any]:
-    """Lay nested settings over one another, later ones on top.
+    """Combine nested settings; later ones override earlier ones.
 
     >>> merge({"plan": {"steps": 5, "lr": 1}}, {"plan": {"steps": 7}})
     {'plan': {'steps': 7, 'lr': 1}}
@@ -317,44 +278,33 @@ def merge(*layers: Settings) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            below = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping)
-            merged[key] = merge(below, value) if both else value  # type: ignore[arg-type]
+            earlier = merged.get(key)
+            both = isinstance(value, Mapping) and isinstance(earlier, Mapping)
+            merged[key] = merge(earlier, value) if both else value  # type: ignore[arg-type]
     return merged
 
 
 def explain(error: Exception) -> str:
-    """Return what is wrong with data that a model was read from, in one line; of other errors, what they say."""
+    """Return in one line where data does not fit its model; for other errors, their message."""
     if not isinstance(error, ValidationError):
         return str(error)
     first, *others = error.errors()
     place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
-    said = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(others)} more)" if others else ""
-    return f"{place}{said[0].lower()}{said[1:]}{more}"
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML insists on a digit before the point; people do not
-            return float(text)
-        return {"none": None, "true": True, "false": False}.get(text.lower(), text)
-    return value
+    return f"{place}{message[0].lower()}{message[1:]}{more}"
 
 
 def _typed(setting: Setting, value: Any, what: str) -> Any:
     try:
-        # Strict JSON: 1 may stand for 1.0 and a list for a tuple, but no text for a number, no number for a flag.
+        # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
         return _adapter(setting.type).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        # Of a choice between types, each says what it wants.
-        wanted = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
-        said = ", or ".join(list(wanted)[:3])
-        raise ConfigError(f"{what}: {value!r} is wrong: {said}") from error
+        # A union has one message per type.
+        messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
+        raise ConfigError(f"{what}: {value!r} is wrong: {', or '.join(list(messages)[:3])}") from error
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what}: {value!r} is no plain value: {error}") from error
+        raise ConfigError(f"{what}: {value!r} is not plain JSON: {error}") from error
 
 
 @lru_cache(maxsize=512)
@@ -362,8 +312,10 @@ def _adapter(annotation: Any) -> TypeAdapter:
     return TypeAdapter(annotation)
 
 
-def _metadata(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+def _marker(annotation: Any, kind: type[T]) -> T | None:
+    """Return the first item of that kind inside Annotated."""
+    metadata = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    return next((item for item in metadata if isinstance(item, kind)), None)
 
 
 def _meanings(doc: str) -> dict[str, str]:

@@ -67,13 +67,13 @@ def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or pa
     """Check every cell of a suite without running it."""
     from genbench.registry import metrics
     from genbench.runs.component import settings_in
-    from genbench.settings import need
+    from genbench.settings import check_paths
     from genbench.sweeps import suite as suites
 
     specs = suites.load(suite).specs
     for spec in specs:
         for name, part in spec.metrics.items():
-            need(metrics[name].build, settings_in(part), name)
+            check_paths(metrics[name].build, settings_in(part), name)
     models = {(spec.model_label, spec.data_label) for spec in specs}
     trained = {spec.train_key for spec in specs}
     ensembles = {spec.members[0].train_key: len(spec.stack) for spec in specs if spec.stack}

@@ -24,7 +24,7 @@ def eval_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure a kept model with other metrics or another solver, or samples made elsewhere."""
-    from genbench.settings import parse
+    from genbench.sweeps.shell_commands import parse
 
     path, settings = Path(what), parse(set_ or [])
     if dataset is not None:
@@ -114,7 +114,7 @@ def reference(
 ) -> None:
     """Compute the statistics of real images that metrics compare with, or list or verify those that are kept."""
     from genbench.cli.reference_statistics import line, listed, make
-    from genbench.settings import parse
+    from genbench.sweeps.shell_commands import parse
 
     if split not in ("train", "test"):
         raise ConfigError(f"--split {split}: choose train or test")

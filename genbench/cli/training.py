@@ -58,15 +58,15 @@ def run_command(
     from genbench.runs.run import run
     from genbench.runs.spec import resolve
     from genbench.runs.store import Store
-    from genbench.settings import parse
-    from genbench.sweeps.ensembles import members
+    from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.progress import Live
+    from genbench.sweeps.shell_commands import parse
 
     store = Store(results)
     if stack:
         if (accelerator, devices) != ("auto", 1):
             raise ConfigError("one process trains an ensemble: omit --accelerator and --devices")
-        specs = members(model, dataset, parse_json(stack, "--stack"), metric or None, parse(set_ or []))
+        specs = ensemble_of(model, dataset, parse_json(stack, "--stack"), metric or None, parse(set_ or []))
         _run_ensemble(specs, store, log or (), as_json, dry_run)
         return
     spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=parse(set_ or []))
@@ -132,10 +132,10 @@ def sweep(
     from genbench.results.status import cell_name
     from genbench.runs.loggers import check
     from genbench.runs.store import Store
-    from genbench.settings import parse
     from genbench.sweeps import suite as suites
     from genbench.sweeps.executors import chosen, execute
     from genbench.sweeps.progress import Live
+    from genbench.sweeps.shell_commands import parse
 
     loaded, store = suites.load(Path(suite), parse(set_ or [])), Store(results)
     executor = chosen(engine, store, jobs, address, gpus)
@@ -214,10 +214,10 @@ def tune(
     """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
     from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
-    from genbench.settings import parse
     from genbench.storage import files
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import Live
+    from genbench.sweeps.shell_commands import parse
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 

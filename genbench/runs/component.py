@@ -1,4 +1,4 @@
-"""Parts: a component in a spec as plain JSON (name, version, every setting), its identity, and what tables call it."""
+"""Components in a spec as plain JSON (name, version, every setting): their identity in keys, and their labels."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from genbench.settings import Settings, bind, plain, settings_in, settings_of
 
 
 def component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
-    """Return the part of a component: its version, and its settings with every default filled in.
+    """Return a component as plain JSON: its name, version, and settings with every default filled in.
 
     Raises:
         ConfigError: on an unknown name or a wrong value.
@@ -19,16 +19,20 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
     return {"name": name, "version": entry.version, **bind(entry.build, settings, name, context=context)}
 
 
-def identity(registry: Registry, part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tells a component from others: name, version, and settings that differ from their defaults."""
-    build = registry[part["name"]].build
-    return {"name": part["name"], "version": part["version"], **differing(build, settings_in(part))}
+def identity(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what enters a key: name, version, and the settings that differ from their defaults."""
+    build = registry[component["name"]].build
+    return {
+        "name": component["name"],
+        "version": component["version"],
+        **differing(build, settings_in(component)),
+    }
 
 
 def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
     """Return the settings that differ from the defaults in the builder's signature.
 
-    A nested component counts by its name, its version and those of its settings that differ from its own defaults.
+    A nested component is reduced to its name, its version and the settings that differ from its own defaults.
     """
     schema = settings_of(builder)
     found: dict[str, Any] = {}
@@ -38,38 +42,39 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
             if setting.required or value != plain(setting, setting.default, name):
                 found[name] = value
         elif isinstance(value, Mapping):
-            base = setting.nested.resolve(value["name"], name) or {}
-            found[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != base.get(k)}
+            default = setting.nested.resolve(value["name"], name) or {}
+            found[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != default.get(k)}
     return found
 
 
 def same_version(registry: Registry, name: str, version: int) -> None:
-    """Raise ConfigError if a component has another version now."""
-    now = registry[name].version
-    if now != version:
-        raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {now}")
+    """Raise ConfigError if the installed component has another version."""
+    installed = registry[name].version
+    if installed != version:
+        raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {installed}")
 
 
 def label(
     registry: Registry,
-    part: Mapping[str, Any],
+    component: Mapping[str, Any],
     extra: Settings | None = None,
     context: Any = None,
     hidden: Sequence[str] = (),
 ) -> str:
-    """Return a component's name, followed by the settings that were chosen: those that differ from their defaults."""
-    build, settings = registry[part["name"]].build, settings_in(part)
-    usual = bind(build, {n: settings[n] for n, s in settings_of(build).items() if s.required}, "", context=context)
-    shown = {n: value for n, value in settings.items() if n not in hidden and value != usual[n]}
-    chosen = {n: _chosen(value, usual[n]) for n, value in shown.items()} | dict(extra or {})
-    return " ".join([part["name"], *(f"{name}={_short(value)}" for name, value in chosen.items())])
+    """Return a component's name, followed by the settings that differ from their defaults."""
+    build, settings = registry[component["name"]].build, settings_in(component)
+    required = {name: settings[name] for name, setting in settings_of(build).items() if setting.required}
+    defaults = bind(build, required, "", context=context)
+    shown = {name: value for name, value in settings.items() if name not in hidden and value != defaults[name]}
+    chosen = {name: _chosen(value, defaults[name]) for name, value in shown.items()} | dict(extra or {})
+    return " ".join([component["name"], *(f"{name}={_short(value)}" for name, value in chosen.items())])
 
 
-def _chosen(value: Any, usual: Any) -> Any:
-    """Return of a nested component only what differs from the one that would have been taken."""
-    if not (isinstance(value, Mapping) and isinstance(usual, Mapping) and value["name"] == usual["name"]):
+def _chosen(value: Any, default: Any) -> Any:
+    """Reduce a nested component to the settings that differ from the default, if that has the same name."""
+    if not (isinstance(value, Mapping) and isinstance(default, Mapping) and value["name"] == default["name"]):
         return value
-    return {name: item for name, item in value.items() if item != usual[name]}
+    return {name: item for name, item in value.items() if item != default[name]}
 
 
 def _short(value: Any) -> str:

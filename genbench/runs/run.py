@@ -25,7 +25,7 @@ from genbench.runs.teachers import teach
 from genbench.runs.train import fresh, full_reason, kept_weights, train_stack
 from genbench.runs.train import train as fit_models
 from genbench.runs.versions import sources_of
-from genbench.settings import need, settings_in
+from genbench.settings import check_paths, settings_in
 from genbench.storage import files
 from genbench.training.fabric import Fabric, launch
 from genbench.training.loop import Progress, fabric_of, no_progress
@@ -110,7 +110,7 @@ def _run(
         return record
     loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
     for name, part in wanted.items():
-        need(metrics[name].build, settings_in(part), name)
+        check_paths(metrics[name].build, settings_in(part), name)
         check_features(data, settings_in(part))
     if loaded is not None:
         state, train_cost = loaded

@@ -1,4 +1,4 @@
-"""Membership: which cells are trained as one stack. It is a matter of the cells that there are, not of what is kept."""
+"""Ensembles: which cells are trained as one. A spec records its ensemble as `stack`, the key that suites write."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,28 +11,28 @@ from genbench.runs.spec import Spec, build_data, model_class, plan_of, resolve
 from genbench.settings import Settings, settings_in
 
 
-def unstackable(spec: Spec) -> str | None:
-    """Return why a model cannot be trained in a stack; None if it can."""
+def why_alone(spec: Spec) -> str | None:
+    """Return why a model cannot be trained in an ensemble; None if it can."""
     name, plan = spec.model["name"], plan_of(spec)
-    able = spec.encoder is None and model_class(models[name]).stackable(build_data(spec.data).event, spec.model)
-    if not able:
+    stackable = spec.encoder is None and model_class(models[name]).stackable(build_data(spec.data).event, spec.model)
+    if not stackable:
         return f"{name} on {spec.data['name']} is no small model whose loss is a pure function of its parameters"
     if plan.accumulate > 1 or plan.precision != "fp32":
         return "plan.accumulate and plan.precision=bf16 are for models that are trained alone"
     return None
 
 
-def together(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
-    """Return specs with their stacks: models that are alike but for the names form one.
+def form_ensembles(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
+    """Return specs with their ensembles: models that are equal except for the named settings form one.
 
-    Models that cannot be stacked stay alone. How cells are sampled and measured plays no part.
+    Models that cannot be trained in an ensemble stay alone. Sampling and metrics do not matter.
 
     Args:
-        specs: all there are; the members of a stack come in their order.
-        names: what may differ within a stack: seed, and settings of models.
+        specs: all cells; members of an ensemble keep their order.
+        names: what may differ within an ensemble: seed, and settings of models.
 
     Raises:
-        ConfigError: if no model has a setting of that name, or its members cannot differ in it.
+        ConfigError: if no model has a setting of that name, or members cannot differ in it.
     """
     _check(specs, names)
     groups: dict[str, dict[str, dict[str, Any]]] = {}
@@ -41,20 +41,20 @@ def together(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
         settings = {"seed": spec.seed} | settings_in(spec.model)
         own = {"seed": spec.seed} | {name: settings[name] for name in names if name in settings}
         shared = [spec.data, spec.model | dict.fromkeys(own), spec.plan, spec.seed if "seed" not in names else None]
-        key = json.dumps(shared, sort_keys=True) if unstackable(spec) is None else ""
+        key = json.dumps(shared, sort_keys=True) if why_alone(spec) is None else ""
         keys.append(key)
         groups.setdefault(key, {})[json.dumps(own)] = own
     stacks = {key: _differing(list(own.values())) for key, own in groups.items() if key and len(own) > 1}
     return [replace(spec, stack=stacks.get(key)) for spec, key in zip(specs, keys, strict=True)]
 
 
-def members(
+def ensemble_of(
     model: str, dataset: str, stack: Any, metrics: Iterable[str] | None = None, settings: Settings | None = None
 ) -> list[Spec]:
-    """Return the specs of a stack, which is written as a record has it: `[{"seed": 0}, {"seed": 1}]`.
+    """Return the specs of an ensemble, given as records have it: `[{"seed": 0}, {"seed": 1}]`.
 
     Raises:
-        ConfigError: if it is written otherwise, or its members cannot be stacked.
+        ConfigError: if it is given otherwise, or its members cannot be trained as one.
     """
     if not isinstance(stack, list) or not all(isinstance(own, Mapping) and "seed" in own for own in stack):
         raise ConfigError(f'stack: {stack!r} is wrong: write a list such as [{{"seed": 0}}, {{"seed": 1}}]')
@@ -63,9 +63,9 @@ def members(
         chosen = {name: value for name, value in own.items() if name != "seed"}
         of_member = {**settings, "model": {**settings.get("model", {}), **chosen}}
         specs.append(resolve(model, dataset, seed=own["seed"], metrics=metrics, settings=of_member))
-        if (why := unstackable(specs[-1])) is not None:
+        if (why := why_alone(specs[-1])) is not None:
             raise ConfigError(f"no stack: {why}")
-    found = together(specs, list(dict.fromkeys(name for own in stack for name in own)))
+    found = form_ensembles(specs, list(dict.fromkeys(name for own in stack for name in own)))
     if len(found) < 2 or any(len(spec.stack or ()) != len(found) for spec in found):
         raise ConfigError("a stack has two members or more, all of them different")
     return found
@@ -79,12 +79,12 @@ def _check(specs: Sequence[Spec], names: Sequence[str]) -> None:
     for spec in specs:
         kind = model_class(models[spec.model["name"]])
         for name in set(names) & settings_in(spec.model).keys() - set(kind.steering):
-            if unstackable(spec) is None:
+            if why_alone(spec) is None:
                 able = ", ".join(("seed", *(name for name in kind.steering if name in spec.model)))
                 raise ConfigError(f"stack: {spec.model['name']} can differ in {able} within a stack, not in '{name}'")
 
 
 def _differing(members: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the seeds of members, and those of their settings in which they differ."""
+    """Reduce members to their seeds and the settings in which they differ."""
     names = [name for name in members[0] if name == "seed" or any(own[name] != members[0][name] for own in members)]
     return [{name: own[name] for name in names} for own in members]

@@ -1,79 +1,108 @@
-"""Commands: a cell of a suite, or a stack of them, as the `genbench run` that does exactly the same."""
+"""Shell commands: a cell of a suite, or an ensemble of cells, as an equivalent `genbench run`, and back."""
 
 import json
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import datasets
+from genbench.runs.component import differing
 from genbench.runs.spec import Spec, resolve
-from genbench.settings import Settings, parse, plain, settings_in, settings_of
-from genbench.sweeps.ensembles import members
+from genbench.settings import Settings, settings_in
+from genbench.sweeps.ensembles import ensemble_of
+
+_WORDS = {"none": None, "true": True, "false": False}
 
 
 def command(spec: Spec, results: Path) -> str:
-    """Return the line of a shell that runs a cell, with all members of its stack.
+    """Return the shell command that runs a cell, with all members of its ensemble.
 
     Raises:
         ConfigError: if a value of a setting cannot be written on a command line.
     """
-    model, dataset = spec.model["name"], spec.data["name"]
+    model, dataset, metrics = spec.model["name"], spec.data["name"], list(spec.metrics)
     if spec.stack is not None:
         spec = spec.members[0]  # the command runs all of them
-    data = _chosen(spec)
-    bare = resolve(model, dataset, seed=spec.seed, metrics=list(spec.metrics), settings={"data": data})
-    differing = _differing(_model(spec), _model(bare))
-    own = (spec.stack or [{}])[0]  # what a stack says of its members need not be said twice
-    sets = [*_flat("data", data), *_flat("model", {name: differing[name] for name in differing if name not in own})]
+    data = differing(datasets[dataset].build, settings_in(spec.data))
+    default = resolve(model, dataset, seed=spec.seed, metrics=metrics, settings={"data": data})
+    of_model = _changes(_model(spec), _model(default))
+    of_member = (spec.stack or [{}])[0]  # --stack states these
+    sets = [*_flat("data", data), *_flat("model", {n: of_model[n] for n in of_model if n not in of_member})]
     for section in ("plan", "sample", "evaluation"):
-        sets += _flat(section, _differing(getattr(spec, section), getattr(bare, section)))
-    for name, part in spec.metrics.items():
-        sets += _flat(f"metric.{name}", _differing(settings_in(part), settings_in(bare.metrics[name])))
+        sets += _flat(section, _changes(getattr(spec, section), getattr(default, section)))
+    for name, metric in spec.metrics.items():
+        sets += _flat(f"metric.{name}", _changes(settings_in(metric), settings_in(default.metrics[name])))
     if spec.stack is None:
-        again = resolve(model, dataset, seed=spec.seed, metrics=list(spec.metrics), settings=parse(sets))
+        again = resolve(model, dataset, seed=spec.seed, metrics=metrics, settings=parse(sets))
         which = ["--seed", str(spec.seed)]
     else:
-        again = members(model, dataset, spec.stack, list(spec.metrics), parse(sets))[0]
+        again = ensemble_of(model, dataset, spec.stack, metrics, parse(sets))[0]
         which = ["--stack", json.dumps(spec.stack)]
     if again != spec:
         raise ConfigError(f"{spec.model_label} on {spec.data_label} cannot be written as one command")
     words = ["genbench", "run", "--model", model, "--dataset", dataset, *which]
-    words += [word for name in spec.metrics for word in ("--metric", name)]
+    words += [word for name in metrics for word in ("--metric", name)]
     words += [word for item in sets for word in ("--set", item)]
     return shlex.join([*words, "--results", str(results)])
 
 
-def _chosen(spec: Spec) -> dict[str, Any]:
-    schema, settings = settings_of(datasets[spec.data["name"]].build), settings_in(spec.data)
-    return {
-        name: value
-        for name, value in settings.items()
-        if schema[name].required or value != plain(schema[name], schema[name].default, name)
-    }
+def parse(assignments: Iterable[str]) -> dict[str, Any]:
+    """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
+
+    If a setting has settings of its own as well, its word is their name.
+
+    >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
+    {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
+    >>> parse(["model.net=unet", "model.net.channels=16"])
+    {'model': {'net': {'name': 'unet', 'channels': 16}}}
+    >>> parse(["plan.steps"])
+    Traceback (most recent call last):
+    genbench.errors.ConfigError: --set plan.steps: write section.name=value
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        *path, name = key.strip().split(".")
+        if not equals or not path or not name:
+            raise ConfigError(f"--set {assignment}: write section.name=value")
+        table = settings
+        for section in path:
+            if isinstance(table.get(section), str):
+                table[section] = {"name": table[section]}
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {assignment}: '{section}' already has a value")
+        value = _value(text.strip())
+        if isinstance(value, str) and isinstance(table.get(name), dict):
+            table[name]["name"] = value
+        else:
+            table[name] = value
+    return settings
 
 
 def _model(spec: Spec) -> dict[str, Any]:
     return settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder is not None else {})
 
 
-def _differing(settings: Settings, usual: Settings) -> dict[str, Any]:
-    """Return the settings that are not the usual ones; of a component of the same name, only those of its own."""
+def _changes(settings: Settings, default: Settings) -> dict[str, Any]:
+    """Return the settings that differ from the default; of a nested component of the same name, those within it."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        other = usual.get(name)
+        other = default.get(name)
         if value == other:
             continue
-        alike = isinstance(value, Mapping) and isinstance(other, Mapping) and value.get("name") == other.get("name")
-        found[name] = _differing(value, other) if alike else value  # type: ignore[arg-type]
+        same = isinstance(value, Mapping) and isinstance(other, Mapping) and value.get("name") == other.get("name")
+        found[name] = _changes(value, other) if same else value  # type: ignore[arg-type]
     return found
 
 
 def _flat(key: str, value: Any) -> Iterator[str]:
-    """Yield section.name=value for everything in a nested table."""
+    """Yield section.name=value for every value of a nested table."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if name != "version":
@@ -82,23 +111,30 @@ def _flat(key: str, value: Any) -> Iterator[str]:
         yield f"{key}={_literal(value)}"
 
 
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
+            return float(text)
+        return _WORDS.get(text.lower(), text)
+
+
 def _literal(value: Any) -> str:
-    """Return a value as `genbench.settings.parse` reads it."""
+    """Return a value as `parse` reads it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return (
-            "["
-            + ", ".join(json.dumps(v, ensure_ascii=False) if isinstance(v, str) else _literal(v) for v in value)
-            + "]"
-        )
+        items = (json.dumps(v, ensure_ascii=False) if isinstance(v, str) else _literal(v) for v in value)
+        return f"[{', '.join(items)}]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w-]*", value) and value.lower() not in _WORDS:
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[A-Za-z_][\w-]*", value)
+        and value.lower() not in (*_WORDS, "inf", "nan")
+    ):
         return value
     return json.dumps(value, ensure_ascii=False)
-
-
-_WORDS = ("none", "true", "false", "inf", "nan")

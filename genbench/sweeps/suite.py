@@ -16,7 +16,7 @@ from genbench.registry import Registry, datasets, models
 from genbench.runs.spec import Spec, resolve, sampler
 from genbench.settings import Settings, explain, merge, plain, settings_of
 from genbench.suites import find
-from genbench.sweeps.ensembles import together
+from genbench.sweeps.ensembles import form_ensembles
 
 Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
 
@@ -170,7 +170,7 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
         cells = _once([*cells, *_product(suite, [addition.dataset], [addition.model], seeds, override)])
     if not cells:
         raise ConfigError("no cell is left: exclude drops all of them")
-    return together(cells, suite.stack) if suite.stack else cells
+    return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
 def _once(specs: Iterable[Spec]) -> list[Spec]:
@@ -204,6 +204,7 @@ def _grid(registry: Registry, entry: Entry, section: str) -> Iterator[dict[str, 
 
 
 def _combinations(builder: Callable, name: str, table: Settings) -> Iterator[dict[str, Any]]:
+    table = canonical(table, settings_of(builder))
     axes = [[(key, value) for value in _choices(builder, name, table[key], key)] for key in table]
     yield from (dict(combination) for combination in itertools.product(*axes))
 
@@ -229,7 +230,7 @@ def _matches(spec: Spec, condition: Exclude) -> bool:
     parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
     for key, wanted in condition.model_dump(exclude_unset=True).items():
         table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
-        for name, value in table.items():
+        for name, value in canonical(table, parts[key]).items():
             found = parts[key].get(name)
             if found != value and not (isinstance(value, list) and found in value):
                 return False

@@ -21,7 +21,7 @@ from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, resolve
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
-from genbench.sweeps.ensembles import together
+from genbench.sweeps.ensembles import form_ensembles
 
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
@@ -145,7 +145,7 @@ def grid_search(
         for point in _points(over, method, methods):
             whole = merge({"evaluation": {"curve": []}}, given, point, fixed)
             specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
-            candidates.append(Candidate(method, _text(point), tuple(together(specs, ["seed"]))))
+            candidates.append(Candidate(method, _text(point), tuple(form_ensembles(specs, ["seed"]))))
     _check_budgets(candidates)
     return GridSearch(metric, tuple(candidates))
 

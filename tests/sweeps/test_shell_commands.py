@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from genbench.runs.spec import resolve
-from genbench.settings import parse
 from genbench.suites import FOLDER
-from genbench.sweeps.ensembles import members
-from genbench.sweeps.shell_commands import command
+from genbench.sweeps.ensembles import ensemble_of
+from genbench.sweeps.shell_commands import command, parse
 from genbench.sweeps.suite import load
 
 SUITES = sorted(FOLDER.glob("*.toml"))
@@ -31,7 +30,7 @@ def test_the_commands_of_a_suite_are_its_cells(path, tmp_path):
             given[name].append(value)
         (model,), (dataset,), settings = given["--model"], given["--dataset"], parse(given["--set"])
         if spec.stack:
-            among = members(model, dataset, json.loads(given["--stack"][0]), given["--metric"], settings)
+            among = ensemble_of(model, dataset, json.loads(given["--stack"][0]), given["--metric"], settings)
             again = next(other for other in among if (other.seed, other.model) == (spec.seed, spec.model))
         else:
             seed = int(given["--seed"][0])

@@ -16,7 +16,7 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.runs.spec import build_data, plan_of, resolve, restore
 from genbench.runs.store import Store, load_weights
 from genbench.runs.train import fresh
-from genbench.sweeps.ensembles import members
+from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import tasks
 from genbench.sweeps.shell_commands import command
@@ -246,7 +246,7 @@ def test_excluded_cells_are_no_members_and_one_is_no_stack(tmp_path):
             'stack = ["seed", "width"]',
             "starflow can differ in seed, noise, label_dropout within a stack, not in 'width'",
         ),
-        ('stack = "seed"', "write what may differ"),
+        ('stack = "seed"', "stack: input should be a valid list"),
     ],
 )
 def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
@@ -267,7 +267,7 @@ def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
 )
 def test_wrong_stacks_are_refused(model, dataset, stack, settings, message):
     with pytest.raises(ConfigError, match=message):
-        members(model, dataset, stack, [], settings)
+        ensemble_of(model, dataset, stack, [], settings)
 
 
 def rows(store, specs):
@@ -288,8 +288,8 @@ def test_which_cells_are_missing_changes_nothing(tmp_path):
     assert outcomes == [None]
     kept = [load_weights(two.folder(m) / "model.safetensors") for m in cells[0].members]
     assert all(kept)  # all members were trained, one was measured
-    assert two.read(cells[3]) is not None
-    assert two.read(cells[0]) is None
+    assert two.record(cells[3]) is not None
+    assert two.record(cells[0]) is None
     run(cells, tmp_path / "two")
     assert rows(one, cells) == rows(two, cells)
 
