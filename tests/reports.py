@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 import genbench
 from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.samples import Drawings
 from genbench.report.suites import SuiteResults, load_suites
 from genbench.report.tables import comparison_tables
+from genbench.report.values import Value
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
 
@@ -62,7 +61,7 @@ def tables(report):
 def row(model, seed, value, metric="w2", **other):
     usual = {"run": f"{model}-{seed}", "model": model, "data": "moons", "seed": seed, "metric": metric, "value": value}
     usual |= {"floor": 0.24, "n": 2048, "protocol": "exact", "better": "lower", "point": "main", "solver": "dopri5"}
-    return usual | {"nfe": 100.0, "step": None, "reason": None, "original": True} | other
+    return Value(**usual | {"nfe": 100.0, "step": None, "reason": None, "original": True} | other)
 
 
 def refusal(model, seed, reason, metric="w2", **other):
@@ -77,15 +76,15 @@ def cells_of(table, label):
     return next(r for r in table.rows if r.label == label).cells
 
 
-def comparison_table(rows, failures=None):
-    (table,) = comparison_tables(pd.DataFrame(rows), None if failures is None else pd.DataFrame(failures))
+def comparison_table(rows, failures=()):
+    (table,) = comparison_tables(rows, failures)
     return table
 
 
 def curve_rows():
-    rows = three_seeds(cfm=[1.0, 1.1, 1.2], flow=[2.0, 2.1, 2.2])
+    rows = three_seeds(cfm=[1.0, 1.1, 1.2])
+    rows += [v._replace(solver=None, nfe=64.0) for v in three_seeds(flow=[2.0, 2.1, 2.2])]
     for seed in range(3):
-        rows[3 + seed] |= {"solver": None, "nfe": 64.0}
         rows += [row("cfm", seed, 1 + 8 / k, point="curve", solver="euler", nfe=float(k)) for k in (1, 16, 2)]
     return rows
 

@@ -142,7 +142,7 @@ def compare_models(
     """Compare two models on one data set over their common seeds, with their main solvers.
 
     Args:
-        records: where both are searched; stale records are left out.
+        records: where both are searched; outdated records are left out.
         one: label of a model in tables, or as many of its words as identify it ("wcfm kappa=0.5").
         other: label of the second model, likewise.
         dataset: label of the data set, likewise.

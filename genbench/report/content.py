@@ -3,8 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from genbench.report import plots
 from genbench.report.blocks import Block, Chart, Charts, Details, Flow, List, Report, Section, Table
 from genbench.report.origins import origins
@@ -12,7 +10,7 @@ from genbench.report.samples import Drawings, loss_curves, sample_picture
 from genbench.report.studies import calibration, published, scaling
 from genbench.report.suites import OTHER_RUNS, Run, SuiteResults
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
-from genbench.report.values import group_by, read_failures, read_values
+from genbench.report.values import Cost, Failure, Value, group_by
 
 READING = (
     "Mean ± standard error over seeds. All models share evaluation noise and held-out data for each seed, so "
@@ -40,7 +38,7 @@ def gather(suites: Sequence[SuiteResults], drawings: Sequence[Drawings], more: S
     """
     sections = tuple(_suite(suite, drawn) for suite, drawn in zip(suites, drawings, strict=True))
     runs = [run for suite in suites for run in suite.runs]
-    failures = [failure for suite in suites for failure in read_failures(suite.failures)]
+    failures = [failure for suite in suites for failure in suite.failures]
     models = tuple(dict.fromkeys([*(run.model for run in runs), *(failure.model for failure in failures)]))
     drawn = {series.model for chart in _charts(sections) for series in chart.series}
     others = dict.fromkeys(series.model for chart in _charts(more) for series in chart.series)
@@ -88,8 +86,7 @@ def _with_families(models: Sequence[str], drawn: Collection[str]) -> tuple[str, 
 
 
 def _suite(suite: SuiteResults, drawings: Drawings) -> Section:
-    failures = read_failures(suite.failures)
-    names = dict.fromkeys([*(run.data for run in suite.runs), *(failure.data for failure in failures)])
+    names = dict.fromkeys([*(run.data for run in suite.runs), *(failure.data for failure in suite.failures)])
     title = "Runs of no suite" if suite.name == OTHER_RUNS else f"Suite {suite.name}"
     return Section(title, (_budget(suite.runs),), tuple(_data_set(suite, data, drawings) for data in names))
 
@@ -107,10 +104,8 @@ def _budget(runs: Sequence[Run]) -> str:
 
 def _data_set(suite: SuiteResults, data: str, drawings: Drawings) -> Section:
     runs = [run for run in suite.runs if run.data == data]
-    values = suite.values.loc[suite.values["data"] == data]
-    failures = suite.failures
-    failures = failures.loc[failures["data"] == data] if failures is not None else None
-    failures = failures if failures is not None and len(failures) else None
+    values = [value for value in suite.values if value.data == data]
+    failures = [failure for failure in suite.failures if failure.data == data]
     name = f"{suite.name}-{data}"
     (table,) = comparison_tables(values, failures)
     blocks: list[Block] = [*best_models(table), table, *_absent(values, failures)]
@@ -118,8 +113,7 @@ def _data_set(suite: SuiteResults, data: str, drawings: Drawings) -> Section:
     if runs:
         sections += [Section(charts.title, (charts,)) for charts in plots.quality_vs_settings(name, runs, values)]
         sections += [_picture(name, runs, drawings), _training(name, runs, values, failures, drawings)]
-        if len(suite.costs):
-            sections.append(_cost(name, values, suite.costs.loc[suite.costs["data"] == data]))
+        sections.append(_cost(name, values, [cost for cost in suite.costs if cost.data == data]))
         sections.append(Section("Origin of these numbers", (origins(data, runs),)))
     return Section(data, tuple(blocks), tuple(section for section in sections if section.blocks))
 
@@ -146,13 +140,13 @@ def best_models(table: Table) -> Iterator[str]:
         yield " ".join(sentences)
 
 
-def _absent(values: pd.DataFrame, failures: pd.DataFrame | None) -> Iterator[List]:
+def _absent(values: Sequence[Value], failures: Sequence[Failure]) -> Iterator[List]:
     """List failed runs and unsupported metrics, with reasons."""
     items = [
         f"{model}: {_count(len(rows), 'run')} failed: {reason}"
-        for (model, reason), rows in group_by(read_failures(failures), lambda f: (f.model, f.reason)).items()
+        for (model, reason), rows in group_by(failures, lambda f: (f.model, f.reason)).items()
     ]
-    missing = [v for v in read_values(values) if v.value is None]
+    missing = [v for v in values if v.value is None]
     for (reason, _), rows in group_by(missing, lambda v: (v.reason, v.point == "curve")).items():
         metrics = _listed(sorted({v.metric for v in rows}))
         where = " along the curve" if rows[0].point == "curve" else ""
@@ -161,7 +155,7 @@ def _absent(values: pd.DataFrame, failures: pd.DataFrame | None) -> Iterator[Lis
         yield List("Failed or unsupported", tuple(items))
 
 
-def _curves(name: str, values: pd.DataFrame, failures: pd.DataFrame | None) -> Section:
+def _curves(name: str, values: Sequence[Value], failures: Sequence[Failure]) -> Section:
     charts = plots.quality_vs_nfe(f"{name}-nfe", values)
     tables = map(Details, curve_tables(values, failures))
     return Section("Quality vs. NFE", (charts, *tables) if charts else ())
@@ -174,7 +168,7 @@ def _picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Section:
 
 
 def _training(
-    name: str, runs: Sequence[Run], values: pd.DataFrame, failures: pd.DataFrame | None, drawings: Drawings
+    name: str, runs: Sequence[Run], values: Sequence[Value], failures: Sequence[Failure], drawings: Drawings
 ) -> Section:
     loss = plots.training_loss(f"{name}-training", loss_curves(runs, drawings))
     blocks: list[Block] = [loss or "The training logs are not kept here."]
@@ -184,7 +178,7 @@ def _training(
     return Section("Training", tuple(blocks))
 
 
-def _cost(name: str, values: pd.DataFrame, costs: pd.DataFrame) -> Section:
+def _cost(name: str, values: Sequence[Value], costs: Sequence[Cost]) -> Section:
     charts = plots.quality_vs_cost(f"{name}-cost", values, costs)
     tables = tuple(map(Details, cost_tables(costs, values)))
     return Section("Quality vs. cost", (charts, *tables) if charts else tables)

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.statistics import format_mean, half_width, mean_and_error
 from genbench.report.suites import Run, digest
-from genbench.report.values import COSTS, Value, by_model, group_by, read_costs, read_values
+from genbench.report.values import COSTS, Cost, Value, by_model, group_by
 
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
@@ -21,14 +20,14 @@ MIN_GRID = 3
 """Number of values of a setting that make a grid."""
 
 
-def quality_vs_nfe(name: str, values: pd.DataFrame) -> Charts | None:
+def quality_vs_nfe(name: str, values: Sequence[Value]) -> Charts | None:
     """Draw quality against NFE: one chart per metric and solver, with separate marks for the main solver.
 
     Args:
         name: of the charts.
-        values: of one data set, as for `genbench.report.tables.comparison_tables`.
+        values: of one data set.
     """
-    measured = [v for v in read_values(values) if v.value is not None and v.metric != "nfe"]
+    measured = [v for v in values if v.value is not None and v.metric != "nfe"]
     charts = []
     curve = [v for v in measured if v.point == "curve"]
     for (metric, protocol, n, solver), part in group_by(curve, lambda v: (v.metric, v.protocol, v.n, v.solver)).items():
@@ -48,9 +47,9 @@ def quality_vs_nfe(name: str, values: pd.DataFrame) -> Charts | None:
     return Charts(name, "Quality vs. NFE", tuple(charts), caption)
 
 
-def quality_vs_steps(name: str, values: pd.DataFrame) -> Charts | None:
+def quality_vs_steps(name: str, values: Sequence[Value]) -> Charts | None:
     """Draw quality against training steps, for metrics measured during training."""
-    measured = [v for v in read_values(values) if v.value is not None and v.point == "training"]
+    measured = [v for v in values if v.value is not None and v.point == "training"]
     charts = []
     for (metric, _, _), part in group_by(measured, lambda v: (v.metric, v.protocol, v.n)).items():
         lines = [Series(model, _means(rows, lambda v: v.step or 0.0)) for model, rows in by_model(part)]
@@ -58,17 +57,15 @@ def quality_vs_steps(name: str, values: pd.DataFrame) -> Charts | None:
     return Charts(name, "Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
-def quality_vs_cost(name: str, values: pd.DataFrame, costs: pd.DataFrame) -> Charts | None:
+def quality_vs_cost(name: str, values: Sequence[Value], costs: Sequence[Cost]) -> Charts | None:
     """Draw the headline metric against time, memory, parameters and NFE."""
-    every = read_values(values)
-    metric = headline_metric(every)
+    metric = headline_metric(values)
     if metric is None:
         return None
-    main = [v for v in every if v.metric == metric and v.point == "main" and v.value is not None]
-    runs = read_costs(costs.reindex(columns=["run", "model", "data", "seed", *COSTS, "device"]))
+    main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
     charts = []
     for field, (label, _) in COSTS.items():
-        cost = {run.run: value for run in runs if (value := getattr(run, field)) is not None}
+        cost = {run.run: value for run in costs if (value := getattr(run, field)) is not None}
         if field != "steps_per_second" and cost:
             charts.append(_scatter(label, metric, main, cost))
     charts.append(_scatter("NFE", metric, main, {v.run: v.nfe for v in main if v.nfe is not None}))
@@ -117,7 +114,7 @@ def headline_metric(values: Sequence[Value]) -> str | None:
     return min(candidates, key=lambda metric: metric not in curve, default=None)
 
 
-def quality_vs_settings(name: str, runs: Sequence[Run], values: pd.DataFrame) -> Iterator[Charts]:
+def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
     """Yield charts of every metric against each setting that has at least three values in otherwise equal models.
 
     Args:
@@ -126,7 +123,7 @@ def quality_vs_settings(name: str, runs: Sequence[Run], values: pd.DataFrame) ->
         values: of the same runs.
     """
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
-    main = [v for v in read_values(values) if v.point == "main" and v.value is not None]
+    main = [v for v in values if v.point == "main" and v.value is not None]
     for key in dict.fromkeys(key for own in settings.values() for key in own):
         families = [
             _Family(tuple(models), tuple(settings[model].get(key) for model in models))

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 
 from genbench.report.blocks import Table
@@ -17,7 +16,8 @@ from genbench.report.formats.terminal import show
 from genbench.report.samples import Drawings
 from genbench.report.suites import ORIGINS, RECORDS, load_suites
 from genbench.report.tables import cost_tables, quality_tables
-from genbench.results.frames import costs, frame
+from genbench.report.values import Failure, read_costs, read_values
+from genbench.results.frames import costs
 from genbench.runs.record import Record, format_published
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
@@ -46,20 +46,14 @@ def publish_suite(
     records = without_outdated(record for spec in specs if (record := store.record(spec)) is not None)
     reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
     failures = [
-        {
-            "run": store.folder(spec).name,
-            "model": spec.model_label,
-            "data": spec.data_label,
-            "seed": spec.seed,
-            "reason": reason.splitlines()[-1],
-        }
+        Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1])
         for spec, reason in zip(specs, reasons, strict=True)
         if reason
     ]
     if not records and not failures:
         return []
     with store.lock_tables():
-        return write_suite(store.root / name, records, pd.DataFrame(failures) if failures else None, console)
+        return write_suite(store.root / name, records, failures, console)
 
 
 def publish_report(
@@ -105,17 +99,17 @@ def publish_report(
     return [*paths, *drawn]
 
 
-def write_suite(folder: Path, records: Sequence[Record], failures: pd.DataFrame | None, console: Console) -> list[Path]:
+def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Failure], console: Console) -> list[Path]:
     """Write tables, costs, records and origins to the folder of a suite, and print its tables.
 
     Tables and records are a pure function of code and seeds. Costs and origins are not, so they are separate files.
     """
-    values, spent = frame(records), costs(records)
+    values, spent = read_values(records), read_costs(records)
     tables = quality_tables(values, failures)
     show(tables, console)  # first, in case the disk is full
     content: dict[str, str | bytes] = _table_files("table", folder.name, tables, csv.table(values, failures))
-    if len(spent):
-        numbers = spent.to_csv(index=False)
+    if spent:
+        numbers = costs(records).to_csv(index=False)
         content |= _table_files("cost", f"{folder.name}-cost", cost_tables(spent, values), numbers)
     content[RECORDS] = _published(records)
     if origins := _origins(records):

@@ -15,11 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from genbench.errors import ConfigError, unknown
-from genbench.report.values import group_by
-from genbench.results.frames import costs, frame, names_of
+from genbench.report.values import Cost, Failure, Value, group_by, read_costs, read_values
+from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_published, read_record
 from genbench.runs.spec import restore
 from genbench.runs.store import Store
@@ -68,23 +66,28 @@ class SuiteResults:
 
     Args:
         name: of the suite.
-        runs: without stale ones.
-        failures: as for `genbench.report.tables.comparison_tables`; None if nothing failed.
+        runs: without outdated ones.
+        failures: of its runs.
     """
 
     name: str
     runs: tuple[Run, ...]
-    failures: pd.DataFrame | None
+    failures: tuple[Failure, ...]
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of its runs."""
+        return [run.record for run in self.runs]
 
     @cached_property
-    def values(self) -> pd.DataFrame:
-        """One row per measured value."""
-        return frame(run.record for run in self.runs)
+    def values(self) -> list[Value]:
+        """All measured values."""
+        return read_values(self.records)
 
     @cached_property
-    def costs(self) -> pd.DataFrame:
-        """One row per run."""
-        return costs(run.record for run in self.runs)
+    def costs(self) -> list[Cost]:
+        """The costs of all runs."""
+        return read_costs(self.records)
 
 
 def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
@@ -106,13 +109,13 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     for name in only or published:
         runs = [kept.pop(key, (record, None)) for key, record in _published(store.root, name).items()]
         failed = _failures(suite_file(store.root, name, TABLE))
-        failed_cells |= {(row["model"], row["data"]) for row in failed}
+        failed_cells |= {(failure.model, failure.data) for failure in failed}
         found.append(_results(name, runs, failed))
     if not only:
-        rows = [_failure(failure.spec, failure.reason) for _, failure in store.failures()]
-        others = [row for row in rows if (row["model"], row["data"]) not in failed_cells]
+        failures = [_failure(failure.spec, failure.reason) for _, failure in store.failures()]
+        others = [failure for failure in failures if (failure.model, failure.data) not in failed_cells]
         found.append(_results(OTHER_RUNS, list(kept.values()), others))
-    found = [suite for suite in found if suite.runs or suite.failures is not None]
+    found = [suite for suite in found if suite.runs or suite.failures]
     if not found:
         raise ConfigError(f"{store.root} holds no current records; create some with genbench run or genbench sweep")
     return found
@@ -220,23 +223,22 @@ def _provenance(row: Mapping[str, str] | None, original: bool) -> dict[str, Any]
     return known
 
 
-def _failures(path: Path) -> list[dict[str, Any]]:
+def _failures(path: Path) -> list[Failure]:
     """Read the failed runs from a published table, which states their number and reason for each model."""
     return [
-        {"model": row["model"], "data": row["data"], "seed": number, "reason": row["reason"]}
+        Failure(row["model"], row["data"], number, row["reason"])
         for row in _rows(path)
         for number in range(int(row["failed_runs"] or 0))
     ]
 
 
-def _failure(spec: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def _failure(spec: Mapping[str, Any], reason: str) -> Failure:
     try:
         known = restore(spec)
         model, data = known.model_label, known.data_label
     except ConfigError:  # of another version, of a plug-in that is not installed, or damaged
         model, data = (spec.get(part, {}).get("name", "unknown") for part in ("model", "data"))
-    reason = reason.splitlines()[-1] if reason else "-"
-    return {"model": model, "data": data, "seed": spec.get("seed", 0), "reason": reason}
+    return Failure(model, data, spec.get("seed", 0), reason.splitlines()[-1] if reason else "-")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -246,11 +248,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _results(
-    name: str, runs: Sequence[tuple[Record, Path | None]], failed: Sequence[Mapping[str, Any]]
-) -> SuiteResults:
+def _results(name: str, runs: Sequence[tuple[Record, Path | None]], failures: Sequence[Failure]) -> SuiteResults:
     folders = {_key(record): folder for record, folder in runs}
     current = without_outdated(record for record, _ in runs)
     named = zip(current, names_of(current), strict=True)
     members = tuple(Run(record, model, folders[_key(record)]) for record, model in named)
-    return SuiteResults(name, members, pd.DataFrame(failed) if failed else None)
+    return SuiteResults(name, members, tuple(failures))

@@ -8,21 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.statistics import LEVEL, Mark, against_best, marks, mean_and_error
-from genbench.report.values import (
-    COSTS,
-    Cost,
-    Failure,
-    Value,
-    by_model,
-    group_by,
-    read_costs,
-    read_failures,
-    read_values,
-)
+from genbench.report.values import COSTS, Cost, Failure, Value, by_model, group_by
 
 FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""
@@ -38,7 +26,7 @@ class _Content:
     missing: Mapping[str, Sequence[str]]
 
 
-def quality_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
+def quality_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Return all tables of quality: with the main solver, against NFE, and against training steps."""
     return [
         *comparison_tables(values, failures),
@@ -47,22 +35,14 @@ def quality_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None) -
     ]
 
 
-def comparison_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
+def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Compare the models of each data set with their main solver: one row per model, one column per metric.
 
-    Tables, rows and columns keep the order of the frame.
-
-    Args:
-        values: one row per measured value, with the fields of `Value` as columns.
-        failures: one row per failed run, with the fields of `Failure` as columns.
-
-    Raises:
-        ConfigError: if a column is missing, or a model has two values of one metric for one seed.
+    Tables, rows and columns keep the order of the values.
     """
-    every, failed = read_values(values), read_failures(failures)
     tables = []
-    for data in dict.fromkeys([*(v.data for v in every), *(f.data for f in failed)]):
-        main = [v for v in every if v.data == data and v.point == "main"]
+    for data in dict.fromkeys([*(v.data for v in values), *(f.data for f in failures)]):
+        main = [v for v in values if v.data == data and v.point == "main"]
         contents, protocols, warnings = [], {}, []
         for metric, rows in group_by(main, lambda v: v.metric).items():
             variants = group_by([v for v in rows if v.value is not None], lambda v: (v.protocol, v.n))
@@ -80,23 +60,20 @@ def comparison_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None
                 warnings.append(f"{metric} was measured under {len(variants)} protocols, which may not be compared.")
         contents = contents or [_Content(Column("outcome"), {}, {}, {})]
         legend = [f"{', '.join(titles)}: {protocol}" for protocol, titles in protocols.items()] + warnings
-        tables.append(_table(data, main, contents, [f for f in failed if f.data == data], legend))
+        tables.append(_table(data, main, contents, [f for f in failures if f.data == data], legend))
     return tables
 
 
-def curve_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
+def curve_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Show quality against NFE: one table for each data set, metric and solver with a curve, the main solver last.
 
-    Args:
-        values: as for `comparison_tables`; rows whose point is "curve" make the columns.
-        failures: as for `comparison_tables`.
+    The points "curve" make the columns.
     """
-    every, failed = read_values(values), read_failures(failures)
-    points = [v for v in every if v.point == "curve" and v.value is not None and v.metric != "nfe"]
+    points = [v for v in values if v.point == "curve" and v.value is not None and v.metric != "nfe"]
     tables = []
     for key, part in group_by(points, lambda v: (v.data, v.metric, v.protocol, v.n, v.solver)).items():
         data, metric, solver = key[0], key[1], key[-1]
-        same = [v for v in every if (v.data, v.metric) == (data, metric)]
+        same = [v for v in values if (v.data, v.metric) == (data, metric)]
         missing = [v for v in same if v.value is None]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (part[0].protocol, part[0].n)]
         better, protocol = part[0].better, _protocol(part[0])
@@ -114,47 +91,44 @@ def curve_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> 
             contents += [_content(Column(title, better, protocol), main, here), _nfe_of(main, Column("its NFE"))]
             legend += [] if one else [f"Main solver: {', '.join(f'{m} {s}' for m, s in solvers.items())}."]
         title = f"{data}: {metric} vs. NFE ({solver})"
-        tables.append(_table(title, same, contents, [f for f in failed if f.data == data], legend))
+        tables.append(_table(title, same, contents, [f for f in failures if f.data == data], legend))
     return tables
 
 
-def training_tables(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> list[Table]:
+def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Show quality against training steps: one table for each data set and metric measured during training.
 
-    Args:
-        values: as for `comparison_tables`; rows whose point is "training" make the columns, the trained model the last.
-        failures: as for `comparison_tables`.
+    The points "training" make the columns, the trained model the last one.
     """
-    every, failed = read_values(values), read_failures(failures)
-    points = [v for v in every if v.point == "training" and v.value is not None]
+    points = [v for v in values if v.point == "training" and v.value is not None]
     tables = []
     for (data, metric, protocol, n), part in group_by(points, lambda v: (v.data, v.metric, v.protocol, v.n)).items():
         better, text = part[0].better, _protocol(part[0])
-        same = [v for v in every if (v.data, v.metric) == (data, metric) and v.point != "curve"]
+        same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         steps = sorted(group_by(part, lambda v: v.step or 0).items())
         contents = [_content(Column(f"{step:g}", better, text), rows, []) for step, rows in steps]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
         contents.append(_content(Column("end", better, text), main, []))
-        here = [f for f in failed if f.data == data]
+        here = [f for f in failures if f.data == data]
         tables.append(_table(f"{data}: {metric} vs. training steps", same, contents, here, [f"{metric}: {text}"]))
     return tables
 
 
-def cost_tables(costs: pd.DataFrame, values: pd.DataFrame) -> list[Table]:
+def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
     """Show the cost of each model: one table for each data set and device, since times do not compare across machines.
 
     Args:
-        costs: one row per run, with the fields of `Cost` as columns.
-        values: as for `comparison_tables`; gives the NFE.
+        costs: of the runs.
+        values: of the same runs, for their NFE.
     """
-    every, tables = read_values(values), []
-    for (data, device), part in group_by(read_costs(costs), lambda c: (c.data, c.device)).items():
+    tables = []
+    for (data, device), part in group_by(costs, lambda c: (c.data, c.device)).items():
         contents = []
         for name, (title, better) in COSTS.items():
             found = {m: {c.seed: x for c in rows if (x := getattr(c, name)) is not None} for m, rows in by_model(part)}
             contents.append(_Content(Column(title, better), {m: x for m, x in found.items() if x}, {}, {}))
         runs = {c.run for c in part}
-        own = [v for v in every if v.run in runs]
+        own = [v for v in values if v.run in runs]
         main = {(v.model, v.seed): v for v in own if v.point == "main" and v.nfe is not None}
         contents.append(_nfe_of(main.values(), Column("NFE", "lower")))
         legend = ["Times hold for this machine and its load; training includes the training of prerequisites."]

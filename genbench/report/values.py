@@ -1,11 +1,11 @@
-"""Values: the rows of the data frames that tables and charts are made from, one per measured value, run or failure."""
+"""Values: what tables and charts are made from, one row per measured value, run or failure."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-import pandas as pd
-
 from genbench.errors import ConfigError
+from genbench.results.frames import costs, names_of, protocol
+from genbench.runs.record import Record
 
 T = TypeVar("T")
 
@@ -55,6 +55,9 @@ class Failure(NamedTuple):
     reason: str
 
 
+OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
+"""Fields of `Value` that are those of a row of a record."""
+
 COSTS = {
     "train_seconds": ("training, s", "lower"),
     "steps_per_second": ("steps/s", "higher"),
@@ -65,31 +68,46 @@ COSTS = {
 """Titles and directions of the fields of `Cost` that are shown."""
 
 
-def read_values(frame: pd.DataFrame) -> list[Value]:
-    """Return the rows of a frame whose columns are the fields of `Value`, without duplicates.
+def read_values(records: Sequence[Record]) -> list[Value]:
+    """Return the values of records, without duplicates.
 
     Raises:
-        ConfigError: if a column is missing, or a model has two values of one metric for one seed.
+        ConfigError: if a model has two values of one metric for one seed.
     """
-    values = list(dict.fromkeys(Value(*row) for row in _rows(frame, Value._fields, "values")))
-    for first, *more in group_by((v for v in values if v.value is not None), _cell_and_seed).values():
+    values = list(
+        dict.fromkeys(
+            Value(
+                run=record["labels"]["run"],
+                model=model,
+                data=record["labels"]["data"],
+                seed=record["spec"]["seed"],
+                original=record["provenance"]["data"].get("original", True),
+                protocol=protocol(row),
+                **{name: row.get(name) for name in OF_ROW},
+            )
+            for record, model in zip(records, names_of(records), strict=True)
+            for row in record["results"]
+        )
+    )
+    check_unique(values)
+    return values
+
+
+def check_unique(values: Iterable[Value]) -> None:
+    """Raise ConfigError if a model has two values of one metric for one seed."""
+    for first, *more in group_by((v for v in values if v.value is not None), _identity).values():
         if more:
-            runs = ", ".join(dict.fromkeys(str(v.run) for v in (first, *more)))
+            runs = ", ".join(dict.fromkeys(v.run for v in (first, *more)))
             raise ConfigError(
                 f"{first.model} on {first.data} has {1 + len(more)} values of {first.metric} for seed {first.seed} "
                 f"(runs {runs}): report one suite, or give the models distinct labels"
             )
-    return values
 
 
-def read_costs(frame: pd.DataFrame) -> list[Cost]:
-    """Return the rows of a frame whose columns are the fields of `Cost`. Raises ConfigError if a column is missing."""
-    return [Cost(*row) for row in _rows(frame, Cost._fields, "costs")]
-
-
-def read_failures(frame: pd.DataFrame | None) -> list[Failure]:
-    """Return the rows of a frame of failures, if any. Raises ConfigError if a column is missing."""
-    return [] if frame is None else [Failure(*row) for row in _rows(frame, Failure._fields, "failures")]
+def read_costs(records: Sequence[Record]) -> list[Cost]:
+    """Return the costs of the runs that have them."""
+    frame = costs(records).reindex(columns=list(Cost._fields)).astype(object)
+    return [Cost(*row) for row in frame.where(frame.notna(), None).itertuples(index=False)]
 
 
 def group_by(rows: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
@@ -105,15 +123,7 @@ def by_model(rows: Iterable[T]) -> Iterable[tuple[str, list[T]]]:
     return group_by(rows, lambda row: row.model).items()  # type: ignore[attr-defined]
 
 
-def _cell_and_seed(value: Value) -> tuple:
-    """What identifies a value; the main solver is a choice of the model, that of a curve is part of the identity."""
+def _identity(value: Value) -> tuple:
+    """Return what identifies a value; the solver is part of it along a curve, but a choice of the model otherwise."""
     own = {"curve": (value.solver, value.nfe), "training": (value.step,)}.get(value.point, ())
     return (value.model, value.data, value.seed, value.metric, value.protocol, value.n, value.point, *own)
-
-
-def _rows(frame: pd.DataFrame, names: Sequence[str], content: str) -> list[tuple]:
-    missing = [name for name in names if name not in frame]
-    if missing:
-        raise ConfigError(f"the frame of {content} lacks the columns {', '.join(missing)}")
-    columns = [[None if pd.isna(cell) else cell for cell in frame[name].tolist()] for name in names]
-    return list(zip(*columns, strict=True))

@@ -15,8 +15,7 @@ from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.statistics import mean_and_error
 from genbench.report.tables import comparison_tables
-from genbench.report.values import group_by
-from genbench.results.frames import frame
+from genbench.report.values import group_by, read_values
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, resolve
 from genbench.runs.store import Store
@@ -89,8 +88,8 @@ class GridSearch:
 
     def table(self) -> Table:
         """Return the candidates as a table."""
-        rows = frame(record for candidate in self.candidates for record in candidate.records)
-        (table,) = comparison_tables(rows.query("metric == @self.metric"))
+        values = read_values([record for candidate in self.candidates for record in candidate.records])
+        (table,) = comparison_tables([value for value in values if value.metric == self.metric])
         legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in self.chosen().items()]
         excluded = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
         legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []

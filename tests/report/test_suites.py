@@ -54,6 +54,6 @@ def test_the_file_names_of_earlier_versions_are_still_read(tmp_path):
     (suite,), (known,) = load_suites(Store(tmp_path)), load_suites(Store(RESULTS), ["batch"])
     assert suite.name == "batch"
     assert [run.record for run in suite.runs] == [run.record for run in known.runs]
-    assert suite.costs.equals(known.costs)
+    assert suite.costs == known.costs
     assert len(load_records(tmp_path)) == 90
     assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()

@@ -1,13 +1,13 @@
 """Tables: what a reader may conclude from them is true."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from scipy import stats
 
 from genbench.report.formats import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables
+from genbench.report.values import Cost, Failure
 
 
 def test_a_cell_has_mean_and_standard_error_and_the_floor_is_the_first_row():
@@ -27,7 +27,7 @@ def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
     rows = [
         row(m, 0, 1.0, metric, data=d) for d in ("spirals", "moons") for m in ("z", "a") for metric in ("w2", "mmd")
     ]
-    tables = comparison_tables(pd.DataFrame(rows))
+    tables = comparison_tables(rows)
     assert [t.title for t in tables] == ["spirals", "moons"]
     assert [c.title for c in tables[0].columns] == ["w2", "mmd"]
     assert [r.label for r in tables[0].rows] == [FLOOR, "z", "a"]
@@ -89,9 +89,7 @@ def test_a_seed_without_a_value_is_left_out_with_a_note():
 
 
 def test_failures_are_counted():
-    failures = [
-        {"model": m, "data": "moons", "seed": s, "reason": "NaN at step 7"} for m, s in (("a", 2), ("c", 0), ("c", 1))
-    ]
+    failures = [Failure(model, "moons", seed, "NaN at step 7") for model, seed in (("a", 2), ("c", 0), ("c", 1))]
     table = comparison_table(three_seeds(a=[1, 2], b=[1, 2, 3]), failures)
     assert cells_of(table, "a")[0].mean == 1.5
     assert table.notes[cells_of(table, "a")[0].notes[0] - 1] == "1 run failed: NaN at step 7"
@@ -100,8 +98,7 @@ def test_failures_are_counted():
 
 
 def test_a_data_set_with_failures_only_has_a_table():
-    failures = pd.DataFrame([{"model": "a", "data": "rings", "seed": 0, "reason": "NaN at step 7"}])
-    tables = comparison_tables(pd.DataFrame(three_seeds(a=[1, 2])), failures)
+    tables = comparison_tables(three_seeds(a=[1, 2]), [Failure("a", "rings", 0, "NaN at step 7")])
     assert [t.title for t in tables] == ["moons", "rings"]
     assert cells_of(tables[1], "a")[0].text == "failed (1)"
 
@@ -144,7 +141,7 @@ def test_floors_that_differ_between_models_have_a_note():
 
 
 def test_a_curve_has_a_column_for_each_nfe_and_the_main_solver():
-    (table,) = curve_tables(pd.DataFrame(curve_rows()))
+    (table,) = curve_tables(curve_rows())
     assert table.title == "moons: w2 vs. NFE (euler)"
     assert [c.title for c in table.columns] == ["1", "2", "16", "main solver", "its NFE"]
     assert [cell.mean for cell in cells_of(table, "cfm")] == pytest.approx([9, 5, 1.5, 1.1, 100])
@@ -161,17 +158,12 @@ def test_curve_points_do_not_enter_the_comparison():
 def test_costs_of_devices_are_separate_and_unmarked():
     def spent(model, seed, device):
         place = {"run": f"{model}-{seed}", "model": model, "data": "moons", "seed": seed, "device": device}
-        return place | {
-            "train_seconds": 10.0 + seed,
-            "sample_seconds": 1,
-            "peak_mib": 300,
-            "steps_per_second": 99.5 + (model == "otcfm"),
-            "parameters": 9000,
-        }
+        cost = {"train_seconds": 10.0 + seed, "sample_seconds": 1, "peak_mib": 300, "parameters": 9000}
+        return Cost(**place, **cost, steps_per_second=99.5 + (model == "otcfm"))
 
     spending = [spent("cfm", 0, "cpu"), spent("cfm", 1, "cpu"), spent("otcfm", 0, "cuda")]
     values = [row("cfm", 0, 0.5, nfe=40.0), row("cfm", 1, 0.5, nfe=50.0), row("otcfm", 0, 0.4)]
-    cpu, cuda = cost_tables(pd.DataFrame(spending), pd.DataFrame(values))
+    cpu, cuda = cost_tables(spending, values)
     assert (cpu.title, cuda.title) == ("moons: cost on cpu", "moons: cost on cuda")
     named = dict(zip([c.title for c in cpu.columns], cells_of(cpu, "cfm"), strict=True))
     assert named["training, s"].mean == 10.5

@@ -6,8 +6,7 @@ from PIL import Image
 
 from genbench.errors import RunFailed
 from genbench.report.tables import cost_tables, training_tables
-from genbench.results.frames import costs as spent_by
-from genbench.results.frames import frame
+from genbench.report.values import read_costs, read_values
 from genbench.runs.run import run
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store, load_weights
@@ -63,7 +62,7 @@ def test_a_damaged_step_is_told_and_measured_again_by_the_next_attempt(tmp_path,
 
 
 def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
-    table = training_tables(frame([run(spec_of(), Store(tmp_path))]))[0]
+    table = training_tables(read_values([run(spec_of(), Store(tmp_path))]))[0]
     assert [column.title for column in table.columns] == ["20", "40", "end"]
     assert "training steps" in table.title
     assert all(cell.mean is not None for row in table.rows for cell in row.cells)
@@ -71,7 +70,7 @@ def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
 
 def test_steps_are_told_in_seconds_too(tmp_path):
     records = [run(spec_of(), Store(tmp_path))]
-    _, table = cost_tables(spent_by(records), frame(records))
+    _, table = cost_tables(read_costs(records), read_values(records))
     assert "seconds of training to reach a step" in table.title
     assert [column.title for column in table.columns] == ["20", "40"]
     early, late = (cell.mean for cell in table.rows[0].cells)

@@ -7,13 +7,13 @@ import pandas as pd
 
 from genbench.report.statistics import mean_and_error
 from genbench.report.suites import SuiteResults
-from genbench.report.values import group_by, read_failures, read_values
+from genbench.report.values import Failure, Value, group_by
 
 COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")
 COLUMNS += ("standard_error", "seeds", "floor", "reason", "failed_runs")
 
 
-def table(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> str:
+def table(values: Sequence[Value], failures: Sequence[Failure] = ()) -> str:
     """Write the means of a suite."""
     return _text(means(values, failures))
 
@@ -24,17 +24,12 @@ def document(suites: Sequence[SuiteResults]) -> str:
     return _text(pd.concat(parts, ignore_index=True)[["suite", *COLUMNS]])
 
 
-def means(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return one row for each model, data set, metric and point.
-
-    Args:
-        values: as for `genbench.report.tables.comparison_tables`.
-        failures: likewise; a row without a metric counts the failed runs of a model on a data set.
-    """
+def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataFrame:
+    """Return one row for each model, data set, metric and point; failed runs of a model have a row without a metric."""
     rows = []
     names = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original")
     groups = group_by(
-        read_values(values),
+        values,
         lambda v: (
             (v.model, v.data, v.metric, v.point, v.solver, v.protocol, v.n, v.step)
             + ((v.nfe,) if v.point == "curve" else ())
@@ -47,7 +42,7 @@ def means(values: pd.DataFrame, failures: pd.DataFrame | None = None) -> pd.Data
             mean, error = mean_and_error(known) if known else (None, None)
             row |= {name: mean} | ({"standard_error": error, "seeds": len(known)} if name == "value" else {})
         rows.append(row | {"reason": "; ".join(dict.fromkeys(v.reason for v in same if v.reason))})
-    for (data, model), failed in group_by(read_failures(failures), lambda f: (f.data, f.model)).items():
+    for (data, model), failed in group_by(failures, lambda f: (f.data, f.model)).items():
         reason = "; ".join(dict.fromkeys(f.reason for f in failed))
         rows.append({"data": data, "model": model, "reason": reason, "failed_runs": len(failed)})
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "seeds": "Int64", "step": "Int64"})

@@ -9,13 +9,13 @@ from reports import curve_rows, refusal, three_seeds
 from scipy import stats
 
 from genbench.report.formats import csv
+from genbench.report.values import Failure
 
 
 def test_csv_has_every_number_in_full_precision():
     draws = np.random.default_rng(1).normal(size=3)
     rows = [*three_seeds(cfm=list(draws)), *(refusal("flow", s, "no, never") for s in range(3)), *curve_rows()[6:]]
-    failures = pd.DataFrame([{"model": "vp", "data": "moons", "seed": 0, "reason": "NaN"}])
-    read = pd.read_csv(io.StringIO(csv.table(pd.DataFrame(rows), failures)))
+    read = pd.read_csv(io.StringIO(csv.table(rows, [Failure("vp", "moons", 0, "NaN")])))
     main = read[(read["model"] == "cfm") & (read["point"] == "main")].iloc[0]
     assert main["value"] == pytest.approx(draws.mean(), rel=1e-15)
     assert main["standard_error"] == pytest.approx(stats.sem(draws), rel=1e-14)
