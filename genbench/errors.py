@@ -1,19 +1,19 @@
-"""The three ways in which genbench says no, and the suggestion that goes with a misspelt name."""
+"""The exceptions of genbench, and the suggestion for a misspelt name."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class ConfigError(ValueError):
-    """The request is wrong: one line that says what is wrong and what would be right (exit code 2)."""
+    """The request is wrong (exit code 2). The message is one line: what is wrong, and what to write instead."""
 
 
 class Unsupported(Exception):
-    """This model or data set lacks a capability, for the reason given: the cell of a table shows '-'."""
+    """A model or data set lacks a capability. Tables show '-'; the record keeps the reason."""
 
 
 class RunFailed(RuntimeError):
-    """A run could not be finished, for the reason given (exit code 1). Never kept as a result."""
+    """A run failed (exit code 1). The reason is noted, never kept as a result."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -21,8 +21,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
 
     Args:
         what: the beginning of the sentence, such as "wcfm has no setting".
-        name: the name that was asked for.
-        known: the names that exist.
+        name: the unknown name.
+        known: the known names.
 
     >>> unknown("wcfm has no setting", "kapa", ["kappa", "cost"])
     ConfigError("wcfm has no setting 'kapa'; did you mean 'kappa'?")

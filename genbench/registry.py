@@ -24,7 +24,7 @@ class Entry:
         name: the name users type.
         build: the builder; its keyword-only signature is its schema.
         version: raised by hand whenever the behaviour or a default changes, so that older results are outdated.
-        traits: what the kind of registry wants to know beside that (a model's own plan, a metric's direction).
+        traits: what else its kind of component declares, such as a model's plan or a metric's direction.
     """
 
     name: str
@@ -53,10 +53,10 @@ class Registry:
 
     @cached_property
     def _points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in _announced().select(group=self.group)}
+        return {point.name: point for point in _entry_points().select(group=self.group)}
 
     def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Callable], Callable]:
-        """Return the decorator that registers a builder under a name and leaves it as it is."""
+        """Return a decorator that registers a builder under a name and returns it unchanged."""
 
         def decorate(build: Callable) -> Callable:
             self._entries[name] = Entry(name, build, version, traits)
@@ -81,30 +81,30 @@ class Registry:
             except ImportError as error:
                 raise ConfigError(f"{self.kind} '{name}' cannot be imported from {point.module}: {error}") from error
             if name not in self._entries:
-                raise ConfigError(f"{point.module} is announced to register the {self.kind} '{name}' and does not")
+                raise ConfigError(f"{point.module} should register the {self.kind} '{name}' and does not")
         return self._entries[name]
 
     def summary(self, name: str) -> str:
-        """Return the first line of a builder's docstring; an unimported module is parsed, not imported."""
+        """Return the first line of a builder's docstring; of a module that is not imported, from its source."""
         if name in self._entries:
             return (self._entries[name].build.__doc__ or "").strip().partition("\n")[0]
         return _summaries(self._points[name].module).get(name, "")
 
     def origin(self, name: str) -> str:
-        """Return the distribution that announces the name, or 'this session' for a local registration."""
+        """Return the distribution whose entry point has the name, or 'this session' for a local registration."""
         point = self._points.get(name)
         return point.dist.name if point and point.dist else "this session"
 
 
 @lru_cache
-def _announced() -> Any:
-    """Return the entry points of all groups, read once: that takes a look at every installed distribution."""
+def _entry_points() -> Any:
+    """Return the entry points of all groups, cached: reading them scans every installed distribution."""
     return entry_points()
 
 
 @lru_cache
 def _summaries(module: str) -> dict[str, str]:
-    """Read {registered name: first docstring line} off the source of a module, without running it."""
+    """Return {registered name: first line of its docstring}, parsed from the source of a module."""
     try:
         spec = importlib.util.find_spec(module)
     except ImportError:
@@ -138,4 +138,4 @@ ALL = {
     "metrics": metrics,
     "extractors": extractors,
 }
-"""Every registry by the name that `genbench list` knows it by."""
+"""The registries by their names in `genbench list`."""

@@ -47,13 +47,13 @@ def _eval_samples(
     import torch
 
     from genbench.report.formats.terminal import not_original, print_rows
-    from genbench.results.external_samples import foreign
+    from genbench.results.external_samples import measure_samples
     from genbench.runs import provenance
     from genbench.runs.image_grids import keep_pages
     from genbench.runs.spec import components
 
     data, metrics = components(dataset, metric or None, settings)
-    rows, about, evaluation = foreign(path, data, metrics, seed)
+    rows, about, evaluation = measure_samples(path, data, metrics, seed)
     pages = keep_pages(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
     if as_json:

@@ -1,4 +1,4 @@
-"""Somebody else's samples: an array or a folder of images, measured like those of a model."""
+"""External samples: an array or a folder of images, measured like the samples of a model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,55 +24,55 @@ from genbench.storage import content_hash
 
 ARRAYS = (".npy", ".npz")
 NAMES = ("samples", "arr_0")
-"""What an array of samples is called in an .npz: by genbench, and by numpy where nobody names it."""
+"""Names of the array of samples in an .npz: that of genbench, and NumPy's default."""
 
 
-class Foreign(NamedTuple):
-    """Samples as raw data, their labels if they have some, and what a reader must know of where they are from."""
+class ExternalSamples(NamedTuple):
+    """Samples as raw data, their labels if any, and a description: source, sha256, n, layout and a note if needed."""
 
     raw: Shaped[Tensor, "n *event"]
     label: Int[Tensor, " n"] | None
-    about: dict[str, Any]
+    description: dict[str, Any]
 
 
-def foreign(
+def measure_samples(
     path: Path, dataset: Mapping[str, Any], metrics: Mapping[str, Mapping], seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any], Evaluation]:
-    """Measure samples, raw data in the units of the data set, against it.
+    """Measure samples, given as raw data in the units of the data set, against the data set.
 
     Args:
         path: .npy or .npz of shape (n, *event), images also with their channels last; or a folder or tar archive of
             images.
-        dataset: the data's part of a spec.
-        metrics: the metrics' part of a spec.
-        seed: of the reference sample and of anything random in a metric.
+        dataset: the data set, as in a spec.
+        metrics: the metrics, as in a spec.
+        seed: of the reference samples and of metrics.
 
     Returns:
-        Rows as in a record, what the samples are (name, sha256, n, layout), and the evaluation with its pictures.
+        Rows as in a record, the description of the samples, and the evaluation with its image grids.
 
     Raises:
         ConfigError: if the path holds no such samples.
     """
     data = build_data(dataset)
     found = read(path, data, dataset["name"])
-    # Samples come sorted by class, often; a metric that takes the first so many of them must not see some classes only.
+    # Samples are often sorted by class; a metric that uses the first n of them must see all classes.
     order = torch.randperm(len(found.raw), generator=generator(0, "order of samples"))
     x = torch.empty(found.raw.shape, dtype=torch.float32)
-    for part in torch.arange(len(order)).split(1024):  # floats of some at a time, beside the samples themselves
+    for part in torch.arange(len(order)).split(1024):  # in chunks, to save memory
         x[part] = data.space.encode(found.raw[order[part]]).float()
     label = None if found.label is None else found.label[order]
     evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=label)
-    rows = [row for name, part in metrics.items() for row in measure(evaluation, name, settings_in(part), True)]
-    return rows, found.about, evaluation
+    rows = [row for name, m in metrics.items() for row in measure(evaluation, name, settings_in(m), True)]
+    return rows, found.description, evaluation
 
 
-def read(path: Path, data: Data, name: str) -> Foreign:
+def read(path: Path, data: Data, name: str) -> ExternalSamples:
     """Read samples of a data set.
 
     Args:
         path: the array, or the folder or tar archive of images.
         data: the data set.
-        name: what messages call it.
+        name: of the data set, for messages.
 
     Raises:
         ConfigError: if the path holds no such samples.
@@ -88,12 +88,12 @@ def read(path: Path, data: Data, name: str) -> Foreign:
         raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")
     stored = collection.load()
     raw = stored.raw[torch.arange(len(stored.label))]
-    about = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
+    description = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
     note = {"note": collection.provenance["note"]} if "note" in collection.provenance else {}
-    return Foreign(raw, None, about | {"layout": "a folder or archive of images"} | note)
+    return ExternalSamples(raw, None, description | {"layout": "a folder or archive of images"} | note)
 
 
-def _array(path: Path, data: Data, name: str) -> Foreign:
+def _array(path: Path, data: Data, name: str) -> ExternalSamples:
     raw, label = _load(path)
     shape = data.event.shape
     if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
@@ -111,8 +111,8 @@ def _array(path: Path, data: Data, name: str) -> Foreign:
             raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
         if raw.max() >= data.space.levels:
             raise ConfigError(f"{path}: levels go from 0 to {data.space.levels - 1}; these go up to {raw.max()}")
-    about = {"source": path.resolve().name, "sha256": content_hash.sha256(path), "n": len(raw), "layout": layout}
-    return Foreign(torch.from_numpy(raw), _labels(path, label, len(raw), data.event.classes), about)
+    description = {"source": path.resolve().name, "sha256": content_hash.sha256(path), "n": len(raw), "layout": layout}
+    return ExternalSamples(torch.from_numpy(raw), _labels(path, label, len(raw), data.event.classes), description)
 
 
 def _labels(path: Path, label: np.ndarray | None, n: int, classes: int) -> Int[Tensor, " n"] | None:

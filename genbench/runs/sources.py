@@ -1,4 +1,4 @@
-"""Sources: the code behind a component, as the hash of its module and of what that imports from genbench."""
+"""Sources: the hash of a component's module and of the modules of genbench that it imports."""
 
 import ast
 import hashlib
@@ -12,15 +12,15 @@ from pathlib import Path
 def digest(module: str) -> str | None:
     """Return the hash of a module's source and of all modules of genbench that it imports, directly or not.
 
-    None for what has no source file, such as a notebook. Comments and docstrings do not count.
+    None without a source file, as in a notebook. Comments and docstrings do not count.
     """
     found: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
+    pending = [module]
+    while pending:
+        name = pending.pop()
         if name not in found and (read := _read(name)) is not None:
             found[name], imported = read
-            waiting += imported
+            pending += imported
     if module not in found:
         return None
     text = "\n".join(f"{name} {found[name]}" for name in sorted(found))
@@ -35,7 +35,7 @@ def _read(module: str) -> tuple[str, tuple[str, ...]] | None:
         return None
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = tuple(name for name in _imported(tree) if name.partition(".")[0] == "genbench")
-    return hashlib.sha256(ast.dump(_bare(tree)).encode()).hexdigest(), imported
+    return hashlib.sha256(ast.dump(_without_docstrings(tree)).encode()).hexdigest(), imported
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -43,11 +43,11 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            # `from package import module` names a module, `from module import noun` does not: the latter has no file.
+            # `from package import name` may name a module; other names have no file and are ignored.
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
 
 
-def _bare(tree: ast.Module) -> ast.Module:
+def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]

@@ -13,7 +13,7 @@ from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.metrics.extractors import network
 from genbench.registry import datasets
-from genbench.results.external_samples import foreign, read
+from genbench.results.external_samples import measure_samples, read
 from genbench.runs.spec import components
 
 SIZE = 16
@@ -91,9 +91,9 @@ def test_a_folder_and_arrays_of_both_layouts_are_the_same_samples(place, data, t
     }
     for layout, each in found.items():
         torch.testing.assert_close(each.raw, raw, rtol=0, atol=0)
-        assert each.about["layout"] == layout
-        assert each.about["n"] == 10
-        assert len(each.about["sha256"]) == 64
+        assert each.description["layout"] == layout
+        assert each.description["n"] == 10
+        assert len(each.description["sha256"]) == 64
 
 
 def test_labels_come_along(tmp_path):
@@ -250,8 +250,8 @@ def test_samples_sorted_by_class_are_measured_like_any_others(tmp_path):
     x = batch.x[batch.label.argsort()]
     np.save(tmp_path / "sorted.npy", x.numpy())
     np.save(tmp_path / "one.npy", x[:80].numpy())
-    (found,), *_ = foreign(tmp_path / "sorted.npy", spec, chosen, 0)
-    (one,), *_ = foreign(tmp_path / "one.npy", spec, chosen, 0)
+    (found,), *_ = measure_samples(tmp_path / "sorted.npy", spec, chosen, 0)
+    (one,), *_ = measure_samples(tmp_path / "one.npy", spec, chosen, 0)
     assert one["value"] > 3
     assert found["value"] < 1.5
 
