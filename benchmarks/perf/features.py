@@ -33,8 +33,8 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from genbench.core import Data
-from genbench.metrics.extractors import choice
-from genbench.metrics.image.features import extract
+from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import extract
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods
@@ -139,7 +139,7 @@ def network() -> Sides:
         weights, sha256 = inception(folder)
         theirs = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], weights).eval()
         drawn, data = images(64, folder / "images")
-        ours = choice.build(data, {"name": "inception-fidelity", "weights": weights, "sha256": sha256})
+        ours = build_extractor(data, {"name": "inception-fidelity", "weights": weights, "sha256": sha256})
     features = torch.no_grad()(lambda: theirs(drawn)[0])
     torch.testing.assert_close(extract(ours, drawn), features(), rtol=1e-3, atol=1e-3)
     return Sides(lambda: extract(ours, drawn), features, (len(drawn), len(drawn)), "an image; random weights")

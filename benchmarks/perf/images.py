@@ -22,13 +22,15 @@ from torch import Tensor
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from genbench.core import Data
-from genbench.metrics.extractors import choice, resize
+from genbench.metrics.extractors import resize
+from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Features
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.real_images import real_images
 from genbench.registry import datasets
 from genbench.storage.files import write
 
@@ -126,7 +128,7 @@ def floors(real: reference_statistics.Statistics, held: reference_statistics.Sta
         yield f"| {name} | {value:.4f} | 5,000 of each |"
 
 
-def invariants(features: Features, images: Tensor, real: reference_statistics.Statistics) -> Lines:
+def invariants(features: FeatureExtractor, images: Tensor, real: reference_statistics.Statistics) -> Lines:
     """What must be zero."""
     whole, alone = features(images), torch.cat([features(image[None]) for image in images])
     yield table("what must be zero", "value")
@@ -138,9 +140,9 @@ def invariants(features: Features, images: Tensor, real: reference_statistics.St
 
 def page(data: Data, n: int, repeats: int) -> Lines:
     """Return the lines of the whole page."""
-    features = choice.build(data, "efficientnet_lite0")
+    features = build_extractor(data, "efficientnet_lite0")
     real, held = (reference_statistics.statistics(data, features, part, n) for part in ("train", "test"))
-    some = reference_statistics.images(data, "test", held.n)[torch.arange(64)]
+    some = real_images(data, "test", held.n)[torch.arange(64)]
     source = data.provenance
     yield "# Image metrics on real images\n"
     yield (

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from genbench.metrics.extractors import choice
+from genbench.metrics.extractors.build import build_extractor, default_extractor
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.reference_statistics import Part, Statistics
+from genbench.metrics.image.real_images import SplitName
+from genbench.metrics.image.reference_statistics import Statistics
 from genbench.runs.spec import build_data, components
 from genbench.settings import Settings
 from genbench.storage.files import Damaged
 
 
-def make(dataset: str, part: Part, features: str | None, n: int, settings: Settings) -> Statistics:
+def make(dataset: str, part: SplitName, features: str | None, n: int, settings: Settings) -> Statistics:
     """Return the statistics of a data set, computed unless they are kept.
 
     Args:
@@ -28,8 +29,8 @@ def make(dataset: str, part: Part, features: str | None, n: int, settings: Setti
     own = settings.get("features", {})
     spec, _ = components(dataset, (), {name: part for name, part in settings.items() if name != "features"})
     data = build_data(spec)
-    value: dict[str, Any] | str | None = {"name": features or choice.default(data.event), **own}
-    return reference_statistics.statistics(data, choice.build(data, value), part, n)
+    value: dict[str, Any] | str | None = {"name": features or default_extractor(data.event), **own}
+    return reference_statistics.statistics(data, build_extractor(data, value), part, n)
 
 
 def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
@@ -38,9 +39,9 @@ def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
     Args:
         verify: whether to read them and compare their checksums.
     """
-    for path in reference_statistics.paths():
+    for path in reference_statistics.cached_paths():
         try:
-            found = reference_statistics.opened(path)
+            found = reference_statistics.open_statistics(path)
             if verify:
                 found.verify()
         except Damaged as error:
@@ -51,8 +52,8 @@ def listed(*, verify: bool) -> Iterator[tuple[Statistics | None, str]]:
 
 def line(found: Statistics) -> str:
     """Return a line that describes a file of statistics."""
-    about = found.about
+    header = found.header
     return (
-        f"{about['extractor']} {about['weights'][:8]}  {about['n']} {about['part']} images {about['images'][:8]} of "
-        f"{about['source']}  {found.path.stat().st_size / 2**20:.0f} MiB  {found.path}"
+        f"{header.extractor} {header.weights[:8]}  {header.n} {header.part} images {header.images[:8]} of "
+        f"{header.source}  {found.path.stat().st_size / 2**20:.0f} MiB  {found.path}"
     )

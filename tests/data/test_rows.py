@@ -154,10 +154,10 @@ def test_augmentation_and_encoding_are_done_on_the_device(folder):
 MEBIBYTES = 32
 STATISTICS = """
 from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Features
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 import torch
 
-class Mean(Features):
+class Mean(FeatureExtractor):
     name, sha256, resize = "mean", "0" * 64, "none"
 
     def __call__(self, images):

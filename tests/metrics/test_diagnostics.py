@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pixel_features import evaluation, normal_images, task
 
 from genbench.errors import Unsupported
 from genbench.metrics.diagnostics import tilt
@@ -48,6 +49,16 @@ def test_samples_without_a_model_have_failures_but_no_nfe_and_no_parameters():
     assert measure(where, "failed", {}, True)[0]["value"] == 0
     for name in ("nfe", "parameters"):
         assert measure(where, name, {}, True)[0]["reason"]
+
+
+def test_the_norm_is_that_of_model_space():
+    samples = evaluation(task(normal_images(3000, 1), normal_images(1000, 2)), normal_images(500, 3))
+    (row,) = measure(samples, "norm", {}, True)
+    x = samples.x.double().flatten(1)
+    assert row["value"] == pytest.approx(float(x.square().sum(1).sqrt().mean()))
+    assert row["floor"] == pytest.approx(row["value"], rel=0.05)
+    assert row["better"] == "none"
+    torch.testing.assert_close(row["details"]["mean_square"], float(x.square().sum(1).mean()))
 
 
 def test_the_tilt_of_wcfm_between_gaussians_is_the_closed_form():

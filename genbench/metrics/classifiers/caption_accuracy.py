@@ -5,7 +5,7 @@ from torch import Tensor
 
 from genbench.core import Captions
 from genbench.errors import Unsupported
-from genbench.metrics.classifiers.captions_cnn import judge
+from genbench.metrics.classifiers.captions_cnn import caption_classifier
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.registry import metrics
 from genbench.settings import Count
@@ -26,16 +26,16 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
         Unsupported: if there is no classifier for the data, or the samples have no captions.
     """
     data = evaluation.data
-    network = judge(data)
+    network = caption_classifier(data)
     captions = data.captions
     assert captions is not None
     if evaluation.label is None:
-        raise Unsupported("its samples were not asked for by caption")
+        raise Unsupported("its samples have no captions")
     images = evaluation.decoded(n or len(evaluation.x))
     label = evaluation.label[: len(images)]
     test = evaluation.reference(data.test.size or len(images))
-    found = _accuracies(network.see(images), label, captions)
-    floor = _accuracies(network.see(data.space.decode(test.x)), test.label, captions)
+    found = _accuracies(network.predict(images), label, captions)
+    floor = _accuracies(network.predict(data.space.decode(test.x)), test.label, captions)
     protocol = f"seen by {network.classifier.name} {network.classifier.sha256[:8]}"
     details = {f"classifier_accuracy_{name}": value for name, value in network.accuracy.items()}
     return [

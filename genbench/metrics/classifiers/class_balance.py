@@ -26,8 +26,7 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     images = evaluation.decoded(n or len(evaluation.x))
     test, classes = evaluation.data.test, evaluation.data.event.classes
     label = evaluation.reference(test.size or len(images)).label
-    probability = torch.cat([network.probabilities(part) for part in images.split(256)])
-    confidence, predicted = probability.max(1)
+    confidence, predicted = network.probabilities(images).max(1)
     shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (predicted, label)]
     name = f"seen by {network.name} {network.sha256[:8]}"
     details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.accuracy}

@@ -1,4 +1,4 @@
-"""A small classifier of 8x8 digits, trained once on the training split, for features and for predicted classes."""
+"""A small classifier of 8x8 digits, trained once on the training split: an extractor of features, and of classes."""
 
 import hashlib
 import json
@@ -15,24 +15,25 @@ from torch.nn import functional as F
 
 from genbench.core import Batch, Data
 from genbench.errors import Unsupported
-from genbench.metrics.image.features import Features
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
+from genbench.registry import extractors
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.storage import cache, tensors
 
 SHAPE, LEVELS = (1, 8, 8), 17
-ACCURACY = 0.97
-SIZE, RATE = 64, 3e-3
+MIN_ACCURACY = 0.97
+BATCH, LEARNING_RATE = 64, 3e-3
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training of the net.
+    """How a classifier is trained.
 
     Args:
         name: of the classifier.
-        version: raised whenever the net or its training changes, so that older weights are not found.
-        epochs: how often it sees each image.
+        version: raised whenever the network or its training changes, so that older weights are not used.
+        epochs: passes over the training images.
     """
 
     name: str
@@ -66,14 +67,14 @@ class Net(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier(Features):
+class Classifier(FeatureExtractor):
     """The trained classifier, evaluated in float64 so that no number depends on the batch.
 
     Args:
-        net: the weights.
-        sha256: of the weights.
+        net: the network.
+        sha256: of its weights.
         accuracy: share of test images that it classifies as labelled.
-        name: what it is called.
+        name: of the classifier.
     """
 
     net: Net
@@ -88,32 +89,38 @@ class Classifier(Features):
         return self.net.features(images)
 
     @torch.no_grad()
-    def probabilities(self, images: UInt8[Tensor, "b 1 8 8"]) -> Float64[Tensor, "b classes"]:
+    def probabilities(self, images: UInt8[Tensor, "n 1 8 8"]) -> Float64[Tensor, "n classes"]:
         """Return the probability of each class."""
-        return self.net(images).softmax(1)
+        return torch.cat([self.net(batch).softmax(1) for batch in images.split(256)])
 
 
+@extractors.register("digits_cnn", version=1)
 @lru_cache(maxsize=4)
 def classifier(data: Data) -> Classifier:
-    """Return the classifier of a data set's training split: from the cache, or trained in a few seconds and kept.
+    """A small classifier of 8x8 digits, trained once on the training split: 64 features.
 
     Raises:
         Unsupported: if the data is not labelled 8x8 images of 17 levels, or the classifier does not learn it.
     """
     if data.event.shape != SHAPE or data.space != Pixels(LEVELS) or not data.event.classes:
-        raise Unsupported("the classifier digits_cnn knows labelled 8x8 images of 17 levels only")
+        raise Unsupported("the classifier digits_cnn is for labelled 8x8 images of 17 levels")
     if data.captions is not None:
-        raise Unsupported("the classifier digits_cnn knows no captions; captions_cnn does")
-    loaded = kept(RECIPE, whole(data, "train"), whole(data, "test"), data.event.classes)
-    if loaded.accuracy < ACCURACY:
-        raise Unsupported(f"the classifier digits_cnn is right on {loaded.accuracy:.1%} of the test images only")
-    return loaded
+        raise Unsupported("the classifier digits_cnn is not for captions; captions_cnn is")
+    trained = trained_classifier(RECIPE, raw_images(data, "train"), raw_images(data, "test"), data.event.classes)
+    return require_accuracy(trained, MIN_ACCURACY)
 
 
-def kept(recipe: Recipe, train: Batch, test: Batch, classes: int) -> Classifier:
-    """Return the classifier trained on raw images by a recipe: from the cache, or trained and kept.
+def require_accuracy(trained: Classifier, accuracy: float) -> Classifier:
+    """Return the classifier. Raises Unsupported if it is less accurate."""
+    if trained.accuracy < accuracy:
+        raise Unsupported(f"the classifier {trained.name} is right on {trained.accuracy:.1%} of the test images only")
+    return trained
 
-    Training is deterministic: seeded, and on one thread. The cache knows it by the recipe's version and the images.
+
+def trained_classifier(recipe: Recipe, train: Batch, test: Batch, classes: int) -> Classifier:
+    """Return the classifier trained on raw images, from the cache if it is there.
+
+    Training is deterministic: seeded, and on one thread. The key is the version of the recipe and the images.
     """
 
     def read(path: Path) -> Classifier:
@@ -130,13 +137,13 @@ def kept(recipe: Recipe, train: Batch, test: Batch, classes: int) -> Classifier:
     return cache.get("classifiers", f"{recipe.name}-{_key(recipe, train, test)}.safetensors", read, make)
 
 
-def whole(data: Data, part: str) -> Batch:
-    """Return the raw images of the training or the test part with their labels.
+def raw_images(data: Data, name: str) -> Batch:
+    """Return the raw images of the training or the test split with their labels.
 
     Raises:
-        Unsupported: if that part has no end.
+        Unsupported: if the split has no end.
     """
-    split = data.train if part == "train" else data.test
+    split = data.train if name == "train" else data.test
     if split.size is None:
         raise Unsupported("a classifier needs a finite training and test split")
     batch = split.take(split.size, 0)
@@ -144,22 +151,22 @@ def whole(data: Data, part: str) -> Batch:
 
 
 def _train(recipe: Recipe, train: Batch, classes: int) -> Net:
-    """Minimise cross-entropy by Adam on images shifted by up to one pixel, the rate falling to zero."""
+    """Minimize cross-entropy by AdamW on images shifted by up to one pixel, with a cosine schedule to zero."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(derive(0, recipe.name, recipe.version))
             net = Net(classes)
-            steps = recipe.epochs * math.ceil(len(train.x) / SIZE)
-            optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+            steps = recipe.epochs * math.ceil(len(train.x) / BATCH)
+            optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
             for _ in range(recipe.epochs):
-                for rows in torch.randperm(len(train.x)).split(SIZE):
+                for rows in torch.randperm(len(train.x)).split(BATCH):
                     loss = F.cross_entropy(net(_shifted(train.x[rows])), train.label[rows])
-                    optimiser.zero_grad()
+                    optimizer.zero_grad()
                     loss.backward()
-                    optimiser.step()
+                    optimizer.step()
                     schedule.step()
     finally:
         torch.set_num_threads(threads)

@@ -5,10 +5,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from genbench.errors import Unsupported
-from genbench.metrics.classifiers.captions_cnn import judge
+from genbench.metrics.classifiers.captions_cnn import caption_classifier
 from genbench.metrics.classifiers.digits_cnn import classifier
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.image.features import Features, extract
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
 from genbench.registry import metrics
 from genbench.settings import Count
@@ -52,7 +52,7 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     Reference: Heusel et al., 2017.
     """
     data = evaluation.data
-    network = judge(data).classifier
+    network = caption_classifier(data).classifier
     assert data.captions is not None
     held_out = torch.tensor(data.captions.held_out)
     samples = evaluation.decoded(n or len(evaluation.x))
@@ -62,7 +62,7 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     return _distance(network, samples, data.space.decode(test.x[~held_out[test.label]]))
 
 
-def _distance(network: Features, samples: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"]) -> Value:
+def _distance(network: FeatureExtractor, samples: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"]) -> Value:
     x, y = extract(network, samples), extract(network, test)
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from genbench.core import Data
 from genbench.errors import Unsupported
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.metrics.extractors.resize import Resize
-from genbench.metrics.image.features import Features
 from genbench.space import Pixels
 
 Sha256 = Annotated[str | None, "expected sha256 of the weights, if they are not the published ones"]
@@ -23,7 +23,7 @@ not fit its caches and take twice as long per image."""
 
 
 @dataclass(frozen=True, eq=False)
-class Network(Features):
+class Network(FeatureExtractor):
     """A network from color images to features; gray images are repeated over the channels.
 
     Args:

@@ -13,11 +13,10 @@ from torch import Tensor
 from genbench.core import Data, LazyRows
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.extractors import choice
-from genbench.metrics.image import reference_statistics
-from genbench.metrics.image.features import Features, extract
-from genbench.metrics.image.published_statistics import published
-from genbench.metrics.image.reference_statistics import MOST, Part, Statistics
+from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
+from genbench.metrics.image.real_images import MOST, SplitName, available
+from genbench.metrics.image.reference_statistics import Statistics, published, statistics
 from genbench.settings import Count
 from genbench.space import Space
 
@@ -34,7 +33,7 @@ class Images:
     """Settings of metrics on features: the images that they compare."""
 
     n: Samples = None
-    split: Annotated[Part, "real images to compare with; those of the other split give the floor"] = "train"
+    split: Annotated[SplitName, "real images to compare with; those of the other split give the floor"] = "train"
     n_real: Real = MOST
 
 
@@ -55,7 +54,7 @@ class FeatureSets:
         images: which real images samples are compared with.
     """
 
-    extractor: Features
+    extractor: FeatureExtractor
     samples: Float[Tensor, "n k"]
     data: Data
     images: Images
@@ -63,14 +62,14 @@ class FeatureSets:
     @cached_property
     def reference(self) -> Statistics:
         """Statistics of the real images that samples are compared with."""
-        return reference_statistics.statistics(self.data, self.extractor, self.images.split, self.images.n_real)
+        return statistics(self.data, self.extractor, self.images.split, self.images.n_real)
 
     @cached_property
     def held_out(self) -> Statistics:
         """Statistics of the other split: real images that a perfect model could have generated."""
-        other: Part = "test" if self.images.split == "train" else "train"
+        other: SplitName = "test" if self.images.split == "train" else "train"
         n = min(MAX_HELD_OUT, self.images.n_real)
-        return reference_statistics.statistics(self.data, self.extractor, other, n)
+        return statistics(self.data, self.extractor, other, n)
 
     @property
     def n(self) -> int:
@@ -116,14 +115,13 @@ def feature_sets(
     if len(evaluation.data.event.shape) != 3:
         raise Unsupported("features are of images")
     n = images.n or min(len(evaluation.x), n_max)
-    available = min(n, len(evaluation.x))
-    if available < n_min:
-        raise Unsupported(f"needs {n_min} images at least, there are {available}")
-    extractor = choice.build(evaluation.data, features)
+    if min(n, len(evaluation.x)) < n_min:
+        raise Unsupported(f"needs {n_min} images at least, there are {min(n, len(evaluation.x))}")
+    extractor = build_extractor(evaluation.data, features)
     samples = sample_features(evaluation, extractor, n)
-    available = min(images.n_real, reference_statistics.available(evaluation.data, images.split))
-    if available < n_min:
-        raise Unsupported(f"needs {n_min} {images.split} images at least, there are {available}")
+    n_real = min(images.n_real, available(evaluation.data, images.split))
+    if n_real < n_min:
+        raise Unsupported(f"needs {n_min} {images.split} images at least, there are {n_real}")
     return FeatureSets(extractor, samples, evaluation.data, images)
 
 
@@ -150,12 +148,12 @@ def check_features(data: Data, settings: Mapping[str, Any]) -> None:
     """
     if "features" in settings and len(data.event.shape) == 3:
         with suppress(Unsupported):
-            extractor = choice.build(data, settings["features"])
+            extractor = build_extractor(data, settings["features"])
             if settings.get("statistics") is not None:
                 published(settings["statistics"], extractor)
 
 
-def sample_features(evaluation: Evaluation, extractor: Features, n: int) -> Float[Tensor, "n k"]:
+def sample_features(evaluation: Evaluation, extractor: FeatureExtractor, n: int) -> Float[Tensor, "n k"]:
     """Return the features of the first n samples, which the metrics of an evaluation share.
 
     Raises:

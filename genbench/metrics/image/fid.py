@@ -11,11 +11,10 @@ from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.choice import Extractor
+from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to
-from genbench.metrics.image.published_statistics import Published, published
-from genbench.metrics.image.reference_statistics import Statistics
+from genbench.metrics.image.reference_statistics import Published, Statistics, published
 from genbench.registry import extractors, metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Nested, OnDisk

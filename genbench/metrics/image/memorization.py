@@ -6,11 +6,11 @@ from torch import Tensor
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.choice import Extractor
-from genbench.metrics.image import reference_statistics
+from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.neighbors import nearest
 from genbench.metrics.image.precision_recall import MAX_IMAGES
+from genbench.metrics.image.real_images import real_images
 from genbench.registry import metrics
 from genbench.settings import Fraction
 
@@ -68,6 +68,6 @@ def _grid(
     first = distance.argsort()[:GRID_ROWS]
     distances = torch.cdist(samples[first].double(), train.double())
     neighbors = distances.topk(min(NEIGHBORS, len(train)), largest=False).indices
-    real = reference_statistics.images(evaluation.data, "train", len(train))
+    real = real_images(evaluation.data, "train", len(train))
     shown = evaluation.data.space.decode(evaluation.x[first])
     return torch.cat([torch.cat([image[None], real[rows]]) for image, rows in zip(shown, neighbors, strict=True)])

@@ -1,63 +1,80 @@
-"""Reference statistics: what real images look like to a network, computed once and known by their content.
+"""Reference statistics: mean, covariance and features of real images, computed once, or published by others.
 
-A file is named after the images (a hash of the set of them) and the protocol, so that no statistics are ever taken for
-those of other images or of another network. It holds mean, covariance and features, each with its sha256.
+A file of genbench is named after a hash of the images and of the protocol, so that statistics of other images or of
+another network are never used for them. It contains mean, covariance and features, each with its sha256.
 """
 
 import hashlib
-import json
 import logging
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genbench.core import Data, LazyRows, Rows, Split
-from genbench.errors import Unsupported
-from genbench.metrics.image.features import BATCH, Features, extract
+from genbench.core import Data
+from genbench.errors import ConfigError
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.frechet import Moments, bias_constant
-from genbench.seeds import derive
-from genbench.storage import cache, files
+from genbench.metrics.image.real_images import SplitName, available, real_images
+from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
 
-Part = Literal["train", "test"]
-
 VERSION = 1
 """Raised whenever the same images and network would give other statistics."""
 
-MOST = 50_000
-"""Images that published statistics are of."""
+CLEAN_FID_MODES = {"inception-legacy": "legacy_tensorflow", "inception-clean": "clean"}
+"""Names of the protocols in the file names of clean-fid."""
 
 
-FACTS = {"extractor", "weights", "resize", "images", "part", "n", "source", "sha256"}
-"""What the header of a file of statistics says."""
+class Header(BaseModel):
+    """The header of a file of statistics.
+
+    Args:
+        extractor: name of the network.
+        weights: sha256 of its weights.
+        resize: how images were resized.
+        images: sha256 of the set of images.
+        part: split of the images.
+        n: number of images.
+        source: origin of the images.
+        sha256: of each tensor.
+        version: of the statistics.
+    """
+
+    extractor: str
+    weights: str
+    resize: str
+    images: str
+    part: SplitName
+    n: int
+    source: str
+    sha256: dict[str, str]
+    version: int = VERSION
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """A file of reference statistics, verified as it is read.
-
-    Args:
-        path: the file.
-        about: what its header says: "extractor", "weights", "resize", "images", "part", "n", "source".
-    """
+    """A file of reference statistics; each tensor is verified when it is read."""
 
     path: Path
-    about: Mapping[str, Any]
+    header: Header
 
     @property
     def n(self) -> int:
         """Number of images."""
-        return self.about["n"]
+        return self.header.n
 
     @cached_property
     def moments(self) -> Moments:
@@ -71,12 +88,12 @@ class Statistics:
 
     @cached_property
     def rows(self) -> Float[Tensor, "n k"]:
-        """The features, one row an image."""
+        """The features, one row per image."""
         return self._read("features")
 
     def verify(self) -> None:
-        """Compare everything with its sha256. Raises Damaged if the file is not what was written."""
-        for name in self.about["sha256"]:
+        """Compare every tensor with its sha256. Raises Damaged if one differs."""
+        for name in self.header.sha256:
             self._read(name)
 
     def _read(self, name: str) -> Tensor:
@@ -85,93 +102,57 @@ class Statistics:
                 value = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise Damaged(f"{self.path} is damaged: {error}") from error
-        if _sha256(value) != self.about["sha256"][name]:
-            raise Damaged(f"{self.path} is damaged: {name} is not what its sha256 says")
+        if _sha256(value) != self.header.sha256[name]:
+            raise Damaged(f"{self.path} is damaged: the sha256 of {name} differs")
         return value
 
 
-class Images(LazyRows):
-    """Real images in an order that depends on nothing but the set of them; each is read when it is asked for.
-
-    Args:
-        pieces: rows that hold them.
-    """
-
-    def __init__(self, *pieces: Rows) -> None:
-        self._pieces = pieces
-        self._sizes = [piece.shape[0] for piece in pieces]
-        self.shape = (sum(self._sizes), *pieces[0].shape[1:])
-        parts = torch.arange(self.shape[0]).split(BATCH // 4)
-        hashes = [hashlib.sha256(image.tobytes()).digest() for part in parts for image in self._stored(part).numpy()]
-        self._order = torch.tensor(sorted(range(len(hashes)), key=hashes.__getitem__))
-        self.sha256 = hashlib.sha256(b"".join(hashes[i] for i in self._order.tolist())).hexdigest()
-        """Of the set of them."""
-
-    def __getitem__(self, rows: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
-        """Return some of them."""
-        return self._stored(self._order[rows])
-
-    def _stored(self, places: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
-        """Return images by their places in the rows."""
-        if len(self._pieces) == 1:
-            return self._pieces[0][places]
-        found, start = torch.empty(len(places), *self.shape[1:], dtype=torch.uint8), 0
-        for piece, size in zip(self._pieces, self._sizes, strict=True):
-            here = (places >= start) & (places < start + size)
-            if bool(here.any()):
-                found[here] = piece[places[here] - start]
-            start += size
-        return found
-
-
-def statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
-    """Return the statistics of real images: from the cache, or made and kept.
+def statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: int) -> Statistics:
+    """Return the statistics of real images, from the cache if they are there.
 
     Args:
         data: the task.
-        features: the network.
-        part: train, which includes the images held out for validation, or test.
-        n: number of images, at most; where there are more, always the same ones are taken.
+        extractor: the network.
+        split: train, which includes the images held out for validation, or test.
+        n: largest number of images; of more, always the same ones are taken.
     """
-    return _statistics(data, features, part, min(n, available(data, part)))
+    return _statistics(data, extractor, split, min(n, available(data, split)))
 
 
 @lru_cache(maxsize=8)
-def _statistics(data: Data, features: Features, part: Part, n: int) -> Statistics:
-    real = images(data, part, n)
-    about = {"extractor": features.name, "weights": features.sha256, "resize": features.resize, "images": real.sha256}
+def _statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: int) -> Statistics:
+    images = real_images(data, split, n)
+    protocol: dict[str, Any] = {"extractor": extractor.name, "weights": extractor.sha256, "resize": extractor.resize}
+    protocol |= {"images": images.sha256}
 
     def read(path: Path) -> Statistics:
-        found = opened(path)
-        if any(found.about[name] != value for name, value in about.items()):
+        found = open_statistics(path)
+        if found.header.model_dump(include=set(protocol)) != protocol:
             raise Damaged(f"{path} is damaged: it is of other images or another network")
         found.verify()
         return found
 
     def make(path: Path) -> None:
-        log.warning("statistics of %d %s images by %s are made once, and kept", n, part, features.name)
-        rows = extract(features, real)
+        log.warning("statistics of %d %s images by %s are computed once and kept", n, split, extractor.name)
+        rows = extract(extractor, images)
         moments = Moments(rows.split(4096))
         tensors = {"mean": moments.mean, "covariance": moments.covariance, "features": rows.contiguous()}
-        facts = {"part": part, "n": n, "source": str(data.provenance.get("source", "")), "version": VERSION}
         sha256 = {name: _sha256(value) for name, value in tensors.items()}
-        header = {"about": json.dumps({**about, **facts, "sha256": sha256})}
-        files.replace(path, lambda temporary: save_file(tensors, temporary, header))
+        source = str(data.provenance.get("source", ""))
+        header = Header(**protocol, part=split, n=n, source=source, sha256=sha256)
+        text = {"about": header.model_dump_json()}
+        files.replace(path, lambda temporary: save_file(tensors, temporary, text))
 
-    return cache.get("references", f"{features.name}-{part}-{n}-{_key(about)}.safetensors", read, make)
-
-
-def folder() -> Path:
-    """Return where statistics are kept."""
-    return cache.home() / "references"
+    key = cache.key(version=VERSION, **protocol)[:16]
+    return cache.get("references", f"{extractor.name}-{split}-{n}-{key}.safetensors", read, make)
 
 
-def paths() -> list[Path]:
-    """Return the files of all statistics that are kept."""
-    return sorted(folder().glob("*.safetensors"))
+def cached_paths() -> list[Path]:
+    """Return the paths of all statistics in the cache."""
+    return sorted((cache.home() / "references").glob("*.safetensors"))
 
 
-def opened(path: Path) -> Statistics:
+def open_statistics(path: Path) -> Statistics:
     """Return the statistics in a file, of which only the header is read.
 
     Raises:
@@ -179,48 +160,72 @@ def opened(path: Path) -> Statistics:
     """
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
-        if not about.keys() >= FACTS:
-            raise ValueError(f"it does not say {', '.join(sorted(FACTS - about.keys()))}")
+            header = Header.model_validate_json((file.metadata() or {}).get("about", "{}"))
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, each["loc"])) or each["msg"] for each in error.errors())
+        raise Damaged(f"{path} is damaged: its header has no valid {wrong}") from error
+    except (SafetensorError, OSError) as error:
         raise Damaged(f"{path} is damaged: {error}") from error
-    return Statistics(path, about)
+    return Statistics(path, header)
 
 
-def available(data: Data, part: Part) -> int:
-    """Return how many images a part has; without end where every draw is fresh."""
-    sizes = [split.size for split in ((data.train, data.valid) if part == "train" else (data.test,))]
-    return MOST if None in sizes else sum(size for size in sizes if size is not None)
+@dataclass(frozen=True)
+class Published:
+    """Mean and covariance from a file that a setting names.
+
+    Args:
+        moments: mean and covariance; their n is 0 where the file does not state it.
+        source: name of the file and the beginning of its sha256.
+        n: number of images; None where the file does not state it.
+    """
+
+    moments: Moments
+    source: str
+    n: int | None = None
+
+    @property
+    def bias_constant(self) -> float:
+        """K in the bias K (1/n + 1/m) of a Frechet distance between n samples and m of these images."""
+        return bias_constant(self.moments)
 
 
-@lru_cache(maxsize=8)
-def images(data: Data, part: Part, n: int) -> Images:
-    """Return n real images of a part.
+def published(path: str, extractor: FeatureExtractor) -> Published:
+    """Read a file of statistics: of genbench, or an .npz with mu and sigma as clean-fid and others publish them.
 
     Raises:
-        Unsupported: if the data has no images, or fewer.
+        ConfigError: if it is no such file, or one of another protocol.
     """
-    if len(data.event.shape) != 3:
-        raise Unsupported("features are of images")
-    if n > available(data, part):
-        raise Unsupported(f"needs {n} images, there are {available(data, part)} to {part}")
-    first = data.test if part == "test" else data.train
-    count = n if first.size is None else min(n, first.size)
-    pieces = [_raw(data, first, count, derive(0, "reference", part))]
-    if n > count:  # images held out for validation are training images of published statistics
-        pieces.append(_raw(data, data.valid, n - count, derive(0, "reference", "valid")))
-    return Images(*pieces)
+    return _published(Path(path).expanduser(), extractor)
 
 
-def _raw(data: Data, split: Split, n: int, seed: int) -> Rows:
-    raw = split.raw(n, seed)
-    return raw if raw is not None else data.space.decode(split.take(n, seed).x)
-
-
-def _key(about: Mapping[str, str]) -> str:
-    return hashlib.sha256(json.dumps({"version": VERSION, **about}, sort_keys=True).encode()).hexdigest()[:16]
+@lru_cache(maxsize=4)
+def _published(path: Path, extractor: FeatureExtractor) -> Published:
+    if not path.is_file():
+        raise ConfigError(f"{path} is no file of statistics")
+    source = f"{path.name} {content_hash.sha256(path)[:8]}"
+    if path.suffix == ".safetensors":
+        found = open_statistics(path)
+        fields = {"extractor": extractor.name, "resize": extractor.resize, "weights": extractor.sha256}
+        for field, expected in fields.items():
+            value = getattr(found.header, field)
+            if value != expected:
+                raise ConfigError(f"{path} is of another protocol: its {field} is {value}, not {expected}")
+        return Published(found.moments, source, found.n)
+    mode = re.search(r"_(clean|legacy_tensorflow|legacy_pytorch)_", path.name)
+    if mode and mode[1] != CLEAN_FID_MODES.get(extractor.name):
+        raise ConfigError(f"{path} is of another protocol: clean-fid's {mode[1]}, not {extractor.name}")
+    try:
+        with np.load(path, allow_pickle=False) as loaded:
+            mean, covariance = (torch.from_numpy(np.asarray(loaded[name], np.float64)) for name in ("mu", "sigma"))
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, AttributeError) as error:
+        raise ConfigError(f"{path} holds no statistics, arrays mu and sigma: {error}") from error
+    if mean.dim() != 1 or covariance.shape != (len(mean), len(mean)):
+        raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
+    if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
+        raise ConfigError(f"{path}: mu and sigma must be finite")
+    return Published(Moments.of(0, mean, covariance), source)
 
 
 def _sha256(value: Tensor) -> str:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.choice import Extractor
+from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.registry import metrics
 

@@ -12,7 +12,7 @@ from genbench.errors import Unsupported
 BATCH = 256
 
 
-class Features(ABC):
+class FeatureExtractor(ABC):
     """A network from raw images to feature vectors, with everything that makes its numbers comparable.
 
     Args:
@@ -34,6 +34,6 @@ class Features(ABC):
         raise Unsupported(f"{self.name} is no classifier")
 
 
-def extract(features: Features, images: Rows) -> Float[Tensor, "n k"]:
+def extract(extractor: FeatureExtractor, images: Rows) -> Float[Tensor, "n k"]:
     """Return the features of all images, computed in batches."""
-    return torch.cat([features(images[part]) for part in torch.arange(images.shape[0]).split(BATCH)])
+    return torch.cat([extractor(images[rows]) for rows in torch.arange(images.shape[0]).split(BATCH)])

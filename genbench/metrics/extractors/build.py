@@ -1,27 +1,25 @@
-"""Extractors as settings of metrics."""
+"""The setting `features` of metrics, and the extractor that it builds."""
 
 from functools import lru_cache
 from json import dumps, loads
 from typing import Annotated, Any
 
 from genbench.core import Data, Event
-from genbench.metrics.image.features import Features
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.registry import extractors
 from genbench.settings import Nested, build_component
 
-DIGITS = (1, 8, 8)
 
-
-def default(event: Event) -> str:
+def default_extractor(event: Event) -> str:
     """Return the extractor that metrics use by default: published numbers are of Inception.
 
-    >>> default(Event((3, 32, 32))), default(Event((1, 8, 8)))
+    >>> default_extractor(Event((3, 32, 32))), default_extractor(Event((1, 8, 8)))
     ('inception-legacy', 'digits_cnn')
     """
-    return "digits_cnn" if event.shape == DIGITS else "inception-legacy"
+    return "digits_cnn" if event.shape == (1, 8, 8) else "inception-legacy"
 
 
-EXTRACTOR = Nested(extractors, default)
+EXTRACTOR = Nested(extractors, default_extractor)
 Extractor = Annotated[
     dict[str, Any] | str | None,
     EXTRACTOR,
@@ -30,15 +28,15 @@ Extractor = Annotated[
 ]
 
 
-def build(data: Data, value: dict[str, Any] | str | None) -> Features:
-    """Build the extractor that a setting stands for, the default one for the data if none; each is built once.
+def build_extractor(data: Data, value: dict[str, Any] | str | None) -> FeatureExtractor:
+    """Build the extractor of a setting, or the default one for the data; each is built once.
 
     Raises:
-        Unsupported: if it cannot be had, or is not made for such data.
+        Unsupported: if it is not available, or not made for such data.
     """
     return _build(data, dumps(EXTRACTOR.resolve(value, "features", data.event), sort_keys=True))
 
 
 @lru_cache(maxsize=4)
-def _build(data: Data, text: str) -> Features:
+def _build(data: Data, text: str) -> FeatureExtractor:
     return build_component(extractors, loads(text), data)

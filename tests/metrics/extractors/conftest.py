@@ -1,0 +1,67 @@
+import contextlib
+import hashlib
+
+import photographs
+import pytest
+import torch
+from torch_fidelity import feature_extractor_inceptionv3 as fidelity
+
+from genbench.metrics.extractors import inception, network
+
+
+class Script(torch.nn.Module):
+    """Inception as the published TorchScript file has it: it resizes by itself, `layers` come before `output`."""
+
+    def __init__(self, layers, output):
+        super().__init__()
+        self.layers, self.output = layers, output
+
+    def forward(self, img, return_features: bool = False, no_output_bias: bool = False):
+        wide, high = 1 / img.shape[3] - 1 / 299, 1 / img.shape[2] - 1 / 299
+        theta = torch.tensor([[1.0, 0.0, wide], [0.0, 1.0, high]]).unsqueeze(0).repeat(img.shape[0], 1, 1)
+        grid = torch.nn.functional.affine_grid(theta, [img.shape[0], img.shape[1], 299, 299], align_corners=False)
+        x = torch.nn.functional.grid_sample(
+            img.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        x = self.layers((x - 128) / 128).reshape(-1, 2048)
+        return x if return_features else self.output(x).softmax(1)
+
+
+@pytest.fixture(scope="session")
+def inception_files(tmp_path_factory):
+    """Write both files of one randomly weighted Inception: {WeightFile: (path, sha256)}."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(TypeError):
+        patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        net = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    for module in net.modules():  # activations neither vanish nor explode over the layers
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    folder = tmp_path_factory.mktemp("weights")
+    torch.save(net.state_dict(), folder / "state.pth")
+    layers = torch.nn.Sequential(*(layer for name, layer in net.named_children() if name != "fc"))
+    torch.jit.script(Script(layers, net.fc).eval()).save(str(folder / "script.pt"))
+    named = {inception.STATE: folder / "state.pth", inception.TORCHSCRIPT: folder / "script.pt"}
+    return {file: (path, hashlib.sha256(path.read_bytes()).hexdigest()) for file, path in named.items()}
+
+
+@pytest.fixture
+def inception_setting(inception_files):
+    """Return the setting of an Inception with random weights, by name."""
+
+    def setting(name):
+        scripted = name in ("inception-legacy", "inception-clean")
+        path, sha256 = inception_files[inception.TORCHSCRIPT if scripted else inception.STATE]
+        return {"name": name, "weights": str(path), "sha256": sha256}
+
+    return setting
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    monkeypatch.setitem(network.BATCH, "cpu", 2)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return photographs.task(2, 2)

@@ -1,0 +1,37 @@
+from dataclasses import replace
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.metrics.extractors.build import EXTRACTOR
+from genbench.registry import extractors, metrics
+from genbench.settings import settings_of
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("inceptoin-legacy", "did you mean 'inception-legacy'?"),
+        ({"name": "dinov2", "wieghts": "x"}, "did you mean 'weights'?"),
+        ({"name": "dinov2", "version": 0}, "version 0 of dinov2"),
+        (3, "is no feature extractor"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_a_suggestion(data, value, message):
+    with pytest.raises(ConfigError) as error:
+        EXTRACTOR.resolve(value, "kid.features", data.event)
+    assert message in str(error.value)
+
+
+def test_a_metric_named_after_an_extractor_allows_no_other():
+    marker = replace(EXTRACTOR, allowed=("inception-legacy",))
+    assert marker.resolve(None, "x", None) == marker.resolve({"weights": None}, "x", None)
+    with pytest.raises(ConfigError, match="dinov2 is not inception-legacy"):
+        marker.resolve("dinov2", "fid-legacy.features", None)
+
+
+def test_every_extractor_explains_its_settings():
+    for name in extractors:
+        assert all(setting.meaning for setting in settings_of(extractors[name].build).values())
+    for name in ("kid", "fid-legacy", "memorisation", "vendi", "precision_recall", "fd-infinity"):
+        assert all(setting.meaning for setting in settings_of(metrics[name].build).values()), name

@@ -1,0 +1,18 @@
+import pytest
+from pixel_features import PixelExtractor, normal_images, task
+
+from genbench.registry import extractors
+
+
+@pytest.fixture(autouse=True)
+def _pixels(monkeypatch, tmp_path):
+    """Register the extractor "pixels", and start with an empty cache."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(extractors, "_entries", dict(extractors._entries))
+    extractors.register("pixels", version=1)(lambda data: PixelExtractor())
+    PixelExtractor.batches.clear()
+
+
+@pytest.fixture(scope="module")
+def data():
+    return task(normal_images(3000, 1), normal_images(1000, 2))

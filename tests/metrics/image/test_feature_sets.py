@@ -1,0 +1,58 @@
+import numpy as np
+import photographs
+import pytest
+from pixel_features import PixelExtractor, evaluation, measured, normal_images, task
+
+from genbench.errors import ConfigError
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.image.feature_sets import check_features
+from genbench.metrics.measurement import measure
+from genbench.registry import datasets
+
+
+def test_all_metrics_share_one_pass_of_the_network(data):
+    samples = evaluation(data, normal_images(500, 3))
+    for name in ("kid", "fd-infinity", "precision_recall", "density_coverage", "vendi", "memorisation"):
+        measure(samples, name, {"features": "pixels"} | ({"subsets": 3} if name == "kid" else {}), True)
+    assert sum(PixelExtractor.batches) == 500 + 3000 + 1000
+    PixelExtractor.batches.clear()
+    measure(Evaluation(data, 1, x=samples.x), "vendi", {"features": "pixels"}, True)
+    assert sum(PixelExtractor.batches) == 500  # those of real images are cached
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "settings", "message"),
+    [
+        ("kid", 1, {}, "needs 2 images at least, there are 1"),
+        ("precision_recall", 3, {}, "needs 4 images at least, there are 3"),
+        ("precision_recall", 20, {"k": 15}, "needs 16 train images at least, there are 12"),
+        ("fd-infinity", 30, {}, "needs 100 images at least, there are 30"),
+        ("kid", 20, {"n": 50}, "needs 50 samples, there are 20"),
+        ("memorisation", 20, {}, "10 test images are too few to know the nearest 1.00% of them"),
+        ("vendi", 1, {}, "needs 2 images"),
+    ],
+)
+def test_too_few_images_have_no_value_and_a_reason(name, n, settings, message):
+    data = task(normal_images(12, 0), normal_images(10, 1))
+    (row,) = measured(name, data, normal_images(n, 2), **settings).values()
+    assert row["value"] is None
+    assert message in row["reason"]
+
+
+def test_vectors_have_no_features():
+    moons = datasets["moons"].build()
+    for name in ("kid", "fid-legacy", "fd-efficientnet_lite0", "inception_score", "memorisation"):
+        (row,) = measure(Evaluation(moons, 0, x=moons.test.take(64, 0).x), name, {}, True)
+        assert row["reason"] == "features are of images"
+
+
+def test_wrong_files_are_reported_before_training(tmp_path):
+    data = photographs.task(2, 2)
+    (tmp_path / "weights.pt").write_bytes(bytes(1000))
+    own = {"name": "inception-legacy", "weights": str(tmp_path / "weights.pt")}
+    with pytest.raises(ConfigError, match=r"weights.pt has the sha256 541b3e9d\w+, not f58cb9b6"):
+        check_features(data, {"features": own})
+    np.savez(tmp_path / "other_clean_stats.npz", mu=np.zeros(3), sigma=np.eye(3))
+    with pytest.raises(ConfigError, match="of another protocol: clean-fid's clean, not efficientnet_lite0"):
+        check_features(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
+    check_features(data, {"features": "inception-legacy"})  # a missing file is no error: the metric gives the reason

@@ -1,0 +1,35 @@
+import pytest
+from pixel_features import measured, normal_images, pixel_sets, task
+
+from genbench.metrics.image.fid import _distance, to_reference
+
+
+def distance(data, raw):
+    sets = pixel_sets(data, raw)
+    return to_reference(sets.samples, sets.reference)
+
+
+def test_the_distance_of_training_images_to_themselves_is_zero():
+    for n in (3000, 10):  # more than features, and fewer
+        own = task(normal_images(n, 1), normal_images(50, 2))
+        assert abs(distance(own, normal_images(n, 1))) < 1e-6
+
+
+def test_the_distance_is_the_closed_form_with_its_bias_and_floor(data):
+    # Mean shifted by 10 in 12 dimensions, deviations 20 and 30: 12 (10^2 + 10^2).
+    far = _distance(pixel_sets(data, normal_images(2000, 7, mean=138.0, sd=30.0)))
+    assert far.value == pytest.approx(2400, rel=0.03)
+    fresh = [_distance(pixel_sets(data, normal_images(2000, seed))) for seed in range(20, 30)]
+    mean = sum(each.value for each in fresh) / len(fresh)
+    assert mean == pytest.approx(fresh[0].details["bias"], rel=0.25)
+    # The floor is measured on 1,000 held-out images and corrected to 2,000.
+    assert fresh[0].details["n_floor"] == 1000
+    assert fresh[0].floor == pytest.approx(mean, rel=0.4)
+
+
+def test_extrapolation_removes_the_bias_of_the_samples(data):
+    values = [measured("fd-infinity", data, normal_images(1000, seed))["fd-infinity"] for seed in range(4)]
+    plain = [distance(data, normal_images(1000, seed)) for seed in range(4)]
+    mean = sum(row["value"] for row in values) / 4
+    bias_of_reference = 12 * 400 * 1.5 / 3000 * 13 / 14
+    assert abs(mean - bias_of_reference) < sum(plain) / 4 / 3
