@@ -221,7 +221,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     assert code == 1
     assert "1 damaged" in said
     assert sum(line.startswith("verified") for line in out.splitlines()) == 1
-    assert "is not what its sha256 says" in out
+    assert "is damaged: the sha256 of features differs" in out
 
 
 @pytest.mark.parametrize(
