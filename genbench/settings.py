@@ -135,7 +135,8 @@ class Setting:
         return _marker(self.type, Nested)
 
 
-def settings_of(builder: Callable) -> dict[str, Setting]:
+@lru_cache(maxsize=1024)
+def settings_of(builder: Callable) -> Mapping[str, Setting]:
     """Read the schema of a builder: its keyword-only parameters, and what each means.
 
     The meaning is the parameter's entry under Args in the docstring; a type shared by several builders may carry it
