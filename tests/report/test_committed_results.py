@@ -56,7 +56,7 @@ EVALUATION_KEYS = {
 def suites(tmp_path_factory):
     """The published suites alone, without the runs that this checkout may hold besides."""
     folder = tmp_path_factory.mktemp("committed") / "results"
-    local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "index.npz", "report.html")
+    local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "report.html")
     shutil.copytree(RESULTS, folder, ignore=local)
     return {suite.name: suite for suite in load_suites(Store(folder))}
 

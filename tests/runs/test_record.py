@@ -14,7 +14,7 @@ from genbench.storage.files import Damaged
 PUBLISHED = sorted(Path(__file__).parents[2].glob("results/**/*records.jsonl.gz"))
 
 
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
 def test_committed_records_keep_their_bytes_and_their_keys(path):
     records = read_published(path)
     assert "".join(map(format_published, records)) == gzip.decompress(path.read_bytes()).decode()
