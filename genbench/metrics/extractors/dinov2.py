@@ -12,9 +12,9 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, Sha256, check_images, extractor_device
+from genbench.metrics.extractors.network import Network, check_images, extractor_device
 from genbench.metrics.extractors.resize import PILLOW
-from genbench.metrics.extractors.weights import OFFLINE, WeightFile, read
+from genbench.metrics.extractors.weights import OFFLINE, Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
 

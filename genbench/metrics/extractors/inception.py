@@ -12,9 +12,9 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, Sha256, check_images, extractor_device
+from genbench.metrics.extractors.network import Network, check_images, extractor_device
 from genbench.metrics.extractors.resize import ANTIALIASED, CLEAN, TENSORFLOW, Resize
-from genbench.metrics.extractors.weights import WeightFile, read
+from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from jaxtyping import Float, UInt8
@@ -14,8 +13,6 @@ from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.metrics.extractors.resize import Resize
 from genbench.space import Pixels
-
-Sha256 = Annotated[str | None, "expected sha256 of the weights, if they are not the published ones"]
 
 BATCH = {"cpu": 16, "cuda": 128}
 """Batch size by device, constant since a network sums in another order for another size. On a CPU, larger batches do

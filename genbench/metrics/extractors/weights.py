@@ -11,12 +11,10 @@ from shutil import copyfileobj
 from typing import Annotated, NamedTuple
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.settings import OnDisk
 from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
 
-File = Annotated[str | None, OnDisk()]
-"""A setting: the path of a file or folder, to be taken instead of looking for it."""
+Sha256 = Annotated[str | None, "expected sha256 of the weights, if they are not the published ones"]
 
 TIMEOUT = 30
 """Seconds a server may take to answer."""
@@ -29,10 +27,10 @@ class WeightFile:
     """A published file of weights.
 
     Args:
-        name: of the file.
-        url: where it is published.
-        sha256: of the published file.
-        elsewhere: folders in which other libraries keep it.
+        name: file name.
+        url: of the download.
+        sha256: of the content.
+        elsewhere: folders in which other libraries store it.
     """
 
     name: str
@@ -42,33 +40,33 @@ class WeightFile:
 
     @property
     def place(self) -> Path:
-        """Where genbench keeps it."""
+        """The path in the cache of genbench."""
         return cache.home() / "weights" / self.name
 
     @property
     def places(self) -> tuple[Path, ...]:
-        """Where it is looked for."""
+        """The paths that are searched."""
         return (self.place, *(folder / self.name for folder in self.elsewhere))
 
 
 class Weights(NamedTuple):
-    """The content of a weight file, and its sha256."""
+    """The content of a weight file and its sha256."""
 
     content: bytes
     sha256: str
 
 
 def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -> Weights:
-    """Return the content of a weight file that is what it should be; it is downloaded if it is not here.
+    """Return the verified content of a weight file, which is downloaded if it is not found.
 
     Args:
         file: the published file.
-        path: a file to take instead of looking for it.
-        sha256: what it must have instead of the published one.
+        path: of a file to use instead of searching.
+        sha256: expected instead of that of the published file.
 
     Raises:
-        Unsupported: if it is not here and cannot be downloaded.
-        ConfigError: if the path cannot be read, or a file has another sha256.
+        Unsupported: if it is not found and cannot be downloaded.
+        ConfigError: if the path cannot be read, or has another sha256.
     """
     expected = sha256 or file.sha256
     if path is not None:
@@ -80,7 +78,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         except Damaged as error:
             raise ConfigError(f"{error}: give its own sha256 as features.sha256 if it is meant") from error
     for found in file.places:
-        # Other libraries, too, write to some of these folders: a file counts only if its content is right.
+        # Other programs write to some of these folders: only a file with the right content is used.
         with suppress(OSError, Damaged):
             return _verified(found, expected)
     if expected != file.sha256:

@@ -32,9 +32,6 @@ def kid(
         subsets: number of subsets, the same ones for every model.
         size: images per subset; all images, if there are fewer.
 
-    Raises:
-        Unsupported: if the network is not available, or there are fewer than 2 images.
-
     Reference: Binkowski et al., 2018.
     """
     sets = feature_sets(evaluation, features, images)

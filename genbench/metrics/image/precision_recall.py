@@ -26,9 +26,6 @@ def precision_recall(
     Args:
         k: which neighbor.
 
-    Raises:
-        Unsupported: if the network is not available, or there are too few images.
-
     Reference: Kynkaanniemi et al., 2019.
     """
     sets = feature_sets(evaluation, features, images, n_max=MAX_IMAGES, n_min=k + 1)
@@ -46,9 +43,6 @@ def density_coverage(
 
     Args:
         k: which neighbor.
-
-    Raises:
-        Unsupported: if the network is not available, or there are too few images.
 
     Reference: Naeem et al., 2020.
     """

@@ -17,9 +17,6 @@ def vendi(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, f
     K contains the cosines between features. 1 if all images are alike, n if they are all orthogonal; its floor is that
     of as many real images.
 
-    Raises:
-        Unsupported: if the network is not available.
-
     Reference: Friedman and Dieng, 2023.
     """
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real))
