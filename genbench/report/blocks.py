@@ -60,15 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
-
-    Args:
-        title: of the table.
-        columns: its columns.
-        rows: its rows, the floor first.
-        legend: sentences below the table, one per line.
-        notes: numbered from 1; cells refer to them.
-    """
+    """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first."""
 
     title: str
     columns: tuple[Column, ...]
@@ -108,15 +100,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart.
-
-    Args:
-        title: above the chart.
-        x: horizontal axis.
-        y: vertical axis.
-        series: the data, one series per model or curve.
-        floor: value of the floor; None without one, or if it is not positive and the axis is logarithmic.
-    """
+    """A chart. The floor is None without one, or if it is not positive and the axis is logarithmic."""
 
     title: str
     x: Axis
@@ -127,15 +111,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """A group of charts, side by side.
-
-    Args:
-        name: used for files and anchors, unique within a report.
-        title: of the group.
-        charts: the charts.
-        caption: what they show, and what lines, bands and bars mean.
-        small: whether the charts are drawn small.
-    """
+    """A group of charts, side by side. Its name is used for files and anchors, and unique within a report."""
 
     name: str
     title: str
@@ -169,7 +145,7 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """Trajectories and densities of all models on one data set, side by side.
+    """Trajectories and densities of all models on one data set, beside the data.
 
     Args:
         name: used for files and anchors, unique within a report.
@@ -190,14 +166,9 @@ class Flow:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Image samples, one grid per model, real data first.
+    """Image samples: a grey or RGB grid per label, real data first, and models without samples with the reasons.
 
-    Args:
-        name: used for files and anchors, unique within a report.
-        grids: labels with grey or RGB image grids.
-        zoom: screen pixels per image pixel.
-        caption: what is shown.
-        missing: models without samples, with reasons.
+    Its name is used for files and anchors, and unique within a report; zoom is screen pixels per image pixel.
     """
 
     name: str

@@ -1,5 +1,5 @@
 "use strict";
-// Everything is readable without this file: it sorts tables, opens the origin of a number, moves time, picks models.
+// The page is readable without this file. It sorts tables, opens the origin of a number, moves time, selects models.
 
 const make = (name, attributes = {}, ...children) => {
   const made = document.createElement(name);
@@ -13,7 +13,7 @@ const drawn = (name, attributes) => {
   return made;
 };
 
-// Sorting: the floor stays on top, what has no number goes last; the first column restores the order of the suite.
+// Sorting: the floor stays on top, rows without a number go last; the first column restores the order of the suite.
 function sort(table, column, direction) {
   const body = table.tBodies[0];
   const rows = [...body.rows].filter((row) => !row.classList.contains("floor"));
@@ -48,7 +48,7 @@ function strip(values, floor) {
   const all = floor === undefined ? values : [...values, floor];
   const low = Math.min(...all), high = Math.max(...all), span = high - low || Math.abs(high) || 1;
   const place = (x) => 12 + (476 * (x - low + 0.04 * span)) / (1.08 * span);
-  const svg = drawn("svg", { class: "strip", viewBox: "0 0 500 46", role: "img", "aria-label": "the values on a line" });
+  const svg = drawn("svg", { class: "strip", viewBox: "0 0 500 46", role: "img", "aria-label": "values of all seeds" });
   svg.append(drawn("path", { class: "g", d: "M0 16H500" }));
   if (floor !== undefined) {
     svg.append(drawn("path", { class: "f", d: `M${place(floor)} 4V28` }));
@@ -91,7 +91,7 @@ function show(link) {
     }
     body.append(make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Value of each seed" }, list));
   }
-  body.append(make("h4", {}, "Where it comes from"), ...[...origin.children].slice(2).map((part) => part.cloneNode(true)));
+  body.append(make("h4", {}, "Origin"), ...[...origin.children].slice(2).map((part) => part.cloneNode(true)));
   panel.showModal();
   panel.scrollTop = 0;
 }
@@ -105,7 +105,7 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// A table is one stop of the Tab key; arrows move between its numbers.
+// Each table is one tab stop; arrow keys move between its numbers.
 for (const table of document.querySelectorAll("table.sortable")) {
   const links = [...table.querySelectorAll("a.v")];
   links.forEach((link, i) => {
@@ -140,7 +140,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
-// Time: points are moved between the frames that were kept, densities shown at the nearest.
+// Time: points are interpolated between frames; densities are those of the nearest frame.
 for (const flow of document.querySelectorAll(".flow")) {
   const control = flow.querySelector(".control");
   const slider = control.querySelector("input"), said = control.querySelector("output"), play = control.querySelector("button");
@@ -189,7 +189,7 @@ for (const flow of document.querySelectorAll(".flow")) {
   control.hidden = panels.length === 0;
 }
 
-// Picking a model in a legend leaves it alone in the charts beside it.
+// Selecting a model in a legend highlights it in the charts beside it.
 for (const legend of document.querySelectorAll(".legend")) {
   const charts = legend.parentNode.querySelectorAll(".chart");
   let held = null;

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
@@ -19,7 +19,7 @@ from genbench.report.statistics import half_width, mean_and_error
 from genbench.report.suites import RECORDS, suite_file
 from genbench.report.values import group_by
 from genbench.runs.record import Record, read_published
-from genbench.settings import NonNegative
+from genbench.settings import NonNegative, explain
 
 CLAIMS = Path(__file__).with_name("published.toml")
 
@@ -131,12 +131,7 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
             flat += [shared | group.get("tolerance", {}) | value for value in group["values"]]
         return TypeAdapter(list[Claim]).validate_python(flat)
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            number, *field = first["loc"]
-            reason = f"number {int(number) + 1}{''.join(f', {name}' for name in field)}: {first['msg']}"
-        raise ConfigError(f"{path} holds no published numbers: {reason}") from error
+        raise ConfigError(f"{path} holds no published numbers: {explain(error)}") from error
 
 
 def findings(claims: Iterable[Claim], results: Path) -> list[Finding]:
