@@ -19,17 +19,17 @@ from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Count, NonNegative, Positive
 
 CHUNK = 2**18
-"""Numbers of noise whose paths are solved at once, and share their steps: a constant, for pairs depend on it."""
+"""Numbers of noise that are solved at once with common adaptive steps; a constant, because the pairs depend on it."""
 
 
 @dataclass(frozen=True)
 class Pool(Split):
-    """Noise and what a teacher makes of it, served as samples that stand in twos: (2, *event), noise first.
+    """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
 
     Args:
         x: the pairs.
         label: their labels, 0 without classes.
-        evaluations: of the teacher's network, all pairs together.
+        evaluations: total evaluations of the teacher's network.
     """
 
     x: Float[Tensor, "n 2 *event"]
@@ -42,28 +42,28 @@ class Pool(Split):
         return len(self.x)
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return pairs drawn from the pool, independently at every step."""
+        """Return pairs drawn with replacement, independently at every step."""
         rows = torch.randint(self.size, (size,), generator=generator(seed, "pool", step))
         return Batch(self.x[rows], self.label[rows])
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return n different pairs."""
+        """Return n distinct pairs."""
         rows = torch.randperm(self.size, generator=generator(seed, "pool"))[:n]
         return Batch(self.x[rows], self.label[rows])
 
 
 class Reflow(FlowMatching):
-    """Flow matching on the pairs that a trained flow makes: 2-rectified flow (Liu et al., 2023).
+    """Flow matching on pairs of noise and the samples of a trained flow: 2-rectified flow (Liu et al., 2023).
 
-    x1 = the end of the teacher's path from x0;  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
+    x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
 
-    The pairs are a pool, solved once. Their paths do not cross, as those of independent pairs do, so that the second
-    flow's are straighter; its samples are at best those of the first.
+    A pool of pairs is solved once. Unlike the paths between independent pairs, those between its pairs do not cross,
+    so that the new flow is straighter. Its samples are at best those of the teacher.
 
     Args:
-        flow: the settings of flow matching.
-        count: pairs in the pool.
-        tol: tolerance of the adaptive solver that makes them.
+        flow: arguments of `FlowMatching`.
+        count: number of pairs in the pool.
+        tol: tolerance of the adaptive solver.
     """
 
     def __init__(self, event: Event, source: Source, *, count: int, tol: float, **flow: Any) -> None:
@@ -77,23 +77,23 @@ class Reflow(FlowMatching):
         return False
 
     def pairs(self, teacher: FlowMatching, data: Data, seed: int, count: int) -> Pool:
-        """Solve for pairs, each with the label of a training sample where there are classes to choose from."""
+        """Solve for pairs; the labels of a conditional model are those of training samples."""
         size = max(1, min(count, CHUNK // self.event.dims))
         device = next(teacher.parameters()).device
         ends, labels, spent = [], [], 0.0
         for part in range(math.ceil(count / size)):
             x0 = self.source.sample(size, generator(seed, "pairs", part))
             label = data.train.batch(part, size, derive(seed, "labels")).label
-            asked = label.to(device) if self.conditional else None
+            given = label.to(device) if self.conditional else None
             with torch.no_grad():
-                x1, nfe = teacher.sample(x0.to(device), label=asked, tol=self.tol)
+                x1, nfe = teacher.sample(x0.to(device), label=given, tol=self.tol)
             ends.append(torch.stack([x0, x1.cpu()], 1))
             labels.append(label if self.conditional else torch.zeros_like(label))
             spent += nfe * size
         return Pool(torch.cat(ends)[:count], torch.cat(labels)[:count], spent)
 
     def learn(self, pool: Pool) -> None:
-        """Take the pairs to learn from.
+        """Set the pairs to train on.
 
         Raises:
             RunFailed: if a pair is not finite.
@@ -104,9 +104,9 @@ class Reflow(FlowMatching):
         self.pool = pool
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the pool of pairs, which came from the teacher and not from data."""
+        """Return the pool of pairs."""
         if self.pool is None:
-            raise RunFailed("reflow has no pairs yet: give it those of a trained flow, learn(pairs(teacher, ...))")
+            raise RunFailed("reflow has no pairs yet: call learn(pairs(teacher, ...)) with a trained flow")
         return self.pool
 
     @torch.no_grad()
@@ -117,8 +117,8 @@ class Reflow(FlowMatching):
         return self.interpolate(Pairs(x0, x0.new_ones(len(x0))), x1, label, generator)
 
 
-def enough(event: Event) -> int:
-    """Return how many pairs are enough for vectors, and affordable for images."""
+def default_pairs(event: Event) -> int:
+    """Return a number of pairs that suffices for vectors, and that is affordable for images."""
     return 2**15 if len(event.shape) == 1 else 10_000
 
 
@@ -129,25 +129,25 @@ def reflow(
     *,
     net: Net = None,
     sigma: NonNegative = 0.0,
-    pairs: Annotated[Count | None, ByEvent(enough)] = None,
+    pairs: Annotated[Count | None, ByEvent(default_pairs)] = None,
     tol: Positive = 1e-4,
     shared: SharedSettings = DEFAULTS,
 ) -> Reflow:
-    """2-rectified flow: flow matching on the noise and the samples of cfm, which is trained first with the same plan.
+    """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
 
     Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
-    https://arxiv.org/abs/2209.03003. A run of cfm with the same settings, plan and seed is taken over where it is
-    kept. What the record gives as cost is the model's own training, with that of the teacher and of the pairs beside.
+    https://arxiv.org/abs/2209.03003. An existing run of cfm with the same settings, plan and seed is reused. The
+    record has the cost of the model's own training, and separately those of the teacher and of the pairs.
 
     Args:
-        sigma: standard deviation of the noise around the straight path, of the teacher too.
-        pairs: number of pairs that are solved for and learnt from; by default 32768 of vectors, or 10,000 of images.
-        tol: relative and absolute tolerance of dopri5, which solves for them.
+        sigma: standard deviation of the noise around the straight path, also of the teacher.
+        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
+        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
     return Reflow(
         event,
         source,
-        count=pairs or enough(event),
+        count=pairs or default_pairs(event),
         tol=tol,
         net=net,
         coupling=Independent(),
