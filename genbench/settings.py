@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import lru_cache
@@ -290,10 +291,12 @@ def explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first, *others = error.errors()
-    place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
     message = first["msg"].removeprefix("Value error, ")
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{place}{message[0].lower()}{message[1:]}{more}"
+    message = message[0].lower() + message[1:]
+    if first["type"] not in ("missing", "value_error", "extra_forbidden", "unexpected_keyword_argument"):
+        message = f"{reprlib.repr(first['input'])} is wrong: {message}"
+    place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+    return place + message + (f" (and {len(others)} more)" if others else "")
 
 
 def _typed(setting: Setting, value: Any, what: str) -> Any:

@@ -276,8 +276,8 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("datasetz = ['moons']", "a suite has no key 'datasetz'; did you mean 'datasets'?"),
-        ("datasets = ['moons']", "a suite needs 'models'"),
+        ("datasetz = ['moons']", "no key 'datasetz'; did you mean 'datasets'?"),
+        ("datasets = ['moons']", "models: field required"),
         ("datasets = ['moons']\nmodels = ['cmf']", "no model 'cmf'; did you mean 'cfm'?"),
         (
             "datasets = ['moons']\nmodels = [{name='cfm', sigmaa=1}]",

@@ -58,11 +58,15 @@ def edited(record, *place, value):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("labels",), [], "labels: input should be an object"),
+        (("labels",), [], "labels: [] is wrong: input should be an object"),
         (("other",), 3, "other: extra inputs are not permitted"),
         (("results", 0, "value"), "3", "results.0.value"),
-        (("results", 0, "better"), "larger", "results.0.better: input should be 'lower', 'higher' or 'none'"),
-        (("spec", "seed"), "0", "spec: seed: input should be a valid integer"),
+        (
+            ("results", 0, "better"),
+            "larger",
+            "results.0.better: 'larger' is wrong: input should be 'lower', 'higher' or 'none'",
+        ),
+        (("spec", "seed"), "0", "spec: seed: '0' is wrong: input should be a valid integer"),
         (("spec", "model"), {"name": "cfm"}, "a component needs a name and a version"),
         (("spec", "modle"), {}, "modle: unexpected keyword argument"),
     ],

@@ -246,7 +246,7 @@ def test_excluded_cells_are_no_members_and_one_is_no_stack(tmp_path):
             'stack = ["seed", "width"]',
             "starflow can differ in seed, noise, label_dropout within a stack, not in 'width'",
         ),
-        ('stack = "seed"', "stack: input should be a valid list"),
+        ('stack = "seed"', "stack: 'seed' is wrong: input should be a valid list"),
     ],
 )
 def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
