@@ -1,4 +1,4 @@
-"""Our arithmetic against the libraries that published numbers come from, on the same features and the same images."""
+"""The arithmetic of image metrics against the libraries that published numbers come from, on the same inputs."""
 
 import cleanfid.fid
 import cleanfid.resize
@@ -45,7 +45,7 @@ def cleanfid_distance(a, b, monkeypatch):
     return cleanfid.fid.frechet_distance(a.mean.numpy(), a.covariance.numpy(), b.mean.numpy(), b.covariance.numpy())
 
 
-class Given(torch.nn.Module):
+class Identity(torch.nn.Module):
     num_features = 48
 
     def forward(self, x):
@@ -57,16 +57,16 @@ def test_frechet_distance_is_that_of_clean_fid_torch_fidelity_and_torchmetrics(p
     ours = frechet(a, b)
     assert ours > 1
     assert cleanfid_distance(a, b, monkeypatch) == pytest.approx(ours, rel=1e-6)
-    said = [{"mu": m.mean.numpy(), "sigma": m.covariance.numpy()} for m in (a, b)]
-    theirs = fid_statistics_to_metric(*said, verbose=False)["frechet_inception_distance"]
+    statistics = [{"mu": m.mean.numpy(), "sigma": m.covariance.numpy()} for m in (a, b)]
+    theirs = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     assert theirs == pytest.approx(ours, rel=1e-6)
-    metric = FrechetInceptionDistance(Given()).set_dtype(torch.float64)
+    metric = FrechetInceptionDistance(Identity()).set_dtype(torch.float64)
     for x, real in zip(pair, (True, False), strict=True):
         metric.update(x, real=real)
     torch.testing.assert_close(float(metric.compute()), ours, **TIGHT)
 
 
-def test_the_forms_for_few_samples_agree_with_it(pair):
+def test_the_forms_for_few_samples_agree(pair):
     few = pair[0][:40]
     expected = frechet(Moments([pair[1]]), Moments([few]))
     torch.testing.assert_close(frechet_few(few, pair[1]), expected, rtol=1e-6, atol=0)
@@ -153,7 +153,7 @@ def test_tensorflow_resizing_is_that_of_torch_fidelity_to_the_last_bit(name):
     torch.testing.assert_close(resize.tensorflow(images, 299), theirs, rtol=0, atol=0)
 
 
-def test_the_three_rules_are_three():
+def test_the_resizing_rules_differ():
     images = patches(8)
     results = [rule(images, 299) for rule in (resize.clean, resize.tensorflow, resize.antialiased)]
     for i, a in enumerate(results):

@@ -1,4 +1,4 @@
-"""Our flow matching against the library of Tong et al.: the same pairs, targets, places and net."""
+"""Flow matching against the library of Tong et al. (torchcfm): the same pairs, velocities, points and network."""
 
 import math
 
