@@ -59,18 +59,16 @@ def sampling(n: int) -> Work:
     return torch.no_grad()(lambda: model.sample(x0))
 
 
-def index(records: int) -> Work:
-    """Return the loading of a results folder into a table, its index being there."""
+def frame(records: int) -> Work:
+    """Return the reading of a results folder into a table."""
     from sweep import many
 
-    from genbench.results import index
+    import genbench
     from genbench.runs.store import Store
 
     folder = tempfile.TemporaryDirectory()
-    store = Store(Path(folder.name))
-    many(store, records)
-    index.frame(store)
-    return lambda: (folder, index.frame(store))
+    many(Store(Path(folder.name)), records)
+    return lambda: (folder, genbench.frame(folder.name))
 
 
 WORKS: dict[str, tuple[str, str, Callable[[int], Work], float, Sequence[int]]] = {
@@ -82,7 +80,7 @@ WORKS: dict[str, tuple[str, str, Callable[[int], Work], float, Sequence[int]]] =
     "w2": ("w2", "samples", lambda size: distance("w2", size), 1, powers(8, 12)),
     "sliced": ("sliced_w2", "samples", lambda size: distance("sliced_w2", size), 1, powers(8, 14)),
     "energy": ("energy_distance", "samples", lambda size: distance("energy_distance", size), 1, powers(8, 13)),
-    "index": ("a results folder into a table", "records", index, 1, [100, 300, 1000, 3000, 10_000]),
+    "index": ("a results folder into a table", "records", frame, 1, [100, 300, 1000, 3000, 10_000]),
 }
 
 

@@ -1,10 +1,10 @@
-"""Sweeps: overhead of a cell, memory over a thousand cells, 2 jobs against 1, and the index of ten thousand records.
+"""Sweeps: overhead of a cell, memory over a thousand cells, 2 jobs against 1, and the reading of ten thousand records.
 
     python benchmarks/perf/sweep.py [--cells 1000] [--records 10000] [--rounds 3] [--steps 2000] [--only overhead ...]
 
 Overhead is the time of the sweep less what training and evaluation took, by the cells' own records; workers have begun
 before. Runs of 1 job and of 2 take turns, and their ratio is the median over rounds, so that a busy machine slows all
-of them alike. The suite is a part of synthetic.
+of them alike. The suite is a part of synthetic.toml.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from genbench.results import index
+import genbench
+from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import Spec, resolve
-from genbench.runs.store import Store, format_record, read_record, run_name
+from genbench.runs.store import Store, run_name
 from genbench.sweeps.executors import Engine, Here, execute
 from genbench.sweeps.jobs import News
 from genbench.sweeps.process_pool import Workers
@@ -129,14 +129,11 @@ def records(folder: Path, count: int) -> None:
     """Print how long a results folder of many records takes to load."""
     store = Store(folder / "many")
     many(store, count)
-    found = [(store.root / index.FILE, "built from the records")] + [(None, "loaded")] * 5
-    for drop, what in found:
-        if drop is not None:
-            drop.unlink(missing_ok=True)
+    for _ in range(3):
         began, busy = time.perf_counter(), time.process_time()
-        table: pd.DataFrame = index.frame(store)
+        table = genbench.frame(store.root)
         spent = f"{time.perf_counter() - began:.2f} s, {time.process_time() - busy:.2f} s of it on the CPU"
-        print(f"{count} records, a table of {len(table)} rows, {what}: {spent}")
+        print(f"{count} records, a table of {len(table)} rows: {spent}")
 
 
 def mebibytes(pid: int) -> float:
