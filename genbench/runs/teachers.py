@@ -59,7 +59,7 @@ def teach(
     except (FileNotFoundError, Damaged) as error:
         if isinstance(error, Damaged):
             log.warning("%s; the pairs are made again", error)
-        teacher, seconds = _trained(spec.teacher, replace(store, way=None), data, fabric, progress)
+        teacher, seconds = _trained(spec.teacher, replace(store, lease_path=None), data, fabric, progress)
         began = time.monotonic()
         pool = pupil.pairs(cast(FlowMatching, inner(teacher)), data, derive(spec.seed, "pairs"), pupil.count)
         values = (spec.plan["steps"], seconds, pool.size, pool.evaluations, time.monotonic() - began)
