@@ -1,4 +1,4 @@
-"""Comparisons of two models: paired over seeds, with p, interval and what would have been seen, in plain words."""
+"""Comparisons of two models: paired over seeds, with p, interval, detectable difference and a sentence."""
 
 import gzip
 import json
@@ -122,9 +122,8 @@ def test_two_models_are_compared_at_the_budget_with_most_common_seeds():
     records = sweep(4) + few
     (w2,) = (part := compare_models(records, "cfm", "wcfm", "moons", ["w2"])).values
     assert w2.paired.pairs == 4
-    said = [line for line in part.only if line.startswith("compared at 9 steps of batch")]
-    assert len(said) == 1
-    assert "(4 common seeds); results of both also exist at 90 steps of batch" in said[0]
+    (note,) = [line for line in part.only if line.startswith("compared at 9 steps of batch")]
+    assert "(4 common seeds); results of both also exist at 90 steps of batch" in note
     (w2,) = compare_models(records, "cfm steps=90", "wcfm steps=90", "moons", ["w2"]).values
     assert (w2.one, w2.other, w2.paired.pairs) == (3.0, 2.0, 2)
     with pytest.raises(ConfigError, match=r"no results on moons of 'wcf'; known: cfm steps=9, cfm steps=90, wcfm"):

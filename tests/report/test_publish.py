@@ -1,4 +1,4 @@
-"""Publishing: what depends on the machine is in files of its own."""
+"""Publishing: what depends on the machine is in separate files."""
 
 import pandas as pd
 from rich.console import Console

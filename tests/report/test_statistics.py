@@ -1,4 +1,4 @@
-"""Statistics: intervals cover as often as they say, tests err as rarely as they say, and SciPy agrees."""
+"""Statistics: coverage of intervals, errors of tests, and agreement with SciPy."""
 
 import re
 
@@ -159,7 +159,7 @@ def test_the_test_depends_on_the_number_of_pairs():
     assert names == {"other": "paired sign-flip permutation test", "few": "paired t test"}
     assert found["other"].p == 2 / 2**10
     assert marks({"best": best, "other": other, "few": few}, "lower") == {"best": "best"}
-    # Nobody can tell it apart from a model with which it shares no seed.
+    # It cannot be compared with a model with which it shares no seed.
     assert marks({"best": best, "other": other, "alone": {99: 1000.0}}, "lower") == {"best": "tie", "alone": "tie"}
 
 

@@ -68,8 +68,8 @@ def test_reasons_that_differ_in_numbers_only_are_stated_once():
     reasons = ["too few: a share of 0.0019", "no model", "too few: a share of 2.4e-03", "no model"]
     rows = [refusal("a", seed, reason) for seed, reason in enumerate(reasons)]
     table = comparison_table([*three_seeds(b=[1, 2, 3]), *rows])
-    said = [line for line in markdown.table(table).splitlines() if "[1] too" in line]
-    assert said == ["- [1] too few: a share of 0.0019 (and similar); no model"]
+    lines = [line for line in markdown.table(table).splitlines() if "[1] too" in line]
+    assert lines == ["- [1] too few: a share of 0.0019 (and similar); no model"]
 
 
 def test_the_parts_of_a_metric_take_the_reason_of_the_whole():

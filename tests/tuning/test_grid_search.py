@@ -59,7 +59,7 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     assert not found.missing(Store(tmp_path))
     protocols = {row["protocol"] for c in found.candidates for r in c.records for row in r["results"]}
     assert all("the validation split taking the place of the test split" in protocol for protocol in protocols)
-    for setting in ("valid", "test"):  # what a caller asks for does not matter
+    for setting in ("valid", "test"):  # the requested split is ignored
         search = grid_search(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
         assert search.candidates[0].specs[0].evaluation["split"] == "valid"
     by_elbow("wcfm", "8gaussians", {}, [1.0, 2.0, 4.0, 8.0])

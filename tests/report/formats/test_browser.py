@@ -1,4 +1,4 @@
-"""The report in a browser: on a phone and on a desk, by day and by night, by mouse and by keyboard."""
+"""The report in a browser: on phone and desktop, in light and dark, with mouse and keyboard."""
 
 import json
 import shutil

@@ -41,10 +41,10 @@ def test_every_number_of_every_table_is_in_the_page_without_javascript(tree, rep
                     assert cell.text in text(place)
                     continue
                 number = next(e for e in place.iter("span") if e.get("class") == "n")
-                said = text(number).replace(" ", "")
-                mean, _, error = said.strip("(").replace(")", "").partition("±")
-                power = 10 ** float(said.partition(")e")[2] or 0)
-                error = error.partition("e")[0] if ")e" in said else error
+                written = text(number).replace(" ", "")
+                mean, _, error = written.strip("(").replace(")", "").partition("±")
+                power = 10 ** float(written.partition(")e")[2] or 0)
+                error = error.partition("e")[0] if ")e" in written else error
                 assert float(mean) * power == pytest.approx(cell.mean, abs=(cell.error or 0) / 10, rel=1e-3)
                 if cell.error:
                     assert float(error) * power == pytest.approx(cell.error, rel=0.06)
@@ -68,9 +68,9 @@ def test_every_value_of_every_seed_is_in_the_page(tree, report):
 
 def test_the_origin_of_a_number_has_the_command_that_reproduces_it(tree, report):
     origin = next(e for e in tree.iter("details") if (e.get("id") or "").endswith("origin-1"))
-    said = text(origin)
+    written = text(origin)
     for part in ("genbench run --model wcfm --dataset moons", "kappa", "seed 1", "moons, drawn", "torch", "cpu"):
-        assert part in said
+        assert part in written
 
 
 def test_a_table_without_models(report):

@@ -1,4 +1,4 @@
-"""Calibration: metrics see the faults they claim to see, and the table says to which they are blind."""
+"""Calibration: metrics detect the faults they should, and the table states to which they are blind."""
 
 import json
 import math
@@ -74,7 +74,7 @@ def test_a_fault_that_improves_a_metric_is_marked():
         place = {"task": "8gaussians", "sampler": sampler, "seed": seed, "metric": "m", "n": 9, "protocol": "p"}
         return place | {"value": value + seed / 99, "better": better, "floor": None}
 
-    for better, step, told in (
+    for better, step, verdict in (
         ("lower", 0.5, "yes"),
         ("lower", -0.5, "better"),
         ("higher", -0.5, "yes"),
@@ -83,7 +83,7 @@ def test_a_fault_that_improves_a_metric_is_marked():
         rows = [row(PERFECT, s, 1.0, better) for s in range(4)]
         rows += [row(fault, s, 1.0 + step + s / 999, better) for fault in TRIALS[0].faults for s in range(4)]
         (table,) = calibration.tables(rows)
-        assert set(verdicts(table)["m"].values()) == {told}
+        assert set(verdicts(table)["m"].values()) == {verdict}
 
 
 def test_exact_fields_have_the_values_known_in_closed_form():

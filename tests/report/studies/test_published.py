@@ -1,4 +1,4 @@
-"""Published against measured: the rule of the verdicts, and that every claim has a source and a way to be judged."""
+"""Published numbers: the rule of the verdicts; every number has a source and a tolerance."""
 
 import gzip
 import json

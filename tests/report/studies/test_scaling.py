@@ -1,4 +1,4 @@
-"""Scaling: exponents of known powers, and the section that a report has where something was measured."""
+"""Scaling: exponents of known power laws, and their section in a report."""
 
 import pytest
 from rich.console import Console
