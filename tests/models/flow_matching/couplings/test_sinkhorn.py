@@ -22,7 +22,7 @@ def test_sinkhorn_goes_from_independent_to_the_exact_plan():
 
     best = torch.corrcoef(torch.stack([exact[:, 0], x1[:, 0]]))[0, 1].item()
     assert correlation(0.02) == pytest.approx(best, abs=0.03)
-    assert abs(correlation(1000.0)) < 0.2
+    assert abs(correlation(1000.0)) < 0.4  # of 128 independent pairs it has a standard deviation of 0.09
 
 
 def test_sinkhorn_correlation_of_gaussians_is_the_closed_form():
