@@ -27,7 +27,7 @@ def test_pretrained_states_are_those_of_the_encoder(t5):
     assert text.states.shape == (5, 5, 12)  # "the dog , small </s>"
     for row, caption in enumerate(("", *CAPTIONS)):
         with torch.no_grad():
-            states = net(**tokenizer(caption, return_tensors="pt")).last_hidden_state[0]
+            states = net(tokenizer(caption, return_tensors="pt").input_ids).last_hidden_state[0]
         assert text.length[row] == len(states)
         assert_close(text.states[row, : len(states)], states, atol=1e-5, rtol=1e-5)
         prefix = text(torch.tensor([row - 1]))[0]
