@@ -21,8 +21,8 @@ def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterat
         failed: whether to remove notes of failures; notes of runs that have succeeded since go in any case.
         remove: False only reports what would be removed.
     """
-    for held in lease.held_in(store.root / "leases"):
-        if held.owner.gone:
+    for held in lease.leases_in(store.root / "leases"):
+        if held.owner.exited:
             yield f"lease of {held.run}, whose owner ({held.owner}) has ended"
     if remove:
         store.remove_leftovers()

@@ -71,7 +71,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
     records = store.records()
     expected = Expectation(records)
     outdated = {_cell_of(record): why for record in records if (why := why_outdated(record)) is not None}
-    running = {held.run: str(held.owner) for held in lease.held_in(store.root / "leases") if not held.owner.gone}
+    running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
     cells, trained = [], set()
     for spec in specs:
         record = store.record(spec)
@@ -110,8 +110,8 @@ def of_folder(store: Store) -> Folder:
         why = why_outdated(record)
         outdated.update([why] if why is not None else outdated_metrics(record).values())
         changed.update(changed_sources(record))
-    leases = lease.held_in(store.root / "leases")
-    running = {held.run: f"{held.owner}, untouched for {held.age:.0f} s" for held in leases if not held.owner.gone}
+    leases = lease.leases_in(store.root / "leases")
+    running = {held.run: f"{held.owner}, untouched for {held.age:.0f} s" for held in leases if not held.owner.exited}
     begun = {path.parent.name for path in store.runs.glob("*/*checkpoint.safetensors")}
     return Folder(
         records=count,

@@ -187,12 +187,12 @@ class Store:
     def remove_leftovers(self) -> None:
         """Remove the leases and temporary files of dead processes."""
         leases = self.root / "leases"
-        for held in lease.held_in(leases):
-            if held.owner.gone:
+        for held in lease.leases_in(leases):
+            if held.owner.exited:
                 with suppress(lease.Busy), lease.hold(leases, held.run):
                     for place in (self.runs / held.run).glob("**/"):
                         files.drop_temporary(place)
-        lease.tidy(leases)
+        lease.remove_leftovers(leases)
 
 
 def existing_store(root: Path) -> Store:

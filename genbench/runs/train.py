@@ -137,7 +137,7 @@ def train_stack(
     specs, plan = spec.members, plan_of(spec)
     fabric = fabric_of(plan, accelerator)
     launch(fabric)
-    lease.watch(store.root / "leases", map(run_name, specs))
+    lease.start_expiry_timers(store.root / "leases", map(run_name, specs))
     with ExitStack() as leases:
         # Everybody takes them in this order, so that nobody waits for somebody who waits for him.
         stores = [leases.enter_context(store.hold(member, wait)) for member in specs]

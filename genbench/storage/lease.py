@@ -1,18 +1,18 @@
-"""Leases: of all processes that share a results folder, on whatever machines, one at a time writes a run.
+"""Leases: of all processes that share a results folder, on any machines, one at a time writes a run.
 
 A lease is a folder named after its owner:
 
     RESULTS/leases/RUN/HOST+MACHINE.PID.START.NONCE/
 
-It is taken by moving a folder to the place of RUN, which works only where there is none, and taken over by renaming
-it from the dead owner's name to the new one's, which works for one of several that try. Its owner reaches the run by a
-path that leads through the lease, OWNER/../../../runs/RUN. Once the lease has another name that path leads nowhere:
-an owner that was paused, was given up and wakes up can commit nothing.
+It is acquired by renaming a folder to RUN, which succeeds only where there is none, and taken over by renaming it from
+the name of the old owner to that of the new one, which succeeds for one of several contenders. The owner reaches its
+run by a path through the lease, OWNER/../../../runs/RUN. Once the lease has another name that path is broken: an owner
+that was paused, lost its lease and resumes can write nothing (fencing).
 
-An owner is dead when its process is gone, which its own machine knows at once, or when its lease was not touched for
-PATIENCE seconds by the observer's own clock, so that clocks are never compared. The folder may be on a network file
-system with atomic renames (NFS, Lustre, CephFS, ...), whose clients may believe what they remember of a folder for less
-than PATIENCE (NFS: `acdirmax`, a minute by default).
+A lease expires when its owner's process has ended, which the owner's machine knows at once, or when it was not
+refreshed for EXPIRY seconds by the observer's own clock, so that clocks are never compared. The folder may be on a
+network file system with atomic renames (NFS, Lustre, CephFS, ...) whose clients cache a folder for less than EXPIRY
+(NFS: `acdirmax`, a minute by default).
 """
 
 import errno
@@ -29,28 +29,28 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-BEAT = 15.0
-"""Seconds between two touches of a lease by its owner."""
+HEARTBEAT = 15.0
+"""Seconds between two refreshes of a lease by its owner."""
 
-PATIENCE = 180.0
-"""Seconds without a touch after which an owner counts as dead."""
+EXPIRY = 180.0
+"""Seconds without a refresh after which a lease expires."""
 
 _seen: dict[str, tuple[int, float]] = {}
-"""What this process saw of leases of others: when each was last touched, and since when that has not changed."""
+"""{lease of another process: (its last refresh, this process's time when that was first seen)}."""
 
 
 class Busy(RuntimeError):
-    """Somebody else is at this run, or was given it meanwhile; nothing is wrong."""
+    """Another process runs this run, or has taken it over; that is no failure."""
 
 
 class Owner(NamedTuple):
-    """A process, as the name of its lease tells it.
+    """A process, as the name of its lease identifies it.
 
     Args:
-        machine: host, and what tells two boots and two containers of it apart.
-        pid: number of the process.
-        start: when it started, which tells it from a later process of the same number.
-        nonce: tells two leases of one process apart.
+        machine: host, boot and container.
+        pid: process number.
+        start: when the process started, which distinguishes it from a later one of the same number.
+        nonce: distinguishes two leases of one process.
     """
 
     machine: str
@@ -62,13 +62,13 @@ class Owner(NamedTuple):
         return f"process {self.pid} on {self.machine.partition('+')[0]}"
 
     @property
-    def gone(self) -> bool:
-        """Whether it is known that the process has ended: only its own machine can tell."""
-        return self.machine == _machine() and _start(int(self.pid)) != self.start
+    def exited(self) -> bool:
+        """Whether the process is known to have ended; only its own machine can tell."""
+        return self.machine == _machine() and _start_time(int(self.pid)) != self.start
 
 
-class Held(NamedTuple):
-    """A lease as others see it: the run, its owner, and the seconds since it was last touched (by the file system)."""
+class Lease(NamedTuple):
+    """A lease: the run, its owner, and the seconds since the last refresh by the clock of the file system."""
 
     run: str
     owner: Owner
@@ -80,56 +80,56 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
     """Hold the lease of a run, and yield the folder through which alone the run may be written.
 
     Args:
-        leases: the folder of leases.
+        leases: folder of the leases.
         run: name of the run.
         wait: seconds to wait for another owner.
 
     Raises:
-        Busy: if another owner has it, or took it over before the end.
+        Busy: if another process has the lease, or took it over before the end.
     """
     deadline = time.monotonic() + wait
-    while (path := _take(leases, run)) is None:
+    while (path := _acquire(leases, run)) is None:
         if time.monotonic() >= deadline:
-            at_it = next((held.owner for held in held_in(leases) if held.run == run), "somebody else")
-            raise Busy(f"{run} is being run by {at_it}")
+            owner = next((lease.owner for lease in leases_in(leases) if lease.run == run), "another process")
+            raise Busy(f"{run} is being run by {owner}")
         time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
     stop = threading.Event()
-    threading.Thread(target=_beat, args=(path, stop), daemon=True).start()
+    threading.Thread(target=_refresh, args=(path, stop), daemon=True).start()
     try:
         yield path
-    except Exception as error:  # libraries have errors of their own for a file that cannot be written
+    except Exception as error:  # libraries raise errors of their own for a file that cannot be written
         if path.exists():
             raise
-        raise Busy(f"{run} was taken over, for its lease had not been touched for {PATIENCE:.0f} s") from error
+        raise Busy(f"{run} was taken over: its lease had not been refreshed for {EXPIRY:.0f} s") from error
     finally:
         stop.set()
         with suppress(OSError):
             path.rmdir()
-        tidy(leases)
+        remove_leftovers(leases)
 
 
-def watch(leases: Path, runs: Iterable[str]) -> None:
-    """Look at leases that will be wanted one after the other: the silence of their owners counts from now on."""
+def start_expiry_timers(leases: Path, runs: Iterable[str]) -> None:
+    """Start to measure how long the leases of these runs stay without a refresh."""
     for run in runs:
         with suppress(FileNotFoundError):
-            for other in os.listdir(leases / run):
-                _dead(leases / run / other)
+            for name in os.listdir(leases / run):
+                _expired(leases / run / name)
 
 
-def held_in(leases: Path) -> list[Held]:
-    """Return every lease there is."""
+def leases_in(leases: Path) -> list[Lease]:
+    """Return all leases in a folder."""
     found = []
     for path in sorted(leases.glob("[!.]*/*")):
         with suppress(OSError, ValueError):
-            found.append(Held(path.parent.name, _owner(path.name), time.time() - path.stat().st_mtime))
+            found.append(Lease(path.parent.name, _owner(path.name), time.time() - path.stat().st_mtime))
     return found
 
 
-def tidy(leases: Path) -> None:
-    """Remove what is empty, and what was left by processes of this machine that died while they took a lease."""
+def remove_leftovers(leases: Path) -> None:
+    """Remove empty folders, and what processes of this machine left that ended while they acquired a lease."""
     with suppress(FileNotFoundError):
         for name in os.listdir(leases):
-            if name.startswith(".") and _gone(name[1:]):
+            if name.startswith(".") and _exited(name[1:]):
                 shutil.rmtree(leases / name, ignore_errors=True)
             with suppress(OSError):
                 os.rmdir(leases / name)
@@ -137,69 +137,69 @@ def tidy(leases: Path) -> None:
         leases.rmdir()
 
 
-def _take(leases: Path, run: str) -> Path | None:
-    place, mine = leases / run, _name()
+def _acquire(leases: Path, run: str) -> Path | None:
+    place, mine = leases / run, _own_name()
     try:
         present = os.listdir(place)
     except FileNotFoundError:
         present = []
-    for other in present:
-        if not _dead(place / other):
+    for name in present:
+        if not _expired(place / name):
             return None
         with suppress(FileNotFoundError):
-            return (place / other).rename(place / mine)
+            return (place / name).rename(place / mine)
         return None
-    stage = leases / f".{mine}"
+    staged = leases / f".{mine}"
     try:
-        (stage / mine).mkdir(parents=True)
-        stage.rename(place)
+        (staged / mine).mkdir(parents=True)
+        staged.rename(place)
     except OSError as error:
-        # Somebody was faster (the place is taken), or tidied the folder of leases away at this very moment.
-        shutil.rmtree(stage, ignore_errors=True)
+        # Another process was faster, or removed the empty folder of leases at this very moment.
+        shutil.rmtree(staged, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             return None
         raise
     return place / mine
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(BEAT):
+def _refresh(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT):
         try:
             os.utime(path)
         except FileNotFoundError:
             return
-        except OSError:  # a hiccup of the file system is no reason to give up
+        except OSError:  # a passing error of the file system: try again at the next heartbeat
             continue
 
 
-def _dead(path: Path) -> bool:
-    if _gone(path.name):
+def _expired(path: Path) -> bool:
+    if _exited(path.name):
         return True
     try:
-        # To open a folder makes a client of a network file system ask its server.
+        # Opening a folder makes the client of a network file system ask its server.
         handle = os.open(path, os.O_RDONLY)
         try:
-            touched = os.fstat(handle).st_mtime_ns
+            refreshed = os.fstat(handle).st_mtime_ns
         finally:
             os.close(handle)
     except FileNotFoundError:
         return False
     before = _seen.get(str(path))
-    if before is None or before[0] != touched:
-        _seen[str(path)] = (touched, time.monotonic())
+    if before is None or before[0] != refreshed:
+        _seen[str(path)] = (refreshed, time.monotonic())
         return False
-    return time.monotonic() - before[1] > PATIENCE
+    return time.monotonic() - before[1] > EXPIRY
 
 
-def _gone(name: str) -> bool:
+def _exited(name: str) -> bool:
     try:
-        return _owner(name).gone
+        return _owner(name).exited
     except ValueError:
         return False
 
 
-def _name() -> str:
-    return ".".join(Owner(_machine(), str(os.getpid()), _start(os.getpid()), uuid.uuid4().hex[:8]))
+def _own_name() -> str:
+    return ".".join(Owner(_machine(), str(os.getpid()), _start_time(os.getpid()), uuid.uuid4().hex[:8]))
 
 
 def _owner(name: str) -> Owner:
@@ -213,13 +213,13 @@ def _machine() -> str:
     host = "".join(c if c.isalnum() or c in "-." else "-" for c in platform.node()) or "host"
     if sys.platform != "linux":
         return f"{host}+{uuid.getnode():x}"
-    # Two containers of one host, and one host before and after a reboot, do not know each other's processes.
+    # Containers of one host, and one host before and after a reboot, cannot see each other's processes.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").replace("-", "")[:12]
     return f"{host}+{boot}-{os.stat('/proc/self/ns/pid').st_ino:x}"
 
 
-def _start(pid: int) -> str:
-    """Return when a process started; nothing if it has ended."""
+def _start_time(pid: int) -> str:
+    """Return when a process started; empty if it has ended."""
     if sys.platform != "linux":
         try:
             os.kill(pid, 0)

@@ -15,7 +15,7 @@ import pytest
 
 from genbench.cli.main import main
 from genbench.runs.spec import restore
-from genbench.storage.lease import held_in
+from genbench.storage.lease import leases_in
 
 TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
 METRICS = ["--metric", "sliced_w2", "--metric", "nfe"]
@@ -255,7 +255,7 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
         os.killpg(sweep.pid, number)  # a terminal tells all processes
     else:
         if number == signal.SIGKILL:
-            os.kill(int(held_in(tmp_path / "leases")[0].owner.pid), signal.SIGKILL)
+            os.kill(int(leases_in(tmp_path / "leases")[0].owner.pid), signal.SIGKILL)
             heard: list[str] = []
             assert sweep.stderr is not None
             while sum(" started " in line for line in heard) < 3:  # two at first, and one in the place of the killed
@@ -373,7 +373,7 @@ def test_names_are_listed_without_torch():
     code = """
 import sys
 from genbench.cli.main import main
-from genbench.storage.lease import held_in
+from genbench.storage.lease import leases_in
 sys.argv = ["genbench", "list"]
 try:
     main()

@@ -105,7 +105,7 @@ def child(request, arguments, fault, report, said):
     if "save_every" in request:
         loop.fit.__kwdefaults__["save_every"] = request["save_every"]
     if "patience" in request:
-        lease.PATIENCE, lease.BEAT = request["patience"], request["patience"] / 10
+        lease.EXPIRY, lease.HEARTBEAT = request["patience"], request["patience"] / 10
     if "commits" in request:
         count_commits(request["commits"])
     meet(fault, report)

@@ -1,3 +1,5 @@
+"""Leases: one owner at a time, takeover from ended and silent owners, fencing of those that lost their lease."""
+
 import os
 import signal
 import subprocess
@@ -12,40 +14,40 @@ from genbench.storage import files, lease
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr(lease, "PATIENCE", 0.2)
-    monkeypatch.setattr(lease, "BEAT", 0.02)
+def short_expiry(monkeypatch):
+    monkeypatch.setattr(lease, "EXPIRY", 0.2)
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.02)
 
 
 def test_one_at_a_time_and_nothing_is_left(tmp_path):
     leases = tmp_path / "leases"
-    with lease.hold(leases, "a") as way:
+    with lease.hold(leases, "a") as path:
         (tmp_path / "runs").mkdir()
-        files.write(way / "../../../runs/a/b/c/x", "1")
+        files.write(path / "../../../runs/a/b/c/x", "1")
         with pytest.raises(lease.Busy, match=f"a is being run by process {os.getpid()} on "), lease.hold(leases, "a"):
             pass
         with lease.hold(leases, "b"):
-            assert [held.run for held in lease.held_in(leases)] == ["a", "b"]
-        assert not lease.held_in(leases)[0].owner.gone
+            assert [held.run for held in lease.leases_in(leases)] == ["a", "b"]
+        assert not lease.leases_in(leases)[0].owner.exited
     assert (tmp_path / "runs/a/b/c/x").read_text() == "1"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
 
 
-def test_a_dead_owner_is_succeeded_at_once(tmp_path):
+def test_the_lease_of_an_ended_process_is_taken_over_at_once(tmp_path):
     code = "import sys, time, pathlib; from genbench.storage import lease\n"
     code += "with lease.hold(pathlib.Path(sys.argv[1]), 'a'): print('held', flush=True); time.sleep(60)"
     owner = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "leases")], stdout=subprocess.PIPE, text=True)
     assert owner.stdout.readline() == "held\n"
     with pytest.raises(lease.Busy, match=f"process {owner.pid} "), lease.hold(tmp_path / "leases", "a"):
         pass
-    owner.send_signal(signal.SIGKILL)  # it is not waited for: a zombie is dead too
+    owner.send_signal(signal.SIGKILL)  # not waited for: a zombie has ended too
     with lease.hold(tmp_path / "leases", "a", wait=5):
         pass
     owner.wait()
     assert not list(tmp_path.iterdir())
 
 
-def test_an_owner_of_another_machine_is_succeeded_when_its_lease_is_not_touched(tmp_path, impatient):
+def test_the_lease_of_another_machine_expires_without_a_refresh(tmp_path, short_expiry):
     other = tmp_path / "leases/a" / "elsewhere+1.1.2.3"
     other.mkdir(parents=True)
     began = time.monotonic()
@@ -54,29 +56,29 @@ def test_an_owner_of_another_machine_is_succeeded_when_its_lease_is_not_touched(
     assert not list(tmp_path.iterdir())
 
 
-def test_owners_that_are_watched_are_succeeded_together(tmp_path, impatient):
+def test_leases_whose_timers_were_started_together_expire_together(tmp_path, short_expiry):
     runs = "abcd"
     for run in runs:
         (tmp_path / "leases" / run / "elsewhere+1.1.2.3").mkdir(parents=True)
-    lease.watch(tmp_path / "leases", ["nobody", *runs])
+    lease.start_expiry_timers(tmp_path / "leases", ["missing", *runs])
     time.sleep(0.25)
-    with ExitStack() as all_of_them:
+    with ExitStack() as held:
         for run in runs:
-            all_of_them.enter_context(lease.hold(tmp_path / "leases", run))
+            held.enter_context(lease.hold(tmp_path / "leases", run))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_beating_owner_is_not_succeeded(tmp_path, impatient, monkeypatch):
-    monkeypatch.setattr(lease, "PATIENCE", 1.0)  # fifty beats: a busy machine delays some of them
+def test_a_refreshed_lease_does_not_expire(tmp_path, short_expiry, monkeypatch):
+    monkeypatch.setattr(lease, "EXPIRY", 1.0)  # fifty beats: a busy machine delays some of them
     with lease.hold(tmp_path, "a"), pytest.raises(lease.Busy), lease.hold(tmp_path, "a", wait=2):
         pass
 
 
-def test_an_owner_that_was_succeeded_can_write_nothing(tmp_path, impatient, monkeypatch):
-    monkeypatch.setattr(lease, "_beat", lambda path, stop: None)
+def test_an_owner_that_lost_its_lease_can_write_nothing(tmp_path, short_expiry, monkeypatch):
+    monkeypatch.setattr(lease, "_refresh", lambda path, stop: None)
     (tmp_path / "runs/a").mkdir(parents=True)
 
-    def be_succeeded():
+    def lose_the_lease():
         with lease.hold(tmp_path / "leases", "a") as old:
             files.write(old / "../../../runs/a/x", "old")
             with lease.hold(tmp_path / "leases", "a", wait=5) as new:
@@ -91,30 +93,30 @@ def test_an_owner_that_was_succeeded_can_write_nothing(tmp_path, impatient, monk
                 files.write(old / "../../../runs/a/x", "old")
 
     with pytest.raises(lease.Busy, match="was taken over"):
-        be_succeeded()
+        lose_the_lease()
     assert (tmp_path / "runs/a/x").read_text() == "new"
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["runs", "runs/a", "runs/a/x"]
 
 
-def test_an_owner_that_was_succeeded_fails_as_such_whatever_the_error(tmp_path, impatient, monkeypatch):
-    """Libraries that write files have errors of their own for a path that leads nowhere any more."""
-    monkeypatch.setattr(lease, "_beat", lambda path, stop: None)
+def test_an_owner_that_lost_its_lease_fails_as_busy_whatever_the_error(tmp_path, short_expiry, monkeypatch):
+    """Libraries that write files raise errors of their own for a broken path."""
+    monkeypatch.setattr(lease, "_refresh", lambda path, stop: None)
     with pytest.raises(RuntimeError, match="not mine"), lease.hold(tmp_path / "leases", "a"):
         raise RuntimeError("not mine")
 
-    def be_succeeded():
+    def lose_the_lease():
         with lease.hold(tmp_path / "leases", "a"), lease.hold(tmp_path / "leases", "a", wait=5):
             raise RuntimeError("not mine")
 
     with pytest.raises(lease.Busy, match="was taken over"):
-        be_succeeded()
+        lose_the_lease()
 
 
-def test_of_many_that_try_one_succeeds(tmp_path):
-    """A counter that is read, and written a moment later, would lose counts to any second owner."""
+def test_of_several_contenders_one_acquires_the_lease(tmp_path):
+    """A counter that is read, and written a moment later, would lose counts to a second owner."""
     counter = tmp_path / "counter"
     counter.write_text("0")
-    (tmp_path / "leases/a" / f"{lease._machine()}.999999999.1.x").mkdir(parents=True)  # a dead one comes first
+    (tmp_path / "leases/a" / f"{lease._machine()}.999999999.1.x").mkdir(parents=True)  # an expired lease comes first
 
     def count():
         for _ in range(10):
@@ -123,10 +125,10 @@ def test_of_many_that_try_one_succeeds(tmp_path):
                 time.sleep(0.001)
                 counter.write_text(str(now + 1))
 
-    monkey = [threading.Thread(target=count) for _ in range(5)]
-    for thread in monkey:
+    contenders = [threading.Thread(target=count) for _ in range(5)]
+    for thread in contenders:
         thread.start()
-    for thread in monkey:
+    for thread in contenders:
         thread.join()
     assert counter.read_text() == "50"
     assert [path.name for path in tmp_path.iterdir()] == ["counter"]

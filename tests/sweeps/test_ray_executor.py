@@ -95,7 +95,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
 
     def disturb():
         while not lost:
-            for held in lease.held_in(there.root / "leases"):
+            for held in lease.leases_in(there.root / "leases"):
                 training = (there.runs / held.run / "train.csv").exists()
                 beyond = parent_of(held.owner.pid) == raylet.process.pid
                 if training and not killed and not beyond:
