@@ -1,4 +1,4 @@
-"""Captioned images: what labels say is what images show, and what is held out stays out."""
+"""Captioned images: images show what their labels say, and held-out combinations are missing from training."""
 
 import numpy as np
 import pytest
@@ -48,14 +48,14 @@ def test_captions_are_english(digits):
         assert said in captions
 
 
-def test_a_caption_says_what_its_attributes_say(digits):
+def test_a_caption_names_its_attributes(digits):
     for caption, label in zip(digits.event.captions, range(90), strict=True):
         look, kind = combinations(digits, torch.tensor([label]))[0].split()
         assert kind in caption
         assert (look in caption) == (look != "plain")
 
 
-def test_every_image_of_a_part_comes_once_in_every_look_that_is_not_held_out(digits):
+def test_every_image_of_a_split_comes_once_in_every_style_that_is_not_held_out(digits):
     plain = datasets["digits"].build()
     for part in ("train", "valid", "test"):
         raw, label = whole(plain, part)
@@ -79,7 +79,7 @@ def test_wordings_are_balanced(digits):
         assert (counts.amax(0) - counts.amin(0)).max() <= 1
 
 
-def test_held_out_captions_are_known_as_such_and_missing_from_training_only(digits):
+def test_held_out_captions_are_marked_and_missing_from_training_only(digits):
     held = {
         name for name, out in zip(combinations(digits, torch.arange(90)), digits.captions.held_out, strict=True) if out
     }
@@ -89,7 +89,7 @@ def test_held_out_captions_are_known_as_such_and_missing_from_training_only(digi
     assert held < set(combinations(digits, whole(digits, "test")[1]))
 
 
-def test_another_choice_is_other_data():
+def test_other_held_out_combinations_are_other_data():
     none, one = (datasets["digits-captions"].build(held_out=held) for held in ((), ("thick six",)))
     assert none.train.size == 3 * 1197
     assert one.train.size == none.train.size - 120
@@ -109,25 +109,9 @@ def test_another_choice_is_other_data():
         ),
     ],
 )
-def test_a_choice_that_cannot_be_is_refused(held_out, message):
+def test_impossible_combinations_are_refused(held_out, message):
     with pytest.raises(ConfigError, match=message):
         datasets["digits-captions"].build(held_out=held_out)
-
-
-def test_looks_do_what_they_say():
-    stroke = torch.zeros(1, 1, 3, 8, dtype=torch.uint8)
-    stroke[..., 3] = 16
-    thick = TRANSFORMS["thick"](stroke, 16)
-    assert thick[0, 0, 0].tolist() == [0, 0, 16, 16, 16, 0, 0, 0]
-    assert TRANSFORMS["inverted"](stroke, 16)[0, 0, 0].tolist() == [16, 16, 16, 0, 16, 16, 16, 16]
-    colours = torch.randint(256, (4, 3, 5, 5), dtype=torch.uint8)
-    for look in TRANSFORMS:
-        assert TRANSFORMS[look](colours, 255).dtype == torch.uint8
-    assert_close(TRANSFORMS["inverted"](TRANSFORMS["inverted"](colours, 255), 255), colours)
-    theirs = [np.asarray(Image.fromarray(c.permute(1, 2, 0).numpy()).convert("L")) for c in colours]
-    ours = TRANSFORMS["grey"](colours, 255)
-    assert (ours[:, 0].int() - torch.from_numpy(np.stack(theirs)).int()).abs().max() <= 1
-    assert_close(ours[:, 0], ours[:, 2])
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +129,7 @@ def photographs(tmp_path_factory):
     return folder
 
 
-def test_every_photograph_has_one_look_and_its_class_all_that_it_may_have(photographs):
+def test_every_photograph_has_one_style_and_its_class_has_all_that_are_allowed(photographs):
     data = datasets["cifar10-captions"].build(path=str(photographs), valid=0, flip=False)
     plain = datasets["cifar10"].build(path=str(photographs), valid=0, flip=False)
     held = {"inverted cat", "inverted frog", "inverted truck", "grey horse", "grey ship"}
@@ -170,7 +154,7 @@ def test_every_photograph_has_one_look_and_its_class_all_that_it_may_have(photog
     assert "an image that shows a ship, grey" in data.event.captions
 
 
-def test_looks_of_photographs_are_made_once_for_each_choice(photographs, monkeypatch):
+def test_styles_of_photographs_are_made_once_for_each_choice(photographs, monkeypatch):
     from genbench.data import captions
 
     first = datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False)
@@ -183,5 +167,5 @@ def test_looks_of_photographs_are_made_once_for_each_choice(photographs, monkeyp
         whole(other, "train")
 
 
-def test_captioned_photographs_keep_the_rules_of_data_sets(photographs):
+def test_captioned_photographs_conform(photographs):
     assert check_dataset("cifar10-captions", {"path": str(photographs), "valid": 20})

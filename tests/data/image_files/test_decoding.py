@@ -1,0 +1,146 @@
+"""Decoding: pixels, resizing, what is cached under which content, and images that cannot be decoded."""
+
+import numpy as np
+import pytest
+from image_trees import SPLITS, build, image, pack, raw, write_images
+from PIL import Image
+
+from genbench.data.image_files import decoding, tree
+from genbench.data.image_files.decoding import ImageFormat
+from genbench.errors import ConfigError
+from genbench.storage import content_hash
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+def test_building_decodes_nothing_and_a_second_use_reads_no_image(tmp_path, monkeypatch):
+    write_images(tmp_path / "tree", SPLITS)
+    path = pack(tmp_path / "tree", tmp_path / "a.tar.gz")
+
+    def refuse(*_):
+        raise AssertionError("touched")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "decode", refuse)
+        data = build(path)
+        assert data.train.size == 7
+    first = raw(data.train)[0]
+    for module, name in ((content_hash, "sha256"), (tree, "contents"), (tree, "layout"), (decoding, "decode")):
+        monkeypatch.setattr(module, name, refuse)
+    again = build(path)
+    assert again.provenance == data.provenance
+    np.testing.assert_array_equal(raw(again.train)[0], first)
+
+
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_changed_content_is_another_data_set(tmp_path, form):
+    write_images(tmp_path / "tree", SPLITS)
+    path = tmp_path / "tree" if form == "folder" else pack(tmp_path / "tree", tmp_path / "a.tar")
+    before = build(path)
+    old = raw(before.train)[0]
+    image(99).save(tmp_path / "tree" / "train" / "cat" / "0.png")
+    if form == "tar":
+        pack(tmp_path / "tree", tmp_path / "a.tar")
+    after = build(path)
+    assert (
+        after.provenance["sha256"]
+        == content_hash.remembered(path)
+        == content_hash.sha256(path)
+        != before.provenance["sha256"]
+    )
+    new = raw(after.train)[0]
+    np.testing.assert_array_equal(new[0].transpose(1, 2, 0), np.asarray(image(99)))
+    np.testing.assert_array_equal(new[1:], old[1:])
+
+
+def test_content_that_changes_in_use_is_not_kept_under_its_old_name(tmp_path):
+    write_images(tmp_path / "tree", SPLITS)
+    data = build(tmp_path / "tree")
+    image(99).save(tmp_path / "tree" / "train" / "cat" / "0.png")
+    with pytest.raises(ConfigError, match="was changed while it was in use"):
+        data.train.batch(0, 2, 0)
+    assert not list((tmp_path / "home").rglob("*.npy"))
+
+
+def test_a_failed_decoding_leaves_nothing_behind(tmp_path):
+    write_images(tmp_path / "tree", SPLITS)
+    (tmp_path / "tree" / "train" / "dog" / "3.png").write_bytes(b"\x89PNG broken")
+    data = build(tmp_path / "tree")
+    with pytest.raises(ConfigError):
+        data.train.batch(0, 2, 0)
+    left = {item.suffix for item in (tmp_path / "home" / "images").iterdir()}
+    assert left == {".json", ".lock"}
+
+
+def test_resizing_keeps_flat_colours_averages_fine_patterns_and_keeps_the_centre(tmp_path):
+    (tmp_path / "tree").mkdir()
+    flat = np.full((40, 64, 3), (10, 200, 60), np.uint8)
+    board = np.indices((64, 64)).sum(0)[..., None].repeat(3, 2) % 2 * 255
+    stripes = np.zeros((16, 48, 3), np.uint8)
+    stripes[:, :16, 0] = stripes[:, 16:32, 1] = stripes[:, 32:, 2] = 255  # the middle third is green
+    small = np.full((4, 5, 3), 77, np.uint8)
+    for i, pixels in enumerate((flat, board, stripes, small)):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "tree" / f"{i}.png")
+    found = raw(build(tmp_path / "tree", test=0.0).train)[0]
+    np.testing.assert_array_equal(found[0], np.full((3, 8, 8), 0) + np.array([10, 200, 60])[:, None, None])
+    assert np.abs(found[1].astype(int) - 127.5)[:, 1:-1, 1:-1].max() < 2
+    np.testing.assert_array_equal(found[2, 1, :, 1:-1], np.full((8, 6), 255))
+    assert found[2, 0, :, 2:-2].max() == found[2, 2, :, 2:-2].max() == 0
+    np.testing.assert_array_equal(found[3], np.full((3, 8, 8), 77))
+
+
+def test_the_orientation_noted_by_a_camera_is_applied(tmp_path):
+    (tmp_path / "tree").mkdir()
+    picture = image(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "tree" / "0.png", exif=exif)
+    found = raw(build(tmp_path / "tree", test=0.0).train)[0][0]
+    np.testing.assert_array_equal(found.transpose(1, 2, 0), np.rot90(np.asarray(picture), -1))
+
+
+def test_grey_images(tmp_path):
+    made = write_images(tmp_path / "grey", {"": 4}, mode="L")
+    alone = raw(build(tmp_path / "grey", channels=1, test=0.0).train)[0]
+    repeated = raw(build(tmp_path / "grey", grey="repeat", test=0.0).train)[0]
+    np.testing.assert_array_equal(alone[0, 0], np.asarray(made["0.png"]))
+    np.testing.assert_array_equal(repeated, alone.repeat(3, 1))
+
+
+def replace_by_noise(root):
+    (root / "train" / "cat" / "1.png").write_bytes(b"noise")
+
+
+def truncate_image(root):
+    file = root / "train" / "cat" / "1.png"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+UNDECODABLE = {
+    "noise": (replace_by_noise, r"train/cat/1.png cannot be decoded: unknown format"),
+    "truncated": (truncate_image, r"train/cat/1.png cannot be decoded"),
+    "rgba": (
+        lambda root: image(0, mode="RGBA").save(root / "train/cat/1.png"),
+        r"cat/1.png has the mode RGBA, not RGB",
+    ),
+    "grey": (lambda root: image(0, mode="L").save(root / "train/cat/1.png"), r"cat/1.png has the mode L, not RGB"),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("case", UNDECODABLE)
+def test_a_wrong_image_is_named_when_used(tmp_path, case, packed):
+    change, message = UNDECODABLE[case]
+    write_images(tmp_path / "tree", SPLITS)
+    change(tmp_path / "tree")
+    data = build(pack(tmp_path / "tree", tmp_path / "a.tar.gz") if packed else tmp_path / "tree")
+    with pytest.raises(ConfigError, match=message) as caught:
+        data.test.take(1, 0)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_of_two_formats_are_kept_apart(tmp_path):
+    write_images(tmp_path / "tree", {"": 3}, size=(12, 12))
+    sizes = {raw(build(tmp_path / "tree", size=size, test=0.0).train)[0].shape for size in (8, 12, 8)}
+    assert sizes == {(3, 3, 8, 8), (3, 3, 12, 12)}
+    assert decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", ImageFormat(12, 3)).shape == (3, 12, 12)

@@ -1,0 +1,136 @@
+"""Trees of images: every layout as a folder and as an archive, and every wrong one in one line."""
+
+import io
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+from image_trees import SPLITS, build, image, pack, raw, write_images
+
+from genbench.core import Split
+from genbench.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+@pytest.mark.parametrize("form", ["folder", "tar", "tar.gz", "wrapped", "inside"])
+def test_every_form_of_a_tree_gives_the_same_pixels_and_alphabetical_labels(tmp_path, form):
+    made = write_images(tmp_path / "tree", SPLITS)
+    (tmp_path / "tree" / "README.md").write_text("about")
+    (tmp_path / "tree" / "train" / "cat" / ".DS_Store").write_text("junk")
+    path = {
+        "folder": lambda: tmp_path / "tree",
+        "tar": lambda: pack(tmp_path / "tree", tmp_path / "a.tar"),
+        "tar.gz": lambda: pack(tmp_path / "tree", tmp_path / "a.tar.gz"),
+        "wrapped": lambda: pack(tmp_path / "tree", tmp_path / "a.tar", prefix="some/where"),
+        "inside": lambda: shutil.copytree(tmp_path / "tree", tmp_path / "out" / "er" / "tree").parents[1],
+    }[form]()
+    data = build(path)
+    assert (data.event.shape, data.event.classes, data.event.bin) == ((3, 8, 8), 2, 2 / 256)
+    assert data.provenance["classes"] == ["cat", "dog"]
+    assert data.provenance["original"] is False
+    for split, part in ((data.train, "train"), (data.test, "test")):
+        assert isinstance(split, Split)
+        pixels, label = raw(split)
+        names = sorted(name for name in made if name.startswith(part))
+        assert label == [("cat", "dog").index(name.split("/")[1]) for name in names]
+        for found, name in zip(pixels, names, strict=True):
+            np.testing.assert_array_equal(found.transpose(1, 2, 0), np.asarray(made[name]))
+
+
+def test_splits_and_classes_may_be_missing(tmp_path):
+    write_images(tmp_path / "flat", {"": 20})
+    data = build(tmp_path / "flat", test=0.25, valid=0.1)
+    assert (data.event.classes, data.train.size, data.valid.size, data.test.size) == (0, 13, 2, 5)
+    assert data.train.take(13, 0).label.tolist() == [0] * 13
+    write_images(tmp_path / "classes", {"a": 40, "train": 20})  # a class may be called like a part
+    data = build(tmp_path / "classes", test=0.2, valid=0.1)
+    assert (data.event.classes, data.train.size, data.valid.size, data.test.size) == (2, 42, 6, 12)
+    assert torch.bincount(data.test.take(12, 0).label).tolist() == [8, 4]
+    write_images(tmp_path / "parts", {"train": 9, "val": 2, "test": 3})
+    data = build(tmp_path / "parts")
+    assert (data.event.classes, data.train.size, data.valid.size, data.test.size) == (0, 9, 2, 3)
+
+
+def test_an_empty_class_folder_is_found_when_the_rest_was_read_before(tmp_path):
+    write_images(tmp_path / "tree", SPLITS)
+    build(tmp_path / "tree")
+    (tmp_path / "tree" / "train" / "eel").mkdir()
+    with pytest.raises(ConfigError, match="train/eel holds no images"):
+        build(tmp_path / "tree")
+    (tmp_path / "tree" / "train" / "eel").rmdir()
+    build(tmp_path / "tree")
+
+
+def replace_by_text(root):
+    shutil.rmtree(root)
+    root.write_text("no archive")
+
+
+def replace_by_half_an_archive(root):
+    whole = pack(root, root.with_name("whole.tar.gz")).read_bytes()
+    shutil.rmtree(root)
+    root.write_bytes(whole[: len(whole) // 2])
+
+
+def replace_by_an_archive_with_a_link(root):
+    with tarfile.open(root.with_name("made"), "w") as tar:
+        link = tarfile.TarInfo("train/cat/9.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "0.png"
+        tar.addfile(link)
+    shutil.rmtree(root)
+    root.with_name("made").rename(root)
+
+
+def replace_by_an_archive_with_a_name_twice(root):
+    data = io.BytesIO()
+    image(0).save(data, "PNG")
+    with tarfile.open(root.with_name("made"), "w") as tar:
+        for _ in range(2):
+            info = tarfile.TarInfo("train/cat/0.png")
+            info.size = len(data.getvalue())
+            tar.addfile(info, io.BytesIO(data.getvalue()))
+    shutil.rmtree(root)
+    root.with_name("made").rename(root)
+
+
+def add_an_image_beside_classes(root):
+    image(0).save(root / "train" / "0.png")
+
+
+WRONG = {
+    "no such path": (shutil.rmtree, r"tree cannot be read: No such file or directory"),
+    "text": (replace_by_text, r"tree is neither a folder nor a readable tar archive"),
+    "half an archive": (replace_by_half_an_archive, r"tree is neither a folder nor a readable tar archive"),
+    "link": (replace_by_an_archive_with_a_link, r"train/cat/9.png is a link"),
+    "same name twice": (replace_by_an_archive_with_a_name_twice, r"holds train/cat/0.png twice"),
+    "no images": (lambda root: [p.unlink() for p in root.rglob("*.png")], r"tree holds no images"),
+    "stray file": (
+        lambda root: (root / "train/cat/notes.txt").write_text(""),
+        r"train/cat/notes.txt lies among images",
+    ),
+    "empty class": (lambda root: (root / "train" / "eel").mkdir(), r"train/eel holds no images"),
+    "class missing in test": (
+        lambda root: shutil.rmtree(root / "test" / "dog"),
+        r"class 'dog' is in train and not in test",
+    ),
+    "class missing in train": (
+        lambda root: write_images(root, {"test/eel": 1}),
+        r"class 'eel' is in test and not in train",
+    ),
+    "no train": (lambda root: shutil.rmtree(root / "train"), r"tree has test and no train"),
+    "split or class": (lambda root: write_images(root, {"more": 1}), r"more lies beside test, train"),
+    "two names": (lambda root: write_images(root, {"val/cat": 1, "validation/cat": 1}), r"are two names of one split"),
+    "loose": (add_an_image_beside_classes, r"train/0.png lies beside class folders"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_tree_is_refused_when_built(tmp_path, case):
+    change, message = WRONG[case]
+    write_images(tmp_path / "tree", SPLITS)
+    change(tmp_path / "tree")
+    with pytest.raises(ConfigError, match=message) as caught:
+        build(tmp_path / "tree")
+    assert "\n" not in str(caught.value)

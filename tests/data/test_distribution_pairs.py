@@ -1,0 +1,50 @@
+"""Tasks with a source of their own: both ends are on the published scales."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_moons
+
+from genbench.errors import Unsupported
+from genbench.registry import datasets
+
+N = 20_000
+
+
+def build(name, **settings):
+    return datasets[name].build(**settings)
+
+
+def test_pairs_start_and_arrive_on_the_tutorials_scale(assert_same_law):
+    data = build("8gaussians-moons")
+    gaussians = build("8gaussians")
+    x0 = data.source.sample(N, torch.Generator().manual_seed(0))
+    assert_same_law(x0.double().numpy(), gaussians.train.batch(0, N, 1).x.double().numpy())
+    torch.testing.assert_close(data.source.log_prob(x0), gaussians.truth.log_prob(x0))
+    moons = build("moons", scale="tutorial").train.batch(0, N, 1).x.double().numpy()
+    assert_same_law(data.train.batch(0, N, 0).x.double().numpy(), moons)
+    back = build("moons-8gaussians")
+    assert_same_law(back.source.sample(N, torch.Generator().manual_seed(0)).double().numpy(), moons)
+    with pytest.raises(Unsupported, match=r"source \(moons\) is not known"):
+        back.source.log_prob(x0)
+
+
+def test_the_pair_of_the_runner_has_its_published_scale(assert_same_law):
+    data = build("moons-8gaussians", scale="runner")
+    x = make_moons(N, noise=0.1, random_state=0)[0]
+    assert_same_law(
+        data.source.sample(N, torch.Generator().manual_seed(0)).double().numpy(), (x - x.mean()) / x.std() * 7
+    )
+    centres, x = np.random.default_rng(0).integers(8, size=N) * math.pi / 4, np.random.default_rng(1)
+    published = 3 * (4 * np.stack([np.cos(centres), np.sin(centres)], 1) + 0.5 * x.standard_normal((N, 2)))
+    assert_same_law(data.train.batch(0, N, 0).x.double().numpy(), published)
+
+
+def test_five_gaussians_surround_those_of_the_source():
+    data = build("gaussians-5gaussians", modes=4, inner=1.0)
+    assert data.truth.modes.norm(dim=1).tolist() == pytest.approx([5.0] * 5)
+    source = build("8gaussians", modes=4, radius=1.0)
+    x = data.source.sample(1000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(data.source.log_prob(x), source.truth.log_prob(x))
