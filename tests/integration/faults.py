@@ -84,7 +84,7 @@ def meet(fault, report):
 
 
 def count_commits(path):
-    write = Store.write
+    write = Store.write_record
 
     def counted(self, spec, record):
         done = write(self, spec, record)
@@ -93,7 +93,7 @@ def count_commits(path):
         os.close(handle)
         return done
 
-    Store.write = counted
+    Store.write_record = counted
 
 
 def child(request, arguments, fault, report, said):

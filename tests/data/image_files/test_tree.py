@@ -6,6 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
+import torch
 from image_trees import SPLITS, build, image, pack, raw, write_images
 
 from genbench.core import Split
