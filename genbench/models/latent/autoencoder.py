@@ -1,4 +1,4 @@
-"""A small convolutional autoencoder of our own, so that latent models run without downloads."""
+"""A small convolutional autoencoder, with which models of latents need no download."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -21,11 +21,11 @@ from genbench.settings import ByEvent, Count, NonNegative, Positive, Size
 class Residual(nn.Module):
     """Return skip(x) + Conv(SiLU(Norm(Conv(SiLU(Norm(x))))))."""
 
-    def __init__(self, inward: int, outward: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = Norm(inward), nn.Conv2d(inward, outward, 3, padding=1)
-        self.norm2, self.conv2 = Norm(outward), zero(nn.Conv2d(outward, outward, 3, padding=1))
-        self.skip = nn.Conv2d(inward, outward, 1) if inward != outward else nn.Identity()
+        self.norm1, self.conv1 = Norm(in_channels), nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2, self.conv2 = Norm(out_channels), zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Return the block's output."""
@@ -34,12 +34,12 @@ class Residual(nn.Module):
 
 
 def _widths(width: int, factor: int) -> list[int]:
-    """Return the channels of each resolution, finest first: doubled with every halving, at most fourfold."""
+    """Return the channels of each resolution, finest first: doubled with every halving, up to fourfold."""
     return [width * min(2**level, 4) for level in range(factor.bit_length())]
 
 
-def inward(channels: int, width: int, factor: int, latent: int) -> nn.Sequential:
-    """Return the net from images to means and log-variances of their latents."""
+def encoder_net(channels: int, width: int, factor: int, latent: int) -> nn.Sequential:
+    """Return the net from images to means and log-variances of latents."""
     widths = _widths(width, factor)
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), Residual(width, width)]
     for fine, coarse in pairwise(widths):
@@ -48,7 +48,7 @@ def inward(channels: int, width: int, factor: int, latent: int) -> nn.Sequential
     return nn.Sequential(*layers, Norm(last), nn.SiLU(), nn.Conv2d(last, 2 * latent, 3, padding=1))
 
 
-def outward(channels: int, width: int, factor: int, latent: int) -> nn.Sequential:
+def decoder_net(channels: int, width: int, factor: int, latent: int) -> nn.Sequential:
     """Return the net from latents to images."""
     widths = _widths(width, factor)[::-1]
     layers: list[nn.Module] = [nn.Conv2d(latent, widths[0], 3, padding=1), Residual(widths[0], widths[0])]
@@ -58,7 +58,7 @@ def outward(channels: int, width: int, factor: int, latent: int) -> nn.Sequentia
 
 
 class Posterior(NamedTuple):
-    """The distribution of an image's latents, before they are scaled."""
+    """The distribution of the latents of images, before they are scaled."""
 
     mean: Float[Tensor, "b *latent"]
     log_variance: Float[Tensor, "b *latent"]
@@ -92,9 +92,9 @@ class Autoencoder(Encoder):
         super().__init__(event, shape)
         factor = event.shape[1] // shape[1]
         self.training_plan = training
-        self.inward = inward(event.shape[0], width, factor, shape[0])
-        self.outward = outward(event.shape[0], width, factor, shape[0])
-        # Latents are (mean - shift) / scale, channel by channel.
+        self.inward = encoder_net(event.shape[0], width, factor, shape[0])
+        self.outward = decoder_net(event.shape[0], width, factor, shape[0])
+        # Latents are (mean - shift) / scale in each channel.
         self.register_buffer("shift", torch.zeros(shape[0], 1, 1))
         self.register_buffer("scale", torch.ones(shape[0], 1, 1))
 
@@ -129,43 +129,42 @@ class Autoencoder(Encoder):
 
     @torch.no_grad()
     def calibrate(self, data: Data) -> None:
-        """Measure mean and deviation of every channel of the latents on up to 10,000 training images.
+        """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images.
 
         Raises:
-            RunFailed: if a channel does not vary, or is not finite.
+            RunFailed: if a channel is constant, or not finite.
         """
         size = data.train.size
         x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
         mean = in_parts(lambda part: self.posterior(part).mean, x, self.event.dims).double()
-        variance, centre = torch.var_mean(mean, (0, 2, 3), keepdim=True)
-        for channel, spread in enumerate(variance.flatten().tolist()):
-            if not 0 < spread < float("inf"):
-                said = "the same for all images" if spread == 0 else "not finite"
+        variance, center = torch.var_mean(mean, (0, 2, 3), keepdim=True)
+        for channel, value in enumerate(variance.flatten().tolist()):
+            if not 0 < value < float("inf"):
+                fault = "the same for all images" if value == 0 else "not finite"
                 raise RunFailed(
-                    f"encoder: channel {channel} of the latents is {said}; try fewer channels or a lower lr"
+                    f"encoder: channel {channel} of the latents is {fault}; try fewer channels or a lower lr"
                 )
-        self.shift.copy_(centre[0])
+        self.shift.copy_(center[0])
         self.scale.copy_(variance[0].sqrt())
 
 
 class Example(NamedTuple):
-    """Images, and the noise with which their latents are drawn from the posterior."""
+    """Images, and the noise of their latents."""
 
     x: Float[Tensor, "b *event"]
     eps: Float[Tensor, "b *latent"]
 
 
 class Reconstruction(Model):
-    """A variational autoencoder (Kingma and Welling, 2014), with a Gaussian likelihood of fixed scale.
+    """A variational autoencoder with a Gaussian likelihood of fixed variance (Kingma and Welling, 2014).
 
-    z = mean(x) + deviation(x) eps;  loss = mean (decode(z) - x)^2 + kl KL(posterior | N(0, I)) / dims
+    z = mean(x) + std(x) eps;  loss = mean (decode(z) - x)^2 + kl KL(posterior | N(0, I)) / dims
 
-    Up to a constant that is 2 s^2 / dims times the negative evidence bound of the likelihood N(decode(z), s^2) with
-    s^2 = kl / 2: details smaller than s are not worth their nats. Deviations are in model space, where images lie in
-    [-1, 1].
+    Up to a constant, the loss is 2 s^2 / dims times the negative evidence lower bound for the likelihood
+    N(decode(z), s^2) in model space, with s^2 = kl / 2: details smaller than s are not worth their nats.
 
     Args:
-        encoder: what is trained; not calibrated yet.
+        encoder: is trained; not calibrated yet.
         kl: weight of the divergence, in nats per coordinate of the data.
     """
 
@@ -193,28 +192,31 @@ class Reconstruction(Model):
         return Samples(self.encoder.outward(x0), 0)
 
 
-def usual_channels(event: Event) -> int:
+def default_channels(event: Event) -> int:
     """Return 2 for images up to 16 pixels a side, 4 for larger ones."""
-    return 2 if max(event.shape[1:], default=0) <= 16 else 4
+    return 2 if _side(event) <= 16 else 4
 
 
-def usual_width(event: Event) -> int:
+def default_width(event: Event) -> int:
     """Return 16 for images up to 16 pixels a side, 32 for larger ones."""
-    return 16 if max(event.shape[1:], default=0) <= 16 else 32
+    return 16 if _side(event) <= 16 else 32
 
 
-def usual_factor(event: Event) -> int:
+def default_factor(event: Event) -> int:
     """Return 2 for images up to 16 pixels a side, 4 up to 64, 8 for larger ones."""
-    side = max(event.shape[1:], default=0)
-    return 2 if side <= 16 else 4 if side <= 64 else 8
+    return 2 if _side(event) <= 16 else 4 if _side(event) <= 64 else 8
 
 
-def usual_steps(event: Event) -> int:
+def default_steps(event: Event) -> int:
     """Return 1500 steps for images up to 16 pixels a side, 10,000 for larger ones."""
-    return 1500 if max(event.shape[1:], default=0) <= 16 else 10_000
+    return 1500 if _side(event) <= 16 else 10_000
 
 
-def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
+def _side(event: Event) -> int:
+    return max(event.shape[1:], default=0)
+
+
+def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of the latents under these settings."""
     factor = settings["factor"]
     if factor & (factor - 1):
@@ -222,15 +224,15 @@ def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     return grid(event, settings["channels"], factor, "autoencoder")
 
 
-@encoders.register("autoencoder", version=1, shape=shape)
+@encoders.register("autoencoder", version=1, shape=latent_shape)
 def autoencoder(
     event: Event,
     *,
-    channels: Annotated[Count | None, ByEvent(usual_channels)] = None,
-    factor: Annotated[Count | None, ByEvent(usual_factor)] = None,
-    width: Annotated[Count | None, ByEvent(usual_width)] = None,
+    channels: Annotated[Count | None, ByEvent(default_channels)] = None,
+    factor: Annotated[Count | None, ByEvent(default_factor)] = None,
+    width: Annotated[Count | None, ByEvent(default_width)] = None,
     kl: Positive = 1e-2,
-    steps: Annotated[Count | None, ByEvent(usual_steps)] = None,
+    steps: Annotated[Count | None, ByEvent(default_steps)] = None,
     batch_size: Count = 64,
     lr: Positive = 2e-3,
     noise: NonNegative = 0.0,
@@ -238,27 +240,27 @@ def autoencoder(
 ) -> Autoencoder:
     """Convolutional autoencoder with a Gaussian posterior, trained before the model on the same training images.
 
-    Kingma and Welling, 2014, "Auto-encoding variational Bayes", https://arxiv.org/abs/1312.6114, with the weak
-    divergence and the grid of latents of Rombach et al., 2022, https://arxiv.org/abs/2112.10752.
+    Kingma and Welling, 2014, "Auto-encoding variational Bayes", https://arxiv.org/abs/1312.6114, with the small
+    weight of the divergence and the grid of latents of Rombach et al., 2022, https://arxiv.org/abs/2112.10752.
 
     Args:
-        channels: numbers at each place of the grid of latents; by default 2 for images up to 16 pixels, else 4.
+        channels: channels of the latents; by default 2 for images up to 16 pixels, else 4.
         factor: by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, else 8.
         width: channels of the convolutions at full resolution, doubled at every halving but at most fourfold; by
             default 16 for images up to 16 pixels, else 32.
-        kl: weight of the divergence in nats per coordinate against squared error: the likelihood has variance kl / 2.
-        steps: of its training; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
-        batch_size: of its training, and of the decoder's.
-        lr: peak learning rate, which falls to zero along a cosine.
-        noise: deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
-        tune: steps of that fine-tuning; 0 leaves the decoder as it is.
+        kl: weight of the divergence in nats per coordinate; the variance of the likelihood is kl / 2.
+        steps: training steps; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
+        batch_size: of the training, and of the fine-tuning of the decoder.
+        lr: peak learning rate of a cosine schedule.
+        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
+        tune: steps of that fine-tuning; 0 for none.
 
     Raises:
         ConfigError: if the data is no image, its sides are no multiples of the factor, or only one of noise and tune
             is given.
     """
     decoder_finetuning.check(noise, tune)
-    factor = factor or usual_factor(event)
-    latent = shape(event, {"factor": factor, "channels": channels or usual_channels(event)})
-    training = Training(kl, steps or usual_steps(event), batch_size, lr, noise, tune)
-    return Autoencoder(event, latent, width=width or usual_width(event), training=training)
+    factor = factor or default_factor(event)
+    latent = latent_shape(event, {"factor": factor, "channels": channels or default_channels(event)})
+    training = Training(kl, steps or default_steps(event), batch_size, lr, noise, tune)
+    return Autoencoder(event, latent, width=width or default_width(event), training=training)

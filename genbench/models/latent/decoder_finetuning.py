@@ -1,4 +1,4 @@
-"""Fine-tuning of decoders: to see through the noise that models of latents are trained with."""
+"""Fine-tuning of decoders on noised latents, for models of latents that are trained with noise."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,12 +24,12 @@ class DecoderTuning(Model):
 
     loss = mean (decode(encode(x) + noise eps) - x)^2
 
-    The paper adds a perceptual (LPIPS) and an adversarial term, which need networks of their own; with the squared
-    error alone, details that the noise hides come out as their mean.
+    The paper adds a perceptual (LPIPS) and an adversarial loss, which need networks of their own; with the squared
+    error alone, details that the noise hides are decoded as their mean.
 
     Args:
         encoder: its decoder is trained, the rest stays.
-        noise: deviation of the noise on latents of about unit variance.
+        noise: standard deviation of the noise on latents of about unit variance.
     """
 
     def __init__(self, encoder: Encoder, noise: float) -> None:
@@ -38,7 +38,7 @@ class DecoderTuning(Model):
         self.encoder, self.noise = encoder, noise
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Calibrate the latents, on which the size of the noise depends."""
+        """Calibrate the latents, since their scale determines the relative size of the noise."""
         self.encoder.calibrate(data)
 
     @torch.no_grad()
@@ -48,7 +48,7 @@ class DecoderTuning(Model):
         return Example(batch.x, z + self.noise * torch.randn(z.shape, generator=generator, device=z.device))
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the squared error, per coordinate of the data."""
+        """Return the squared error per coordinate of the data."""
         return {"loss": (self.encoder.decode(example.z) - example.x).square().mean()}
 
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
@@ -75,16 +75,16 @@ def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: f
 
 
 def check(noise: float, tune: int) -> None:
-    """Refuse a noise without steps to train against it, and steps without a noise.
+    """Check that noise and steps are given together.
 
     Raises:
         ConfigError: if only one of the two is given.
     """
     if tune and not noise:
         raise ConfigError(
-            f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, say 0.3"
+            f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, such as 0.3"
         )
     if noise and not tune:
         raise ConfigError(
-            f"model.encoder.noise={noise:g} is what the decoder is tuned on; set model.encoder.tune, say 1000 steps"
+            f"model.encoder.noise={noise:g} is for fine-tuning the decoder; set model.encoder.tune, such as 1000 steps"
         )

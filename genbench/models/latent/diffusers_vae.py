@@ -1,4 +1,4 @@
-"""Pretrained autoencoders from diffusers, by the name on the hub or from a local folder."""
+"""Pretrained autoencoders from diffusers, from a local folder or the hub."""
 
 import importlib.util
 import json
@@ -19,23 +19,23 @@ from genbench.settings import Count, NonNegative, Positive, Size
 from genbench.storage import content_hash, hub
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
-"""The files of one, in a folder of its own."""
+"""The files of an AutoencoderKL."""
 
 
-class Pretrained(Encoder):
+class DiffusersVAE(Encoder):
     """An AutoencoderKL: its posterior mean, shifted and scaled by the constants of its configuration.
 
-    Images go in with white at exactly 1, where genbench has the middle of the last bin, 1 - bin/2.
+    These networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2; images are rescaled.
 
     Args:
         event: of the data.
         shape: of the latents.
         model: name or folder, as in `diffusers`.
         revision: of the name.
-        noise: deviation of the noise on latents in the decoder's tuning.
-        tune: steps of that tuning.
-        batch_size: of that tuning.
-        lr: of that tuning.
+        noise: standard deviation of the noise on latents in the fine-tuning of the decoder.
+        tune: steps of the fine-tuning.
+        batch_size: of the fine-tuning.
+        lr: of the fine-tuning.
     """
 
     shift: Tensor
@@ -58,7 +58,7 @@ class Pretrained(Encoder):
 
         self.model, self.revision = model, revision
         self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
-        self.reach = 1 - event.bin / 2
+        self.white = 1 - event.bin / 2
         config = configuration(model, revision)
         self.vae: Any = AutoencoderKL.from_config(config)
         shift, scale = constants(config, shape[0])
@@ -72,10 +72,10 @@ class Pretrained(Encoder):
         return self.vae.decoder
 
     def load(self) -> None:
-        """Take the weights from the folder, or from the hub into its cache.
+        """Load the weights from the folder or the hub.
 
         Raises:
-            ConfigError: if they are not there, or cannot be read as such weights.
+            ConfigError: if they are missing or unusable.
         """
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
@@ -86,13 +86,13 @@ class Pretrained(Encoder):
             )
             self.vae.load_state_dict(loaded.state_dict())
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{path}: no weights of that AutoencoderKL: {str(error).splitlines()[0]}") from error
+            raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {str(error).splitlines()[0]}") from error
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
         """Return the posterior mean, shifted and scaled."""
 
         def mean(part: Tensor) -> Tensor:
-            return (self.vae.encode(part / self.reach).latent_dist.mean - self.shift) * self.scale
+            return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
 
         return in_parts(mean, x, self.event.dims)
 
@@ -100,7 +100,7 @@ class Pretrained(Encoder):
         """Return images in model space."""
 
         def image(part: Tensor) -> Tensor:
-            return self.vae.decode(part / self.scale + self.shift).sample * self.reach
+            return self.vae.decode(part / self.scale + self.shift).sample * self.white
 
         return in_parts(image, z, self.event.dims)
 
@@ -123,7 +123,7 @@ def configuration(model: str, revision: str | None) -> dict[str, Any]:
     """Return the configuration of an AutoencoderKL, without its weights.
 
     Raises:
-        ConfigError: if diffusers is not installed, the configuration cannot be had, or it is of something else.
+        ConfigError: if diffusers is not installed, or the configuration is missing or of another class.
     """
     if importlib.util.find_spec("diffusers") is None:
         raise ConfigError(
@@ -137,14 +137,12 @@ def configuration(model: str, revision: str | None) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     kind = config.get("_class_name") if isinstance(config, dict) else None
     if kind != "AutoencoderKL":
-        raise ConfigError(
-            f"model.encoder.model={model} is no AutoencoderKL but {kind or 'something without a _class_name'}"
-        )
+        raise ConfigError(f"model.encoder.model={model} is not an AutoencoderKL but {kind or 'has no _class_name'}")
     return config
 
 
 def locate(model: str, revision: str | None, name: str) -> Path:
-    """Return the path of a file of a local folder, or of the hub's cache, downloading it where it is missing.
+    """Return the path of a file in a local folder or in the cache of the hub, downloading it if needed.
 
     Args:
         model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
@@ -152,7 +150,7 @@ def locate(model: str, revision: str | None, name: str) -> Path:
         name: of the file.
 
     Raises:
-        ConfigError: if it is not there, or the hub cannot be reached.
+        ConfigError: if the file is missing, or the hub cannot be reached.
     """
     place, within = model, name
     if not Path(model).expanduser().is_dir() and model.count("/") > 1:
@@ -161,26 +159,26 @@ def locate(model: str, revision: str | None, name: str) -> Path:
     return hub.folder(place, revision, (within,), "model.encoder", "model.encoder=autoencoder") / within
 
 
-def shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
+def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of the latents under these settings, from the configuration alone."""
     image_sides(event, "diffusers")
     config = configuration(settings["model"], settings["revision"])
     if event.shape[0] != config["in_channels"]:
         raise ConfigError(
-            f"model.encoder.model={settings['model']} is of images with {config['in_channels']} channels; this "
-            f"data has {event.shape[0]} (a folder of grey images can be read with channels=3 and grey=repeat)"
+            f"model.encoder.model={settings['model']} is for images with {config['in_channels']} channels; this data "
+            f"has {event.shape[0]} (a folder of gray images is read in color by channels=3 and grey=repeat)"
         )
     factor = 2 ** (len(config["block_out_channels"]) - 1)
     return grid(event, config["latent_channels"], factor, "diffusers")
 
 
 def content(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sha256 of a local folder by which it is known; nothing for a name on the hub."""
+    """Return the sha256 of a local folder, which identifies it; nothing for a name on the hub."""
     folder = Path(settings["model"]).expanduser()
     return {"model": content_hash.sha256(folder)} if folder.is_dir() else {}
 
 
-@encoders.register("diffusers", version=1, shape=shape, content=content)
+@encoders.register("diffusers", version=1, shape=latent_shape, content=content)
 def diffusers(
     event: Event,
     *,
@@ -190,27 +188,27 @@ def diffusers(
     tune: Size = 0,
     batch_size: Count = 16,
     lr: Positive = 1e-4,
-) -> Pretrained:
-    """Pretrained AutoencoderKL of diffusers, such as Stable Diffusion's, which is meant for 256x256 colour images.
+) -> DiffusersVAE:
+    """Pretrained AutoencoderKL of diffusers, such as that of Stable Diffusion for 256x256 color images.
 
     Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
-    https://arxiv.org/abs/2112.10752. Latents are shifted and scaled by the constants of its configuration. It must be
-    made for as many channels as the data has: grey images are not repeated silently.
+    https://arxiv.org/abs/2112.10752. Latents are shifted and scaled by the constants of its configuration. The data
+    must have its number of channels; gray images are not converted silently.
 
     Args:
         model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
             safetensors.
-        revision: branch, tag or commit of the name; a commit is the only one that never changes.
-        noise: deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss; the paper: 0.3).
-        tune: steps of that fine-tuning; 0 leaves the decoder as it is.
+        revision: branch, tag or commit of the name; only a commit never changes.
+        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (0.3 in the paper).
+        tune: steps of that fine-tuning; 0 for none.
         batch_size: of that fine-tuning.
-        lr: peak learning rate of that fine-tuning, which falls to zero along a cosine.
+        lr: peak learning rate of that fine-tuning, on a cosine schedule.
 
     Raises:
-        ConfigError: if the package, the configuration or the weights cannot be had, or the data is of another kind.
+        ConfigError: if the package, the configuration or the weights are missing, or the data is of another kind.
     """
     decoder_finetuning.check(noise, tune)
-    latent = shape(event, {"model": model, "revision": revision})
-    return Pretrained(
+    latent = latent_shape(event, {"model": model, "revision": revision})
+    return DiffusersVAE(
         event, latent, model=model, revision=revision, noise=noise, tune=tune, batch_size=batch_size, lr=lr
     )

@@ -85,21 +85,21 @@ class Encoder(nn.Module, ABC):
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"], dims: int) -> Tensor:
-    """Apply a function of batches to parts of a batch, so that memory does not grow with its size.
+    """Apply a function to parts of a batch, so that memory does not grow with its size.
 
     Args:
-        function: maps every sample by itself.
+        function: maps every sample independently.
         x: the batch.
-        dims: numbers in a sample of data, the larger of data and latents.
+        dims: numbers in a sample of data.
     """
     return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])
 
 
 def grid(event: Event, channels: int, factor: int, name: str) -> tuple[int, ...]:
-    """Return the shape of latents of images that are scaled down by a factor.
+    """Return the shape of latents of images that are downscaled by a factor.
 
     Raises:
-        ConfigError: if the data is no image, or its sides are no multiples of the factor.
+        ConfigError: if the data is not images, or the factor does not divide their sides.
     """
     height, width = image_sides(event, name)
     if height % factor or width % factor:
@@ -111,8 +111,8 @@ def image_sides(event: Event, name: str) -> tuple[int, int]:
     """Return height and width of images.
 
     Raises:
-        ConfigError: if the data is no image.
+        ConfigError: if the data is not images.
     """
     if len(event.shape) != 3:
-        raise ConfigError(f"encoder {name} wants images (channels, height, width); this data has shape {event.shape}")
+        raise ConfigError(f"encoder {name} needs images (channels, height, width); this data has shape {event.shape}")
     return event.shape[1], event.shape[2]

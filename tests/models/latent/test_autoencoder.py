@@ -213,7 +213,7 @@ def test_the_grid_of_latents_is_known_before_anything_is_built(shape, settings, 
 @pytest.mark.parametrize(
     ("shape", "settings", "message"),
     [
-        ((2,), {}, r"wants images .*; this data has shape \(2,\)"),
+        ((2,), {}, r"needs images .*; this data has shape \(2,\)"),
         ((1, 10, 8), {"factor": 4}, "scales down by 4, which does not divide 10x8 pixels"),
         ((1, 9, 9), {"factor": 3}, "factor=3 must be a power of two"),
         ((1, 8, 8), {"noise": 0.3}, "set model.encoder.tune"),
@@ -326,9 +326,9 @@ def test_a_folder_is_known_by_its_content(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "config", "message"),
     [
-        ((3, 8, 8), {}, "is of images with 1 channels; this data has 3"),
+        ((3, 8, 8), {}, "is for images with 1 channels; this data has 3"),
         ((1, 9, 8), {}, "scales down by 2, which does not divide 9x8 pixels"),
-        ((2,), {}, "wants images"),
+        ((2,), {}, "needs images"),
     ],
 )
 def test_data_of_another_kind_is_refused(tmp_path, shape, config, message):
@@ -342,7 +342,7 @@ def test_a_folder_that_holds_something_else_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"has no config\.json"):
         build(event, "diffusers", model=str(tmp_path))
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    with pytest.raises(ConfigError, match="no AutoencoderKL but UNet2DModel"):
+    with pytest.raises(ConfigError, match="not an AutoencoderKL but UNet2DModel"):
         build(event, "diffusers", model=str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
@@ -355,7 +355,7 @@ def test_damaged_weights_are_told(tmp_path):
     _, folder = saved(tmp_path)
     encoder = build(Event((1, 8, 8)), "diffusers", model=folder)
     (tmp_path / diffusers_vae.WEIGHTS).write_bytes(b"no tensors")
-    with pytest.raises(ConfigError, match="no weights of that AutoencoderKL"):
+    with pytest.raises(ConfigError, match="not the weights of this AutoencoderKL"):
         encoder.load()
     (tmp_path / diffusers_vae.WEIGHTS).unlink()
     hub.folder.cache_clear()
