@@ -17,8 +17,8 @@ from genbench.settings import Count, Positive
 
 
 @dataclass(frozen=True)
-class Drawn(Source):
-    """A source of which only draws are known.
+class SampledSource(Source):
+    """A source without a known density.
 
     Args:
         name: how messages call it.
@@ -67,7 +67,7 @@ def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial
         (ring(8, 5.0, EIGHT_STD), tutorial_moons) if scale == "tutorial" else (ring(8, 12.0, 1.5), standardised_moons)
     )
     truth = Truth(log_prob=target.log_prob, modes=target.means)
-    source = Drawn("moons", moons)
+    source = SampledSource("moons", moons)
     return vectors("moons-8gaussians", target.draw, classes=8, stratified=target.stratified, source=source, truth=truth)
 
 
