@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real images that are always at hand."""
+"""scikit-learn's handwritten digits: real images that need no download."""
 
 import hashlib
 from functools import cache
@@ -34,10 +34,10 @@ SIZES = {"train": 1197, "valid": 100, "test": 500}
 def digits() -> Data:
     """Handwritten digits of 8x8 pixels with 17 grey levels: 1197 to train, 100 to validate, 500 to test.
 
-    The parts never change, and each class has its share of each to within one image.
+    The splits never change, and the share of each class in them is exact to within one image.
 
     Raises:
-        RunFailed: when the images are first used, if the installed scikit-learn ships others than the known ones.
+        RunFailed: when the images are first used, if those of the installed scikit-learn are others.
 
     Reference: Alpaydin and Kaynak, 1998.
     """

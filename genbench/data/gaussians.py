@@ -1,4 +1,4 @@
-"""Gaussians and Gaussian mixtures in any dimension, of which everything is known exactly."""
+"""Gaussians and Gaussian mixtures in any dimension, with exact density and field."""
 
 import torch
 

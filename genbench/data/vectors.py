@@ -1,4 +1,4 @@
-"""Tasks on real vectors: what all of them ask for in budget, evaluation and metrics."""
+"""Tasks on real vectors: their common budget, evaluation and metrics."""
 
 from genbench.core import Data, Event, Normal, Source, Truth
 from genbench.data.splits import Draw, Endless
@@ -20,14 +20,14 @@ def vectors(
     source: Source | None = None,
     truth: Truth | None = None,
 ) -> Data:
-    """Build the task of reaching a distribution of vectors, of which every draw is fresh.
+    """Build the task of generating a distribution of vectors; every draw is fresh.
 
     Args:
         name: where the data comes from, for the provenance.
         draw: draws independent labelled samples.
         dims: number of coordinates.
         classes: number of labels.
-        stratified: draws the validation and test samples instead, if they are to be stratified.
+        stratified: draws the validation and test samples instead, stratified by mode.
         source: where sampling starts; N(0, I) by default.
         truth: what is known exactly.
     """

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and known by their content."""
+"""Files: written atomically, and sealed by a checksum."""
 
 import errno
 import hashlib
@@ -10,11 +10,11 @@ from pathlib import Path
 from genbench.errors import ConfigError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of a full or failing disk, which are no fault of the request."""
+"""Errors of a full or failing disk, for which the request is not to blame."""
 
 
 class Damaged(ConfigError):
-    """A kept file does not hold what was written into it; one line says which, and how that shows."""
+    """A file does not hold what was written into it; the message is one line."""
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -27,12 +27,12 @@ def replace(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a temporary file beside the path, make it durable and move it into place.
 
     Raises:
-        OSError: if it cannot be written; of the many ways to hear of a full disk, one that names the path.
+        OSError: if it cannot be written; one that names the path, whatever error a library raised for a full disk.
     """
     try:
         _replace(path, save)
     except OSError as error:
-        if error.errno not in (*FULL, None):  # NumPy has none for an array that is cut short
+        if error.errno not in (*FULL, None):  # NumPy sets none for an array that was cut short
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
 
@@ -75,8 +75,8 @@ def read_sealed(path: Path) -> str:
 def make(folder: Path) -> None:
     """Make a folder and those above it.
 
-    Of a path through a lease (see `genbench.storage.lease`), only what follows the last ".." is made: where the lease
-    is lost the path leads nowhere, and must not be made to lead somewhere again.
+    Of a path through a lease (see `genbench.storage.lease`), only what follows the last ".." is made: once the lease is
+    lost the path is broken, and must stay so.
     """
     parts = folder.parts
     above = len(parts) - parts[::-1].index("..") if ".." in parts else 0
@@ -85,12 +85,12 @@ def make(folder: Path) -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as messages name it: without detours."""
+    """Return a normalized path, for messages."""
     return os.path.normpath(path)
 
 
 def drop_temporary(folder: Path) -> None:
-    """Remove what a killed `replace` left in a folder that nobody else writes now, and safetensors within it."""
+    """Remove temporary files that a killed `replace`, or safetensors in it, left in a folder of this process."""
     for pattern in (".*.tmp", ".tmp??????"):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Kept tensors: safetensors files that carry the sha256 of what they hold."""
+"""Sealed tensors: safetensors files with the sha256 of their content."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -
 def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
     try:
         save_file(tensors, path, header)
-    except SafetensorError as error:  # it tells of a full disk in words alone
+    except SafetensorError as error:  # its message is all that it says about a full disk
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:
             raise
@@ -34,11 +34,11 @@ def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> Non
 
 
 def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the header of a file. Files without a checksum, of earlier versions, are believed.
+    """Return the tensors and the header of a file. Files of earlier versions have no checksum and are accepted.
 
     Args:
         path: the file.
-        fields: what its header holds, no more and no less.
+        fields: of its header, exactly.
 
     Raises:
         Damaged: if it is not what was written.
@@ -57,7 +57,7 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
 
 
 def head(path: Path, fields: Iterable[str]) -> dict[str, str]:
-    """Return the header of a file, its checksum unproven. Raises as `load` does."""
+    """Return the header of a file without verifying the tensors. Raises as `load` does."""
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
