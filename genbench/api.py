@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
 from genbench.sweeps import suite
 from genbench.sweeps.executors import execute, local
-from genbench.sweeps.jobs import News
+from genbench.sweeps.jobs import JobEvent
 
 
 def run(
@@ -117,5 +116,5 @@ def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def _ignore(news: News) -> Any:
-    """Hear nothing."""
+def _ignore(event: JobEvent) -> None:
+    """Ignore an event of a sweep."""

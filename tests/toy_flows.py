@@ -7,7 +7,8 @@ import torch
 from genbench.metrics.noise import noise
 from genbench.models.build import build_model
 from genbench.runs.spec import build_data, plan_of, resolve
-from genbench.training.loop import fabric_of, fit
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 
 
 def trained(model, dataset, /, **settings):

@@ -16,7 +16,8 @@ from genbench.metrics.noise import noise
 from genbench.numerics.ode import trajectory
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
-from genbench.training.loop import fabric_of, fit
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
 

@@ -25,9 +25,9 @@ import genbench
 from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import Spec, resolve
 from genbench.runs.store import Store, run_name
-from genbench.sweeps.executors import Engine, Here, execute
-from genbench.sweeps.jobs import News
-from genbench.sweeps.process_pool import Workers
+from genbench.sweeps.executors import Executor, SequentialExecutor, execute
+from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.process_pool import ProcessPool
 from genbench.sweeps.suite import load
 
 TINY = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
@@ -40,22 +40,22 @@ def tiny(seeds: range) -> list[Spec]:
 
 
 @contextmanager
-def engine(store: Store, jobs: int) -> Iterator[Engine]:
-    """Yield an engine whose workers have begun: each has run a tiny cell."""
+def executor(store: Store, jobs: int) -> Iterator[Executor]:
+    """Yield an executor whose processes are started: each has run a tiny cell."""
     if jobs == 1:
-        yield Here(store)
+        yield SequentialExecutor(store)
         return
-    with Workers(store, jobs) as workers:
+    with ProcessPool(store, jobs) as pool:
         for attempt in range(20):
-            execute(tiny(range(10_000 + 50 * attempt, 10_050 + 50 * attempt)), store, nullcontext(workers), ignore)
-            if len(workers.workers) == jobs:
+            execute(tiny(range(10_000 + 50 * attempt, 10_050 + 50 * attempt)), store, nullcontext(pool), ignore)
+            if len(pool.workers) == jobs:
                 break
-        yield workers
+        yield pool
 
 
 def timed(specs: Sequence[Spec], store: Store, jobs: int) -> float:
     """Run cells and return the seconds they took."""
-    with engine(store, jobs) as place:
+    with executor(store, jobs) as place:
         began = time.perf_counter()
         failed = [why for why in execute(specs, store, nullcontext(place), ignore) if why]
         seconds = time.perf_counter() - began
@@ -73,12 +73,12 @@ def overhead(store: Store, cells: int, jobs: int) -> None:
     """Print the overhead of a cell, and the memory of the parent and of the workers as cells go by."""
     specs, done = tiny(range(cells)), 0
     resident: dict[int, list[float]] = {}
-    with engine(store, jobs) as place:
+    with executor(store, jobs) as place:
 
-        def count(news: News) -> None:
+        def count(event: JobEvent) -> None:
             nonlocal done
-            done += news.kind == "done"
-            if news.kind == "done" and done in (cells // 10, cells // 2, cells):
+            done += event.kind == "done"
+            if event.kind == "done" and done in (cells // 10, cells // 2, cells):
                 workers = [worker.process.pid for worker in getattr(place, "workers", ())]
                 resident[done] = [mebibytes(pid) for pid in (os.getpid(), *workers)]
 
@@ -114,7 +114,7 @@ def many(store: Store, count: int) -> None:
     settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
     metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
     kinds = [resolve("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
-    execute(kinds, store, nullcontext(Here(store)), ignore)
+    execute(kinds, store, nullcontext(SequentialExecutor(store)), ignore)
     made = [read_record(store.record_path(spec)) for spec in kinds]
     for number in range(len(kinds), count):
         spec = replace(kinds[number % len(kinds)], seed=number)
@@ -142,8 +142,8 @@ def mebibytes(pid: int) -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def ignore(news: News) -> None:
-    """Hear nothing."""
+def ignore(event: JobEvent) -> None:
+    """Ignore an event of a sweep."""
 
 
 def main() -> None:

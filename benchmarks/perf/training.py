@@ -13,8 +13,9 @@ from harness import Row, Sides
 from genbench.core import Learner, Model
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
-from genbench.training.ensemble import Stack
-from genbench.training.loop import fabric_of, fit
+from genbench.training.ensemble import Ensemble
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
 TASK = "8gaussians-moons"
@@ -66,7 +67,7 @@ def genbench_loop(
         return call(build, data.event, data.source, settings=settings)
 
     def loop() -> Learner:
-        learner = model() if seeds == 1 else Stack([model() for _ in range(seeds)], range(seeds))
+        learner = model() if seeds == 1 else Ensemble([model() for _ in range(seeds)], range(seeds))
         return fit(learner, data, plan, fabric_of(plan, "cpu"), seed=0)
 
     return loop

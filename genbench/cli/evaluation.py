@@ -49,12 +49,12 @@ def _eval_samples(
     from genbench.report.formats.terminal import not_original, print_rows
     from genbench.results.external_samples import measure_samples
     from genbench.runs import provenance
-    from genbench.runs.image_grids import keep_pages
+    from genbench.runs.image_grids import save_metric_grids
     from genbench.runs.spec import components
 
     data, metrics = components(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
-    pages = keep_pages(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
+    pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
     if as_json:
         here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}
@@ -76,9 +76,11 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     from genbench.runs.spec import resolve
     from genbench.runs.store import Store, spec_at
     from genbench.settings import merge
-    from genbench.sweeps.progress import Live
+    from genbench.sweeps.progress import ProgressDisplay
 
     kept = spec_at(path if path.exists() else results / "runs" / path)
+    if kept.kind != "model":
+        raise ConfigError(f"{path} is an {kept.kind}: it has no samples to measure")
     spec = resolve(
         kept.model["name"],
         kept.data["name"],
@@ -95,8 +97,8 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
         raise ConfigError("eval does not train: set only sample, evaluation and metric, or use genbench run")
     root = next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), results)
     store = Store(root)
-    with Live([str(path)], stderr()):
-        record = run(spec, store, train=False, again=metric or ())
+    with ProgressDisplay([str(path)], stderr()):
+        record = run(spec, store, may_train=False, again=metric or ())
     if as_json:
         print_json(record)
     else:

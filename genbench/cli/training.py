@@ -54,12 +54,12 @@ def run_command(
     """Train, sample and measure one model on one data set."""
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
-    from genbench.runs.loggers import Logbooks
-    from genbench.runs.run import run
+    from genbench.runs.loggers import Loggers
+    from genbench.runs.run import Launch, run
     from genbench.runs.spec import resolve
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
-    from genbench.sweeps.progress import Live
+    from genbench.sweeps.progress import ProgressDisplay
     from genbench.sweeps.shell_commands import parse
 
     store = Store(results)
@@ -73,10 +73,11 @@ def run_command(
     if dry_run:
         print_json(_planned(spec, store))
         return
-    with Live([cell_name(spec)], stderr()) as live, Logbooks(log or (), results, spec) as books:
-        watch = books.listening(live.watch())
-        record = run(spec, store, progress=watch, accelerator=accelerator, devices=devices)
-        books.conclude(record)
+    display = ProgressDisplay([cell_name(spec)], stderr())
+    with display, Loggers(log or (), results, spec) as loggers:
+        launch = Launch(accelerator, devices)
+        record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
+        loggers.log_results(record)
     if int(os.environ.get("LOCAL_RANK", "0")):
         return
     if as_json:
@@ -93,16 +94,16 @@ def _run_ensemble(specs: "list[Spec]", store: "Store", log: Sequence[str], as_js
     """Run the members of an ensemble and print their records."""
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
-    from genbench.runs.loggers import check
+    from genbench.runs.loggers import check_kinds
     from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import Live
+    from genbench.sweeps.progress import ProgressDisplay
 
     if dry_run:
         print_json([_planned(spec, store) for spec in specs])
         return
     missing = [spec for spec in specs if store.missing_metrics(spec)]
-    with Live([cell_name(spec) for spec in missing], stderr()) as live:
-        reasons = execute(missing, store, local(store, 1), live.tell, check(log))
+    with ProgressDisplay([cell_name(spec) for spec in missing], stderr()) as display:
+        reasons = execute(missing, store, local(store, 1), display.on_event, check_kinds(log))
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
     if as_json:
         print_json([record for _, record in kept])
@@ -130,15 +131,15 @@ def sweep(
     """Run what is missing of a suite, then write and print its tables."""
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
-    from genbench.runs.loggers import check
+    from genbench.runs.loggers import check_kinds
     from genbench.runs.store import Store
     from genbench.sweeps import suite as suites
-    from genbench.sweeps.executors import chosen, execute
-    from genbench.sweeps.progress import Live
+    from genbench.sweeps.executors import choose, execute
+    from genbench.sweeps.progress import ProgressDisplay
     from genbench.sweeps.shell_commands import parse
 
     loaded, store = suites.load(Path(suite), parse(set_ or [])), Store(results)
-    executor = chosen(engine, store, jobs, address, gpus)
+    executor = choose(engine, store, jobs, address, gpus)
     missing = [spec for spec in loaded.specs if store.missing_metrics(spec)]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if as_commands:
@@ -154,8 +155,8 @@ def sweep(
         print_cells(of_suite(loaded.specs, store), jobs, stdout())
         return
     labels = [cell_name(spec) for spec in missing]
-    with Live(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as live:
-        reasons = execute(missing, store, executor, live.tell, check(log or ()))
+    with ProgressDisplay(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as display:
+        reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     publish_suite(loaded.name, loaded.specs, store, stdout(), failed)
     _check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
@@ -173,7 +174,7 @@ def retry(
     from genbench.runs.spec import restore
     from genbench.runs.store import existing_store
     from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import Live
+    from genbench.sweeps.progress import ProgressDisplay
 
     store, specs = existing_store(results), []
     for path, failure in store.failures():
@@ -187,8 +188,8 @@ def retry(
         for label in labels:
             typer.echo(label)
         return
-    with Live(labels, stderr()) as live:
-        reasons = execute(specs, store, local(store, jobs), live.tell)
+    with ProgressDisplay(labels, stderr()) as display:
+        reasons = execute(specs, store, local(store, jobs), display.on_event)
     _check_failures(reasons, f"of {len(specs)} cells failed again")
 
 
@@ -216,7 +217,7 @@ def tune(
     from genbench.runs.store import Store
     from genbench.storage import files
     from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import Live
+    from genbench.sweeps.progress import ProgressDisplay
     from genbench.sweeps.shell_commands import parse
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
@@ -226,8 +227,8 @@ def tune(
         search = grid_search(methods, dataset, parse(over), metric=metric, seeds=range(seeds), settings=settings)
         missing = search.missing(store)
         typer.echo(f"{len(search.candidates)} candidates, {len(missing)} runs missing", err=True)
-        with Live(list(missing), stderr()) as live:
-            execute(list(missing.values()), store, local(store, jobs), live.tell)
+        with ProgressDisplay(list(missing), stderr()) as display:
+            execute(list(missing.values()), store, local(store, jobs), display.on_event)
         found, rule = search.measured(store), search.metric
     elif len(methods) == 1 and metric is None:
         found, rule = by_elbow(methods[0], dataset, settings), "elbow"

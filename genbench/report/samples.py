@@ -23,7 +23,7 @@ from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.report.suites import DRAWINGS, Run, digest, suite_file
 from genbench.report.values import by_model
-from genbench.runs.image_grids import pictured
+from genbench.runs.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, plan_of, restore
 from genbench.runs.store import load_weights
 from genbench.seeds import derive
@@ -159,7 +159,7 @@ def _drawing(run: Run, reference: Arrays, drawings: Drawings) -> Arrays:
 
 def _reference(data: Data) -> Arrays:
     """Draw the data itself; empty if it is neither two-dimensional nor images."""
-    if isinstance(data.space, Pixels) and pictured(data):
+    if isinstance(data.space, Pixels) and has_images(data):
         raw = data.space.decode(data.test.take(GRID_IMAGES, derive(0, "picture")).x).numpy()
         return {"sheet": _tiled(raw * (255 // (data.space.levels - 1))), "height": np.array(raw.shape[2])}
     if data.event.shape != (2,):

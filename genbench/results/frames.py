@@ -44,7 +44,7 @@ def costs(records: Iterable[Record]) -> pd.DataFrame:
     records, rows = list(records), []
     for record, run in zip(records, _of_runs(records), strict=True):
         cost = record["provenance"]["cost"]
-        if cost:
+        if cost and record["results"]:  # a prerequisite is only trained
             peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
             device = record["provenance"]["machine"]["device"]
             whole = {"train_seconds": cost.get("total_train_seconds", cost["train_seconds"])}

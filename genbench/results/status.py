@@ -112,7 +112,7 @@ def of_folder(store: Store) -> Folder:
         changed.update(changed_sources(record))
     leases = lease.leases_in(store.root / "leases")
     running = {held.run: f"{held.owner}, untouched for {held.age:.0f} s" for held in leases if not held.owner.exited}
-    begun = {path.parent.name for path in store.runs.glob("*/*checkpoint.safetensors")}
+    begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob("*checkpoint.safetensors")}
     return Folder(
         records=count,
         running=running,
@@ -135,7 +135,7 @@ class Expectation:
         self.durations: dict[tuple, list[tuple[float, float]]] = {}
         for record in records:
             cost, spec = record["provenance"]["cost"], record["spec"]
-            if cost:
+            if cost and record["results"]:  # a prerequisite is only trained
                 duration = cost["train_seconds"] / max(1, spec["plan"]["steps"]), cost["evaluate_seconds"]
                 labels = record["labels"]
                 for key in ((labels["model"], labels["data"]), (_name(spec["model"]), _name(spec["data"]))):

@@ -43,7 +43,7 @@ def damage(store: Store) -> Iterator[str]:
             read_record(path)
         except Damaged as error:
             yield str(error)
-    for path in sorted(store.runs.glob("*/*.safetensors")):
+    for path in sorted(store.runs.rglob("*.safetensors")):
         try:
             tensors.load(path, FIELDS if path.name.endswith("checkpoint.safetensors") else WEIGHTS)
         except Damaged as error:
@@ -71,6 +71,8 @@ def remeasure(path: Path) -> Remeasured:
     loaded = load_weights(path.parents[1] / "model.safetensors")
     if loaded is None:
         raise ConfigError(f"{path.parents[1]} holds no model.safetensors")
+    if not spec.metrics:  # a prerequisite is only trained
+        return Remeasured(path, 0, 0.0, "")
     with threadpool_limits(plan_of(spec).threads, user_api="blas"):
         rows = _measure(spec, loaded[0])
     return _compare(path, record, rows)

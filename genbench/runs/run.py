@@ -1,35 +1,66 @@
-"""Runs: from a spec to its record, doing only what is missing."""
+"""Runs: from a spec to its record, doing only what is missing.
+
+A run first trains, after its prerequisites, and then measures. Each of the two holds the lease of the run, and leaves
+behind what the next one needs: the weights, and the record.
+"""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any
+import traceback
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from threadpoolctl import threadpool_limits
 
-from genbench.core import Data
+from genbench.core import Data, Model, Trainable
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
-from genbench.models.latent.model import Latent
 from genbench.registry import metrics
 from genbench.runs import provenance
-from genbench.runs.callbacks import Midway
-from genbench.runs.encoders import pretrain
-from genbench.runs.image_grids import keep_samples
+from genbench.runs.callbacks import read_steps
+from genbench.runs.image_grids import save_samples
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store, missing_metrics
-from genbench.runs.teachers import teach
-from genbench.runs.train import fresh, full_reason, kept_weights, train_stack
-from genbench.runs.train import train as fit_models
+from genbench.runs.store import Store, load_weights, missing_metrics, run_name
+from genbench.runs.train import fit_and_save, fresh, read_weights, with_prefix
 from genbench.runs.versions import sources_of
 from genbench.settings import check_paths, settings_in
-from genbench.storage import files
-from genbench.training.fabric import Fabric, launch
-from genbench.training.loop import Progress, fabric_of, no_progress
-from genbench.training.plan import Plan
+from genbench.storage import files, lease
+from genbench.storage.files import Damaged
+from genbench.storage.lease import Busy
+from genbench.training.fabric import Fabric, broadcast, fabric_of
+from genbench.training.loop import Progress, no_progress
+
+Metrics = Mapping[str, Mapping[str, Any]]
+"""Version and settings of metrics, by name."""
+
+
+class Launch(NamedTuple):
+    """How runs are started.
+
+    Args:
+        accelerator: auto, cpu or cuda.
+        devices: number of processes that share a batch.
+        wait: seconds to wait for a process that holds the same run.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    wait: float = math.inf
+
+    def fabric(self, spec: Spec) -> Fabric:
+        """Return the Fabric for the plan of a spec."""
+        return fabric_of(plan_of(spec), self.accelerator, self.devices)
+
+    def hold(self, store: Store, spec: Spec, fabric: Fabric) -> AbstractContextManager[Store]:
+        """Hold the lease of a run; of several processes, the first one holds it."""
+        return store.hold(spec, self.wait) if fabric.is_global_zero else nullcontext(store)
+
+
+LAUNCH = Launch()
 
 
 def run(
@@ -37,141 +68,271 @@ def run(
     store: Store,
     *,
     progress: Progress = no_progress,
-    accelerator: str = "auto",
-    devices: int = 1,
-    train: bool = True,
-    wait: float = math.inf,
+    launch: Launch = LAUNCH,
+    may_train: bool = True,
     again: Collection[str] = (),
 ) -> Record:
     """Train, sample and measure what the store does not have yet, and return the record.
 
+    Without metrics it is only trained.
+
     Args:
         spec: what to run.
         store: where it is kept.
-        progress: told about training.
-        accelerator: auto, cpu or cuda.
-        devices: number of processes that share the batch.
-        train: False refuses to train: the model must be kept.
-        wait: seconds to wait for another process that is at the same run.
-        again: metrics to try again where they had no value: what they lacked may be here now.
+        progress: called during training.
+        launch: devices, and how long to wait for other processes.
+        may_train: False refuses to train: the weights must be kept.
+        again: metrics to measure again where they had no value, because what they lacked may be available now.
 
     Raises:
         RunFailed: if training or a metric failed; the reason is kept beside the log, and no record is written.
-        ConfigError: if `train` is False and the model is not kept.
-        Busy: if another process is at the same run for longer than that.
+        ConfigError: if `may_train` is False and the weights are not kept.
+        Busy: if another process holds the run, or a prerequisite, for too long.
     """
-    kept = store.record(spec)
-    if kept is not None and not _wanted(kept, spec, again):
-        return kept
-    if spec.stack is not None and train and kept_weights(store.folder(spec) / "model.safetensors") is None:
-        if devices > 1:
-            raise ConfigError("a stack is trained by one process: leave --devices out")
-        failed = train_stack(spec, store, {spec.train_key: progress}, accelerator=accelerator, wait=wait)
-        if spec.train_key in failed:
-            raise RunFailed(failed[spec.train_key])
-    plan = plan_of(spec)
-    fabric = fabric_of(plan, accelerator, devices)
-    launch(fabric)
-    with store.hold(spec, wait) if fabric.is_global_zero else nullcontext(store) as held:
-        kept = held.record(spec)
-        wanted = fabric.broadcast(_wanted(kept, spec, again))
-        if kept is not None and not wanted:
-            return kept
-        try:
-            # Sums of many threads round otherwise: the plan says how many there are, not the machine.
-            with threadpool_limits(plan.threads, user_api="blas"):
-                return _run(spec, held, kept, wanted, progress, plan, fabric, train)
-        except ConfigError:  # the request was wrong, the run did not fail
-            raise
-        except Exception as error:
-            held.write_failure(spec, full_reason(error))
-            raise
+    record = store.record(spec)
+    if broadcast(_is_complete(record, spec, store, again)):
+        return cast(Record, record)
+    for _ in range(2):  # a second time where kept weights turn out to be damaged
+        if may_train:
+            missing = _missing(record, spec, again)
+            failed = train(spec, store, {spec.train_key: progress}, launch=launch, measured=missing)
+            if spec.train_key in failed:
+                raise RunFailed(failed[spec.train_key])
+        fabric = launch.fabric(spec)
+        with launch.hold(store, spec, fabric) as held:
+            record = held.record(spec)
+            if broadcast(_is_complete(record, spec, held, again)):
+                return cast(Record, record)
+            missing = broadcast(_missing(record, spec, again))
+            with _attempt([spec], [held]):
+                new_record = _measure(spec, held, record, missing, fabric, may_train)
+        if new_record is not None:
+            return new_record
+    raise RunFailed(f"{files.shown(store.weights_path(spec))} is damaged right after it was written")
 
 
-def _run(
+def train(
     spec: Spec,
     store: Store,
-    kept: Record | None,
-    wanted: Mapping[str, Mapping],
-    progress: Progress,
-    plan: Plan,
-    fabric: Fabric,
-    train: bool,
-) -> Record:
-    data = build_data(spec.data)
+    progress: Mapping[str, Progress],
+    *,
+    launch: Launch = LAUNCH,
+    measured: Metrics | None = None,
+) -> dict[str, str]:
+    """Train the model of a spec, with all members of its ensemble, unless its weights are kept.
+
+    Its prerequisites are run first. A model that is incompatible with the data is not trained; its record says why.
+
+    Args:
+        spec: of any member.
+        store: where weights are kept; the checkpoint of an ensemble lies with its first member.
+        progress: callbacks, by the training keys of the members.
+        launch: devices, and how long to wait for other processes.
+        measured: metrics that will be measured: the files that they need are checked before training.
+
+    Returns:
+        Why the training of members failed, by their training keys.
+
+    Raises:
+        RunFailed: if all of them failed, or a prerequisite.
+        Busy: if another process holds one of them, or a prerequisite, for too long.
+    """
+    if broadcast(store.has_weights(spec)):
+        return {}
+    if spec.stack and launch.devices > 1:
+        raise ConfigError("an ensemble is trained by one process: leave --devices out")
+    members, fabric = spec.members, launch.fabric(spec)
+    lease.start_expiry_timers(store.root / "leases", map(run_name, members))
+    with ExitStack() as leases:
+        # All processes take the leases in this order, so that no two wait for each other.
+        held = [leases.enter_context(launch.hold(store, member, fabric)) for member in members]
+        if broadcast(held[0].has_weights(spec)):
+            return {}
+        with _attempt(members, held):
+            data = build_data(spec.data)
+            try:
+                models = [fresh(member, data) for member in members]
+            except Unsupported:
+                return {}
+            _check_files(measured or {}, data)
+            callbacks = [progress.get(member.train_key, no_progress) for member in members]
+            spent: dict[str, float] = {}
+            for member, model, callback in zip(members, models, callbacks, strict=True):
+                spent |= _learn_from_prerequisites(member, model, store, data, callback, launch)
+            reasons = fit_and_save(members, models, held, data, fabric, callbacks, spent)
+    return {member.train_key: reason for member, reason in zip(members, reasons, strict=True) if reason is not None}
+
+
+def _learn_from_prerequisites(
+    spec: Spec, model: Trainable, store: Store, data: Data, progress: Progress, launch: Launch
+) -> dict[str, float]:
+    """Give a model what it needs from its prerequisites, and return what they cost."""
+    trained, spent = {}, {}
+    for name, needed in spec.prerequisites.items():
+        trained[name], cost = _trained(name, needed, store, data, progress, launch)
+        spent |= {f"{name}_steps": float(needed.plan["steps"])} if needed.plan else {}
+        spent[f"{name}_seconds"] = cost["train_seconds"]
+    torch.set_num_threads(plan_of(spec).threads)
+    return spent | model.learn_from(trained, data, spec.seed)
+
+
+def _trained(
+    name: str, spec: Spec, store: Store, data: Data, progress: Progress, launch: Launch
+) -> tuple[Trainable, dict[str, float]]:
+    """Return a trained prerequisite and the cost of its training; it is run where its weights are not kept."""
+    model = fresh(spec, data)
+    for _ in range(2):  # a second time where kept weights turn out to be damaged
+        has_weights = broadcast(store.has_weights(spec))
+        try:
+            patience = launch._replace(wait=0.0) if has_weights else launch
+            run(spec, store, progress=with_prefix(progress, name), launch=patience)
+        except RunFailed as error:
+            raise RunFailed(f"the {name}, {spec.model_label}: {error}") from error
+        except Busy:  # the process that measures it needs its lease, but we need only its weights
+            if not has_weights:
+                raise
+        fabric = launch.fabric(spec)
+        try:
+            loaded = load_weights(store.weights_path(spec))
+        except Damaged:
+            with launch.hold(store, spec, fabric) as held:
+                loaded = read_weights(spec, held)
+        if loaded is not None:
+            model.load_state_dict(loaded[0])
+            return model.eval().to(fabric.device), loaded[1]
+    raise RunFailed(f"the {name}, {spec.model_label}, has no weights")
+
+
+def _measure(
+    spec: Spec, held: Store, record: Record | None, missing: Metrics, fabric: Fabric, may_train: bool
+) -> Record | None:
+    """Measure what is missing and write the record; None if the weights turned out to be damaged."""
+    data, plan = build_data(spec.data), plan_of(spec)
     torch.set_num_threads(plan.threads)
+    rows: list[Any]
     try:
         model = fresh(spec, data)
     except Unsupported as reason:
-        rows = [row for name in wanted for row in unsupported(name, str(reason))]
-        record = _record(spec, store, data, merge_rows(kept, rows, wanted), {}, fabric.device)
-        if fabric.is_global_zero:
-            store.write_record(spec, record)
-        return record
-    loaded = kept_weights(store.folder(spec) / "model.safetensors", train)
-    for name, part in wanted.items():
+        rows = [row for name in missing for row in unsupported(name, str(reason))]
+        return _write(spec, held, data, record, merge_rows(record, rows, missing), {}, fabric)
+    loaded = read_weights(spec, held) if may_train else _required_weights(spec, held)
+    if loaded is None:
+        return None
+    _check_files(missing, data)
+    state, cost = loaded
+    model.load_state_dict(state)
+    model.eval().to(fabric.device)
+    cost["parameters"] = sum(p.numel() for p in model.parameters())
+    rows = []
+    if fabric.is_global_zero:
+        held.drop_checkpoints(spec)
+        if isinstance(model, Model) and missing:
+            chosen = {name: settings_in(part) for name, part in missing.items()}
+            with provenance.Meter(fabric.device) as meter:
+                rows, main = evaluate(
+                    model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed
+                )
+            folder = held.record_path(spec).parent
+            rows += read_steps(folder / "steps", missing)
+            save_samples(folder, main, data)
+            earlier = record["provenance"]["cost"].get("evaluate_seconds", 0.0) if record is not None else 0.0
+            cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
+            cost["sample_seconds"] = main.seconds
+            cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
+    return _write(spec, held, data, record, merge_rows(record, rows, missing), cost, fabric)
+
+
+def _required_weights(spec: Spec, store: Store) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Return kept weights, and the cost of their training, of a run that may not train."""
+    try:
+        loaded = load_weights(store.weights_path(spec))
+    except Damaged as error:
+        raise ConfigError(f"{error}; run it again to train it") from error
+    if loaded is None:
+        raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
+    return loaded
+
+
+def _check_files(measured: Metrics, data: Data) -> None:
+    """Raise ConfigError if files that metrics need are missing or damaged."""
+    for name, part in measured.items():
         check_paths(metrics[name].build, settings_in(part), name)
         check_features(data, settings_in(part))
-    if loaded is not None:
-        state, train_cost = loaded
-        model.load_state_dict(state)
-        model.eval().to(fabric.device)
-        if fabric.is_global_zero:
-            store.drop_checkpoints(spec)
-    elif train and spec.stack is None:
-        if isinstance(model, Latent):  # a checkpoint holds its encoder too, but may turn out to be damaged
-            pretrain(model.encoder, spec.encoder_key, data, fabric, progress)
-        spent = teach(model, spec, store, data, fabric, progress)
-        train_cost = fit_models([spec], [model], [store], data, fabric, [progress], spent).cost
-    else:
-        raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
-    record = {}
-    if fabric.is_global_zero:
-        with provenance.Meter(fabric.device) as meter:
-            chosen = {name: settings_in(part) for name, part in wanted.items()}
-            rows, main = evaluate(model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
-        earlier = kept["provenance"]["cost"].get("evaluate_seconds", 0.0) if kept is not None else 0.0
-        cost = train_cost | {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
-        cost["sample_seconds"] = main.seconds
-        cost["parameters"] = sum(p.numel() for p in model.parameters())
-        cost["steps_per_second"] = plan.steps / max(train_cost["train_seconds"], 1e-9)
-        rows += Midway(store.record_path(spec).parent / "steps", spec, data).rows(wanted)
-        record = _record(spec, store, data, merge_rows(kept, rows, wanted), cost, fabric.device)
-        keep_samples(store.record_path(spec).parent, main, data)
-        store.write_record(spec, record)
-    fabric.barrier()
-    return record
 
 
-def _wanted(kept: Record | None, spec: Spec, again: Collection[str]) -> dict[str, dict[str, Any]]:
-    blank = {row["metric"] for row in kept["results"] if row["value"] is None} if kept is not None else set()
-    return missing_metrics(kept, spec) | {name: spec.metrics[name] for name in again if name in blank}
+def _missing(record: Record | None, spec: Spec, again: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the metrics that are still to be measured."""
+    blank = {row["metric"] for row in record["results"] if row["value"] is None} if record is not None else set()
+    return missing_metrics(record, spec) | {name: spec.metrics[name] for name in again if name in blank}
 
 
-def merge_rows(kept: Record | None, rows: Sequence[Any], wanted: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of a record with the newly measured metrics in it, in an order free of history."""
-    old = [row for row in kept["results"] if row["metric"].partition(".")[0] not in wanted] if kept is not None else []
+def _is_complete(record: Record | None, spec: Spec, store: Store, again: Collection[str]) -> bool:
+    """Return whether nothing is left to do; a run without metrics is about its weights."""
+    return record is not None and not _missing(record, spec, again) and (bool(spec.metrics) or store.has_weights(spec))
+
+
+def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[str]) -> list[Row]:
+    """Return the rows of a record with newly measured metrics, in an order that does not depend on its history."""
+    kept = record["results"] if record is not None else []
     points = ("main", "curve", "training")
 
     def place(row: Row) -> tuple:
         return points.index(row["point"]), row["metric"], row["nfe"] or 0.0, row.get("step", 0)
 
-    return sorted([*old, *rows], key=place)
+    return sorted([*(row for row in kept if row["metric"].partition(".")[0] not in measured), *rows], key=place)
 
 
-def _record(
-    spec: Spec, store: Store, data: Data, rows: list[Row], cost: Mapping[str, float], device: torch.device
+def _write(
+    spec: Spec,
+    held: Store,
+    data: Data,
+    old: Record | None,
+    rows: list[Row],
+    cost: Mapping[str, float],
+    fabric: Fabric,
 ) -> Record:
-    kept = store.record(spec)
-    metrics = (kept["spec"]["metrics"] if kept is not None else {}) | spec.metrics
-    return {
-        "labels": {"run": store.folder(spec).name, "model": spec.model_label, "data": spec.data_label},
-        "spec": spec.json() | {"metrics": dict(sorted(metrics.items()))},
-        "results": rows,
-        "provenance": {
+    """Write a record, and return it."""
+    measured = (old["spec"]["metrics"] if old is not None else {}) | spec.metrics
+    record = Record(
+        labels={"run": held.folder(spec).name, "model": spec.model_label, "data": spec.data_label},
+        spec=spec.json() | {"metrics": dict(sorted(measured.items()))},
+        results=rows,
+        provenance={
             "code": {**provenance.code(), "sources": sources_of(spec.json())},
             "data": dict(data.provenance),
-            "machine": provenance.machine(device),
+            "machine": provenance.machine(fabric.device),
             "cost": {name: round(value, 4) for name, value in cost.items()},
         },
-    }
+    )
+    if fabric.is_global_zero:
+        held.write_record(spec, record)
+    fabric.barrier()
+    return record
+
+
+@contextmanager
+def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
+    """Limit a block to the threads of the plan; if it fails, note the reason beside its runs."""
+    try:
+        # Rounding depends on the number of threads: it is set by the plan, not by the machine.
+        with threadpool_limits(plan_of(specs[0]).threads, user_api="blas"):
+            yield
+    except (ConfigError, Busy):  # not a failure of the run
+        raise
+    except Exception as error:
+        for spec, store in zip(specs, held, strict=True):
+            store.write_failure(spec, full_reason(error))
+        raise
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why something failed."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {files.shown(Path(error.filename))}"
+    own = isinstance(error, (RunFailed, ConfigError, OSError))
+    return str(error) if own else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
+
+
+def full_reason(error: Exception) -> str:
+    """Return what is kept beside a failed run: the reason, or the traceback of an error that is a bug."""
+    return reason_of(error) if isinstance(error, (RunFailed, OSError)) else traceback.format_exc()

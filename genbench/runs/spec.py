@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter, ValidationError
@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from genbench.core import Data, Event, Model
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
-from genbench.registry import Entry, datasets, encoders, metrics, models
+from genbench.registry import Entry, Registry, datasets, encoders, metrics, models
 from genbench.runs.component import component, differing, identity, label, same_version
 from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
 from genbench.training.plan import VERSION, Plan
@@ -42,7 +42,7 @@ class Spec:
 
     Args:
         data: name, version and settings of the data set.
-        model: name, version and settings of the model.
+        model: name, version and settings of the model, or of the encoder that is trained.
         plan: fields of `genbench.training.plan.Plan`.
         sample: options of the model's `sample`.
         evaluation: fields of `genbench.metrics.sampling.Sampling`.
@@ -50,6 +50,7 @@ class Spec:
         seed: of everything random.
         encoder: name, version and settings of the encoder, for a model of latents.
         stack: the models that are trained as one, this one included: seed, and settings in which they differ.
+        kind: what is trained. An encoder has no plan, samples or metrics; its settings describe its training.
     """
 
     data: Component
@@ -61,22 +62,31 @@ class Spec:
     seed: Annotated[int, Strict(), Ge(0)]
     encoder: Component | None = None
     stack: list[dict[str, Any]] | None = None
+    kind: Literal["model", "encoder"] = "model"
 
     def json(self) -> dict[str, Any]:
         """Return the spec as plain JSON."""
-        optional = ("encoder", "stack")
-        return {name: part for name, part in asdict(self).items() if name not in optional or part is not None}
+        usual = {"encoder": None, "stack": None, "kind": "model"}
+        return {name: part for name, part in asdict(self).items() if name not in usual or part != usual[name]}
+
+    @property
+    def registry(self) -> Registry:
+        """The registry of what is trained."""
+        return REGISTRIES[self.kind]
 
     @cached_property
-    def teacher(self) -> "Spec | None":
-        """The spec of the model that has to be trained first, with the same settings; None where there is none."""
-        name = models[self.model["name"]].traits.get("teacher")
-        if name is None:
-            return None
-        known = settings_of(models[name].build)
-        shared = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
-        event = latent_event(self.encoder, build_data(self.data).event)
-        return replace(self, model=component(models, name, shared, context=event))
+    def prerequisites(self) -> dict[str, "Spec"]:
+        """The runs that must be trained before this one, by the names that `Trainable.learn_from` knows them by."""
+        needed = {}
+        if self.encoder is not None:
+            needed["encoder"] = encoder_spec(self.data, self.encoder)
+        teacher = self.registry[self.model["name"]].traits.get("teacher")
+        if teacher is not None:
+            known = settings_of(models[teacher].build)
+            shared = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
+            event = latent_event(self.encoder, build_data(self.data).event)
+            needed["teacher"] = replace(self, model=component(models, teacher, shared, context=event), metrics={})
+        return needed
 
     @property
     def members(self) -> list["Spec"]:
@@ -89,45 +99,37 @@ class Spec:
         """Hash of what determines the trained model: values equal to their defaults do not count."""
         parts = {
             "data": identity(datasets, self.data) | _content(self.data),
-            "model": identity(models, self.model),
-            "plan": differing(Plan, self.plan),
-            "seed": self.seed,
+            self.kind: _identity(self.registry, self.model),
             "train": VERSION,
         }
-        return _hash(
-            parts
-            | ({"encoder": self._encoder_identity} if self.encoder else {})
-            | ({"stack": self.stack} if self.stack else {})
-            | ({"teacher": self.teacher.train_key} if self.teacher else {})
-        )
-
-    @cached_property
-    def encoder_key(self) -> str:
-        """Hash of what determines the encoder, which all models and seeds of a data set share."""
-        data = identity(datasets, self.data) | _content(self.data)
-        return _hash({"data": data, "encoder": self._encoder_identity, "train": VERSION})
-
-    @property
-    def _encoder_identity(self) -> dict[str, Any]:
-        assert self.encoder is not None
-        content = encoders[self.encoder["name"]].traits.get("content")
-        return identity(encoders, self.encoder) | (content(settings_in(self.encoder)) if content else {})
+        if self.kind == "model":
+            parts |= {"plan": differing(Plan, self.plan), "seed": self.seed}
+        if self.encoder is not None:
+            parts["encoder"] = _identity(encoders, self.encoder)
+        if self.stack:
+            parts["stack"] = self.stack
+        if "teacher" in self.prerequisites:
+            parts["teacher"] = self.prerequisites["teacher"].train_key
+        return _hash(parts)
 
     @cached_property
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have versions of their own in the record."""
-        sample = differing(sampler(models[self.model["name"]]), self.sample)
-        return _hash({"sample": sample, "evaluation": differing(Sampling, self.evaluation)})
+        return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
+
+    @property
+    def _chosen_options(self) -> dict[str, Any]:
+        """The sampling options that are not defaults."""
+        return differing(sampler(models[self.model["name"]]), self.sample) if self.kind == "model" else {}
 
     @cached_property
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
-        extra = differing(sampler(models[self.model["name"]]), self.sample)
-        event = build_data(self.data).event
+        extra, event = self._chosen_options, build_data(self.data).event
         if self.encoder is not None:
             text = label(encoders, self.encoder, context=event)
             extra = {"encoder": f"{{{text}}}" if " " in text else text} | extra
-        return label(models, self.model, extra, context=latent_event(self.encoder, event))
+        return label(self.registry, self.model, extra, context=latent_event(self.encoder, event))
 
     @cached_property
     def data_label(self) -> str:
@@ -137,6 +139,13 @@ class Spec:
 
 
 SPEC = TypeAdapter(Spec)
+
+REGISTRIES = {"model": models, "encoder": encoders}
+
+
+def encoder_spec(data: Component, encoder: Component) -> Spec:
+    """Return the spec of an encoder, whose weights all models and seeds of a data set share."""
+    return Spec(data, encoder, plan={}, sample={}, evaluation={}, metrics={}, seed=0, kind="encoder")
 
 
 def resolve(
@@ -202,9 +211,15 @@ def restore(record: Mapping[str, Any]) -> Spec:
     """
     try:
         spec = SPEC.validate_python(record)
-        parts = [(datasets, spec.data), (models, spec.model), *([(encoders, spec.encoder)] if spec.encoder else [])]
+        parts = [(datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)]
         for registry, part in parts:
-            same_version(registry, part["name"], part["version"])
+            if part is not None:
+                same_version(registry, part["name"], part["version"])
+        if spec.kind == "encoder":
+            data = component(datasets, spec.data["name"], settings_in(spec.data))
+            encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
+            assert encoder is not None
+            return encoder_spec(data, encoder)
         found = resolve(
             spec.model["name"],
             spec.data["name"],
@@ -289,6 +304,12 @@ def _content(part: Mapping[str, Any]) -> dict[str, Any]:
     if part.get("path") is None:
         return {}
     return {"path": build_data(part).provenance["sha256"]}
+
+
+def _identity(registry: Registry, part: Component) -> dict[str, Any]:
+    """Return what distinguishes a component from others; its local files are identified by their hash."""
+    content = registry[part["name"]].traits.get("content")
+    return identity(registry, part) | (content(settings_in(part)) if content else {})
 
 
 def _hash(parts: Mapping[str, Any]) -> str:

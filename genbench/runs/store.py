@@ -66,6 +66,14 @@ class Store:
         """Return the folder of a trained model."""
         return self.runs / run_name(spec)
 
+    def weights_path(self, spec: Spec) -> Path:
+        """Return the path of the weights of a trained model."""
+        return self.folder(spec) / "model.safetensors"
+
+    def has_weights(self, spec: Spec) -> bool:
+        """Return whether weights are kept. Only reading them finds out whether they are damaged."""
+        return self.weights_path(spec).exists()
+
     @contextmanager
     def hold(self, spec: Spec, wait: float = 0.0) -> Iterator["Store"]:
         """Hold the lease of a run, and yield the store that may write it.
@@ -143,12 +151,12 @@ class Store:
         """Write the trained weights with the spec and the cost of training, and remove the checkpoints."""
         header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
         weights = {name: value.clone() for name, value in state.items()}
-        tensors.save(self.folder(spec) / "model.safetensors", weights, header)
+        tensors.save(self.weights_path(spec), weights, header)
         self.drop_checkpoints(spec)
 
     def drop_checkpoints(self, spec: Spec) -> None:
         """Remove the checkpoints of a run whose trained weights are kept."""
-        for leftover in self.folder(spec).glob("*checkpoint.safetensors"):
+        for leftover in self.folder(spec).rglob("*checkpoint.safetensors"):
             leftover.unlink()
 
     def missing_metrics(self, spec: Spec) -> dict[str, dict[str, Any]]:

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from genbench.errors import ConfigError
-from genbench.registry import Registry, datasets, encoders, extractors, metrics, models, nets, texts
+from genbench.registry import Registry, datasets, encoders, extractors, metrics, nets, texts
 from genbench.runs import sources
 from genbench.runs.record import Record
-from genbench.runs.spec import SPEC
+from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
 from genbench.settings import explain
 
@@ -32,9 +32,10 @@ _keys: dict[str, str | None] = {}
 def why_outdated(record: Record) -> str | None:
     """Return why today's code would train another model than the one of a record; None if it would not."""
     spec = record["spec"]
-    components = [(datasets, spec["data"]), (models, spec["model"]), (encoders, spec.get("encoder"))]
+    components = [(datasets, spec["data"]), (REGISTRIES[spec.get("kind", "model")], spec["model"])]
+    components += [(encoders, spec["encoder"])] if "encoder" in spec else []
     for registry, component in components:
-        for why in _differences(registry, component) if component else ():
+        for why in _differences(registry, component):
             return why
     text = json.dumps({**spec, "metrics": {}, "sample": {}, "evaluation": {}, "seed": 0})
     if text not in _keys:
@@ -56,9 +57,11 @@ def without_metrics(record: Record, names: Iterable[str]) -> Record | None:
 
 
 def without_outdated(records: Iterable[Record]) -> list[Record]:
-    """Return the records without what is outdated, and log what is left out."""
+    """Return the records that have results, without what is outdated, and log what is left out."""
     kept, left_out = [], Counter()
     for record in records:
+        if not record["results"]:  # a prerequisite is only trained
+            continue
         why = why_outdated(record)
         metrics = outdated_metrics(record) if why is None else {}
         current = without_metrics(record, metrics) if metrics else record if why is None else None
@@ -81,7 +84,8 @@ def changed_sources(record: Record) -> list[str]:
 
 def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return {component of a spec: hash of its source}."""
-    components = [("data", datasets, spec["data"]["name"]), ("model", models, spec["model"]["name"])]
+    kind = spec.get("kind", "model")
+    components = [("data", datasets, spec["data"]["name"]), (kind, REGISTRIES[kind], spec["model"]["name"])]
     components += [("metric", metrics, name) for name in spec["metrics"]]
     found = {f"{kind} {name}": sources.digest(registry[name].build.__module__) for kind, registry, name in components}
     return {name: digest for name, digest in found.items() if digest is not None}

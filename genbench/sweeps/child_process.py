@@ -1,4 +1,4 @@
-"""Offspring: how a process begins that must not outlive its parent: before it imports anything that takes a while."""
+"""The start of a child process that must not outlive its parent, before it imports anything that takes long."""
 
 import importlib
 import multiprocessing
@@ -11,18 +11,17 @@ from multiprocessing.connection import Connection
 from genbench.training.allocator import keep_freed
 
 
-def begin(module: str, function: str, pipe: Connection) -> None:
-    """Follow the parent, which alone answers Ctrl-C, and call a function of a module with a pipe to it."""
+def start(module: str, function: str, pipe: Connection) -> None:
+    """Call a function of a module with a pipe to the parent, which alone answers Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     keep_freed()
     called: Callable[[Connection], None] = getattr(importlib.import_module(module), function)
     called(pipe)
 
 
-def _follow() -> None:
-    """End this process when its parent has ended, however it ended."""
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,101 +1,98 @@
-"""Engines: where the cells of a sweep run. Results never depend on the engine."""
+"""Executors: where the jobs of a sweep run. Results never depend on the executor."""
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Protocol
 
 from genbench.errors import ConfigError, unknown
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.sweeps.jobs import News, Task, Tell, tasks, work
-from genbench.sweeps.process_pool import Workers
-from genbench.sweeps.ray_executor import Cluster
-
-ROUND = 2.0
-"""Seconds for which a cell that somebody else is at is waited for before the next one is looked at."""
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
+from genbench.sweeps.process_pool import ProcessPool
+from genbench.sweeps.ray_executor import RayExecutor
 
 
-class Engine(Protocol):
-    """Runs tasks somewhere: every cell ends with the news that it is done, failed or busy."""
+class Executor(Protocol):
+    """Runs jobs somewhere."""
 
-    def run(self, tasks: Sequence[Task], tell: Tell) -> None:
-        """Run tasks and return when all have ended."""
+    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        """Run jobs until every cell has ended with an event "done" or "failed"."""
         ...
 
 
-class Here:
-    """An engine: this process.
-
-    Args:
-        store: where results are kept.
-    """
+class SequentialExecutor:
+    """Runs jobs in this process, one after the other."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def run(self, tasks: Sequence[Task], tell: Tell) -> None:
-        """Run tasks one after the other."""
-        for task in tasks:
-            work(task, self.store, tell)
+    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        """Run jobs; one that another process holds is tried again after the others."""
+        waiting = deque(jobs)
+        while waiting:
+            left = run_job(waiting.popleft(), self.store, on_event)
+            if left is not None:
+                waiting.append(left)
 
 
-def local(store: Store, jobs: int) -> AbstractContextManager[Engine]:
-    """Return the engine for so many processes side by side; one job runs in this process."""
-    return nullcontext(Here(store)) if jobs == 1 else Workers(store, jobs)
+def local(store: Store, processes: int) -> AbstractContextManager[Executor]:
+    """Return the executor for a number of processes on this machine; a single one is this process."""
+    return nullcontext(SequentialExecutor(store)) if processes == 1 else ProcessPool(store, processes)
 
 
-def chosen(name: str, store: Store, jobs: int, address: str | None, gpus: float) -> AbstractContextManager[Engine]:
-    """Return the engine of that name.
+def choose(
+    name: str, store: Store, processes: int, address: str | None, gpus: float
+) -> AbstractContextManager[Executor]:
+    """Return the executor of a name.
 
     Args:
         name: local or ray.
         store: where results are kept.
-        jobs: processes of the local one.
+        processes: of the local executor.
         address: of the Ray cluster.
         gpus: of each run on it.
 
     Raises:
-        ConfigError: if there is none of that name, or it has no such option.
+        ConfigError: if the name is unknown, or the executor has no such option.
     """
     if name == "local":
         if address is not None or gpus:
-            raise ConfigError("--address and --gpus are of a Ray cluster: add --engine ray")
-        return local(store, jobs)
+            raise ConfigError("--address and --gpus are options of a Ray cluster: add --engine ray")
+        return local(store, processes)
     if name == "ray":
-        if jobs != 1:
-            raise ConfigError("--jobs is of the local engine; Ray runs as many cells as its cores hold")
-        return Cluster(store, address, gpus)
+        if processes != 1:
+            raise ConfigError("--jobs is an option of the local engine; Ray runs as many cells as its cores hold")
+        return RayExecutor(store, address, gpus)
     raise unknown("no engine", name, ("local", "ray"))
 
 
 def execute(
-    specs: Sequence[Spec], store: Store, engine: AbstractContextManager[Engine], tell: Tell, log: Sequence[str] = ()
+    specs: Sequence[Spec],
+    store: Store,
+    executor: AbstractContextManager[Executor],
+    on_event: OnEvent,
+    loggers: Sequence[str] = (),
 ) -> list[str | None]:
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
-
-    A cell that somebody else is at is left for later, and then either found done, or taken over.
 
     Args:
         specs: the cells.
         store: where results are kept.
-        engine: where they run.
-        tell: hears what happens.
-        log: logbooks that are kept of every run.
+        executor: where they run.
+        on_event: called with what happens to the cells.
+        loggers: kinds of loggers of all runs.
     """
-    outcomes: dict[int, str | None] = {}
+    reasons: dict[int, str | None] = {}
 
-    def hear(news: News) -> None:
-        if news.kind in ("done", "failed"):
-            outcomes[news.cell] = news.reason if news.kind == "failed" else None
-        tell(news)
+    def watch(event: JobEvent) -> None:
+        if event.kind in ("done", "failed"):
+            reasons[event.cell] = event.message if event.kind == "failed" else None
+        on_event(event)
 
-    left = tasks(specs, log)
     try:
-        with engine as entered:
-            while left:
-                entered.run(left, hear)
-                left = [replace(rest, wait=ROUND) for task in left if (rest := task.left(outcomes)) is not None]
+        with executor as entered:
+            entered.run(make_jobs(specs, loggers), watch)
     finally:
         store.remove_leftovers()
-    return [outcomes[index] for index in range(len(specs))]
+    return [reasons[index] for index in range(len(specs))]

@@ -1,158 +1,168 @@
-"""Cells: the runs of a sweep, what is told of them, and how one piece of work is done wherever it is done."""
+"""Jobs: cells of a sweep that run one after the other in one process, and the events that they cause."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from genbench.errors import ConfigError
-from genbench.runs.loggers import Logbooks
-from genbench.runs.run import run
+from genbench.runs.loggers import Loggers
+from genbench.runs.run import Launch, reason_of, run, train
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.runs.train import kept_weights, reason_of, train_stack
 from genbench.storage.lease import Busy
 from genbench.training.loop import Progress
 
+FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0
+"""Seconds that a job waits for another process when it is tried again: doubled each time."""
+
 
 @dataclass(frozen=True)
-class News:
+class JobEvent:
     """What happened to a cell.
 
     Args:
-        cell: its index; -1 where it is about none.
-        kind: started, step (with step, steps and logs), done, failed (with the reason), busy (somebody else is at it),
-            lost (its process was killed; it is tried again), or said (with what, as the reason).
+        cell: its index; -1 for a warning, which belongs to no cell.
+        kind: started; step (with step, steps and logs); done; failed (with the reason); busy (another process holds
+            it; it is tried again later); lost (its process was killed; it is tried again); warning.
         step: finished steps of training.
         steps: all steps of training.
         logs: latest logged scalars.
-        reason: why it failed, who is busy with it, or what is said.
+        message: why it failed, which process holds it, or the warning.
     """
 
     cell: int
-    kind: Literal["started", "step", "done", "failed", "busy", "lost", "said"]
+    kind: Literal["started", "step", "done", "failed", "busy", "lost", "warning"]
     step: int = 0
     steps: int = 0
     logs: tuple[tuple[str, float], ...] = ()
-    reason: str = ""
+    message: str = ""
 
 
-Tell = Callable[[News], None]
+OnEvent = Callable[[JobEvent], None]
 
 
 @dataclass(frozen=True)
-class Task:
-    """Cells that are run one after the other, because their models are trained as one stack, or are one and the same.
+class Job:
+    """Cells that run one after the other, because they share one model, or models that are trained as an ensemble.
 
     Args:
         cells: specs by index.
-        wait: seconds to wait for somebody else who is at it.
-        log: logbooks that are kept of its runs.
+        wait: seconds to wait for another process that holds a cell.
+        loggers: kinds of loggers of its runs.
     """
 
     cells: Mapping[int, Spec]
     wait: float = 0.0
-    log: tuple[str, ...] = ()
+    loggers: tuple[str, ...] = ()
 
     @property
     def threads(self) -> int:
         """Threads of each of its runs."""
         return max(spec.plan["threads"] for spec in self.cells.values())
 
-    def left(self, ended: Mapping[int, object]) -> "Task | None":
-        """Return what is left of it without the cells that ended."""
-        cells = {index: spec for index, spec in self.cells.items() if index not in ended}
-        return replace(self, cells=cells) if cells else None
+    def only(self, cells: Collection[int]) -> "Job | None":
+        """Return the job of some of its cells; None if there are none."""
+        chosen = {index: spec for index, spec in self.cells.items() if index in cells}
+        return replace(self, cells=chosen) if chosen else None
 
 
-def tasks(specs: Sequence[Spec], log: Sequence[str] = ()) -> list[Task]:
-    """Group cells by the stack that they train, or the model."""
+def make_jobs(specs: Sequence[Spec], loggers: Sequence[str] = ()) -> list[Job]:
+    """Group cells by the model, or the ensemble, that they train."""
     groups: dict[str, dict[int, Spec]] = {}
     for index, spec in enumerate(specs):
         groups.setdefault(spec.members[0].train_key, {})[index] = spec
-    return [Task(cells, log=tuple(log)) for cells in groups.values()]
+    return [Job(cells, loggers=tuple(loggers)) for cells in groups.values()]
 
 
-def work(task: Task, store: Store, tell: Tell) -> None:
-    """Run the cells of a task. One failure never stops the others; every cell ends as done, failed or busy."""
-    ended = _stack(task, store, tell) if next(iter(task.cells.values())).stack else set()
-    for index, spec in task.cells.items():
-        if index not in ended:
-            _one(index, spec, task, store, tell)
+def run_job(job: Job, store: Store, on_event: OnEvent) -> Job | None:
+    """Run the cells of a job, and return the job of the cells that other processes hold; None if there are none.
+
+    One failure never stops the others: every cell ends with an event "done", "failed" or "busy".
+    """
+    busy: set[int] = set()
+
+    def watch(event: JobEvent) -> None:
+        if event.kind == "busy":
+            busy.add(event.cell)
+        on_event(event)
+
+    trained = _train_ensemble(job, store, watch)
+    for index, spec in trained.items():
+        _run_cell(index, spec, job, store, watch)
+    left = job.only(busy)
+    return replace(left, wait=min(2 * job.wait or FIRST_WAIT, LONGEST_WAIT)) if left is not None else None
 
 
-def _stack(task: Task, store: Store, tell: Tell) -> set[int]:
-    """Train the stack of a task where weights of its cells are missing, and return the cells that this has ended."""
-    untrained = {
-        i: spec for i, spec in task.cells.items() if kept_weights(store.folder(spec) / "model.safetensors") is None
-    }
+def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, Spec]:
+    """Train the ensemble of a job where weights are missing, and return the cells that can be measured."""
+    untrained = {index: spec for index, spec in job.cells.items() if spec.stack and not store.has_weights(spec)}
     if not untrained:
-        return set()
-
-    def progress(index: int) -> Progress:
-        return lambda step, steps, logs: tell(News(index, "step", step, steps, tuple(logs.items())))
-
+        return job.cells
     try:
         with ExitStack() as opened:
-            watching = {}
+            progress = {}
             for index, spec in reversed(untrained.items()):
-                tell(News(index, "started"))
-                books = opened.enter_context(Logbooks(task.log, store.root, spec))
-                watching[spec.train_key] = books.listening(progress(index))
-            reasons = train_stack(next(iter(untrained.values())), store, watching, wait=task.wait)
+                on_event(JobEvent(index, "started"))
+                loggers = opened.enter_context(Loggers(job.loggers, store.root, spec))
+                progress[spec.train_key] = loggers.wrap(_progress(index, on_event))
+            first = next(iter(untrained.values()))
+            failed = train(first, store, progress, launch=Launch(wait=job.wait))
     except Busy as reason:
-        ended = {index: News(index, "busy", reason=str(reason)) for index in task.cells}
-    except ConfigError as reason:
-        for index, spec in untrained.items():
-            give_up(index, spec, store, tell, str(reason))
-        return set(untrained)
+        for index in job.cells:
+            on_event(JobEvent(index, "busy", message=str(reason)))
+        return {}
     except Exception as error:
-        ended = {index: News(index, "failed", reason=reason_of(error)) for index in untrained}
+        for index, spec in untrained.items():
+            _fail(index, spec, store, on_event, error)
+        return {index: spec for index, spec in job.cells.items() if index not in untrained}
+    for index, spec in untrained.items():
+        if spec.train_key in failed:
+            on_event(JobEvent(index, "failed", message=failed[spec.train_key]))
+    return {index: spec for index, spec in job.cells.items() if spec.train_key not in failed}
+
+
+def _run_cell(index: int, spec: Spec, job: Job, store: Store, on_event: OnEvent) -> None:
+    on_event(JobEvent(index, "started"))
+    try:
+        with Loggers(job.loggers, store.root, spec) as loggers:
+            progress = loggers.wrap(_progress(index, on_event))
+            loggers.log_results(run(spec, store, progress=progress, launch=Launch(wait=job.wait)))
+    except Busy as reason:
+        on_event(JobEvent(index, "busy", message=str(reason)))
+    except Exception as error:
+        _fail(index, spec, store, on_event, error)
     else:
-        failed = {index: reasons[spec.train_key] for index, spec in untrained.items() if spec.train_key in reasons}
-        ended = {index: News(index, "failed", reason=reason) for index, reason in failed.items()}
-    for news in ended.values():
-        tell(news)
-    return set(ended)
+        on_event(JobEvent(index, "done"))
 
 
-def give_up(index: int, spec: Spec, store: Store, tell: Tell, reason: str) -> None:
-    """Note that a cell failed for a reason that it could not note itself."""
+def _progress(index: int, on_event: OnEvent) -> Progress:
+    return lambda step, steps, logs: on_event(JobEvent(index, "step", step, steps, tuple(logs.items())))
+
+
+def _fail(index: int, spec: Spec, store: Store, on_event: OnEvent, error: Exception) -> None:
+    """Report a failed cell. Wrong requests are noted here, because `run` notes failures of runs only."""
+    if isinstance(error, ConfigError):
+        give_up(index, spec, store, on_event, str(error))
+    else:
+        on_event(JobEvent(index, "failed", message=reason_of(error)))
+
+
+def give_up(index: int, spec: Spec, store: Store, on_event: OnEvent, reason: str) -> None:
+    """Note beside a run why it failed, and report it."""
     with suppress(Busy), store.hold(spec, wait=1.0) as held:
         held.write_failure(spec, reason)
-    tell(News(index, "failed", reason=reason))
+    on_event(JobEvent(index, "failed", message=reason))
 
 
-def _one(index: int, spec: Spec, task: Task, store: Store, tell: Tell) -> None:
-    def progress(step: int, steps: int, logs: dict[str, float]) -> None:
-        tell(News(index, "step", step, steps, tuple(logs.items())))
+class WarningForwarder(logging.Handler):
+    """Log handler that turns warnings into events."""
 
-    tell(News(index, "started"))
-    try:
-        with Logbooks(task.log, store.root, spec) as books:
-            books.conclude(run(spec, store, progress=books.listening(progress), wait=task.wait))
-    except Busy as reason:
-        tell(News(index, "busy", reason=str(reason)))
-    except ConfigError as reason:
-        give_up(index, spec, store, tell, str(reason))
-    except Exception as error:
-        tell(News(index, "failed", reason=reason_of(error)))
-    else:
-        tell(News(index, "done"))
-
-
-class Forwarder(logging.Handler):
-    """Passes on what is logged as news.
-
-    Args:
-        tell: to whom.
-    """
-
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, on_event: OnEvent) -> None:
         super().__init__(logging.WARNING)
-        self.tell = tell
+        self.on_event = on_event
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass on one message."""
-        self.tell(News(-1, "said", reason=record.getMessage()))
+        """Report one warning."""
+        self.on_event(JobEvent(-1, "warning", message=record.getMessage()))

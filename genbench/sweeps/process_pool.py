@@ -1,4 +1,4 @@
-"""Workers: processes of this machine that run one task after the other. They do not outlive their parent."""
+"""A pool of processes on this machine. They run one job after the other, and do not outlive their parent."""
 
 import logging
 import multiprocessing
@@ -11,45 +11,49 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
+from typing import NamedTuple
 
 from genbench.runs.store import Store
 from genbench.sweeps import child_process
-from genbench.sweeps.jobs import Forwarder, News, Task, Tell, give_up, work
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
 
-TRIES = 2
-"""How often a task is begun whose process is killed."""
+MAX_TRIES = 2
+"""How often a job is started whose process is killed."""
+
+
+class Finished(NamedTuple):
+    """What a worker sends at the end of a job: the job of the cells that other processes hold, if there are any."""
+
+    left: Job | None
 
 
 class Worker:
-    """A process that waits for tasks.
-
-    Args:
-        store: where results are kept.
-    """
+    """A process that runs the jobs it is sent."""
 
     def __init__(self, store: Store) -> None:
         context = multiprocessing.get_context("spawn")
-        self.pipe, end = context.Pipe()
-        self.process = context.Process(target=child_process.begin, args=(__name__, serve.__name__, end))
-        # Ctrl-C is for the parent alone, from the first moment on: the child inherits what is blocked.
+        self.pipe, child_end = context.Pipe()
+        self.process = context.Process(target=child_process.start, args=(__name__, serve.__name__, child_end))
+        # The child inherits the blocked signals, so that Ctrl-C never reaches it: its parent answers.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        end.close()
-        with suppress(OSError):  # that it has ended already is seen in a moment
+        child_end.close()
+        with suppress(OSError):  # if it has ended already, its pipe is found closed later
             self.pipe.send(store)
-        self.task: Task | None = None
+        self.job: Job | None = None
+        self.ended: set[int] = set()
 
-    def begin(self, task: Task) -> None:
-        """Give it a task."""
-        self.task = task
-        self.pipe.send(task)
+    def send(self, job: Job) -> None:
+        """Let the process run a job."""
+        self.job, self.ended = job, set()
+        self.pipe.send(job)
 
-    def end(self) -> None:
-        """Let it go when it is idle; otherwise end it."""
-        if self.task is not None:
+    def stop(self) -> None:
+        """Stop the process: at once if it runs a job."""
+        if self.job is not None:
             self.process.terminate()
         with suppress(OSError):
             self.pipe.send(None)
@@ -60,94 +64,85 @@ class Worker:
             self.process.join()
 
 
-class Workers:
-    """An engine: local processes side by side.
+class ProcessPool:
+    """Executor that runs jobs in several processes on this machine.
 
     Args:
         store: where results are kept.
-        jobs: how many processes; fewer run at a time where the threads of their tasks would not fit the cores.
+        processes: how many; fewer are used at a time where the threads of their jobs would exceed the cores.
     """
 
-    def __init__(self, store: Store, jobs: int) -> None:
+    def __init__(self, store: Store, processes: int) -> None:
         self.store = store
-        self.jobs = jobs
-        self.threads = max(jobs, _cores())
+        self.processes = processes
+        self.max_threads = max(processes, _cores())
         self.workers: list[Worker] = []
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "ProcessPool":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for worker in self.workers:
-            if worker.task is not None:
+            if worker.job is not None:
                 worker.process.terminate()
         while self.workers:
-            self.workers.pop().end()
+            self.workers.pop().stop()
 
-    def run(self, tasks: Sequence[Task], tell: Tell) -> None:
-        """Run tasks. Of those whose process was killed, what is left is tried again, and then given up."""
-        waiting, ended, killed = deque(tasks), {}, Counter()
-
-        def hear(news: News) -> None:
-            if news.kind in ("done", "failed", "busy"):
-                ended[news.cell] = news
-            tell(news)
-
-        while waiting or any(worker.task for worker in self.workers):
-            self._hand_out(waiting)
-            for pipe in wait([worker.pipe for worker in self.workers if worker.task]):
+    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        """Run jobs. A job whose process is killed is tried again, and then given up."""
+        waiting, kills = deque(jobs), Counter()
+        while waiting or any(worker.job for worker in self.workers):
+            self._distribute(waiting)
+            for pipe in wait([worker.pipe for worker in self.workers if worker.job]):
                 worker = next(worker for worker in self.workers if worker.pipe is pipe)
                 try:
-                    news = worker.pipe.recv()
+                    message = worker.pipe.recv()
                 except (EOFError, OSError):
                     self.workers.remove(worker)
                     worker.process.join()
-                    self._killed(worker, waiting, ended, killed, hear)
+                    self._handle_kill(worker, waiting, kills, on_event)
+                    continue
+                if isinstance(message, Finished):
+                    worker.job = None
+                    waiting.extend([message.left] if message.left is not None else [])
                 else:
-                    if news is None:
-                        worker.task = None
-                    else:
-                        hear(news)
+                    if message.kind in ("done", "failed"):
+                        worker.ended.add(message.cell)
+                    on_event(message)
 
-    def _hand_out(self, waiting: deque[Task]) -> None:
+    def _distribute(self, waiting: deque[Job]) -> None:
         while waiting:
-            used = sum(worker.task.threads for worker in self.workers if worker.task)
-            fitting = next((task for task in waiting if not used or used + task.threads <= self.threads), None)
-            idle = next((worker for worker in self.workers if not worker.task), None)
-            if fitting is None or (idle is None and len(self.workers) >= self.jobs):
+            used = sum(worker.job.threads for worker in self.workers if worker.job)
+            fitting = next((job for job in waiting if not used or used + job.threads <= self.max_threads), None)
+            idle = next((worker for worker in self.workers if not worker.job), None)
+            if fitting is None or (idle is None and len(self.workers) >= self.processes):
                 return
             if idle is None:
                 idle = Worker(self.store)
                 self.workers.append(idle)
             waiting.remove(fitting)
-            try:
-                idle.begin(fitting)
-            except OSError:
-                continue  # it was killed while it was idle; that its pipe is closed is seen in a moment
+            with suppress(OSError):  # if it was killed while it was idle, its pipe is found closed later
+                idle.send(fitting)
 
-    def _killed(
-        self, worker: Worker, waiting: deque[Task], ended: dict[int, News], killed: Counter[int], hear: Tell
-    ) -> None:
-        left = worker.task.left(ended) if worker.task else None
+    def _handle_kill(self, worker: Worker, waiting: deque[Job], kills: Counter[int], on_event: OnEvent) -> None:
+        left = worker.job.only(worker.job.cells.keys() - worker.ended) if worker.job is not None else None
         if left is None:
             return
         first = next(iter(left.cells))
-        killed[first] += 1
+        kills[first] += 1
         code = worker.process.exitcode
-        how = (
-            f"its process was killed by signal {-code}" if code and code < 0 else f"its process ended with code {code}"
-        )
-        # The models of a stack were lost together.
+        how = f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
+        # The members of an ensemble were trained together, and are lost together.
         lost = left.cells if left.cells[first].stack else {first: left.cells[first]}
-        for index, spec in lost.items():
-            if killed[first] < TRIES:
-                hear(News(index, "lost", reason=how))
-            else:
-                give_up(index, spec, self.store, hear, f"{how}, {TRIES} times")
-        if killed[first] >= TRIES:
-            left = left.left(ended)
+        if kills[first] < MAX_TRIES:
+            for index in lost:
+                on_event(JobEvent(index, "lost", message=f"its process {how}"))
+        else:
+            for index, spec in lost.items():
+                give_up(index, spec, self.store, on_event, f"its process {how}, {MAX_TRIES} times")
+            left = left.only(left.cells.keys() - lost.keys())
         if left is not None:
             waiting.append(left)
 
@@ -157,21 +152,15 @@ def _cores() -> int:
 
 
 def serve(pipe: Connection) -> None:
-    """Work for the parent, which says in which store, and then what."""
+    """Run the jobs that the parent sends after the store, until it sends None."""
     store: Store = pipe.recv()
-    lock = threading.Lock()
+    lock = threading.Lock()  # warnings may come from other threads
 
-    def send(news: News | None) -> None:
+    def send(message: JobEvent | Finished) -> None:
         with lock:
-            pipe.send(news)
+            pipe.send(message)
 
-    logging.getLogger("genbench").addHandler(Forwarder(send))
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        if task is None:
-            return
-        work(task, store, send)
-        send(None)
+    logging.getLogger("genbench").addHandler(WarningForwarder(send))
+    with suppress(EOFError):
+        while (job := pipe.recv()) is not None:
+            send(Finished(run_job(job, store, send)))

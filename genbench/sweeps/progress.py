@@ -1,28 +1,28 @@
-"""Live views: progress bars on a terminal, one line an event elsewhere. Everything goes to stderr."""
+"""Progress of runs and sweeps on stderr: bars on a terminal, one line per event elsewhere."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from genbench.sweeps.jobs import News
+from genbench.sweeps.jobs import JobEvent
 
-LINES_A_RUN = 10
-"""How often a single run reports where there is no terminal."""
+LINES_PER_RUN = 10
+"""How many lines a single run prints where there is no terminal."""
 
-PAUSE = 60.0
-"""Seconds between two reports of one cell of a sweep where there is no terminal."""
+SECONDS_PER_LINE = 60.0
+"""Seconds between two lines of one cell of a sweep where there is no terminal."""
 
 
-class Live:
-    """Shows what a run or a sweep does.
+class ProgressDisplay:
+    """Shows the progress of a run or a sweep.
 
     Args:
         labels: what each cell is called.
-        console: where to; stderr by default.
-        skipped: cells of the sweep that are done already, and not among these.
+        console: where to print; stderr by default.
+        skipped: number of cells of the sweep that are done already, and not among these.
     """
 
     def __init__(self, labels: Sequence[str], console: Console | None = None, skipped: int = 0) -> None:
@@ -38,17 +38,17 @@ class Live:
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self.tasks: dict[int, TaskID] = {}
+        self.bar_of: dict[int, TaskID] = {}
         self.began: dict[int, tuple[float, int]] = {}
-        self.spoke: dict[int, float] = {}
-        self.put_off: set[tuple[int, str]] = set()
+        self.last_line: dict[int, float] = {}
+        self.postponed: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
-        self.all: TaskID | None = None
+        self.total: TaskID | None = None
 
-    def __enter__(self) -> "Live":
+    def __enter__(self) -> "ProgressDisplay":
         self.bars.start()
         if len(self.labels) > 1:
-            self.all = self.bars.add_task("cells", total=len(self.labels), note=self._counts())
+            self.total = self.bars.add_task("cells", total=len(self.labels), note=self._counts())
         return self
 
     def __exit__(
@@ -56,59 +56,62 @@ class Live:
     ) -> None:
         self.bars.stop()
 
-    def tell(self, news: News) -> None:
+    def on_event(self, event: JobEvent) -> None:
         """Show one event of a sweep."""
-        if news.kind == "started" and news.cell in self.tasks:
-            return  # trained with its stack, it is measured now
-        if news.kind == "started":
-            self.began.pop(news.cell, None)
-            self.tasks[news.cell] = self.bars.add_task(self.labels[news.cell], total=None, note="")
-            if not self.console.is_terminal and (news.cell, "") not in self.put_off:
-                self._say(f"started {self.labels[news.cell]}")
-        elif news.kind == "step":
-            self.step(news.cell, news.step, news.steps, dict(news.logs))
-        elif news.kind == "said":
-            self._say(f"genbench: {news.reason}")
-        elif news.kind in ("busy", "lost"):
-            self._put_off(news)
+        if event.kind == "started":
+            self._show_start(event.cell)
+        elif event.kind == "step":
+            self._show_step(event)
+        elif event.kind == "warning":
+            self._print(f"genbench: {event.message}")
+        elif event.kind in ("busy", "lost"):
+            self._show_postponed(event)
         else:
-            self._ended(news)
+            self._show_end(event)
 
-    def watch(self, cell: int = 0) -> Callable[[int, int, dict[str, float]], None]:
-        """Return a progress function for a single run."""
-        return lambda step, steps, logs: self.step(cell, step, steps, logs)
+    def on_progress(self, step: int, steps: int, logs: dict[str, float]) -> None:
+        """Show the progress of a single run."""
+        self._show_step(JobEvent(0, "step", step, steps, tuple(logs.items())))
 
-    def step(self, cell: int, step: int, steps: int, logs: dict[str, float]) -> None:
+    def _show_start(self, cell: int) -> None:
+        if cell in self.bar_of:
+            return  # it was trained in its ensemble, and is measured now
+        self.began.pop(cell, None)
+        self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=None, note="")
+        if not self.console.is_terminal and (cell, "") not in self.postponed:
+            self._print(f"started {self.labels[cell]}")
+
+    def _show_step(self, event: JobEvent) -> None:
         """Show how far a run has come, its speed and its latest scalars."""
-        now = time.monotonic()
+        cell, step, steps, now = event.cell, event.step, event.steps, time.monotonic()
         if cell not in self.began:
             self.began[cell] = (now, step)
         since, first = self.began[cell]
         rate = (step - first) / (now - since) if step > first else 0.0
-        note = " ".join([f"{rate:.4g} steps/s" if rate else "", *(f"{k} {v:.4g}" for k, v in logs.items())]).strip()
+        note = " ".join([f"{rate:.4g} steps/s" if rate else "", *(f"{k} {v:.4g}" for k, v in event.logs)]).strip()
         if step >= steps:
             note += "  measuring"
-        if cell not in self.tasks:
-            self.tasks[cell] = self.bars.add_task(self.labels[cell], total=steps, note="")
-        self.bars.update(self.tasks[cell], completed=step, total=steps, note=note)
+        if cell not in self.bar_of:
+            self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=steps, note="")
+        self.bars.update(self.bar_of[cell], completed=step, total=steps, note=note)
         estimate = (steps - step) / rate if rate else 0.0
         if step == first + 19 and estimate > 60 and len(self.labels) == 1:
-            self._say(f"{self.labels[cell]}: about {duration(estimate)} of training left")
-        if not self.console.is_terminal and self._due(cell, step, steps, now):
+            self._print(f"{self.labels[cell]}: about {duration(estimate)} of training left")
+        if not self.console.is_terminal and self._line_is_due(event, now):
             left = f", {duration(estimate)} left" if step < steps else ""
-            self._say(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}")
+            self._print(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}")
 
-    def _due(self, cell: int, step: int, steps: int, now: float) -> bool:
-        """Return whether a line on a run is due: ten a run, or for each cell of a sweep one a minute."""
+    def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
-            return step % max(1, steps // LINES_A_RUN) < 100 <= step or step == steps
-        if now - self.spoke.setdefault(cell, now) < PAUSE:
+            every = max(1, event.steps // LINES_PER_RUN)
+            return event.step % every < 100 <= event.step or event.step == event.steps
+        if now - self.last_line.setdefault(event.cell, now) < SECONDS_PER_LINE:
             return False
-        self.spoke[cell] = now
+        self.last_line[event.cell] = now
         return True
 
-    def _say(self, text: str, style: str | None = None) -> None:
-        """Print a line above the bars; what is in brackets is no markup."""
+    def _print(self, text: str, style: str | None = None) -> None:
+        """Print a line above the bars; brackets in it are not markup."""
         clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
         self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
 
@@ -116,29 +119,29 @@ class Live:
         counts = {"failed": self.failed, "skipped": self.skipped}
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
-    def _put_off(self, news: News) -> None:
-        """Say once of a cell that it will be looked at again later."""
-        if news.cell in self.tasks:
-            self.bars.remove_task(self.tasks.pop(news.cell))
-        if (news.cell, news.reason) not in self.put_off:
-            self.put_off |= {(news.cell, news.reason), (news.cell, "")}
-            self._say(f"later: {self.labels[news.cell]}: {news.reason}")
+    def _show_postponed(self, event: JobEvent) -> None:
+        """Show, once for each reason, that a cell is tried again later."""
+        if event.cell in self.bar_of:
+            self.bars.remove_task(self.bar_of.pop(event.cell))
+        if (event.cell, event.message) not in self.postponed:
+            self.postponed |= {(event.cell, event.message), (event.cell, "")}
+            self._print(f"later: {self.labels[event.cell]}: {event.message}")
 
-    def _ended(self, news: News) -> None:
+    def _show_end(self, event: JobEvent) -> None:
         self.finished += 1
-        self.failed += news.kind == "failed"
-        if news.cell in self.tasks:
-            self.bars.remove_task(self.tasks.pop(news.cell))
-        if self.all is not None:
-            self.bars.update(self.all, completed=self.finished, note=self._counts())
-        if news.kind == "failed":
-            self._say(f"failed {self.labels[news.cell]}: {news.reason}", "red")
+        self.failed += event.kind == "failed"
+        if event.cell in self.bar_of:
+            self.bars.remove_task(self.bar_of.pop(event.cell))
+        if self.total is not None:
+            self.bars.update(self.total, completed=self.finished, note=self._counts())
+        if event.kind == "failed":
+            self._print(f"failed {self.labels[event.cell]}: {event.message}", "red")
         elif not self.console.is_terminal:
-            self._say(f"done {self.finished} of {len(self.labels)}: {self.labels[news.cell]}")
+            self._print(f"done {self.finished} of {len(self.labels)}: {self.labels[event.cell]}")
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it.
+    """Return a duration in readable units.
 
     >>> duration(42), duration(600), duration(7300)
     ('42 s', '10 min', '2 h 2 min')

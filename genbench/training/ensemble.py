@@ -1,4 +1,4 @@
-"""Stacks: models of one shape, trained as one batched model."""
+"""Ensembles: models of one shape, trained as one batched model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,17 +12,18 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.seeds import derive
 
 
-class Stack(Learner):
+class Ensemble(Learner):
     """Several models of one shape, each with the seed that it would have alone.
 
     theta = stack(theta_1, ..., theta_S);  loss = vmap(loss)(theta, stack(example_1, ..., example_S)), a vector
 
-    The gradient of the vector's sum holds that of every member, and optimisers and averages are elementwise: each
-    member takes the steps that it takes alone, up to rounding. The parameters of a member are views of the stack's.
+    The gradient of the vector's sum contains that of every member, and optimizers and averages are elementwise: each
+    member takes the steps that it would take alone, up to rounding. The parameters of a member are views of the
+    ensemble's.
 
     Args:
-        members: freshly built, or about to be restored from a checkpoint of the stack.
-        seeds: one a member; batches, draws and preparation derive from it.
+        members: freshly built, or about to be restored from a checkpoint of the ensemble.
+        seeds: one per member; its batches, draws and preparation derive from it.
 
     Raises:
         ConfigError: if the members are of different shapes.
@@ -38,28 +39,28 @@ class Stack(Learner):
         named = [dict(member.named_parameters()) for member in members]
         shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
         if any(shape != shapes[0] for shape in shapes):
-            raise ConfigError("the members of a stack differ in the shapes of their parameters")
+            raise ConfigError("the members of an ensemble differ in the shapes of their parameters")
         self.names = tuple(named[0])
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([parameters[name].detach() for parameters in named])) for name in self.names
         )
         self.register_buffer("failed", torch.zeros(len(members), dtype=torch.int64))
         self._share()
-        self.register_state_dict_post_hook(_apart)
+        self.register_state_dict_post_hook(_clone_members)
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Prepare every member with a seed of its own, and not with the one that is given."""
+        """Prepare every member with its own seed instead of the given one."""
         for member, own in zip(self.members, self.seeds, strict=True):
             member.prepare(data, derive(own, "prepare"))
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> list[Split]:
-        """Return the source of batches of each member."""
+        """Return the sources of batches of the members."""
         return [member.batch_source(data, device) for member in self.members]
 
     def example(
         self, batch_source: list[Split], step: int, size: int, seed: int, generator: torch.Generator
     ) -> Example:
-        """Return the examples that the members draw with seeds of their own, in a batch of batches."""
+        """Return the stacked examples, each drawn with the seed of its member."""
         examples = [
             member.example(split, step, size, own, generator)
             for member, split, own in zip(self.members, batch_source, self.seeds, strict=True)
@@ -69,7 +70,7 @@ class Stack(Learner):
         )
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the scalars of every member as vectors."""
+        """Return the scalars of all members as vectors."""
         template = self.members[0]
 
         def one(parameters: dict[str, Tensor], example: Example) -> dict[str, Tensor]:
@@ -79,16 +80,16 @@ class Stack(Learner):
         return vmap(one, (0, axes))(dict(zip(self.names, self.stacked, strict=True)), example)
 
     def clip(self, norm: float) -> None:
-        """Shorten the gradient of every member to that norm where it is longer."""
+        """Clip the gradient of each member to this norm."""
         gradients = [parameter.grad for parameter in self.stacked if parameter.grad is not None]
         norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
-        # The tiny number is that of torch.nn.utils.clip_grad_norm_.
+        # 1e-6 is the constant of torch.nn.utils.clip_grad_norm_.
         factor = (norm / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
 
     def diverged(self, steps: Sequence[int]) -> None:
-        """Note which members failed, and at which step; the others go on."""
+        """Note which members failed, and at which step; training goes on with the others."""
         now = torch.tensor(steps, device=self.failed.device)
         self.failed.copy_(torch.where(self.failed > 0, self.failed, now))
         if bool((self.failed > 0).all()):
@@ -99,21 +100,21 @@ class Stack(Learner):
         """Why each member failed; None for those that did not."""
         return [f"the loss is not finite at step {step}" if step else None for step in self.failed.tolist()]
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Stack":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Ensemble":
         super()._apply(fn, recurse)
         self._share()
         return self
 
     def _share(self) -> None:
-        """Let the parameters of the members be views of the stack's."""
+        """Make the parameters of the members views of the ensemble's."""
         for index, member in enumerate(self.members):
             own = dict(member.named_parameters())
             for name, stacked in zip(self.names, self.stacked, strict=True):
                 own[name].requires_grad_(False).data = stacked.data[index]
 
 
-def _apart(stack: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
-    """Give a state that is to be written no two tensors in one place."""
+def _clone_members(ensemble: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    """Clone the parameters of members in a state that is to be saved: safetensors refuses tensors that share memory."""
     for name in state:
         if name.startswith(f"{prefix}members."):
             state[name] = state[name].clone()

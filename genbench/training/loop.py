@@ -6,15 +6,12 @@ one bit for bit although no state of a generator is kept.
 """
 
 import multiprocessing
-import os
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +21,7 @@ from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
 from genbench.seeds import derive
 from genbench.training import checkpoint
-from genbench.training.fabric import Fabric, launch, make_fabric
+from genbench.training.fabric import Fabric
 from genbench.training.plan import Plan
 from genbench.training.train_log import TrainLog
 
@@ -42,22 +39,6 @@ Callback = Callable[[int], None]
 
 def no_progress(step: int, steps: int, logs: dict[str, float]) -> None:
     """Ignore the progress of a training."""
-
-
-def fabric_of(plan: Plan, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
-    """Return the Fabric for a plan. Raises ConfigError where the accelerator, or a compiler, is not there."""
-    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed" if plan.precision == "bf16" else "32-true"
-    # Under torchrun the launcher has decided how many processes there are.
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    nodes = int(os.environ.get("WORLD_SIZE", "1")) // local if local else 1
-    try:
-        fabric = make_fabric(accelerator, local or devices, nodes, precision)
-    except Exception as error:
-        raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
-    if plan.compile and fabric.device.type == "cpu" and shutil.which(compiler) is None:
-        raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
-    return fabric
 
 
 def fit(
@@ -79,7 +60,7 @@ def fit(
         learner: freshly built, or with any weights if the folder contains a checkpoint to resume.
         data: its training split is used.
         plan: the budget.
-        fabric: sets devices and precision; its processes are launched here unless they run.
+        fabric: sets devices and precision.
         seed: all randomness derives from it; the members of an ensemble have seeds of their own.
         folder: for train.csv and the checkpoint; None keeps nothing. An ensemble has one folder per member for
             train.csv, and its checkpoint is in the first.
@@ -92,7 +73,6 @@ def fit(
         RunFailed: if the loss is not finite, with the step.
         ConfigError: if the batch cannot be divided as planned, or the checkpoint belongs to another run.
     """
-    launch(fabric)
     parts = fabric.world_size * plan.accumulate
     if plan.batch_size % parts:
         raise ConfigError(

@@ -194,7 +194,7 @@ def _check_budgets(candidates: Sequence[Candidate]) -> None:
     for candidate in candidates:
         spec = candidate.specs[0]
         if _budget(spec) != budget:
-            teacher = ", its teacher included" if spec.teacher else ""
+            teacher = ", its teacher included" if "teacher" in spec.prerequisites else ""
             raise ConfigError(
                 f"every candidate needs the same budget: {candidate.method} {candidate.text} takes {_budget(spec)}"
                 f"{teacher}, the first takes {budget}"
@@ -202,7 +202,7 @@ def _check_budgets(candidates: Sequence[Candidate]) -> None:
 
 
 def _budget(spec: Spec) -> dict[str, int]:
-    before = spec.teacher.plan["steps"] if spec.teacher is not None else 0
+    before = sum(needed.plan.get("steps", 0) for needed in spec.prerequisites.values())
     return {"steps": spec.plan["steps"] + before, "batch_size": spec.plan["batch_size"]}
 
 

@@ -40,10 +40,15 @@ for module in (
     "report.publish",
     "sweeps.suite",
     "models.flow_matching.methods",
+    "models.latent.autoencoder",
+    "nets.unet",
     "data.toy",
+    "data.digits",
     "metrics.distance",
 ):
     __import__(f"genbench.{module}")
+for module in ("lightning_fabric.strategies.ddp", "sklearn.datasets"):  # imported at the first need
+    __import__(module)
 torch.set_num_threads(1)
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))]).zero_grad()  # imports what it needs, before the forks
 

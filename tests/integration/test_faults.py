@@ -23,6 +23,20 @@ evaluation = {n = 32, curve = [1]}
 SHARED = SUITE.replace('"cfm",', '"cfm", {name = "cfm", sample = {method = "euler", steps = 2}},')
 # Two models that are trained as one stack.
 STACKED = SUITE.replace('"cfm", "wcfm"', '{name = "wcfm", kappa = [0.5, 1.0]}') + 'stack = ["seed", "kappa"]\n'
+# Two models of latents, which share an encoder.
+LATENT = """
+datasets = ["digits"]
+metrics = ["norm"]
+seeds = [0, 1]
+plan = {steps = 4, batch_size = 16}
+evaluation = {n = 32, curve = []}
+
+[[models]]
+name = "cfm"
+net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = []}
+encoder = {name = "autoencoder", width = 4, steps = 4, noise = 0.3, tune = 3}
+sample = {method = "euler", steps = 2}
+"""
 TABLES = ("md", "csv", "tex")
 DURABLE = "fsync rename replace"
 
@@ -64,7 +78,7 @@ class Driver:
         for path in sorted(self.results.glob("runs/*/*/record.json")):
             record = json.loads(path.read_text())
             found[str(path.relative_to(self.results))] = [record[part] for part in ("labels", "spec", "results")]
-        for path in sorted(self.results.glob("runs/*/train.csv")):
+        for path in sorted(self.results.glob("runs/**/train.csv")):
             found[str(path.relative_to(self.results))] = path.read_bytes()
         return found
 
@@ -92,6 +106,13 @@ def shared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stacked(tmp_path_factory):
     made = Driver(tmp_path_factory.mktemp("stacked"), STACKED)
+    yield made
+    made.process.kill()
+
+
+@pytest.fixture(scope="module")
+def latent(tmp_path_factory):
+    made = Driver(tmp_path_factory.mktemp("latent"), LATENT)
     yield made
     made.process.kill()
 
@@ -133,6 +154,34 @@ def test_a_stack_killed_at_any_time_ends_as_if_it_had_not_been(stacked):
     while stacked.sweep(fault=["kill", "step", 2])["codes"] == [-9]:
         pass
     stacked.check()
+
+
+def test_a_sweep_with_a_prerequisite_killed_at_any_time_ends_as_if_it_had_not_been(latent):
+    for where, moments in ((DURABLE, range(1, latent.calls + 1, 12)), ("step", (2, 6, 9))):
+        for moment in moments:
+            latent.fresh()
+            assert latent.sweep(fault=["kill", where, moment])["codes"] == [-9]
+            latent.sweep(0)
+            latent.check()
+    latent.fresh()
+    while latent.sweep(fault=["kill", "step", 2])["codes"] == [-9]:
+        pass
+    latent.check()
+
+
+def test_processes_that_need_the_same_prerequisite_train_it_once(latent, tmp_path):
+    for jobs, beside, fault in ((2, 0, None), (1, 1, None), (2, 1, None), (2, 0, ["worker", "step", 2])):
+        latent.fresh()
+        commits = tmp_path / f"{jobs}-{beside}-{fault is None}"
+        said = latent.sweep(0, beside=beside, jobs=jobs, fault=fault, commits=str(commits))["said"]
+        committed = commits.read_text().split()
+        assert len(committed) == len(set(committed)) == 3
+        assert jobs == 2 or "is being run by" in "".join(said)
+        latent.check()
+    for where, moment in (("step", 3), ("fsync", 6)):
+        latent.fresh()
+        latent.sweep(0, beside=1, fault=["stop", where, moment], patience=0.2)
+        latent.check()
 
 
 def test_two_sweeps_at_a_time_commit_each_member_of_a_stack_once(stacked, tmp_path):
@@ -251,7 +300,7 @@ def test_damaged_checkpoints_are_reported_and_the_one_before_or_the_beginning_is
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["shared", "stacked"])
+@pytest.mark.parametrize("kind", ["shared", "stacked", "latent"])
 def test_a_sweep_of_processes_killed_at_any_time_ends_as_if_it_had_not_been(kind, request):
     """Kills spread evenly over the run time, of the parent; and of workers, wherever they are."""
     sweeps, generator = request.getfixturevalue(kind), random.Random(2)

@@ -7,7 +7,7 @@ import pytest
 
 from genbench.errors import ConfigError
 from genbench.runs import loggers
-from genbench.runs.loggers import Logbooks, check
+from genbench.runs.loggers import Loggers, check_kinds
 from genbench.runs.record import read_record
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
@@ -82,23 +82,23 @@ def test_a_logbook_that_cannot_be_written_is_told_once_and_costs_no_cell(monkeyp
     asked = []
 
     class Unreachable:
-        def __init__(self, folder, run, spec):
-            asked.append(run)
+        def __init__(self, folder, spec):
+            asked.append(folder)
             raise RuntimeError("no answer")
 
-    monkeypatch.setattr(loggers, "_left", set())
-    monkeypatch.setattr(loggers, "_imported", lambda module, extra: None)
+    monkeypatch.setattr(loggers, "_failed", set())
+    monkeypatch.setattr(loggers, "_imported", lambda package: None)
     monkeypatch.setattr(loggers, "WandbLogger", Unreachable)
     store, cells = Store(tmp_path), [spec(3), spec(4)]
     assert execute(cells, store, local(store, 1), lambda news: None, ["wandb", "tensorboard"]) == [None, None]
-    assert [record.getMessage() for record in caplog.records] == ["wandb is left out from now on: no answer"]
+    assert [record.getMessage() for record in caplog.records] == ["wandb is not used from now on: no answer"]
     assert len(asked) == 1
     assert len(list(tmp_path.glob("logs/*/events*"))) == 2
 
 
 def test_a_logbook_that_is_not_there_is_one_line(monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'wandb'"):
-        check(["wandbb"])
+        check_kinds(["wandbb"])
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigError, match=r"pip install 'genbench\[wandb\]'"):
-        Logbooks(["wandb"], tmp_path, spec())
+        Loggers(["wandb"], tmp_path, spec())

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from genbench.report.formats.terminal import print_rows
 from genbench.sweeps import progress
-from genbench.sweeps.jobs import News
-from genbench.sweeps.progress import Live
+from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.progress import ProgressDisplay
 
 LABELS = ["cfm on moons, seed 0", "starflow blocks=[a,b] on moons, seed 0", "wcfm on moons, seed 0"]
 
@@ -22,25 +22,25 @@ def clock(monkeypatch):
     return now
 
 
-def shown(news, *, terminal, labels=LABELS, moments=None, clock=None, skipped=0):
+def shown(events, *, terminal, labels=LABELS, moments=None, clock=None, skipped=0):
     out = io.StringIO()
-    with Live(labels, Console(file=out, force_terminal=terminal, width=120), skipped) as view:
-        for item in news:
+    with ProgressDisplay(labels, Console(file=out, force_terminal=terminal, width=120), skipped) as view:
+        for item in events:
             if clock is not None:
                 clock[0] += moments
-            view.tell(item)
+            view.on_event(item)
         view.bars.refresh()
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
 
 
 def test_a_terminal_shows_step_loss_rest_and_counts(clock):
-    news = [
-        News(0, "started"),
-        News(0, "step", 100, 400, (("loss", 0.5),)),
-        News(0, "step", 200, 400, (("loss", 0.25),)),
+    events = [
+        JobEvent(0, "started"),
+        JobEvent(0, "step", 100, 400, (("loss", 0.5),)),
+        JobEvent(0, "step", 200, 400, (("loss", 0.25),)),
     ]
-    news += [News(1, "started"), News(1, "failed", reason="it broke [bold]here[/bold]")]
-    said = shown(news, terminal=True, clock=clock, moments=10, skipped=7)
+    events += [JobEvent(1, "started"), JobEvent(1, "failed", message="it broke [bold]here[/bold]")]
+    said = shown(events, terminal=True, clock=clock, moments=10, skipped=7)
     assert "failed starflow blocks=[a,b] on moons, seed 0: it broke [bold]here[/bold]" in said
     *_, total, cell = said.strip().splitlines()
     assert re.search(r"cells .* 1/3 .* 1 failed, 7 skipped", total)
@@ -48,10 +48,18 @@ def test_a_terminal_shows_step_loss_rest_and_counts(clock):
 
 
 def test_elsewhere_an_event_is_a_line_and_a_long_cell_speaks_once_a_minute(clock):
-    steps = [News(0, "step", 100 * k, 2000, (("loss", 1 / k),)) for k in range(1, 21)]
-    busy = News(2, "busy", reason="process 7 on there is at it")
-    news = [News(0, "started"), *steps, News(0, "done"), News(2, "started"), busy, News(2, "started"), busy]
-    lines = shown(news, terminal=False, clock=clock, moments=15).splitlines()
+    steps = [JobEvent(0, "step", 100 * k, 2000, (("loss", 1 / k),)) for k in range(1, 21)]
+    busy = JobEvent(2, "busy", message="process 7 on there is at it")
+    events = [
+        JobEvent(0, "started"),
+        *steps,
+        JobEvent(0, "done"),
+        JobEvent(2, "started"),
+        busy,
+        JobEvent(2, "started"),
+        busy,
+    ]
+    lines = shown(events, terminal=False, clock=clock, moments=15).splitlines()
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
     lines = [line[9:] for line in lines]
     assert lines[0] == "started cfm on moons, seed 0"
@@ -65,16 +73,20 @@ def test_elsewhere_an_event_is_a_line_and_a_long_cell_speaks_once_a_minute(clock
 
 
 def test_a_single_run_speaks_ten_times_without_a_clock(clock):
-    news = [News(0, "step", 100 * k, 2000) for k in range(1, 21)]
-    lines = shown(news, terminal=False, labels=LABELS[:1], clock=clock, moments=1).splitlines()
+    events = [JobEvent(0, "step", 100 * k, 2000) for k in range(1, 21)]
+    lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1).splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("cfm on moons, seed 0: step 2000 of 2000  100 steps/s")
 
 
 def test_the_speed_of_a_cell_that_begins_again_is_that_of_its_second_life(clock):
-    news = [News(0, "started"), *(News(0, "step", k, 1000) for k in (100, 200, 300)), News(0, "lost", reason="killed")]
-    news += [News(0, "started"), News(0, "step", 100, 1000), News(0, "step", 200, 1000)]
-    said = shown(news, terminal=True, clock=clock, moments=10)
+    events = [
+        JobEvent(0, "started"),
+        *(JobEvent(0, "step", k, 1000) for k in (100, 200, 300)),
+        JobEvent(0, "lost", message="killed"),
+    ]
+    events += [JobEvent(0, "started"), JobEvent(0, "step", 100, 1000), JobEvent(0, "step", 200, 1000)]
+    said = shown(events, terminal=True, clock=clock, moments=10)
     assert re.search(r"200/1000 .* 10 steps/s", said.strip().splitlines()[-1])
 
 
@@ -82,9 +94,9 @@ def test_brackets_in_labels_and_reasons_are_no_markup():
     label = "starflow order=[flip,identity] on digits"
     out = io.StringIO()
     console = Console(file=out, width=200)
-    with Live([label], console) as progress:
-        progress.watch()(10, 10, {})
-        progress.tell(News(0, "failed", reason="a [bold] reason"))
+    with ProgressDisplay([label], console) as progress:
+        progress.on_progress(10, 10, {})
+        progress.on_event(JobEvent(0, "failed", message="a [bold] reason"))
     print_rows([], label, console)
     assert out.getvalue().count("order=[flip,identity]") == 3
     assert "a [bold] reason" in out.getvalue()

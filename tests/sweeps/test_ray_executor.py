@@ -17,7 +17,7 @@ from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps import ray_executor
 from genbench.sweeps.executors import execute, local
-from genbench.sweeps.jobs import tasks
+from genbench.sweeps.jobs import make_jobs
 from genbench.sweeps.suite import load
 
 ray = pytest.importorskip("ray")
@@ -116,7 +116,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
             time.sleep(0.01)
 
     threading.Thread(target=disturb, daemon=True).start()
-    assert execute(cells, there, ray_executor.Cluster(there, made.address), ignore) == [None] * 8
+    assert execute(cells, there, ray_executor.RayExecutor(there, made.address), ignore) == [None] * 8
     assert killed
     assert len(deaf) == 1
     assert lost
@@ -132,7 +132,7 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
         began = time.monotonic()
         with (
             pytest.raises(ConfigError, match=f"no Ray cluster at {where}: Connection refused"),
-            ray_executor.Cluster(Store(tmp_path), where),
+            ray_executor.RayExecutor(Store(tmp_path), where),
         ):
             pass
         assert time.monotonic() - began < 10
@@ -141,17 +141,17 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
 
 def test_a_need_that_no_machine_meets_is_told(tmp_path, caplog):
     """On a cluster, which may grow; alone, a run of many threads gets the cores that there are, as without Ray."""
-    (task,) = tasks(specs(tmp_path, 5)[:1])
-    task = replace(task, cells={0: replace(task.cells[0], plan={**task.cells[0].plan, "threads": 4})})
+    (job,) = make_jobs(specs(tmp_path, 5)[:1])
+    job = replace(job, cells={0: replace(job.cells[0], plan={**job.cells[0].plan, "threads": 4})})
     for address, cores, told in (("auto", 4, 1), (None, 2, 0)):
         caplog.clear()
-        engine = ray_executor.Cluster(Store(tmp_path), address)
+        engine = ray_executor.RayExecutor(Store(tmp_path), address)
         engine.largest = {"CPU": 2.0, "GPU": 0.0}
-        assert engine._cores(task) == cores
+        assert engine._cores(job) == cores
         assert sum("has 4 cores and 0 GPUs" in record.getMessage() for record in caplog.records) == told
 
 
-class Apart(ray_executor.Cluster):
+class Apart(ray_executor.RayExecutor):
     def __enter__(self):
         super().__enter__()
         self.probe = self.probe.with_name("not on this machine")

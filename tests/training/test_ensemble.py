@@ -18,12 +18,13 @@ from genbench.runs.store import Store, load_weights
 from genbench.runs.train import fresh
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.executors import execute, local
-from genbench.sweeps.jobs import tasks
+from genbench.sweeps.jobs import make_jobs
 from genbench.sweeps.shell_commands import command
 from genbench.sweeps.suite import load
 from genbench.training import checkpoint
-from genbench.training.ensemble import Stack
-from genbench.training.loop import fabric_of, fit
+from genbench.training.ensemble import Ensemble
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 
 PLAN = {"batch_size": 32, "schedule": "cosine", "ema": 0.99, "clip": 0.5}
 
@@ -42,7 +43,7 @@ def train(specs, folder=None, **options):
     """Train specs alone, or as a stack if there are several."""
     data, plan = build_data(specs[0].data), plan_of(specs[0])
     models = [fresh(spec, data) for spec in specs]
-    learner = models[0] if len(models) == 1 else Stack(models, [spec.seed for spec in specs])
+    learner = models[0] if len(models) == 1 else Ensemble(models, [spec.seed for spec in specs])
     folders = folder and [folder / str(i) for i in range(len(specs))]
     fit(learner, data, plan, fabric_of(plan, "cpu"), seed=specs[0].seed, folder=folders, **options)
     return models
@@ -127,7 +128,7 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
     def started(spoiled):
         specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}, {"seed": 2}], steps=130)
         data, plan = build_data(specs[0].data), plan_of(specs[0])
-        stack = Stack([fresh(spec, data) for spec in specs], [0, 1, 2])
+        stack = Ensemble([fresh(spec, data) for spec in specs], [0, 1, 2])
         inner, count = stack.members[1].draw, iter(range(1, 1000))
 
         def draw(batch, generator):
@@ -154,7 +155,9 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
 
 
 def test_a_stack_of_which_all_fail_fails():
-    stack = Stack([fresh(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}, {"seed": 1}])], [0, 1])
+    stack = Ensemble(
+        [fresh(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}, {"seed": 1}])], [0, 1]
+    )
     stack.diverged([0, 7])
     stack.diverged([0, 8])
     with pytest.raises(RunFailed, match=r"step 9; the loss is not finite at step 7$"):
@@ -165,7 +168,7 @@ def test_gradients_are_clipped_by_member():
     specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}])
     data = build_data(specs[0].data)
     models = [fresh(spec, data) for spec in specs]
-    stack = Stack(models, [0, 1])
+    stack = Ensemble(models, [0, 1])
     example = stack.example(stack.batch_source(data), 0, 64, 0, torch.Generator())
     (stack(example)["loss"] * torch.tensor([1.0, 1e-4])).sum().backward()
     before = [p.grad.clone() for p in stack.stacked]
@@ -182,7 +185,7 @@ def test_members_of_different_shapes_are_refused():
         for s in specs_of("cfm", [{"seed": 1}], settings={"net": {"name": "mlp", "width": 8}})
     ]
     with pytest.raises(ConfigError, match="differ in the shapes"):
-        Stack(models, [0, 1])
+        Ensemble(models, [0, 1])
 
 
 SUITE = """
@@ -228,7 +231,7 @@ def test_the_members_of_a_spec_are_the_cells_of_its_stack(tmp_path):
         assert spec in spec.members
         assert {m.train_key for m in spec.members} <= {cell.train_key for cell in cells}
         assert restore(spec.json()) == spec
-    assert len(tasks(cells)) == 3
+    assert len(make_jobs(cells)) == 3
 
 
 def test_excluded_cells_are_no_members_and_one_is_no_stack(tmp_path):
@@ -314,7 +317,7 @@ def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tm
     assert len(cells) == 4
     store, said = Store(tmp_path / "results"), []
     assert execute(cells, store, local(store, jobs), said.append) == [None] * 4
-    assert sorted(news.cell for news in said if news.kind == "done") == [0, 1, 2, 3]
+    assert sorted(event.cell for event in said if event.kind == "done") == [0, 1, 2, 3]
     for spec in cells:
         (row,) = store.record(spec)["results"]
         assert row["value"] is None

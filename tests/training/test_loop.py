@@ -16,7 +16,8 @@ from genbench.models.build import build_model
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.training import checkpoint
-from genbench.training.loop import fabric_of, fit
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
 
@@ -301,7 +302,8 @@ import sys, torch
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from test_loop import start, weights
-from genbench.training.loop import fabric_of, fit
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2, settings={settings!r})
 fabric = fabric_of(plan, "cpu", 2)
 fit(model, data, plan, fabric, seed=0, folder=Path(sys.argv[1]))

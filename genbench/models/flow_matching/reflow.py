@@ -1,15 +1,16 @@
 """Rectified flow: the paths of a trained flow, straightened by a second one."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import CPU, Batch, Data, Event, Source, Split
+from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.base import Independent, Pairs
 from genbench.models.flow_matching.model import DEFAULTS, Example, FlowMatching, Net, SharedSettings
@@ -75,6 +76,14 @@ class Reflow(FlowMatching):
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
         """Return False: every seed has a teacher and pairs of its own."""
         return False
+
+    def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
+        """Solve for the pairs of the teacher; evaluations of its network are counted for all pairs together."""
+        began = time.monotonic()
+        pool = self.pairs(cast(FlowMatching, trained["teacher"]), data, derive(seed, "pairs"), self.count)
+        self.learn(pool)
+        seconds = time.monotonic() - began
+        return {"pairs": float(pool.size), "pair_evaluations": pool.evaluations, "pair_seconds": seconds}
 
     def pairs(self, teacher: FlowMatching, data: Data, seed: int, count: int) -> Pool:
         """Solve for pairs; the labels of a conditional model are those of training samples."""

@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Stage
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.latent import decoder_finetuning
-from genbench.models.latent.encoder import Encoder, Stage, grid, in_parts
+from genbench.models.latent.encoder import Encoder, grid, in_parts
 from genbench.nets.unet import Norm, zero
 from genbench.registry import encoders
 from genbench.settings import ByEvent, Count, NonNegative, Positive, Size
@@ -121,7 +121,7 @@ class Autoencoder(Encoder):
         chosen = self.training_plan
         self.requires_grad_(True)
         plan = {"steps": chosen.steps, "batch_size": chosen.batch_size, "lr": chosen.lr, "schedule": "cosine"}
-        yield Stage("reconstruction", Reconstruction(self, chosen.kl), {**plan, "weight_decay": 0.0})
+        yield Stage(Reconstruction(self, chosen.kl), "reconstruction", {**plan, "weight_decay": 0.0})
         self.requires_grad_(False)
         yield from decoder_finetuning.tuning(
             self, noise=chosen.noise, steps=chosen.tune, batch_size=chosen.batch_size, lr=chosen.lr

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Batch, Data, Model, Normal, Samples
+from genbench.core import Batch, Data, Model, Normal, Samples, Stage
 from genbench.errors import ConfigError
-from genbench.models.latent.encoder import Encoder, Stage
+from genbench.models.latent.encoder import Encoder
 
 
 class Example(NamedTuple):
@@ -70,7 +70,7 @@ def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: f
         return
     encoder.decoder.requires_grad_(True)
     plan = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": 0.0, "schedule": "cosine"}
-    yield Stage("decoder", DecoderTuning(encoder, noise), plan)
+    yield Stage(DecoderTuning(encoder, noise), "decoder", plan)
     encoder.requires_grad_(False)
 
 

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.core import Event
+from genbench.core import Event, Stage
 from genbench.errors import ConfigError
 from genbench.models.latent import decoder_finetuning
-from genbench.models.latent.encoder import Encoder, Stage, grid, image_sides, in_parts
+from genbench.models.latent.encoder import Encoder, grid, image_sides, in_parts
 from genbench.registry import encoders
 from genbench.settings import Count, NonNegative, Positive, Size
 from genbench.storage import content_hash, hub
@@ -105,7 +105,8 @@ class DiffusersVAE(Encoder):
         return in_parts(image, z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the decoder's tuning on noised latents, if it is asked for."""
+        """Load the weights, and yield the decoder's tuning on noised latents, if it is asked for."""
+        self.load()
         yield from decoder_finetuning.tuning(
             self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
         )

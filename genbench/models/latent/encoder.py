@@ -1,37 +1,22 @@
 """Encoders: frozen maps between data and latents, in which a model may work instead of in the data's own space."""
 
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.core import Data, Event, Model
+from genbench.core import Data, Event, Stage, Trainable
 from genbench.errors import ConfigError
 
 CHUNK = 2**21
 """Numbers encoded or decoded at once: memory must not grow with the batch, and small images go in one piece."""
 
 
-class Stage(NamedTuple):
-    """Something of an encoder that is trained before any model works on its latents.
-
-    Args:
-        name: what it is called beside its log and its checkpoint.
-        model: over data; its parameters that require gradients are those of the encoder that this stage trains.
-        plan: fields of `genbench.training.plan.Plan`.
-    """
-
-    name: str
-    model: Model
-    plan: dict[str, Any]
-
-
-class Encoder(nn.Module, ABC):
+class Encoder(Trainable):
     """A frozen map between data and latents.
 
     A builder is a function `(event, *, keyword-only settings) -> Encoder`. Registered with the trait `shape`, a
@@ -62,15 +47,11 @@ class Encoder(nn.Module, ABC):
         """What fine-tuning of the decoder trains."""
 
     def stages(self) -> Iterator[Stage]:
-        """Yield what must be trained before the encoder can be used, in order.
+        """Load pretrained weights if there are any, and yield what is trained, in order.
 
-        The parameters of a stage are free while it is the current one, and frozen again when the next is asked for:
-        train each before going on. Once this has ended nothing is left to train.
+        The parameters of a stage require gradients while it is trained, and are frozen when the next is requested.
         """
         yield from ()
-
-    def load(self) -> None:
-        """Fetch pretrained weights if there are any: before the stages, and never where a checkpoint has them."""
 
     def calibrate(self, data: Data) -> None:
         """Measure constants of the latents on training data, kept as buffers. The same data gives the same ones."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import CPU, Batch, Data, Encode, Event, Example, Model, Normal, Samples, Split, Truth
+from genbench.core import CPU, Batch, Data, Encode, Event, Example, Model, Normal, Samples, Split, Trainable, Truth
 from genbench.models.latent.encoder import Encoder
 from genbench.space import Real
 
@@ -40,6 +40,12 @@ class Latent(Model):
     def sampler(self) -> Callable[..., Samples]:
         """The model's sampling, whose options are the options."""
         return self.model.sampler
+
+    def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
+        """Use the weights of the trained encoder; the model learns from the models of latents among the others."""
+        self.encoder.load_state_dict(trained["encoder"].state_dict())
+        others = {name: other.model for name, other in trained.items() if isinstance(other, Latent)}
+        return self.model.learn_from(others, data, seed)
 
     def prepare(self, data: Data, seed: int) -> None:
         """Calibrate the encoder, then let the model look at latents."""

@@ -14,7 +14,8 @@ from genbench.models.flow_matching.reflow import Reflow
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.runs.store import Store, load_weights
-from genbench.training.loop import fabric_of, fit
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 
 PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
@@ -84,7 +85,7 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
     settings |= {"metric": {"straightness": {"n": 32}}}
     spec = resolve("reflow", "moons", metrics=chosen, settings=settings | {"model": {"pairs": 128}})
     cfm = resolve("cfm", "moons", metrics=chosen, settings=settings)
-    assert spec.teacher.train_key == cfm.train_key
+    assert spec.prerequisites["teacher"].train_key == cfm.train_key
     record = run(spec, store)
     kept = store.folder(cfm) / "model.safetensors"
     before = kept.read_bytes()
@@ -103,21 +104,30 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
     assert (alone.folder(cfm) / "model.safetensors").exists()
 
 
-def test_it_goes_on_from_kept_pairs(tmp_path, monkeypatch):
+def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
     spec = resolve("reflow", "moons", metrics=["failed"], settings=settings | {"model": {"pairs": 128}})
+    pools, learn = [], Reflow.learn
+
+    def spy(self, pool):
+        pools.append(pool)
+        learn(self, pool)
+
+    monkeypatch.setattr(Reflow, "learn", spy)
     whole = run(spec, Store(tmp_path / "whole"))
     store = Store(tmp_path / "broken")
 
-    def broken(*args, **kwargs):
-        raise RunFailed("interrupted")
+    def interrupt(step, steps, logs):
+        if step == 20 and "loss" in logs:  # in training of the model, not of its teacher
+            raise RunFailed("interrupted")
 
-    monkeypatch.setattr(Reflow, "draw", broken)
     with pytest.raises(RunFailed, match="interrupted"):
-        run(spec, store)
-    monkeypatch.undo()
-    monkeypatch.setattr(Reflow, "pairs", broken)  # nobody calls it again
+        run(spec, store, progress=interrupt)
+    teacher = (store.folder(spec.prerequisites["teacher"]) / "model.safetensors").stat().st_mtime_ns
     record = run(spec, store)
+    assert (store.folder(spec.prerequisites["teacher"]) / "model.safetensors").stat().st_mtime_ns == teacher
+    assert len(pools) == 3
+    assert all(torch.equal(pool.x, pools[0].x) and torch.equal(pool.label, pools[0].label) for pool in pools)
     names = ("pairs", "pair_evaluations", "teacher_steps")
     assert [record["provenance"]["cost"][n] for n in names] == [whole["provenance"]["cost"][n] for n in names]
     first, second = (load_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))

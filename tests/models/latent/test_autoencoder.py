@@ -19,7 +19,8 @@ from genbench.registry import encoders
 from genbench.settings import bind, call
 from genbench.space import Pixels, Real
 from genbench.storage import hub
-from genbench.training.loop import fabric_of, fit
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
 
@@ -30,10 +31,9 @@ def build(event, name="autoencoder", **settings):
 
 def trained(encoder, data):
     """Run the stages of an encoder, as a run does."""
-    encoder.load()
     for stage in encoder.stages():
         plan = Plan(**stage.plan)
-        fit(stage.model, data, plan, fabric_of(plan, "cpu"), seed=0)
+        fit(stage.learner, data, plan, fabric_of(plan, "cpu"), seed=0)
     encoder.calibrate(data)
     return encoder.eval()
 
@@ -62,7 +62,7 @@ def tuned(plain, data):
     encoder = copy.deepcopy(plain)
     for stage in tuning(encoder, noise=0.5, steps=100, batch_size=64, lr=5e-3):
         plan = Plan(**stage.plan)
-        fit(stage.model, data, plan, fabric_of(plan, "cpu"), seed=0)
+        fit(stage.learner, data, plan, fabric_of(plan, "cpu"), seed=0)
     return encoder
 
 
@@ -128,7 +128,7 @@ def test_only_the_current_stage_is_free(data):
     seen = []
     for stage in encoder.stages():
         free = {name.partition(".")[0] for name, p in encoder.named_parameters() if p.requires_grad}
-        assert {p for p in stage.model.parameters() if p.requires_grad} == {
+        assert {p for p in stage.learner.parameters() if p.requires_grad} == {
             p for p in encoder.parameters() if p.requires_grad
         }
         seen.append((stage.name, free))
@@ -154,7 +154,7 @@ def test_a_gradient_reaches_every_parameter(data):
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
-    stage.model(stage.model.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0)))["loss"].backward()
+    stage.learner(stage.learner.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0)))["loss"].backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0, name
@@ -177,7 +177,7 @@ def test_the_divergence_is_that_of_two_gaussians(data):
 def test_a_linear_gaussian_channel_would_reach_the_evidence_that_the_scale_says(data):
     """With kl = 2 s^2 the loss is 2 s^2 / dims times -log N(x; decode(z), s^2) + KL, but for a constant."""
     encoder = build(data.event, width=8, kl=0.08)
-    model = next(iter(encoder.stages())).model
+    model = next(iter(encoder.stages())).learner
     example = model.draw(data.train.batch(0, 16, 0), torch.Generator().manual_seed(0))
     parts = model.loss(example)
     mean, log_variance = encoder.posterior(example.x)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from given import Density, Flow
 from torch import nn
 from torch.testing import assert_close
 
@@ -15,10 +16,11 @@ from genbench.metrics.sampling import draw
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import encoders, models
-from genbench.runs.encoders import pretrain
 from genbench.settings import bind, call
 from genbench.space import Real
-from genbench.training.loop import fabric_of, fit, no_progress
+from genbench.storage import files
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
 SMALL = {
@@ -97,7 +99,7 @@ def test_it_trains_and_samples_like_any_model(name, conditional, data):
 def test_a_kept_model_needs_no_cache(name, data, tmp_path, monkeypatch):
     model = train(latent(name, data), data)
     x0 = noise(model.source, 4, 0)
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(files, "home", lambda: tmp_path)
     torch.manual_seed(5)
     again = latent(name, data)
     with torch.no_grad():
@@ -211,12 +213,10 @@ def gaussian(n, generator):
     return Batch(3 + torch.randn(n, 4, 4, 4, generator=generator), torch.zeros(n, dtype=torch.long))
 
 
-def test_its_density_is_of_latents(data, fixed_density):
+def test_its_density_is_of_latents(data):
     encoder = Halves(data.event)
     normal = torch.distributions.Normal(0.2, 1.5)
-    given = fixed_density(
-        encoder.latent, Normal((4, 4, 4)), lambda z, label: normal.log_prob(z).flatten(1).sum(1) + label
-    )
+    given = Density(encoder.latent, Normal((4, 4, 4)), lambda z, label: normal.log_prob(z).flatten(1).sum(1) + label)
     model = Latent(data.event, given, encoder)
     x, label = torch.randn(3, 1, 8, 8), torch.tensor([0, 1, 2])
     z = torch.stack([x[:, 0, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
@@ -225,9 +225,9 @@ def test_its_density_is_of_latents(data, fixed_density):
     assert model.density == "latents"
 
 
-def test_samples_are_decoded_and_its_paths_are_no_paths_of_data(data, fixed_velocity):
+def test_samples_are_decoded_and_its_paths_are_no_paths_of_data(data):
     encoder = Halves(data.event)
-    given = fixed_velocity(encoder.latent, Normal((4, 4, 4)), lambda t, x: x)
+    given = Flow(encoder.latent, Normal((4, 4, 4)), lambda t, x: x)
     model = Latent(data.event, given, encoder)
     x0 = noise(model.source, 5, 0)
     drawn = model.sample(x0)
@@ -244,25 +244,3 @@ def test_options_and_budgets_are_those_of_the_model(data):
     assert draw(model, 2, 2, 0, model.at_budget({"tol": 1e-3}, "euler", 5))[2] == 5
     flow = latent("starflow", data)
     assert not flow.nfe_curve
-
-
-def test_a_damaged_encoder_is_told_and_trained_again(data, monkeypatch, tmp_path, caplog):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
-
-    def pretrained():
-        torch.manual_seed(0)
-        entry = encoders["autoencoder"]
-        settings = bind(entry.build, {"width": 8, "steps": 3}, "autoencoder", context=data.event)
-        encoder = call(entry.build, data.event, settings=settings)
-        pretrain(encoder, "some", data, fabric_of(Plan(), "cpu"), no_progress)
-        return encoder.state_dict()
-
-    first, path = pretrained(), tmp_path / "encoders/some/encoder.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-2] ^= 1
-    path.write_bytes(content)
-    again = pretrained()
-    assert f"{path} is damaged: its checksum differs; it is trained again" in caplog.text
-    assert all(torch.equal(value, again[name]) for name, value in first.items())
-    monkeypatch.setattr("genbench.runs.encoders._train", None)
-    assert pretrained().keys() == first.keys()

@@ -1,0 +1,165 @@
+"""Prerequisites: an encoder, or a teacher, is trained once by a run of its own, whatever happens meanwhile."""
+
+import inspect
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genbench.errors import RunFailed
+from genbench.models.latent.autoencoder import Autoencoder
+from genbench.results.frames import costs, frame
+from genbench.results.status import of_folder
+from genbench.results.verifying import damage, remeasure
+from genbench.runs import versions
+from genbench.runs.record import read_record
+from genbench.runs.run import Launch, run
+from genbench.runs.spec import resolve, restore
+from genbench.runs.store import Store, load_weights, spec_at
+from genbench.storage.lease import Busy
+from genbench.training import loop
+
+NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
+
+
+def latent(seed=0, dataset="digits", model="cfm", steps=4, **settings):
+    encoder = {"name": "autoencoder", "width": 8, "steps": 30, "tune": 20, "noise": 0.3}
+    plan = {"steps": steps, "batch_size": 16}
+    sections = {"model": {"net": NET, "encoder": encoder} | settings, "plan": plan}
+    sections |= {"sample": {"method": "euler", "steps": 2}, "evaluation": {"n": 16, "curve": []}}
+    return resolve(model, dataset, seed=seed, metrics=["norm"], settings=sections)
+
+
+def weights(store, spec):
+    state, _ = load_weights(store.weights_path(spec))
+    return state
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A store in which a latent model was run without disturbance."""
+    store = Store(tmp_path_factory.mktemp("whole"))
+    run(latent(), store)
+    return store
+
+
+def test_an_encoder_is_a_run_that_all_seeds_share(whole):
+    spec = latent()
+    encoder = spec.prerequisites["encoder"]
+    assert whole.folder(encoder).name.startswith("autoencoder-digits-0-")
+    record = read_record(whole.record_path(encoder))
+    assert record["results"] == []
+    assert record["labels"]["model"] == "autoencoder width=8 steps=30 noise=0.3 tune=20"
+    assert restore(record["spec"]) == encoder
+    assert spec_at(whole.folder(encoder)) == encoder
+    inner = {n.removeprefix("encoder."): v for n, v in weights(whole, spec).items() if n.startswith("encoder.")}
+    outer = weights(whole, encoder)
+    assert all(torch.equal(inner[name], outer[name]) for name in outer if name not in ("shift", "scale"))
+    assert not list(whole.root.rglob("*checkpoint*"))
+    assert {path.parent.name for path in whole.folder(encoder).rglob("train.csv")} == {"reconstruction", "decoder"}
+    before = whole.weights_path(encoder).stat().st_mtime_ns
+    run(latent(seed=1), whole)
+    assert whole.weights_path(encoder).stat().st_mtime_ns == before
+    cost = read_record(whole.record_path(spec))["provenance"]["cost"]
+    assert cost["total_train_seconds"] == pytest.approx(cost["train_seconds"] + cost["encoder_seconds"], abs=1e-3)
+
+
+def test_runs_without_metrics_are_no_rows_of_tables(whole):
+    encoder = latent().prerequisites["encoder"]
+    records = list(whole.records())
+    assert {record["labels"]["model"] for record in records} >= {"autoencoder width=8 steps=30 noise=0.3 tune=20"}
+    assert set(frame(records)["seed"]) == {0, 1}
+    assert len(costs(records)) == 2
+    folder = of_folder(whole)
+    assert folder.records == 3
+    assert not folder.stale
+    assert not list(damage(whole))
+    assert remeasure(whole.record_path(encoder)).values == 0
+    record = read_record(whole.record_path(encoder))
+    assert versions.reason(record) is None
+    older = {**record, "spec": {**record["spec"], "model": {**record["spec"]["model"], "version": 0}}}
+    assert "version 0 of encoder 'autoencoder'" in versions.reason(older)
+
+
+def test_damaged_weights_of_an_encoder_are_reported_and_trained_again(whole, tmp_path, caplog):
+    store, encoder = Store(tmp_path), latent().prerequisites["encoder"]
+    run(encoder, store)
+    path = store.weights_path(encoder)
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    run(latent(), store)
+    assert f"{path} is damaged: its checksum differs; it is trained again" in caplog.text
+    assert equal(weights(store, encoder), weights(whole, encoder))
+    assert equal(weights(store, latent()), weights(whole, latent()))
+    path.unlink()  # the record alone is not enough
+    run(latent(seed=1), store)
+    assert equal(weights(store, encoder), weights(whole, encoder))
+
+
+@pytest.mark.parametrize("stage", ["reconstruction", "decoder"])
+def test_an_interrupted_encoder_resumes_bit_for_bit(whole, tmp_path, monkeypatch, stage):
+    monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
+    store = Store(tmp_path)
+
+    def interrupt(step, steps, logs):
+        if step == 20 and f"encoder {stage} loss" in logs:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(latent(), store, progress=interrupt)
+    assert not store.has_weights(latent().prerequisites["encoder"])
+    assert of_folder(store).begun == [store.folder(latent().prerequisites["encoder"]).name]
+    run(latent(), store)
+    assert equal(weights(store, latent()), weights(whole, latent()))
+
+
+def test_a_run_whose_encoder_is_being_trained_is_busy(whole, tmp_path):
+    store, spec = Store(tmp_path), latent()
+    with store.hold(spec.prerequisites["encoder"]), pytest.raises(Busy, match="autoencoder-digits-0-"):
+        run(spec, store, launch=Launch(wait=0.0))
+    assert not list(tmp_path.rglob("failure.txt"))
+    encoder = spec.prerequisites["encoder"]
+    run(encoder, store)
+    store.record_path(encoder).unlink()
+    with store.hold(encoder):  # weights are enough: the record is written by the process that holds the encoder
+        run(spec, store)
+    assert equal(weights(store, spec), weights(whole, spec))
+
+
+def test_a_failed_encoder_is_the_failure_of_its_models(tmp_path, monkeypatch):
+    def calibrate(self, data):
+        raise RunFailed("channel 1 of the latents is the same for all images")
+
+    monkeypatch.setattr(Autoencoder, "calibrate", calibrate)
+    store, spec = Store(tmp_path), latent()
+    with pytest.raises(RunFailed, match=r"^the encoder, autoencoder width=8 .*: channel 1 of the latents"):
+        run(spec, store)
+    assert "the encoder" in store.failure(spec)
+    assert store.failure(spec.prerequisites["encoder"]).startswith("channel 1")
+    monkeypatch.undo()
+    run(spec, store)
+    assert [path for path, _ in store.failures()] == []
+
+
+def test_a_model_that_is_incompatible_with_the_data_trains_no_encoder(tmp_path, monkeypatch):
+    spec, store = latent(), Store(tmp_path)
+    monkeypatch.setattr("genbench.models.build.Normal", type("Other", (), {}))
+    record = run(spec, store)
+    assert [row["value"] for row in record["results"]] == [None]
+    assert [path.name for path in store.runs.iterdir()] == [store.folder(spec).name]
+
+
+def test_a_teacher_of_latents_needs_the_encoder_too(whole):
+    spec = latent(model="reflow", pairs=16)
+    assert spec.prerequisites["teacher"] == replace(latent(), metrics={})
+    assert spec.prerequisites["teacher"].prerequisites["encoder"] == spec.prerequisites["encoder"]
+    before = whole.weights_path(latent()).stat().st_mtime_ns
+    cost = run(spec, whole)["provenance"]["cost"]
+    assert whole.weights_path(latent()).stat().st_mtime_ns == before
+    assert cost["teacher_steps"] == 4
+    assert {"encoder_seconds", "teacher_seconds", "pair_seconds"} <= cost.keys()
