@@ -80,9 +80,9 @@ def test_runs_without_metrics_are_no_rows_of_tables(whole):
     assert not list(damage(whole))
     assert remeasure(whole.record_path(encoder)).values == 0
     record = read_record(whole.record_path(encoder))
-    assert versions.reason(record) is None
+    assert versions.why_outdated(record) is None
     older = {**record, "spec": {**record["spec"], "model": {**record["spec"]["model"], "version": 0}}}
-    assert "version 0 of encoder 'autoencoder'" in versions.reason(older)
+    assert "version 0 of encoder 'autoencoder'" in versions.why_outdated(older)
 
 
 def test_damaged_weights_of_an_encoder_are_reported_and_trained_again(whole, tmp_path, caplog):
