@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from given import Density, Flow
 from torch import nn
 from torch.testing import assert_close
 
@@ -18,7 +17,6 @@ from genbench.models.latent.model import Latent
 from genbench.registry import encoders, models
 from genbench.settings import bind, call
 from genbench.space import Real
-from genbench.storage import files
 from genbench.training.fabric import fabric_of
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
@@ -99,7 +97,7 @@ def test_it_trains_and_samples_like_any_model(name, conditional, data):
 def test_a_kept_model_needs_no_cache(name, data, tmp_path, monkeypatch):
     model = train(latent(name, data), data)
     x0 = noise(model.source, 4, 0)
-    monkeypatch.setattr(files, "home", lambda: tmp_path)
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     torch.manual_seed(5)
     again = latent(name, data)
     with torch.no_grad():
@@ -213,10 +211,12 @@ def gaussian(n, generator):
     return Batch(3 + torch.randn(n, 4, 4, 4, generator=generator), torch.zeros(n, dtype=torch.long))
 
 
-def test_its_density_is_of_latents(data):
+def test_its_density_is_of_latents(data, fixed_density):
     encoder = Halves(data.event)
     normal = torch.distributions.Normal(0.2, 1.5)
-    given = Density(encoder.latent, Normal((4, 4, 4)), lambda z, label: normal.log_prob(z).flatten(1).sum(1) + label)
+    given = fixed_density(
+        encoder.latent, Normal((4, 4, 4)), lambda z, label: normal.log_prob(z).flatten(1).sum(1) + label
+    )
     model = Latent(data.event, given, encoder)
     x, label = torch.randn(3, 1, 8, 8), torch.tensor([0, 1, 2])
     z = torch.stack([x[:, 0, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
@@ -225,9 +225,9 @@ def test_its_density_is_of_latents(data):
     assert model.density == "latents"
 
 
-def test_samples_are_decoded_and_its_paths_are_no_paths_of_data(data):
+def test_samples_are_decoded_and_its_paths_are_no_paths_of_data(data, fixed_velocity):
     encoder = Halves(data.event)
-    given = Flow(encoder.latent, Normal((4, 4, 4)), lambda t, x: x)
+    given = fixed_velocity(encoder.latent, Normal((4, 4, 4)), lambda t, x: x)
     model = Latent(data.event, given, encoder)
     x0 = noise(model.source, 5, 0)
     drawn = model.sample(x0)
