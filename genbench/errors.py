@@ -1,6 +1,8 @@
 """The exceptions of genbench, and the suggestion for a misspelt name."""
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
 
 
@@ -31,3 +33,16 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
     return ConfigError(f"{what} '{name}'; {hint}")
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why something failed."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {os.path.normpath(error.filename)}"
+    own = isinstance(error, (RunFailed, ConfigError, OSError))
+    return str(error) if own else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
+
+
+def full_reason(error: Exception) -> str:
+    """Return what is kept beside a failed run: the reason, or the traceback of an error that is a bug."""
+    return reason_of(error) if isinstance(error, (RunFailed, OSError)) else traceback.format_exc()

@@ -23,7 +23,7 @@ class Entry:
     Args:
         name: the name users type.
         build: the builder; its keyword-only signature is its schema.
-        version: raised by hand whenever the behaviour or a default changes, so that older results are outdated.
+        version: raised by hand whenever the behavior or a default changes, so that older results are outdated.
         traits: what else its kind of component declares, such as a model's plan or a metric's direction.
     """
 

@@ -54,7 +54,7 @@ class Pixels(Space):
         return 2.0 / self.levels
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Map integer levels to bin centres in [-1, 1]."""
+        """Map integer levels to bin centers in [-1, 1]."""
         return (2 * raw.to(torch.float32) + 1) / self.levels - 1
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
@@ -96,7 +96,7 @@ class Real(Space):
 
 
 def dequantise(x: Float[Tensor, "*shape"], width: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
-    """Spread bin centres uniformly over bins of the given width (0 returns x itself, drawing nothing)."""
+    """Spread bin centers uniformly over bins of the given width (0 returns x itself, drawing nothing)."""
     if width == 0:
         return x
     noise = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)

@@ -29,7 +29,7 @@ def torchcfm_loop(matcher: str, steps: int, *, drawn: bool = False) -> Callable[
 
     Args:
         matcher: class of torchcfm that pairs the batch.
-        steps: optimiser steps of one call.
+        steps: optimizer steps of one call.
         drawn: whether data is drawn beforehand, once, instead of in every step.
     """
     from torchcfm import conditional_flow_matching

@@ -1,4 +1,4 @@
-"""Time one CIFAR-10 training step of torchcfm and of genbench: the same net, loss, optimiser and average of weights.
+"""Time one CIFAR-10 training step of torchcfm and of genbench: the same net, loss, optimizer and average of weights.
 
     pip install 'genbench[perf]'
     python benchmarks/perf/unet.py --batch 16 --rounds 7 --threads 2

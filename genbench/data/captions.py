@@ -190,7 +190,7 @@ def cifar10_captions(
     valid: Size = 1000,
     held_out: tuple[str, ...] = ("inverted cat", "inverted frog", "inverted truck", "grey horse", "grey ship"),
 ) -> Data:
-    """CIFAR-10 with captions: each photograph plain, inverted or grey, as in "a grey photo of a frog".
+    """CIFAR-10 with captions: each photograph plain, inverted or gray, as in "a gray photo of a frog".
 
     The 90 labels are 10 classes x 3 styles x 3 wordings. Each photograph of `cifar10` has one style and one wording,
     assigned in turn within its class; the test split also has the combinations that training lacks.

@@ -32,7 +32,7 @@ SIZES = {"train": 1197, "valid": 100, "test": 500}
 
 @datasets.register("digits", version=1)
 def digits() -> Data:
-    """Handwritten digits of 8x8 pixels with 17 grey levels: 1197 to train, 100 to validate, 500 to test.
+    """Handwritten digits of 8x8 pixels with 17 gray levels: 1197 to train, 100 to validate, 500 to test.
 
     The splits never change, and the share of each class in them is exact to within one image.
 

@@ -22,7 +22,7 @@ class SampledSource(Source):
 
     Args:
         name: how messages call it.
-        draw: draws labelled samples.
+        draw: draws labeled samples.
         shape: of one sample.
     """
 
@@ -86,8 +86,8 @@ def gaussians_to_five_gaussians(
 
     Args:
         modes: number of Gaussians of the source.
-        inner: distance of their centres from the origin.
-        outer: distance of the five centres from the origin.
+        inner: distance of their centers from the origin.
+        outer: distance of the five centers from the origin.
         std: standard deviation of each Gaussian in each coordinate.
 
     Reference: Calvo-Ordonez et al., 2025.

@@ -60,9 +60,9 @@ def mixture(
         dims: number of coordinates.
         modes: number of Gaussians.
         std: standard deviation of each in each coordinate.
-        spread: the centres are drawn from N(0, spread^2 I).
+        spread: the centers are drawn from N(0, spread^2 I).
         placement: seed of that draw.
-        means: the centres, instead of drawn ones.
+        means: the centers, instead of drawn ones.
         weights: the modes' probabilities up to a common factor; all equal by default.
 
     Raises:

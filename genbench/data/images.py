@@ -46,7 +46,7 @@ GREY = PUBLISHED | {"steps": 50_000, "warmup": 1000, "ema": 0.999}
 
 @datasets.register("cifar10", version=1)
 def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -> Data:
-    """CIFAR-10: 32x32 colour photographs of ten classes, 50,000 to train (1,000 held out to validate), 10,000 to test.
+    """CIFAR-10: 32x32 color photographs of ten classes, 50,000 to train (1,000 held out to validate), 10,000 to test.
 
     The plan is the published recipe: 400,000 steps of Adam, on a GPU.
 
@@ -67,7 +67,7 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
 
 @datasets.register("mnist", version=1)
 def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
-    """MNIST: 28x28 grey handwritten digits, 60,000 to train (5,000 held out to validate), 10,000 to test.
+    """MNIST: 28x28 gray handwritten digits, 60,000 to train (5,000 held out to validate), 10,000 to test.
 
     Args:
         path: folder or tar archive of the images (train/7/1.png ...) to use instead of the downloaded original.
@@ -84,7 +84,7 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
 
 @datasets.register("fashion_mnist", version=1)
 def fashion_mnist(*, path: str | None = None, flip: bool = False, valid: Size = 5000) -> Data:
-    """Fashion-MNIST: 28x28 grey pictures of clothes, 60,000 to train (5,000 held out to validate), 10,000 to test.
+    """Fashion-MNIST: 28x28 gray pictures of clothes, 60,000 to train (5,000 held out to validate), 10,000 to test.
 
     Args:
         path: folder or tar archive of the images (train/bag/1.png ...) to use instead of the downloaded original;
@@ -121,8 +121,8 @@ def folder(
     Args:
         path: the folder, or the tar archive of any compression.
         size: height and width of an image.
-        channels: 1 for grey images, 3 for color; other images are refused, by name.
-        grey: whether grey images among color images are refused, or their channel is repeated.
+        channels: 1 for gray images, 3 for color; other images are refused, by name.
+        grey: whether gray images among color images are refused, or their channel is repeated.
         flip: whether training images are mirrored left to right at random.
         valid: share of the training images held out for validation, if the tree has no such split.
         test: share of the training images held out for testing, if the tree has no such split.

@@ -13,7 +13,7 @@ class Mixture(Source):
     """A mixture of isotropic Gaussians, sum_k w_k N(m_k, s_k^2 I), in any dimension.
 
     Args:
-        means: the modes' centres.
+        means: the modes' centers.
         stds: the modes' standard deviations.
         weights: the modes' probabilities; all equal by default.
     """
@@ -35,7 +35,7 @@ class Mixture(Source):
         return self.draw(n, generator).x
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
-        """Draw n independent samples labelled by their mode."""
+        """Draw n independent samples labeled by their mode."""
         uniform = torch.rand(n, generator=generator, device=generator.device)
         borders = self.weights.cumsum(0)[:-1].to(generator.device)
         return self._around(torch.bucketize(uniform, borders, right=True), generator)
@@ -110,7 +110,7 @@ class Gaussian(Source):
         return noise @ self._factor.to(noise) + self._mean.to(noise)
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
-        """Draw n independent samples, all labelled 0."""
+        """Draw n independent samples, all labeled 0."""
         x = self.sample(n, generator)
         return Batch(x, torch.zeros(n, dtype=torch.long, device=x.device))
 

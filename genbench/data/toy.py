@@ -72,7 +72,7 @@ def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive =
 
     Args:
         modes: number of Gaussians.
-        radius: distance of their centres from the origin.
+        radius: distance of their centers from the origin.
         std: standard deviation of each in each coordinate.
 
     Reference: Tong et al., 2023.
@@ -219,7 +219,7 @@ def pinwheel(
         radial: standard deviation along an arm, before scaling.
         tangential: standard deviation across an arm, before scaling.
         rate: strength of the twist, by rate exp(radius) radians.
-        scale: distance of the arms' centres from the origin.
+        scale: distance of the arms' centers from the origin.
 
     Reference: Grathwohl et al., 2019.
     """

@@ -27,7 +27,7 @@ def thick(images: Images, top: int) -> Images:
 
 
 def grey(images: Images, top: int) -> Images:
-    """Take the colours away: all channels become the luma (.299, .587, .114), rounded."""
+    """Take the colors away: all channels become the luma (.299, .587, .114), rounded."""
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
     luma = torch.einsum("nchw,c->nhw", images.double(), weights).round().to(torch.uint8)
     return luma[:, None].expand_as(images)

@@ -24,7 +24,7 @@ def vectors(
 
     Args:
         name: where the data comes from, for the provenance.
-        draw: draws independent labelled samples.
+        draw: draws independent labeled samples.
         dims: number of coordinates.
         classes: number of labels.
         stratified: draws the validation and test samples instead, stratified by mode.

@@ -122,7 +122,7 @@ class Charts:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Samples of one model in the plane. Positions and densities are quantised to 0..255 within the frame of the flow.
+    """Samples of one model in the plane. Positions and densities are quantized to 0..255 within the frame of the flow.
 
     Args:
         label: the model.
@@ -166,7 +166,7 @@ class Flow:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Image samples: a grey or RGB grid per label, real data first, and models without samples with the reasons.
+    """Image samples: a gray or RGB grid per label, real data first, and models without samples with the reasons.
 
     Its name is used for files and anchors, and unique within a report; zoom is screen pixels per image pixel.
     """

@@ -237,7 +237,7 @@ def _shades(
 
 
 def _tiled(images: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
-    """Tile images in rows at most 340 pixels wide, a grey pixel apart."""
+    """Tile images in rows at most 340 pixels wide, a gray pixel apart."""
     n, channels, height, width = images.shape
     across = max(2, min(10, 340 // (width + 1)))
     rows = -(-n // across)

@@ -22,7 +22,7 @@ def code() -> dict[str, Any]:
     """Return the version of genbench, and the commit and dirty flag where it runs from its own checkout."""
     package = Path(__file__).resolve().parents[1]
     found: dict[str, Any] = {"genbench": _version("genbench")}
-    # Only a checkout that tracks this very file is genbench's: not the folder somebody happens to work in.
+    # Only a checkout that tracks this file is genbench's; the working directory may be another repository.
     if _git(package, "ls-files", "--error-unmatch", "runs/provenance.py") is not None:
         found["commit"] = _git(package, "rev-parse", "HEAD")
         found["dirty"] = bool(_git(package, "status", "--porcelain", "--untracked-files=no", "--", "."))

@@ -5,17 +5,15 @@ behind what the next one needs: the weights, and the record.
 """
 
 import math
-import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from genbench.core import Data, Model, Trainable
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported, full_reason
 from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
@@ -323,16 +321,3 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
         raise
-
-
-def reason_of(error: Exception) -> str:
-    """Return in one line why something failed."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {files.shown(Path(error.filename))}"
-    own = isinstance(error, (RunFailed, ConfigError, OSError))
-    return str(error) if own else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
-
-
-def full_reason(error: Exception) -> str:
-    """Return what is kept beside a failed run: the reason, or the traceback of an error that is a bug."""
-    return reason_of(error) if isinstance(error, (RunFailed, OSError)) else traceback.format_exc()

@@ -254,7 +254,7 @@ def _build_data(text: str) -> Data:
 
 
 def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
-    """Return what a model is told of its samples: the event of the data, or of an encoder's latents."""
+    """Return the event that a model is built for: that of the data, or of the latents of an encoder."""
     if encoder is None:
         return event
     shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))

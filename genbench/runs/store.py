@@ -6,7 +6,7 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     EVALUATIONKEY/
         record.json         spec, results, provenance, and their checksum
         samples.npz, samples.png
-        steps/STEP.json, STEP.png   evaluations during training, where the plan asks for them
+        steps/STEP.json, STEP.png   evaluations during training, if the plan has any
         failure.txt         why the last attempt failed, and the spec; removed once an attempt succeeds
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
 

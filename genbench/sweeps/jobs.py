@@ -6,9 +6,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, reason_of
 from genbench.runs.loggers import Loggers
-from genbench.runs.run import Launch, reason_of, run, train
+from genbench.runs.run import Launch, run, train
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.storage.lease import Busy

@@ -20,7 +20,7 @@ class Checkpoint(NamedTuple):
 
     Args:
         path: where it was read.
-        state: named tensors: weights, average, optimiser.
+        state: named tensors: weights, average, optimizer.
         step: finished steps.
         seconds: the time they took.
     """
@@ -110,7 +110,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], opt
         if name.startswith("optimizer."):
             _, i, field = name.split(".", 2)
             like = parameters[int(i)]
-            # Fused optimisers walk through memory: moments must lie there as their parameter does.
+            # Fused optimizers walk through memory: moments must lie there as their parameter does.
             moments.setdefault(int(i), {})[field] = (
                 torch.empty_like(like, device="cpu").copy_(value) if value.shape == like.shape else value
             )

@@ -34,10 +34,10 @@ class ImageFormat:
 
     Args:
         size: height and width.
-        channels: 1 for grey, 3 for color.
+        channels: 1 for gray, 3 for color.
         resize: whether images of another size are resized, the shorter side to `size` by an antialiased bicubic
             filter, and center-cropped; otherwise they are refused.
-        grey: whether grey images among color images are refused, or their channel is repeated.
+        grey: whether gray images among color images are refused, or their channel is repeated.
     """
 
     size: int

@@ -83,7 +83,7 @@ def marginal_argmax(
 
 
 def _in_every_look(data: Data, split: str) -> Batch:
-    """Return the plain images of a split in every look, labelled by the combination of class and look."""
+    """Return the plain images of a split in every look, labeled by the combination of class and look."""
     assert data.captions is not None
     images = raw_images(data, split)
     kind, look = (torch.tensor(data.captions.values[name])[images.label] for name in ("class", "look"))

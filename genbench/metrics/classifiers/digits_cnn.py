@@ -73,7 +73,7 @@ class Classifier(FeatureExtractor):
     Args:
         net: the network.
         sha256: of its weights.
-        accuracy: share of test images that it classifies as labelled.
+        accuracy: share of test images that it classifies as labeled.
         name: of the classifier.
     """
 
@@ -100,7 +100,7 @@ def classifier(data: Data) -> Classifier:
     """A small classifier of 8x8 digits, trained once on the training split: 64 features.
 
     Raises:
-        Unsupported: if the data is not labelled 8x8 images of 17 levels, or the classifier does not learn it.
+        Unsupported: if the data is not labeled 8x8 images of 17 levels, or the classifier does not learn it.
     """
     if data.event.shape != SHAPE or data.space != Pixels(LEVELS) or not data.event.classes:
         raise Unsupported("the classifier digits_cnn is for labelled 8x8 images of 17 levels")
