@@ -5,8 +5,8 @@ from pathlib import Path
 import genbench
 from genbench.report.blocks import Report
 from genbench.report.content import gather
+from genbench.report.published_suites import SuiteResults, load_suites
 from genbench.report.samples import Drawings
-from genbench.report.suites import SuiteResults, load_suites
 from genbench.report.tables import comparison_tables
 from genbench.report.values import Value
 from genbench.runs.spec import resolve

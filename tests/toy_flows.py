@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
 from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.training.fabric import fabric_of

@@ -49,7 +49,7 @@ def distance(name: str, n: int) -> Work:
 
 def sampling(n: int) -> Work:
     """Return n samples of an untrained model by dopri5, in one batch."""
-    from genbench.metrics.noise import noise
+    from genbench.metrics.starting_noise import noise
     from genbench.registry import datasets, models
     from genbench.settings import bind, call
 

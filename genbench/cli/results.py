@@ -145,7 +145,7 @@ def compare(
     """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
     from genbench.report.compare import compare_models, compare_records
     from genbench.report.formats.terminal import print_comparison, print_models
-    from genbench.report.suites import load_records
+    from genbench.report.published_suites import load_records
 
     if dataset is not None:
         difference = compare_models(load_records(results), one, other, dataset, metric or ())

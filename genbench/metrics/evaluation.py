@@ -19,7 +19,9 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
 from genbench.errors import Unsupported
+from genbench.registry import Entry
 from genbench.seeds import derive
+from genbench.settings import call
 
 T = TypeVar("T")
 
@@ -135,6 +137,12 @@ class Evaluation:
     def cached_for_task(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute once what depends on data and seed only, for all evaluations with the same data and seed."""
         return _once(_task_cache(self.data, self.seed), key, compute)
+
+
+def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:
+    """Call a registered metric. Raises Unsupported if it has no value."""
+    measured = call(metric.build, evaluation, settings=settings)
+    return [measured] if isinstance(measured, Value) else list(measured)
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another

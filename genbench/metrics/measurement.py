@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from genbench.core import Batch, Data, Model
+from genbench.core import Data, Model
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.floors import real_vs_real
 from genbench.metrics.sampling import Sampling, draw
-from genbench.registry import Entry, metrics
+from genbench.registry import metrics
 from genbench.seeds import derive
-from genbench.settings import call
 
 _NOT_SAMPLED = {"solver": None, "nfe": None}
 """Solver and NFE in the rows of metrics of the model, which do not depend on how samples were drawn."""
@@ -66,12 +66,12 @@ def measure(
     row = {"metric": name, "value": None, "better": entry.traits["better"], "point": point}
     row |= {"solver": evaluation.options.get("method"), "nfe": evaluation.nfe} if of_samples else _NOT_SAMPLED
     try:
-        values = _values(entry, evaluation, settings)
+        values = values_of(entry, evaluation, settings)
     except Unsupported as reason:
         return unsupported(name, str(reason), row)
-    floors: Mapping[str, float] = {}
+    known: Mapping[str, float] = {}
     if floor and of_samples and entry.traits.get("floor", True):
-        floors = _floors(evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x))
+        known = real_vs_real(evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x))
     rows = []
     for value in values:
         if not math.isfinite(value.value):
@@ -81,7 +81,7 @@ def measure(
             | {
                 "metric": f"{name}.{value.part}" if value.part else name,
                 "value": value.value,
-                "floor": value.floor if value.floor is not None else floors.get(value.part),
+                "floor": value.floor if value.floor is not None else known.get(value.part),
                 "n": value.n,
                 "protocol": value.protocol,
                 "better": value.better or row["better"],
@@ -107,24 +107,3 @@ def _in_curve(name: str) -> bool:
     """Return whether a metric is measured along the curve: it is of samples, and not registered with `curve=False`."""
     traits = metrics[name].traits
     return traits["of"] == "samples" and traits.get("curve", True)
-
-
-def _values(entry: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:
-    measured = call(entry.build, evaluation, settings=settings)
-    return [measured] if isinstance(measured, Value) else list(measured)
-
-
-@lru_cache(maxsize=4096)
-def _floors(data: Data, name: str, settings: tuple, seed: int, n: int) -> dict[str, float]:
-    """Measure a metric of samples on real samples of the training split in place of generated ones."""
-    try:
-        real = _training_samples(data, seed, n)
-        evaluation = Evaluation(data, seed, x=real.x, label=real.label)
-        return {value.part: value.value for value in _values(metrics[name], evaluation, dict(settings))}
-    except Unsupported:
-        return {}
-
-
-@lru_cache(maxsize=16)
-def _training_samples(data: Data, seed: int, n: int) -> Batch:
-    return data.train.take(n if data.train.size is None else min(n, data.train.size), derive(seed, "floor"))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Model
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 from genbench.settings import Count, typed
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from genbench.report import plots
 from genbench.report.blocks import Block, Chart, Charts, Details, Flow, List, Report, Section, Table
 from genbench.report.origins import origins
+from genbench.report.published_suites import OTHER_RUNS, Run, SuiteResults
 from genbench.report.samples import Drawings, loss_curves, sample_picture
 from genbench.report.studies import calibration, published, scaling
-from genbench.report.suites import OTHER_RUNS, Run, SuiteResults
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
 from genbench.report.values import Cost, Failure, Value, group_by
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins
-from genbench.report.suites import Run
+from genbench.report.published_suites import Run
 from genbench.report.values import by_model
 from genbench.runs.spec import restore
 from genbench.sweeps.shell_commands import command

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
+from genbench.report.published_suites import Run, digest
 from genbench.report.statistics import format_mean, half_width, mean_and_error
-from genbench.report.suites import Run, digest
 from genbench.report.values import COSTS, Cost, Value, by_model, group_by
 
 INTERVAL = "95 % t intervals over seeds"

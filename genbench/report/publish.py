@@ -13,8 +13,8 @@ from genbench.report.content import gather, study_sections
 from genbench.report.formats import csv, figures, latex, markdown
 from genbench.report.formats.page import page
 from genbench.report.formats.terminal import show
+from genbench.report.published_suites import ORIGINS, RECORDS, load_suites
 from genbench.report.samples import Drawings
-from genbench.report.suites import ORIGINS, RECORDS, load_suites
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.values import Failure, read_costs, read_values
 from genbench.results.frames import costs

@@ -16,12 +16,12 @@ from scipy.ndimage import gaussian_filter
 
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.metrics.noise import noise
 from genbench.metrics.sampling import draw
+from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
-from genbench.report.suites import DRAWINGS, Run, digest, suite_file
+from genbench.report.published_suites import DRAWINGS, Run, digest, suite_file
 from genbench.report.values import by_model
 from genbench.runs.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, plan_of, restore

@@ -12,6 +12,7 @@ from genbench.runs.store import Store, missing_metrics, run_name
 from genbench.runs.versions import changed_sources, outdated_metrics, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
+from genbench.training import checkpoint
 
 State = Literal["done", "run", "failed", "running", "stale"]
 
@@ -112,7 +113,7 @@ def of_folder(store: Store) -> Folder:
         changed.update(changed_sources(record))
     leases = lease.leases_in(store.root / "leases")
     running = {held.run: f"{held.owner}, untouched for {held.age:.0f} s" for held in leases if not held.owner.exited}
-    begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob("*checkpoint.safetensors")}
+    begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
     return Folder(
         records=count,
         running=running,

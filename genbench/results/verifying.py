@@ -17,7 +17,7 @@ from genbench.runs.store import WEIGHTS, Store, load_weights
 from genbench.settings import settings_in
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
-from genbench.training.checkpoint import FIELDS
+from genbench.training import checkpoint
 
 
 class Remeasured(NamedTuple):
@@ -45,7 +45,7 @@ def damage(store: Store) -> Iterator[str]:
             yield str(error)
     for path in sorted(store.runs.rglob("*.safetensors")):
         try:
-            tensors.load(path, FIELDS if path.name.endswith("checkpoint.safetensors") else WEIGHTS)
+            tensors.load(path, checkpoint.FIELDS if path.name.endswith(checkpoint.NAME) else WEIGHTS)
         except Damaged as error:
             yield str(error)
 

@@ -19,11 +19,11 @@ from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.callbacks import read_steps
+from genbench.runs.fitting import fit_and_save, fresh, read_weights, with_prefix
 from genbench.runs.image_grids import save_samples
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
 from genbench.runs.store import Store, load_weights, missing_metrics, run_name
-from genbench.runs.train import fit_and_save, fresh, read_weights, with_prefix
 from genbench.runs.versions import sources_of
 from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease

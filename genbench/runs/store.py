@@ -31,6 +31,7 @@ from genbench.runs.record import Record, format_record, read_record
 from genbench.runs.spec import Spec, restore
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
+from genbench.training import checkpoint
 
 log = logging.getLogger("genbench")
 
@@ -156,7 +157,7 @@ class Store:
 
     def drop_checkpoints(self, spec: Spec) -> None:
         """Remove the checkpoints of a run whose trained weights are kept."""
-        for leftover in self.folder(spec).rglob("*checkpoint.safetensors"):
+        for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
             leftover.unlink()
 
     def missing_metrics(self, spec: Spec) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, encoders, extractors, metrics, nets, texts
-from genbench.runs import sources
+from genbench.runs import source_code
 from genbench.runs.record import Record
 from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
@@ -87,7 +87,9 @@ def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
     kind = spec.get("kind", "model")
     components = [("data", datasets, spec["data"]["name"]), (kind, REGISTRIES[kind], spec["model"]["name"])]
     components += [("metric", metrics, name) for name in spec["metrics"]]
-    found = {f"{kind} {name}": sources.digest(registry[name].build.__module__) for kind, registry, name in components}
+    found = {
+        f"{kind} {name}": source_code.digest(registry[name].build.__module__) for kind, registry, name in components
+    }
     return {name: digest for name, digest in found.items() if digest is not None}
 
 

@@ -24,6 +24,7 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 from genbench.storage import files, lease
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
+from genbench.training import checkpoint
 from genbench.training.allocator import keep_freed
 
 log = logging.getLogger("genbench")
@@ -195,7 +196,7 @@ def _files(store: Store, runs: Iterable[str]) -> dict[str, bytes]:
 def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:
     """Write the files of a run that were sent back; checkpoints and notes of failures that were not are obsolete."""
     for path in (held.runs / run).rglob("*"):
-        obsolete = path.name == "failure.txt" or path.name.endswith("checkpoint.safetensors")
+        obsolete = path.name == "failure.txt" or path.name.endswith(checkpoint.NAME)
         if obsolete and f"runs/{path.relative_to(held.runs)}" not in content:
             path.unlink()
     for path, data in content.items():

@@ -12,6 +12,8 @@ from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
+NAME = "checkpoint.safetensors"
+"""File name, in the folder of the run; the previous checkpoint has the prefix "previous-"."""
 FIELDS = ("step", "seconds", "run")
 
 

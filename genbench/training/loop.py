@@ -82,7 +82,7 @@ def fit(
     torch.set_num_threads(plan.threads)
     folders = [folder] if isinstance(folder, Path) else folder or []
     callbacks = [progress] if callable(progress) else progress
-    saved = folders[0] / "checkpoint.safetensors" if folders else None
+    saved = folders[0] / checkpoint.NAME if folders else None
     found = checkpoint.read(saved, run) if saved is not None else None
     if found is None:
         learner.prepare(data, derive(seed, "prepare"))

@@ -4,7 +4,7 @@ import shutil
 from importlib.metadata import version
 
 from genbench.report.compare import compare_records
-from genbench.report.suites import load_records
+from genbench.report.published_suites import load_records
 from genbench.runs.record import format_record, read_record
 
 

@@ -5,7 +5,7 @@ import torch
 from reports import blocks, gathered
 
 import genbench
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 from genbench.report.blocks import Flow, Gallery
 from genbench.report.formats.page import page
 from genbench.report.samples import DENSITY_SAMPLES, POINTS

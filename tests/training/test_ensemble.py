@@ -13,9 +13,9 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
+from genbench.runs.fitting import fresh
 from genbench.runs.spec import build_data, plan_of, resolve, restore
 from genbench.runs.store import Store, load_weights
-from genbench.runs.train import fresh
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import make_jobs

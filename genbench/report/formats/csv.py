@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from genbench.report.published_suites import SuiteResults
 from genbench.report.statistics import mean_and_error
-from genbench.report.suites import SuiteResults
 from genbench.report.values import Failure, Value, group_by
 
 COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")

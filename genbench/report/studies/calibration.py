@@ -18,7 +18,7 @@ from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 from genbench.numerics.ode import integrate
 from genbench.registry import datasets, metrics
 from genbench.report.blocks import Cell, Column, Row, Table

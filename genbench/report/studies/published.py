@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.published_suites import RECORDS, suite_file
 from genbench.report.statistics import half_width, mean_and_error
-from genbench.report.suites import RECORDS, suite_file
 from genbench.report.values import group_by
 from genbench.runs.record import Record, read_published
 from genbench.settings import NonNegative, explain

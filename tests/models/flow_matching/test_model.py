@@ -7,7 +7,7 @@ from toy_flows import drawn, tilted, trained
 
 from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
 from genbench.models.flow_matching.paths import VariancePreserving
 from genbench.numerics.ode import trajectory

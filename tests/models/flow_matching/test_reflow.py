@@ -7,7 +7,7 @@ from toy_flows import trained
 
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.build import build_model
 from genbench.models.flow_matching.reflow import Reflow

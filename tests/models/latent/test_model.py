@@ -10,8 +10,8 @@ from torch.testing import assert_close
 from genbench.core import Batch, Data, Event, Normal, Split, Transport
 from genbench.data.digits import digits
 from genbench.data.splits import Endless
-from genbench.metrics.noise import noise
 from genbench.metrics.sampling import draw
+from genbench.metrics.starting_noise import noise
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import encoders, models

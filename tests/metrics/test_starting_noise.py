@@ -2,7 +2,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.core import Normal
-from genbench.metrics.noise import noise
+from genbench.metrics.starting_noise import noise
 
 
 def test_sample_i_has_the_same_noise_however_many_are_drawn():

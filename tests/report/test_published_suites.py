@@ -13,8 +13,8 @@ from rich.console import Console
 import genbench
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
+from genbench.report.published_suites import FLAT, load_records, load_suites
 from genbench.report.samples import Drawings
-from genbench.report.suites import FLAT, load_records, load_suites
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
 

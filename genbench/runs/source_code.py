@@ -1,4 +1,4 @@
-"""Sources: the hash of a component's module and of the modules of genbench that it imports."""
+"""Source code: the hash of a component's module and of the modules of genbench that it imports."""
 
 import ast
 import hashlib

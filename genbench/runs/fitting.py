@@ -94,7 +94,7 @@ def fit_and_save(
     with provenance.Meter(fabric.device) as meter:
         for stage in learner.stages():
             places = [folder / stage.name for folder in folders]
-            seconds += checkpoint.elapsed(places[0] / "checkpoint.safetensors")
+            seconds += checkpoint.elapsed(places[0] / checkpoint.NAME)
             fit(
                 stage.learner,
                 data,
