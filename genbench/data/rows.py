@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -90,7 +91,7 @@ class CachedRows(LazyRows):
             end = start + self._dtype.itemsize * math.prod(self.shape)
             sound = (shape, fortran, dtype) == (self.shape, False, self._dtype)
             sound = sound and os.fstat(handle.fileno()).st_size == end + 4 * self.shape[0]
-        except ValueError:
+        except (ValueError, SyntaxError, TokenError):  # NumPy parses the header as Python
             sound = False
         if not sound:
             raise Damaged(f"{files.shown(path)} is damaged: it is no array of shape {self.shape}, with checksums")
