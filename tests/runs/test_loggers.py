@@ -73,7 +73,8 @@ def test_weights_and_biases_is_written_offline(tmp_path):
     environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "wandb" not in done.stderr
+    # Before 0.31 wandb warns that an offline run cannot be resumed.
+    assert not [line for line in done.stderr.splitlines() if "wandb" in line and "`resume` will be ignored" not in line]
     run = json.loads(done.stdout)["labels"]["run"]
     assert list((tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb"))
 

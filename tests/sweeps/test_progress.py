@@ -59,7 +59,7 @@ def test_elsewhere_an_event_is_a_line_and_a_long_cell_speaks_once_a_minute(clock
         JobEvent(2, "started"),
         busy,
     ]
-    lines = shown(events, terminal=False, clock=clock, moments=15).splitlines()
+    lines = shown(events, terminal=False, clock=clock, moments=15).strip().splitlines()
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
     lines = [line[9:] for line in lines]
     assert lines[0] == "started cfm on moons, seed 0"
@@ -74,7 +74,7 @@ def test_elsewhere_an_event_is_a_line_and_a_long_cell_speaks_once_a_minute(clock
 
 def test_a_single_run_speaks_ten_times_without_a_clock(clock):
     events = [JobEvent(0, "step", 100 * k, 2000) for k in range(1, 21)]
-    lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1).splitlines()
+    lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1).strip().splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("cfm on moons, seed 0: step 2000 of 2000  100 steps/s")
 
