@@ -9,7 +9,7 @@ from typing import Any
 
 from genbench.errors import ConfigError
 
-NAMES: dict[str, str] = {}
+NAMES: dict[str, str] = {"dequantize": "dequantise", "head_dim": "head", "normalizer": "normaliser"}
 """{other name: name in the signature of a builder, or key of a suite}."""
 
 SUITE_FOLDERS = ("benchmarks",)

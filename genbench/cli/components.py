@@ -77,7 +77,7 @@ def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or pa
     models = {(spec.model_label, spec.data_label) for spec in specs}
     trained = {spec.train_key for spec in specs}
     ensembles = {spec.members[0].train_key: len(spec.stack) for spec in specs if spec.stack}
-    line = f"{suite}: {len(specs)} cells, {len(models)} models on data sets, {len(trained)} trained models"
+    line = f"{suite}: {len(specs)} cells, {len(models)} pairs of model and data set, {len(trained)} trained models"
     typer.echo(f"{line}, {sum(ensembles.values())} of them in {len(ensembles)} ensembles" if ensembles else line)
 
 

@@ -26,7 +26,7 @@ NumberedRows = Iterable[tuple[int, np.ndarray]]
 
 
 class CachedRows(LazyRows):
-    """The rows of an array in the cache. In memory are only those that are asked for, and those read ahead.
+    """The rows of an array in the cache. Only requested and prefetched rows are in memory.
 
     A row is verified when this object first reads it; a damaged file is made again, also in the middle of a run.
 

@@ -84,7 +84,7 @@ class Endless(Split):
 
 
 class Arrays(NamedTuple):
-    """Raw samples (n, *event), uint8 for images, with their labels, and which rows of them a split has."""
+    """Raw samples (n, *event), uint8 for images, with their labels, and the indices of the rows of a split."""
 
     raw: Rows
     label: Int[Tensor, " n"]

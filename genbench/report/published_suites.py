@@ -31,7 +31,7 @@ ORIGINS, DRAWINGS = "origins.json", "drawings.npz"
 FLAT = {RECORDS: "-records.jsonl.gz", TABLE: ".csv", COST: "-cost.csv"}
 FLAT |= {ORIGINS: "-origins.json", DRAWINGS: "-drawings.npz"}
 """Files of a suite, and the suffix that earlier versions gave them: RESULTS/SUITE-records.jsonl.gz."""
-OTHER_RUNS = "runs"
+OTHER_RUNS = "other-runs"
 """Name under which the runs of no suite are reported."""
 
 

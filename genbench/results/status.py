@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genbench.runs.record import Record, read_record
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, missing_metrics, run_name
 from genbench.runs.versions import changed_sources, outdated_metrics, why_outdated
 from genbench.storage import lease
@@ -112,7 +112,9 @@ def of_folder(store: Store) -> Folder:
         outdated.update([why] if why is not None else outdated_metrics(record).values())
         changed.update(changed_sources(record))
     leases = lease.leases_in(store.root / "leases")
-    running = {held.run: f"{held.owner}, untouched for {held.age:.0f} s" for held in leases if not held.owner.exited}
+    running = {
+        held.run: f"{held.owner}, last refreshed {held.age:.0f} s ago" for held in leases if not held.owner.exited
+    }
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
     return Folder(
         records=count,
@@ -149,7 +151,7 @@ class Expectation:
         if not durations:
             return None
         step, evaluation = (sum(part) / len(durations) for part in zip(*durations, strict=True))
-        return step * spec.plan["steps"] * train + evaluation
+        return step * plan_of(spec).steps * train + evaluation
 
 
 def _name(component: Mapping[str, Any]) -> tuple[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from genbench.errors import ConfigError, unknown
 from genbench.runs.record import Record
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import run_name
 from genbench.training.loop import Progress
 
@@ -110,7 +110,7 @@ class Loggers:
         """Log what was measured."""
         rows = [row for row in record["results"] if row["point"] == "main" and row["value"] is not None]
         if rows:
-            self._log({f"result/{row['metric']}": row["value"] for row in rows}, self.spec.plan["steps"])
+            self._log({f"result/{row['metric']}": row["value"] for row in rows}, plan_of(self.spec).steps)
 
     def __enter__(self) -> "Loggers":
         return self

@@ -52,7 +52,7 @@ class Row(TypedDict):
 
 
 class Provenance(TypedDict):
-    """What values depend on beside the spec, and what they cost; see `genbench.runs.provenance`."""
+    """What values depend on in addition to the spec, and what they cost; see `genbench.runs.provenance`."""
 
     code: dict[str, Any]
     data: dict[str, Any]

@@ -123,7 +123,7 @@ def train(
 
     Args:
         spec: of any member.
-        store: where weights are kept; the checkpoint of an ensemble lies with its first member.
+        store: where weights are kept; the checkpoint of an ensemble is stored with its first member.
         progress: callbacks, by the training keys of the members.
         launch: devices, and how long to wait for other processes.
         measured: metrics that will be measured: the files that they need are checked before training.

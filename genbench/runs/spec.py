@@ -133,7 +133,7 @@ class Spec:
 
     @cached_property
     def data_label(self) -> str:
-        """The data set and its settings that are not defaults, as tables call it: of a path, what it holds."""
+        """The name of the data set in tables, with settings that are not defaults; paths are shown by their hash."""
         text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)
         return f"{text} images={content['path'][:8]}" if content else text
 
@@ -300,7 +300,7 @@ def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str
 
 
 def _content(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A path enters as the hash of what it holds."""
+    """Paths are hashed by content."""
     if part.get("path") is None:
         return {}
     return {"path": build_data(part).provenance["sha256"]}

@@ -82,5 +82,5 @@ def _locked(path: Path) -> Iterator[Path]:
 
 @lru_cache
 def _temporary_folder(instead_of: Path, reason: str) -> TemporaryDirectory:
-    log.warning("%s cannot be written (%s): what is made is kept for this process only", shown(instead_of), reason)
+    log.warning("%s cannot be written (%s): entries last for this process only", shown(instead_of), reason)
     return TemporaryDirectory(prefix="genbench-")  # removed when the process ends

@@ -26,7 +26,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -
 def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
     try:
         save_file(tensors, path, header)
-    except SafetensorError as error:  # its message is all that it says about a full disk
+    except SafetensorError as error:  # only its message reports a full disk
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:
             raise

@@ -24,7 +24,7 @@ def find(suite: str | Path) -> Path:
     path = Path(suite)
     if path.is_file():
         return path
-    moved = path.suffix == ".toml" and path.parent.name in SUITE_FOLDERS
+    moved = path.suffix == ".toml" and path.parent.name in ("", *SUITE_FOLDERS)
     if moved or path.name == str(suite):
         inside = FOLDER / f"{path.stem if moved else suite}.toml"
         if inside.is_file():

@@ -67,7 +67,7 @@ def ensemble_of(
             raise ConfigError(f"no stack: {why}")
     found = form_ensembles(specs, list(dict.fromkeys(name for own in stack for name in own)))
     if len(found) < 2 or any(len(spec.stack or ()) != len(found) for spec in found):
-        raise ConfigError("a stack has two members or more, all of them different")
+        raise ConfigError("a stack needs at least two different members")
     return found
 
 

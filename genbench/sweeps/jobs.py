@@ -9,7 +9,7 @@ from typing import Literal
 from genbench.errors import ConfigError, reason_of
 from genbench.runs.loggers import Loggers
 from genbench.runs.run import Launch, run, train
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
 from genbench.storage.lease import Busy
 from genbench.training.loop import Progress
@@ -60,7 +60,7 @@ class Job:
     @property
     def threads(self) -> int:
         """Threads of each of its runs."""
-        return max(spec.plan["threads"] for spec in self.cells.values())
+        return max(plan_of(spec).threads for spec in self.cells.values())
 
     def only(self, cells: Collection[int]) -> "Job | None":
         """Return the job of some of its cells; None if there are none."""

@@ -30,7 +30,7 @@ from genbench.training.allocator import keep_freed
 log = logging.getLogger("genbench")
 
 RETRIES = 3
-"""How often a task is started again whose machine is lost."""
+"""Number of retries of a task whose machine was lost."""
 
 
 class Returned(NamedTuple):

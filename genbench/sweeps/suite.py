@@ -139,6 +139,10 @@ def read(path: Path) -> Suite:
         raise ConfigError(f"{path}: {explain(error)}") from error
 
 
+RESERVED = ("cache", "external", "foreign", "leases", "other-runs", "runs", "tuning")
+"""Names that cannot be names of suites, because the tables of a suite are in RESULTS/NAME."""
+
+
 def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     """Read a suite and check every cell of it.
 
@@ -150,6 +154,8 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         ConfigError: if there is no such suite or a cell is wrong.
     """
     path = find(suite)
+    if path.stem in RESERVED or path.stem.startswith("REPORT"):
+        raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
     contents = read(path)
     try:
         return Sweep(path.stem, _cells(contents, settings or {}))
@@ -169,7 +175,7 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
         seeds = addition.seeds or suite.seeds
         cells = _once([*cells, *_product(suite, [addition.dataset], [addition.model], seeds, override)])
     if not cells:
-        raise ConfigError("no cell is left: exclude drops all of them")
+        raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 

@@ -1,4 +1,4 @@
-"""The C library's allocator: told to keep the memory that tensors free, for the next ones.
+"""Configure the allocator of glibc to keep the memory that tensors free, for the next ones.
 
 glibc maps every block above a threshold afresh, and hands the top of the heap back when it is free: the kernel then
 clears the pages of tensors of some hundred KB over and over. A training step of ten stacked networks spends a fifth of

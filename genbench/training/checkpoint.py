@@ -112,7 +112,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], opt
         if name.startswith("optimizer."):
             _, i, field = name.split(".", 2)
             like = parameters[int(i)]
-            # Fused optimizers walk through memory: moments must lie there as their parameter does.
+            # Fused optimizers require moments with the memory layout of their parameter.
             moments.setdefault(int(i), {})[field] = (
                 torch.empty_like(like, device="cpu").copy_(value) if value.shape == like.shape else value
             )

@@ -130,7 +130,7 @@ def fit(
         log.add(logged)
         block_ends = step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0
         row_ends = (step + 1) % log.steps_per_row == 0
-        # Slow steps are checked by the clock; not by several processes, whose clocks may disagree.
+        # Slow steps are also logged by time. Single process only: the clocks of several differ.
         check_due = row_ends and fabric.world_size == 1 and time.monotonic() - last_check > save_every / 2
         if block_ends or check_due:
             logs, last_check = log.flush(fabric, learner), time.monotonic()

@@ -285,7 +285,7 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
         ),
         ("datasets = ['moons'", "is no TOML"),
         ("datasets = ['moons']\nmodels = [{name='wcfm', kappa=[]}]", "wcfm.kappa: [] is wrong"),
-        ("datasets = ['moons']\nmodels = ['cfm']\nexclude = [{model='cfm'}]", "no cell is left"),
+        ("datasets = ['moons']\nmodels = ['cfm']\nexclude = [{model='cfm'}]", "exclude removes every cell"),
         ("datasets = ['moons']\nmodels = ['cfm']\nseeds = 3", "seeds: 3 is wrong"),
         (
             "datasets = ['moons']\nmodels = ['cfm']\n[plan]\nstep = 3",

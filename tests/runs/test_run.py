@@ -17,6 +17,7 @@ from genbench.runs.run import Launch, run
 from genbench.runs.spec import resolve, restore
 from genbench.runs.store import Store, load_weights, spec_at
 from genbench.storage.lease import Busy
+from genbench.sweeps.executors import execute, local
 from genbench.training import loop
 
 NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
@@ -163,3 +164,16 @@ def test_a_teacher_of_latents_needs_the_encoder_too(whole):
     assert whole.weights_path(latent()).stat().st_mtime_ns == before
     assert cost["teacher_steps"] == 4
     assert {"encoder_seconds", "teacher_seconds", "pair_seconds"} <= cost.keys()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_failed_encoder_can_be_retried(tmp_path, processes):
+    """The plan of an encoder is empty in its spec: its stages have plans."""
+    spec = latent(encoder={"name": "autoencoder", "width": 8, "steps": 30, "lr": 1e30})
+    store = Store(tmp_path)
+    with pytest.raises(RunFailed):
+        run(spec, store)
+    failed = [restore(failure.spec) for _, failure in store.failures()]
+    assert "encoder" in {one.kind for one in failed}
+    reasons = execute(failed, store, local(store, processes), lambda event: None)
+    assert all("not finite" in reason for reason in reasons)

@@ -67,7 +67,7 @@ def test_where_nothing_can_be_kept_entries_last_as_long_as_the_process(home, cap
     assert [entry(calls=calls) for _ in range(2)] == ["content"] * 2
     assert len(calls) == 1
     assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
-        "what is made is kept for this process only"
+        "entries last for this process only"
     ]
 
 

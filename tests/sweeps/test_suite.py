@@ -152,3 +152,11 @@ def test_settings_and_keys_of_suites_may_be_typed_by_other_names(tmp_path, monke
     path.write_text(text.replace("kappa = 0.5", "kappa = 0.5, temperature = 1.0"))
     with pytest.raises(ConfigError, match="temperature is another name of kappa: give one of them"):
         load(path)
+
+
+@pytest.mark.parametrize("name", ["runs", "leases", "tuning", "REPORT.md"])
+def test_a_suite_cannot_have_the_name_of_something_in_the_results_folder(tmp_path, name):
+    path = tmp_path / f"{name}.toml"
+    path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    with pytest.raises(ConfigError, match="rename the suite"):
+        load(path)

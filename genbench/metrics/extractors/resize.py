@@ -1,4 +1,4 @@
-"""Resizing of images to the size of a network: the rules of the libraries, between which an FID differs by several."""
+"""Resizing of images to the input size of a network, by the rules of several libraries; FID depends on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
