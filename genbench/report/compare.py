@@ -259,7 +259,8 @@ def _compared(
 ) -> Comparison:
     first, second = ones[0], others[0]
     single = len(ones) == len(others) == 1  # single runs are paired whatever their seeds, which are then a difference
-    spec = _changes(*(side["spec"] | ({} if single else {"seed": 0}) for side in (first, second)))
+    ignored: dict[str, Any] = {} if single else {"seed": 0}
+    spec = _changes(first["spec"] | ignored, second["spec"] | ignored)
     code = [c for c in _changes(_made_by(first), _made_by(second)) if not _one_sided_source(c)]
     left, right = _values(ones, main, single), _values(others, main, single)
     values, only = [], []

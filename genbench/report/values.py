@@ -1,7 +1,7 @@
 """Values: what tables and charts are made from, one row per measured value, run or failure."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from genbench.errors import ConfigError
 from genbench.results.frames import costs, names_of, protocol
@@ -83,7 +83,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
                 seed=record["spec"]["seed"],
                 original=record["provenance"]["data"].get("original", True),
                 protocol=protocol(row),
-                **{name: row.get(name) for name in OF_ROW},
+                **{name: cast(Any, row.get(name)) for name in OF_ROW},
             )
             for record, model in zip(records, names_of(records), strict=True)
             for row in record["results"]

@@ -57,7 +57,7 @@ def test_markdown_and_latex_and_csv_have_every_table(report, results):
         assert table.title in md
     assert md.count("\n#### ") >= 3
     frame = pd.read_csv(io.StringIO(csv.document(gathered(results)[1])))
-    assert set(frame["suite"]) == {"tiny", "runs"}
+    assert set(frame["suite"]) == {"tiny", "other-runs"}
     line = frame[(frame["model"] == "cfm") & (frame["metric"] == "sliced_w2") & (frame["point"] == "main")].iloc[0]
     (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
     column = [c.title for c in table.columns].index("sliced_w2")

@@ -21,7 +21,7 @@ def table(values: Sequence[Value], failures: Sequence[Failure] = ()) -> str:
 def document(suites: Sequence[SuiteResults]) -> str:
     """Write the means of several suites, with the suite in the first column."""
     parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
-    return _text(pd.concat(parts, ignore_index=True)[["suite", *COLUMNS]])
+    return _text(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
 
 
 def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataFrame:
