@@ -16,7 +16,6 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
@@ -91,9 +90,7 @@ class RayExecutor:
         self.probe = self.open.enter_context(lease.hold(self.store.root / "leases", f"sweep-{uuid.uuid4().hex[:8]}"))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.open.close()
         self._shut_down()
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a run in one safetensors file, of which the previous one is kept."""
+"""Checkpoints: the whole state of a training in one safetensors file; the previous file is kept."""
 
 import logging
 from pathlib import Path
@@ -18,13 +18,13 @@ FIELDS = ("step", "seconds", "run")
 
 
 class Checkpoint(NamedTuple):
-    """The state of a run after some of its steps.
+    """The state of a training.
 
     Args:
-        path: where it was read.
+        path: the file it was read from.
         state: named tensors: weights, average, optimizer.
         step: finished steps.
-        seconds: the time they took.
+        seconds: duration of these steps.
     """
 
     path: Path
@@ -42,7 +42,7 @@ def save(
     seconds: float,
     run: str,
 ) -> None:
-    """Write the state of a run after some steps, and the time they took; the last one becomes the previous."""
+    """Write the state after some steps and their duration; the existing file becomes the previous one."""
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     state |= {f"average.{i}": value for i, value in enumerate(average)}
     for i, fields in optimizer.state_dict()["state"].items():
@@ -53,12 +53,12 @@ def save(
 
 
 def exists(path: Path) -> bool:
-    """Return whether there is a checkpoint to go on from."""
+    """Return whether there is a checkpoint to resume."""
     return path.exists() or _previous(path).exists()
 
 
 def elapsed(path: Path) -> float:
-    """Return the seconds of training behind a checkpoint; 0 where there is none that can be read."""
+    """Return the seconds of training until a checkpoint; 0 if none can be read."""
     for candidate in (path, _previous(path)):
         try:
             return float(tensors.head(candidate, FIELDS)["seconds"])
@@ -68,12 +68,12 @@ def elapsed(path: Path) -> float:
 
 
 def read(path: Path, run: str) -> Checkpoint | None:
-    """Return the last checkpoint that is whole, if there is one.
+    """Return the latest undamaged checkpoint; None if there is none.
 
-    A damaged one is reported and removed: the run goes on from the previous one, or from its beginning.
+    Damaged ones are reported and removed: the run resumes from the previous one, or starts again.
 
     Raises:
-        ConfigError: if it is of another run.
+        ConfigError: if it belongs to another run.
     """
     for candidate in (path, _previous(path)):
         try:
@@ -82,28 +82,29 @@ def read(path: Path, run: str) -> Checkpoint | None:
         except FileNotFoundError:
             continue
         except (Damaged, ValueError) as error:
-            log.warning("%s; training goes back to what was kept before it", error)
+            log.warning("%s; training resumes from the previous checkpoint, or starts again", error)
             candidate.unlink(missing_ok=True)
             continue
         if header["run"] != run:
-            other = header["run"] or "a nameless one"
-            raise ConfigError(f"{files.shown(candidate)} is of another run, {other}: remove it")
+            other = header["run"] or "without a name"
+            raise ConfigError(f"{files.shown(candidate)} belongs to another run, {other}: remove it")
         return found
     return None
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Put a run into the state of its checkpoint.
+    """Restore the state of a training.
 
     Raises:
-        ConfigError: if the checkpoint is of another model.
+        ConfigError: if the checkpoint belongs to another model.
     """
     state = checkpoint.state
     weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ConfigError(f"{checkpoint.path} is of another model: {str(error).splitlines()[-1].strip()}") from error
+        why = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"{checkpoint.path} belongs to another model: {why}") from error
     for i, mean in enumerate(average):
         mean.copy_(state[f"average.{i}"])
     moments: dict[int, dict[str, Tensor]] = {}

@@ -42,7 +42,7 @@ DURABLE = "fsync rename replace"
 
 
 class Driver:
-    """Asks tests/faults.py to run sweeps of one suite over one results folder."""
+    """Runs sweeps of one suite over one results folder, in forks of the process faults.py."""
 
     def __init__(self, folder, text):
         self.folder, self.results, self.suite = folder, folder / "results", folder / "tiny.toml"

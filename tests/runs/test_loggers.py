@@ -27,8 +27,8 @@ def scalars(folder):
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def said_to_be(folder):
-    """Return the spec that the board shows."""
+def shown_spec(folder):
+    """Return the spec that TensorBoard shows."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))
@@ -37,21 +37,21 @@ def said_to_be(folder):
     return json.loads(event.tensor_proto.string_val[0])
 
 
-def test_tensorboard_hears_training_and_results_and_changes_neither(tmp_path):
+def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
     quiet, loud = Store(tmp_path / "quiet"), Store(tmp_path / "loud")
-    assert execute([spec()], quiet, local(quiet, 1), lambda news: None) == [None]
-    assert execute([spec()], loud, local(loud, 1), lambda news: None, ["tensorboard"]) == [None]
+    assert execute([spec()], quiet, local(quiet, 1), lambda event: None) == [None]
+    assert execute([spec()], loud, local(loud, 1), lambda event: None, ["tensorboard"]) == [None]
     record = read_record(loud.record_path(spec()))
     assert record["results"] == read_record(quiet.record_path(spec()))["results"]
     found = scalars(loud.root / "logs" / record["labels"]["run"])
     losses = [line.split(",")[:2] for line in (loud.folder(spec()) / "train.csv").read_text().splitlines()[1:]]
-    heard = dict(found["train/loss"])
-    assert set(heard) == {1, 20, 30}
+    logged = dict(found["train/loss"])
+    assert set(logged) == {1, 20, 30}
     for step, value in losses:
-        if int(step) in heard:
-            assert heard[int(step)] == pytest.approx(float(value), rel=1e-4)
+        if int(step) in logged:
+            assert logged[int(step)] == pytest.approx(float(value), rel=1e-4)
     assert found["result/sliced_w2"] == [(30, pytest.approx(record["results"][0]["value"]))]
-    assert said_to_be(loud.root / "logs" / record["labels"]["run"]) == record["spec"]
+    assert shown_spec(loud.root / "logs" / record["labels"]["run"]) == record["spec"]
     assert not (quiet.root / "logs").exists()
 
 
@@ -79,7 +79,7 @@ def test_weights_and_biases_is_written_offline(tmp_path):
     assert list((tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb"))
 
 
-def test_a_logbook_that_cannot_be_written_is_told_once_and_costs_no_cell(monkeypatch, tmp_path, caplog):
+def test_a_logger_that_fails_is_reported_once_and_fails_no_cell(monkeypatch, tmp_path, caplog):
     asked = []
 
     class Unreachable:
@@ -91,13 +91,13 @@ def test_a_logbook_that_cannot_be_written_is_told_once_and_costs_no_cell(monkeyp
     monkeypatch.setattr(loggers, "_imported", lambda package: None)
     monkeypatch.setattr(loggers, "WandbLogger", Unreachable)
     store, cells = Store(tmp_path), [spec(3), spec(4)]
-    assert execute(cells, store, local(store, 1), lambda news: None, ["wandb", "tensorboard"]) == [None, None]
+    assert execute(cells, store, local(store, 1), lambda event: None, ["wandb", "tensorboard"]) == [None, None]
     assert [record.getMessage() for record in caplog.records] == ["wandb is not used from now on: no answer"]
     assert len(asked) == 1
     assert len(list(tmp_path.glob("logs/*/events*"))) == 2
 
 
-def test_a_logbook_that_is_not_there_is_one_line(monkeypatch, tmp_path):
+def test_an_unknown_or_missing_logger_is_one_line(monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'wandb'"):
         check_kinds(["wandbb"])
     monkeypatch.setitem(sys.modules, "wandb", None)

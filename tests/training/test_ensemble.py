@@ -1,4 +1,4 @@
-"""Stacks: a member is what it would be alone, whoever else is there, and whatever happens to the others."""
+"""Ensembles: a member is what it would be alone, whatever the other members are, and if they fail."""
 
 import json
 import math

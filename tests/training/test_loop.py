@@ -168,7 +168,7 @@ def test_a_checkpoint_of_another_run_is_refused_though_its_net_is_the_same(tmp_p
 
     with pytest.raises(Stop):
         go("cfm", "abc", progress=interrupt)
-    with pytest.raises(ConfigError, match=r"checkpoint\.safetensors is of another run, abc: remove it"):
+    with pytest.raises(ConfigError, match=r"checkpoint\.safetensors belongs to another run, abc: remove it"):
         go("otcfm", "def")
     go("cfm", "abc")
 
