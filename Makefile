@@ -25,8 +25,8 @@ help: ## list the targets
 install: $(READY) ## make the environment and install genbench into it
 
 reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables and a report under results/
-	$(BIN)/genbench sweep genbench/suites/synthetic.toml --jobs $(JOBS)
-	$(BIN)/genbench sweep genbench/suites/digits.toml --jobs $(JOBS)
+	$(BIN)/genbench sweep synthetic --jobs $(JOBS)
+	$(BIN)/genbench sweep digits --jobs $(JOBS)
 	$(BIN)/genbench calibrate
 	$(BIN)/genbench report results --html results/report.html
 
@@ -44,7 +44,7 @@ bench: $(READY) ## time genbench beside its peers, a quarter of an hour on a qui
 
 smoke: $(READY) ## train, sample and evaluate on 2D data in under a minute, in a temporary folder
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	$(BIN)/genbench sweep genbench/suites/smoke.toml --jobs $(JOBS) --results "$$folder"
+	$(BIN)/genbench sweep smoke --jobs $(JOBS) --results "$$folder"
 
 test: $(READY) ## run every test and doctest
 	$(PYTEST) $(ARGS)
