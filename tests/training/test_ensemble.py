@@ -260,8 +260,8 @@ def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
 @pytest.mark.parametrize(
     ("model", "dataset", "stack", "settings", "message"),
     [
-        ("cfm", "moons", [{"seed": 0}], {}, "two members"),
-        ("cfm", "moons", [{"seed": 0}, {"seed": 0}], {}, "two members"),
+        ("cfm", "moons", [{"seed": 0}], {}, "at least two different members"),
+        ("cfm", "moons", [{"seed": 0}, {"seed": 0}], {}, "at least two different members"),
         ("cfm", "moons", [0, 1], {}, "write a list"),
         ("cfm", "digits", [{"seed": 0}, {"seed": 1}], {}, "no small model"),
         ("cfm", "moons", [{"seed": 0}, {"seed": 1}], {"plan": {"accumulate": 2}}, "trained alone"),
