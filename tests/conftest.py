@@ -9,6 +9,7 @@ import torch
 
 from genbench.cli.main import main
 from genbench.core import Model, Samples, Transport
+from genbench.errors import Unsupported
 from genbench.runs.record import format_record, read_record
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
@@ -45,10 +46,10 @@ class FixedModel(Model):
         self.unused = torch.nn.Parameter(torch.zeros(()))
 
     def draw(self, batch, generator):
-        raise NotImplementedError
+        raise Unsupported("this model is not trained")
 
     def loss(self, example):
-        raise NotImplementedError
+        raise Unsupported("this model is not trained")
 
     def sample(self, x0, *, label=None):
         return Samples(x0, 0)

@@ -9,7 +9,7 @@ from genbench.runs.record import format_record, read_record
 
 
 def test_a_seed_is_noise_and_a_rule_is_not(cli, swept, tmp_path, first_path):
-    """Five seeds whose difference is steady are told apart, five whose difference changes sign are not."""
+    """A steady difference over five seeds is significant; one that changes sign is not."""
     _, results = swept
     record = read_record(first_path(results))
 

@@ -30,7 +30,7 @@ def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli
     edit_record(path, lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
     edit_record(other, older)
     holding = Store(results).hold(load(suite).specs[1])
-    with holding:  # whoever is at a run is not disturbed
+    with holding:  # runs that a process holds stay as they are
         out = cli("clean", results, "--stale")[1]
     assert f"{other.parents[1]}: stays, {other.parents[1].name} is being run by" in out
     assert f"{path}: nfe, made with version 0 of metric 'nfe'" in out

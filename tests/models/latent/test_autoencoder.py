@@ -380,7 +380,7 @@ def test_without_a_network_it_says_at_once_what_works(monkeypatch, tmp_path):
     monkeypatch.delenv("GENBENCH_OFFLINE")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # a port without a server
     for model in ("nobody/nothing", "nobody/nothing/vae"):
         said = refusal(model)
         assert "model.encoder.model=nobody/nothing " in said

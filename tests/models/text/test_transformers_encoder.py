@@ -111,7 +111,7 @@ def test_missing_files_are_errors_of_one_line(t5, tmp_path, monkeypatch):
     assert "model.text=words works without" in said
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("GENBENCH_OFFLINE")
-    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr(hub, "ENDPOINT", "http://127.0.0.1:9")  # a port without a server
     assert "cannot be downloaded (" in refusal()
     monkeypatch.setattr(transformers_encoder.importlib.util, "find_spec", lambda name: None)
     transformers_encoder.tokenize.cache_clear()
