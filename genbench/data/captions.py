@@ -150,7 +150,7 @@ class CaptionTable:
         )
 
 
-@datasets.register("digits-captions", version=1)
+@datasets.register("digits-captions", version=1, headline="fd-captions_cnn")
 def digits_captions(
     *,
     held_out: tuple[str, ...] = ("inverted two", "inverted seven", "inverted nine", "thick three", "thick five"),
@@ -182,7 +182,7 @@ def digits_captions(
     return replace(data, metrics=metrics, evaluation={**base.evaluation, "n": 900, "batch": 450})
 
 
-@datasets.register("cifar10-captions", version=1)
+@datasets.register("cifar10-captions", version=1, headline="fid-legacy")
 def cifar10_captions(
     *,
     path: str | None = None,

@@ -30,7 +30,7 @@ METRICS = (
 SIZES = {"train": 1197, "valid": 100, "test": 500}
 
 
-@datasets.register("digits", version=1)
+@datasets.register("digits", version=1, headline="fd-digits_cnn")
 def digits() -> Data:
     """Handwritten digits of 8x8 pixels with 17 gray levels: 1197 to train, 100 to validate, 500 to test.
 

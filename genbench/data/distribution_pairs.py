@@ -39,7 +39,7 @@ class SampledSource(Source):
         raise Unsupported(f"the density of the source ({self.name}) is not known")
 
 
-@datasets.register("8gaussians-moons", version=1)
+@datasets.register("8gaussians-moons", version=1, headline="w2")
 def eight_gaussians_to_moons() -> Data:
     """From eight Gaussians (radius 5, std .562) to moons (3 x - 1): the task of torchcfm's tutorials.
 
@@ -50,7 +50,7 @@ def eight_gaussians_to_moons() -> Data:
     return vectors("8gaussians-moons", tutorial_moons, classes=2, source=ring(8, 5.0, EIGHT_STD))
 
 
-@datasets.register("moons-8gaussians", version=1)
+@datasets.register("moons-8gaussians", version=1, headline="w2")
 def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial") -> Data:
     """From moons to eight Gaussians, on a scale of torchcfm.
 
@@ -71,7 +71,7 @@ def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial
     return vectors("moons-8gaussians", target.draw, classes=8, stratified=target.stratified, source=source, truth=truth)
 
 
-@datasets.register("gaussians-5gaussians", version=1)
+@datasets.register("gaussians-5gaussians", version=1, headline="w2")
 def gaussians_to_five_gaussians(
     *,
     modes: Count = 3,

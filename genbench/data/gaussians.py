@@ -10,7 +10,7 @@ from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Positive, Size
 
 
-@datasets.register("gaussian", version=1)
+@datasets.register("gaussian", version=1, headline="energy_distance")
 def gaussian(
     *, dims: Count = 2, mean: float = 0.0, std: Positive = 0.5, spread: Positive = 1.0, correlation: Fraction = 0.0
 ) -> Data:
@@ -40,7 +40,7 @@ def gaussian(
     return vectors("gaussian", law.draw, dims=dims, truth=truth)
 
 
-@datasets.register("mixture", version=1)
+@datasets.register("mixture", version=1, headline="energy_distance")
 def mixture(
     *,
     dims: Count = 2,

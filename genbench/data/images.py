@@ -44,7 +44,7 @@ PUBLISHED = {
 GREY = PUBLISHED | {"steps": 50_000, "warmup": 1000, "ema": 0.999}
 
 
-@datasets.register("cifar10", version=1)
+@datasets.register("cifar10", version=1, headline="fid-legacy")
 def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -> Data:
     """CIFAR-10: 32x32 color photographs of ten classes, 50,000 to train (1,000 held out to validate), 10,000 to test.
 
@@ -65,7 +65,7 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
     return _images(images, CIFAR10.shape, flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
 
 
-@datasets.register("mnist", version=1)
+@datasets.register("mnist", version=1, headline="fid-legacy")
 def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
     """MNIST: 28x28 gray handwritten digits, 60,000 to train (5,000 held out to validate), 10,000 to test.
 
@@ -82,7 +82,7 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
     return _images(images, MNIST.shape, flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
-@datasets.register("fashion_mnist", version=1)
+@datasets.register("fashion_mnist", version=1, headline="fid-legacy")
 def fashion_mnist(*, path: str | None = None, flip: bool = False, valid: Size = 5000) -> Data:
     """Fashion-MNIST: 28x28 gray pictures of clothes, 60,000 to train (5,000 held out to validate), 10,000 to test.
 
@@ -101,7 +101,7 @@ def fashion_mnist(*, path: str | None = None, flip: bool = False, valid: Size = 
     return _images(images, FASHION_MNIST.shape, flip=flip, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
-@datasets.register("folder", version=1)
+@datasets.register("folder", version=1, headline="fid-legacy")
 def folder(
     *,
     path: str,

@@ -24,7 +24,7 @@ EIGHT_STD = 0.1**0.25
 """Of the tutorials' 8gaussians: they pass the square root of a variance .1 as a covariance."""
 
 
-@datasets.register("moons", version=1)
+@datasets.register("moons", version=1, headline="w2")
 def moons(*, scale: Literal["runner", "tutorial"] = "runner") -> Data:
     """Two interleaving half circles; the label is the arc.
 
@@ -62,7 +62,7 @@ def standardised_moons(n: int, generator: torch.Generator) -> Batch:
     return Batch(7 * (x + 0.1 * _normal(n, 2, generator) - mean) / math.sqrt(square - mean**2), label)
 
 
-@datasets.register("8gaussians", version=1)
+@datasets.register("8gaussians", version=1, headline="w2")
 def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive = EIGHT_STD) -> Data:
     """Gaussians evenly spaced on a circle, with exact density and field; the label is the mode.
 
@@ -88,7 +88,7 @@ def ring(modes: int, radius: float, std: float) -> Mixture:
     return Mixture(radius * torch.stack([angle.cos(), angle.sin()], 1), torch.full((modes,), std))
 
 
-@datasets.register("circles", version=1)
+@datasets.register("circles", version=1, headline="w2")
 def circles(*, factor: Positive = 0.5, noise: Positive = 0.05, scale: Positive = 3.5) -> Data:
     """Two concentric circles with Gaussian noise, with exact density; the label is the circle, outer first.
 
@@ -118,7 +118,7 @@ def circles(*, factor: Positive = 0.5, noise: Positive = 0.05, scale: Positive =
     return vectors("circles", draw, classes=2, truth=Truth(log_prob=log_prob))
 
 
-@datasets.register("scurve", version=1)
+@datasets.register("scurve", version=1, headline="w2")
 def scurve(*, noise: NonNegative = 0.05, scale: Positive = 1.5) -> Data:
     """The S curve seen from its side.
 
@@ -139,7 +139,7 @@ def scurve(*, noise: NonNegative = 0.05, scale: Positive = 1.5) -> Data:
     return vectors("scurve", draw)
 
 
-@datasets.register("checkerboard", version=1)
+@datasets.register("checkerboard", version=1, headline="w2")
 def checkerboard(*, cells: Count = 4, side: Positive = 2.0) -> Data:
     """Uniform on every other square of a board, the lower left one included, with exact density.
 
@@ -177,7 +177,7 @@ def checkerboard(*, cells: Count = 4, side: Positive = 2.0) -> Data:
     return vectors("checkerboard", draw, truth=Truth(log_prob=log_prob))
 
 
-@datasets.register("spirals", version=1)
+@datasets.register("spirals", version=1, headline="w2")
 def spirals(*, turns: Positive = 1.5, jitter: NonNegative = 0.5, noise: NonNegative = 0.1) -> Data:
     """Two spiral arms that are each other's mirror image in the origin; the label is the arm.
 
@@ -201,7 +201,7 @@ def spirals(*, turns: Positive = 1.5, jitter: NonNegative = 0.5, noise: NonNegat
     return vectors("spirals", draw, classes=2)
 
 
-@datasets.register("pinwheel", version=1)
+@datasets.register("pinwheel", version=1, headline="w2")
 def pinwheel(
     *,
     arms: Count = 5,
@@ -235,7 +235,7 @@ def pinwheel(
     return vectors("pinwheel", draw, classes=arms)
 
 
-@datasets.register("swissroll", version=1)
+@datasets.register("swissroll", version=1, headline="w2")
 def swissroll(*, noise: NonNegative = 1.0, scale: Positive = 0.2) -> Data:
     """A spiral of one and a half turns, the Swiss roll seen from its end.
 
