@@ -14,6 +14,7 @@ from genbench.runs import store
 from genbench.runs.spec import build_data, resolve
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
+from genbench.storage.trust import trust_everything
 from genbench.sweeps import suite
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import JobEvent
@@ -70,17 +71,20 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     )
 
 
-def load(results: str | Path, run: str = "") -> Model:
+def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
     """Return a trained model, ready to sample, with the evaluated weights.
 
     Args:
         results: the results folder, or the folder of a run itself.
         run: name of the run in it, as records call it (`record["labels"]["run"]`).
+        trust: whether files and names that the run gives as settings are opened, now and later in this process.
 
     Raises:
         ConfigError: if no such model is kept.
     """
     folder = Path(results) / "runs" / run if run else Path(results)
+    if trust:
+        trust_everything()
     spec = store.spec_at(folder)
     loaded = store.load_weights(folder / "model.safetensors")
     if loaded is None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Metric, Results, Seed, Set, commands, print_json, stderr, stdout
+from genbench.cli.options import AsJson, Metric, Results, Seed, Set, Trust, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
 
 app = commands()
@@ -22,6 +22,7 @@ def eval_command(
     seed: Seed = 0,
     results: Results = Path("results"),
     as_json: AsJson = False,
+    trust: Trust = False,
 ) -> None:
     """Measure a kept model with other metrics or another solver, or samples made elsewhere."""
     from genbench.sweeps.shell_commands import parse

@@ -12,6 +12,15 @@ from genbench.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
+
+def _trust(value: bool) -> bool:
+    """Trust whoever made the folders that are read, for this command."""
+    from genbench.storage.trust import trust_everything
+
+    trust_everything(value)
+    return value
+
+
 Folder = Annotated[Path, typer.Argument(help="A results folder.")]
 Results = Annotated[Path, typer.Option("--results", help="Results folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
@@ -20,6 +29,9 @@ Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Open the files and names that records give as settings.", callback=_trust)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
 

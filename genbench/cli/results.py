@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from genbench.cli.options import AsJson, DryRun, Folder, Results, commands, print_json, stdout
+from genbench.cli.options import AsJson, DryRun, Folder, Results, Trust, commands, print_json, stdout
 from genbench.errors import ConfigError, RunFailed
 
 app = commands()
@@ -20,6 +20,7 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(help="Also write every figure to this folder, as PNG and SVG.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write the tables of everything kept as Markdown and CSV, and print them."""
     from genbench.report import publish
@@ -42,6 +43,7 @@ def status(
     results: Folder = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
     as_json: AsJson = False,
+    trust: Trust = False,
 ) -> None:
     """Show what is done, running, started, failed, outdated or damaged in a results folder."""
     from genbench.report.formats.terminal import print_cells, print_folder
@@ -87,6 +89,7 @@ def clean(
 def merge(
     into: Annotated[Path, typer.Argument(help="The results folder to extend.")],
     sources: Annotated[list[Path], typer.Argument(help="Results folders of other machines.")],
+    trust: Trust = False,
 ) -> None:
     """Copy the results of other machines. Records that differ from kept ones are reported and not copied."""
     from collections import Counter
@@ -109,6 +112,7 @@ def verify(
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed that selects them.")] = 0,
     tolerance: Annotated[float, typer.Option(help="Largest relative difference (machines round differently).")] = 1e-3,
+    trust: Trust = False,
 ) -> None:
     """Check the checksums of everything kept, and measure some records again from their weights."""
     from genbench.results import verifying
@@ -141,6 +145,7 @@ def compare(
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric. Repeatable.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
+    trust: Trust = False,
 ) -> None:
     """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
     from genbench.report.compare import compare_models, compare_records

@@ -19,6 +19,7 @@ from genbench.cli.options import (
     Results,
     Seed,
     Set,
+    Trust,
     commands,
     parse_json,
     print_json,
@@ -168,6 +169,7 @@ def retry(
     failed: Annotated[bool, typer.Option("--failed", help="Retry failed runs (the default).")] = True,
     jobs: Jobs = 1,
     dry_run: DryRun = False,
+    trust: Trust = False,
 ) -> None:
     """Run again what failed in a results folder, from any suite or command."""
     from genbench.results.status import cell_name

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from genbench.errors import unknown
 from genbench.registry import ALL, datasets, models
-from genbench.runs.spec import sampler
+from genbench.runs.component import sampler
 from genbench.settings import settings_of
 
 BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}

@@ -24,7 +24,7 @@ from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.report.published_suites import DRAWINGS, Run, digest, suite_file
 from genbench.report.values import by_model
 from genbench.runs.image_grids import has_images
-from genbench.runs.spec import Spec, build_data, plan_of, restore
+from genbench.runs.spec import Spec, build_data, data_of, plan_of, restore
 from genbench.runs.store import load_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
@@ -112,9 +112,9 @@ def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow |
         runs: of one data set.
         drawings: the cache.
     """
-    data_spec = runs[0].record["spec"]["data"]
+    spec = runs[0].record["spec"]
     try:
-        reference = drawings.get(f"data {digest(data_spec)}", lambda: _reference(build_data(data_spec)))
+        reference = drawings.get(f"data {digest(spec['data'])}", lambda: _reference(data_of(spec)))
     except (Unsupported, ConfigError, OSError) as error:
         return f"The data is not available to be drawn: {error}"
     if not reference:
@@ -206,7 +206,7 @@ def _image_grid(run: Run) -> Arrays:
     path = run.folder / "samples.npz" if run.folder is not None else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not kept here")
-    space = build_data(run.record["spec"]["data"]).space
+    space = data_of(run.record["spec"]).space
     assert isinstance(space, Pixels)
     with np.load(path) as arrays:
         return {"sheet": _tiled(arrays["samples"][:GRID_IMAGES] * (255 // (space.levels - 1)))}

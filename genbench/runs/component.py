@@ -1,11 +1,14 @@
 """Components in a spec as plain JSON (name, version, every setting): their identity in keys, and their labels."""
 
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from genbench.core import Model
 from genbench.errors import ConfigError
-from genbench.registry import Registry
+from genbench.registry import Entry, Registry
 from genbench.settings import Settings, bind, plain, settings_in, settings_of
 
 
@@ -52,6 +55,36 @@ def same_version(registry: Registry, name: str, version: int) -> None:
     installed = registry[name].version
     if installed != version:
         raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {installed}")
+
+
+def sampler(entry: Entry) -> Callable:
+    """Return the schema of the sampling options of a model."""
+    return own_options(model_class(entry))
+
+
+def model_class(entry: Entry) -> type[Model]:
+    """Return the class of a model: the return annotation of its builder.
+
+    Raises:
+        ConfigError: if the builder's return annotation is no Model.
+    """
+    kind = inspect.signature(entry.build, eval_str=True).return_annotation
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        raise ConfigError(f"model '{entry.name}': annotate its builder with the Model class that it returns")
+    return kind
+
+
+@lru_cache
+def own_options(kind: type[Model]) -> Callable:
+    """Return the sampling method's schema: its keyword-only options but for the label, which is no setting."""
+
+    def options() -> None: ...
+
+    signature = inspect.signature(kind.sample, eval_str=True)
+    kept = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "label"]
+    options.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    options.__doc__ = kind.sample.__doc__
+    return options
 
 
 def label(

@@ -1,9 +1,8 @@
 """Specs: a run as plain JSON with every default filled in, and the hashes by which it is known."""
 
 import hashlib
-import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
@@ -12,12 +11,13 @@ from annotated_types import Ge
 from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from genbench.core import Data, Event, Model
+from genbench.core import Data, Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
-from genbench.registry import Entry, Registry, datasets, encoders, metrics, models
-from genbench.runs.component import component, differing, identity, label, same_version
+from genbench.registry import Registry, datasets, encoders, metrics, models
+from genbench.runs.component import component, differing, identity, label, model_class, same_version, sampler
 from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
+from genbench.storage import trust
 from genbench.training.plan import VERSION, Plan
 
 ENCODER = Nested(encoders, optional=True)
@@ -73,6 +73,19 @@ class Spec:
     def registry(self) -> Registry:
         """The registry of what is trained."""
         return REGISTRIES[self.kind]
+
+    def parts(self) -> Iterator[tuple[str, Callable, Settings]]:
+        """Yield the name, the builder and the settings of each component, and of the sampling options."""
+        yield "data", datasets[self.data["name"]].build, self.data
+        yield self.kind, self.registry[self.model["name"]].build, self.model
+        if self.encoder is not None:
+            yield "encoder", encoders[self.encoder["name"]].build, self.encoder
+        if self.kind == "model":
+            yield "sample", sampler(models[self.model["name"]]), self.sample
+        for own in self.stack or ():
+            yield "stack", self.registry[self.model["name"]].build, own
+        for name, part in self.metrics.items():
+            yield f"metric.{name}", metrics[name].build, part
 
     @cached_property
     def prerequisites(self) -> dict[str, "Spec"]:
@@ -156,7 +169,7 @@ def resolve(
     metrics: Iterable[str] | None = None,
     settings: Settings | None = None,
 ) -> Spec:
-    """Check a request and fill in every default, without training or loading anything large.
+    """Check a request of the user and fill in every default, without training or loading anything large.
 
     Args:
         model: name of a model.
@@ -169,7 +182,12 @@ def resolve(
         ConfigError: on an unknown name or a wrong value.
         Unsupported: if the data set does not go with the model.
     """
-    settings = settings or {}
+    spec = _resolve(model, dataset, seed, metrics, settings or {})
+    trust.allow(spec.parts())
+    return spec
+
+
+def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
     for section, table in settings.items():
         if section not in SECTIONS:
             raise unknown("no section of settings", section, SECTIONS)
@@ -208,9 +226,11 @@ def restore(record: Mapping[str, Any]) -> Spec:
 
     Raises:
         ConfigError: if a component it names has another version now, or does not know its settings any more.
+        Untrusted: if it names a file or a download that no request of the user names.
     """
     try:
         spec = SPEC.validate_python(record)
+        trust.check(spec.parts())
         parts = [(datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)]
         for registry, part in parts:
             if part is not None:
@@ -220,27 +240,36 @@ def restore(record: Mapping[str, Any]) -> Spec:
             encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
             assert encoder is not None
             return encoder_spec(data, encoder)
-        found = resolve(
+        current = {name: part for name, part in spec.metrics.items() if metrics[name].version == part["version"]}
+        found = _resolve(
             spec.model["name"],
             spec.data["name"],
-            seed=spec.seed,
-            metrics=[name for name, part in spec.metrics.items() if metrics[name].version == part["version"]],
-            settings={
+            spec.seed,
+            list(current),
+            {
                 "data": settings_in(spec.data),
                 "model": settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder else {}),
                 "plan": spec.plan,
                 "sample": spec.sample,
                 "evaluation": spec.evaluation,
-                "metric": {
-                    name: settings_in(part)
-                    for name, part in spec.metrics.items()
-                    if metrics[name].version == part["version"]
-                },
+                "metric": {name: settings_in(part) for name, part in current.items()},
             },
         )
         return replace(found, stack=spec.stack)
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error
+
+
+def data_of(record: Mapping[str, Any]) -> Data:
+    """Build the data set of the spec of a record, whatever else the spec holds.
+
+    Raises:
+        ConfigError: if it cannot be built.
+        Untrusted: if it names a file that no request of the user names.
+    """
+    part = record["data"]
+    trust.check([("data", datasets[part["name"]].build, part)])
+    return build_data(part)
 
 
 def build_data(spec: Mapping[str, Any]) -> Data:
@@ -259,36 +288,6 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
         return event
     shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))
     return replace(event, shape=shape, bin=0.0)
-
-
-def sampler(entry: Entry) -> Callable:
-    """Return the schema of the sampling options of a model."""
-    return own_options(model_class(entry))
-
-
-def model_class(entry: Entry) -> type[Model]:
-    """Return the class that a model's builder says it returns.
-
-    Raises:
-        ConfigError: if the builder's return annotation is no Model.
-    """
-    kind = inspect.signature(entry.build, eval_str=True).return_annotation
-    if not (isinstance(kind, type) and issubclass(kind, Model)):
-        raise ConfigError(f"model '{entry.name}': annotate its builder with the Model class that it returns")
-    return kind
-
-
-@lru_cache
-def own_options(kind: type[Model]) -> Callable:
-    """Return the sampling method's schema: its keyword-only options but for the label, which is no setting."""
-
-    def options() -> None: ...
-
-    signature = inspect.signature(kind.sample, eval_str=True)
-    kept = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "label"]
-    options.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    options.__doc__ = kind.sample.__doc__
-    return options
 
 
 def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:

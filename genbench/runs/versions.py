@@ -20,6 +20,8 @@ from genbench.runs.record import Record
 from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
 from genbench.settings import explain
+from genbench.storage import trust
+from genbench.storage.trust import Untrusted
 
 log = logging.getLogger("genbench")
 
@@ -108,11 +110,14 @@ def _differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[s
 
 
 def _other_key(spec: Mapping[str, Any], run: str) -> str | None:
-    if not Path(spec["data"].get("path") or "").exists():
-        return None  # published records of data that is elsewhere: the key needs the data's content
     try:
-        if run_name(SPEC.validate_python(spec)) == run:
-            return None
+        known = SPEC.validate_python(spec)
+        trust.check(known.parts())
+        if not Path(spec["data"].get("path") or "").exists() or run_name(known) == run:
+            return None  # where the data is elsewhere, the key is not known, because it needs the data's content
+    except Untrusted as reason:
+        trust.warn(reason)
+        return None
     except (ValidationError, TypeError, KeyError, AttributeError, ConfigError) as error:
         return f"made by an earlier version of genbench: {explain(error)}"
     return "made by an earlier version of genbench"

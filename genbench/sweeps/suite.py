@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, models
-from genbench.runs.spec import Spec, resolve, sampler
+from genbench.runs.component import sampler
+from genbench.runs.spec import Spec, resolve
 from genbench.settings import Settings, explain, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles

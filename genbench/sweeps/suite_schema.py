@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
-from genbench.runs.spec import model_class, sampler
+from genbench.runs.component import model_class, sampler
 from genbench.settings import Setting, settings_of
 from genbench.sweeps.suite import Suite
 from genbench.training.plan import Plan

@@ -16,7 +16,7 @@ from genbench.metrics.starting_noise import noise
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.registry import Entry, models
-from genbench.runs.spec import own_options, sampler
+from genbench.runs.component import own_options, sampler
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call, settings_of, typed
 from genbench.space import dequantise

@@ -9,7 +9,8 @@ from genbench.metrics.sampling import Sampling
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import models
-from genbench.runs.spec import build_data, model_class, resolve
+from genbench.runs.component import model_class
+from genbench.runs.spec import build_data, resolve
 
 FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "vp", "wcfm", "wcfm-balanced"}
 

@@ -8,7 +8,7 @@ import pytest
 from genbench.core import Event
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
-from genbench.runs.spec import sampler
+from genbench.runs.component import sampler
 from genbench.settings import bind, settings_of
 
 EVENTS = {

@@ -1,0 +1,98 @@
+"""Trust: which files and downloads a spec may name.
+
+A spec that the user types names what the user wants opened. A spec that is read from a results folder was written by
+others: where a setting of a component is free text, such as a path, a name on a hub or the sha256 of weights, it is
+refused unless it is the default, the user's request names the same text, or everything is trusted (`--trust`).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_origin
+
+from genbench.aliases import canonical
+from genbench.errors import ConfigError
+from genbench.settings import settings_of
+
+log = logging.getLogger("genbench")
+
+Parts = Iterable[tuple[str, Callable, Mapping[str, Any]]]
+"""Parts of a spec: how messages call each, its builder, and its settings as plain JSON."""
+
+_named: set[str] = set()
+_everything = False
+_warned = False
+
+
+class Untrusted(ConfigError):
+    """A file or a download that only a record names; the message says how to allow it."""
+
+
+def trust_everything(value: bool = True) -> None:
+    """Let records name files and downloads from now on, or no longer."""
+    global _everything
+    _everything = value
+
+
+def allow(parts: Parts) -> None:
+    """Remember what a request of the user names: records may name it too."""
+    _named.update(text for what, builder, settings in parts for _, text in _texts(what, builder, settings))
+
+
+def check(parts: Parts) -> None:
+    """Check a spec that was read from a file, before anything is built from it.
+
+    Raises:
+        Untrusted: if one names a file or a download that the user's request does not name.
+    """
+    if _everything:
+        return
+    for what, builder, settings in parts:
+        for setting, text in _texts(what, builder, settings):
+            if text not in _named:
+                raise Untrusted(
+                    f"{setting}={text!r} comes from a results folder and is not opened: add --trust if you trust "
+                    "whoever made the folder"
+                )
+
+
+def warn(reason: Untrusted) -> None:
+    """Say once in a process what was refused, where work goes on without it."""
+    global _warned
+    if not _warned:
+        _warned = True
+        log.warning("%s", reason)
+
+
+def _texts(what: str, builder: Callable, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the settings that are free text and no defaults, those of nested components included."""
+    schema = settings_of(builder)
+    for name, value in canonical(settings, schema).items():
+        setting = schema.get(name)
+        if setting is None:  # name and version, or a setting that is refused later
+            continue
+        if setting.nested is not None and isinstance(value, Mapping) and "name" in value:
+            yield from _texts(f"{what}.{name}", setting.nested.registry[value["name"]].build, value)
+        else:
+            known = {*_choices(setting.type), *_strings(setting.default)}
+            yield from ((f"{what}.{name}", text) for text in _strings(value) if text not in known)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _strings(key)
+            yield from _strings(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _strings(item)
+
+
+@lru_cache(maxsize=512)
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of every Literal in a type."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(choice for part in get_args(annotation) for choice in _choices(part))
