@@ -1,4 +1,4 @@
-"""Commands on results folders: report, status, clean, merge, verify, compare."""
+"""Commands on results folders: leaderboard, report, status, clean, merge, verify, compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,32 @@ app = commands()
 
 
 @app.command()
+def leaderboard(
+    results: Folder = Path("results"),
+    suite: Annotated[list[str] | None, typer.Option(help="Only this suite of the folder. Repeatable.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
+    variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
+    from genbench.report import leaderboard
+    from genbench.report.formats import leaderboard as formats
+    from genbench.report.published_suites import load_suites
+    from genbench.runs.store import existing_store
+
+    found = leaderboard.leaderboard(load_suites(existing_store(results), suite or ()), dataset or (), variants=variants)
+    if not found.boards:
+        raise ConfigError(f"{results} has nothing to rank: no run has measured a metric with a direction")
+    if as_json:
+        print_json(found.json())
+    elif as_csv:
+        typer.echo(formats.document(found), nl=False)
+    else:
+        typer.echo("\n".join(formats.lines(found)))
+
+
+@app.command()
 def report(
     results: Folder = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
@@ -21,21 +47,17 @@ def report(
         Path | None, typer.Option(help="Also write every figure to this folder, as PNG and SVG.")
     ] = None,
     trust: Trust = False,
+    full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
 ) -> None:
-    """Write the tables of everything kept as Markdown and CSV, and print them."""
+    """Write the tables of everything kept as Markdown and CSV, and print the leaderboard."""
     from genbench.report import publish
     from genbench.runs.store import Store
-    from genbench.sweeps import suite as suites
 
-    store, only = Store(results), ""
-    if suite is not None:
-        loaded = suites.load(suite)
-        only = loaded.name
-        if not publish.publish_suite(only, loaded.specs, store, stdout()):
-            raise ConfigError(f"{results} has no record of {suite}: run genbench sweep {suite}")
     if html is not None and html.is_dir():
         raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
-    publish.publish_report(store, stdout(), only, page_path=html, tex=latex, figures_folder=figures)
+    store = Store(results)
+    only = "" if suite is None else publish.refresh_suite(suite, store)
+    publish.publish_report(store, stdout(), only, page_path=html, tex=latex, figures_folder=figures, full=full)
 
 
 @app.command()

@@ -2,27 +2,34 @@
 
 import gzip
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather, study_sections
 from genbench.report.formats import csv, figures, latex, markdown
+from genbench.report.formats.leaderboard import lines
 from genbench.report.formats.page import page
 from genbench.report.formats.terminal import show
-from genbench.report.published_suites import ORIGINS, RECORDS, load_suites
+from genbench.report.leaderboard import leaderboard
+from genbench.report.published_suites import ORIGINS, RECORDS, load_suites, suite_file, suite_names
 from genbench.report.samples import Drawings
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.values import Failure, read_costs, read_values
 from genbench.results.frames import costs
-from genbench.runs.record import Record, format_published
+from genbench.runs.record import Record, format_published, read_published
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 from genbench.storage import files
+from genbench.sweeps import suite as suites
+
+log = logging.getLogger("genbench")
 
 
 def publish_suite(
@@ -56,6 +63,28 @@ def publish_suite(
         return write_suite(store.root / name, records, failures, console)
 
 
+def refresh_suite(suite: Path, store: Store) -> str:
+    """Write the tables of a suite again from the records that are kept; return the name of the suite.
+
+    Published tables of more records than are kept, as in a fresh checkout, are left as they are.
+
+    Raises:
+        ConfigError: if there is no such suite, or no record of it.
+    """
+    published = suite_names(store.root)
+    if str(suite) in published and not suite.exists() and not store.record_paths():
+        return str(suite)
+    loaded = suites.load(suite)
+    kept = sum(store.record(spec) is not None for spec in loaded.specs)
+    known = len(read_published(suite_file(store.root, loaded.name, RECORDS))) if loaded.name in published else 0
+    if kept < known:
+        log.warning("%s: %d of its %d published records are kept here; its tables are not written again",
+                    loaded.name, kept, known)  # fmt: skip
+    elif not publish_suite(loaded.name, loaded.specs, store, Console(quiet=True)):
+        raise ConfigError(f"{store.root} has no record of {suite}: run genbench sweep {suite}")
+    return loaded.name
+
+
 def publish_report(
     store: Store,
     console: Console,
@@ -64,16 +93,18 @@ def publish_report(
     page_path: Path | None = None,
     tex: bool = False,
     figures_folder: Path | None = None,
+    full: bool = False,
 ) -> list[Path]:
-    """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print their tables.
+    """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print the leaderboard.
 
     Args:
         store: the results folder.
         console: where to print.
-        only: name of a suite to report alone, as RESULTS/SUITE/REPORT.*, without printing its tables.
+        only: name of a suite to report alone, as RESULTS/SUITE/REPORT.*.
         page_path: where to write the HTML page, if given.
         tex: whether to write REPORT.tex as well.
         figures_folder: where to write every figure as PNG and SVG, if given.
+        full: whether to print all tables as well.
 
     Returns:
         The files written.
@@ -81,11 +112,11 @@ def publish_report(
     Raises:
         ConfigError: if there is nothing to report.
     """
-    suites = load_suites(store, [only] if only else [])
+    found = load_suites(store, [only] if only else [])
     with store.lock_tables():
-        drawings = [Drawings(store.root, suite.name) for suite in suites]
-        report = gather(suites, drawings, () if only else study_sections(store.root))
-        texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(suites)}
+        drawings = [Drawings(store.root, suite.name) for suite in found]
+        report = gather(found, drawings, () if only else study_sections(store.root))
+        texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(found)}
         texts |= {"REPORT.tex": latex.document(report)} if tex else {}
         written = {store.root / only / name: text for name, text in texts.items()}
         written |= {page_path: page(report)} if page_path else {}
@@ -93,8 +124,11 @@ def publish_report(
             files.write(path, text)
         paths = [*written, *(path for drawn in drawings for path in drawn.save())]
     drawn = figures.write(report, figures_folder) if figures_folder else []
-    if not only:
+    if full:
         show((table for section in report.sections for table in section.tables()), console)
+    ranked = leaderboard(found)
+    if ranked.boards:
+        console.print("\n".join(lines(ranked)), highlight=False, markup=False)
     _print_written([*map(str, paths), *([f"{len(drawn)} figures in {figures_folder}"] if drawn else [])], console)
     return [*paths, *drawn]
 

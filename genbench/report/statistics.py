@@ -211,6 +211,18 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
 
 
+def ranks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, int]:
+    """Rank models with ties: the first rank is shared by all that `marks` marks, the next one likewise by the rest.
+
+    >>> ranks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
+    {'a': 1, 'c': 1, 'b': 3}
+    """
+    ranked: dict[str, int] = {}
+    while rest := {model: values for model, values in found.items() if model not in ranked}:
+        ranked |= dict.fromkeys(marks(rest, better) or rest, 1 + len(ranked))
+    return ranked
+
+
 def best_mean(found: Mapping[str, Mapping[int, float]], better: str) -> str:
     """Return the model with the best mean."""
     sign = 1 if better == "lower" else -1

@@ -1,0 +1,146 @@
+"""The leaderboard as text of at most 40 lines and 80 columns, and as CSV."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from genbench.report.formats.cells import ARROWS, guarded, plain
+from genbench.report.leaderboard import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry, Leaderboard
+from genbench.report.statistics import LEVEL, format_mean, half_width, mean_and_error
+from genbench.report.values import group_by
+
+LINES, WIDTH = 40, 80
+SIGNS = {OTHER_BUDGET: "†", OTHER_SEEDS: "‡"}
+FLOOR = "floor"
+MAX_DATA, MAX_METHOD = 17, 25
+"""Characters of a label; longer ones are cut."""
+MAX_METHODS = 14
+
+
+def lines(found: Leaderboard) -> list[str]:
+    """Return the leaderboard as lines: standings, then panels of data sets as long as there is room, then notes."""
+    compared = [board for board in found.boards if len(board.entries) > 1]
+    compared = compared or list(found.boards)
+    alone = [board for board in found.boards if board not in compared]
+    head, body, shown = _standings(found), [], 0
+    while shown < len(compared):
+        panel, fitting = _panel(found, compared[shown:])
+        below = _below(found, compared[: shown + fitting], [*compared[shown + fitting :], *alone])
+        if body and len(head) + len(body) + len(panel) + len(below) > LINES:
+            break
+        body += panel
+        shown += fitting
+    return [*head, *body, *_below(found, compared[:shown], [*compared[shown:], *alone])][:LINES]
+
+
+def document(found: Leaderboard) -> str:
+    """Return the leaderboard as CSV, one row for each method and data set, in full precision."""
+    return guarded(pd.DataFrame(found.rows())).to_csv(index=False, lineterminator="\n")
+
+
+def interval(entry: Entry) -> str:
+    """Return a mean with half its 95 % interval."""
+    return format_mean(entry.mean, entry.half)
+
+
+def floor_interval(board: Board) -> str:
+    """Return the mean of the floor with half its 95 % interval."""
+    mean, error = mean_and_error(board.floor.values())
+    return format_mean(mean, half_width(error, len(board.floor)))
+
+
+def heading(board: Board) -> str:
+    """Return the metric of a board with its direction."""
+    return f"{board.metric} {ARROWS[board.better]}"
+
+
+def costs(found: Leaderboard, method: str) -> tuple[str, str]:
+    """Return the NFE to quality of a method, and its seconds of training, over the data sets of the mean ranks."""
+    entries = [board.ranked[method] for board in found.boards if board.data in found.over]
+    known = [entry.nfe for entry in entries if entry.nfe is not None]
+    ends = dict.fromkeys(f"{nfe:.0f}" for nfe in (min(known), max(known))) if known else ["-"]
+    seconds = [entry.train_seconds for entry in entries]
+    total = f"{sum(s for s in seconds if s is not None):.3g}" if None not in seconds else "-"
+    return "-".join(ends), total
+
+
+def methods(found: Leaderboard) -> list[str]:
+    """Return all methods: by mean rank, then the others in the order of the boards."""
+    others = (entry.method for board in found.boards for entry in board.entries)
+    return list(dict.fromkeys([*(standing.method for standing in found.standings), *others]))
+
+
+def _standings(found: Leaderboard) -> list[str]:
+    if not found.standings:
+        return []
+    head = ["method", "mean rank", "95 %", "alike", "NFE", "training, s"]
+    rows = []
+    for standing in found.standings[:MAX_METHODS]:
+        ends = f"{standing.low:.2f}-{standing.high:.2f}"
+        cells = [_cut(plain(standing.method), MAX_METHOD), f"{standing.mean:.2f}", ends, standing.letters]
+        rows.append([*cells, *costs(found, standing.method)])
+    if len(found.over) == 1:  # the ranks on one data set are those of its own column
+        head, rows = [head[0], *head[4:]], [[row[0], *row[4:]] for row in rows]
+    return [*_grid([head, *rows]), ""]
+
+
+def _panel(found: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], int]:
+    """Return lines with as many boards side by side as fit, and their number."""
+    for fitting in range(len(boards), 0, -1):
+        shown = boards[:fitting]
+        names = [m for m in methods(found) if any(m == entry.method for board in shown for entry in board.entries)]
+        rows = [["", *(_cut(plain(board.data)) for board in shown)], ["", *map(heading, shown)]]
+        if any(board.floor for board in shown):
+            rows.append([FLOOR, *(_short(floor_interval(board)) if board.floor else "" for board in shown)])
+        for method in names[:MAX_METHODS]:
+            entries = [next((e for e in board.entries if e.method == method), None) for board in shown]
+            rows.append([_cut(plain(method), MAX_METHOD), *(_cell(entry) if entry else "" for entry in entries)])
+        drawn = _grid(rows)
+        if max(map(len, drawn)) <= WIDTH or fitting == 1:
+            return [*(line[:WIDTH] for line in drawn), ""], fitting
+    raise AssertionError("no boards")
+
+
+def _cell(entry: Entry) -> str:
+    rank = "" if entry.rank is None else f"{entry.rank}"
+    return f"{rank:>2} {_short(interval(entry))}{SIGNS.get(entry.mark, '')}"
+
+
+def _short(text: str) -> str:
+    return text.replace(" ± ", "±")
+
+
+def _grid(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align columns, two spaces apart; the first to the left, the others to the left of their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _cut(text: str, width: int = MAX_DATA) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) -> list[str]:
+    """Return what a reader has to know, and where the rest is."""
+    level = f"Holm, {100 * LEVEL:g} %"
+    notes = [f"Cells: rank, mean±95 %; same rank: not told apart by paired tests ({level})."]
+    if len(found.over) > 1:
+        notes.append(f"Mean rank: within seeds, over {', '.join(_cut(plain(data)) for data in found.over)}.")
+        notes.append("Alike: methods with a common letter are not told apart (sign-flip test, Holm).")
+    if found.standings:
+        notes.append(f"NFE: where curves are within {100 * NEAR:g} % of their best; training: sum over these data.")
+    used = {entry.mark for board in shown for entry in board.entries}
+    notes.append(" ".join(f"{sign} {mark}: not ranked." for mark, sign in SIGNS.items() if mark in used))
+    for text, own in group_by(shown, budget).items():
+        notes.append(f"{text}: {', '.join(_cut(plain(board.data)) for board in own)}.")
+    if changed := [plain(board.data) for board in shown if not board.original]:
+        notes.append(f"NOT the checksummed original data: {', '.join(changed)}.")
+    left = [f"other data sets: {len(hidden)} (--dataset)"] if hidden else []
+    left += [f"other settings of methods: {found.variants} (--variants)"] if found.variants else []
+    notes.append(f"Not shown: {', '.join(left)}." if left else "")
+    return [_cut(note, WIDTH) for note in notes if note]
+
+
+def budget(board: Board) -> str:
+    """Return budget and number of seeds of the methods that are ranked."""
+    return f"{board.budget}, {len(board.seeds)} seed{'' if len(board.seeds) == 1 else 's'}"
