@@ -17,7 +17,7 @@ READY := $(VENV)/.installed
 # One thread per process: small networks are slower on two, and the processes already fill the cores.
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce studies bench smoke test test-fast test-lowest check clean
+.PHONY: help install reproduce studies bench smoke test test-fast test-lowest campaign check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test-fast: $(READY) ## run the tests of less than ten seconds
 test-lowest: BIN := $(LOWEST)/bin
 test-lowest: $(LOWEST)/.installed ## run the fast tests with the lowest versions that pyproject.toml allows
 	$(PYTEST) -m "not slow" $(ARGS)
+
+campaign: $(READY) ## meet the command line with more than a thousand wrong, damaged and hostile inputs (half an hour)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaign.main --jobs $(JOBS) $(ARGS)
 
 check: $(READY) ## lint, format, types, layers, tests
 	$(BIN)/ruff check .

@@ -1,0 +1,155 @@
+"""Run a command line on an input of the campaign, in a forked process, and say how it ended."""
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MEMORY = 8 << 30
+"""Bytes of address space of a command: an input that asks for more fails instead of filling the machine."""
+
+PATIENCE = 60.0
+"""Seconds after which a command counts as hanging."""
+
+CLEAN = frozenset({"done", "refused", "failed", "stopped"})
+"""How a command may end: exit code 0; or 2, 1 or 130 with a last line on stderr that says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input and the commands that meet it.
+
+    Args:
+        name: group/name, unique.
+        argv: arguments of genbench; {} stands for the folder of the case.
+        expect: the ways in which the command may end.
+        files: writes the input into the folder of the case, which has a finished sweep in "r" if `sweep`.
+        sweep: whether the folder has a finished sweep, as tiny.toml and r.
+        env: environment variables of the command.
+        check: says what is wrong with what was printed or written; None if nothing is.
+        send: a signal and the seconds after which the command gets it.
+        gone: whether the command starts in a folder that is removed.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    expect: frozenset[str] = frozenset({"refused"})
+    files: Callable[[Path], None] | None = None
+    sweep: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Path, "Outcome"], str | None] | None = None
+    send: tuple[signal.Signals, float] | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: one of CLEAN, or what it did instead; what it printed; seconds."""
+
+    ending: str
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+def run(case: Case, folder: Path) -> Outcome:
+    """Run the command of a case in its folder."""
+    out, err = folder / ".stdout", folder / ".stderr"
+    began = time.monotonic()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if not child:
+        _become(case, folder, out, err)
+    code = _wait(child, case.send)
+    stdout, stderr = out.read_text(errors="replace"), err.read_text(errors="replace")
+    return Outcome(_ending(code, stderr), stdout, stderr, time.monotonic() - began)
+
+
+def judge(case: Case, folder: Path) -> tuple[str | None, Outcome]:
+    """Run a case; return what is wrong, None if nothing is, and its outcome."""
+    outcome = run(case, folder)
+    wrong = None
+    if outcome.ending not in case.expect:
+        wrong = f"ended as {outcome.ending}, not as {' or '.join(sorted(case.expect))}"
+    elif re.search(r"[\x00-\x08\x0b-\x1f\x7f]", outcome.stdout + outcome.stderr):
+        wrong = "printed control characters"
+    elif case.check is not None:
+        wrong = case.check(folder, outcome)
+    return wrong, outcome
+
+
+def _become(case: Case, folder: Path, out: Path, err: Path) -> None:
+    """Turn the forked process into the command; never returns."""
+    code = 99
+    try:
+        os.setsid()
+        os.chdir(folder)
+        for descriptor, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.environ.update({name: value.replace("{}", str(folder)) for name, value in case.env.items()})
+        sys.argv = ["genbench", *(argument.replace("{}", str(folder)) for argument in case.argv)]
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        if case.gone:
+            (folder / "gone").mkdir()
+            os.chdir(folder / "gone")
+            (folder / "gone").rmdir()
+        from genbench.cli.main import main
+
+        main()
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait(child: int, send: tuple[signal.Signals, float] | None) -> int | None:
+    """Return the exit code of a process, negative for a signal; None if it had to be killed for hanging."""
+    began, sent = time.monotonic(), False
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        waited = time.monotonic() - began
+        if send is not None and not sent and waited > send[1]:
+            os.kill(child, send[0])
+            sent = True
+        if waited > PATIENCE:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.005)
+
+
+def _ending(code: int | None, stderr: str) -> str:
+    if code is None:
+        return "hanging"
+    if "Traceback (most recent call last)" in stderr:
+        return "traceback"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    name = {0: "done", 1: "failed", 2: "refused", 130: "stopped"}.get(code, f"exit code {code}")
+    lines = stderr.splitlines()
+    if name != "done" and not (lines and lines[-1].startswith("genbench")):
+        return f"{name} without a line that says why"
+    if name == "refused" and len(lines) > 1:
+        return f"refused in {len(lines)} lines"
+    if len(lines[-1] if lines else "") > 1000:
+        return f"{name} with a line of {len(lines[-1])} characters"
+    return name

@@ -1,0 +1,199 @@
+"""Trees and archives of images: broken, disguised, enormous, hostile."""
+
+import io
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from campaign.harness import Case
+from PIL import Image
+
+RUN = (
+    *("run", "--model", "cfm", "--dataset", "folder", "--metric", "norm", "--results", "{}/out"),
+    *("--set", "data.size=8", "--set", "data.valid=0.0", "--set", "plan.steps=1", "--set", "plan.batch_size=2"),
+    *("--set", "evaluation.n=4", "--set", "model.net={name='unet', channels=8, blocks=1, heads=1}"),
+)
+REFUSED = frozenset({"refused"})
+EITHER = frozenset({"refused", "done"})
+
+
+def _image(seed: int, mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
+    return Image.fromarray(pixels if channels > 1 else pixels[..., 0]).convert(mode)
+
+
+def _bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png(width: int, height: int, data: bytes = b"") -> bytes:
+    """Return a PNG of which the header has any size."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(data, 9)) + _chunk(b"IEND", b"")
+
+
+def _tree(folder: Path) -> Path:
+    for split, count in (("train", 6), ("test", 4)):
+        for label in ("a", "b"):
+            (folder / "t" / split / label).mkdir(parents=True)
+            for i in range(count):
+                _image(i).save(folder / "t" / split / label / f"{i}.png")
+    return folder / "t/train/a/0.png"
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(x) (w) file closefile\nshowpage\n"
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>alert(1)</script></svg>'
+
+ODD: dict[str, tuple[bytes, frozenset[str]]] = {
+    "empty": (b"", REFUSED),
+    "text": (b"hello", REFUSED),
+    "random": (np.random.default_rng(0).bytes(500), REFUSED),
+    "PostScript": (POSTSCRIPT, REFUSED),
+    "PDF": (b"%PDF-1.4\n%%EOF\n", REFUSED),
+    "SVG": (SVG, REFUSED),
+    "TIFF": (_bytes(_image(1), "TIFF"), REFUSED),
+    "ICO": (_bytes(_image(1), "ICO"), REFUSED),
+    "ppm": (_bytes(_image(1), "PPM"), REFUSED),
+    "a JPEG by another name": (_bytes(_image(1), "JPEG"), EITHER),
+    "a GIF by another name": (_bytes(_image(1), "GIF"), EITHER),
+    "cut in half": (_bytes(_image(1))[:120], REFUSED),
+    "last bytes lost": (_bytes(_image(1))[:-4], EITHER),
+    "bomb of 60000 pixels": (_png(60_000, 60_000), REFUSED),
+    "bomb of 2^31 pixels": (_png(2**31 - 1, 2**31 - 1), REFUSED),
+    "bomb that unpacks": (_png(20_000, 20_000, bytes(60_001 * 2000)), REFUSED),
+    "header of no pixels": (_png(0, 8), REFUSED),
+    "data of another size": (_png(8, 8, bytes(10)), REFUSED),
+    "no header": (b"\x89PNG\r\n\x1a\n", REFUSED),
+    "other size": (_bytes(_image(1, size=(9, 9))), REFUSED),
+    "one pixel": (_bytes(_image(1, size=(1, 1))), REFUSED),
+    "gray": (_bytes(_image(1, "L")), EITHER),
+    "gray with alpha": (_bytes(_image(1, "LA")), EITHER),
+    "alpha": (_bytes(_image(1, "RGBA")), EITHER),
+    "palette": (_bytes(_image(1).quantize(16)), EITHER),
+    "bits": (_bytes(_image(1).convert("1")), EITHER),
+    "sixteen bits": (_bytes(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)), EITHER),
+    "many frames": (
+        _bytes(_image(1).quantize(16), "GIF", save_all=True, append_images=[_image(2).quantize(16)] * 50),
+        EITHER,
+    ),
+}
+
+STRANGE: dict[str, Callable[[Path, Path], object]] = {
+    "folder named as an image": lambda t, image: (t / "train/a/x.png").mkdir(),
+    "FIFO named as an image": lambda t, image: os.mkfifo(t / "train/a/x.png"),
+    "dangling link": lambda t, image: (t / "train/a/x.png").symlink_to("nowhere"),
+    "link to itself": lambda t, image: (t / "train/a/x.png").symlink_to("x.png"),
+    "link to a device": lambda t, image: (t / "train/a/x.png").symlink_to("/dev/zero"),
+    "link to the tree": lambda t, image: (t / "train/a/up").symlink_to("../.."),
+    "link out of the tree": lambda t, image: (t / "train/a/x.png").symlink_to("/etc/passwd"),
+    "name of odd bytes": lambda t, image: os.link(image, os.fsencode(t / "train/a") + b"/\xff\xfe.png"),
+    "name of a script": lambda t, image: (t / "train/a/<script>.png").write_bytes(image.read_bytes()),
+    "name with an escape": lambda t, image: (t / "train/a/\x1b[2J.png").write_bytes(b"x"),
+    "class of a script": lambda t, image: (t / "train/a").rename(t / "train/<script>alert(1)<"),
+    "class only in test": lambda t, image: (t / "test/c").mkdir(),
+    "system files": lambda t, image: ((t / "train/a/.DS_Store").write_bytes(b"x"), (t / "Thumbs.db").write_bytes(b"x")),
+    "text beside images": lambda t, image: (t / "train/a/readme.txt").write_text("x"),
+    "split of another name": lambda t, image: (t / "train").rename(t / "trian"),
+    "empty class": lambda t, image: (t / "train/empty").mkdir(),
+}
+
+
+def _tar(path: Path, members: list[tuple[tarfile.TarInfo, bytes]], mode: str = "w") -> None:
+    with tarfile.open(path, mode) as archive:
+        for info, data in members:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def _sound() -> list[tuple[tarfile.TarInfo, bytes]]:
+    return [
+        (_member(f"{split}/{label}/{i}.png"), _bytes(_image(i)))
+        for split in ("train", "test")
+        for label in "ab"
+        for i in range(5)
+    ]
+
+
+ARCHIVES: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
+    "empty file": (lambda path: path.write_bytes(b""), REFUSED),
+    "text": (lambda path: path.write_bytes(b"hello"), REFUSED),
+    "without members": (lambda path: _tar(path, []), REFUSED),
+    "sound": (lambda path: _tar(path, _sound()), frozenset({"done"})),
+    "compressed": (lambda path: _tar(path, _sound(), "w:gz"), frozenset({"done"})),
+    "cut": (lambda path: (_tar(path, _sound()), path.write_bytes(path.read_bytes()[:9000])), REFUSED),
+    "compressed and cut": (
+        lambda path: (_tar(path, _sound(), "w:gz"), path.write_bytes(path.read_bytes()[:900])),
+        REFUSED,
+    ),
+    "member above": (lambda path: _tar(path, [*_sound(), (_member("../../up.png"), b"x")]), EITHER),
+    "absolute member": (lambda path: _tar(path, [*_sound(), (_member("/tmp/campaign-x.png"), b"x")]), EITHER),
+    "link": (
+        lambda path: _tar(path, [*_sound(), (_member("train/a/l.png", tarfile.SYMTYPE, "/etc/passwd"), b"")]),
+        EITHER,
+    ),
+    "device": (lambda path: _tar(path, [*_sound(), (_member("train/a/d.png", tarfile.CHRTYPE), b"")]), EITHER),
+    "FIFO": (lambda path: _tar(path, [*_sound(), (_member("train/a/f.png", tarfile.FIFOTYPE), b"")]), EITHER),
+    "member twice": (lambda path: _tar(path, [*_sound(), *_sound()[:1]]), EITHER),
+    "bomb": (lambda path: _tar(path, [*_sound(), (_member("train/a/b.png"), _png(50_000, 50_000))], "w:gz"), REFUSED),
+    "zip": (lambda path: _zipped(path), EITHER),
+}
+
+
+def _zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, data in _sound():
+            archive.writestr(info.name, data)
+
+
+def cases() -> Iterator[Case]:
+    """Yield cases of images."""
+    run = (*RUN, "--set", "data.path={}/t")
+    for name, (data, expect) in ODD.items():
+        yield Case(f"images/{name}", run, expect, lambda folder, data=data: _tree(folder).write_bytes(data) and None)
+    for name, make in STRANGE.items():
+        yield Case(f"images/{name}", run, EITHER, lambda folder, make=make: make(folder / "t", _tree(folder)) and None)
+    sound = _bytes(_image(0))
+    for position in range(8, len(sound), len(sound) // 20):
+        flipped = bytearray(sound)
+        flipped[position] ^= 16
+        data = bytes(flipped)
+        yield Case(
+            f"images/byte {position} changed",
+            run,
+            EITHER,
+            lambda folder, data=data: _tree(folder).write_bytes(data) and None,
+        )
+    for suffix in ("tar", "tar.gz"):
+        for name, (make, expect) in ARCHIVES.items():
+            arguments = (*RUN, "--set", f"data.path={{}}/t.{suffix}")
+            yield Case(
+                f"images/{suffix}, {name}", arguments, expect, lambda f, m=make, s=suffix: m(f / f"t.{s}") and None
+            )
+    for name, make in {
+        "absent": lambda folder: None,
+        "empty folder": lambda folder: (folder / "t").mkdir(),
+        "file": lambda folder: (folder / "t").write_text("x"),
+        "FIFO": lambda folder: os.mkfifo(folder / "t"),
+        "device": lambda folder: (folder / "t").symlink_to("/dev/zero"),
+        "dangling link": lambda folder: (folder / "t").symlink_to("nowhere"),
+        "only text": lambda folder: ((folder / "t").mkdir(), (folder / "t/x.txt").write_text("x")),
+    }.items():
+        yield Case(f"images/path is {name}", run, REFUSED, lambda folder, make=make: make(folder) and None)

@@ -1,0 +1,103 @@
+"""The campaign: every case in its own folder, its outcome against what it may be.
+
+PYTHONPATH=tests python -m campaign.main [--only TEXT] [--jobs N] [--list FILE]
+"""
+
+import argparse
+import collections
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from campaign import arrays, images, names, results, suites, surroundings
+from campaign.harness import Case, judge, run
+
+TINY = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = 0.5}]
+metrics = ["sliced_w2", "nfe"]
+seeds = [0, 1]
+plan = {steps = 10, batch_size = 16}
+evaluation = {n = 64, curve = [1]}
+"""
+
+
+def prepare(folder: Path) -> Path:
+    """Import what commands import, so that forks have it; make a finished sweep in the folder and return it."""
+    import lightning_fabric.strategies.ddp  # noqa: F401
+    import torch
+
+    import genbench.cli.main
+    import genbench.report.publish
+    import genbench.sweeps.executors  # noqa: F401
+
+    torch.set_num_threads(1)
+    os.environ["GENBENCH_OFFLINE"] = "1"
+    os.environ.setdefault("GENBENCH_HOME", str(folder / "home"))
+    finished = folder / "finished"
+    finished.mkdir(parents=True)
+    (finished / "tiny.toml").write_text(TINY)
+    outcome = run(Case("sweep", ("sweep", "tiny.toml", "--results", "r")), finished)
+    assert outcome.ending == "done", outcome.stderr
+    for name in (".stdout", ".stderr"):
+        (finished / name).unlink()
+    return finished
+
+
+def cases(finished: Path) -> Iterator[Case]:
+    """Yield all cases."""
+    for module in (names, suites, arrays, images, surroundings):
+        yield from module.cases()
+    yield from results.cases(finished)
+
+
+def meet(case: Case, folder: Path, finished: Path) -> tuple[str | None, str]:
+    """Run a case in a new folder; return what is wrong, if anything, and its ending with the last line on stderr."""
+    folder.mkdir()
+    try:
+        if case.sweep:
+            shutil.copytree(finished, folder, dirs_exist_ok=True)
+        if case.files is not None:
+            case.files(folder)
+        wrong, outcome = judge(case, folder)
+        last = (outcome.stderr.splitlines() or [""])[-1]
+        return wrong, f"{outcome.ending} in {outcome.seconds:.1f} s: {last[:300]}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """Run the campaign and print what is wrong, and how many cases ended in which way."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--list", type=Path)
+    arguments = parser.parse_args()
+    endings: collections.Counter[tuple[str, str]] = collections.Counter()
+    faults = 0
+    with tempfile.TemporaryDirectory(prefix="campaign-") as temporary, ThreadPoolExecutor(arguments.jobs) as pool:
+        root = Path(temporary)
+        finished = prepare(root)
+        chosen = [case for case in cases(finished) if arguments.only in case.name]
+        lines = []
+        met = pool.map(lambda item: meet(item[1], root / str(item[0]), finished), enumerate(chosen))
+        for case, (wrong, ending) in zip(chosen, met, strict=True):
+            endings[case.name.partition("/")[0], ending.partition(" in ")[0]] += 1
+            lines.append(f"{'WRONG' if wrong else 'ok'}\t{case.name}\t{wrong or ''}\t{ending}".replace("\n", " "))
+            if wrong:
+                faults += 1
+                print(f"{case.name}: {wrong} ({ending})", flush=True)
+        if arguments.list:
+            arguments.list.write_text("\n".join(lines) + "\n", errors="replace")
+    for (group, ending), count in sorted(endings.items()):
+        print(f"{group:12} {ending:30} {count}")
+    print(f"{len(chosen)} cases, {faults} wrong")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
