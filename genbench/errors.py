@@ -28,11 +28,23 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
 
     >>> unknown("wcfm has no setting", "kapa", ["kappa", "cost"])
     ConfigError("wcfm has no setting 'kapa'; did you mean 'kappa'?")
+    >>> unknown("no metric", "FID", ["w2", "fid-legacy", "fid-clean"])
+    ConfigError("no metric 'FID'; did you mean 'fid-clean' or 'fid-legacy'?")
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+    *most, last = [f"'{other}'" for other in _close(name, known)] or [""]
+    close = f"{', '.join(most)} or {last}" if most else last
+    hint = f"did you mean {close}?" if close else f"known: {', '.join(known) or 'none'}"
     return ConfigError(f"{what} '{name}'; {hint}")
+
+
+def _close(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names that differ in case only, else those that begin like this one, else the most similar one."""
+    folded = {other.casefold(): other for other in known}
+    if name.casefold() in folded:
+        return [folded[name.casefold()]]
+    longer = [other for text, other in folded.items() if name and text.startswith(name.casefold())]
+    return longer or [folded[text] for text in difflib.get_close_matches(name.casefold(), folded, n=1)]
 
 
 def reason_of(error: Exception) -> str:

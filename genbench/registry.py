@@ -55,6 +55,11 @@ class Registry:
     def _points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in _entry_points().select(group=self.group)}
 
+    @property
+    def modules(self) -> set[str]:
+        """The modules that entry points name."""
+        return {point.module for point in self._points.values()}
+
     def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Callable], Callable]:
         """Return a decorator that registers a builder under a name and returns it unchanged."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from annotated_types import Ge, Gt, Le
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
+from pydantic_core import SchemaValidator
 
 from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
@@ -196,7 +197,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     genbench.errors.ConfigError: wcfm.kappa: 'much' is wrong: input should be a valid number
     """
     schema = settings_of(builder)
-    settings = canonical(settings, schema)
+    settings = canonical(table_of(settings, what), schema)
     for name in settings:
         if name not in schema:
             raise unknown(f"{what} has no setting", name, schema)
@@ -213,6 +214,13 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         else:
             bound[name] = plain(setting, value, f"{what}.{name}")
     return bound
+
+
+def table_of(settings: Any, what: str) -> Settings:
+    """Return settings if they are a table. Raises ConfigError if they are a single value."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{what}: {settings!r} is wrong: write a setting of {what}, as name=value")
+    return settings
 
 
 def plain(setting: Setting, value: Any, what: str) -> Any:
@@ -300,15 +308,20 @@ def explain(error: Exception) -> str:
 
 
 def _typed(setting: Setting, value: Any, what: str) -> Any:
+    return validated(_adapter(setting.type), value, what)
+
+
+def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> Any:
+    """Return a plain JSON value as the type has it. Raises ConfigError if it is of another type."""
     try:
         # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
-        return _adapter(setting.type).validate_json(json.dumps(value), strict=True)
+        return type_.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         # A union has one message per type.
         messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
-        raise ConfigError(f"{what}: {value!r} is wrong: {', or '.join(list(messages)[:3])}") from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what}: {value!r} is not plain JSON: {error}") from error
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: {', or '.join(list(messages)[:3])}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
 
 
 @lru_cache(maxsize=512)

@@ -41,6 +41,12 @@ def list_command(
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Name of a component.")], as_json: AsJson = False) -> None:
     """Show the settings of a component (type, default, meaning) and where it comes from."""
+    from genbench import registry
+    from genbench.errors import unknown
+
+    names = [known for kind in registry.ALL.values() for known in kind]
+    if name not in names:
+        raise unknown("nothing called", name, names)
     from genbench.report.components import describe, print_description
 
     description = describe(name)
@@ -65,6 +71,10 @@ def check(module: Annotated[str, typer.Argument(help="A module that registers co
 @app.command()
 def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or path.")]) -> None:
     """Check every cell of a suite without running it."""
+    from genbench.cli import requests
+
+    requests.check_suite(suite, {})
+
     from genbench.registry import metrics
     from genbench.runs.component import settings_in
     from genbench.settings import check_paths

@@ -7,6 +7,7 @@ import typer
 
 from genbench.cli.options import AsJson, Metric, Results, Seed, Set, Trust, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
+from genbench.sweeps.assignments import parse
 
 app = commands()
 
@@ -25,9 +26,10 @@ def eval_command(
     trust: Trust = False,
 ) -> None:
     """Measure a kept model with other metrics or another solver, or samples made elsewhere."""
-    from genbench.sweeps.shell_commands import parse
+    from genbench.cli import requests
 
     path, settings = Path(what), parse(set_ or [])
+    requests.check((), [dataset] if dataset is not None else (), metric, settings)
     if dataset is not None:
         _eval_samples(path, dataset, metric, settings, seed, results, as_json)
     elif path.suffix in (".npy", ".npz"):
@@ -116,8 +118,11 @@ def reference(
     verify: Annotated[bool, typer.Option("--verify", help="Check the checksums of everything kept.")] = False,
 ) -> None:
     """Compute the statistics of real images that metrics compare with, or list or verify those that are kept."""
+    from genbench.cli import requests
+
+    requests.check((), [dataset] if dataset else ())
+
     from genbench.cli.reference_statistics import line, listed, make
-    from genbench.sweeps.shell_commands import parse
 
     if split not in ("train", "test"):
         raise ConfigError(f"--split {split}: choose train or test")

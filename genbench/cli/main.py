@@ -1,8 +1,12 @@
 """The command line: reads arguments, calls the library, prints. No command imports torch before it needs it."""
 
 import logging
+import shlex
 import signal
 import sys
+import tempfile
+import traceback
+from importlib.metadata import version
 from typing import Any
 
 import typer
@@ -50,6 +54,24 @@ def main() -> None:
     except UsageError as error:
         error.show()
         sys.exit(2)
+    except Exception as error:
+        sys.exit(_fail(_unforeseen(error), 1))
+
+
+def _unforeseen(error: Exception) -> str:
+    """Describe in one line an error that no code foresaw, with the file that holds its traceback."""
+    with tempfile.NamedTemporaryFile("w", prefix="genbench-", suffix=".txt", delete=False) as file:
+        file.write(f"genbench {version('genbench')}: {shlex.join(sys.argv)}\n{traceback.format_exc()}")
+    if ("alloc" in str(error) and "memory" in str(error)) or isinstance(
+        error, MemoryError
+    ):  # as torch and NumPy say it
+        return f"not enough memory: {_line(error)} (traceback: {file.name})"
+    return f"{_line(error)}; this is a bug: please report it with {file.name}"
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 def _stop(number: int, frame: object) -> None:

@@ -27,6 +27,7 @@ from genbench.cli.options import (
     stdout,
 )
 from genbench.errors import ConfigError, RunFailed
+from genbench.sweeps.assignments import parse
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -53,6 +54,12 @@ def run_command(
     dry_run: DryRun = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
+    from genbench.cli import requests
+
+    settings = parse(set_ or [])
+    requests.check([model], [dataset], metric, settings)
+    members = parse_json(stack, "--stack") if stack else None
+
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
     from genbench.runs.loggers import Loggers
@@ -61,16 +68,15 @@ def run_command(
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.progress import ProgressDisplay
-    from genbench.sweeps.shell_commands import parse
 
     store = Store(results)
-    if stack:
+    if members is not None:
         if (accelerator, devices) != ("auto", 1):
             raise ConfigError("one process trains an ensemble: omit --accelerator and --devices")
-        specs = ensemble_of(model, dataset, parse_json(stack, "--stack"), metric or None, parse(set_ or []))
+        specs = ensemble_of(model, dataset, members, metric or None, settings)
         _run_ensemble(specs, store, log or (), as_json, dry_run)
         return
-    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=parse(set_ or []))
+    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=settings)
     if dry_run:
         print_json(_planned(spec, store))
         return
@@ -130,6 +136,11 @@ def sweep(
     log: Log = None,
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
+    from genbench.cli import requests
+
+    settings = parse(set_ or [])
+    requests.check_suite(suite, settings)
+
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
     from genbench.runs.loggers import check_kinds
@@ -137,9 +148,8 @@ def sweep(
     from genbench.sweeps import suite as suites
     from genbench.sweeps.executors import choose, execute
     from genbench.sweeps.progress import ProgressDisplay
-    from genbench.sweeps.shell_commands import parse
 
-    loaded, store = suites.load(Path(suite), parse(set_ or [])), Store(results)
+    loaded, store = suites.load(Path(suite), settings), Store(results)
     executor = choose(engine, store, jobs, address, gpus)
     missing = [spec for spec in loaded.specs if store.missing_metrics(spec)]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
@@ -215,18 +225,22 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
+    from genbench.cli import requests
+
+    settings, candidates = parse(set_ or []), parse(over or [])
+    requests.check(methods, [dataset], [metric] if metric else None, settings)
+
     from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
     from genbench.storage import files
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
-    from genbench.sweeps.shell_commands import parse
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 
-    settings, store = parse(set_ or []), Store(results / "tuning")
+    store = Store(results / "tuning")
     if over:
-        search = grid_search(methods, dataset, parse(over), metric=metric, seeds=range(seeds), settings=settings)
+        search = grid_search(methods, dataset, candidates, metric=metric, seeds=range(seeds), settings=settings)
         missing = search.missing(store)
         typer.echo(f"{len(search.candidates)} candidates, {len(missing)} runs missing", err=True)
         with ProgressDisplay(list(missing), stderr()) as display:
@@ -236,7 +250,7 @@ def tune(
         found, rule = by_elbow(methods[0], dataset, settings), "elbow"
     else:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
-    request = {"set": settings, "over": parse(over or [])} | ({"seeds": seeds} if over else {})
+    request = {"set": settings, "over": candidates} | ({"seeds": seeds} if over else {})
     mark = f"-{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}" if set_ or over else ""
     path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}{mark}.json"
     text = json.dumps(found.json(), indent=1)

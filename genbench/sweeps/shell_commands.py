@@ -1,11 +1,8 @@
-"""Shell commands: a cell of a suite, or an ensemble of cells, as an equivalent `genbench run`, and back."""
+"""Shell commands: a cell of a suite, or an ensemble of cells, as an equivalent `genbench run`."""
 
 import json
-import math
-import re
 import shlex
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,8 @@ from genbench.registry import datasets
 from genbench.runs.component import differing
 from genbench.runs.spec import Spec, resolve
 from genbench.settings import Settings, settings_in
+from genbench.sweeps.assignments import literal, parse
 from genbench.sweeps.ensembles import ensemble_of
-
-_WORDS = {"none": None, "true": True, "false": False}
 
 
 def command(spec: Spec, results: Path) -> str:
@@ -51,40 +47,6 @@ def command(spec: Spec, results: Path) -> str:
     return shlex.join([*words, "--results", str(results)])
 
 
-def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
-
-    If a setting has settings of its own as well, its word is their name.
-
-    >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
-    {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
-    >>> parse(["model.net=unet", "model.net.channels=16"])
-    {'model': {'net': {'name': 'unet', 'channels': 16}}}
-    >>> parse(["plan.steps"])
-    Traceback (most recent call last):
-    genbench.errors.ConfigError: --set plan.steps: write section.name=value
-    """
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        *path, name = key.strip().split(".")
-        if not equals or not path or not name:
-            raise ConfigError(f"--set {assignment}: write section.name=value")
-        table = settings
-        for section in path:
-            if isinstance(table.get(section), str):
-                table[section] = {"name": table[section]}
-            table = table.setdefault(section, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"--set {assignment}: '{section}' already has a value")
-        value = _value(text.strip())
-        if isinstance(value, str) and isinstance(table.get(name), dict):
-            table[name]["name"] = value
-        else:
-            table[name] = value
-    return settings
-
-
 def _model(spec: Spec) -> dict[str, Any]:
     return settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder is not None else {})
 
@@ -108,33 +70,4 @@ def _flat(key: str, value: Any) -> Iterator[str]:
             if name != "version":
                 yield from _flat(f"{key}.{name}", item)
     else:
-        yield f"{key}={_literal(value)}"
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
-            return float(text)
-        return _WORDS.get(text.lower(), text)
-
-
-def _literal(value: Any) -> str:
-    """Return a value as `parse` reads it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        items = (json.dumps(v, ensure_ascii=False) if isinstance(v, str) else _literal(v) for v in value)
-        return f"[{', '.join(items)}]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if (
-        isinstance(value, str)
-        and re.fullmatch(r"[A-Za-z_][\w-]*", value)
-        and value.lower() not in (*_WORDS, "inf", "nan")
-    ):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+        yield f"{key}={literal(value)}"

@@ -9,12 +9,12 @@ from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.component import model_class, sampler
 from genbench.settings import Setting, settings_of
-from genbench.sweeps.suite import Suite
+from genbench.sweeps.suite_file import Suite
 from genbench.training.plan import Plan
 
 
 def schema() -> dict[str, Any]:
-    """Return the schema of `genbench.sweeps.suite.Suite`, with the names and settings of installed components."""
+    """Return the schema of `genbench.sweeps.suite_file.Suite`, with the names and settings of installed components."""
     found = Suite.model_json_schema()
     definitions = found["$defs"]
     sections = {

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
 
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
@@ -47,7 +49,7 @@ class Plan:
     ema: Fraction = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
     accumulate: Count = 1
-    threads: Count = 1
+    threads: Annotated[int, Ge(1), Le(1024)] = 1
     compile: bool = False
     eval_every: Size = 0
     grid_every: Size = 10_000

@@ -1,0 +1,72 @@
+"""The catalog: the settings of every component as plain JSON, with which requests are checked without importing torch.
+
+To make it, every component has to be imported. That is done once: the catalog is kept in the cache under a hash of the
+sources of all packages that register components.
+"""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from genbench.registry import ALL, models
+from genbench.settings import Setting, settings_of
+from genbench.storage import cache, files
+
+Schema = dict[str, dict[str, Any]]
+"""{setting: {"type": as pydantic_core has it}; of a component, {"kind": its registry, "allowed": names}}."""
+
+Catalog = dict[str, dict[str, Schema]]
+"""{"models": {"cfm": its settings}, ..., "sample": {"cfm": its sampling options}, "sections": {"plan": fields}}."""
+
+
+@once
+def read() -> Catalog:
+    """Return the catalog of this installation, which is made at the first use."""
+    name = f"{cache.key(pydantic=pydantic.VERSION, sources=[digest for _, digest in _sources()])}.json"
+    text = cache.get("catalog", name, files.read_sealed, lambda path: files.write_sealed(path, json.dumps(_make())))
+    return json.loads(text)
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    """Yield the sources of all packages that register components, each with its hash."""
+    packages = {"genbench", *(module.partition(".")[0] for registry in ALL.values() for module in registry.modules)}
+    for package in sorted(packages):
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations or [spec.origin]) if spec is not None else []:
+            paths = sorted(Path(place).rglob("*.py")) if Path(place).is_dir() else [Path(place)]
+            for path in paths:
+                yield str(path), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _make() -> Catalog:
+    from genbench.metrics.sampling import Sampling
+    from genbench.runs.component import sampler
+    from genbench.training.plan import Plan
+
+    found: Catalog = {kind: {} for kind in (*ALL, "sample")}
+    for kind, registry in ALL.items():
+        for name in registry:
+            with suppress(Exception):  # it says why itself, where it is asked for
+                found[kind][name] = _schema(registry[name].build)
+                if registry is models:
+                    found["sample"][name] = _schema(sampler(models[name]))
+                    found[kind][name]["encoder"] = {"kind": "encoders", "allowed": ()}
+    return found | {"sections": {"plan": _schema(Plan), "evaluation": _schema(Sampling)}}
+
+
+def _schema(builder: Callable) -> Schema:
+    return {name: _described(setting) for name, setting in settings_of(builder).items()}
+
+
+def _described(setting: Setting) -> dict[str, Any]:
+    if setting.nested is not None:
+        kind = next(kind for kind, registry in ALL.items() if registry is setting.nested.registry)
+        return {"kind": kind, "allowed": setting.nested.allowed}
+    return {"type": pydantic.TypeAdapter(setting.type).core_schema}

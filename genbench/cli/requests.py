@@ -1,0 +1,122 @@
+"""Requests: their names, settings and values are checked by the catalog, before torch is imported.
+
+Whatever depends on the data or on several settings is checked later, by the library itself.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import SchemaValidator
+
+from genbench import registry
+from genbench.aliases import canonical
+from genbench.cli.catalog import Schema, read
+from genbench.errors import ConfigError, unknown
+from genbench.settings import Settings, table_of, validated
+from genbench.suites import find
+
+SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
+
+
+def check(
+    models: Iterable[str] = (),
+    datasets: Iterable[str] = (),
+    metrics: Iterable[str] | None = None,
+    settings: Settings | None = None,
+) -> None:
+    """Check the names and settings of a run.
+
+    Raises:
+        ConfigError: on an unknown name or a value of the wrong type.
+    """
+    components = [("models", name, "model") for name in models] + [("datasets", name, "data") for name in datasets]
+    for kind, name, _ in components:
+        _known(kind, name)
+    for name in metrics or ():
+        _known("metrics", name)
+    for section, table in (settings or {}).items():
+        if section not in SECTIONS:
+            raise unknown("no section of settings", section, SECTIONS)
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    for kind, name, section in components:
+        _component(kind, name, (settings or {}).get(section, {}), name)
+    _sections(settings or {}, list(models))
+
+
+def check_suite(suite: str | Path, settings: Settings) -> None:
+    """Check the names and settings in a suite.
+
+    Raises:
+        ConfigError: as `check` does, naming the suite.
+    """
+    from genbench.sweeps.suite_file import read as read_suite
+
+    path = find(suite)
+    contents = read_suite(path)
+    included = [(addition.dataset, addition.model) for addition in contents.include]
+    data = [*contents.datasets, *(entry for entry, _ in included)]
+    models = [*contents.models, *(entry for _, entry in included)]
+    try:
+        for kind, entries in (("datasets", data), ("models", models)):
+            for entry in entries:
+                _known(kind, entry.name)
+                _component(kind, entry.name, entry.settings, entry.name, grid=True)
+                _sections(entry.sections, [entry.name] if kind == "models" else [], grid=kind == "models")
+        for name in [*(contents.metrics or []), *(name for entry in data for name in entry.metrics or [])]:
+            _known("metrics", name)
+        _sections(contents.sections, [])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    check(settings=settings)
+
+
+def _known(kind: str, name: str) -> None:
+    if name not in registry.ALL[kind]:
+        raise unknown(f"no {registry.ALL[kind].kind}", name, registry.ALL[kind])
+
+
+def _sections(settings: Mapping[str, Any], models: list[str], *, grid: bool = False) -> None:
+    """Check the sections of settings that are not those of a model or a data set."""
+    catalog = read()
+    for section, schema in catalog["sections"].items():
+        _settings(schema, settings.get(section, {}), section)
+    for name in models:
+        if name in catalog["sample"]:
+            _settings(catalog["sample"][name], settings.get("sample", {}), f"sample ({name})", grid=grid)
+    for name, table in settings.get("metric", {}).items():
+        _known("metrics", name)
+        _component("metrics", name, table, name)
+
+
+def _component(kind: str, name: str, settings: Any, what: str, *, grid: bool = False) -> None:
+    schema = read()[kind].get(name)
+    if schema is not None:
+        _settings(schema, settings, what, grid=grid)
+
+
+def _settings(schema: Schema, settings: Any, what: str, *, grid: bool = False) -> None:
+    """Check settings; with `grid`, a list of values is right wherever each of them is."""
+    for name, value in canonical(table_of(settings, what), schema).items():
+        if name not in schema:
+            raise unknown(f"{what} has no setting", name, schema)
+        try:
+            _value(schema[name], value, f"{what}.{name}")
+        except ConfigError:
+            if not (grid and isinstance(value, list) and value):
+                raise
+            for item in value:
+                _value(schema[name], item, f"{what}.{name}")
+
+
+def _value(described: Mapping[str, Any], value: Any, what: str) -> None:
+    if "type" in described:
+        validated(SchemaValidator(described["type"]), value, what)
+        return
+    given = dict(value) if isinstance(value, Mapping) else {"name": value}
+    name = given.pop("name", next(iter(described["allowed"]), None))
+    if isinstance(name, str) and (name in described["allowed"] or not described["allowed"]):
+        _known(described["kind"], name)
+        given.pop("version", None)
+        _component(described["kind"], name, given, f"{what} ({name})")

@@ -1,0 +1,82 @@
+"""Assignments: settings as words of a command line, `section.name=value`, where values are TOML."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterable
+from typing import Any
+
+from genbench.errors import ConfigError
+
+_WORDS = {"none": None, "true": True, "false": False}
+
+DEEPEST = 16
+"""Largest number of parts of a name; that of a component in a component has five."""
+
+
+def parse(assignments: Iterable[str]) -> dict[str, Any]:
+    """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
+
+    If a setting has settings of its own as well, its word is their name.
+
+    >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
+    {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
+    >>> parse(["model.net=unet", "model.net.channels=16"])
+    {'model': {'net': {'name': 'unet', 'channels': 16}}}
+    >>> parse(["plan.steps"])
+    Traceback (most recent call last):
+    genbench.errors.ConfigError: --set plan.steps: write section.name=value
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        *path, name = key.strip().split(".")
+        if not equals or not path or not name:
+            raise ConfigError(f"--set {assignment}: write section.name=value")
+        if len(path) >= DEEPEST:
+            raise ConfigError(f"--set {assignment[:60]}...: no setting is nested {len(path)} levels deep")
+        table = settings
+        for section in path:
+            if isinstance(table.get(section), str):
+                table[section] = {"name": table[section]}
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {assignment}: '{section}' already has a value")
+        value = _value(text.strip())
+        if isinstance(value, str) and isinstance(table.get(name), dict):
+            table[name]["name"] = value
+        else:
+            table[name] = value
+    return settings
+
+
+def literal(value: Any) -> str:
+    """Return a value as `parse` reads it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        items = (json.dumps(v, ensure_ascii=False) if isinstance(v, str) else literal(v) for v in value)
+        return f"[{', '.join(items)}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[A-Za-z_][\w-]*", value)
+        and value.lower() not in (*_WORDS, "inf", "nan")
+    ):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except RecursionError as error:
+        raise ConfigError(f"--set ...={text[:60]}...: the value is nested too deeply") from error
+    except ValueError:  # no TOML, or an integer of more digits than Python reads
+        if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
+            return float(text)
+        return _WORDS.get(text.lower(), text)

@@ -1,0 +1,133 @@
+"""Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, MinLen
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from genbench.aliases import canonical
+from genbench.errors import ConfigError, unknown
+from genbench.settings import explain
+
+LARGEST = 2**20
+"""Bytes of a suite file; none has a hundredth of it."""
+
+Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
+
+
+class Table(BaseModel):
+    """A table of a suite. Unknown keys are errors, except where they are the settings of a component."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prepare(cls, table: Any) -> Any:
+        if isinstance(table, str) and "name" in cls.model_fields:
+            return {"name": table}
+        if not isinstance(table, Mapping):
+            return table
+        table = canonical(table, cls.model_fields)
+        for key in table:
+            if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
+                raise unknown("no key", key, cls.model_fields)
+        return table
+
+
+class Sections(Table):
+    """Settings of a run beside those of its components."""
+
+    plan: dict[str, Any] = {}
+    sample: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+    metric: dict[str, Any] = {}
+
+    @property
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The settings by section."""
+        return {"plan": self.plan, "sample": self.sample, "evaluation": self.evaluation, "metric": self.metric}
+
+
+class Entry(Sections):
+    """A component: its name, or a table with its settings and sections that hold for this entry.
+
+    A list where a setting takes a single value makes a grid.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the component."""
+        return self.model_extra or {}
+
+
+class DataEntry(Entry):
+    """A data set. `metrics` replaces those of the suite."""
+
+    metrics: list[str] | None = None
+
+
+class ModelEntry(Entry):
+    """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training."""
+
+    seeds: Seeds | None = None
+
+
+class Include(Table):
+    """Cells to add: a data set and a model, and their seeds."""
+
+    dataset: DataEntry
+    model: ModelEntry
+    seeds: Seeds | None = None
+
+
+class Exclude(Table):
+    """A condition on cells to drop: each a value, a list of values, or for components a table with a name.
+
+    For example `{ model = "wcfm", dataset = "moons" }` or `{ model = { name = "wcfm", kappa = 0.5 }, seed = [3, 4] }`.
+    """
+
+    dataset: Any = None
+    model: Any = None
+    seed: Any = None
+
+
+class Suite(Sections):
+    """The contents of a suite file: every data set meets every model with every seed.
+
+    `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
+    """
+
+    datasets: Annotated[list[DataEntry], MinLen(1)]
+    models: Annotated[list[ModelEntry], MinLen(1)]
+    metrics: list[str] | None = None
+    seeds: Seeds = [0]
+    include: list[Include] = []
+    exclude: list[Exclude] = []
+    stack: list[str] = []
+
+
+def read(path: Path) -> Suite:
+    """Read a suite file.
+
+    Raises:
+        ConfigError: if it is no suite.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path} is no suite: it has more than {LARGEST:,} bytes")
+        return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except RecursionError as error:
+        raise ConfigError(f"{path} is no suite: it is nested too deeply") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error)}") from error
+    except ValueError as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is no TOML: {error}") from error

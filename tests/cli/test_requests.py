@@ -1,0 +1,123 @@
+"""Wrong requests: refused in one line, from the catalog, without torch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genbench import registry
+from genbench.cli import requests
+from genbench.core import Data
+from genbench.errors import ConfigError
+from genbench.runs.spec import resolve
+from genbench.suites import packaged
+
+RUN = ("run", "--model", "wcfm", "--dataset", "moons")
+WRONG = [
+    ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
+    ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
+    ((*RUN, "--metric", "FID"), "did you mean 'fid-clean', 'fid-infinity' or 'fid-legacy'?"),
+    ((*RUN, "--set", "model.kapa=1"), "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
+    ((*RUN, "--set", "model.net.widht=8", "--set", "model.net=mlp"), "wcfm.net (mlp) has no setting 'widht'"),
+    ((*RUN, "--set", "metric.w2=3"), "w2: 3 is wrong: write a setting of w2, as name=value"),
+    ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
+    ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
+    ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
+    ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
+    ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
+    ((*RUN, "--stack", "[" * 30000 + "]" * 30000), "nested too deeply"),
+    (("sweep", "deep.toml"), "deep.toml is no suite: it is nested too deeply"),
+    (("sweep", "large.toml"), "large.toml is no suite: it has more than"),
+    (("sweep", "pipe.toml"), "no suite at pipe.toml"),
+    (("sweep", "names.toml"), "names.toml: no model 'cmf'; did you mean 'cfm'?"),
+    (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
+    (("validate", "names.toml"), "no model 'cmf'"),
+    (("show", "WCFM"), "did you mean 'wcfm'?"),
+    (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
+    (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep.toml").write_text(f"datasets=['moons']\nmodels=['cfm']\nseeds={'[' * 5000}{']' * 5000}")
+    (tmp_path / "large.toml").write_text("#" * 2**21)
+    (tmp_path / "names.toml").write_text("datasets=['moons']\nmodels=['cmf']")
+    (tmp_path / "grid.toml").write_text("datasets=['moons']\nmodels=[{name='wcfm', kappa=[1.0, 'x']}]")
+    os.mkfifo(tmp_path / "pipe.toml")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda value: str(value)[-40:])
+def test_a_wrong_request_is_one_line_and_exit_code_2(cli, folder, arguments, message):
+    code, out, err = cli(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (folder / "results").exists()
+
+
+def test_no_refusal_imports_torch(folder):
+    requests.read()  # the catalog is in the cache
+    code = f"""
+import sys
+from genbench.cli.main import main
+for arguments in {[arguments for arguments, _ in WRONG]!r}:
+    sys.argv = ["genbench", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert stop.code == 2, arguments
+    assert "torch" not in sys.modules, arguments
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_suites_of_the_package_pass():
+    for suite in packaged():
+        requests.check_suite(suite, {})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": {"kappa": "x"}},
+        {"model": {"net": {"name": "mlp", "width": 0}}},
+        {"model": {"net": {"name": "mpl"}}},
+        {"model": {"net": {"width": 0.5, "name": "mlp"}}},
+        {"plan": {"betas": [0.9]}},
+        {"plan": {"optimizer": "sgd"}},
+        {"sample": {"steps": 2.5}},
+        {"evaluation": {"curve": [0]}},
+        {"metric": {"w2": {"n": -1}}},
+        {"data": {"noise": -1}},
+    ],
+    ids=str,
+)
+def test_the_catalog_refuses_in_the_words_of_the_library(settings):
+    with pytest.raises(ConfigError) as by_library:
+        resolve("wcfm", "moons", settings=settings)
+    with pytest.raises(ConfigError) as by_catalog:
+        requests.check(["wcfm"], ["moons"], None, settings)
+    assert str(by_catalog.value) == str(by_library.value)
+
+
+def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cli):
+    @registry.datasets.register("faulty")
+    def faulty(*, dims: int = 2) -> Data:
+        raise ZeroDivisionError("dims\nare nothing")
+
+    try:
+        code, out, err = cli("run", "--model", "cfm", "--dataset", "faulty")
+    finally:
+        del registry.datasets._entries["faulty"]
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("genbench: ZeroDivisionError: dims are nothing; this is a bug")
+    (path,) = [Path(word) for word in err.split() if word.endswith(".txt")]
+    assert "in faulty" in path.read_text()
+    assert "run --model cfm --dataset faulty" in path.read_text()
+    path.unlink()
