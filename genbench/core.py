@@ -297,6 +297,10 @@ class Model(Learner):
     nfe_curve: bool = False
     """Whether the number of network evaluations can be chosen, through `at_budget`."""
 
+    self_targeted: bool = False
+    """Whether the loss compares with a target by the same weights, which is not differentiated: its gradient is then
+    not that of the loss."""
+
     steering: tuple[str, ...] = ()
     """Settings used only by `prepare` and `draw`: the members of an ensemble may differ in them."""
 

@@ -127,6 +127,7 @@ def _summaries(module: str) -> dict[str, str]:
 
 
 models = Registry("model", "genbench.models")
+couplings = Registry("coupling", "genbench.couplings")
 nets = Registry("net", "genbench.nets")
 datasets = Registry("data set", "genbench.datasets")
 metrics = Registry("metric", "genbench.metrics")
@@ -136,6 +137,7 @@ texts = Registry("text encoder", "genbench.texts")
 
 ALL = {
     "models": models,
+    "couplings": couplings,
     "nets": nets,
     "encoders": encoders,
     "texts": texts,

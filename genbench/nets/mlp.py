@@ -15,16 +15,16 @@ ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReL
 
 
 class MLP(nn.Module):
-    """Fully connected layers over [x, t]; a label embedding is added to the first hidden layer.
+    """Fully connected layers over [x, t] or [x, t, interval]; the first hidden layer adds a label embedding.
 
     A pure function of arguments and parameters, so that torch.func can stack and differentiate it. The arguments are
     those of the builder `mlp`.
     """
 
-    def __init__(self, dims: int, classes: int, width: int, depth: int, activation: str) -> None:
+    def __init__(self, dims: int, classes: int, times: int, width: int, depth: int, activation: str) -> None:
         super().__init__()
         self.classes = classes
-        self.first = nn.Linear(dims + 1, width)
+        self.first = nn.Linear(dims + times, width)
         # The additional row stands for "no label". Adding an embedding here equals a one-hot input beside x and t.
         self.label = nn.Embedding(classes + 1, width) if classes else None
         layers: list[nn.Module] = [ACTIVATIONS[activation]()]
@@ -37,9 +37,11 @@ class MLP(nn.Module):
         t: Float[Tensor, ""] | Float[Tensor, " b"],
         x: Float[Tensor, "b d"],
         label: Int[Tensor, " b"] | None = None,
+        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b d"]:
-        """Return one vector per sample; None stands for no label."""
-        h = self.first(torch.cat([x, t.reshape(-1, 1).expand(len(x), 1)], 1))
+        """Return one vector per sample; None stands for no label. The interval is given to nets of two times."""
+        times = [time.reshape(-1, 1).expand(len(x), 1) for time in (t, interval) if time is not None]
+        h = self.first(torch.cat([x, *times], 1))
         if self.label is not None:
             h = h + (self.label.weight[self.classes] if label is None else self.label(label))
         return self.rest(h)
@@ -49,6 +51,7 @@ class MLP(nn.Module):
 def mlp(
     event: Event,
     classes: int = 0,
+    times: int = 1,
     *,
     width: Count = 64,
     depth: Count = 3,
@@ -58,6 +61,7 @@ def mlp(
 
     Args:
         classes: number of classes the net is conditioned on; 0 for none.
+        times: number of time inputs; the second is the length of an interval.
         width: units of each hidden layer.
         depth: number of hidden layers.
         activation: function between layers.
@@ -70,4 +74,4 @@ def mlp(
     """
     if len(event.shape) != 1:
         raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")
-    return MLP(event.shape[0], classes, width, depth, activation)
+    return MLP(event.shape[0], classes, times, width, depth, activation)

@@ -1,5 +1,6 @@
 """The default net for each shape of samples, and the setting that chooses a net."""
 
+import inspect
 from typing import Annotated, Any
 
 from torch import nn
@@ -44,14 +45,23 @@ NET = Nested(nets, default)
 NetSetting = Annotated[dict[str, Any] | str | None, NET]
 
 
-def build(event: Event, classes: int, value: Any) -> nn.Module:
+def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Module:
     """Build a net.
 
     Args:
         event: shape of one sample.
         classes: number of classes the net is conditioned on; 0 for none.
         value: None for the default net, a name, or a table of settings with or without a name.
+        times: number of time inputs; with 2, `net(t, x, label, interval)` also takes the length of an interval.
+
+    Raises:
+        ConfigError: if the net takes one time only, and two are needed.
     """
     net = NET.resolve(value, "net", event)
     assert net is not None
-    return build_component(nets, net, event, classes)
+    if times == 1:
+        return build_component(nets, net, event, classes)
+    if "times" not in inspect.signature(nets[net["name"]].build).parameters:
+        able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
+        raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
+    return build_component(nets, net, event, classes, times)

@@ -153,7 +153,7 @@ class Stage(nn.ModuleList):
 class UNet(nn.Module):
     """Residual blocks down to the smallest level and up again, with skip connections from every output on the way down.
 
-    e = Linear(SiLU(Linear(frequencies(time_scale t)))) + label embedding
+    e = Linear(SiLU(Linear(frequencies(time_scale t)))) (+ the same of the interval) + label embedding
     down, at each level: `blocks` times residual (+ attention), then halve
     middle: residual, attention, residual
     up, at each level: `blocks` + 1 times residual over [h, skip] (+ attention), then double
@@ -165,6 +165,7 @@ class UNet(nn.Module):
         self,
         shape: tuple[int, int, int],
         classes: int,
+        times: int,
         channels: int,
         multipliers: tuple[int, ...],
         blocks: int,
@@ -183,6 +184,8 @@ class UNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size))
         # The additional row stands for "no label".
         self.label = nn.Embedding(classes + 1, size) if classes else None
+        two = times == 2
+        self.interval = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size)) if two else None
 
         def residual(in_channels: int, out_channels: int, level: int) -> Stage:
             stage = Stage([Residual(in_channels, out_channels, size, dropout)])
@@ -225,9 +228,15 @@ class UNet(nn.Module):
         t: Float[Tensor, ""] | Float[Tensor, " b"],
         x: Float[Tensor, "b c h w"],
         label: Int[Tensor, " b"] | None = None,
+        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
-        """Return one image per sample, in the memory format of x; None stands for no label."""
+        """Return one image per sample, in the memory format of x; None stands for no label.
+
+        The interval is given to nets of two times.
+        """
         e = self.time(frequencies(self.time_scale * t.reshape(-1).expand(len(x)), self.channels))
+        if self.interval is not None and interval is not None:
+            e = e + self.interval(frequencies(self.time_scale * interval.reshape(-1).expand(len(x)), self.channels))
         if self.label is not None:
             e = e + (self.label.weight[self.classes] if label is None else self.label(label))
         e = F.silu(e)
@@ -252,6 +261,7 @@ class UNet(nn.Module):
 def unet(
     event: Event,
     classes: int = 0,
+    times: int = 1,
     *,
     channels: Count = 128,
     multipliers: tuple[Count, ...] = (1, 2, 2, 2),
@@ -266,6 +276,7 @@ def unet(
 
     Args:
         classes: number of classes the net is conditioned on; 0 for none.
+        times: number of time inputs; the second is the length of an interval.
         channels: channels of the first level, even.
         multipliers: channels of each level in units of `channels`; each level after the first has half the size.
         blocks: residual blocks at each level on the way down (one more on the way up).
@@ -294,6 +305,5 @@ def unet(
             f"unet.multipliers: {len(multipliers)} levels need sides divisible by {unit}, and the images are "
             f"{height} x {width}; give fewer multipliers or resize the images"
         )
-    return UNet(
-        event.shape, classes, channels, multipliers, blocks, attention, head_channels, dropout, time_scale, checkpoint
-    )
+    sizes = (channels, multipliers, blocks, attention, head_channels)
+    return UNet(event.shape, classes, times, *sizes, dropout, time_scale, checkpoint)

@@ -156,7 +156,10 @@ def _loss(model: Model, example: Any) -> None:
 
 
 def _gradient(model: Model, example: Any) -> None:
-    """Check that a gradient reaches every parameter, and that the loss falls along it at the rate of its norm."""
+    """Check that a gradient reaches every parameter, and that the loss falls along it at the rate of its norm.
+
+    The latter does not hold for a loss with a target by the same weights.
+    """
     state = copy.deepcopy(model.state_dict())
     before = model.loss(example)["loss"]
     before.backward()
@@ -172,7 +175,7 @@ def _gradient(model: Model, example: Any) -> None:
         for name, gradient in gradients.items():
             model.get_parameter(name).sub_(1e-3 / norm * gradient)
         fall = float(before - model.loss(example)["loss"])
-    assert 0.5 < fall / (1e-3 * norm) < 1.5, (
+    assert model.self_targeted or 0.5 < fall / (1e-3 * norm) < 1.5, (
         f"a step of 1e-3 down the gradient must lower the loss by {1e-3 * norm:.2g}, not {fall:.2g}"
     )
     model.load_state_dict(state)
@@ -212,9 +215,16 @@ def _sample(model: Model) -> None:
 
 
 def _budget(model: Model) -> None:
-    for asked in (1, 4):
-        nfe = draw(model, SIZE, SIZE, 0, model.at_budget(_defaults(model), "euler", asked))[2]
+    met = 0
+    for asked in (1, 2, 4):
+        try:
+            options = model.at_budget(_defaults(model), "euler", asked)
+        except Unsupported:  # consistency models take a multiple of their segments
+            continue
+        nfe = draw(model, SIZE, SIZE, 0, options)[2]
         assert nfe == asked, f"at a budget of {asked} network evaluations per sample, it counts {nfe}"
+        met += 1
+    assert met, "a model with a curve of NFE must meet a budget of 1, 2 or 4 network evaluations"
 
 
 def _log_prob(model: Model, data: Data) -> None:

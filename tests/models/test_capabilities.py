@@ -13,11 +13,12 @@ from genbench.runs.component import model_class
 from genbench.runs.spec import build_data, resolve
 
 FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "vp", "wcfm", "wcfm-balanced"}
+FEW_STEP = {"meanflow", "shortcut", "consistency"}
 
 
-@pytest.mark.parametrize("capability", [Transport, Coupled])
-def test_flow_matching_models_and_no_others_have_the_capability(capability):
-    assert {name for name in models if issubclass(model_class(models[name]), capability)} == FLOW_MATCHING
+@pytest.mark.parametrize(("capability", "able"), [(Transport, FLOW_MATCHING), (Coupled, FLOW_MATCHING | FEW_STEP)])
+def test_these_models_and_no_others_have_the_capability(capability, able):
+    assert {name for name in models if issubclass(model_class(models[name]), capability)} == able
 
 
 def test_most_models_have_a_likelihood():

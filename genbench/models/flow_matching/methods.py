@@ -1,60 +1,23 @@
 """CFM, OT-CFM, W-CFM and their relatives: each method is a coupling and a path."""
 
-import math
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
 
 from genbench.core import Event, Normal, Source
-from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.couplings.balanced import Balanced
+from genbench.errors import Unsupported
+from genbench.models.flow_matching.couplings.balanced import REFERENCE, ReferenceSettings, balanced
 from genbench.models.flow_matching.couplings.base import Independent
-from genbench.models.flow_matching.couplings.gibbs import Gibbs, Normaliser, Weighting
-from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
+from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, KernelSettings, WeightSettings, gibbs
+from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, ot
 from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
-from genbench.models.flow_matching.model import DEFAULTS, FlowMatching, Net, SharedSettings
+from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
-from genbench.numerics.optimal_transport import Cost
 from genbench.registry import models
-from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
-
-
-def default_kappa(event: Event) -> float:
-    """Return the published choice for CIFAR-10 on images, and 1 on vectors."""
-    return 0.0902 if len(event.shape) == 3 else 1.0
-
+from genbench.settings import Fraction, NonNegative, Positive
 
 Sigma = Annotated[NonNegative, "standard deviation of the noise around the straight path"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KernelSettings:
-    """Settings of the Gibbs kernel exp(-c(x0, x1) / epsilon).
-
-    Args:
-        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default 0.0902 for images, the published
-            choice for CIFAR-10, and 1 for vectors.
-        epsilon: temperature in units of the cost, instead of kappa.
-        cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
-    """
-
-    kappa: Annotated[Positive | None, ByEvent(default_kappa, unless="epsilon")] = None
-    epsilon: Positive | None = None
-    cost: Cost = "norm"
-
-    def temperature(self, event: Event) -> float:
-        """Return epsilon.
-
-        Raises:
-            ConfigError: if both kappa and epsilon are given.
-        """
-        if self.epsilon is not None and self.kappa is not None:
-            raise ConfigError("give model.kappa or model.epsilon, not both: epsilon = kappa sqrt(d)")
-        return self.epsilon or (self.kappa or default_kappa(event)) * math.sqrt(event.dims)
-
-
-KERNEL = KernelSettings()
 
 
 @models.register("cfm", version=1)
@@ -76,23 +39,14 @@ def otcfm(
     *,
     net: Net = None,
     sigma: Sigma = 0.0,
-    plan: Literal["exact", "sinkhorn"] = "exact",
-    resample: bool = False,
-    reg: Positive = 0.1,
+    plan: PlanSettings = PLAN,
     shared: SharedSettings = DEFAULTS,
 ) -> FlowMatching:
     """Flow matching on pairs of the minibatch optimal transport plan (OT-CFM).
 
     Tong et al., 2023, https://arxiv.org/abs/2302.00482; Pooladian et al., 2023, https://arxiv.org/abs/2304.14772.
-
-    Args:
-        plan: "exact" is a permutation of the batch; "sinkhorn" the entropic plan with strength `reg`.
-        resample: draw the pairs of the exact plan with replacement, as torchcfm does (37 % are lost to duplicates).
-        reg: entropy of the sinkhorn plan, in units of the squared distance.
     """
-    if resample and plan != "exact":
-        raise ConfigError("otcfm.resample applies to the exact plan; pairs of the sinkhorn plan are always drawn")
-    coupling = MinibatchOT(resample=resample) if plan == "exact" else Sinkhorn(reg=reg)
+    coupling = ot(event, shared.classes(event), settings=plan)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
@@ -104,27 +58,15 @@ def wcfm(
     net: Net = None,
     sigma: Sigma = 0.0,
     kernel: KernelSettings = KERNEL,
-    normaliser: Normaliser = "constant",
-    weigh: Weighting = "pair",
+    weights: WeightSettings = WEIGHTS,
     shared: SharedSettings = DEFAULTS,
 ) -> FlowMatching:
     """Flow matching on independent pairs weighted by a Gibbs kernel exp(-c(x0, x1) / epsilon) (W-CFM).
 
     Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270. It learns the flow between the
     marginals tilted by the weights; the effective sample size and the tilt are logged and measured.
-
-    Args:
-        normaliser: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
-        weigh: weights for each "pair", or, as a control, for each "data" point the mean weight of its pairs with the
-            noise of the batch: the same tilt without any coupling.
     """
-    coupling = Gibbs(
-        epsilon=kernel.temperature(event),
-        cost=kernel.cost,
-        normaliser=normaliser,
-        classes=event.classes if shared.conditional else 0,
-        weighting=weigh,
-    )
+    coupling = gibbs(event, shared.classes(event), kernel=kernel, settings=weights)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
@@ -136,8 +78,7 @@ def wcfm_balanced(
     net: Net = None,
     sigma: Sigma = 0.0,
     kernel: KernelSettings = KERNEL,
-    reference: Count = 1024,
-    running: bool = True,
+    reference: ReferenceSettings = REFERENCE,
     shared: SharedSettings = DEFAULTS,
 ) -> FlowMatching:
     """Flow matching on independent pairs weighted by the density of the entropic transport plan: W-CFM untilted.
@@ -145,19 +86,8 @@ def wcfm_balanced(
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)) has mean 1 given x0 and given x1, where the weights of W-CFM
     (https://arxiv.org/abs/2507.22270) do not. The potentials are estimated on a reference sample (Cuturi, 2013,
     https://arxiv.org/abs/1306.0895) that follows training (Mensch and Peyre, 2020, https://arxiv.org/abs/2003.01415).
-
-    Args:
-        reference: points of noise and of data from which the potentials are estimated, all classes together.
-        running: whether training replaces the oldest points of the reference, which must hold at least two batches.
     """
-    coupling = Balanced(
-        event.shape,
-        epsilon=kernel.temperature(event),
-        cost=kernel.cost,
-        reference=reference,
-        running=running,
-        classes=event.classes if shared.conditional else 0,
-    )
+    coupling = balanced(event, shared.classes(event), kernel=kernel, settings=reference)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 

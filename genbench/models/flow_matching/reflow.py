@@ -13,7 +13,8 @@ from torch import Tensor
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.base import Independent, Pairs
-from genbench.models.flow_matching.model import DEFAULTS, Example, FlowMatching, Net, SharedSettings
+from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.registry import models
 from genbench.seeds import derive, generator

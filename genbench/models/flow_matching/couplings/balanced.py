@@ -2,15 +2,36 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from genbench.core import Event
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
+from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelSettings
 from genbench.numerics.importance_weights import tilt_of_batch
 from genbench.numerics.optimal_transport import Cost, Kernel, sinkhorn
+from genbench.registry import couplings
+from genbench.settings import Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceSettings:
+    """Settings of the sample from which potentials are estimated.
+
+    Args:
+        reference: points of noise and of data from which the potentials are estimated, all classes together.
+        running: whether training replaces the oldest points of the reference, which must hold at least two batches.
+    """
+
+    reference: Count = 1024
+    running: bool = True
+
+
+REFERENCE = ReferenceSettings()
 
 
 class Balanced(Coupling):
@@ -120,3 +141,18 @@ class Balanced(Coupling):
     def _log_mass(self) -> Float[Tensor, " classes"]:
         """Return the log-probability of one reference point of each class; infinite for an absent class."""
         return -torch.bincount(self.label, minlength=max(self.classes, 1)).to(self.phi).log()
+
+
+@couplings.register("balanced", version=1)
+def balanced(
+    event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
+) -> Balanced:
+    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt."""
+    return Balanced(
+        event.shape,
+        epsilon=kernel.temperature(event),
+        cost=kernel.cost,
+        reference=settings.reference,
+        running=settings.running,
+        classes=classes,
+    )

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from genbench.core import Source, Split
+from genbench.core import Event, Source, Split
+from genbench.registry import couplings
 from genbench.seeds import generator
 from genbench.space import dequantise
 
@@ -80,6 +81,12 @@ class Independent(Coupling):
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Return the batch unchanged."""
         return Pairs(x0, x0.new_ones(len(x0)))
+
+
+@couplings.register("independent", version=1)
+def independent(event: Event, classes: int) -> Independent:
+    """Independent noise and data, as in CFM."""
+    return Independent()
 
 
 def pilot_pairs(

@@ -1,0 +1,150 @@
+"""Consistency flow matching: every point of a segment of the flow predicts the segment's end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from genbench.core import Event, Source, Split
+from genbench.errors import ConfigError
+from genbench.models.flow_matching.few_step import CouplingSetting, FewStep, build_coupling
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.paths import Straight
+from genbench.registry import models
+from genbench.settings import Count, Fraction, NonNegative, Positive, Size
+
+
+class Consistency(FewStep):
+    """Predict the end T of a segment from all its points (Yang et al., 2024), on any coupling's straight paths.
+
+    f(t, x) = x + (T - t) v(t, x)
+    loss = |f(t, x_t) - sg f(t + delta, x_t+delta)|^2 + alpha |v(t, x_t) - sg v(t + delta, x_t+delta)|^2
+
+    The pair's own end of the segment takes the place of f(t + delta) in the first steps, and later for t from
+    `boundary` on.
+
+    Args:
+        segments: number of equal segments.
+        delta: distance of the two times.
+        alpha: weight of the velocities' agreement.
+        boundary: time from which the pair's end is the target.
+        end_steps: steps in which it is the target at all times.
+        pairs: arguments of `PairModel`.
+    """
+
+    steering = (*FewStep.steering, "delta", "boundary", "end_steps")
+    self_targeted = True
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        segments: int,
+        delta: float,
+        alpha: float,
+        boundary: float,
+        end_steps: int,
+        **pairs: Any,
+    ) -> None:
+        super().__init__(event, source, **pairs)
+        self.segments, self.delta, self.alpha = segments, delta, alpha
+        self.boundary, self.end_steps = boundary, end_steps
+        self.by_ends = False
+
+    def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the example of a step; in the first ones, targets are the ends of the pairs."""
+        self.by_ends = step < self.end_steps
+        return super().example(batch_source, step, size, seed, generator)
+
+    def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw a time, and the later one whose prediction is the target: the end of the segment for the pair's own."""
+        t, _ = super().draw_times(n, generator)
+        end = self.segment_end(t)
+        by_ends = (t >= self.boundary) | self.by_ends
+        return t, torch.where(by_ends, end, torch.minimum(t + self.delta, end))
+
+    def segment_end(self, t: Tensor) -> Tensor:
+        """Return the end of the segment that begins at or before t."""
+        return ((t * self.segments).floor() + 1).clamp(max=self.segments) / self.segments
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the weighted squared difference of two predictions."""
+        t, x, later, label = example.t, example.x, example.end, example.label
+        assert later is not None
+        end, x_later = self.segment_end(t), x + expand(later - t, x) * example.velocity
+        # Both predictions use the same dropout mask: the second starts from the random state before the first.
+        with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+            v_later = self.net(later, x_later, label)
+        v = self.net(t, x, label)
+        ends = x + expand(end - t, x) * v - (x_later + expand(end - later, x) * v_later)
+        agreement = torch.where(expand(later < end, x), v - v_later, 0.0)
+        error = (ends.square() + self.alpha * agreement.square()).flatten(1).mean(1)
+        return scalars((example.weight * error).mean(), example)
+
+    def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
+        """Return the mean velocity to the end of the segment, whatever the target within it."""
+        return self.net(t, x, label)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The number of segments."""
+        return {"segments": self.segments}
+
+    @classmethod
+    def fewest(cls, settings: Mapping[str, Any]) -> int:
+        """Return one step per segment."""
+        return settings["segments"]
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse steps across the end of a segment."""
+        steps, segments = options["steps"], settings["segments"]
+        if steps % segments:
+            raise ConfigError(f"sample.steps={steps}: consistency takes a multiple of model.segments={segments}")
+        super().check(options, settings)
+
+
+@models.register("consistency", version=1)
+def consistency(
+    event: Event,
+    source: Source,
+    *,
+    net: Net = None,
+    coupling: CouplingSetting = None,
+    segments: Count = 2,
+    delta: Positive = 1e-3,
+    alpha: NonNegative = 1e-5,
+    boundary: Fraction = 0.9,
+    end_steps: Size = 1000,
+    shared: SharedSettings = DEFAULTS,
+) -> Consistency:
+    """Generation in one step per segment of the flow (consistency flow matching), on pairs of any coupling.
+
+    Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
+    https://arxiv.org/abs/2407.02398.
+
+    Args:
+        segments: equal parts of [0, 1]; samples take a multiple of that many steps.
+        delta: distance of the two times whose predictions shall agree, below the length of a segment.
+        alpha: weight of the agreement of velocities.
+        boundary: time from which the end of the pair is the target.
+        end_steps: first steps of training in which it is the target at all times; 100,000 as published.
+    """
+    if delta * segments >= 1:
+        raise ConfigError(f"model.delta={delta:g} must be below the length of a segment, 1/{segments}")
+    return Consistency(
+        event,
+        source,
+        segments=segments,
+        delta=delta,
+        alpha=alpha,
+        boundary=boundary,
+        end_steps=end_steps,
+        net=net,
+        coupling=build_coupling(event, shared.classes(event), coupling),
+        path=Straight(),
+        shared=shared,
+    )

@@ -1,0 +1,157 @@
+"""Models trained on the paths between pairs of noise and data, whatever they learn there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from genbench.core import Batch, Data, Event, Model, Source
+from genbench.errors import ConfigError
+from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
+from genbench.models.flow_matching.paths import Path
+from genbench.nets.presets import NetSetting, build
+from genbench.numerics.importance_weights import relative_ess
+from genbench.settings import Fraction
+from genbench.space import dequantise
+
+Net = Annotated[NetSetting, "the network, a name or a table of its settings; by default the one that suits the data"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """Settings of every flow-matching method.
+
+    Args:
+        conditional: whether the model is trained on labels; couplings then pair within each class.
+        label_dropout: share of labels dropped in conditional training, for guidance.
+        dequantise: whether quantized data is spread uniformly over its bins, as bits/dim require.
+    """
+
+    conditional: bool = False
+    label_dropout: Fraction = 0.1
+    dequantise: bool = True
+
+    def classes(self, event: Event) -> int:
+        """Return the number of classes that net and coupling know: 0 for an unconditional model."""
+        return event.classes if self.conditional else 0
+
+
+DEFAULTS = SharedSettings()
+
+
+class Example(NamedTuple):
+    """One training step on straight or curved paths between pairs, with all randomness drawn.
+
+    Args:
+        t: time of the state.
+        x: state of each pair at time t.
+        velocity: of the pair's path there.
+        weight: of each pair.
+        ess: relative effective sample size of the weights, repeated.
+        label: classes, with dropped ones.
+        tilt: of source and data, where the coupling estimates it.
+        end: later time up to which a few-step model predicts.
+    """
+
+    t: Float[Tensor, " b"]
+    x: Float[Tensor, "b *event"]
+    velocity: Float[Tensor, "b *event"]
+    weight: Float[Tensor, " b"]
+    ess: Float[Tensor, " b"]
+    label: Int[Tensor, " b"] | None
+    tilt: Float[Tensor, "b 2"] | None = None
+    end: Float[Tensor, " b"] | None = None
+
+
+class PairModel(Model, Coupled):
+    """A model of a network trained on the paths between pairs: (x0, x1), w ~ coupling;  x_t, u = path(x0, x1, t).
+
+    Args:
+        event: describes one sample.
+        source: distribution of the noise.
+        net: the network's settings.
+        coupling: draws the pairs.
+        path: between the ends of a pair.
+        shared: settings of every such model.
+        times: time inputs of the network: 1 for the time of the state, 2 with the length of an interval from there.
+    """
+
+    nfe_curve = True
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        net: Net,
+        coupling: Coupling,
+        path: Path,
+        shared: SharedSettings,
+        times: int = 1,
+    ) -> None:
+        super().__init__()
+        if shared.conditional and not event.classes:
+            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+        self.event, self.source, self.conditional = event, source, shared.conditional
+        self.net = build(event, shared.classes(event), net, times=times)
+        self.coupling, self.prefetch = coupling, coupling.prefetch
+        self.path, self.label_dropout = path, shared.label_dropout
+        self.bin_width = event.bin if shared.dequantise else 0.0
+        self.density = "dequantised data" if self.bin_width else "data"
+
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        """Return whether the network is the one for vectors."""
+        return settings["net"]["name"] == "mlp"
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Let the coupling estimate its constants, if it has any, from independent pairs of noise and data."""
+        if count := self.coupling.pilot_size:
+            width = self.bin_width
+            pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)
+            self.coupling.prepare(pairs)
+
+    @torch.no_grad()
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Draw noise, pair it with the data, and draw a time for each pair."""
+        x1 = dequantise(batch.x, self.bin_width, generator)
+        label = batch.label if self.conditional else None
+        pairs = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
+        return self.interpolate(pairs, x1, label, generator)
+
+    def interpolate(self, pairs: Pairs, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Example:
+        """Draw times for each pair, evaluate the path there, and drop labels."""
+        t, end = self.draw_times(len(x1), generator)
+        x, velocity = self.path(pairs.x0, x1, expand(t, x1), generator)
+        if label is not None:
+            dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
+            label = torch.where(dropped, self.event.classes, label)
+        # Repeated for each sample, so that a process with a part of the batch logs the ESS of the whole.
+        ess = relative_ess(pairs.weight).expand(len(x1))
+        return Example(t, x, velocity, pairs.weight, ess, label, pairs.tilt, end)
+
+    def draw_times(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"] | None]:
+        """Draw the times of n states, uniformly; few-step models also draw the times that they predict."""
+        low, high = self.path.t_range
+        return low + (high - low) * torch.rand(n, generator=generator, device=generator.device), None
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse guidance without labels."""
+        if options["guidance"] and not settings["conditional"]:
+            raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
+
+
+def expand(t: Shaped[Tensor, " b"], x: Float[Tensor, "b *event"]) -> Shaped[Tensor, "b *ones"]:
+    """Return a number per sample so that it broadcasts against samples."""
+    return t.view(-1, *[1] * (x.dim() - 1))
+
+
+def scalars(loss: Float[Tensor, ""], example: Example) -> dict[str, Tensor]:
+    """Return a loss with what is logged beside it: the relative ESS and, where it is known, the tilt of the weights."""
+    tilt = example.tilt
+    tilts = {} if tilt is None else {"source_tilt": tilt[:, 0].mean(), "data_tilt": tilt[:, 1].mean()}
+    return {"loss": loss, "ess": example.ess.mean(), **tilts}

@@ -1,0 +1,201 @@
+"""Shortcut models: steps of every size, each size learned from two steps of half of it."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from genbench.core import Batch, Event, Source
+from genbench.errors import ConfigError
+from genbench.models.flow_matching.few_step import CouplingSetting, FewStep, build_coupling
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.paths import Straight
+from genbench.registry import models
+from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
+
+
+class AveragedWeights(nn.Module):
+    """An exponential moving average of a network's weights, kept as buffers.
+
+    Args:
+        net: the network.
+        decay: weight of the earlier average, ramped as (1 + n) / (10 + n): no short run keeps its initial weights.
+    """
+
+    count: Tensor
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.names = [name for name, _ in net.named_parameters()]
+        for i, parameter in enumerate(net.parameters()):
+            self.register_buffer(f"mean{i}", parameter.detach().clone())
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def update(self, net: nn.Module) -> None:
+        """Move toward the network's weights."""
+        moved = torch.clamp(9 / (10.0 + self.count), min=1 - self.decay)
+        for mean, parameter in zip(self.means, net.parameters(), strict=True):
+            mean.lerp_(parameter.detach(), moved)
+        self.count += 1
+
+    @property
+    def means(self) -> list[Tensor]:
+        """The averages, in the order of the network's parameters."""
+        return [self.get_buffer(f"mean{i}") for i in range(len(self.names))]
+
+    def forward(self, net: nn.Module, *inputs: Tensor | None) -> Tensor:
+        """Return what the network gives with these weights, without dropout."""
+        training = net.training
+        try:
+            return functional_call(net.eval(), dict(zip(self.names, self.means, strict=True)), inputs)
+        finally:
+            net.train(training)
+
+
+class Shortcut(FewStep):
+    """Mean velocities u(x, t, t + d) over steps d = 1, 1/2, ..., 1/n (Frans et al., 2024), on any coupling's paths.
+
+    d = 1/n:    loss = |u - (x1 - x0)|^2
+    d > 1/n:    loss = |u - (a + b) / 2|^2,  a = u(x_t, t, t + d/2),  b = u(x_t + d/2 a, t + d/2, t + d)
+
+    a and b are of averaged weights; they are part of the drawn example, whose velocity is the target.
+
+    Args:
+        finest: n, a power of two.
+        share: of the pairs that learn from two half steps.
+        decay: of the averaged weights.
+        clip: bound of the elements of a state and a target in bootstrapping; None does not clip.
+        guidance: w of u_u + w (u_c - u_u) in half steps of the smallest size, where the label was kept.
+        pairs: arguments of `PairModel`.
+    """
+
+    steering = (*FewStep.steering, "share", "decay", "clip", "target_guidance")
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        finest: int,
+        share: float,
+        decay: float,
+        clip: float | None,
+        guidance: float,
+        **pairs: Any,
+    ) -> None:
+        super().__init__(event, source, times=2, **pairs)
+        self.finest, self.share, self.bound, self.guidance = finest, share, clip or math.inf, guidance
+        self.average = AveragedWeights(self.net, decay)
+        self.prefetch = False  # targets depend on the weights
+
+    def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw the step's size, the smallest one for most pairs, and a time on the grid of that size."""
+        levels = self.finest.bit_length() - 1
+        draws = torch.rand(3, n, generator=generator, device=generator.device)
+        steps = 2 ** torch.where(draws[0] < self.share, (draws[1] * levels).floor(), levels)
+        t = (draws[2] * steps).floor() / steps
+        return t, t + 1 / steps
+
+    @torch.no_grad()
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Draw pairs and times, and replace the velocities over longer steps by those of two half steps."""
+        self.average.update(self.net)
+        example = super().draw(batch, generator)
+        assert example.end is not None
+        d = example.end - example.t
+        rows = (d > 1.5 / self.finest).nonzero()[:, 0]
+        t, x, half = example.t[rows], example.x[rows], d[rows] / 2
+        label = None if example.label is None else example.label[rows]
+        a = self._half_step(t, x, label, half)
+        b = self._half_step(t + half, (x + expand(half, x) * a).clamp(-self.bound, self.bound), label, half)
+        velocity = example.velocity.index_copy(0, rows, ((a + b) / 2).clamp(-self.bound, self.bound))
+        return example._replace(velocity=velocity)
+
+    def _half_step(self, t: Tensor, x: Tensor, label: Tensor | None, d: Tensor) -> Tensor:
+        u = self.average(self.net, t, x, label, step_input(d))
+        if label is None or self.guidance == 1:
+            return u
+        guided = (label != self.event.classes) & (d < 1.5 / self.finest)
+        null = self.average(self.net, t, x, None, step_input(d))
+        return torch.where(expand(guided, x), null + self.guidance * (u - null), u)
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Return the weighted squared error."""
+        u = self.net(example.t, example.x, example.label, step_input(example.end - example.t))
+        return scalars((example.weight * (u - example.velocity).square().flatten(1).mean(1)).mean(), example)
+
+    def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
+        """Return the mean velocity from time t to a later time, at a distance of 1, 1/2, 1/4, ..."""
+        return self.net(t, x, label, step_input(end - t))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The smallest step."""
+        return {"finest": self.finest}
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Refuse numbers of steps that are no power of two, or too large."""
+        steps, finest = options["steps"], settings["finest"]
+        if steps & (steps - 1) or steps > finest:
+            raise ConfigError(f"sample.steps={steps}: shortcut takes a power of two up to model.finest={finest}")
+        super().check(options, settings)
+
+
+def step_input(d: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Return log2(1/d), by which the network knows the size of a step."""
+    return -d.log2().round()
+
+
+def default_clip(event: Event) -> float | None:
+    """Return the published bound on images and latents, and none on vectors."""
+    return 4.0 if len(event.shape) == 3 else None
+
+
+@models.register("shortcut", version=1)
+def shortcut(
+    event: Event,
+    source: Source,
+    *,
+    net: Net = None,
+    coupling: CouplingSetting = None,
+    finest: Count = 128,
+    share: Fraction = 0.125,
+    decay: Fraction = 0.999,
+    clip: Annotated[Positive | None, ByEvent(default_clip)] = None,
+    target_guidance: NonNegative = 1.0,
+    shared: SharedSettings = DEFAULTS,
+) -> Shortcut:
+    """Generation in 1, 2, 4, ... steps by self-consistent step sizes (shortcut models), on pairs of any coupling.
+
+    Frans et al., 2024, "One step diffusion via shortcut models", https://arxiv.org/abs/2410.12557.
+
+    Args:
+        finest: largest number of steps, a power of two; one step of that size learns from pairs.
+        share: of the pairs that learn from two half steps instead.
+        decay: of the averaged weights that take the half steps.
+        clip: bound of the elements of states and targets of half steps; by default 4 for images, none for vectors.
+        target_guidance: scale w of guidance in half steps of the smallest size; 1 is unguided.
+    """
+    if finest & (finest - 1) or finest < 2:
+        raise ConfigError(f"model.finest={finest} must be a power of two from 2 on")
+    if target_guidance != 1 and not shared.conditional:
+        raise ConfigError("model.target_guidance needs model.conditional=true")
+    return Shortcut(
+        event,
+        source,
+        finest=finest,
+        share=share,
+        decay=decay,
+        clip=clip or default_clip(event),
+        guidance=target_guidance,
+        net=net,
+        coupling=build_coupling(event, shared.classes(event), coupling),
+        path=Straight(),
+        shared=shared,
+    )

@@ -1,0 +1,68 @@
+"""Consistency flow matching against the closed-form flow of Gaussians."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.errors import ConfigError, Unsupported
+from genbench.metrics.starting_noise import noise
+from genbench.models.flow_matching.pair_model import Example
+
+
+def test_the_exact_predictions_agree_to_second_order(built, exact, gaussian_flow):
+    """With the marginal velocity as path, predictions from two close points differ by O(delta^2)."""
+    flow, losses = gaussian_flow, []
+    for delta in (0.02, 0.01):
+        model, _ = built("consistency", "gaussian", delta=delta, alpha=0.0)
+        model.net = exact(lambda t, x, m=model: flow.mean_velocity(t, m.segment_end(t.double() - 1e-9), x))
+        t = torch.linspace(0.02, 0.45, 40, dtype=torch.float64)
+        x, ones = torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.ones(40)
+        example = Example(t, x, flow.velocity(t[:, None], x), ones, ones, None, end=t + delta)
+        losses.append(model.loss(example)["loss"].item())
+    assert losses[0] / losses[1] == pytest.approx(16, rel=0.1)
+
+
+def test_one_step_per_segment_is_the_flow(built, exact, gaussian_flow):
+    model, _ = built("consistency", "gaussian", segments=4)
+    model.net = exact(lambda t, x: gaussian_flow.mean_velocity(t, model.segment_end(t), x))
+    x0 = torch.randn(50, 2)
+    assert_close(model.sample(x0).x, 1 + 0.4 * x0)
+    assert model.sample(x0).nfe == 4
+
+
+def test_targets_are_the_ends_of_pairs_at_first_and_later_beyond_the_boundary(built):
+    model, data = built("consistency", "gaussian", end_steps=5, delta=0.01)
+    for step, share in ((4, 1.0), (5, 0.1)):
+        example = model.example(data.train, step, 4000, 0, torch.Generator())
+        end = model.segment_end(example.t)
+        by_end = example.end == end
+        assert by_end.float().mean().item() == pytest.approx(share + 0.02 * (share < 1), abs=0.03)
+        assert by_end[example.t >= 0.9].all()
+        assert (example.end > example.t).all()
+        assert (example.end - example.t)[~by_end].max() <= 0.0101 if share < 1 else True
+
+
+def test_the_first_steps_regress_on_the_end_of_the_pair(built):
+    model, data = built("consistency", "gaussian", end_steps=1)
+    example = model.example(data.train, 0, 64, 0, torch.Generator())
+    left = (model.segment_end(example.t) - example.t)[:, None]
+    with torch.no_grad():
+        error = left * (model.net(example.t, example.x) - example.velocity)
+    assert_close(model.loss(example)["loss"], error.square().mean())
+
+
+def test_training_finds_the_flow_of_gaussians(trained, drawn):
+    plan = {"steps": 1200, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+    model, _ = trained("consistency", "gaussian", data={"mean": 1.0, "std": 0.4}, model={"end_steps": 400}, plan=plan)
+    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
+    assert (drawn(model) - due).square().mean() < 0.02
+
+
+def test_steps_across_segments_are_refused(built):
+    model, _ = built("consistency", "gaussian", segments=2)
+    with pytest.raises(ConfigError, match=r"a multiple of model\.segments=2"):
+        model.sample(torch.randn(1, 2), steps=3)
+    with pytest.raises(Unsupported, match="multiple"):
+        model.at_budget({"guidance": 0.0}, "euler", 1)
+    with pytest.raises(ConfigError, match="below the length of a segment"):
+        built("consistency", "gaussian", segments=4, delta=0.3)

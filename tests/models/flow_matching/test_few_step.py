@@ -1,0 +1,84 @@
+"""What all few-step generators share: any coupling, guidance, counted evaluations, training as one ensemble."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.flow_matching.few_step import build_coupling
+from genbench.registry import couplings
+from genbench.runs.spec import plan_of, resolve
+from genbench.training.ensemble import Ensemble
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
+
+NAMES = ["meanflow", "shortcut", "consistency"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("coupling", list(couplings))
+def test_any_coupling_goes_with_any_generator(built, name, coupling):
+    model, data = built(name, "8gaussians", coupling=coupling)
+    model.prepare(data, 0)
+    example = model.draw(data.train.batch(0, 64, 0), torch.Generator().manual_seed(0))
+    assert isinstance(model.coupling, type(build_coupling(data.event, 0, coupling)))
+    loss = model.loss(example)
+    loss["loss"].backward()
+    assert loss["loss"].isfinite()
+    assert loss["ess"] <= 1.001
+    assert model.net.first.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pair_weights_multiply_the_error_of_their_pair(built, name):
+    model, data = built(name, "gaussian")
+    example = model.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0))
+    single = [model.loss(example._replace(weight=torch.eye(8)[i] * 8))["loss"] for i in range(8)]
+    weight = torch.rand(8)
+    assert_close(model.loss(example._replace(weight=weight))["loss"], (weight * torch.stack(single)).mean())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_members_of_an_ensemble_take_the_steps_that_they_take_alone(built, name):
+    plan = plan_of(resolve(name, "moons", metrics=[], settings={"plan": {"steps": 12, "batch_size": 32}}))
+    settings = {} if name != "consistency" else {"end_steps": 6}
+    alone = []
+    for seed in (3, 4):
+        model, data = built(name, "moons", **settings)
+        alone.append(fit(model, data, plan, fabric_of(plan, "cpu"), seed=seed))
+    members = [built(name, "moons", **settings)[0] for _ in range(2)]
+    fit(Ensemble(members, [3, 4]), data, plan, fabric_of(plan, "cpu"), seed=3)
+    for own, member in zip(alone, members, strict=True):
+        for (key, a), b in zip(own.state_dict().items(), member.state_dict().values(), strict=True):
+            assert_close(b, a, rtol=1e-3, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_guidance_doubles_the_evaluations_and_needs_labels(built, name):
+    model, _ = built(name, "moons", conditional=True)
+    x0, label = torch.randn(4, 2), torch.zeros(4, dtype=torch.long)
+    t, end = torch.tensor(0.0), torch.tensor(0.5)
+    with torch.no_grad():
+        given, null = (model.mean_velocity(t, end, x0, which) for which in (label, None))
+        assert_close(model.jump(t, end, x0, label, 2.0), x0 + 0.5 * (given + 2 * (given - null)))
+        assert model.sample(x0, label=label, steps=2, guidance=1.0).nfe == 4
+    assert model.at_budget({"guidance": 1.0}, "euler", 8)["steps"] == 4
+    with pytest.raises(Unsupported, match="divide 3"):
+        model.at_budget({"guidance": 1.0}, "euler", 3)
+    with pytest.raises(Unsupported, match="no heun"):
+        model.at_budget({}, "heun", 4)
+    plain, _ = built(name, "moons")
+    with pytest.raises(ConfigError, match="conditional"):
+        plain.sample(x0, guidance=1.0)
+
+
+def test_a_net_of_one_time_is_refused(built):
+    from genbench.registry import nets
+
+    @nets.register("one-time")
+    def one_time(event, classes=0, *, width: int = 8) -> torch.nn.Module:
+        return torch.nn.Linear(2, 2)
+
+    with pytest.raises(ConfigError, match=r"net one-time takes one time.*mlp, unet"):
+        built("meanflow", "moons", net="one-time")
+    del nets._entries["one-time"]
