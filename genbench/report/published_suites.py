@@ -250,7 +250,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _results(name: str, runs: Sequence[tuple[Record, Path | None]], failures: Sequence[Failure]) -> SuiteResults:
     folders = {_key(record): folder for record, folder in runs}
-    current = without_outdated(record for record, _ in runs)
+    current = without_outdated((record for record, _ in runs), lambda record: folders[_key(record)] is None)
     named = zip(current, names_of(current), strict=True)
     members = tuple(Run(record, model, folders[_key(record)]) for record, model in named)
     return SuiteResults(name, members, tuple(failures))

@@ -240,7 +240,8 @@ def restore(record: Mapping[str, Any]) -> Spec:
             encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
             assert encoder is not None
             return encoder_spec(data, encoder)
-        current = {name: part for name, part in spec.metrics.items() if metrics[name].version == part["version"]}
+        current = {n: settings_in(part) for n, part in spec.metrics.items() if metrics[n].version == part["version"]}
+        along = list(spec.evaluation.get("curve_metrics", ()))
         found = _resolve(
             spec.model["name"],
             spec.data["name"],
@@ -251,11 +252,12 @@ def restore(record: Mapping[str, Any]) -> Spec:
                 "model": settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder else {}),
                 "plan": spec.plan,
                 "sample": spec.sample,
-                "evaluation": spec.evaluation,
-                "metric": {name: settings_in(part) for name, part in current.items()},
+                "evaluation": {**spec.evaluation, "curve_metrics": [name for name in along if name in current]},
+                "metric": current,
             },
         )
-        return replace(found, stack=spec.stack)
+        # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
+        return replace(found, stack=spec.stack, evaluation={**found.evaluation, "curve_metrics": along})
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error
 

@@ -7,7 +7,7 @@ source that changed under the same version is only a hint that the version shoul
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, encoders, extractors, metrics, nets, texts
 from genbench.runs import source_code
-from genbench.runs.record import Record
+from genbench.runs.record import Record, Row
 from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
 from genbench.settings import explain
@@ -58,13 +58,34 @@ def without_metrics(record: Record, names: Iterable[str]) -> Record | None:
     return {**record, "results": rows} if rows else None
 
 
-def without_outdated(records: Iterable[Record]) -> list[Record]:
-    """Return the records that have results, without what is outdated, and log what is left out."""
+def with_metric_versions(record: Record) -> Record:
+    """Return a published record in whose protocols the values of outdated metrics state their version."""
+    versions = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
+
+    def stated(row: Row) -> Row:
+        name = row["metric"].partition(".")[0]
+        if name not in versions or row.get("protocol") is None:
+            return row
+        return {**row, "protocol": f"{row['protocol']}, version {versions[name]} of {name}"}
+
+    return {**record, "results": [stated(row) for row in record["results"]]} if versions else record
+
+
+def without_outdated(records: Iterable[Record], published: Callable[[Record], bool] | None = None) -> list[Record]:
+    """Return the records that have results, without what is outdated, and log what is left out.
+
+    Args:
+        records: the records.
+        published: tells the published records, which keep the values of outdated metrics with their version.
+    """
     kept, left_out = [], Counter()
     for record in records:
         if not record["results"]:  # a prerequisite is only trained
             continue
         why = why_outdated(record)
+        if why is None and published is not None and published(record):
+            kept.append(with_metric_versions(record))
+            continue
         metrics = outdated_metrics(record) if why is None else {}
         current = without_metrics(record, metrics) if metrics else record if why is None else None
         if current is not None:

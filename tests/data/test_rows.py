@@ -158,14 +158,12 @@ from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 import torch
 
 class Mean(FeatureExtractor):
-    name, sha256, resize = "mean", "0" * 64, "none"
-
-    def __call__(self, images):
+    def forward(self, images):
         return torch.stack([image.float().mean((1, 2)) for image in images])
 
 def epoch(path, size):
     data = datasets["folder"].build(path=path, size=size, valid=0, test=0)
-    return reference_statistics.statistics(data, Mean(), "train", 50_000).moments
+    return reference_statistics.statistics(data, Mean("mean", "0" * 64, "none", 3), "train", 50_000).moments
 """
 WHOLE = """
 def epoch(path, size):

@@ -2,13 +2,13 @@
 
 import torch
 
-from genbench.metrics.classifiers.digits_cnn import classifier
+from genbench.metrics.classifiers.digit_classifiers import digit_classifier
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.registry import metrics
 from genbench.settings import Count
 
 
-@metrics.register("class_balance", version=1, better="higher", of="samples")
+@metrics.register("class_balance", version=2, better="higher", of="samples")
 def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
 
@@ -22,14 +22,14 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     Raises:
         Unsupported: if there is no classifier for the data.
     """
-    network = classifier(evaluation.data)
+    network = digit_classifier(evaluation.data)
     images = evaluation.decoded(n or len(evaluation.x))
     test, classes = evaluation.data.test, evaluation.data.event.classes
     label = evaluation.reference(test.size or len(images)).label
     confidence, predicted = network.probabilities(images).max(1)
     shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (predicted, label)]
     name = f"seen by {network.name} {network.sha256[:8]}"
-    details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.accuracy}
+    details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.test_accuracy}
     balance = 1 - float((shares[0] - shares[1]).abs().sum()) / 2
     protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
     values = [Value(balance, len(images), protocol, details=details)]

@@ -1,12 +1,15 @@
 """Frechet distances on the features of the small classifiers; only a distance on Inception's features is an FID."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
-from genbench.metrics.classifiers.digits_cnn import classifier
+from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_cnn
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
@@ -14,7 +17,7 @@ from genbench.registry import metrics
 from genbench.settings import Count
 
 
-@metrics.register("fd-digits_cnn", version=1, better="lower", of="samples")
+@metrics.register("fd-digits_cnn", version=2, better="lower", of="samples")
 def fd_digits_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
 
@@ -29,13 +32,27 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
 
     Reference: Heusel et al., 2017.
     """
-    network = classifier(evaluation.data)
-    samples = evaluation.decoded(n or len(evaluation.x))
-    test = evaluation.reference(evaluation.data.test.size or len(samples))
-    return _distance(network, samples, evaluation.data.space.decode(test.x))
+    return _to_test_images(digits_cnn, evaluation, n)
 
 
-@metrics.register("fd-captions_cnn", version=1, better="lower", of="samples")
+@metrics.register("fd-mnist5k_cnn", version=1, better="lower", of="samples")
+def fd_mnist5k_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+    """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
+
+    Biased like `fd-digits_cnn`.
+
+    Args:
+        n: number of samples; by default all. The test split is always used whole.
+
+    Raises:
+        Unsupported: if the data is not 28x28 digits.
+
+    Reference: Heusel et al., 2017.
+    """
+    return _to_test_images(mnist5k_cnn, evaluation, n)
+
+
+@metrics.register("fd-captions_cnn", version=2, better="lower", of="samples")
 def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
@@ -60,6 +77,13 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
         samples = samples[~held_out[evaluation.label[: len(samples)]]]
     test = evaluation.reference(data.test.size or len(samples))
     return _distance(network, samples, data.space.decode(test.x[~held_out[test.label]]))
+
+
+def _to_test_images(build: Callable[[Data], FeatureExtractor], evaluation: Evaluation, n: int | None) -> Value:
+    network = build(evaluation.data)
+    samples = evaluation.decoded(n or len(evaluation.x))
+    test = evaluation.reference(evaluation.data.test.size or len(samples))
+    return _distance(network, samples, evaluation.data.space.decode(test.x))
 
 
 def _distance(network: FeatureExtractor, samples: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"]) -> Value:

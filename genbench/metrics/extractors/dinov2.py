@@ -18,7 +18,7 @@ from genbench.metrics.extractors.weights import OFFLINE, Sha256, WeightFile, rea
 from genbench.registry import extractors
 from genbench.settings import OnDisk
 
-SIZE = 224
+SIZE, FEATURES = 224, 1024
 REPOSITORY = "facebookresearch/dinov2"
 MEAN, SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -57,7 +57,7 @@ def dinov2(data: Data, *, code: Code = None, weights: State = None, sha256: Sha2
     def net(x: Tensor) -> Tensor:
         return network((x / 255 - mean) / scale)
 
-    return Network("dinov2", file.sha256, PILLOW, SIZE, net, None, device)
+    return Network("dinov2", file.sha256, PILLOW, SIZE, net, None, device, FEATURES)
 
 
 def _architecture(code: str | None) -> Any:

@@ -14,7 +14,7 @@ from genbench.metrics.extractors.resize import CLEAN
 from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.registry import extractors
 
-SIZE = 224
+SIZE, FEATURES = 224, 1280
 
 FOLDED = (
     ("_conv_stem", "_bn0"),
@@ -55,7 +55,7 @@ def efficientnet_lite0(data: Data) -> Network:
         x = ((x - 127) / 128).to(memory_format=torch.channels_last)
         return F.adaptive_avg_pool2d(network.extract_features(x), 1).flatten(1)
 
-    return Network("efficientnet_lite0", weights.sha256, CLEAN, SIZE, net, network._fc.weight.cpu(), device)
+    return Network("efficientnet_lite0", weights.sha256, CLEAN, SIZE, net, network._fc.weight.cpu(), device, FEATURES)
 
 
 def _fold(network: nn.Module) -> None:

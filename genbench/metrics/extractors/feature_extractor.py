@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.core import Rows
 from genbench.errors import Unsupported
@@ -12,26 +12,33 @@ from genbench.errors import Unsupported
 BATCH = 256
 
 
-class FeatureExtractor(ABC):
+class FeatureExtractor(nn.Module, ABC):
     """A network from raw images to feature vectors, with everything that makes its numbers comparable.
+
+    A module: torchmetrics accepts it as `feature=`. It has no training mode.
 
     Args:
         name: suffix of the metrics computed on it.
         sha256: of the weights.
         resize: how images are resized to its input: the filter and its convention, or "none".
+        num_features: length of a feature vector.
     """
 
-    name: str
-    sha256: str
-    resize: str
+    def __init__(self, name: str, sha256: str, resize: str, num_features: int) -> None:
+        super().__init__()
+        self.name, self.sha256, self.resize, self.num_features = name, sha256, resize, num_features
 
     @abstractmethod
-    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+    def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Return the features of each image, independent of the batch."""
 
     def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
         """Return the class logits of features. Raises Unsupported if the network is no classifier."""
         raise Unsupported(f"{self.name} is no classifier")
+
+    def train(self, mode: bool = True) -> "FeatureExtractor":
+        """Stay in evaluation mode."""
+        return super().train(False)
 
 
 def extract(extractor: FeatureExtractor, images: Rows) -> Float[Tensor, "n k"]:

@@ -84,7 +84,7 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
             return base(x, return_features=True).reshape(-1, FEATURES)
 
     net, size, rule = (resized, SIZE, CLEAN) if clean else (resizing, 0, TENSORFLOW)
-    return Network(name, weights.sha256, rule, size, net, head, device)
+    return Network(name, weights.sha256, rule, size, net, head, device, FEATURES)
 
 
 def _state(name: str, data: Data, path: str | None, sha256: str | None, rule: Resize) -> Network:
@@ -98,7 +98,7 @@ def _state(name: str, data: Data, path: str | None, sha256: str | None, rule: Re
     def net(x: Tensor) -> Tensor:
         return body((x - 128) / 128).flatten(1)
 
-    return Network(name, weights.sha256, rule, SIZE, net, inception.fc.weight.detach(), device)
+    return Network(name, weights.sha256, rule, SIZE, net, inception.fc.weight.detach(), device, FEATURES)
 
 
 def _fidelity_inception(content: bytes) -> Any:

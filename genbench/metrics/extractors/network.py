@@ -1,7 +1,6 @@
 """Pretrained networks as extractors: images are resized and passed in batches of one size, in exact float32."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -19,7 +18,6 @@ BATCH = {"cpu": 16, "cuda": 128}
 not fit its caches and take twice as long per image."""
 
 
-@dataclass(frozen=True, eq=False)
 class Network(FeatureExtractor):
     """A network from color images to features; gray images are repeated over the channels.
 
@@ -31,23 +29,25 @@ class Network(FeatureExtractor):
         net: from images in 0..255 to features.
         head: weight of the last layer, from features to logits; None without one.
         device: of the network.
+        num_features: length of a feature vector.
     """
 
-    name: str
-    sha256: str
-    rule: Resize
-    size: int
-    net: Callable[[Tensor], Tensor]
-    head: Tensor | None
-    device: torch.device
-
-    @property
-    def resize(self) -> str:
-        """The name of the rule."""
-        return self.rule.name
+    def __init__(
+        self,
+        name: str,
+        sha256: str,
+        rule: Resize,
+        size: int,
+        net: Callable[[Tensor], Tensor],
+        head: Tensor | None,
+        device: torch.device,
+        num_features: int,
+    ) -> None:
+        super().__init__(name, sha256, rule.name, num_features)
+        self.rule, self.size, self.net, self.head, self.device = rule, size, net, head, device
 
     @torch.no_grad()
-    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+    def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Return the features of each image, independent of the batch."""
         size = BATCH[self.device.type]
         return torch.cat([self._batch(part, size) for part in images.split(size)])

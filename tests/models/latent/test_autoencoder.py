@@ -11,7 +11,7 @@ from genbench.core import Batch, Data, Event, Normal
 from genbench.data.digits import digits
 from genbench.data.splits import Endless
 from genbench.errors import ConfigError, RunFailed
-from genbench.metrics.classifiers.digits_cnn import classifier
+from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.models.latent import diffusers_vae
 from genbench.models.latent.autoencoder import Posterior, Reconstruction
 from genbench.models.latent.decoder_finetuning import DecoderTuning, tuning
@@ -73,7 +73,7 @@ def test_digits_are_reconstructed_far_better_than_by_their_mean(plain, data):
 
 
 def test_reconstructed_digits_are_still_recognised(plain, data):
-    known, test = classifier(data), data.test.take(500, 0)
+    known, test = digits_cnn(data), data.test.take(500, 0)
     images = data.space.decode(plain.decode(plain.encode(test.x)).detach())
     assert (known.probabilities(images).argmax(1) == test.label).double().mean() > 0.95
 

@@ -1,0 +1,124 @@
+"""Small classifiers whose weights ship with genbench: the same features on every machine.
+
+`python benchmarks/features/train.py NAME` made the weights.
+"""
+
+import hashlib
+from importlib.resources import files
+from itertools import pairwise
+
+import safetensors.torch
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from genbench.core import Batch, Data
+from genbench.errors import RunFailed, Unsupported
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
+from genbench.space import Pixels
+
+FEATURES = 64
+
+
+class Classifier(FeatureExtractor):
+    """Stages of 3x3 convolutions, each ended by max pooling; a layer of 64 features; logits.
+
+    Args:
+        name: of the classifier, and of the file of its weights.
+        sha256: of that file.
+        shape: of the images.
+        levels: of gray.
+        classes: number of classes.
+        stages: widths of the convolutions of each stage.
+    """
+
+    test_accuracy: float
+    """Share of the test images that it classifies as labeled, set by `suited_to`."""
+
+    def __init__(
+        self,
+        name: str,
+        sha256: str,
+        *,
+        shape: tuple[int, int, int],
+        levels: int,
+        classes: int,
+        stages: tuple[tuple[int, ...], ...],
+    ) -> None:
+        super().__init__(name, sha256, "none", FEATURES)
+        self.shape, self.levels = shape, levels
+        layers: list[nn.Module] = []
+        channels, height, width = shape
+        for stage in stages:
+            # GELU rather than ReLU: a unit that is never active would make every covariance singular.
+            for inner, outer in pairwise((channels, *stage)):
+                layers += [nn.Conv2d(inner, outer, 3, padding=1), nn.GELU()]
+            layers.append(nn.MaxPool2d(2))
+            channels, height, width = stage[-1], height // 2, width // 2
+        layers += [nn.Flatten(), nn.Linear(channels * height * width, FEATURES), nn.GELU()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(FEATURES, classes)
+
+    def features(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """Return the layer before the logits."""
+        return self.body(images.to(self.head.weight.dtype) / (self.levels - 1))
+
+    @torch.no_grad()
+    def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        """Return the features of each image, independent of the batch."""
+        return self.features(images)
+
+    def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
+        """Return the class logits of features."""
+        return self.head(features)
+
+    @torch.no_grad()
+    def probabilities(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n classes"]:
+        """Return the probability of each class."""
+        return torch.cat([self.logits(self.features(batch)).softmax(1) for batch in images.split(256)])
+
+    def accuracy(self, images: UInt8[Tensor, "n c h w"], label: Int[Tensor, " n"]) -> float:
+        """Return the share of images that it classifies as labeled."""
+        return float((self.probabilities(images).argmax(1) == label).double().mean())
+
+    def load(self) -> "Classifier":
+        """Load the weights that ship with genbench, and compute in float64 so that no number depends on the batch.
+
+        Raises:
+            RunFailed: if the file is not there, or not the one that was shipped.
+        """
+        try:
+            content = (files("genbench.metrics.classifiers") / "weights" / f"{self.name}.safetensors").read_bytes()
+        except OSError as error:
+            raise RunFailed(f"the weights of {self.name} cannot be read ({error}): install genbench again") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.sha256:
+            raise RunFailed(f"the weights of {self.name} are damaged (sha256 {found[:8]}): install genbench again")
+        self.load_state_dict(safetensors.torch.load(content))
+        return self.double().eval().requires_grad_(False)
+
+    def check_images(self, data: Data) -> None:
+        """Raise Unsupported unless images are of its shape and levels."""
+        if data.event.shape != self.shape or data.space != Pixels(self.levels):
+            size = "x".join(map(str, self.shape[1:]))
+            raise Unsupported(f"the classifier {self.name} is for labelled {size} images of {self.levels} levels")
+
+    def suited_to(self, test: Batch, least: float) -> "Classifier":
+        """Return itself. Raises Unsupported if its accuracy on raw test images is less than `least`."""
+        self.test_accuracy = right = self.accuracy(test.x, test.label)
+        if right < least:
+            raise Unsupported(f"the classifier {self.name} is right on {right:.1%} of the test images only")
+        return self
+
+
+def raw_images(data: Data, name: str) -> Batch:
+    """Return the raw images of the training or the test split with their labels.
+
+    Raises:
+        Unsupported: if the split has no end.
+    """
+    split = data.train if name == "train" else data.test
+    if split.size is None:
+        raise Unsupported("a classifier needs a finite training and test split")
+    batch = split.take(split.size, 0)
+    return Batch(data.space.decode(batch.x), batch.label)
