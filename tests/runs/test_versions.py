@@ -1,0 +1,38 @@
+import copy
+from pathlib import Path
+
+import pytest
+
+from genbench.runs.record import read_published
+from genbench.runs.spec import Spec, restore
+from genbench.runs.versions import outdated_metrics, without_outdated
+
+
+@pytest.fixture
+def record():
+    """A published record of digits whose metric along the curve has a version that is not installed."""
+    path = Path(__file__).parents[2] / "results" / "digits" / "records.jsonl.gz"
+    record = copy.deepcopy(read_published(path)[0])
+    record["spec"]["metrics"]["fd-digits_cnn"]["version"] = 0
+    record["spec"]["metrics"]["class_balance"]["version"] = 0
+    return record
+
+
+def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(record, caplog):
+    assert outdated_metrics(record).keys() == {"fd-digits_cnn", "class_balance"}
+    (local,) = without_outdated([record])
+    assert {row["metric"] for row in local["results"]}.isdisjoint({"fd-digits_cnn", "class_balance"})
+    assert "made with version 0 of metric 'fd-digits_cnn'" in caplog.text
+    (published,) = without_outdated([record], lambda _: True)
+    assert [row["value"] for row in published["results"]] == [row["value"] for row in record["results"]]
+    for before, after in zip(record["results"], published["results"], strict=True):
+        name = before["metric"]
+        stated = f", version 0 of {name}" if name in ("fd-digits_cnn", "class_balance") else ""
+        assert after["protocol"] == before["protocol"] + stated
+
+
+def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
+    found = restore(record["spec"])
+    assert "fd-digits_cnn" not in found.metrics
+    assert found.evaluation == record["spec"]["evaluation"]
+    assert found.evaluation_key == Spec(**record["spec"]).evaluation_key
