@@ -2,14 +2,16 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from genbench.core import Model
 from genbench.errors import ConfigError
-from genbench.registry import Entry, Registry
+from genbench.registry import Entry, Registry, couplings, encoders, extractors, nets, texts
 from genbench.settings import Settings, bind, plain, settings_in, settings_of
+
+NESTED = (couplings, nets, encoders, texts, extractors)
 
 
 def component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
@@ -114,3 +116,17 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + " ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "version") + "}"
     return json.dumps(value, separators=(",", ":")).replace('"', "")
+
+
+def differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the versions of a component and of the components in its settings differ from those installed."""
+    name, version = component["name"], component["version"]
+    if name not in registry:
+        yield f"there is no {registry.kind} '{name}' any more"
+    elif registry[name].version != version:
+        yield f"made with version {version} of {registry.kind} '{name}', which is now {registry[name].version}"
+    for value in component.values():
+        if isinstance(value, Mapping) and "name" in value and "version" in value:
+            known = next((other for other in NESTED if value["name"] in other), None)
+            if known is not None:
+                yield from differences(known, value)

@@ -15,7 +15,16 @@ from genbench.core import Data, Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
-from genbench.runs.component import component, differing, identity, label, model_class, same_version, sampler
+from genbench.runs.component import (
+    component,
+    differences,
+    differing,
+    identity,
+    label,
+    model_class,
+    same_version,
+    sampler,
+)
 from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
 from genbench.storage import trust
 from genbench.training.plan import VERSION, Plan
@@ -240,7 +249,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
             encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
             assert encoder is not None
             return encoder_spec(data, encoder)
-        current = {n: settings_in(part) for n, part in spec.metrics.items() if metrics[n].version == part["version"]}
+        current = {n: settings_in(part) for n, part in spec.metrics.items() if not any(differences(metrics, part))}
         along = list(spec.evaluation.get("curve_metrics", ()))
         found = _resolve(
             spec.model["name"],

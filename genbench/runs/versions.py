@@ -7,15 +7,16 @@ source that changed under the same version is only a hint that the version shoul
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from genbench.errors import ConfigError
-from genbench.registry import Registry, datasets, encoders, extractors, metrics, nets, texts
+from genbench.registry import datasets, encoders, metrics
 from genbench.runs import source_code
+from genbench.runs.component import differences
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
@@ -24,8 +25,6 @@ from genbench.storage import trust
 from genbench.storage.trust import Untrusted
 
 log = logging.getLogger("genbench")
-
-NESTED = (nets, encoders, texts, extractors)
 
 _keys: dict[str, str | None] = {}
 """{spec without its seed, as JSON: why its run has another key now}, for a key takes a millisecond or two."""
@@ -37,7 +36,7 @@ def why_outdated(record: Record) -> str | None:
     components = [(datasets, spec["data"]), (REGISTRIES[spec.get("kind", "model")], spec["model"])]
     components += [(encoders, spec["encoder"])] if "encoder" in spec else []
     for registry, component in components:
-        for why in _differences(registry, component):
+        for why in differences(registry, component):
             return why
     text = json.dumps({**spec, "metrics": {}, "sample": {}, "evaluation": {}, "seed": 0})
     if text not in _keys:
@@ -47,7 +46,7 @@ def why_outdated(record: Record) -> str | None:
 
 def outdated_metrics(record: Record) -> dict[str, str]:
     """Return {metric: why its values are outdated}."""
-    found = {name: next(_differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
+    found = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
     return {name: why for name, why in found.items() if why is not None}
 
 
@@ -114,20 +113,6 @@ def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
         f"{kind} {name}": source_code.digest(registry[name].build.__module__) for kind, registry, name in components
     }
     return {name: digest for name, digest in found.items() if digest is not None}
-
-
-def _differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how the versions of a component and of the components in its settings differ from those installed."""
-    name, version = component["name"], component["version"]
-    if name not in registry:
-        yield f"there is no {registry.kind} '{name}' any more"
-    elif registry[name].version != version:
-        yield f"made with version {version} of {registry.kind} '{name}', which is now {registry[name].version}"
-    for value in component.values():
-        if isinstance(value, Mapping) and "name" in value and "version" in value:
-            known = next((other for other in NESTED if value["name"] in other), None)
-            if known is not None:
-                yield from _differences(known, value)
 
 
 def _other_key(spec: Mapping[str, Any], run: str) -> str | None:

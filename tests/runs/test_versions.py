@@ -36,3 +36,10 @@ def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
     assert "fd-digits_cnn" not in found.metrics
     assert found.evaluation == record["spec"]["evaluation"]
     assert found.evaluation_key == Spec(**record["spec"]).evaluation_key
+
+
+def test_a_metric_with_an_outdated_extractor_is_left_out_of_what_is_restored(record):
+    own = {"name": "dinov2", "version": 1, "code": "/a/checkout", "weights": None, "sha256": None}
+    record["spec"]["metrics"]["kid"] = {"name": "kid", "version": 1, "features": own}
+    assert outdated_metrics(record)["kid"] == "made with version 1 of feature extractor 'dinov2', which is now 2"
+    assert "kid" not in restore(record["spec"]).metrics

@@ -22,7 +22,7 @@ from genbench.settings import Count, Nested, OnDisk
 Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
 Legacy = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-legacy",)), Own]
 Clean = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-clean",)), Own]
-DINOv2 = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("dinov2",)), f"{Own}, code (a checkout)"]
+DINOv2 = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("dinov2",)), Own]
 Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("efficientnet_lite0",)), "the network"]
 File = Annotated[
     str | None,
