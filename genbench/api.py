@@ -43,15 +43,16 @@ def run(
         ConfigError: if the request is wrong.
         RunFailed: if training or a metric fails.
 
-    >>> import genbench, tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> record = genbench.run("cfm", "moons", metrics=["sliced_w2"], results=folder,
-    ...                       settings={"plan": {"steps": 20}, "evaluation": {"n": 256, "curve": []}})
-    >>> [row["metric"] for row in record["results"]]
-    ['sliced_w2']
-    >>> samples = genbench.load(folder, record["labels"]["run"]).sample
-    >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
-    [['cfm', 'moons', 'sliced_w2', 1]]
+    Examples:
+        >>> import genbench, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> record = genbench.run("cfm", "moons", metrics=["sliced_w2"], results=folder,
+        ...                       settings={"plan": {"steps": 20}, "evaluation": {"n": 256, "curve": []}})
+        >>> [row["metric"] for row in record["results"]]
+        ['sliced_w2']
+        >>> samples = genbench.load(folder, record["labels"]["run"]).sample
+        >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
+        [['cfm', 'moons', 'sliced_w2', 1]]
     """
     spec = resolve(model, dataset, seed=seed, metrics=metrics, settings=settings)
     return runner.run(spec, store.Store(Path(results)))
@@ -109,15 +110,18 @@ def table(results: str | Path = "results") -> pd.DataFrame:
 
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:
-    keys = ["data", "model", "metric", "point", "solver", "n", "protocol", "better"]
-    grouped = rows.dropna(subset="value").groupby(keys, sort=False, dropna=False)
-    return grouped.agg(
+    # Points of a curve differ by their number of evaluations; that of an adaptive solver differs between seeds.
+    rows = rows.dropna(subset="value").assign(evaluations=rows["nfe"].where(rows["point"] == "curve"))
+    keys = ["data", "model", "metric", "point", "solver", "evaluations", "n", "protocol", "better"]
+    grouped = rows.groupby(keys, sort=False, dropna=False)
+    summary = grouped.agg(
         value=("value", "mean"),
         se=("value", "sem"),
         floor=("floor", "mean"),
         nfe=("nfe", "mean"),
         seeds=("seed", "size"),
-    ).reset_index()
+    )
+    return summary.reset_index().drop(columns="evaluations")
 
 
 def _ignore(event: JobEvent) -> None:

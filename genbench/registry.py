@@ -36,14 +36,15 @@ class Entry:
 class Registry:
     """A dictionary of builders, filled by a decorator and by entry points.
 
-    >>> shapes = Registry("shape", group="example.shapes")
-    >>> @shapes.register("square", version=2)
-    ... def square(*, side: float = 1.0): return side * side
-    >>> shapes["square"].version
-    2
-    >>> shapes["sqare"]
-    Traceback (most recent call last):
-    genbench.errors.ConfigError: no shape 'sqare'; did you mean 'square'?
+    Examples:
+        >>> shapes = Registry("shape", group="example.shapes")
+        >>> @shapes.register("square", version=2)
+        ... def square(*, side: float = 1.0): return side * side
+        >>> shapes["square"].version
+        2
+        >>> shapes["sqare"]
+        Traceback (most recent call last):
+        genbench.errors.ConfigError: no shape 'sqare'; did you mean 'square'?
     """
 
     def __init__(self, kind: str, group: str) -> None:
