@@ -66,8 +66,12 @@ check: $(READY) ## lint, format, types, layers, tests
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) $(ARGS)
 
+docs: $(READY) ## build the documentation into site/, strictly and offline; its tutorials are executed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean: ## remove environments, caches and build leftovers; results stay
-	rm -rf .venv .venv-* build dist ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* build dist site ./*.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

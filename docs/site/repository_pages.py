@@ -1,0 +1,78 @@
+"""MkDocs hook: pages that live elsewhere in the repository (README, CONTRIBUTING, CHANGELOG, results/) join the site.
+
+They are included, never copied. Links are written for the repository; here they follow the pages to their place on
+the site, and links to files that are not part of the site become plain text.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
+"""Pages at the root of the repository, and their place on the site."""
+INCLUDED = ("results/*.md", "results/*/table.md", "results/*.csv", "results/*.json", "results/*.svg")
+LARGE = {"results/REPORT.md", "results/REPORT.csv"}
+"""Everything at once, half a megabyte: the tables of the suites are on the site."""
+
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+SOURCE = re.compile(r'(<(?:img|source)[^>]*? src(?:set)?=")([^":]+)(")')
+
+
+def on_config(config: Any) -> None:
+    """Put the results into the navigation: what was found first, then a table for every suite."""
+    tables = [{path.parent.name: path.relative_to(ROOT).as_posix()} for path in sorted(ROOT.glob("results/*/table.md"))]
+    others = {"Findings": "findings.md", "Speed": "perf.md", "Image metrics of real images": "images.md"}
+    for item in config.nav:
+        if "Results" in item:
+            item["Results"] = ["results/README.md", *({title: f"results/{page}"} for title, page in others.items())]
+            item["Results"].append({"Tables of the suites": tables})
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages, and the data files under results/ that they link to."""
+    for path, place in PAGES.items():
+        if (ROOT / path).exists():
+            files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
+    for path in sorted(path for pattern in INCLUDED for path in ROOT.glob(pattern)):
+        place = path.relative_to(ROOT).as_posix()
+        if place not in LARGE:
+            files.append(File.generated(config, place, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
+    """Point the links of a page to the places of their targets on the site."""
+    place = page.file.src_uri
+    here = _in_repository(place)
+
+    def follow(target: str) -> str | None:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
+        if path.startswith("docs/tutorials/"):
+            path = path.removesuffix(".py") + ".md"
+        for known in (PAGES.get(path, path.removeprefix("docs/")), f"{path}/README.md"):
+            if known in files.src_uris:
+                return posixpath.relpath(known, posixpath.dirname(place) or ".")
+        return None if (ROOT / path).exists() else target
+
+    def link(match: re.Match[str]) -> str:
+        image, text, target, anchor = match.groups()
+        if ":" in target:
+            return match[0]
+        to = follow(target)
+        return text if to is None else f"{image}[{text}]({to}{anchor or ''})"
+
+    def source(match: re.Match[str]) -> str:
+        return f"{match[1]}{follow(match[2]) or match[2]}{match[3]}"
+
+    parts = re.split(r"(```.*?```)", markdown, flags=re.DOTALL)
+    return "".join(part if part.startswith("```") else SOURCE.sub(source, LINK.sub(link, part)) for part in parts)
+
+
+def _in_repository(place: str) -> str:
+    """Return the path of a page in the repository, from its place on the site."""
+    outside = {known: path for path, known in PAGES.items()}
+    return outside.get(place, place if place.startswith("results/") else f"docs/{place}")

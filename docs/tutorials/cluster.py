@@ -1,0 +1,107 @@
+# ---
+# jupyter:
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+# %% [markdown]
+# # A sweep on a cluster
+#
+# Any number of processes, on one machine or on many, can work on one sweep, because each run has a lease in the shared
+# results folder. This page plays it through on one machine: two workers, one of them killed, a resumed sweep with the same
+# numbers. At the end are the commands for Slurm and Ray.
+
+# %%
+suite = """
+datasets = ["moons"]
+models = ["cfm", { name = "wcfm", kappa = 0.5 }]
+metrics = ["energy_distance"]
+seeds = [0, 1]
+
+[plan]
+steps = 400
+
+[evaluation]
+n = 512
+curve = []
+"""
+with open("cluster.toml", "w") as file:
+    file.write(suite)
+
+# %% language="bash"
+# genbench sweep cluster.toml --dry-run 2>/dev/null
+
+# %% [markdown]
+# ## One command per cell
+#
+# `--commands` prints a `genbench run` for each missing cell. Their keys are those of the sweep, so whoever runs them, the
+# results land in the same place.
+
+# %% language="bash"
+# genbench sweep cluster.toml --dry-run --commands 2>/dev/null > commands.txt
+# wc -l < commands.txt
+# head -1 commands.txt
+
+# %% [markdown]
+# ## Two workers, one of them killed
+#
+# Both run the whole sweep. A worker skips the cells that the other one holds or has finished. One is killed without
+# warning as soon as a first cell is done; the other takes over its lease and finishes.
+
+# %% language="bash"
+# genbench sweep cluster.toml > first.log 2>&1 & first=$!
+# genbench sweep cluster.toml > second.log 2>&1 & second=$!
+# until grep -q "done 1 of 4" first.log second.log; do sleep 0.1; done
+# kill -9 $first
+# wait $second
+# grep -h "started" first.log | cut -c 10-
+# echo "first worker killed"
+# grep -h "done" second.log | cut -c 10-
+# genbench status results
+
+# %% [markdown]
+# The exit code of `sweep` is 0 when every cell is done and 1 when one failed; then `genbench status` names it, and
+# `genbench retry results --failed` tries it again.
+#
+# ## The same numbers
+#
+# Results do not depend on who ran a cell or how often it was interrupted. Here is the same suite in another folder,
+# without interruptions:
+
+# %%
+import genbench
+
+genbench.sweep("cluster.toml", results="again")
+interrupted, uninterrupted = (
+    genbench.frame(folder).set_index(["model", "seed", "metric"]).value.sort_index() for folder in ("results", "again")
+)
+assert interrupted.equals(uninterrupted)
+interrupted
+
+# %% [markdown]
+# ## Slurm
+#
+# `benchmarks/array.sh` in the repository runs line *i* of the commands as task *i* of an array. A task that is killed and
+# requeued goes on from its last checkpoint.
+#
+# ```sh
+# genbench sweep suite.toml --dry-run --commands > commands.txt
+# sbatch --array=1-$(wc -l < commands.txt)%32 benchmarks/array.sh commands.txt
+# genbench sweep suite.toml          # afterwards: what is still missing, and the tables
+# ```
+#
+# ## Ray
+#
+# ```sh
+# ray start --head
+# genbench sweep suite.toml --engine ray --address auto --gpus 0.5
+# ```
+#
+# ## Without a shared folder
+#
+# Give each machine its own folder and merge them. Records that differ from kept ones are reported, never overwritten:
+#
+# ```sh
+# genbench merge results from-node-1 from-node-2
+# genbench verify results --sample 5
+# ```
+#
+# [Run sweeps](../sweeps.md) has the details: leases, network file systems, ensembles, versions.
