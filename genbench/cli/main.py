@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from genbench.cli import components, evaluation, results, training
+from genbench.cli import components, evaluation, results, submissions, training
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.storage import files
 from genbench.storage.lease import Busy
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (training, evaluation, results, components):
+for group in (training, evaluation, results, submissions, components):
     app.registered_commands += group.app.registered_commands
 
 UsageError: Any = typer.BadParameter.__base__

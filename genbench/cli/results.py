@@ -1,4 +1,4 @@
-"""Commands on results folders: leaderboard, report, status, clean, merge, verify, compare."""
+"""Commands on results folders: leaderboard, report, status, clean, merge, compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from genbench.cli.options import AsJson, DryRun, Folder, Results, Trust, commands, print_json, stdout
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError
 
 app = commands()
 
@@ -17,16 +17,21 @@ def leaderboard(
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite of the folder. Repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
+    add: Annotated[list[Path] | None, typer.Option(help="A submission to rank too (see genbench submit).")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
     from genbench.report import leaderboard
     from genbench.report.formats import leaderboard as formats
+    from genbench.report.formats.cells import plain
     from genbench.report.published_suites import load_suites
     from genbench.runs.store import existing_store
+    from genbench.submissions.joining import join
 
-    found = leaderboard.leaderboard(load_suites(existing_store(results), suite or ()), dataset or (), variants=variants)
+    joined = [join(path) for path in add or ()]
+    suites = [*load_suites(existing_store(results), suite or ()), *(submitted for submitted, _ in joined)]
+    found = leaderboard.leaderboard(suites, dataset or (), variants=variants)
     if not found.boards:
         raise ConfigError(f"{results} has nothing to rank: no run has measured a metric with a direction")
     if as_json:
@@ -34,7 +39,7 @@ def leaderboard(
     elif as_csv:
         typer.echo(formats.document(found), nl=False)
     else:
-        typer.echo("\n".join(formats.lines(found)))
+        typer.echo("\n".join([*formats.lines(found), *(plain(note) for _, notes in joined for note in notes)]))
 
 
 @app.command()
@@ -126,37 +131,6 @@ def merge(
             if what == "different":
                 typer.echo(f"different values, not copied: {run}")
         typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
-
-
-@app.command()
-def verify(
-    results: Folder = Path("results"),
-    sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed that selects them.")] = 0,
-    tolerance: Annotated[float, typer.Option(help="Largest relative difference (machines round differently).")] = 1e-3,
-    trust: Trust = False,
-) -> None:
-    """Check the checksums of everything kept, and measure some records again from their weights."""
-    from genbench.results import verifying
-    from genbench.runs.store import existing_store
-
-    store = existing_store(results)
-    damaged = list(verifying.damage(store))
-    for line in damaged:
-        typer.echo(line)
-    wrong = 0
-    for path in verifying.sample(store, sample, seed):
-        try:
-            again = verifying.remeasure(path)
-        except ConfigError as error:
-            typer.echo(f"not measured again: {error}")
-            continue
-        difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
-        typer.echo(f"{path.parts[-3]}/{path.parts[-2]}: {again.values} values measured again, {difference}")
-        wrong += again.worst > tolerance
-    typer.echo(f"{results}: {len(store.record_paths())} records, {len(damaged)} damaged files", err=True)
-    if damaged or wrong:
-        raise RunFailed(f"{len(damaged)} damaged files, {wrong} records with other values when measured again")
 
 
 @app.command()

@@ -68,14 +68,20 @@ def remeasure(path: Path) -> Remeasured:
         spec = restore(record["spec"])
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    return _compare(path, record, measure_again(path, spec))
+
+
+def measure_again(path: Path, spec: Spec) -> list[dict[str, Any]]:
+    """Return the rows that the kept weights of a record give.
+
+    Raises:
+        ConfigError: if its weights are not kept.
+        Damaged: if they are damaged.
+    """
     loaded = load_weights(path.parents[1] / "model.safetensors")
     if loaded is None:
         raise ConfigError(f"{path.parents[1]} holds no model.safetensors")
-    if not spec.metrics:  # a prerequisite is only trained
-        return Remeasured(path, 0, 0.0, "")
-    with threadpool_limits(plan_of(spec).threads, user_api="blas"):
-        rows = _measure(spec, loaded[0])
-    return _compare(path, record, rows)
+    return _measure(spec, loaded[0]) if spec.metrics else []  # a prerequisite is only trained
 
 
 def _measure(spec: Spec, state: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
@@ -84,7 +90,8 @@ def _measure(spec: Spec, state: dict[str, torch.Tensor]) -> list[dict[str, Any]]
     model = build_model(spec.model, spec.encoder, data)
     model.load_state_dict(state)
     chosen = {name: settings_in(component) for name, component in spec.metrics.items()}
-    rows, _ = evaluate(model.eval(), data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
+    with threadpool_limits(plan_of(spec).threads, user_api="blas"):
+        rows, _ = evaluate(model.eval(), data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
     return rows
 
 

@@ -1,0 +1,104 @@
+"""Commands on submissions: submit, verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genbench.cli.options import AsJson, Results, Trust, commands, print_json
+from genbench.errors import ConfigError, RunFailed
+
+app = commands()
+SHOWN = 10
+"""Differing values of a record that are printed."""
+
+
+@app.command()
+def submit(
+    what: Annotated[list[str], typer.Argument(help="Runs, or suites that were swept into the results folder.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
+    results: Results = Path("results"),
+) -> None:
+    """Pack runs, with records, hashes and small weights, into one file that others can verify and rank."""
+    from genbench.runs.store import existing_store
+    from genbench.submissions.archive import SUFFIX, pack
+    from genbench.submissions.selecting import records_of
+
+    if not to.name.endswith(SUFFIX):
+        raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
+    store = existing_store(results)
+    packed = pack(dict.fromkeys(path for name in what for path in records_of(store, name)), to)
+    size = to.stat().st_size / 2**20
+    typer.echo(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
+    if packed.without_weights:
+        names = ", ".join(packed.without_weights[:3])
+        typer.echo(f"without weights, so that nobody can replay them: {len(packed.without_weights)} runs ({names} ...)")
+
+
+@app.command("verify")
+def verify_command(
+    what: Annotated[Path, typer.Argument(help="A results folder, or a submission.")] = Path("results"),
+    sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
+    retrain: Annotated[int, typer.Option(min=0, help="Of a submission: how many of these to train again.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed that selects them.")] = 0,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest relative difference (machines round differently).")
+    ] = 1e-3,
+    as_json: AsJson = False,
+    trust: Trust = False,
+) -> None:
+    """Check the checksums of everything kept or submitted, and measure some records again from their weights."""
+    if what.is_file():
+        _verify_submission(what, sample, retrain, seed, tolerance, as_json)
+    elif retrain or as_json:
+        raise ConfigError("--retrain and --json are for submissions (NAME.genbench.zip)")
+    else:
+        _verify_folder(what, sample, seed, tolerance)
+
+
+def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> None:
+    from genbench.results import verifying
+    from genbench.runs.store import existing_store
+
+    store = existing_store(results)
+    damaged = list(verifying.damage(store))
+    for line in damaged:
+        typer.echo(line)
+    wrong = 0
+    for path in verifying.sample(store, sample, seed):
+        try:
+            again = verifying.remeasure(path)
+        except ConfigError as error:
+            typer.echo(f"not measured again: {error}")
+            continue
+        difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
+        typer.echo(f"{path.parts[-3]}/{path.parts[-2]}: {again.values} values measured again, {difference}")
+        wrong += again.worst > tolerance
+    typer.echo(f"{results}: {len(store.record_paths())} records, {len(damaged)} damaged files", err=True)
+    if damaged or wrong:
+        raise RunFailed(f"{len(damaged)} damaged files, {wrong} records with other values when measured again")
+
+
+def _verify_submission(path: Path, sample: int, retrain: int, seed: int, tolerance: float, as_json: bool) -> None:
+    from collections import Counter
+
+    from genbench.submissions.joining import opened, remember
+    from genbench.submissions.judging import judge
+
+    with opened(path) as store:
+        verdicts = list(judge(store, sample=sample, retrain=retrain, seed=seed, tolerance=tolerance))
+    remember(path, verdicts)
+    if as_json:
+        print_json([{**verdict._asdict(), "different": list(map(str, verdict.different))} for verdict in verdicts])
+    else:
+        for verdict in verdicts:
+            values = f", {verdict.values} values" if verdict.values else ""
+            typer.echo(f"{verdict.state}{values}: {verdict.name}{f' ({verdict.reason})' if verdict.reason else ''}")
+            for line in [*map(str, verdict.different[:SHOWN]), *verdict.labels]:
+                typer.echo(f"    {line}")
+            if len(verdict.different) > SHOWN:
+                typer.echo(f"    and {len(verdict.different) - SHOWN} other values")
+    counts = Counter(verdict.state for verdict in verdicts)
+    typer.echo(f"{path}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())), err=True)
+    if counts["refused"] or counts["not confirmed"]:
+        raise RunFailed(f"{counts['refused']} records are refused, {counts['not confirmed']} are not confirmed")

@@ -1,0 +1,1 @@
+"""Submissions: results that others made, in one file that can be checked."""

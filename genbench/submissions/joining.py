@@ -1,0 +1,78 @@
+"""Submissions beside one's own results: which of their records a leaderboard takes, and what it says of them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from genbench.report.published_suites import Run, SuiteResults
+from genbench.runs.record import Record, read_record
+from genbench.runs.store import Store
+from genbench.runs.versions import without_outdated
+from genbench.storage import cache, content_hash, files
+from genbench.storage.files import Damaged
+from genbench.submissions.archive import SUFFIX, unpack
+from genbench.submissions.judging import Verdict, judge
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    """Unpack a submission into a temporary folder, and yield it as a results folder."""
+    with TemporaryDirectory(prefix="genbench-") as folder:
+        unpack(path, Path(folder))
+        yield Store(Path(folder))
+
+
+def remember(path: Path, verdicts: Sequence[Verdict]) -> None:
+    """Keep the states of a submission's records on this machine, by the hash of the file."""
+    states = {verdict.name: verdict.state for verdict in verdicts}
+    files.write_sealed(_remembered(path), json.dumps(states | _known(path, better_than=states)))
+
+
+def join(path: Path) -> tuple[SuiteResults, list[str]]:
+    """Return the records of a submission that a leaderboard takes, and what is to be said of them.
+
+    Its methods are called NAME:METHOD, after the file. Records that contradict themselves, or whose values were not
+    confirmed on this machine, are left out.
+
+    Raises:
+        ConfigError: if the file is no submission, or not as it was written.
+    """
+    name = path.name.removesuffix(SUFFIX).removesuffix(".zip")
+    known = _known(path)
+    with opened(path) as store:
+        verdicts = list(judge(store, sample=0))
+        state = {verdict.name: known.get(verdict.name, verdict.state) for verdict in verdicts}
+        taken = [v for v in verdicts if v.state != "refused" and state[v.name] != "not confirmed"]
+        records = without_outdated([read_record(store.runs / v.name / "record.json") for v in taken])
+    runs = tuple(Run(_renamed(record, name), f"{name}:{record['labels']['model']}", None) for record in records)
+    confirmed = sum(state[v.name] == "confirmed" for v in taken)
+    notes = [f"{name}: {len(taken)} of {len(verdicts)} submitted records, {confirmed} confirmed here."]
+    if confirmed < len(taken):
+        notes.append(f"  The others are sealed, not verified: genbench verify {path.name}")
+    if left := [v for v in verdicts if v not in taken]:
+        notes.append(f"  {len(left)} left out, such as {left[0].name}: {left[0].reason or 'not confirmed'}.")
+    labels = dict.fromkeys(label for v in taken for label in v.labels)
+    notes += [f"  {label}" for label in labels]
+    return SuiteResults(name, runs, ()), notes
+
+
+def _renamed(record: Record, name: str) -> Record:
+    labels = record["labels"]
+    return {**record, "labels": {**labels, "run": f"{name}/{labels['run']}", "model": f"{name}:{labels['model']}"}}
+
+
+def _remembered(path: Path) -> Path:
+    return cache.home() / "verified" / f"{content_hash.sha256(path)}.json"
+
+
+def _known(path: Path, better_than: dict[str, str] | None = None) -> dict[str, str]:
+    """Return what is remembered of a submission; with states given, only where those say less."""
+    try:
+        known = json.loads(files.read_sealed(_remembered(path)))
+    except (FileNotFoundError, Damaged):
+        return {}
+    if better_than is None:
+        return known
+    return {name: state for name, state in known.items() if better_than.get(name) == "not replayed"}

@@ -1,0 +1,294 @@
+"""Judging a submission: what its files contradict, what stands out, and which values its weights give again.
+
+A seal shows that a record is as it was written, not that it is true: whoever edits a record can seal it again. Values
+are confirmed by measuring them again from the submitted weights; that the weights are those of the stated training,
+by training again.
+"""
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.report.statistics import half_width, mean_and_error
+from genbench.results.verifying import measure_again
+from genbench.runs.record import Record, read_record
+from genbench.runs.run import run
+from genbench.runs.spec import Spec, build_data, restore
+from genbench.runs.store import WEIGHTS, Store, load_weights, run_name
+from genbench.runs.versions import changed_sources
+from genbench.storage import tensors
+from genbench.storage.files import Damaged
+
+TOLERANCE = 1e-3
+"""Relative difference up to which a value counts as the same: machines round differently."""
+
+NFE_TOLERANCE = 0.1
+"""Relative difference of numbers of evaluations that adaptive solvers may have on two machines."""
+
+State = Literal["confirmed", "not confirmed", "not replayed", "refused"]
+
+
+class Difference(NamedTuple):
+    """A value that was measured again.
+
+    Args:
+        metric: its metric, with the point of a curve; or what else differs of it, such as its floor.
+        submitted: what the record says; None if it says nothing.
+        again: what measuring again gives; None if it gives nothing.
+        share: the absolute difference over half the 95 % interval of the mean over the submitted seeds; None for one
+            seed.
+    """
+
+    metric: str
+    submitted: float | str | None
+    again: float | str | None
+    share: float | None
+
+    def agrees(self, tolerance: float) -> bool:
+        """Return whether both are the same up to rounding."""
+        if not isinstance(self.submitted, (int, float)) or not isinstance(self.again, (int, float)):
+            return self.submitted == self.again
+        return abs(self.again - self.submitted) <= tolerance * max(abs(self.submitted), abs(self.again))
+
+    def __str__(self) -> str:
+        text = f"{self.metric}: {self.submitted} submitted, {self.again} again"
+        return text if self.share is None else f"{text}, {self.share:.2g} x half its interval"
+
+
+class Verdict(NamedTuple):
+    """The verdict on one record.
+
+    Args:
+        name: RUN/EVALUATION.
+        state: refused if its files contradict one another; otherwise whether its values were measured again.
+        reason: of a state that is not "confirmed"; otherwise empty.
+        values: number of values measured again.
+        different: the values that differ by more than rounding.
+        labels: what a reader should know: chosen seeds, other code, other data.
+    """
+
+    name: str
+    state: State
+    reason: str = ""
+    values: int = 0
+    different: tuple[Difference, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+def judge(
+    store: Store, *, sample: int, retrain: int = 0, seed: int = 0, tolerance: float = TOLERANCE
+) -> Iterator[Verdict]:
+    """Judge every record of an unpacked submission.
+
+    Args:
+        store: the folder of the submission.
+        sample: number of records to measure again; of those, the ones whose weights are there.
+        retrain: number of these to train again too.
+        seed: selects them.
+        tolerance: relative difference up to which values are the same.
+    """
+    submitted = [_read(path) for path in store.record_paths()]
+    refused = {path: reason for path, _, _, reason in submitted if reason}
+    sound = [(path, record, spec) for path, record, spec, reason in submitted if record and spec and not reason]
+    refused |= _repeated(sound)
+    sound = [item for item in sound if item[0] not in refused]
+    labels = _labels([record for _, record, _ in sound])
+    halves = _half_intervals([record for _, record, _ in sound])
+    replayable = [path for path, _, _ in sound if (path.parents[1] / "model.safetensors").is_file()]
+    chosen = random.Random(seed).sample(replayable, min(sample, len(replayable)))
+    for path, _, _, _ in submitted:
+        if path in refused:
+            yield Verdict(_name(path), "refused", refused[path])
+    for path, record, spec in sound:
+        verdict = Verdict(_name(path), "not replayed", "not in the sample", labels=labels[id(record)])
+        if path not in replayable:
+            verdict = verdict._replace(reason="its weights were not submitted")
+        elif path in chosen:
+            again = _replay(path, record, spec, halves, tolerance, verdict)
+            if again.state == "confirmed" and chosen.index(path) < retrain:
+                again = _train_again(record, spec, halves, tolerance, again)
+            verdict = again
+        yield verdict
+
+
+def _name(path: Path) -> str:
+    return f"{path.parts[-3]}/{path.parts[-2]}"
+
+
+def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
+    """Return a record, its spec, and what its files contradict."""
+    try:
+        record = read_record(path)
+        spec = restore(record["spec"])
+        labels = {"run": path.parts[-3], "model": spec.model_label, "data": spec.data_label}
+        if record["labels"] != labels:
+            return path, record, spec, f"its labels are not those of its spec: {spec.model_label} on {spec.data_label}"
+        if run_name(spec) != path.parts[-3]:
+            return path, record, spec, f"its spec is that of {run_name(spec)}"
+        if spec.evaluation_key != path.parts[-2]:
+            return path, record, spec, "its spec is that of another evaluation"
+        weights = path.parents[1] / "model.safetensors"
+        if weights.is_file():
+            trained = restore(json.loads(tensors.head(weights, WEIGHTS)["spec"]))
+            if trained.train_key != spec.train_key:
+                return path, record, spec, f"its weights are those of {run_name(trained)}"
+            load_weights(weights)
+        return path, record, spec, ""
+    except (Damaged, ConfigError) as error:
+        return path, None, None, str(error)
+
+
+def _repeated(records: Sequence[tuple[Path, Record, Spec]]) -> dict[Path, str]:
+    """Return the records whose values or weights are those of another seed, with the reason."""
+    found: dict[Path, str] = {}
+    values: dict[tuple[str, ...], tuple[Path, int]] = {}
+    weights: dict[str, tuple[str, Path]] = {}
+    for path, record, spec in records:
+        measured = [(row["metric"], row["value"]) for row in record["results"] if isinstance(row["value"], float)]
+        content = (record["labels"]["model"], record["labels"]["data"], path.parts[-2], json.dumps(measured))
+        other, other_seed = values.setdefault(content, (path, spec.seed))
+        if measured and other_seed != spec.seed:
+            found[path] = found[other] = f"seeds {other_seed} and {spec.seed} have the same values"
+        file = path.parents[1] / "model.safetensors"
+        if file.is_file():
+            run, first = weights.setdefault(_digest(load_weights(file)[0]), (path.parts[-3], path))  # type: ignore[index]
+            if run != path.parts[-3]:
+                found[path] = found[first] = f"its weights are also those of {run}"
+    return found
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode() + state[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _labels(records: Sequence[Record]) -> dict[int, tuple[str, ...]]:
+    """Return what a reader should know of each record."""
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for record in records:
+        seeds[record["labels"]["model"], record["labels"]["data"]].add(record["spec"]["seed"])
+    found = {}
+    for record in records:
+        labels = []
+        own = sorted(seeds[record["labels"]["model"], record["labels"]["data"]])
+        if own != list(range(len(own))):
+            labels.append(f"chosen seeds: {', '.join(map(str, own))} instead of 0 to {len(own) - 1}")
+        if changed := changed_sources(record):
+            labels.append(f"made by other code: {', '.join(changed)}")
+        if not record["provenance"]["code"].get("sources"):
+            labels.append("its code is not stated")
+        if record["provenance"]["data"].get("original") is False:
+            labels.append("not the original data")
+        found[id(record)] = tuple(labels)
+    return found
+
+
+def _half_intervals(records: Sequence[Record]) -> dict[tuple[Any, ...], float | None]:
+    """Return half the 95 % interval of the mean over seeds of every value."""
+    values: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+    for record in records:
+        for row in record["results"]:
+            if row["value"] is not None:
+                values[_cell(record, row)][record["spec"]["seed"]] = row["value"]
+    return {cell: half_width(mean_and_error(own.values())[1], len(own)) for cell, own in values.items()}
+
+
+def _cell(record: Record, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    # The NFE of an adaptive solver may differ between seeds, so only on a curve does it identify a value.
+    nfe = row["nfe"] if row["point"] == "curve" else None
+    return record["labels"]["model"], record["labels"]["data"], row["metric"], row["point"], row.get("step"), nfe
+
+
+def _replay(
+    path: Path,
+    record: Record,
+    spec: Spec,
+    halves: Mapping[tuple[Any, ...], float | None],
+    tolerance: float,
+    verdict: Verdict,
+) -> Verdict:
+    """Measure a record again from its weights."""
+    try:
+        data = dict(build_data(spec.data).provenance)
+        rows = measure_again(path, spec)
+    except (ConfigError, Unsupported, OSError) as error:
+        return verdict._replace(reason=f"cannot be measured here: {_line(error)}")
+    except RuntimeError as error:  # RunFailed too: the weights do not fit, or give no finite samples
+        return verdict._replace(state="not confirmed", reason=f"its weights give no values: {_line(error)}")
+    stated = record["provenance"]["data"]
+    if any(stated.get(name) != data.get(name) for name in ("sha256", "source")):
+        labels = (*verdict.labels, "made with other data than that of the same name here")
+        verdict = verdict._replace(labels=labels)
+    return _compared(record, rows, halves, tolerance, verdict, "other values from its weights")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _train_again(
+    record: Record, spec: Spec, halves: Mapping[tuple[Any, ...], float | None], tolerance: float, verdict: Verdict
+) -> Verdict:
+    """Train and measure a record's run again."""
+    with TemporaryDirectory(prefix="genbench-") as folder:
+        try:
+            again = run(spec, Store(Path(folder)))
+        except (ConfigError, Unsupported, RunFailed) as error:
+            return verdict._replace(labels=(*verdict.labels, f"cannot be trained here: {_line(error)}"))
+    return _compared(record, again["results"], halves, tolerance, verdict, "other values after training again")
+
+
+def _compared(
+    record: Record,
+    rows: Sequence[Mapping[str, Any]],
+    halves: Mapping[tuple[Any, ...], float | None],
+    tolerance: float,
+    verdict: Verdict,
+    reason: str,
+) -> Verdict:
+    """Compare the rows of a record, except those during training, whose weights are not kept, with those made again."""
+    submitted = {_cell(record, row): row for row in record["results"] if row["point"] != "training"}
+    again = {_cell(record, row): row for row in rows if row["point"] != "training"}
+    different: list[Difference] = []
+    for cell, row in submitted.items():
+        if cell in again:
+            different += _differences(row, again[cell], halves.get(cell), tolerance)
+        else:
+            different.append(Difference(_row_name(row), row["value"], None, None))
+    left_out = [row for cell, row in again.items() if cell not in submitted]
+    different += [Difference(_row_name(row), None, row["value"], None) for row in left_out]
+    state: State = "not confirmed" if different else "confirmed"
+    return verdict._replace(
+        state=state, reason=reason if different else "", values=len(submitted), different=tuple(different)
+    )
+
+
+def _differences(
+    submitted: Mapping[str, Any], again: Mapping[str, Any], half: float | None, tolerance: float
+) -> Iterator[Difference]:
+    """Yield what differs in a row: value, floor, number of evaluations, and how it was measured."""
+    name, one, other = _row_name(submitted), submitted["value"], again["value"]
+    share = abs(other - one) / half if half and one is not None and other is not None else None
+    value = Difference(name, one, other, share)
+    floor = Difference(f"{name}, floor", submitted.get("floor"), again.get("floor"), None)
+    yield from (pair for pair in (value, floor) if not pair.agrees(tolerance))
+    nfe = Difference(f"{name}, NFE", submitted["nfe"], again["nfe"], None)
+    if not nfe.agrees(NFE_TOLERANCE):  # an adaptive solver may take another step on another machine
+        yield nfe
+    for field in ("better", "protocol", "n", "solver"):
+        if submitted.get(field) != again.get(field):
+            yield Difference(f"{name}, {field}", submitted.get(field), again.get(field), None)
+
+
+def _row_name(row: Mapping[str, Any]) -> str:
+    return row["metric"] if row["point"] == "main" else f"{row['metric']} at {row['nfe']:g} evaluations"

@@ -1,0 +1,68 @@
+import json
+import shutil
+
+import pytest
+
+from genbench.runs.record import format_record, read_record
+from genbench.runs.spec import restore
+from genbench.runs.store import WEIGHTS, Store, run_name
+from genbench.storage import tensors
+from genbench.submissions.archive import pack
+
+
+class Forger:
+    """Changes a results folder as somebody would who knows how records and weights are sealed."""
+
+    def __init__(self, root):
+        self.store = Store(root)
+
+    def record_of(self, model, seed):
+        return next(p for p in self.store.record_paths() if p.parts[-3].startswith(f"{model}-moons-{seed}-"))
+
+    def weights_of(self, model, seed):
+        return self.record_of(model, seed).parents[1] / "model.safetensors"
+
+    def edit(self, path, change):
+        record = json.loads(json.dumps(read_record(path)))
+        change(record)
+        path.write_text(format_record(record))
+
+    def set_value(self, path, metric, change, field="value"):
+        def edit(record):
+            row = next(row for row in record["results"] if row["metric"] == metric and row["point"] == "main")
+            row[field] = change(row[field])
+
+        self.edit(path, edit)
+
+    def relabel(self, path, change):
+        """Change the spec of a run in its record and its weights, and name all folders accordingly."""
+
+        def edit(record):
+            change(record["spec"])
+            spec = restore(record["spec"])
+            record["labels"] = {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label}
+
+        self.edit(path, edit)
+        spec = restore(read_record(path)["spec"])
+        run = path.parents[1]
+        state, header = tensors.load(run / "model.safetensors", WEIGHTS)
+        tensors.save(run / "model.safetensors", state, {**header, "spec": json.dumps(spec.json())})
+        path.parent.rename(run / spec.evaluation_key)
+        shutil.rmtree(run.parent / run_name(spec), ignore_errors=True)
+        return run.rename(run.parent / run_name(spec))
+
+    def put_weights(self, source, target):
+        """Replace weights by those of another run, under the header of the replaced ones."""
+        state, _ = tensors.load(source, WEIGHTS)
+        _, header = tensors.load(target, WEIGHTS)
+        header.pop("sha256", None)
+        tensors.save(target, state, header)
+
+    def submit(self, path):
+        pack(self.store.record_paths(), path)
+        return path
+
+
+@pytest.fixture
+def forger(swept):
+    return Forger(swept[1])

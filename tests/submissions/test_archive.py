@@ -1,0 +1,89 @@
+import json
+import zipfile
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.submissions.archive import MANIFEST, pack, unpack
+
+
+@pytest.fixture
+def packed(forger, tmp_path):
+    return forger.submit(tmp_path / "x.genbench.zip")
+
+
+def rewrite(path, change):
+    """Write the archive again after change({name: content})."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_what_is_unpacked_is_what_was_packed(forger, packed, tmp_path):
+    unpack(packed, tmp_path / "out")
+    for path in forger.store.record_paths():
+        relative = path.relative_to(forger.store.root)
+        assert (tmp_path / "out" / relative).read_bytes() == path.read_bytes()
+
+
+def test_the_same_runs_give_the_same_bytes(forger, packed, tmp_path):
+    assert forger.submit(tmp_path / "y.genbench.zip").read_bytes() == packed.read_bytes()
+
+
+def test_large_weights_are_left_out_and_named(forger, tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.submissions.archive.MAX_WEIGHTS", 100)
+    found = pack(forger.store.record_paths(), tmp_path / "y.genbench.zip")
+    assert (found.records, found.weights, len(found.without_weights)) == (4, 0, 4)
+
+
+def first(members, end):
+    return next(name for name in members if name.endswith(end))
+
+
+CHANGES = {
+    "a record that differs from the manifest": lambda m: m.update({first(m, "record.json"): b"{}"}),
+    "a member that the manifest lacks": lambda m: m.update({"runs/x/0123456789ab/record.json": b"{}"}),
+    "a member that is gone": lambda m: m.pop(first(m, ".safetensors")),
+    "a member above the folder": lambda m: m.update({"../up": b"x"}),
+    "an absolute member": lambda m: m.update({"/etc/up": b"x"}),
+    "a program": lambda m: m.update({"runs/x/run.py": b"x"}),
+    "no manifest": lambda m: m.pop(MANIFEST),
+    "a manifest that is no JSON": lambda m: m.update({MANIFEST: b"x"}),
+    "a manifest that is deep": lambda m: m.update({MANIFEST: b"[" * 100_000}),
+    "a manifest of another format": lambda m: m.update({MANIFEST: json.dumps({"format": 9, "members": {}}).encode()}),
+    "a manifest without members": lambda m: m.update({MANIFEST: b'{"format": 1}'}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_archive_is_refused_in_one_line(packed, tmp_path, cli, name):
+    rewrite(packed, CHANGES[name])
+    code, _, err = cli("verify", packed)
+    assert (code, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "up").exists()
+
+
+def test_archives_that_unpack_to_too_much_are_refused_before_they_are_unpacked(packed, tmp_path):
+    rewrite(packed, lambda m: m.update({first(m, "record.json"): bytes(32 << 20)}))
+    with pytest.raises(ConfigError, match="more than"):
+        unpack(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(100)])
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "x.genbench.zip"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError):
+        unpack(path, tmp_path / "out")
+
+
+def test_every_cut_is_noticed(packed, tmp_path):
+    whole = packed.read_bytes()
+    for length in range(0, len(whole), len(whole) // 30):
+        packed.write_bytes(whole[:length])
+        with pytest.raises(ConfigError):
+            unpack(packed, tmp_path / "out")

@@ -1,0 +1,66 @@
+import csv
+import io
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path, monkeypatch):
+    """What is verified is remembered by the content of the file, which tests share."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def ranks(cli):
+    """ranks(results, *arguments) -> ({method: row of the leaderboard}, notes)."""
+
+    def call(results, *arguments):
+        code, out, _ = cli("leaderboard", results, "--csv", *arguments)
+        assert code == 0
+        return {row["method"]: row for row in csv.DictReader(io.StringIO(out))}
+
+    return call
+
+
+def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks, cli):
+    path = forger.submit(tmp_path / "theirs.genbench.zip")
+    found = ranks(forger.store.root, "--add", path)
+    assert found.keys() == {"cfm", "wcfm", "theirs:cfm", "theirs:wcfm"}
+    assert found["theirs:cfm"]["mean"] == found["cfm"]["mean"]
+    assert "0 confirmed here" in cli("leaderboard", forger.store.root, "--add", path)[1]
+
+
+def test_what_was_verified_here_is_said_and_what_was_not_confirmed_is_left_out(forger, tmp_path, ranks, cli):
+    root = forger.store.root
+    for seed in (0, 1):
+        forger.set_value(forger.record_of("wcfm", seed), "sliced_w2", lambda value: value / 2)
+    path = forger.submit(tmp_path / "forged.genbench.zip")
+    assert "forged:wcfm" in ranks(root, "--add", path)
+    assert cli("verify", path, "--sample", "9")[0] == 1
+    assert ranks(root, "--add", path).keys() == {"cfm", "wcfm", "forged:cfm"}
+    out = cli("leaderboard", root, "--add", path)[1]
+    assert "2 confirmed here" in out
+    assert "2 left out" in out
+
+
+def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_path, cli):
+    path = forger.submit(tmp_path / "theirs.genbench.zip")
+    cli("verify", path, "--sample", "4")
+    cli("verify", path, "--sample", "0")
+    assert "4 confirmed here" in cli("leaderboard", forger.store.root, "--add", path)[1]
+
+
+def test_submit_names_what_is_unknown(forger, tmp_path, cli):
+    code, _, err = cli("submit", "tinny", "--to", tmp_path / "x.genbench.zip", "--results", forger.store.root)
+    assert code == 2
+    assert "did you mean 'tiny'?" in err
+    code, _, err = cli("submit", "tiny", "--to", tmp_path / "x.zip", "--results", forger.store.root)
+    assert code == 2
+    assert ".genbench.zip" in err
+
+
+def test_submit_takes_a_suite_or_a_run(forger, tmp_path, cli):
+    root, path = forger.store.root, tmp_path / "x.genbench.zip"
+    assert "4 records and 4 weights" in cli("submit", "tiny", "--to", path, "--results", root)[1]
+    run = forger.record_of("cfm", 0).parts[-3]
+    assert "1 records and 1 weights" in cli("submit", run, "--to", path, "--results", root)[1]
