@@ -39,12 +39,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
 
 
 def _close(name: str, known: Iterable[str]) -> list[str]:
-    """Return the names that differ in case only, else those that begin like this one, else the most similar one."""
-    folded = {other.casefold(): other for other in known}
-    if name.casefold() in folded:
-        return [folded[name.casefold()]]
-    longer = [other for text, other in folded.items() if name and text.startswith(name.casefold())]
-    return longer or [folded[text] for text in difflib.get_close_matches(name.casefold(), folded, n=1)]
+    """Return the name that differs little, else those that begin like this one, else the most similar one."""
+    folded, wanted = {other.casefold(): other for other in known}, name.casefold()
+    found = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.85)
+    found = found or [text for text in folded if wanted and text.startswith(wanted)]
+    return [folded[text] for text in found or difflib.get_close_matches(wanted, folded, n=1)]
 
 
 def reason_of(error: Exception) -> str:

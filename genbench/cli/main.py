@@ -28,6 +28,9 @@ app = typer.Typer(
 for group in (training, evaluation, results, submissions, components):
     app.registered_commands += group.app.registered_commands
 
+LONGEST = 1000
+"""Characters of a message."""
+
 UsageError: Any = typer.BadParameter.__base__
 """Click's usage error; where typer keeps click depends on its version."""
 
@@ -38,7 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     keep_freed()
     try:
-        code = app(standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
+        code = app(prog_name="genbench", standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
@@ -52,26 +55,30 @@ def main() -> None:
         code = 1 if error.errno in files.FULL else 2
         sys.exit(_fail(f"{error.filename or 'a file'}: {error.strerror or error}", code))
     except UsageError as error:
-        error.show()
-        sys.exit(2)
+        sys.exit(_usage(error))
     except Exception as error:
         sys.exit(_fail(_unforeseen(error), 1))
 
 
+def _usage(error: Any) -> int:
+    """Report a wrong option or argument, or show the help of a command without arguments."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return 2
+    command = error.ctx.command_path if error.ctx is not None else "genbench"
+    message = error.format_message().replace("Value error, ", "").removesuffix(".")
+    return _fail(f"{message} ({command} --help)", 2, command)
+
+
 def _unforeseen(error: Exception) -> str:
-    """Describe in one line an error that no code foresaw, with the file that holds its traceback."""
-    with tempfile.NamedTemporaryFile("w", prefix="genbench-", suffix=".txt", delete=False) as file:
+    """Describe an error that no code foresaw, and name the file that holds its traceback."""
+    handle, path = tempfile.mkstemp(prefix="genbench-", suffix=".txt")
+    with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"genbench {version('genbench')}: {shlex.join(sys.argv)}\n{traceback.format_exc()}")
-    if ("alloc" in str(error) and "memory" in str(error)) or isinstance(
-        error, MemoryError
-    ):  # as torch and NumPy say it
-        return f"not enough memory: {_line(error)} (traceback: {file.name})"
-    return f"{_line(error)}; this is a bug: please report it with {file.name}"
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")[:300]
+    if isinstance(error, MemoryError) or ("alloc" in what and "memory" in what):  # NumPy, torch
+        return f"not enough memory: {what} (traceback: {path})"
+    return f"{what}; this is a bug: please report it with {path}"
 
 
 def _stop(number: int, frame: object) -> None:
@@ -90,9 +97,12 @@ class _WarnOnce(logging.Handler):
         message = record.getMessage()
         if message not in self.printed:
             self.printed.add(message)
-            typer.echo(f"genbench: {message}", err=True)
+            _fail(message, 0)
 
 
-def _fail(message: str, code: int) -> int:
-    typer.echo(f"genbench: {message}", err=True)
+def _fail(message: str, code: int, command: str = "genbench") -> int:
+    """Print a message as one line without control characters, shortened where it repeats long input."""
+    line = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in message)
+    line = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
+    typer.echo(f"{command}: {line}", err=True)
     return code

@@ -67,3 +67,25 @@ def parse_json(text: str, option: str) -> Any:
         raise ConfigError(f"{option} {text[:60]}...: nested too deeply") from error
     except ValueError as error:
         raise ConfigError(f"{option} {text}: not JSON: {error}") from error
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Parse the seeds of an option.
+
+    Raises:
+        ConfigError: if they are no whole numbers from 0 on.
+
+    >>> parse_seeds("3"), parse_seeds("0-3"), parse_seeds("0,2,5-6")
+    ([3], [0, 1, 2, 3], [0, 2, 5, 6])
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last.isdecimal() or not dash)):
+            raise ConfigError(f"--seed {text}: write a whole number from 0 on, or several as 0-4 or 0,2,5")
+        if len(first) > 40 or int(last or first) - int(first) > 10_000:
+            raise ConfigError(f"--seed {text}: too many seeds")
+        seeds += range(int(first), int(last or first) + 1)
+    if not seeds:
+        raise ConfigError(f"--seed {text}: the last seed is smaller than the first")
+    return list(dict.fromkeys(seeds))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,11 +17,11 @@ from genbench.cli.options import (
     Log,
     Metric,
     Results,
-    Seed,
     Set,
     Trust,
     commands,
     parse_json,
+    parse_seeds,
     print_json,
     stderr,
     stdout,
@@ -40,15 +40,17 @@ app = commands()
 def run_command(
     model: Annotated[str, typer.Option(help="Name of a model (see genbench list models).")],
     dataset: Annotated[str, typer.Option(help="Name of a data set (see genbench list datasets).")],
-    seed: Seed = 0,
+    seed: Annotated[
+        str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
+    ] = None,
     stack: Annotated[
         str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
     ] = "",
     set_: Set = None,
     metric: Metric = None,
     results: Results = Path("results"),
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Number of processes that share each batch.")] = 1,
+    accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu", "mps"], typer.Option(help="Where it runs.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
     log: Log = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
@@ -56,32 +58,42 @@ def run_command(
     """Train, sample and measure one model on one data set."""
     from genbench.cli import requests
 
-    settings = parse(set_ or [])
+    settings, seeds = parse(set_ or []), parse_seeds(seed or "0")
     requests.check([model], [dataset], metric, settings)
     members = parse_json(stack, "--stack") if stack else None
+    if members is not None and seed is not None:
+        raise ConfigError("the members of --stack have their seeds: leave --seed out")
+    if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
+        raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
 
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
-    from genbench.runs.loggers import Loggers
+    from genbench.runs.fitting import fresh
+    from genbench.runs.loggers import Loggers, check_kinds
     from genbench.runs.run import Launch, run
-    from genbench.runs.spec import resolve
+    from genbench.runs.spec import build_data, plan_of, resolve
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.progress import ProgressDisplay
 
-    store = Store(results)
+    store, kinds = Store(results), check_kinds(log or ())
     if members is not None:
-        if (accelerator, devices) != ("auto", 1):
-            raise ConfigError("one process trains an ensemble: omit --accelerator and --devices")
         specs = ensemble_of(model, dataset, members, metric or None, settings)
-        _run_ensemble(specs, store, log or (), as_json, dry_run)
-        return
-    spec = resolve(model, dataset, seed=seed, metrics=metric or None, settings=settings)
+    else:
+        specs = [resolve(model, dataset, seed=n, metrics=metric or None, settings=settings) for n in seeds]
+    plan_of(specs[0]).parts(devices)
     if dry_run:
-        print_json(_planned(spec, store))
+        if specs[0].encoder is None:  # an encoder may have to be downloaded
+            fresh(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
+        planned = [_planned(spec, store) for spec in specs]
+        print_json(planned if len(specs) > 1 else planned[0])
         return
+    if len(specs) > 1 or members is not None:
+        _run_several(specs, store, kinds, as_json)
+        return
+    (spec,) = specs
     display = ProgressDisplay([cell_name(spec)], stderr())
-    with display, Loggers(log or (), results, spec) as loggers:
+    with display, Loggers(kinds, results, spec) as loggers:
         launch = Launch(accelerator, devices)
         record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
         loggers.log_results(record)
@@ -97,27 +109,23 @@ def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
     return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing_metrics(spec))}
 
 
-def _run_ensemble(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool, dry_run: bool) -> None:
-    """Run the members of an ensemble and print their records."""
+def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
+    """Run several seeds, or the members of an ensemble, and print their records."""
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
-    from genbench.runs.loggers import check_kinds
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    if dry_run:
-        print_json([_planned(spec, store) for spec in specs])
-        return
     missing = [spec for spec in specs if store.missing_metrics(spec)]
     with ProgressDisplay([cell_name(spec) for spec in missing], stderr()) as display:
-        reasons = execute(missing, store, local(store, 1), display.on_event, check_kinds(log))
+        reasons = execute(missing, store, local(store, 1), display.on_event, log)
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
     if as_json:
         print_json([record for _, record in kept])
     else:
         for spec, record in kept:
             print_record(record, store.record_path(spec), stdout())
-    _check_failures(reasons, f"of {len(specs)} members failed; the same command tries them again")
+    _check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Positive, Size
+from genbench.storage import memory
 
 
 @datasets.register("gaussian", version=1, headline="energy_distance")
@@ -28,6 +29,7 @@ def gaussian(
     """
     if correlation == 1:
         raise ConfigError("gaussian.correlation: 1.0 is wrong: it must be below 1, or there is no density")
+    memory.require(40 * dims**2, f"gaussian.dims={dims}")  # the covariance and its eigenvectors, also in float64
     stds = std * spread ** torch.linspace(-0.5, 0.5, dims, dtype=torch.float64) if dims > 1 else torch.tensor([std])
     shape = correlation * torch.ones(dims, dims) + (1 - correlation) * torch.eye(dims)
     law = Gaussian(torch.full((dims,), mean), stds[:, None] * shape * stds)
@@ -72,6 +74,7 @@ def mixture(
         raise ConfigError(f"mixture.means: write {modes} centres (modes) of {dims} coordinates (dims)")
     if weights is not None and len(weights) != modes:
         raise ConfigError(f"mixture.weights: write {modes} of them (modes), not {len(weights)}")
+    memory.require(8 * modes * dims, f"mixture.modes={modes} of mixture.dims={dims}")
     stream = torch.Generator().manual_seed(placement)
     centers = spread * torch.randn(modes, dims, generator=stream) if means is None else torch.tensor(means)
     law = Mixture(centers, torch.full((modes,), std), None if weights is None else torch.tensor(weights))

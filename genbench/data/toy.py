@@ -19,6 +19,7 @@ from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, NonNegative, Positive
+from genbench.storage import memory
 
 EIGHT_STD = 0.1**0.25
 """Of the tutorials' 8gaussians: they pass the square root of a variance .1 as a covariance."""
@@ -156,6 +157,7 @@ def checkerboard(*, cells: Count = 4, side: Positive = 2.0) -> Data:
     """
     if cells < 2:
         raise ConfigError("checkerboard.cells: a board has at least 2 squares along an edge")
+    memory.require(100 * cells**2, f"checkerboard.cells={cells}")
     filled = torch.tensor([(i, j) for i, j in itertools.product(range(cells), repeat=2) if (i + j) % 2 == 0])
     log_area = math.log(len(filled) * side**2)
 

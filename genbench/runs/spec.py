@@ -25,6 +25,7 @@ from genbench.runs.component import (
     same_version,
     sampler,
 )
+from genbench.runs.estimate import check_memory
 from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
 from genbench.storage import trust
 from genbench.training.plan import VERSION, Plan
@@ -188,10 +189,11 @@ def resolve(
         settings: nested by section: data, model, plan, sample, evaluation, metric.
 
     Raises:
-        ConfigError: on an unknown name or a wrong value.
+        ConfigError: on an unknown name, a wrong value, or a size that does not fit into memory.
         Unsupported: if the data set does not go with the model.
     """
     spec = _resolve(model, dataset, seed, metrics, settings or {})
+    check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation)
     trust.allow(spec.parts())
     return spec
 

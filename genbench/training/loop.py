@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genbench.core import Data, Example, Learner
-from genbench.errors import ConfigError
 from genbench.seeds import derive
 from genbench.training import checkpoint
 from genbench.training.fabric import Fabric
@@ -73,12 +72,7 @@ def fit(
         RunFailed: if the loss is not finite, with the step.
         ConfigError: if the batch cannot be divided as planned, or the checkpoint belongs to another run.
     """
-    parts = fabric.world_size * plan.accumulate
-    if plan.batch_size % parts:
-        raise ConfigError(
-            f"plan.batch_size {plan.batch_size} cannot be divided into {fabric.world_size} devices x "
-            f"{plan.accumulate} accumulated parts"
-        )
+    parts = plan.parts(fabric.world_size)
     torch.set_num_threads(plan.threads)
     folders = [folder] if isinstance(folder, Path) else folder or []
     callbacks = [progress] if callable(progress) else progress

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from genbench.errors import ConfigError
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
 VERSION = 1
@@ -53,6 +54,19 @@ class Plan:
     compile: bool = False
     eval_every: Size = 0
     grid_every: Size = 10_000
+
+    def parts(self, devices: int) -> int:
+        """Return into how many parts a batch is divided.
+
+        Raises:
+            ConfigError: if they would not be equal.
+        """
+        if self.batch_size % (devices * self.accumulate):
+            raise ConfigError(
+                f"plan.batch_size {self.batch_size} cannot be divided into {devices} devices x "
+                f"{self.accumulate} accumulated parts"
+            )
+        return devices * self.accumulate
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of a step."""

@@ -176,7 +176,7 @@ def test_guided_samples_say_nothing_of_the_model_without_guidance(tmp_path):
 
 def test_report_writes_its_tables(kept):
     results, _, _ = kept
-    done = genbench("report", results)
+    done = genbench("report", results, "--full")
     assert "sliced_w2" in done.stdout
     for ending in ("md", "csv"):
         assert (results / f"REPORT.{ending}").stat().st_size > 100

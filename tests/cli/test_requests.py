@@ -1,6 +1,7 @@
 """Wrong requests: refused in one line, from the catalog, without torch."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,48 @@ def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cl
     assert "in faulty" in path.read_text()
     assert "run --model cfm --dataset faulty" in path.read_text()
     path.unlink()
+
+
+LARGE = [
+    ("plan.batch_size=100000000000", "plan.batch_size=100000000000 needs at least"),
+    ("evaluation.n=100000000000", "evaluation.n=100000000000 needs at least"),
+    ("model.net.width=10000000", "model.net.width=10000000 needs at least"),
+    ("data.dims=1000000", "gaussian.dims=1000000 needs at least"),
+]
+
+
+@pytest.mark.parametrize(("setting", "message"), LARGE, ids=lambda value: value)
+def test_what_cannot_fit_into_memory_is_refused_before_anything_is_allocated(cli, folder, setting, message):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    arguments = ("run", "--model", "cfm", "--dataset", "gaussian", "--set", "model.net=mlp", "--set", setting)
+    code, _, err = cli(*arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+    assert not (folder / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--devices", "3"], "genbench: plan.batch_size 256 cannot be divided into 3 devices x 1 accumulated parts"),
+        (["--devices", "0"], "genbench run: Invalid value for '--devices'"),
+        (["--accelerator", "abacus"], "genbench run: Invalid value for '--accelerator': 'abacus' is not one of"),
+        (["--log", "paper"], "no logger 'paper'; known: tensorboard, wandb"),
+        (["--sed", "3"], "genbench run: No such option: --sed"),
+        (["--seeds", "3-"], "--seed 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
+        (["--seeds", "4-0"], "the last seed is smaller than the first"),
+        (["--stack", '[{"seed": 0}]', "--seed", "1"], "leave --seed out"),
+        (["--set", "model.net=unet"], "unet needs images"),
+        (["--set", f"model.a={'b' * 10_000}\a"], "wcfm has no setting 'a'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_refused_also_by_a_dry_run(cli, folder, arguments, message):
+    code, out, err = cli(*RUN, *arguments, "--dry-run")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert len(err) < 1100
+    assert err.strip().isprintable()
