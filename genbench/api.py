@@ -87,11 +87,9 @@ def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
     if trust:
         trust_everything()
     spec = store.spec_at(folder)
-    loaded = store.load_weights(folder / "model.safetensors")
-    if loaded is None:
-        raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
-    model.load_state_dict(loaded[0])
+    if store.restore_weights(model, folder / "model.safetensors", spec) is None:
+        raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
     return model.eval()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from genbench.errors import ConfigError, unknown
 from genbench.report.values import Cost, Failure, Value, group_by, read_costs, read_values
 from genbench.results.frames import names_of
-from genbench.runs.record import Record, read_published, read_record
+from genbench.runs.record import Record, read_kept, read_published, read_record
 from genbench.runs.spec import restore
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
@@ -177,7 +177,7 @@ def _key(record: Record) -> tuple[str, str]:
 def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]:
     for path in store.record_paths():
         try:
-            record = read_record(path)
+            record = read_kept(path)
         except Damaged as error:
             log.warning("%s; it is left out", error)
             continue

@@ -25,7 +25,7 @@ from genbench.report.published_suites import DRAWINGS, Run, digest, suite_file
 from genbench.report.values import by_model
 from genbench.runs.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, data_of, plan_of, restore
-from genbench.runs.store import load_weights
+from genbench.runs.store import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.storage import files
@@ -192,13 +192,12 @@ def _panel(run: Run, reference: Arrays) -> Arrays:
 
 def _trained(run: Run) -> tuple[Spec, Model, Data]:
     """Return spec, model and data of a run. Raises Unsupported if its weights are not kept."""
-    loaded = load_weights(run.folder.parent / "model.safetensors") if run.folder is not None else None
-    if loaded is None:
+    if run.folder is None or not (weights := run.folder.parent / "model.safetensors").exists():
         raise Unsupported("its weights are not kept here")
     spec = restore(run.record["spec"])
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
-    model.load_state_dict(loaded[0])
+    restore_weights(model, weights, spec)
     return spec, model.eval(), data
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from genbench.runs.record import Record, format_record, read_record
+from genbench.runs.record import Record, format_record, read_kept
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics, why_outdated, without_metrics
 from genbench.storage import files, lease
@@ -62,7 +62,7 @@ def _outdated(store: Store, remove: bool) -> Iterator[str]:
 def _current(path: Path) -> tuple[Record | None, list[str]]:
     """Return a record without what is outdated, None if nothing is left of it, and why; a damaged one has no reason."""
     try:
-        record = read_record(path)
+        record = read_kept(path)
     except Damaged:
         return None, []
     why = why_outdated(record)

@@ -2,19 +2,28 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
-from genbench.runs.record import Record, format_record, read_record
+from genbench.runs.record import Record, format_record, read_kept
 from genbench.runs.run import merge_rows
-from genbench.runs.store import Store, load_weights
+from genbench.runs.store import Store, read_weights
 from genbench.runs.versions import outdated_metrics
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
+
+
+MOST = {".csv": files.MAX_TEXT, ".json": files.MAX_TEXT, ".png": 2**28, ".npz": 2**34, ".safetensors": 2**36}
+"""Bytes above which a file of such a kind is not copied."""
+
+BESIDE = ("samples.npz", "*.png", "steps/*.json", "steps/*.png")
+"""Files of an evaluation beside its record."""
 
 
 class Merged(NamedTuple):
@@ -32,7 +41,8 @@ def merge(into: Store, source: Store) -> Iterator[Merged]:
 
     A record that both folders have is extended by the metrics that only the source has, or has of today's version;
     values that differ otherwise are not copied. Weights, samples and logs are copied where there are none and no value
-    differs.
+    differs. Every file is checked before it is copied: records and weights by checksum and by the run that they belong
+    to. Links are not followed.
 
     Args:
         into: the folder to extend.
@@ -41,7 +51,7 @@ def merge(into: Store, source: Store) -> Iterator[Merged]:
     Raises:
         ConfigError: if the source holds no runs.
     """
-    runs = sorted(source.runs.glob("*/"))
+    runs = [path for path in sorted(source.runs.glob("[!.]*/")) if _is_own(path)]
     if not runs:
         raise ConfigError(f"{source.root} holds no runs")
     for run in runs:
@@ -54,28 +64,26 @@ def merge(into: Store, source: Store) -> Iterator[Merged]:
 
 
 def _merge_run(run: Path, folder: Path) -> Iterator[Merged]:
-    found: list[Merged] = []
-    for path in sorted(run.glob("*/record.json")):
-        name = f"{run.name}/{path.parent.name}"
-        try:
-            found.append(Merged(name, _merge_record(read_record(path), folder / path.relative_to(run))))
-        except Damaged as error:
-            log.warning("%s; it is left out", error)
-    if all(item.what != "different" for item in found):
-        new = _merge_weights(run, folder)
-        if new and not found:
-            found.append(Merged(run.name, "weights"))
-        for item in found:
-            beside = (run / item.run.partition("/")[2]).rglob("*")
-            kept = [p for p in beside if p.suffix in (".npz", ".png", ".json") and p.name != "record.json"]
-            for path in (run / "train.csv", *kept):
+    found: dict[Path, Merged] = {}
+    records = []
+    for path in filter(_is_own, sorted(run.glob("[!.]*/record.json"))):
+        with _left_out_if_damaged():
+            records.append(read_kept(path))
+            what = _merge_record(records[-1], folder / path.relative_to(run))
+            found[path.parent] = Merged(f"{run.name}/{path.parent.name}", what)
+    if all(item.what != "different" for item in found.values()):
+        if _merge_weights(run, folder, records) and not found:
+            found[run] = Merged(run.name, "weights")
+        beside = [path for evaluation in found for pattern in BESIDE for path in sorted(evaluation.glob(pattern))]
+        for path in (run / "train.csv", *beside) if found else ():
+            with _left_out_if_damaged():
                 _copy(path, folder / path.relative_to(run))
-    yield from found
+    yield from found.values()
 
 
 def _merge_record(record: Record, path: Path) -> str:
     try:
-        kept = read_record(path)
+        kept = read_kept(path)
     except FileNotFoundError:
         files.write(path, format_record(record))
         return "new"
@@ -96,19 +104,62 @@ def _merge_record(record: Record, path: Path) -> str:
     return f"extended by {', '.join(added)}" if added else "the same"
 
 
-def _merge_weights(run: Path, folder: Path) -> bool:
-    """Copy undamaged weights, and return whether they are new."""
+def _merge_weights(run: Path, folder: Path, records: Sequence[Record]) -> bool:
+    """Copy weights that belong to the run and to its records, and return whether they are new."""
     source, target = run / "model.safetensors", folder / "model.safetensors"
-    try:
-        if target.exists() or load_weights(source) is None:
-            return False
-    except Damaged as error:
-        log.warning("%s; it is left out", error)
+    if not source.exists() or target.exists() or not _is_own(source):
         return False
-    _copy(source, target)
-    return True
+    with _left_out_if_damaged():
+        files.open_regular(source, MOST[source.suffix]).close()
+        _, spec, _ = read_weights(source)
+        trained = spec.keys() - {"metrics", "sample", "evaluation"}
+        if any(record["spec"].get(name) != spec[name] for record in records for name in trained):
+            raise Damaged(f"{source} is of another run than the record beside it")
+        _copy(source, target)
+        return True
+    return False
 
 
 def _copy(source: Path, target: Path) -> None:
-    if source.exists() and not target.exists():
-        files.replace(target, lambda temporary: shutil.copyfile(source, temporary))
+    """Copy a regular file, unless there is one. Raises Damaged if it is not what its name says."""
+    if target.exists() or not source.exists() or not _is_own(source):
+        return
+    if source.suffix == ".json":
+        files.read_sealed(source)
+    with files.open_regular(source, MOST[source.suffix], follow=False) as file:
+        if source.suffix == ".npz":
+            _check_arrays(source, file)
+        elif source.suffix == ".png" and file.read(8) != b"\x89PNG\r\n\x1a\n":
+            raise Damaged(f"{source} is no PNG")
+        file.seek(0)
+        files.replace(target, lambda temporary: _write(temporary, file))
+
+
+def _write(path: Path, content: BinaryIO) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(content, file)
+
+
+def _check_arrays(path: Path, file: BinaryIO) -> None:
+    try:
+        members = ZipFile(file).infolist()
+    except (BadZipFile, ValueError, OSError) as error:
+        raise Damaged(f"{path} is no archive of arrays: {error}") from error
+    if sum(member.file_size for member in members) > MOST[path.suffix]:
+        raise Damaged(f"{path} would unpack to more than {MOST[path.suffix]:,} bytes")
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a path of the source is no link, nor below one; links are reported."""
+    link = next((place for place in (path, path.parent) if place.is_symlink()), None)
+    if link is not None:
+        log.warning("%s is a link, which is not followed", link)
+    return link is None
+
+
+@contextmanager
+def _left_out_if_damaged() -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        log.warning("%s; it is left out", error)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genbench.runs.record import Record, read_record
+from genbench.runs.record import Record, read_kept
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, missing_metrics, run_name
 from genbench.runs.versions import changed_sources, outdated_metrics, why_outdated
@@ -103,7 +103,7 @@ def of_folder(store: Store) -> Folder:
     outdated, changed, damaged, count = Counter(), Counter(), [], 0
     for path in store.record_paths():
         try:
-            record = read_record(path)
+            record = read_kept(path)
         except Damaged as error:
             damaged.append(str(error))
             continue

@@ -11,11 +11,11 @@ from threadpoolctl import threadpool_limits
 from genbench.errors import ConfigError
 from genbench.metrics.measurement import evaluate
 from genbench.models.build import build_model
-from genbench.runs.record import Record, read_record
+from genbench.runs.record import Record, read_kept
 from genbench.runs.spec import Spec, build_data, plan_of, restore, sampling_of
-from genbench.runs.store import WEIGHTS, Store, load_weights
+from genbench.runs.store import Store, read_weights, restore_weights
 from genbench.settings import settings_in
-from genbench.storage import tensors
+from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 
@@ -38,14 +38,18 @@ class Remeasured(NamedTuple):
 
 def damage(store: Store) -> Iterator[str]:
     """Yield a line on each damaged record, weights file and checkpoint."""
-    for path in store.record_paths():
+    for pattern, read in (("*/*/record.json", read_kept), ("*/model.safetensors", read_weights)):
+        for path in sorted(store.runs.glob(pattern)):
+            try:
+                read(path)
+            except Damaged as error:
+                yield str(error)
+    for path in sorted(store.runs.rglob(f"*{checkpoint.NAME}")):
         try:
-            read_record(path)
-        except Damaged as error:
-            yield str(error)
-    for path in sorted(store.runs.rglob("*.safetensors")):
-        try:
-            tensors.load(path, checkpoint.FIELDS if path.name.endswith(checkpoint.NAME) else WEIGHTS)
+            _, header = tensors.load(path, checkpoint.FIELDS)
+            run = path.relative_to(store.runs).parts[0]
+            if not run.endswith(header["run"].partition(" ")[0].partition("+")[0]):
+                yield f"{files.shown(path)} belongs to another run, {header['run']}"
         except Damaged as error:
             yield str(error)
 
@@ -63,7 +67,7 @@ def remeasure(path: Path) -> Remeasured:
         ConfigError: if the record is outdated or its weights are not kept.
         Damaged: if the record or the weights are damaged.
     """
-    record = read_record(path)
+    record = read_kept(path)
     try:
         spec = restore(record["spec"])
     except ConfigError as error:
@@ -76,19 +80,18 @@ def measure_again(path: Path, spec: Spec) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: if its weights are not kept.
-        Damaged: if they are damaged.
+        Damaged: if they are damaged, or belong to another run.
     """
-    loaded = load_weights(path.parents[1] / "model.safetensors")
-    if loaded is None:
-        raise ConfigError(f"{path.parents[1]} holds no model.safetensors")
-    return _measure(spec, loaded[0]) if spec.metrics else []  # a prerequisite is only trained
+    # A prerequisite is only trained.
+    return _measure(spec, path.parents[1] / "model.safetensors") if spec.metrics else []
 
 
-def _measure(spec: Spec, state: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+def _measure(spec: Spec, weights: Path) -> list[dict[str, Any]]:
     torch.set_num_threads(plan_of(spec).threads)
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
-    model.load_state_dict(state)
+    if restore_weights(model, weights, spec) is None:
+        raise ConfigError(f"{weights.parent} holds no model.safetensors")
     chosen = {name: settings_in(component) for name, component in spec.metrics.items()}
     with threadpool_limits(plan_of(spec).threads, user_api="blas"):
         rows, _ = evaluate(model.eval(), data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)

@@ -6,14 +6,14 @@ from types import MappingProxyType
 from typing import cast
 
 import torch
-from torch import Tensor
 
 from genbench.core import Data, Model, Trainable
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
 from genbench.runs.callbacks import TrainingEvaluation
+from genbench.runs.record import Misfiled
 from genbench.runs.spec import Spec, plan_of
-from genbench.runs.store import Store, load_weights
+from genbench.runs.store import Store, restore_weights
 from genbench.seeds import derive
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
@@ -37,18 +37,21 @@ def fresh(spec: Spec, data: Data) -> Trainable:
     return build_model(spec.model, spec.encoder, data)
 
 
-def read_weights(spec: Spec, held: Store) -> tuple[dict[str, Tensor], dict[str, float]] | None:
-    """Return the kept weights of a run and the cost of its training.
+def take_weights(model: Trainable, spec: Spec, held: Store) -> dict[str, float] | None:
+    """Load the kept weights of a run into a model, and return the cost of its training; None if they are not kept.
 
-    Damaged weights are reported and removed: trained again they will be the same.
+    Damaged weights are reported and removed: trained again they will be the same. Weights of another run are set aside.
     """
     path = held.weights_path(spec)
     try:
-        return load_weights(path)
+        return restore_weights(model, path, spec)
+    except Misfiled as error:
+        path.replace(path.with_name(f"misfiled-{path.name}"))
+        log.warning("%s; it is kept as misfiled-%s, and this run is trained again", error, path.name)
     except Damaged as error:
-        log.warning("%s; it is trained again", error)
         path.unlink(missing_ok=True)
-        return None
+        log.warning("%s; it is trained again", error)
+    return None
 
 
 def fit_and_save(
@@ -116,7 +119,7 @@ def fit_and_save(
         for spec, model, store, reason in reversed(list(zip(specs, trained, stores, reasons, strict=True))):
             if reason is not None:
                 store.write_failure(spec, reason)
-            elif read_weights(spec, store) is None:
+            elif not store.has_weights(spec):
                 store.save_model(spec, model.state_dict(), cost)
         stores[0].drop_checkpoints(specs[0])
     fabric.barrier()

@@ -6,19 +6,28 @@ A record is plain JSON. Its typed model is checked where a record is read; insid
 import gzip
 import hashlib
 import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from genbench.runs.spec import SPEC
+from genbench.errors import ConfigError
+from genbench.runs.spec import SPEC, Spec
 from genbench.settings import explain
-from genbench.storage import files
+from genbench.storage import files, trust
 from genbench.storage.files import Damaged
 
 Number = int | float
 """Integers stay integers, so that a record that is read and written again has the same bytes."""
+
+
+class Misfiled(Damaged):
+    """A file belongs to another run than the folder that it is in, or than the one that is asked for."""
 
 
 class Labels(TypedDict):
@@ -100,22 +109,75 @@ def format_record(record: Record) -> str:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record. Records of early versions carry no checksum; theirs is not verified.
+    """Read a record.
 
     Raises:
         Damaged: if the file is no record, or does not have its checksum.
         FileNotFoundError: if there is none.
     """
-    text = path.read_bytes()
-    body, seal, end = text.rpartition(_SEAL.encode())
+    body, seal, end = files.read(path).rpartition(_SEAL.encode())
     try:
         if not seal:
-            return RECORD.validate_json(text, strict=True)
+            raise ValueError("it has no checksum")
         if end != f'{hashlib.sha256(body).hexdigest()}"}}\n'.encode():
             raise ValueError("its checksum differs")
         return RECORD.validate_json(body + b"}", strict=True)
     except ValueError as error:
         raise Damaged(f"{files.shown(path)} is not a record: {explain(error)}") from error
+
+
+def read_kept(path: Path) -> Record:
+    """Read a record in RESULTS/runs. Raises as `read_record` does, and Misfiled if it belongs to another folder."""
+    record = read_record(path)
+    folder = path.resolve().parent
+    check_run(path, folder.parent, record["labels"]["run"], record["spec"])
+    if folder.parents[1].name == "runs" and (key := _evaluation(record["spec"])) not in (None, folder.name):
+        raise Misfiled(f"{files.shown(path)} belongs to another evaluation, {key}")
+    return record
+
+
+def check_run(path: Path, folder: Path, run: str | None, spec: Mapping[str, Any]) -> None:
+    """Raise Misfiled if a file is in RESULTS/runs and its label or its spec is of another run than its folder.
+
+    A folder of a run that was copied elsewhere may have any name.
+    """
+    beginning = filename(f"{spec['model']['name']}-{spec['data']['name']}-{spec['seed']}-")
+    name = folder.name
+    if folder.parent.name == "runs" and ((run or name) != name or not name.startswith(beginning)):
+        raise Misfiled(f"{files.shown(path)} belongs to another run, {run or beginning.rstrip('-')}")
+
+
+def check_request(path: Path, kept: Mapping[str, Any], spec: Spec) -> None:
+    """Raise Misfiled unless a kept spec and a requested one agree, whatever metrics they name."""
+    mine = spec.json()
+    names = (kept.keys() | mine.keys()) - {"metrics"}
+    if not all(_agree(kept.get(name), mine.get(name), spec) for name in names):
+        raise Misfiled(f"{files.shown(path)} belongs to another run: its settings differ from those of its folder")
+
+
+def _agree(kept: Any, asked: Any, spec: Spec) -> bool:
+    """Return whether settings agree. One that only one of them has is newer or older than the other, with its default;
+    a path counts by its content, in the key of the run."""
+    if kept == asked:
+        return True
+    if isinstance(kept, Mapping) and isinstance(asked, Mapping):
+        return all(_agree(kept[name], asked[name], spec) for name in kept.keys() & asked.keys())
+    return isinstance(kept, str) and asked in trust.texts(spec.parts())
+
+
+def _evaluation(spec: Mapping[str, Any]) -> str | None:
+    """Return the key of an evaluation; None if its component is not installed, or had other settings."""
+    sampled = [spec["model"]["name"], spec["sample"], spec["evaluation"], spec.get("kind", "model")]
+    with suppress(ConfigError, KeyError):
+        return _evaluation_key(json.dumps(sampled))
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _evaluation_key(text: str) -> str:
+    model, sample, evaluation, kind = json.loads(text)
+    part = {"name": model, "version": 1}
+    return Spec(part, part, {}, sample, evaluation, {}, 0, kind=kind).evaluation_key
 
 
 def read_published(path: Path) -> list[Record]:
@@ -126,9 +188,10 @@ def read_published(path: Path) -> list[Record]:
     """
     unknown = {"code": {}, "data": {}, "machine": {}, "cost": {}}
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
+        with files.open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as content:
+            lines = iter(lambda: content.readline(files.MAX_TEXT), "")
             return [RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines]
-    except (OSError, ValueError, EOFError, TypeError) as error:
+    except (OSError, ValueError, EOFError, TypeError, RecursionError) as error:
         raise Damaged(f"{files.shown(path)} holds no records: {explain(error)}") from error
 
 
@@ -136,3 +199,8 @@ def format_published(record: Record) -> str:
     """Return a record as a line of SUITE-records.jsonl.gz."""
     kept = {name: record[name] for name in ("labels", "spec", "results")}
     return json.dumps(kept, separators=(",", ":")) + "\n"
+
+
+def filename(text: str) -> str:
+    """Return a text as part of a file name."""
+    return re.sub(r"[^\w.-]", "_", text)

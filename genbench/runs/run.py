@@ -19,11 +19,11 @@ from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.callbacks import read_steps
-from genbench.runs.fitting import fit_and_save, fresh, read_weights, with_prefix
+from genbench.runs.fitting import fit_and_save, fresh, take_weights, with_prefix
 from genbench.runs.image_grids import save_samples
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store, load_weights, missing_metrics, run_name
+from genbench.runs.store import Store, missing_metrics, restore_weights, run_name
 from genbench.runs.versions import sources_of
 from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease
@@ -191,13 +191,12 @@ def _trained(
                 raise
         fabric = launch.fabric(spec)
         try:
-            loaded = load_weights(store.weights_path(spec))
+            cost = restore_weights(model, store.weights_path(spec), spec)
         except Damaged:
             with launch.hold(store, spec, fabric) as held:
-                loaded = read_weights(spec, held)
-        if loaded is not None:
-            model.load_state_dict(loaded[0])
-            return model.eval().to(fabric.device), loaded[1]
+                cost = take_weights(model, spec, held)
+        if cost is not None:
+            return model.eval().to(fabric.device), cost
     raise RunFailed(f"the {name}, {spec.model_label}, has no weights")
 
 
@@ -213,12 +212,10 @@ def _measure(
     except Unsupported as reason:
         rows = [row for name in missing for row in unsupported(name, str(reason))]
         return _write(spec, held, data, record, merge_rows(record, rows, missing), {}, fabric)
-    loaded = read_weights(spec, held) if may_train else _required_weights(spec, held)
-    if loaded is None:
+    cost = take_weights(model, spec, held) if may_train else _required_weights(model, spec, held)
+    if cost is None:
         return None
     _check_files(missing, data)
-    state, cost = loaded
-    model.load_state_dict(state)
     model.eval().to(fabric.device)
     cost["parameters"] = sum(p.numel() for p in model.parameters())
     rows = []
@@ -240,15 +237,15 @@ def _measure(
     return _write(spec, held, data, record, merge_rows(record, rows, missing), cost, fabric)
 
 
-def _required_weights(spec: Spec, store: Store) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """Return kept weights, and the cost of their training, of a run that may not train."""
+def _required_weights(model: Trainable, spec: Spec, store: Store) -> dict[str, float]:
+    """Load the kept weights of a run that may not train, and return the cost of their training."""
     try:
-        loaded = load_weights(store.weights_path(spec))
+        cost = restore_weights(model, store.weights_path(spec), spec)
     except Damaged as error:
         raise ConfigError(f"{error}; run it again to train it") from error
-    if loaded is None:
+    if cost is None:
         raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
-    return loaded
+    return cost
 
 
 def _check_files(measured: Metrics, data: Data) -> None:

@@ -10,25 +10,27 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
         failure.txt         why the last attempt failed, and the spec; removed once an attempt succeeds
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
 
-Records and weights without their checksum are reported and count as absent, so that the cell runs again.
+Records and weights that are damaged, or belong to another folder, are reported and count as absent, so that the cell
+runs again.
 """
 
 import gc
 import json
 import logging
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
 
 from genbench.errors import ConfigError
-from genbench.runs.record import Record, format_record, read_record
-from genbench.runs.spec import Spec, restore
+from genbench.runs.record import Record, check_request, check_run, filename, format_record, read_kept
+from genbench.runs.spec import SPEC, Spec, restore
+from genbench.settings import explain
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
@@ -36,7 +38,9 @@ from genbench.training import checkpoint
 log = logging.getLogger("genbench")
 
 WEIGHTS = ("spec", "cost")
-"""Fields in the header of kept weights."""
+"""Fields in the header of kept weights; those of earlier versions lack "run"."""
+
+COST = TypeAdapter(dict[str, float])
 
 
 class Failure(NamedTuple):
@@ -118,8 +122,11 @@ class Store:
 
     def record(self, spec: Spec) -> Record | None:
         """Return the record of a run, if it is kept; a damaged one is reported and counts as absent."""
+        path = self.record_path(spec)
         try:
-            return read_record(self.record_path(spec))
+            record = read_kept(path)
+            check_request(path, record["spec"], spec)
+            return record
         except FileNotFoundError:
             return None
         except Damaged as error:
@@ -150,7 +157,7 @@ class Store:
 
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
         """Write the trained weights with the spec and the cost of training, and remove the checkpoints."""
-        header = {"spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
+        header = {"run": run_name(spec), "spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
         weights = {name: value.clone() for name, value in state.items()}
         tensors.save(self.weights_path(spec), weights, header)
         self.drop_checkpoints(spec)
@@ -170,7 +177,7 @@ class Store:
         with _paused_collection():
             for path in self.record_paths():
                 try:
-                    found.append(read_record(path))
+                    found.append(read_kept(path))
                 except Damaged as error:
                     log.warning("%s; it is left out", error)
         return found
@@ -217,8 +224,7 @@ def existing_store(root: Path) -> Store:
 
 def run_name(spec: Spec) -> str:
     """Return the name of a trained model: the name of its folder."""
-    name = f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}"
-    return re.sub(r"[^\w.-]", "_", name)
+    return filename(f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}")
 
 
 def missing_metrics(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
@@ -227,23 +233,46 @@ def missing_metrics(record: Record | None, spec: Spec) -> dict[str, dict[str, An
     return {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
 
 
-def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, float]] | None:
-    """Return trained weights and the cost of training; None if there is no such file.
+def restore_weights(model: nn.Module, path: Path, spec: Spec) -> dict[str, float] | None:
+    """Load trained weights into a model, and return the cost of training; None if there is no such file.
 
     Raises:
         Damaged: if the file does not hold what was written.
+        Misfiled: if it belongs to another run than that of the spec.
     """
     try:
-        state, header = tensors.load(path, WEIGHTS)
-        return state, json.loads(header["cost"])
+        state, kept, cost = read_weights(path)
+        check_request(path, kept | {"sample": spec.sample, "evaluation": spec.evaluation}, spec)
+        model.load_state_dict(state)
+        return cost
     except FileNotFoundError:
         return None
+    except RuntimeError as error:
+        why = str(error).splitlines()[-1].strip()
+        raise Damaged(f"{files.shown(path)} holds the weights of another network: {why}") from error
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, float]]:
+    """Return trained weights, the spec as plain JSON, and the cost of training.
+
+    Raises:
+        Damaged: if the file does not hold what was written.
+        Misfiled: if it belongs to another run than its folder.
+        FileNotFoundError: if there is none.
+    """
+    state, header = tensors.load(path, WEIGHTS)
+    try:
+        spec, cost = SPEC.validate_json(header["spec"]).json(), COST.validate_json(header["cost"])
+    except ValidationError as error:
+        raise Damaged(f"{files.shown(path)} is damaged: its header has no spec or cost: {explain(error)}") from error
+    check_run(path, path.resolve().parent, header.get("run"), spec)
+    return state, spec, cost
 
 
 def read_failure(path: Path) -> Failure:
     """Read why a run failed. Of a damaged note the reason says so, and the spec is empty."""
-    reason, _, spec = path.read_text(encoding="utf-8", errors="replace").rpartition("\nspec: ")
     try:
+        reason, _, spec = files.read(path).decode(errors="replace").rpartition("\nspec: ")
         return Failure(reason.strip() or "no reason is kept", json.loads(spec))
     except ValueError as error:
         return Failure(f"{files.shown(path)} is damaged: {error}", {})
@@ -257,11 +286,11 @@ def spec_at(run: Path) -> Spec:
     """
     record, weights = (run if run.suffix == ".json" else run / "record.json"), run / "model.safetensors"
     if record.is_file():
-        return _restored(record, read_record(record)["spec"])
+        return _restored(record, read_kept(record)["spec"])
     if weights.is_file():
         return _restored(weights, json.loads(tensors.head(weights, WEIGHTS)["spec"]))
     for path in sorted(run.glob("*/record.json")):
-        return _restored(path, read_record(path)["spec"])
+        return _restored(path, read_kept(path)["spec"])
     raise ConfigError(f"{run} is no kept run: it holds neither record.json nor model.safetensors")
 
 

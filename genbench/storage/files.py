@@ -3,9 +3,11 @@
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from genbench.errors import ConfigError
 
@@ -13,8 +15,48 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of a full or failing disk, for which the request is not to blame."""
 
 
+MAX_TEXT = 64 * 2**20
+"""Bytes above which no record, note or other text of a results folder is read."""
+
+
 class Damaged(ConfigError):
     """A file does not hold what was written into it; the message is one line."""
+
+
+def read(path: Path, most: int = MAX_TEXT) -> bytes:
+    """Return the content of a regular file. Raises as `open_regular` does."""
+    with open_regular(path, most) as file:
+        return file.read()
+
+
+def open_regular(path: Path, most: int | None = None, *, follow: bool = True) -> BinaryIO:
+    """Open a file that others may have written, without waiting for the writer of a pipe.
+
+    Args:
+        path: the file.
+        most: largest size in bytes; None for any.
+        follow: whether a symbolic link is followed.
+
+    Raises:
+        Damaged: if it is no regular file, or larger.
+        FileNotFoundError: if there is none.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
+    except OSError as error:
+        if not path.is_symlink() and error.errno != errno.ENXIO:  # that of a socket
+            raise
+        raise Damaged(f"{shown(path)} is no regular file") from error
+    status = os.fstat(handle)
+    wrong = "" if stat.S_ISREG(status.st_mode) else "is no regular file"
+    if most is not None and status.st_size > most:
+        wrong = wrong or f"has {status.st_size:,} bytes, more than the {most:,} that are read"
+    if wrong:
+        os.close(handle)
+        raise Damaged(f"{shown(path)} {wrong}")
+    return open(handle, "rb")
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -66,7 +108,7 @@ def write_sealed(path: Path, text: str) -> None:
 
 def read_sealed(path: Path) -> str:
     """Return a text that `write_sealed` wrote. Raises Damaged if it is not what was written."""
-    text, _, seal = path.read_bytes().removesuffix(b"\n").rpartition(b"\n")
+    text, _, seal = read(path).removesuffix(b"\n").rpartition(b"\n")
     if hashlib.sha256(text).hexdigest().encode() != seal:
         raise Damaged(f"{shown(path)} is damaged: its checksum differs")
     return text.decode()

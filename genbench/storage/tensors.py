@@ -34,11 +34,11 @@ def _save(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> Non
 
 
 def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the header of a file. Files of earlier versions have no checksum and are accepted.
+    """Return the tensors and the header of a file.
 
     Args:
         path: the file.
-        fields: of its header, exactly.
+        fields: that its header must have.
 
     Raises:
         Damaged: if it is not what was written.
@@ -50,21 +50,22 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
     except (SafetensorError, ValueError) as error:
         raise Damaged(f"{files.shown(path)} is damaged: {error}") from error
-    expected = header.pop("sha256", None)
-    if expected is not None and _digest(tensors, header) != expected:
+    if header.pop("sha256") != _digest(tensors, header):
         raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
     return tensors, header
 
 
 def head(path: Path, fields: Iterable[str]) -> dict[str, str]:
-    """Return the header of a file without verifying the tensors. Raises as `load` does."""
+    """Return the header of a file without verifying anything. Raises as `load` does."""
+    files.open_regular(path).close()
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
     except (SafetensorError, ValueError) as error:
         raise Damaged(f"{files.shown(path)} is damaged: {error}") from error
-    if header.keys() - {"sha256"} != set(fields):
-        raise Damaged(f"{files.shown(path)} is damaged: its header holds {', '.join(sorted(header)) or 'nothing'}")
+    missing = {*fields, "sha256"} - header.keys()
+    if missing:
+        raise Damaged(f"{files.shown(path)} is damaged: its header lacks {', '.join(sorted(missing))}")
     return header
 
 

@@ -36,7 +36,12 @@ def trust_everything(value: bool = True) -> None:
 
 def allow(parts: Parts) -> None:
     """Remember what a request of the user names: records may name it too."""
-    _named.update(text for what, builder, settings in parts for _, text in _texts(what, builder, settings))
+    _named.update(texts(parts))
+
+
+def texts(parts: Parts) -> set[str]:
+    """Return the settings that are free text and no defaults."""
+    return {text for what, builder, settings in parts for _, text in _texts(what, builder, settings)}
 
 
 def check(parts: Parts) -> None:

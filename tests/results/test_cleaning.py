@@ -38,7 +38,9 @@ def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli
     assert now["results"] == [row for row in before["results"] if row["metric"] != "nfe"]
     assert list(now["spec"]["metrics"]) == ["sliced_w2"]
     assert other.exists()
-    assert "4 cells, 1 to run" in cli("sweep", suite, "--results", results, "--dry-run")[2]
+    err = cli("sweep", suite, "--results", results, "--dry-run")[2]
+    assert f"{other} belongs to another run: its settings differ" in err
+    assert "4 cells, 2 to run" in err
 
 
 def test_clean_removes_what_the_dead_left(cli, swept, first_path):

@@ -8,6 +8,7 @@ import pytest
 import genbench
 from genbench.results.frames import COLUMNS, costs, frame
 from genbench.runs.record import format_record, read_record
+from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 
@@ -78,7 +79,8 @@ def test_costs_have_a_row_for_each_run(records):
 def test_outdated_and_damaged_records_are_left_out_and_reported(records, tmp_path, caplog):
     caplog.set_level(logging.WARNING, "genbench")
     store = Store(tmp_path)
-    paths = [store.runs / record["labels"]["run"] / "evaluation/record.json" for record in records]
+    paths = [store.runs / r["labels"]["run"] / SPEC.validate_python(r["spec"]).evaluation_key for r in records]
+    paths = [path / "record.json" for path in paths]
     records[1]["spec"]["metrics"]["nfe"]["version"] = 0
     records[2]["spec"]["model"]["version"] = 0
     for path, record in zip(paths, records, strict=True):

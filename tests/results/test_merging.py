@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 
 from genbench.runs.record import read_record
@@ -55,3 +57,47 @@ def test_merging_takes_weights_that_have_no_record_and_none_that_belong_to_other
     assert not (results / different.parents[1].relative_to(other) / "model.safetensors").exists()
     assert not (results / different.relative_to(other)).with_name("samples.npz").exists()
     assert read_record(results / renewed.relative_to(other)) == before
+
+
+def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, first_path, caplog):
+    _, results = swept
+    other, mine = tmp_path / "other", tmp_path / "mine"
+    shutil.copytree(results, other)
+    runs = sorted((other / "runs").iterdir())
+    (secret := tmp_path / "secret").mkdir()
+    (secret / "samples.npz").write_bytes(first_path(results, "runs/*/*/samples.npz").read_bytes())
+    (secret / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    # The first run: unsealed record, weights of the second. The second: links, pipes, and files that are none.
+    (record,) = runs[0].glob("*/record.json")
+    record.write_text(json.dumps({k: v for k, v in json.loads(record.read_text()).items() if k != "sha256"}))
+    shutil.copyfile(runs[1] / "model.safetensors", runs[0] / "model.safetensors")
+    (evaluation,) = runs[1].glob("*/")
+    for name in ("samples.npz", "samples.png"):
+        (evaluation / name).unlink(missing_ok=True)
+    (evaluation / "samples.npz").symlink_to(secret / "samples.npz")
+    (evaluation / "linked").symlink_to(secret)
+    (evaluation / "evil.png").write_text("<script>")
+    os.mkfifo(evaluation / "pipe.png")
+    (evaluation / "steps").symlink_to(secret)
+    (runs[1] / "train.csv").unlink()
+    with (runs[1] / "train.csv").open("wb") as file:
+        file.truncate(2**40)
+    # The third is a link, the fourth as it was, with archives that are none or too large.
+    shutil.move(runs[2], secret / "run")
+    runs[2].symlink_to(secret / "run")
+    (evaluation,) = runs[3].glob("*/")
+    (evaluation / "samples.npz").write_bytes(b"PK")
+    (evaluation / "steps").mkdir()
+    (evaluation / "steps" / "5.json").write_text("[]\n0\n")
+    code, out, err = cli("merge", mine, other)
+    assert code == 0
+    assert "2 new" in out
+    taken = {str(path.relative_to(mine / "runs")) for path in mine.rglob("*") if path.is_file()}
+    records = [next(run.glob("*/record.json")).relative_to(other / "runs") for run in (runs[1], runs[3])]
+    weights = [f"{run.name}/model.safetensors" for run in (runs[1], runs[3])]
+    assert taken == {*map(str, records), *weights, f"{runs[3].name}/train.csv"}
+    for said in ("it has no checksum", "belongs to another run", "is a link", "is no PNG", "is no regular file"):
+        assert said in err
+    for said in ("1,099,511,627,776 bytes, more than", "is no archive of arrays", "5.json is damaged"):
+        assert said in err
+    assert cli("verify", mine, "--sample", 4)[0] == 0

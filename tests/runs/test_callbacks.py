@@ -9,7 +9,7 @@ from genbench.report.tables import cost_tables, training_tables
 from genbench.report.values import read_costs, read_values
 from genbench.runs.run import run
 from genbench.runs.spec import resolve
-from genbench.runs.store import Store, load_weights
+from genbench.runs.store import Store, read_weights
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
 
@@ -31,7 +31,7 @@ def test_steps_on_the_way_read_what_shorter_runs_would(tmp_path):
     assert at(record, 40) == pytest.approx(at(run(spec_of(steps=40, eval_every=0), store), None), rel=1e-6)
     plain = run(spec_of(eval_every=0), store)
     assert at(plain, None) == at(record, None)
-    kept = [load_weights(store.folder(spec_of(eval_every=every)) / "model.safetensors")[0] for every in (0, 20)]
+    kept = [read_weights(store.folder(spec_of(eval_every=every)) / "model.safetensors")[0] for every in (0, 20)]
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -40,10 +41,16 @@ def test_a_record_survives_its_file(record, tmp_path):
     assert format_record(read_record(path)) == path.read_text()
 
 
-def test_a_record_without_a_checksum_is_read(record, tmp_path):
+def test_a_record_without_a_checksum_is_damaged(record, tmp_path):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(record))
-    assert read_record(path) == record
+    with pytest.raises(Damaged, match="it has no checksum"):
+        read_record(path)
+
+
+def sealed(contents):
+    body = json.dumps(contents)[:-1]
+    return f'{body},\n "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
 
 
 def edited(record, *place, value):
@@ -73,7 +80,7 @@ def edited(record, *place, value):
 )
 def test_a_damaged_record_says_where(record, tmp_path, place, value, message):
     path = tmp_path / "record.json"
-    path.write_text(json.dumps(edited(record, *place, value=value)))
+    path.write_text(sealed(edited(record, *place, value=value)))
     with pytest.raises(Damaged, match=r"record\.json is not a record: ") as error:
         read_record(path)
     assert message in str(error.value)

@@ -15,7 +15,7 @@ from genbench.runs import versions
 from genbench.runs.record import read_record
 from genbench.runs.run import Launch, run
 from genbench.runs.spec import resolve, restore
-from genbench.runs.store import Store, load_weights, spec_at
+from genbench.runs.store import Store, read_weights, spec_at
 from genbench.storage.lease import Busy
 from genbench.sweeps.executors import execute, local
 from genbench.training import loop
@@ -32,7 +32,7 @@ def latent(seed=0, dataset="digits", model="cfm", steps=4, **settings):
 
 
 def weights(store, spec):
-    state, _ = load_weights(store.weights_path(spec))
+    state, *_ = read_weights(store.weights_path(spec))
     return state
 
 

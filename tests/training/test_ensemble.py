@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, RunFailed
 from genbench.runs.fitting import fresh
 from genbench.runs.spec import build_data, plan_of, resolve, restore
-from genbench.runs.store import Store, load_weights
+from genbench.runs.store import Store, read_weights
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import make_jobs
@@ -289,7 +289,7 @@ def test_which_cells_are_missing_changes_nothing(tmp_path):
     one, _, _ = run(cells, tmp_path / "one")
     two, outcomes, _ = run(cells[3:4], tmp_path / "two")
     assert outcomes == [None]
-    kept = [load_weights(two.folder(m) / "model.safetensors") for m in cells[0].members]
+    kept = [read_weights(two.folder(m) / "model.safetensors") for m in cells[0].members]
     assert all(kept)  # all members were trained, one was measured
     assert two.record(cells[3]) is not None
     assert two.record(cells[0]) is None
@@ -301,12 +301,12 @@ def test_weights_that_are_missing_are_made_again_by_the_whole_stack(tmp_path):
     cells = [spec for spec in suite(tmp_path, 'stack = ["seed"]') if spec.model["name"] == "cfm" and spec.stack]
     store, _, _ = run(cells, tmp_path / "results")
     path = store.folder(cells[1]) / "model.safetensors"
-    before, others = load_weights(path)[0], (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns
+    before, others = read_weights(path)[0], (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns
     path.unlink()
     store.record_path(cells[1]).unlink()
     _, outcomes, _ = run(cells[1:2], tmp_path / "results")
     assert outcomes == [None]
-    assert all(torch.equal(value, before[name]) for name, value in load_weights(path)[0].items())
+    assert all(torch.equal(value, before[name]) for name, value in read_weights(path)[0].items())
     assert (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns == others
 
 

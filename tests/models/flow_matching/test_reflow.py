@@ -13,7 +13,7 @@ from genbench.models.build import build_model
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of, resolve
-from genbench.runs.store import Store, load_weights
+from genbench.runs.store import Store, read_weights
 from genbench.training.fabric import fabric_of
 from genbench.training.loop import fit
 
@@ -130,5 +130,5 @@ def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     assert all(torch.equal(pool.x, pools[0].x) and torch.equal(pool.label, pools[0].label) for pool in pools)
     names = ("pairs", "pair_evaluations", "teacher_steps")
     assert [record["provenance"]["cost"][n] for n in names] == [whole["provenance"]["cost"][n] for n in names]
-    first, second = (load_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))
+    first, second = (read_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))
     assert_close(first[0], second[0], rtol=0, atol=0)

@@ -1,0 +1,155 @@
+"""What is kept in a folder is what was asked for: files of other runs, and no files, are noticed by every reader."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+import genbench
+from genbench.errors import ConfigError
+from genbench.models.build import build_model
+from genbench.runs.record import Misfiled, read_kept
+from genbench.runs.spec import build_data
+from genbench.runs.store import Store, read_weights, restore_weights, run_name
+from genbench.storage import tensors
+from genbench.storage.files import Damaged
+from genbench.sweeps.suite import load
+
+
+@pytest.fixture
+def runs(swept):
+    """The store of a finished sweep, and the specs of its cells: cfm with two seeds, then wcfm."""
+    suite, results = swept
+    return Store(results), load(suite).specs
+
+
+def copy(source, target):
+    target.unlink()
+    shutil.copyfile(source, target)
+
+
+def values(record):
+    return [row["value"] for row in record["results"]]
+
+
+def test_a_record_in_the_folder_of_another_run_is_no_record_of_it(cli, swept, runs):
+    suite, results = swept
+    store, (first, second, *_) = runs
+    before = values(store.record(second))
+    copy(store.record_path(first), store.record_path(second))
+    said = f"{store.record_path(second)} belongs to another run, {run_name(first)}"
+    with pytest.raises(Misfiled):
+        read_kept(store.record_path(second))
+    assert store.record(second) is None
+    assert len(store.records()) == 3
+    for command in ("status", "report", "verify"):
+        code, out, err = cli(command, results)
+        assert said in out + err
+    assert (code, "1 damaged files" in err) == (1, True)
+    code, _, err = cli("sweep", suite, "--results", results)
+    assert "4 cells, 1 to run" in err
+    assert values(store.record(second)) == before
+
+
+def test_weights_of_another_run_are_set_aside_and_none_of_its_values_is_measured(cli, swept, runs):
+    suite, results = swept
+    store, (first, second, *_) = runs
+    before, misfiled = values(store.record(second)), store.weights_path(first).read_bytes()
+    copy(store.weights_path(first), store.weights_path(second))
+    said = f"{store.weights_path(second)} belongs to another run, {run_name(first)}"
+    code, out, _ = cli("verify", results, "--sample", 4)
+    assert (code, out.count("bitwise equal"), said in out) == (1, 3, True)
+    with pytest.raises(ConfigError, match="belongs to another run"):
+        genbench.load(store.folder(second))
+    store.record_path(second).unlink()
+    code, _, err = cli("sweep", suite, "--results", results)
+    assert code == 0
+    assert f"{said}; it is kept as misfiled-model.safetensors, and this run is trained again" in err
+    assert values(store.record(second)) == before
+    assert store.folder(second).joinpath("misfiled-model.safetensors").read_bytes() == misfiled
+    assert cli("verify", results, "--sample", 4)[1].count("bitwise equal") == 4
+
+
+def test_weights_of_earlier_versions_are_read_and_compared_by_their_spec(runs):
+    store, (first, _, third, *_) = runs
+    state, header = tensors.load(store.weights_path(third), ("spec", "cost", "run"))
+    del header["run"]
+    tensors.save(store.weights_path(third), state, header)
+    assert read_weights(store.weights_path(third))[2]["train_seconds"] > 0
+    copy(store.weights_path(third), store.weights_path(first))
+    with pytest.raises(Misfiled, match="belongs to another run, wcfm-moons-0"):
+        read_weights(store.weights_path(first))
+
+
+def test_sealed_weights_of_the_right_name_and_another_network_are_damaged(runs):
+    store, (spec, *_) = runs
+    path = store.weights_path(spec)
+    _, header = tensors.load(path, ())
+    tensors.save(path, {"a": torch.zeros(3)}, header)
+    model = build_model(spec.model, spec.encoder, build_data(spec.data))
+    with pytest.raises(Damaged, match="holds the weights of another network"):
+        restore_weights(model, path, spec)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        ("plan", "steps", 11),
+        ("model", "sigma", 0.25),
+        ("data", "scale", "tutorial"),
+        ("evaluation", "n", 65),
+        ("sample", "tol", 0.25),
+    ],
+)
+def test_a_record_whose_spec_was_changed_and_sealed_again_is_noticed(runs, edit_record, place, name, value):
+    store, (spec, *_) = runs
+    assert name in spec.json()[place]
+    edit_record(store.record_path(spec), lambda record: record["spec"][place].update({name: value}))
+    assert store.record(spec) is None
+
+
+def test_a_setting_that_a_record_is_older_than_does_not_matter(runs, edit_record):
+    store, (spec, *_) = runs
+    edit_record(store.record_path(spec), lambda record: record["spec"]["plan"].pop("grid_every"))
+    edit_record(store.record_path(spec), lambda record: record["spec"]["model"].pop("sigma"))
+    assert store.record(spec) is not None
+
+
+def test_a_run_that_was_copied_elsewhere_is_read_under_any_name(runs, tmp_path, cli):
+    store, (spec, *_) = runs
+    shutil.copytree(store.folder(spec), tmp_path / "mine")
+    assert genbench.load(tmp_path / "mine").sample(torch.zeros(3, 2)).x.shape == (3, 2)
+    (tmp_path / "link").symlink_to(store.folder(spec))
+    assert genbench.load(tmp_path / "link")
+    assert cli("eval", tmp_path / "mine", "--metric", "nfe", "--results", store.root)[0] == 0
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "socket", "large", "link to nothing", "device"])
+def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, swept, runs, what):
+    import socket
+
+    _, results = swept
+    store, (spec, *_) = runs
+    for path in (store.record_path(spec), store.weights_path(spec)):
+        path.unlink()
+        if what == "pipe":
+            os.mkfifo(path)
+        elif what == "folder":
+            path.mkdir()
+        elif what == "socket":
+            here = os.getcwd()
+            os.chdir(path.parent)
+            socket.socket(socket.AF_UNIX).bind(path.name)
+            os.chdir(here)
+        elif what == "large":
+            with path.open("wb") as file:
+                file.truncate(2**40)
+        elif what == "device":
+            path.symlink_to("/dev/zero")
+        else:
+            path.symlink_to("nowhere")
+    for command in (["status", results], ["verify", results], ["report", results], ["clean", results, "--dry-run"]):
+        code, out, err = cli(*command)
+        assert code in (0, 1)
+        assert what == "link to nothing" or str(store.record_path(spec)) in out + err or command[0] == "clean"
