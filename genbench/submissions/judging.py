@@ -22,7 +22,7 @@ from genbench.results.verifying import measure_again
 from genbench.runs.record import Record, read_record
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data, restore
-from genbench.runs.store import WEIGHTS, Store, load_weights, run_name
+from genbench.runs.store import WEIGHTS, Store, read_weights, run_name
 from genbench.runs.versions import changed_sources
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
@@ -140,7 +140,7 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
             trained = restore(json.loads(tensors.head(weights, WEIGHTS)["spec"]))
             if trained.train_key != spec.train_key:
                 return path, record, spec, f"its weights are those of {run_name(trained)}"
-            load_weights(weights)
+            read_weights(weights)
         return path, record, spec, ""
     except (Damaged, ConfigError) as error:
         return path, None, None, str(error)
@@ -159,7 +159,7 @@ def _repeated(records: Sequence[tuple[Path, Record, Spec]]) -> dict[Path, str]:
             found[path] = found[other] = f"seeds {other_seed} and {spec.seed} have the same values"
         file = path.parents[1] / "model.safetensors"
         if file.is_file():
-            run, first = weights.setdefault(_digest(load_weights(file)[0]), (path.parts[-3], path))  # type: ignore[index]
+            run, first = weights.setdefault(_digest(read_weights(file)[0]), (path.parts[-3], path))
             if run != path.parts[-3]:
                 found[path] = found[first] = f"its weights are also those of {run}"
     return found

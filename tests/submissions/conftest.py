@@ -46,7 +46,9 @@ class Forger:
         spec = restore(read_record(path)["spec"])
         run = path.parents[1]
         state, header = tensors.load(run / "model.safetensors", WEIGHTS)
-        tensors.save(run / "model.safetensors", state, {**header, "spec": json.dumps(spec.json())})
+        tensors.save(
+            run / "model.safetensors", state, {**header, "run": run_name(spec), "spec": json.dumps(spec.json())}
+        )
         path.parent.rename(run / spec.evaluation_key)
         shutil.rmtree(run.parent / run_name(spec), ignore_errors=True)
         return run.rename(run.parent / run_name(spec))

@@ -1,0 +1,83 @@
+"""A finished suite of thousands of cells with invented values, and what it takes to read it.
+
+    python benchmarks/perf/many_cells.py FOLDER [CELLS]
+
+Writes FOLDER/many.toml and FOLDER/results unless they are there, then times `sweep` with everything done, `report` and
+`status`, and prints seconds and peak memory of each.
+"""
+
+import random
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from genbench.metrics.sampling import Sampling
+from genbench.runs.record import Record, Row
+from genbench.runs.spec import Spec, sampling_of
+from genbench.runs.store import Store, run_name
+from genbench.sweeps.suite import load
+
+SUITE = """
+datasets = ["moons", "8gaussians", "circles", "scurve", "spirals", "pinwheel", "swissroll", "checkerboard"]
+models = [
+  "cfm", "otcfm", "sbcfm", "fm", "vp", {{name = "wcfm", kappa = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0]}},
+  {{name = "cfm", sigma = [0.05, 0.1, 0.2, 0.3, 0.4]}},
+]
+metrics = ["sliced_w2", "energy_distance", "mmd", "path_energy", "straightness", "nfe", "parameters", "failed"]
+seeds = {seeds}
+plan = {{steps = 1000}}
+evaluation = {{n = 1024, curve = [1, 2, 4, 8]}}
+"""
+CURVE_METRICS = ("sliced_w2", "energy_distance")
+
+
+def main(folder: Path, cells: int) -> None:
+    """Make the folder and time the commands."""
+    suite, results = folder / "many.toml", folder / "results"
+    if not suite.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        suite.write_text(SUITE.format(seeds=list(range(max(1, cells // 160)))), encoding="utf-8")
+        write(Store(results), load(suite).specs)
+    for command in (["sweep", suite, "--results", results], ["report", results], ["status", results]):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-m", "genbench", *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+        # The largest child so far: the commands are in the order of what they need.
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"{command[0]}: {time.monotonic() - began:.1f} s, at most {peak:.0f} MiB", flush=True)
+
+
+def write(store: Store, specs: list[Spec]) -> None:
+    """Write a record for every cell."""
+    for spec in specs:
+        path = store.record_path(spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.write_record(spec, invented(spec))
+
+
+def invented(spec: Spec) -> Record:
+    """Return a record whose values are drawn around a mean of the model."""
+    draw, sampling = random.Random(run_name(spec)), sampling_of(spec)
+    rows = [row(metric, draw, sampling) for metric in spec.metrics]
+    rows += [row(metric, draw, sampling, nfe) for metric in CURVE_METRICS for nfe in sampling.curve]
+    cost = {"train_seconds": 2.0, "train_peak_mib": 300.0, "evaluate_seconds": 1.0, "evaluate_peak_mib": 310.0}
+    cost |= {"sample_seconds": 0.5, "steps_per_second": 500.0, "parameters": 8000}
+    return {
+        "labels": {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label},
+        "spec": spec.json(),
+        "results": rows,
+        "provenance": {"code": {"genbench": "0"}, "data": {}, "machine": {"device": "cpu"}, "cost": cost},
+    }
+
+
+def row(metric: str, draw: random.Random, sampling: Sampling, nfe: int | None = None) -> Row:
+    """Return an invented value."""
+    point = "main" if nfe is None else "curve"
+    found = Row(metric=metric, value=draw.lognormvariate(0, 0.3), better="lower", point=point, solver=None, nfe=nfe)
+    solver = "dopri5" if nfe is None else "euler"
+    return {**found, "solver": solver, "nfe": nfe or 60, "n": sampling.n, "protocol": f"n={sampling.n}", "floor": 0.1}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 8000)
