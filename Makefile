@@ -17,7 +17,7 @@ READY := $(VENV)/.installed
 # One thread per process: small networks are slower on two, and the processes already fill the cores.
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce studies bench smoke test test-fast test-lowest campaign check clean
+.PHONY: help install reproduce studies bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,12 +59,24 @@ test-lowest: $(LOWEST)/.installed ## run the fast tests with the lowest versions
 campaign: $(READY) ## meet the command line with more than a thousand wrong, damaged and hostile inputs (half an hour)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaign.main --jobs $(JOBS) $(ARGS)
 
-check: $(READY) ## lint, format, types, layers, tests
+check: lint ## lint and every test: what a change must pass
+	$(PYTEST) $(ARGS)
+
+lint: $(READY) ## style, format, types, layers of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	$(PYTEST) $(ARGS)
+
+test-wheel: ## install the wheel into an empty environment, and run the smoke suite with it in an empty folder
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	rm -rf build; \
+	"$$(.ci/find-python $(PYTHON))" -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$$folder" .; \
+	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$$folder"/genbench-*.whl; \
+	mkdir "$$folder/empty"; cd "$$folder/empty"; export GENBENCH_HOME="$$folder/home" OMP_NUM_THREADS=1; \
+	../venv/bin/genbench sweep smoke --jobs $(JOBS) >/dev/null; \
+	../venv/bin/genbench leaderboard
 
 docs: $(READY) ## build the documentation into site/, strictly and offline; its tutorials are executed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'

@@ -19,6 +19,7 @@ from genbench.report.components import describe
 
 TITLES = {
     "models": "Models",
+    "couplings": "Couplings",
     "datasets": "Data sets",
     "metrics": "Metrics",
     "extractors": "Feature extractors",
@@ -28,12 +29,14 @@ TITLES = {
 }
 PREFIXES = {
     "model": "model",
+    "coupling": "model.coupling",
     "sample": "sample",
     "data set": "data",
     "net": "model.net",
     "encoder": "model.encoder",
     "text encoder": "model.text",
 }
+assert set(TITLES) == set(ALL), "a kind of component has no pages"
 FORMULAS = tomllib.loads((Path(__file__).parent / "formulas.toml").read_text(encoding="utf-8"))
 
 
@@ -143,6 +146,7 @@ def _try(kind: str, name: str) -> list[str]:
     command = {
         "models": f"genbench run --model {name} --dataset moons",
         "datasets": f"genbench run --model cfm --dataset {name}",
+        "couplings": f"genbench run --model meanflow --dataset moons --set model.coupling={name}",
         "nets": f"genbench run --model cfm --dataset moons --set model.net={name}",
         "encoders": f"genbench run --model cfm --dataset digits --set model.encoder={name}",
         "texts": f"genbench run --model starflow --dataset digits-captions --set model.text={name}",

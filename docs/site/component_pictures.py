@@ -16,18 +16,24 @@ from genbench.runs.spec import build_data, resolve
 GRAY = "#808080"
 """Of axes and noise: readable on a light and on a dark page."""
 
+PAIRS = "One batch of 64 pairs on 8gaussians: gray is noise, blue is data, darker lines weigh more."
 CAPTIONS = {
     "datasets": "Test samples, colored by label; gray crosses are the source where it is not N(0, I).",
-    "models": "One batch of 64 pairs on 8gaussians: gray is noise, blue is data, darker lines weigh more.",
+    "couplings": PAIRS,
+    "models": PAIRS,
 }
-COUPLINGS = ("cfm", "fm", "otcfm", "sbcfm", "wcfm", "wcfm-balanced")
+MODELS = {"independent": "cfm", "ot": "otcfm", "gibbs": "wcfm", "balanced": "wcfm-balanced"}
+"""A flow-matching model on the pairs of each coupling."""
+PAIRED = (*MODELS.values(), "fm", "sbcfm")
 DOWNLOADED = ("folder", "mnist", "fashion_mnist", "cifar10", "cifar10-captions")
 
 
 def draw(kind: str, name: str) -> bytes | None:
     """Return a PNG on a transparent background; None where there is nothing to see without a download."""
-    if kind == "models" and name in COUPLINGS:
+    if kind == "models" and name in PAIRED:
         return _png(lambda figure: _pairs(figure, name))
+    if kind == "couplings" and name in MODELS:
+        return _png(lambda figure: _pairs(figure, MODELS[name]))
     if kind == "datasets" and name.startswith("digits"):
         return _png(lambda figure: _images(figure, name))
     if kind == "datasets" and name not in DOWNLOADED and datasets[name].build().event.shape == (2,):

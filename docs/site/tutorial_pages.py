@@ -7,6 +7,7 @@ the executed notebook is offered beside the page. Outputs are never committed an
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -34,7 +35,7 @@ def on_files(files: Files, config: Any) -> Files:
         for output, content in resources["outputs"].items():
             text = text.replace(f"({output})", f"({name}_{output})")
             files.append(File.generated(config, f"tutorials/{name}_{output}", content=content))
-        text = text.replace("```python\n%%bash\n", "```sh\n")
+        text = re.sub(r"^```\w+\n%%bash\n", "```sh\n", text, flags=re.MULTILINE)
         page = f"{text}\n---\n\n{LOADED.format(name=name)}"
         files.append(File.generated(config, f"tutorials/{name}.md", content=page))
         files.append(File.generated(config, f"tutorials/{name}.ipynb", content=nbformat.writes(notebook)))
@@ -44,7 +45,7 @@ def on_files(files: Files, config: Any) -> Files:
 async def _execute(notebooks: Iterable[nbformat.NotebookNode]) -> None:
     """Execute notebooks side by side, each in an empty folder. A cell that fails ends the build."""
     # Shell cells find the `genbench` of this environment, whose output is as wide as a page, without colors and bars.
-    os.environ |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "88"}
+    os.environ |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "79"}
     os.environ |= {"TTY_COMPATIBLE": "0", "OMP_NUM_THREADS": "1"}
     with ExitStack() as stack:
         clients = [

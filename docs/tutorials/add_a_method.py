@@ -20,9 +20,10 @@
 import torch
 
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
-from genbench.models.flow_matching.model import DEFAULTS, FlowMatching
+from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.pair_model import DEFAULTS
 from genbench.models.flow_matching.paths import Straight
-from genbench.registry import models
+from genbench.registry import couplings, models
 from genbench.settings import NonNegative
 
 
@@ -38,6 +39,12 @@ class Sliced(Coupling):
         return Pairs(paired, x0.new_ones(len(x0)))
 
 
+@couplings.register("sliced", version=1)
+def sliced(event, classes) -> Sliced:
+    """Pairs of equal rank along random directions."""
+    return Sliced()
+
+
 @models.register("sliced-cfm", version=1)
 def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
     """Flow matching on pairs of equal rank along random directions.
@@ -49,6 +56,9 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 
 
 # %% [markdown]
+# The model is flow matching on these pairs. The coupling is registered as well, so that every method that takes one can
+# use it, such as `meanflow` with `model.coupling=sliced`.
+#
 # ## Check it
 #
 # `genbench check` runs the conformance tests that the models of genbench pass themselves, in a minute or two: the loss is a

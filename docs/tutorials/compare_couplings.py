@@ -17,14 +17,14 @@ datasets = ["8gaussians"]
 models = ["cfm", "otcfm"]
 metrics = ["energy_distance", "w2", "straightness", "nfe"]
 seeds = [0, 1, 2, 3, 4]
-stack = ["seed"]                  # the five seeds of a model train as one ensemble
+stack = ["seed"]       # the five seeds of a model train as one ensemble
 
 [plan]
 steps = 500
 
 [evaluation]
 n = 1024
-curve = [2, 8]                    # also sample with 2 and 8 Euler steps
+curve = [2, 8]         # also sample with 2 and 8 Euler steps
 """
 with open("couplings.toml", "w") as file:
     file.write(suite)
@@ -57,7 +57,7 @@ table[table.point == "main"][["model", "metric", "value", "se", "floor", "better
 # have detected.
 
 # %% language="bash"
-# genbench compare cfm otcfm --dataset 8gaussians | grep ": "
+# genbench compare cfm otcfm --dataset 8gaussians | grep ": " | fold -sw 78
 
 # %% [markdown]
 # ## See it
@@ -72,7 +72,7 @@ import torch
 
 from genbench.numerics.ode import trajectory
 
-figure, panels = plt.subplots(1, 2, figsize=(8, 4), sharex=True, sharey=True, layout="constrained")
+figure, panels = plt.subplots(1, 2, figsize=(8, 4), sharex=True, sharey=True)
 for panel, name in zip(panels, ["cfm", "otcfm"], strict=True):
     run = next(Path("results/runs").glob(f"{name}-8gaussians-0-*"))
     model = genbench.load(run)
