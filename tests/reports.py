@@ -5,6 +5,7 @@ from pathlib import Path
 import genbench
 from genbench.report.blocks import Report
 from genbench.report.content import gather
+from genbench.report.leaderboard import leaderboard
 from genbench.report.published_suites import SuiteResults, load_suites
 from genbench.report.samples import Drawings
 from genbench.report.tables import comparison_tables
@@ -48,6 +49,14 @@ def gathered(results: Path) -> tuple[Report, list[SuiteResults], list[Drawings]]
     suites = load_suites(Store(results))
     drawings = [Drawings(results, suite.name) for suite in suites]
     return gather(suites, drawings), suites, drawings
+
+
+def written(results: Path) -> dict[str, str]:
+    """Return the pages of a folder, by path."""
+    from genbench.report.formats.page import pages
+
+    report, suites, _ = gathered(results)
+    return pages(report, leaderboard(suites), "report.html")
 
 
 def blocks(report, kind):

@@ -46,7 +46,7 @@ def leaderboard(
 def report(
     results: Folder = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page to this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write pages: this file, and a folder beside it.")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
     figures: Annotated[
         Path | None, typer.Option(help="Also write every figure to this folder, as PNG and SVG.")

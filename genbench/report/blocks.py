@@ -60,23 +60,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first."""
+    """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first.
+
+    A table of details, such as the numbers behind a chart, is left to the page of all numbers.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     legend: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    detail: bool = False
 
 
 class Point(NamedTuple):
-    """A point of a chart, the interval of its y if known, and its tooltip."""
+    """A point of a chart, and the interval of its y if known."""
 
     x: float
     y: float
     low: float | None = None
     high: float | None = None
-    tooltip: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,23 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart. The floor is None without one, or if it is not positive and the axis is logarithmic."""
+    """A chart.
+
+    Args:
+        title: of the chart.
+        x: horizontal axis.
+        y: vertical axis.
+        series: the models.
+        floor: None without one, or if it is not positive and the axis is logarithmic.
+        front: corners of the Pareto front, from left to right.
+    """
 
     title: str
     x: Axis
     y: Axis
     series: tuple[Series, ...]
     floor: float | None = None
+    front: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,12 +210,8 @@ class Origin:
     spec: str
 
 
-@dataclass(frozen=True)
-class Origins:
-    """The origins of all numbers on a data set."""
-
-    data: str
-    origins: tuple[Origin, ...]
+Origins = tuple[Origin, ...]
+"""The origins of all numbers on a data set."""
 
 
 @dataclass(frozen=True)
@@ -213,14 +222,7 @@ class List:
     items: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Details:
-    """A table of the numbers behind a chart, collapsed in formats that can collapse."""
-
-    table: Table
-
-
-Block = str | List | Table | Details | Charts | Flow | Gallery | Origins
+Block = str | List | Table | Charts | Flow | Gallery | Origins
 
 
 @dataclass(frozen=True)
@@ -238,12 +240,8 @@ class Section:
             yield from section.walk()
 
     def tables(self) -> Iterator[Table]:
-        """Yield all tables, collapsed ones included."""
-        for block in self.walk():
-            if isinstance(block, Table):
-                yield block
-            elif isinstance(block, Details):
-                yield block.table
+        """Yield all tables."""
+        yield from (block for block in self.walk() if isinstance(block, Table))
 
 
 @dataclass(frozen=True)

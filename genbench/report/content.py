@@ -1,16 +1,20 @@
 """Content: everything that a report of a results folder says, gathered once for all formats."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from genbench.report import plots
-from genbench.report.blocks import Block, Chart, Charts, Details, Flow, List, Report, Section, Table
+from genbench.report.blocks import Block, Chart, Charts, Flow, List, Report, Section, Table
+from genbench.report.labels import shared_words, words
 from genbench.report.origins import origins
 from genbench.report.published_suites import OTHER_RUNS, Run, SuiteResults
 from genbench.report.samples import Drawings, loss_curves, sample_picture
 from genbench.report.studies import calibration, published, scaling
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
-from genbench.report.values import Cost, Failure, Value, group_by
+from genbench.report.values import Cost, Failure, Value, group_by, headline_metric
 
 READING = (
     "Mean ± standard error over seeds. All models share evaluation noise and held-out data for each seed, so "
@@ -108,22 +112,51 @@ def _data_set(suite: SuiteResults, data: str, drawings: Drawings) -> Section:
     failures = [failure for failure in suite.failures if failure.data == data]
     name = f"{suite.name}-{data}"
     (table,) = comparison_tables(values, failures)
-    blocks: list[Block] = [*best_models(table), table, *_absent(values, failures)]
+    blocks: list[Block] = [*best_models(table), *_shared(runs), table, *_absent(values, failures)]
     sections = [_curves(name, values, failures)]
     if runs:
         sections += [Section(charts.title, (charts,)) for charts in plots.quality_vs_settings(name, runs, values)]
         sections += [_picture(name, runs, drawings), _training(name, runs, values, failures, drawings)]
-        sections.append(_cost(name, values, [cost for cost in suite.costs if cost.data == data]))
-        sections.append(Section("Origin of these numbers", (origins(data, runs),)))
+        sections.append(_cost(name, runs, values, [cost for cost in suite.costs if cost.data == data]))
+        sections.append(Section("Origin of these numbers", (origins(runs),)))
     return Section(data, tuple(blocks), tuple(section for section in sections if section.blocks))
+
+
+SHARED = ("model.net", "plan.steps", "plan.batch_size", "plan.optimizer", "plan.lr", "plan.ema", "sample.method")
+SHARED += ("evaluation.n",)
+"""Settings that are stated above a table if all rows that have them share them."""
+
+
+def _shared(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield a sentence on the settings that all rows share: those of their labels, then the usual ones."""
+    labels, _ = shared_words(dict.fromkeys(run.model for run in runs))
+    stated = {word.partition("=")[0] for word in words(labels)}
+    found: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for key in SHARED:
+            section, name = key.split(".")
+            if name in run.record["spec"][section] and name not in stated:
+                found.setdefault(name, {})[_setting(run.record["spec"][section][name])] = None
+    same = [f"{name} {next(iter(values))}" for name, values in found.items() if len(values) == 1]
+    if same or labels:
+        yield f"All rows, as far as they have it: {', '.join([*words(labels), *same])}."
+
+
+def _setting(value: Any) -> str:
+    """Write a setting; of a component its name and its settings."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else json.dumps(value)
+    parts = [f"{key} {_setting(part)}" for key, part in value.items() if key not in ("name", "version")]
+    return f"{value.get('name', '')} ({', '.join(parts)})"
 
 
 def best_models(table: Table) -> Iterator[str]:
     """Yield a paragraph on which models are significantly best by which metric, and which are tied."""
+    _, short = shared_words(row.label for row in table.rows if not row.floor)
     alone: dict[str, list[str]] = {}
     tied: dict[tuple[str, ...], list[str]] = {}
     for index, column in enumerate(table.columns):
-        marked = {row.label: row.cells[index].mark for row in table.rows if row.cells[index].mark}
+        marked = {short[row.label]: row.cells[index].mark for row in table.rows if row.cells[index].mark}
         if "best" in marked.values() and len(marked) == 1:
             alone.setdefault(next(iter(marked)), []).append(column.title)
         elif marked:
@@ -157,7 +190,7 @@ def _absent(values: Sequence[Value], failures: Sequence[Failure]) -> Iterator[Li
 
 def _curves(name: str, values: Sequence[Value], failures: Sequence[Failure]) -> Section:
     charts = plots.quality_vs_nfe(f"{name}-nfe", values)
-    tables = map(Details, curve_tables(values, failures))
+    tables = _details(curve_tables(values, failures))
     return Section("Quality vs. NFE", (charts, *tables) if charts else ())
 
 
@@ -174,14 +207,19 @@ def _training(
     blocks: list[Block] = [loss or "The training logs are not kept here."]
     progress = plots.quality_vs_steps(f"{name}-progress", values)
     if progress:
-        blocks += [progress, *map(Details, training_tables(values, failures))]
+        blocks += [progress, *_details(training_tables(values, failures))]
     return Section("Training", tuple(blocks))
 
 
-def _cost(name: str, values: Sequence[Value], costs: Sequence[Cost]) -> Section:
-    charts = plots.quality_vs_cost(f"{name}-cost", values, costs)
-    tables = tuple(map(Details, cost_tables(costs, values)))
+def _cost(name: str, runs: Sequence[Run], values: Sequence[Value], costs: Sequence[Cost]) -> Section:
+    metric = headline_metric(runs[0].record["spec"]["data"]["name"], values)
+    charts = plots.quality_vs_cost(f"{name}-cost", values, costs, metric) if metric else None
+    tables = _details(cost_tables(costs, values))
     return Section("Quality vs. cost", (charts, *tables) if charts else tables)
+
+
+def _details(tables: Iterable[Table]) -> tuple[Table, ...]:
+    return tuple(replace(table, detail=True) for table in tables)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special, stats
 
-from genbench.errors import ConfigError, unknown
-from genbench.registry import datasets
-from genbench.report.plots import headline_metric
+from genbench.errors import unknown
+from genbench.report.labels import words
 from genbench.report.published_suites import Run, SuiteResults, digest
 from genbench.report.statistics import LEVEL, half_width, holm, mean_and_error, ranks, sign_flip_p
-from genbench.report.values import Value, group_by
+from genbench.report.values import Value, group_by, headline_metric
 
 NEAR = 0.05
 """A curve has reached its best quality where it is within this share of it."""
@@ -47,6 +46,7 @@ class Entry(NamedTuple):
         mark: why it is not ranked, if its budget or its seeds are not those of the others; otherwise empty.
         nfe: function evaluations at which its curve comes near its best; None without a curve.
         train_seconds: mean time of training, of all that had to be trained.
+        points: values along its curve and of the main solver, of the metric of the curves.
     """
 
     method: str
@@ -57,6 +57,7 @@ class Entry(NamedTuple):
     mark: str = ""
     nfe: float | None = None
     train_seconds: float | None = None
+    points: tuple[Value, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -187,7 +188,7 @@ def _board(
     values: Sequence[Value], runs: Mapping[str, Run], seconds: Mapping[str, float], variants: bool
 ) -> tuple[Board | None, int]:
     """Return the board of a data set, and the number of variants that it leaves out."""
-    metric = _headline(runs[values[0].run].record["spec"]["data"]["name"], values)
+    metric = headline_metric(runs[values[0].run].record["spec"]["data"]["name"], values)
     main = [v for v in values if v.point == "main" and v.metric == metric and v.value is not None]
     if not main:
         return None, 0
@@ -201,7 +202,7 @@ def _board(
     comparable = [v for v in main if (v.protocol, v.n) == (first.protocol, first.n)]
     labels = group_by(comparable, lambda v: (v.model, budgets[v.run]))
     chosen: dict[str, list[Value]] = {}
-    for label, own in sorted(labels, key=lambda key: (key[1] != budget, len(_words(key[0])), -key[1].steps)):
+    for label, own in sorted(labels, key=lambda key: (key[1] != budget, len(words(key[0])), -key[1].steps)):
         chosen.setdefault(_method(label, variants), _one_setting(labels[label, own], runs))
     seeds = _usual(frozenset(v.seed for v in rows) for rows in chosen.values() if budgets[rows[0].run] == budget)
     curve = _curve_metric(metric, values)
@@ -211,10 +212,11 @@ def _board(
         mark = OTHER_BUDGET if budgets[rows[0].run] != budget else "" if seeds <= found.keys() else OTHER_SEEDS
         found = {seed: found[seed] for seed in sorted(found if mark else seeds)}
         own = {v.run for v in rows}
-        nfe = near_best([v for v in values if v.run in own and v.metric == curve and v.point != "training"])
+        points = tuple(v for v in values if v.run in own and v.metric == curve and v.point != "training")
         spent = [seconds[run] for run in own if run in seconds]
         cost = mean_and_error(spent)[0] if spent else None
-        entries.append(Entry(method, rows[0].model, budgets[rows[0].run], found, None, mark, nfe, cost))
+        nfe = near_best(points)
+        entries.append(Entry(method, rows[0].model, budgets[rows[0].run], found, None, mark, nfe, cost, points))
     ranked = ranks({e.method: e.values for e in entries if not e.mark}, first.better) if len(seeds) > 1 else {}
     sign = -1 if first.better == "higher" else 1
     entries = [entry._replace(rank=ranked.get(entry.method)) for entry in entries]
@@ -255,17 +257,7 @@ def near_best(points: Sequence[Value]) -> float | None:
 
 
 def _place(value: Value) -> float | None:
-    return value.nfe if value.point == "curve" else None  # the NFE of the main solver varies between seeds
-
-
-def _headline(name: str, values: Sequence[Value]) -> str:
-    """Return the metric that a data set declares; if it was not measured, one that represents quality."""
-    try:
-        declared = datasets[name].traits.get("headline")
-    except ConfigError:  # a data set of a package that is not installed here
-        declared = None
-    measured = {v.metric for v in values if v.point == "main" and v.value is not None}
-    return declared if declared in measured else headline_metric(values) or ""
+    return value.nfe if value.point == "curve" else None  # that of the main solver varies between seeds
 
 
 def _curve_metric(headline: str, values: Sequence[Value]) -> str:
@@ -281,10 +273,6 @@ def _budget(run: Run) -> Budget:
 
 def _method(label: str, variants: bool) -> str:
     return label if variants else label.partition(" ")[0]
-
-
-def _words(label: str) -> list[str]:
-    return label.replace("{", " ").split()
 
 
 def _usual(seeds: Iterable[frozenset[int]]) -> frozenset[int]:

@@ -13,9 +13,9 @@ from genbench.runs.spec import restore
 from genbench.sweeps.shell_commands import command
 
 
-def origins(data: str, runs: Sequence[Run]) -> Origins:
+def origins(runs: Sequence[Run]) -> Origins:
     """Return the origins of all numbers on a data set, one entry per model."""
-    return Origins(data, tuple(_origin(model, own) for model, own in by_model(runs)))
+    return tuple(_origin(model, own) for model, own in by_model(runs))
 
 
 def _origin(model: str, runs: Sequence[Run]) -> Origin:

@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
+from genbench.report.leaderboard import Board, Leaderboard
 from genbench.report.published_suites import Run, digest
-from genbench.report.statistics import format_mean, half_width, mean_and_error
+from genbench.report.statistics import half_width, mean_and_error
 from genbench.report.values import COSTS, Cost, Value, by_model, group_by
 
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
 SECTIONS = ("model", "plan", "sample")
 """Sections of a spec against whose settings quality is drawn."""
+ARROWS = {"lower": " ↓", "higher": " ↑"}
+MAX_PARETO = 3
+"""Number of data sets that the Pareto pictures show."""
 MIN_GRID = 3
 """Number of values of a setting that make a grid."""
 
@@ -57,61 +61,96 @@ def quality_vs_steps(name: str, values: Sequence[Value]) -> Charts | None:
     return Charts(name, "Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
-def quality_vs_cost(name: str, values: Sequence[Value], costs: Sequence[Cost]) -> Charts | None:
-    """Draw the headline metric against time, memory, parameters and NFE."""
-    metric = headline_metric(values)
-    if metric is None:
-        return None
+def quality_vs_cost(name: str, values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
+    """Draw a metric against time and NFE."""
     main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
     charts = []
-    for field, (label, _) in COSTS.items():
+    for field in ("train_seconds", "sample_seconds"):
+        label, _ = COSTS[field]
         cost = {run.run: value for run in costs if (value := getattr(run, field)) is not None}
-        if field != "steps_per_second" and cost:
+        if cost:
             charts.append(_scatter(label, metric, main, cost))
     charts.append(_scatter("NFE", metric, main, {v.run: v.nfe for v in main if v.nfe is not None}))
     drawn = tuple(chart for chart in charts if chart.series)
-    caption = f"Each mark is the mean of a model; bars: {INTERVAL}. Times and memory are those of the machine used."
+    if not drawn:
+        return None
+    caption = f"Each mark is the mean of a model; bars: {INTERVAL}. Times are those of the machine used."
     return Charts(name, f"{metric} vs. cost", drawn, caption, small=True)
 
 
 def training_loss(name: str, curves: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> Charts | None:
-    """Draw the training loss, one chart per model, since losses of different methods are different quantities.
+    """Draw the training loss of all models, each from its first value (1) to its lowest (0).
 
     Args:
         name: of the charts.
         curves: (model, steps, losses of shape (seeds, steps)).
     """
-    charts = []
+    series = []
     for model, steps, losses in curves:
-        points = [
-            Point(float(x), float(own.mean()), float(own.min()), float(own.max()))
-            for x, own in zip(steps, losses.T, strict=True)
-        ]
-        log = bool((losses > 0).all() and losses.max() > 5 * losses.min())
-        series = Series(model, tuple(points), marked=False)
-        charts.append(Chart(model, Axis("step"), Axis("loss", log), (series,)))
+        mean = losses.mean(0)
+        scaled = (mean - mean.min()) / max(float(mean[0] - mean.min()), 1e-12)
+        points = tuple(Point(float(x), float(y)) for x, y in zip(steps, scaled, strict=True))
+        series.append(Series(model, points, marked=False))
+    chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0", zero=True), tuple(series))
     caption = (
-        "Mean and range of the training loss over seeds. Losses of different methods are different quantities: only "
-        "their shapes are comparable."
+        "Training loss, mean over seeds, from its first value to its lowest: losses of different methods are different "
+        "quantities, of which only the shapes are comparable."
     )
-    return Charts(name, "Training", tuple(charts), caption, small=True) if charts else None
+    return Charts(name, "Training", (chart,), caption) if series else None
 
 
-def headline_metric(values: Sequence[Value]) -> str | None:
-    """Return the metric that represents quality: one with a floor and a direction, always positive.
+def pareto(found: Leaderboard) -> Charts | None:
+    """Draw quality against NFE, then against training time, with the Pareto front, on the data sets of mean ranks.
 
-    Metrics measured along the curve take precedence.
+    Args:
+        found: the leaderboard; without mean ranks, its first data sets are drawn.
     """
-    main = [v for v in values if v.point == "main" and v.value is not None]
-    curve = {v.metric for v in values if v.point == "curve" and v.value is not None}
-    candidates = [
-        metric
-        for metric, rows in group_by(main, lambda v: v.metric).items()
-        if rows[0].better in ("lower", "higher")
-        and all((v.floor or 0) > 0 and (v.value or 0) > 0 for v in rows)
-        and len({(v.protocol, v.n) for v in rows}) == 1
-    ]
-    return min(candidates, key=lambda metric: metric not in curve, default=None)
+    boards = [board for board in found.boards if board.data in found.over] or list(found.boards)
+    boards = [board for board in boards if len(board.entries) > 1][:MAX_PARETO]
+    charts = [chart for draw in (_against_nfe, _against_time) for board in boards if (chart := draw(board)).series]
+    caption = (
+        f"Bars: {INTERVAL}. Lines: fixed-step solvers; single marks: the main solver. Broad gray: the Pareto front of "
+        "the means; dashed: the floor, real vs. real. Times are those of the machine used."
+    )
+    title = "Quality against NFE and training time"
+    return Charts("pareto", title, tuple(charts), caption, small=True) if charts else None
+
+
+def _against_nfe(board: Board) -> Chart:
+    series, rows = [], []
+    for entry in (entry for entry in board.entries if not entry.mark):
+        curve, main = ([v for v in entry.points if v.point == point and v.nfe] for point in ("curve", "main"))
+        series += [Series(entry.method, _means(curve, lambda v: v.nfe or 0.0))] if curve else []
+        series += [Series(entry.method, (_mean(main),), joined=False)] if main else []
+        rows += entry.points
+    drawn = _chart(board.data, "NFE", board.curve, series, rows)
+    return replace(drawn, front=_front(series, rows[0].better if rows else ""))
+
+
+def _against_time(board: Board) -> Chart:
+    series = []
+    for entry in (entry for entry in board.entries if entry.train_seconds and not entry.mark):
+        ends = (None, None) if entry.half is None else (entry.mean - entry.half, entry.mean + entry.half)
+        series.append(Series(entry.method, (Point(entry.train_seconds or 0.0, entry.mean, *ends),), joined=False))
+    drawn = _chart(board.data, "training, s", board.metric, series, [])
+    floor = mean_and_error(board.floor.values())[0] if board.floor else None
+    label = Axis(f"{board.metric}{ARROWS[board.better]}", drawn.y.log)
+    floor = None if floor is None or (drawn.y.log and floor <= 0) else floor
+    return replace(drawn, y=label, floor=floor, front=_front(series, board.better))
+
+
+def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], ...]:
+    """Return the points that no other point beats in both coordinates, from left to right.
+
+    >>> _front([Series("a", (Point(1, 5), Point(2, 3), Point(4, 4))), Series("b", (Point(3, 2.5),))], "lower")
+    ((1, 5), (2, 3), (3, 2.5))
+    """
+    sign = -1 if better == "higher" else 1
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(((p.x, p.y) for one in series for p in one.points), key=lambda p: (p[0], sign * p[1])):
+        if not front or sign * y < sign * front[-1][1]:
+            front.append((x, y))
+    return tuple(front)
 
 
 def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
@@ -134,12 +173,17 @@ def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value])
         setting = key.partition(".")[2]
         charts = tuple(
             _setting_chart(setting, metric, rows, families)
-            for metric, rows in group_by(main, lambda v: v.metric).items()
+            for metric, rows in sorted(group_by(main, lambda v: v.metric).items(), key=_quality_first)
             if len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
         )
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
         if charts:
             yield Charts(f"{name}-{setting}", f"Quality vs. {setting}", charts, caption, small=True)
+
+
+def _quality_first(metric: tuple[str, Sequence[Value]]) -> tuple[bool, bool]:
+    _, rows = metric
+    return rows[0].better not in ARROWS, rows[0].floor is None
 
 
 class _Family(NamedTuple):
@@ -202,8 +246,7 @@ def _mean(rows: Sequence[Value], x: float | None = None) -> Point:
     values = [v.value for v in rows if v.value is not None]
     mean, error = mean_and_error(values)
     half = half_width(error, len(values))
-    tooltip = f"{rows[0].model} at {x:.4g}: {format_mean(mean, error)}"
-    return Point(float(x), mean, None if half is None else mean - half, None if half is None else mean + half, tooltip)
+    return Point(float(x), mean, None if half is None else mean - half, None if half is None else mean + half)
 
 
 def _scatter(label: str, metric: str, main: Sequence[Value], cost: Mapping[str, float]) -> Chart:
@@ -221,7 +264,7 @@ def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequ
     points = [point for one in series for point in one.points]
     floors = [v.floor for v in rows if v.floor is not None]
     floor = mean_and_error(floors)[0] if floors else None
-    arrow = {"lower": " ↓", "higher": " ↑"}.get(rows[0].better, "") if rows else ""
+    arrow = ARROWS.get(rows[0].better, "") if rows else ""
     log = _wide([p.y for p in points])
     if log and floor is not None and floor <= 0:
         floor = None

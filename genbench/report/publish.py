@@ -12,9 +12,8 @@ from rich.console import Console
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather, study_sections
-from genbench.report.formats import csv, figures, latex, markdown
+from genbench.report.formats import csv, latex, markdown
 from genbench.report.formats.leaderboard import lines
-from genbench.report.formats.page import page
 from genbench.report.formats.terminal import show
 from genbench.report.leaderboard import leaderboard
 from genbench.report.published_suites import ORIGINS, RECORDS, load_suites, suite_file, suite_names
@@ -113,23 +112,31 @@ def publish_report(
         ConfigError: if there is nothing to report.
     """
     found = load_suites(store, [only] if only else [])
+    ranked = leaderboard(found)
     with store.lock_tables():
         drawings = [Drawings(store.root, suite.name) for suite in found]
         report = gather(found, drawings, () if only else study_sections(store.root))
         texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(found)}
         texts |= {"REPORT.tex": latex.document(report)} if tex else {}
         written = {store.root / only / name: text for name, text in texts.items()}
-        written |= {page_path: page(report)} if page_path else {}
+        if page_path is not None:
+            from genbench.report.formats.page import pages
+
+            written |= {page_path.parent / name: text for name, text in pages(report, ranked, page_path.name).items()}
         for path, text in written.items():
             files.write(path, text)
         paths = [*written, *(path for drawn in drawings for path in drawn.save())]
-    drawn = figures.write(report, figures_folder) if figures_folder else []
+    drawn = []
+    if figures_folder is not None:
+        from genbench.report.formats import figures
+
+        drawn = figures.write(report, figures_folder)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    ranked = leaderboard(found)
     if ranked.boards:
         console.print("\n".join(lines(ranked)), highlight=False, markup=False)
-    _print_written([*map(str, paths), *([f"{len(drawn)} figures in {figures_folder}"] if drawn else [])], console)
+    shown = [path for path in paths if page_path is None or path.parent != page_path.parent / page_path.stem]
+    _print_written([*map(str, shown), *([f"{len(drawn)} figures in {figures_folder}"] if drawn else [])], console)
     return [*paths, *drawn]
 
 
@@ -143,7 +150,7 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Fail
     show(tables, console)  # first, in case the disk is full
     content: dict[str, str | bytes] = _table_files("table", folder.name, tables, csv.table(values, failures))
     if spent:
-        numbers = costs(records).to_csv(index=False)
+        numbers = csv.text(costs(records))
         content |= _table_files("cost", f"{folder.name}-cost", cost_tables(spent, values), numbers)
     content[RECORDS] = _published(records)
     if origins := _origins(records):

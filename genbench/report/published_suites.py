@@ -15,13 +15,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter
+
 from genbench.errors import ConfigError, unknown
+from genbench.report.labels import unguarded
 from genbench.report.values import Cost, Failure, Value, group_by, read_costs, read_values
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_kept, read_published, read_record
 from genbench.runs.spec import restore
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
+from genbench.settings import explain
+from genbench.storage import files
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -145,8 +150,8 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         return [read_record(path)]
     found = Store(path).records() or [read_record(p) for p in sorted(path.glob("**/record.json"))]
     if not found:
-        files = [*path.glob(RECORDS), *(suite_file(path, suite, RECORDS) for suite in suite_names(path))]
-        found = [record for file in files for record in read_published(file)]
+        published = [*path.glob(RECORDS), *(suite_file(path, suite, RECORDS) for suite in suite_names(path))]
+        found = [record for file in published for record in read_published(file)]
     if not found:
         raise ConfigError(f"{path} holds no records")
     return found
@@ -200,18 +205,25 @@ def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
 
 
 def _origins(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the code, data and machine of each run."""
+    """Read the code, data and machine of each run; without the file, or with a damaged one, there are none."""
     if not path.exists():
         return {}
     try:
-        origins = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            run: {name: origin[name] for name in ("code", "data", "machine")}
-            for origin in origins
-            for run in origin["runs"]
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path} holds no origins: {error}") from error
+        origins = _ORIGINS.validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        log.warning("%s holds no origins, which are left out: %s", files.shown(path), explain(error))
+        return {}
+    return {run: {"code": o.code, "data": o.data, "machine": o.machine} for o in origins for run in o.runs}
+
+
+class _Origin(BaseModel):
+    code: dict[str, Any]
+    data: dict[str, Any]
+    machine: dict[str, Any]
+    runs: list[str]
+
+
+_ORIGINS = TypeAdapter(list[_Origin])
 
 
 def _provenance(row: Mapping[str, str] | None, original: bool) -> dict[str, Any]:
@@ -245,7 +257,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
 def _results(name: str, runs: Sequence[tuple[Record, Path | None]], failures: Sequence[Failure]) -> SuiteResults:

@@ -145,7 +145,7 @@ def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow |
 
 
 _CAPTION = (
-    f"{POINTS} points from the same noise for every model, the paths of some of them, and the density of "
+    f"{POINTS} points from the same noise for every model, and the density of "
     f"{DENSITY_SAMPLES} samples (shade: square root of the density, on one scale for all panels, darkest at the "
     "maximum of the data). Points outside the frame are drawn on its edge. Each model is shown by its kept run with "
     "the lowest seed."

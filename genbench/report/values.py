@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from genbench.errors import ConfigError
+from genbench.registry import datasets
 from genbench.results.frames import costs, names_of, protocol
 from genbench.runs.record import Record
 
@@ -108,6 +109,34 @@ def read_costs(records: Sequence[Record]) -> list[Cost]:
     """Return the costs of the runs that have them."""
     frame = costs(records).reindex(columns=list(Cost._fields)).astype(object)
     return [Cost(*row) for row in frame.where(frame.notna(), None).itertuples(index=False)]
+
+
+def headline_metric(data: str, values: Sequence[Value]) -> str:
+    """Return the metric by which methods are compared on a data set: the one that it declares.
+
+    If that was not measured, one that represents quality: with a floor and a direction, always positive, along the
+    curve if there is one; empty if there is none.
+
+    Args:
+        data: name of the data set.
+        values: measured on it.
+    """
+    main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
+    try:
+        declared = datasets[data].traits.get("headline", "")
+    except ConfigError:  # of a package that is not installed here
+        declared = ""
+    if declared in main:
+        return declared
+    curve = {v.metric for v in values if v.point == "curve" and v.value is not None}
+    candidates = [
+        metric
+        for metric, rows in main.items()
+        if rows[0].better in ("lower", "higher")
+        and all((v.floor or 0) > 0 and (v.value or 0) > 0 for v in rows)
+        and len({(v.protocol, v.n) for v in rows}) == 1
+    ]
+    return min(candidates, key=lambda metric: metric not in curve, default="")
 
 
 def group_by(rows: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:

@@ -1,8 +1,6 @@
 import html5lib
 import pytest
-from reports import gathered, make
-
-from genbench.report.formats.page import page
+from reports import gathered, make, written
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +16,13 @@ def report(results):
 
 
 @pytest.fixture(scope="session")
-def tree(report):
-    """The page, by a parser that forgives nothing."""
-    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page(report))
+def site(results):
+    """The pages of that report, by path."""
+    return written(results)
+
+
+@pytest.fixture(scope="session")
+def trees(site):
+    """The pages, by a parser that forgives nothing."""
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    return {path: parser.parse(text) for path, text in site.items()}

@@ -1,7 +1,5 @@
 import json
-import platform
 import shutil
-from importlib.metadata import version
 
 from genbench.report.compare import compare_records
 from genbench.report.published_suites import load_records
@@ -66,16 +64,3 @@ def test_runs_of_two_seeds_are_compared_and_sweeps_without_a_common_seed_say_so(
     out = cli("compare", tmp_path / "a", tmp_path / "b")[1]
     assert "no common seed of sliced_w2" in out
     assert "only the" not in out
-
-
-def test_published_records_keep_what_made_them(cli, swept):
-    _, results = swept
-    shutil.rmtree(results / "runs")
-    assert cli("report", results, "--html", results / "page.html")[0] == 0
-    page = (results / "page.html").read_text()
-    assert f"genbench {version('genbench')}" in page
-    assert f"Python {platform.python_version()}" in page
-    (made,) = json.loads((results / "tiny/origins.json").read_text())
-    assert len(made["runs"]) == 4
-    (results / "tiny/origins.json").write_text("[{}]")
-    assert "tiny/origins.json holds no origins" in cli("report", results)[2]

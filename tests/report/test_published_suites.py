@@ -1,7 +1,10 @@
 """Suites: what a results folder has published, and what is read from files."""
 
 import gzip
+import json
+import platform
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +60,25 @@ def test_the_file_names_of_earlier_versions_are_still_read(tmp_path):
     assert suite.costs == known.costs
     assert len(load_records(tmp_path)) == 90
     assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()
+
+
+def test_published_records_keep_what_made_them(cli, swept):
+    _, results = swept
+    shutil.rmtree(results / "runs")
+    assert cli("report", results, "--html", results / "page.html")[0] == 0
+    (numbers,) = [path.read_text() for path in (results / "page").glob("*tiny-numbers.html")]
+    assert f"genbench {version('genbench')}" in numbers
+    assert f"Python {platform.python_version()}" in numbers
+    (made,) = json.loads((results / "tiny/origins.json").read_text())
+    assert len(made["runs"]) == 4
+
+
+@pytest.mark.parametrize("damage", ["[{}]", "[", '{"code": 1}', "[1]"])
+def test_a_damaged_file_of_origins_is_reported_and_left_out(cli, swept, damage):
+    _, results = swept
+    shutil.rmtree(results / "runs")
+    (results / "tiny/origins.json").write_text(damage)
+    code, out, err = cli("report", results)
+    assert code == 0
+    assert "tiny/origins.json holds no origins, which are left out" in err
+    assert "sliced_w2" in out

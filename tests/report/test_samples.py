@@ -7,7 +7,6 @@ from reports import blocks, gathered
 import genbench
 from genbench.metrics.starting_noise import noise
 from genbench.report.blocks import Flow, Gallery
-from genbench.report.formats.page import page
 from genbench.report.samples import DENSITY_SAMPLES, POINTS
 from genbench.runs.spec import build_data
 from genbench.seeds import derive
@@ -17,7 +16,8 @@ def test_damaged_drawings_are_drawn_again(results, report):
     path = results / "tiny/drawings.npz"
     path.write_bytes(b"PK\3\4 and no more")
     again, _, drawings = gathered(results)
-    assert page(again) == page(report)
+    (one,), (other,) = blocks(again, Flow), blocks(report, Flow)
+    assert all((a.paths == b.paths).all() for a, b in zip(one.panels, other.panels, strict=True))
     assert path in drawings[0].save()
     assert gathered(results)[2][0].kept
 

@@ -1,9 +1,6 @@
 """What the text formats share: how a cell is written, and how a wide table is split into panels."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-
-import pandas as pd
 
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.statistics import format_mean
@@ -13,30 +10,6 @@ MARKS = {
     "best": "better than every other model of the column",
     "tie": "the best mean of the column, or not significantly different from it",
 }
-
-
-_CONTROL = re.compile(
-    r"\x1b\][^\x07\x1b]*(\x07|\x1b\\)?"  # a command to the terminal, such as a new title
-    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.?"  # colors, movements of the cursor
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # other controls, reading directions
-)
-
-
-def plain(text: str) -> str:
-    """Return a text that cannot control a terminal: on one line, without escapes and other control characters.
-
-    >>> plain("cfm\\x1b[31m red\\x1b]0;title\\x07\\nnext")
-    'cfm red next'
-    """
-    return _CONTROL.sub("", re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", text))
-
-
-def guarded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose texts no spreadsheet takes for a formula: an apostrophe precedes = + - @; numbers stay."""
-    return frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell)
-
-
-_FORMULA = re.compile(r"[\s]*[=+\-@]|[\t\r]")
 
 
 def used_marks(table: Table) -> list[str]:

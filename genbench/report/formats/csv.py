@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from genbench.report.labels import guarded
 from genbench.report.published_suites import SuiteResults
 from genbench.report.statistics import mean_and_error
 from genbench.report.values import Failure, Value, group_by
@@ -15,13 +16,13 @@ COLUMNS += ("standard_error", "seeds", "floor", "reason", "failed_runs")
 
 def table(values: Sequence[Value], failures: Sequence[Failure] = ()) -> str:
     """Write the means of a suite."""
-    return _text(means(values, failures))
+    return text(means(values, failures))
 
 
 def document(suites: Sequence[SuiteResults]) -> str:
     """Write the means of several suites, with the suite in the first column."""
     parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
-    return _text(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
+    return text(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
 
 
 def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataFrame:
@@ -48,5 +49,7 @@ def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataF
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "seeds": "Int64", "step": "Int64"})
 
 
-def _text(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, lineterminator="\n")
+def text(frame: pd.DataFrame) -> str:
+    """Write a frame in full precision; its texts are no formulas."""
+    safe = frame.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False, lineterminator="\n")

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from genbench.report.formats.cells import ARROWS, guarded, plain
+from genbench.report.formats.cells import ARROWS
+from genbench.report.formats.csv import text
+from genbench.report.labels import plain
 from genbench.report.leaderboard import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry, Leaderboard
 from genbench.report.statistics import LEVEL, format_mean, half_width, mean_and_error
 from genbench.report.values import group_by
@@ -35,7 +37,7 @@ def lines(found: Leaderboard) -> list[str]:
 
 def document(found: Leaderboard) -> str:
     """Return the leaderboard as CSV, one row for each method and data set, in full precision."""
-    return guarded(pd.DataFrame(found.rows())).to_csv(index=False, lineterminator="\n")
+    return text(pd.DataFrame(found.rows()))
 
 
 def interval(entry: Entry) -> str:
@@ -131,8 +133,8 @@ def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) 
         notes.append(f"NFE: where curves are within {100 * NEAR:g} % of their best; training: sum over these data.")
     used = {entry.mark for board in shown for entry in board.entries}
     notes.append(" ".join(f"{sign} {mark}: not ranked." for mark, sign in SIGNS.items() if mark in used))
-    for text, own in group_by(shown, budget).items():
-        notes.append(f"{text}: {', '.join(_cut(plain(board.data)) for board in own)}.")
+    for said, own in group_by(shown, budget).items():
+        notes.append(f"{said}: {', '.join(_cut(plain(board.data)) for board in own)}.")
     if changed := [plain(board.data) for board in shown if not board.original]:
         notes.append(f"NOT the checksummed original data: {', '.join(changed)}.")
     left = [f"other data sets: {len(hidden)} (--dataset)"] if hidden else []

@@ -2,20 +2,7 @@
 
 import re
 
-from genbench.report.blocks import (
-    Block,
-    Cell,
-    Charts,
-    Details,
-    Flow,
-    Gallery,
-    List,
-    Origin,
-    Origins,
-    Report,
-    Section,
-    Table,
-)
+from genbench.report.blocks import Block, Cell, Charts, Flow, Gallery, List, Origin, Report, Section, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
 
 WRAP = {"best": "**{}**", "tie": "*{}*"}
@@ -68,10 +55,8 @@ def _block(block: Block, title: str, level: int) -> str:
             return "\n".join([f"{block.lead}:", "", *(f"- {item}" for item in block.items)]) + "\n"
         case Table():
             return _titled(block, title, level)
-        case Details():
-            return _titled(block.table, title, level)
-        case Origins():
-            return "\n".join(map(_origin, block.origins)) + "\n"
+        case tuple():
+            return "\n".join(map(_origin, block)) + "\n"
         case Charts() | Flow() | Gallery():
             return ""
 

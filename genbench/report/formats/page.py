@@ -1,175 +1,212 @@
-"""The page: a report as one self-contained HTML file. Everything but sorting works without JavaScript."""
+"""The page: an overview, and for each suite a page with its results and a page with all numbers, in a folder beside it.
 
-import re
-from collections.abc import Mapping
-from functools import partial
-from html import escape
+Everything from data is escaped by the templates. Pages load nothing: pictures are part of them, and the policy of each
+allows its own style and script by their hashes, and nothing else.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from genbench.report.blocks import Block, Charts, Details, Flow, Gallery, List, Origin, Origins, Report, Section, Table
-from genbench.report.formats import page_pictures, page_tables, svg
-from genbench.report.formats.palette import DARK, LIGHT, styles
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""The browser loads nothing from elsewhere."""
+from genbench.report.blocks import Cell, Chart, Charts, Column, Flow, Gallery, List, Report, Row, Section, Table
+from genbench.report.formats import figures
+from genbench.report.formats import leaderboard as ranked
+from genbench.report.formats.cells import cell_text, heading, panels
+from genbench.report.formats.palette import THEMES, styles
+from genbench.report.labels import shared_words, slug
+from genbench.report.leaderboard import Board, Leaderboard
+from genbench.report.plots import pareto
+from genbench.report.statistics import format_mean
+
+MAX_COLUMNS = 6
+"""Number of columns of the table of a data set; the others are on the page of all numbers."""
+MAX_BOARDS = 5
+MAX_CHARTS = 6
+"""Number of charts of a group; all are among the figures."""
+WIDTH = 120
+"""Characters of a panel of a table of all numbers, at most."""
+FIRST = ("Quality vs. NFE", "Paths and densities", "Samples")
+"""Sections that are open from the start."""
 
 
-def page(report: Report) -> str:
-    """Return the whole report as HTML; equal reports give equal bytes."""
-    return _Page(report).whole()
+class SuitePage(NamedTuple):
+    """A suite and the names of its two files."""
+
+    section: Section
+    file: str
+    numbers: str
 
 
-class _Page:
-    """State of a page while it is written: unique names and the styles of models.
+def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
+    """Return {path: text} of all pages; equal reports give equal bytes.
 
     Args:
         report: its content.
+        found: the leaderboard.
+        name: of the file of the overview; the folder of the others has the same name, without its ending.
     """
+    return _Pages(report, found, name).all()
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.styles = styles(report.models)
-        self.tables = 0
-        self.names: dict[str, int] = {}
 
-    def whole(self) -> str:
-        """Return the page."""
-        body = "".join(self.part(section, 2, {}) for section in self.report.sections)
-        reading = "".join(f"<li>{escape(line)}</li>" for line in self.report.reading)
-        marks = '<span class="marks best">best</span>, <span class="marks tie">tie</span>, '
-        return (
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/><title>{escape(self.report.title)}</title>'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"/>'
-            '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-            '<link rel="icon" href="data:,"/>'
-            f"<style>{_colors()}{_asset('page.css')}</style></head><body>"
-            '<a class="skip" href="#content">Skip to the content</a><div class="frame">'
-            f"<header><h1>{escape(self.report.title)}</h1><p>{escape(self.report.summary)}</p>"
-            f"<details><summary>How to read it</summary><ul>{reading}<li>In a table: {marks}and the rank of the mean "
-            "before it. Click a number to see its seeds and its origin.</li></ul></details></header>"
-            f'<div class="columns">{self.contents()}<main id="content">{body}</main></div>'
-            "<footer>Made by genbench report. Self-contained: nothing is loaded from elsewhere.</footer></div>"
-            '<dialog id="origin" aria-labelledby="origin-title"><div class="bar"><h3 id="origin-title">Origin</h3>'
-            '<button type="button" class="close" aria-label="Close">✕</button></div><div class="body"></div></dialog>'
-            f"<script>{_asset('page.js')}</script></body></html>\n"
-        )
+class _Pages:
+    def __init__(self, report: Report, found: Leaderboard, name: str) -> None:
+        self.report, self.found, self.name = report, found, name
+        self.folder = Path(name).stem
+        methods = [entry.method for board in found.boards for entry in board.entries]
+        self.styles = styles([*report.models, *methods])
+        self.classes = {model: f"k{index}" for index, model in enumerate(self.styles)}
+        self.suites = []
+        for index, section in enumerate(report.sections, 1):
+            stem = f"{index:02}-{slug(section.title)}".strip("-")
+            self.suites.append(SuitePage(section, f"{stem}.html", f"{stem}-numbers.html"))
+        self.environment = _environment()
+        self.environment.globals |= {
+            "key": self.key,
+            "main": self.main,
+            "chart": self.chart,
+            "flow": self.flow,
+            "shown": {"charts": MAX_CHARTS, "open": FIRST},
+        }
 
-    def contents(self) -> str:
-        """Return the table of contents; ids are assigned in the same order as in the body."""
-        parts = []
-        names: dict[str, int] = {}
-        for section in self.report.sections:
-            anchor = _unique(names, section.title)
-            below = "".join(
-                f'<li><a href="#{_unique(names, f"{section.title}-{part.title}")}">{escape(part.title)}</a></li>'
-                for part in section.sections
+    def all(self) -> dict[str, str]:
+        """Return every page by its path."""
+        drawn = pareto(self.found)
+        shared = {"report": self.report, "suites": self.suites, "overview": f"../{self.name}"}
+        written = {
+            self.name: self.page(
+                "overview.html",
+                drawn=drawn,
+                found=self.found,
+                folder=self.folder,
+                overview=self.name,
+                report=self.report,
+                suites=self.suites,
+                columns=_columns(self.found),
             )
-            below = f"<ul>{below}</ul>" if below else ""
-            parts.append(f'<li><a class="part" href="#{anchor}">{escape(section.title)}</a>{below}</li>')
-        return f'<nav aria-label="Contents"><ul>{"".join(parts)}</ul></nav>'
+        }
+        for suite in self.suites:
+            written[f"{self.folder}/{suite.file}"] = self.page("suite.html", suite=suite, **shared)
+            written[f"{self.folder}/{suite.numbers}"] = self.page("numbers.html", suite=suite, **shared)
+        return written
 
-    def part(self, section: Section, level: int, origins: Mapping[str, str], above: str = "") -> str:
-        """Return a section with its subsections.
-
-        Args:
-            section: the section.
-            level: of its heading.
-            origins: {model: id of the origin of its numbers}.
-            above: titles of the sections around it.
-        """
-        path = f"{above}-{section.title}" if above else section.title
-        name = _unique(self.names, path) if level < 4 else ""
-        if level == 3:
-            found = [block for block in section.walk() if isinstance(block, Origins)]
-            origins = {o.model: f"{name}-origin-{i}" for block in found for i, o in enumerate(block.origins)}
-        blocks = "".join(self.block(block, origins) for block in section.blocks)
-        below = "".join(self.part(part, level + 1, origins, path) for part in section.sections)
-        title = escape(section.title)
-        inner = f"<h{level}>{title}</h{level}>{blocks}{below}"
-        if level > 3:
-            return f"<div>{inner}</div>"
-        kind = "data" if level == 3 else "chapter"
-        return f'<section class="{kind}" id="{name}" data-title="{title}">{inner}</section>'
-
-    def block(self, block: Block, origins: Mapping[str, str]) -> str:
-        """Return one block."""
-        match block:
-            case str():
-                return f'<p class="lead">{escape(block)}</p>'
-            case List():
-                items = "".join(f"<li>{escape(item)}</li>" for item in block.items)
-                return (
-                    f'<details open=""><summary>{escape(block.lead)}</summary><ul class="small">{items}</ul></details>'
-                )
-            case Table():
-                return self.table(block, origins)
-            case Details():
-                return page_tables.folded(block.table, partial(self.table, origins=origins))
-            case Charts():
-                return self.charts(block)
-            case Flow():
-                return page_pictures.flow(block, self.styles)
-            case Gallery():
-                return page_pictures.gallery(block, self.styles)
-            case Origins():
-                listed = "".join(_origin(origin, origins[origin.model]) for origin in block.origins)
-                return f'<div class="origins">{listed}</div>'
-
-    def table(self, drawn: Table, origins: Mapping[str, str]) -> str:
-        """Return a table with a unique name."""
-        self.tables += 1
-        return page_tables.table(drawn, f"t{self.tables}", self.styles, origins)
-
-    def charts(self, drawn: Charts) -> str:
-        """Return charts side by side, with one legend; single models have their key in the title."""
-        models = dict.fromkeys(series.model for chart in drawn.charts for series in chart.series)
-        keys = {model: f"{svg.key(self.styles[model])}{escape(model)}" for model in models}
-        figures = []
-        for chart in drawn.charts:
-            caption = keys.get(chart.title, escape(chart.title)) if chart.title != chart.x.label else ""
-            caption = f"<figcaption>{caption}</figcaption>" if caption else ""
-            figures.append(f"<figure>{caption}{svg.chart(chart, self.styles, small=drawn.small)}</figure>")
-        legend = "".join(f'<li data-model="{escape(model)}">{key}</li>' for model, key in keys.items())
-        legend = (
-            f'<ul class="legend" aria-label="Models">{legend}</ul>'
-            if any(len(c.series) > 1 for c in drawn.charts)
-            else ""
+    def page(self, template: str, **context: Any) -> str:
+        """Render a template with a policy for its own style and script."""
+        self.used: dict[str, None] = {}
+        script = _asset("sort.js")
+        body = self.environment.get_template(template).render(**context)
+        keys = {self.classes[model]: _inline(figures.key(self.styles[model])) for model in self.used}
+        rules = [f".{name}{{background-image:url({key})}}" for name, key in keys.items()]
+        style = _asset("page.css") + "".join(rules)
+        policy = (
+            f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+            "base-uri 'none'; form-action 'none'"
         )
-        kind = " tiny" if drawn.small else ""
-        return (
-            f'<div>{legend}<div class="charts{kind}">{"".join(figures)}</div>'
-            f'<p class="caption">{escape(drawn.caption)}</p></div>'
-        )
+        return self.environment.get_template("frame.html").render(
+            title=context["suite"].section.title if "suite" in context else self.report.title,
+            policy=policy, style=Markup(style), script=Markup(script), body=Markup(body),
+        )  # fmt: skip
+
+    def key(self, model: str) -> str:
+        """Return the class of the legend key of a model; empty for a row that is none."""
+        if model not in self.classes:
+            return ""
+        self.used[model] = None
+        return self.classes[model]
+
+    def chart(self, drawn: Chart, small: bool) -> str:
+        """Return a chart as the address of an image."""
+        figure = figures.chart(drawn, self.styles, THEMES["light"], small=small)
+        return _inline(figures.adaptive(figures.encoded(figure, "svg").decode()))
+
+    def main(self, table: Table) -> Table:
+        """Return a table with the columns that matter most: the headline metric, then those that rank models."""
+        headline = next((board.metric for board in self.found.boards if board.data == table.title), "")
+
+        def matters(index: int) -> tuple[bool, bool, bool]:
+            ranked = any(row.cells[index].rank is not None for row in table.rows)
+            floor = any(row.floor and row.cells[index].mean is not None for row in table.rows)
+            return table.columns[index].title.partition(" (")[0] != headline, not ranked, not floor
+
+        kept = sorted(range(len(table.columns)), key=matters)[:MAX_COLUMNS]
+        rows = tuple(Row(row.label, tuple(row.cells[i] for i in kept), row.floor) for row in table.rows)
+        return Table(table.title, tuple(table.columns[i] for i in kept), rows, table.legend, table.notes)
+
+    def flow(self, drawn: Flow, theme: str) -> str:
+        """Return densities as the address of an image."""
+        figure = figures.flow(drawn, self.styles, THEMES[theme])
+        return _inline(figures.encoded(figure, "webp", dpi=110), "webp")
 
 
-def _origin(origin: Origin, name: str) -> str:
-    runs = "".join(f'<li data-seed="{seed}">seed {seed}: <code>{escape(run)}</code></li>' for seed, run in origin.runs)
-    facts = "".join(f"<dt>{escape(fact)}</dt><dd>{escape(text)}</dd>" for fact, text in origin.facts)
-    again = f'<pre class="wrap">{escape(origin.command)}</pre>' if origin.command else ""
-    again = f'<p class="small">To reproduce the first run:</p>{again}' if again else ""
-    return (
-        f'<details id="{name}"><summary>{escape(origin.model)}</summary><ul class="runs small">{runs}</ul>'
-        f"<dl>{facts}</dl>{again}<details><summary>Spec of the first run</summary><pre>{escape(origin.spec)}</pre>"
-        "</details></details>"
+def by_seed(table: Table) -> Iterator[tuple[str, Column, Mapping[int, float]]]:
+    """Yield row, column and {seed: value} of every cell that has values."""
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell.values:
+                yield row.label, column, dict(cell.values)
+
+
+def _environment() -> Environment:
+    """Return the templates, with what needs no state of a page."""
+    made = Environment(
+        loader=PackageLoader("genbench.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
+    made.filters |= {"columns": partial(panels, text=_text, width=WIDTH), "by_seed": by_seed, "shared": shared_words}
+    made.filters |= {"heading": heading, "models": _models, "grid": _grid, "width": figures.flow_width}
+    made.globals |= {"mean": format_mean, "ranked": ranked}
+    kinds = {"a_text": str, "a_list": List, "a_table": Table, "charts": Charts, "a_flow": Flow, "a_gallery": Gallery}
+    kinds |= {"origins": tuple}
+    for kind, of in kinds.items():
+        made.tests[kind] = partial(_is, of)
+    return made
 
 
-def _unique(names: dict[str, int], text: str) -> str:
-    """Return a unique id made of a text."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "part"
-    names[name] = names.get(name, 0) + 1
-    return name if names[name] == 1 else f"{name}-{names[name]}"
+def _is(kind: type, block: object) -> bool:
+    return isinstance(block, kind)
 
 
-def _colors() -> str:
-    def of(colors: tuple[str, ...]) -> str:
-        return "".join(f"--c{i}:{color};" for i, color in enumerate(colors))
-
-    classes = "".join(f".c{i}{{--c:var(--c{i})}}" for i in range(len(LIGHT)))
-    return (
-        f":root{{{of(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{of(DARK)}}}}}{classes}.ink{{--c:var(--ink)}}"
-    )
+def _columns(found: Leaderboard) -> tuple[Sequence[Board], Sequence[Board]]:
+    """Return the boards of the first table, and the others that compare methods."""
+    compared = [board for board in found.boards if len(board.entries) > 1] or list(found.boards)
+    return compared[:MAX_BOARDS], compared[MAX_BOARDS:]
 
 
+def _models(drawn: Charts) -> list[str]:
+    return list(dict.fromkeys(series.model for chart in drawn.charts for series in chart.series))
+
+
+def _text(cell: Cell) -> str:
+    return cell_text(cell, {})
+
+
+def _grid(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
+    return _inline(buffer.getvalue(), "png")
+
+
+def _inline(content: str | bytes, kind: str = "svg+xml") -> str:
+    content = content.encode() if isinstance(content, str) else content
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@lru_cache
 def _asset(name: str) -> str:
-    return resources.files("genbench.report").joinpath("assets", name).read_text(encoding="utf-8")
+    return resources.files("genbench.report").joinpath("templates", name).read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""The palette: each model has one style in all figures of a report.
+"""The palette: each model has one style in all figures of a report, on light and on dark paper.
 
 Models of the same name share a color; their variants differ in dashes and markers. Neighboring models differ in markers
 too, so figures can be read without color. The colors can be distinguished with common color vision deficiencies.
@@ -14,6 +14,22 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 """Names of matplotlib."""
 DASHES = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2))
 """Strokes and gaps in points; the first is a solid line."""
+
+
+class Theme(NamedTuple):
+    """The colors of a figure: of the series, of text, of secondary text, of the grid, of the paper."""
+
+    series: tuple[str, ...]
+    ink: str
+    muted: str
+    grid: str
+    paper: str
+
+
+THEMES = {
+    "light": Theme(LIGHT, "#1d1f23", "#5d626b", "#e6e6e1", "#fcfcfa"),
+    "dark": Theme(DARK, "#e6e7e9", "#a0a6b0", "#2b2f35", "#141619"),
+}
 
 
 class Style(NamedTuple):

@@ -68,7 +68,7 @@ def blocks(found: Sequence[Measurement]) -> tuple[Block, ...]:
         last = max(own, key=lambda m: m.size)
         cells = (against, f"{min(sizes):g} to {max(sizes):g}", seconds, memory, _duration(last.seconds))
         rows.append(Row(work, tuple(Cell(text=text) for text in (*cells, f"{last.mib:.0f} MiB"))))
-        points = tuple(Point(m.size, m.seconds, tooltip=f"{m.size:g} {against}: {_duration(m.seconds)}") for m in own)
+        points = tuple(Point(m.size, m.seconds) for m in own)
         series = (Series(SERIES, points),)
         charts.append(Chart(f"{work}: exponent {seconds}", Axis(against, log=True), Axis("s", log=True), series))
     names = ("in", "sizes", "exponent of time", "exponent of memory", "time at the largest", "memory there")

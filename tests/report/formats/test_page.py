@@ -1,82 +1,198 @@
-"""The page, without a browser: whole, complete and self-contained."""
+"""The page, without a browser: whole, complete, self-contained, and safe whatever labels say."""
 
+import base64
+import hashlib
 import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 import html5lib
+import numpy as np
 import pytest
 from reports import blocks, tables, text
 
-from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.page import page
+from genbench.report.blocks import (
+    Axis,
+    Cell,
+    Chart,
+    Charts,
+    Column,
+    Flow,
+    Gallery,
+    List,
+    Origin,
+    Panel,
+    Point,
+    Report,
+    Row,
+    Section,
+    Series,
+    Table,
+)
+from genbench.report.formats.page import pages
+from genbench.report.leaderboard import Leaderboard, leaderboard
+from genbench.report.published_suites import load_suites
+from genbench.runs.store import Store
+
+RESULTS = Path(__file__).parents[3] / "results"
+NOTHING = Leaderboard((), (), (), 0)
+HOSTILE = "<script>alert(1)</script> \"a' onload=x {{7*7}} $\\frac1 \x1b[31m ünïcode 中"
 
 
-def test_ids_are_unique_and_links_resolve(tree):
-    ids = [element.get("id") for element in tree.iter() if element.get("id")]
-    assert len(ids) == len(set(ids))
-    goals = {element.get("href")[1:] for element in tree.iter("a")}
-    rows = {element.get("data-row") for element in tree.iter("a") if element.get("data-row")}
-    assert goals <= set(ids)
-    assert rows
-    assert rows <= set(ids)
+def parsed(page):
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
 
 
-def test_the_page_loads_nothing_from_elsewhere(tree, report):
-    for element in tree.iter():
-        for name, value in element.attrib.items():
-            if (name[1] if isinstance(name, tuple) else name) in ("src", "href", "srcset", "action", "data"):
-                assert value.startswith(("#", "data:")), value
-    assert not re.search(r"url\((?!#)|@import|\bfetch\(|XMLHttpRequest|import\(", page(report))
-    assert len(page(report)) < 1_000_000
+def numbers_of(trees, part):
+    return next(tree for path, tree in trees.items() if part in path and path.endswith("-numbers.html"))
 
 
-def test_every_number_of_every_table_is_in_the_page_without_javascript(tree, report):
-    drawn = {element.get("data-name"): element for element in tree.iter("table") if element.get("data-name")}
+def test_links_lead_to_pages_that_are_written(trees):
+    reached = {"report.html"}
+    for path, tree in trees.items():
+        ids = [element.get("id") for element in tree.iter() if element.get("id")]
+        assert len(ids) == len(set(ids))
+        for link in tree.iter("a"):
+            goal = link.get("href")
+            if goal.startswith("#"):
+                assert goal[1:] in ids
+            else:
+                where = PurePosixPath(path).parent / goal
+                parts = [part for part in where.parts if part != ".."]
+                reached.add("/".join(parts[-1:] if goal.startswith("..") else parts))
+    assert reached == set(trees)
+
+
+def test_the_policy_allows_one_style_and_one_script_by_their_hashes_and_nothing_else(site, trees):
+    for path, tree in trees.items():
+        (policy,) = [e.get("content") for e in tree.iter("meta") if e.get("http-equiv") == "Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert policy.startswith("default-src 'none'; img-src data:;")
+        for kind in ("style", "script"):
+            (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", site[path], re.DOTALL)
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert f"{kind}-src 'sha256-{digest}'" in policy
+        for element in tree.iter():
+            assert not [name for name in element.attrib if name == "style" or name.startswith("on")]
+
+
+def test_the_pages_load_nothing_from_elsewhere(site, trees):
+    for path, tree in trees.items():
+        for element in tree.iter():
+            for name in ("src", "srcset", "action", "data"):
+                assert element.get(name, "data:").startswith("data:")
+            assert element.tag == "a" or element.get("href", "data:").startswith(("#", "data:"))
+        assert "//" not in "".join(e.get("href") for e in tree.iter("a"))
+        assert len(site[path]) < 1_000_000
+
+
+def test_every_number_of_every_table_is_on_the_page_of_all_numbers(trees, report):
     checked = 0
-    for table in tables(report):
-        body = drawn[table.title].find("tbody")
-        for row, shown in zip(table.rows, body, strict=True):
-            assert text(shown[0]).strip() == row.label
-            for cell, place in zip(row.cells, shown[1:], strict=True):
-                if cell.mean is None:
-                    assert cell.text in text(place)
-                    continue
-                number = next(e for e in place.iter("span") if e.get("class") == "n")
-                written = text(number).replace(" ", "")
-                mean, _, error = written.strip("(").replace(")", "").partition("±")
-                power = 10 ** float(written.partition(")e")[2] or 0)
-                error = error.partition("e")[0] if ")e" in written else error
-                assert float(mean) * power == pytest.approx(cell.mean, abs=(cell.error or 0) / 10, rel=1e-3)
-                if cell.error:
-                    assert float(error) * power == pytest.approx(cell.error, rel=0.06)
-                checked += 1
+    for number, section in enumerate(report.sections, 1):
+        drawn = list(numbers_of(trees, f"/{number:02}-").iter("table"))
+        for table in section.tables():
+            panels = [e for e in drawn if e.get("data-name") == table.title]
+            for index, row in enumerate(table.rows):
+                shown = [place for panel in panels for place in panel.find("tbody")[index][1:]]
+                for cell, place in zip(row.cells, shown, strict=True):
+                    if cell.mean is None:
+                        assert cell.text in text(place)
+                        continue
+                    assert float(place.get("data-v")) == cell.mean
+                    checked += 1
     assert checked > 30
 
 
-def test_every_value_of_every_seed_is_in_the_page(tree, report):
-    rows = {element.get("id"): element for element in tree.iter("tr") if element.get("id")}
+def test_every_value_of_every_seed_is_on_the_page_of_all_numbers(trees, report):
     (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
-    (drawn,) = [e for e in tree.iter("table") if e.get("data-name") == "moons"]
+    lists = [e for e in numbers_of(trees, "tiny").iter("table") if e.get("class") == "seeds"]
+    found = {(text(row[0]), text(row[1])): text(row[2]) for row in lists[0].find("tbody")}
     checked = 0
-    for row, shown in zip(table.rows, drawn.find("tbody"), strict=True):
-        for cell, place in zip(row.cells, shown[1:], strict=True):
-            for link in place.iter("a"):
-                values = [float(text(value)) for value in rows[link.get("data-row")][2:]]
-                assert values == pytest.approx([value for _, value in cell.values], rel=1e-5)
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell.values:
+                values = dict(part.split(": ") for part in found[row.label, column.title].split(", "))
+                assert [float(v) for v in values.values()] == pytest.approx([v for _, v in cell.values], rel=1e-5)
                 checked += 1
     assert checked >= 10
 
 
-def test_the_origin_of_a_number_has_the_command_that_reproduces_it(tree, report):
-    origin = next(e for e in tree.iter("details") if (e.get("id") or "").endswith("origin-1"))
-    written = text(origin)
+def test_the_origin_of_numbers_has_the_command_that_reproduces_them(trees):
+    shown = text(numbers_of(trees, "tiny"))
     for part in ("genbench run --model wcfm --dataset moons", "kappa", "seed 1", "moons, drawn", "torch", "cpu"):
-        assert part in written
+        assert part in shown
 
 
-def test_a_table_without_models(report):
+def test_a_suite_shows_its_headline_metric_first_and_what_all_rows_share_once(trees):
+    page = next(tree for path, tree in trees.items() if "tiny" in path and "numbers" not in path)
+    (table,) = [e for e in page.iter("table") if e.get("data-name") == "moons"]
+    heads = [text(head).strip() for head in table.find("thead")[0]]
+    assert heads[0] == "model"
+    assert len(heads) <= 7
+    assert text(page).count("All rows, as far as they have it: ") == 1
+    assert "steps 12, batch_size 32" in text(page)
+
+
+def hostile():
+    """Return a report in which every text tries to be something else."""
+    paths, density = np.zeros((3, 2, 2), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    panel = Panel(HOSTILE, 0, paths, density)
+    table = Table(
+        HOSTILE,
+        (Column(HOSTILE, "lower", HOSTILE),),
+        (
+            Row(HOSTILE, (Cell(1.0, 0.1, 2, "", (1,), "best", ((0, 0.9), (1, 1.1)), 1),)),
+            Row("b", (Cell(text=HOSTILE),)),
+        ),
+        (HOSTILE,),
+        (HOSTILE,),
+    )
+    series = (Series(HOSTILE, (Point(1, 2), Point(2, 1))),)
+    chart = Chart(HOSTILE, Axis(HOSTILE), Axis(HOSTILE, True), series)
+    parts = (
+        Section(HOSTILE, (Charts(HOSTILE, HOSTILE, (chart,), HOSTILE),)),
+        Section("Paths and densities", (Flow(HOSTILE, (0, 1, 0, 1), panel, (panel,), HOSTILE, (HOSTILE,)),)),
+        Section("Samples", (Gallery(HOSTILE, ((HOSTILE, np.zeros((4, 4), np.uint8)),), 2, HOSTILE, (HOSTILE,)),)),
+        Section("Origin", ((Origin(HOSTILE, ((0, HOSTILE),), ((HOSTILE, HOSTILE),), HOSTILE, HOSTILE),),)),
+    )
+    data = Section(HOSTILE, (HOSTILE, table, List(HOSTILE, (HOSTILE,))), parts)
+    return Report(HOSTILE, HOSTILE, (HOSTILE,), (HOSTILE, "b"), (Section(HOSTILE, (HOSTILE,), (data,)),))
+
+
+def test_labels_are_text_whatever_they_say():
+    site = pages(hostile(), NOTHING, "report.html")
+    assert all(re.fullmatch(r"report(\.html|/[0-9a-z-]+\.html)", path) for path in site)
+    for page in site.values():
+        tree = parsed(page.replace("\x1b", ""))
+        assert Counter(e.tag for e in tree.iter())["script"] == 1
+        assert not [e for e in tree.iter() if e.get("onload")]
+        assert "{{7*7}}" in text(tree)
+        assert "<script>alert(1)</script>" in text(tree)
+
+
+def test_a_table_without_models():
     words = "a sentence that is longer than a number and has to be broken"
     table = Table("Verdicts", (Column("published"), Column("verdict")), (Row("a <b>", (Cell(1.0), Cell(text=words))),))
-    drawn = page(type(report)("t", "s", (), (), (type(report.sections[0])("Published", (table,)),)))
-    parsed = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(drawn)
-    assert "a <b>" in text(parsed)
-    assert words in text(parsed)
+    site = pages(Report("t", "s", (), (), (Section("Published", (table,)),)), NOTHING, "r.html")
+    shown = text(parsed(site["r/01-published.html"]))
+    assert "a <b>" in shown
+    assert words in shown
+
+
+def test_tables_of_the_report_are_those_of_its_pages(report, trees):
+    titles = {e.get("data-name") for tree in trees.values() for e in tree.iter("table")}
+    assert {table.title for table in tables(report)} <= titles
+
+
+@pytest.mark.slow
+def test_the_pages_of_the_committed_results_are_small(report):
+    from reports import gathered
+
+    suites = load_suites(Store(RESULTS))
+    site = pages(gathered(RESULTS)[0], leaderboard(suites), "report.html")
+    assert len(site["report.html"]) < 400_000
+    assert max(map(len, site.values())) < 1_500_000
+    overview = parsed(site["report.html"])
+    assert len(list(overview.iter())) < 2_000
+    methods = [text(row[0]).strip() for row in next(overview.iter("tbody"))]
+    assert methods[:3] == ["floor", "otcfm", "wcfm-balanced"]

@@ -50,5 +50,6 @@ def test_page_and_figures_include_the_scaling_charts(tmp_path):
     publish.publish_report(
         Store(tmp_path), Console(quiet=True), page_path=tmp_path / "report.html", figures_folder=tmp_path / "figures"
     )
-    assert "w2: exponent 2.00" in (tmp_path / "report.html").read_text()
+    (page,) = (tmp_path / "report").glob("*-scaling.html")
+    assert "w2: exponent 2.00" in page.read_text()
     assert (tmp_path / "figures/scaling.svg").stat().st_size > 1000

@@ -1,0 +1,70 @@
+"""Labels: names of suites, data sets and models, and reasons, as texts that others wrote."""
+
+import re
+from collections.abc import Iterable
+
+_CONTROL = re.compile(
+    r"\x1b\][^\x07\x1b]*(\x07|\x1b\\)?"  # a command to the terminal, such as a new title
+    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.?"  # colors, movements of the cursor
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # other controls, reading directions
+)
+
+
+def plain(text: str) -> str:
+    """Return a text that cannot control a terminal: on one line, without escapes and other control characters.
+
+    >>> plain("cfm\\x1b[31m red\\x1b]0;title\\x07\\nnext")
+    'cfm red next'
+    """
+    return _CONTROL.sub("", re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", text))
+
+
+def guarded(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: an apostrophe precedes = + - @.
+
+    >>> guarded("=1+1"), guarded("cfm"), guarded("-")
+    ("'=1+1", 'cfm', '-')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Return the text that was guarded."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
+
+
+_FORMULA = re.compile(r"\s*[=+\-@].|[\t\r]", re.DOTALL)
+
+
+def slug(text: str) -> str:
+    """Return a text as part of a file name or anchor: lower-case letters and digits of ASCII, with hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def words(label: str) -> list[str]:
+    """Split a label at its spaces outside of braces.
+
+    >>> words("cfm net={unet channels=24} steps=10")
+    ['cfm', 'net={unet channels=24}', 'steps=10']
+    """
+    found, depth = [""], 0
+    for sign in label:
+        depth += (sign == "{") - (sign == "}")
+        if sign == " " and depth == 0:
+            found.append("")
+        else:
+            found[-1] += sign
+    return [word for word in found if word]
+
+
+def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """Return the settings that all labels share, and {label: what remains of it}; a single label stays whole.
+
+    >>> shared_words(["cfm sigma=1 steps=9", "wcfm steps=9"])
+    ('steps=9', {'cfm sigma=1 steps=9': 'cfm sigma=1', 'wcfm steps=9': 'wcfm'})
+    """
+    split = {label: words(label) for label in labels}
+    first = next(iter(split.values()), [])
+    shared = [word for word in first[1:] if len(split) > 1 and all(word in parts[1:] for parts in split.values())]
+    short = {label: [*parts[:1], *(p for p in parts[1:] if p not in shared)] for label, parts in split.items()}
+    return " ".join(shared), {label: " ".join(parts) for label, parts in short.items()}
