@@ -24,7 +24,7 @@ def leaderboard(
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
     from genbench.report import leaderboard
     from genbench.report.formats import leaderboard as formats
-    from genbench.report.formats.cells import plain
+    from genbench.report.labels import plain
     from genbench.report.published_suites import load_suites
     from genbench.runs.store import existing_store
     from genbench.submissions.joining import join
