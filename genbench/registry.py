@@ -7,6 +7,7 @@ one-line summaries) are known without importing that module, so that `genbench l
 import ast
 import importlib
 import importlib.util
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,6 +15,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from genbench.errors import ConfigError, unknown
+
+log = logging.getLogger("genbench")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ class Registry:
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*self._entries, *self._points}))
 
+    def working(self) -> list[str]:
+        """Return the names of components that can be imported; of each other one, why not is logged."""
+        names = []
+        for name in self:
+            try:
+                names.append(self[name].name)
+            except ConfigError as error:
+                log.warning("%s", error)
+        return names
+
     def __contains__(self, name: str) -> bool:
         return name in self._entries or name in self._points
 
@@ -81,20 +94,31 @@ class Registry:
         if name not in self:
             raise unknown(f"no {self.kind}", name, self)
         if name not in self._entries:
-            point = self._points[name]
+            module = self._points[name].module
             try:
-                importlib.import_module(point.module)
-            except ImportError as error:
-                raise ConfigError(f"{self.kind} '{name}' cannot be imported from {point.module}: {error}") from error
+                importlib.import_module(module)
+            except Exception as error:  # of others' code
+                why = f"{module} cannot be imported: {type(error).__name__}: {error}"
+                raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}") from error
             if name not in self._entries:
-                raise ConfigError(f"{point.module} should register the {self.kind} '{name}' and does not")
+                why = f"{module} does not register it"
+                raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}")
         return self._entries[name]
 
     def summary(self, name: str) -> str:
-        """Return the first line of a builder's docstring; of a module that is not imported, from its source."""
+        """Return the first line of a builder's docstring; of a module that is not imported, from its source.
+
+        Raises:
+            ConfigError: if that module cannot be found or parsed, or does not register the name.
+        """
         if name in self._entries:
             return (self._entries[name].build.__doc__ or "").strip().partition("\n")[0]
-        return _summaries(self._points[name].module).get(name, "")
+        module = self._points[name].module
+        try:
+            return _summaries(module)[name]
+        except Exception as error:  # of others' code
+            why = "does not register it" if isinstance(error, KeyError) else f"cannot be read: {error}"
+            raise ConfigError(f"of {self.origin(name)}: {module} {why}") from error
 
     def origin(self, name: str) -> str:
         """Return the distribution whose entry point has the name, or 'this session' for a local registration."""
@@ -111,12 +135,9 @@ def _entry_points() -> Any:
 @lru_cache
 def _summaries(module: str) -> dict[str, str]:
     """Return {registered name: first line of its docstring}, parsed from the source of a module."""
-    try:
-        spec = importlib.util.find_spec(module)
-    except ImportError:
-        return {}
+    spec = importlib.util.find_spec(module)
     if spec is None or not spec.origin:
-        return {}
+        raise ImportError(f"no module named {module}")
     with open(spec.origin, encoding="utf-8") as file:
         tree = ast.parse(file.read())
     found = {}

@@ -8,16 +8,17 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cache as once
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pydantic
-
+from genbench.errors import ConfigError
 from genbench.registry import ALL, models
-from genbench.settings import Setting, settings_of
 from genbench.storage import cache, files
+
+if TYPE_CHECKING:
+    from genbench.settings import Setting
 
 Schema = dict[str, dict[str, Any]]
 """{setting: {"type": as pydantic_core has it}; of a component, {"kind": its registry, "allowed": names}}."""
@@ -29,9 +30,31 @@ Catalog = dict[str, dict[str, Schema]]
 @once
 def read() -> Catalog:
     """Return the catalog of this installation, which is made at the first use."""
-    name = f"{cache.key(pydantic=pydantic.VERSION, sources=[digest for _, digest in _sources()])}.json"
-    text = cache.get("catalog", name, files.read_sealed, lambda path: files.write_sealed(path, json.dumps(_make())))
-    return json.loads(text)
+
+    def write(path: Path) -> None:
+        files.write_sealed(path, json.dumps(_make()))
+
+    return json.loads(cache.get("catalog", _name(), files.read_sealed, write))
+
+
+def broken() -> dict[tuple[str, str], str]:
+    """Return {(kind, name): why} of the components that cannot be imported, as far as that is known already."""
+    try:
+        noted = json.loads(files.read_sealed(cache.home() / "catalog" / _name()))["broken"]
+    except (OSError, files.Damaged):
+        return {}
+    found = {}
+    for kind, names in noted.items():
+        for name in names:
+            try:
+                ALL[kind][name]  # it may have been repaired since
+            except ConfigError as error:
+                found[kind, name] = str(error)
+    return found
+
+
+def _name() -> str:
+    return f"{cache.key(pydantic=version('pydantic'), sources=[digest for _, digest in _sources()])}.json"
 
 
 def _sources() -> Iterator[tuple[str, str]]:
@@ -51,21 +74,28 @@ def _make() -> Catalog:
     from genbench.training.plan import Plan
 
     found: Catalog = {kind: {} for kind in (*ALL, "sample")}
+    unusable: dict[str, Any] = {}
     for kind, registry in ALL.items():
         for name in registry:
-            with suppress(Exception):  # it says why itself, where it is asked for
+            try:
                 found[kind][name] = _schema(registry[name].build)
                 if registry is models:
                     found["sample"][name] = _schema(sampler(models[name]))
                     found[kind][name]["encoder"] = {"kind": "encoders", "allowed": ()}
-    return found | {"sections": {"plan": _schema(Plan), "evaluation": _schema(Sampling)}}
+            except Exception as error:  # of others' code; whoever asks for the component is told
+                unusable.setdefault(kind, {})[name] = str(error)
+    return found | {"broken": unusable, "sections": {"plan": _schema(Plan), "evaluation": _schema(Sampling)}}
 
 
 def _schema(builder: Callable) -> Schema:
+    from genbench.settings import settings_of
+
     return {name: _described(setting) for name, setting in settings_of(builder).items()}
 
 
-def _described(setting: Setting) -> dict[str, Any]:
+def _described(setting: "Setting") -> dict[str, Any]:
+    import pydantic
+
     if setting.nested is not None:
         kind = next(kind for kind, registry in ALL.items() if registry is setting.nested.registry)
         return {"kind": kind, "allowed": setting.nested.allowed}

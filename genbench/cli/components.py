@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from genbench.cli.options import AsJson, commands, print_json, stdout
-from genbench.errors import RunFailed
+from genbench.errors import ConfigError, RunFailed
 
 app = commands()
 
@@ -18,12 +18,19 @@ def list_command(
 ) -> None:
     """List the available names, each with a one-line summary."""
     from genbench import registry
+    from genbench.cli import catalog
     from genbench.errors import unknown
     from genbench.suites import packaged
 
+    broken = catalog.broken()
     found: dict[str, dict[str, str]] = {}
-    for name, known in registry.ALL.items():
-        found[name] = {item: known.summary(item) for item in known}
+    for title, known in registry.ALL.items():
+        found[title] = {}
+        for name in known:
+            try:
+                found[title][name] = broken.get((title, name)) or known.summary(name)
+            except ConfigError as error:
+                found[title][name] = f"broken, {error}"
     found["suites"] = packaged()
     if kind and kind not in found:
         raise unknown("nothing to list called", kind, found)
@@ -57,12 +64,15 @@ def show(name: Annotated[str, typer.Argument(help="Name of a component.")], as_j
 
 
 @app.command()
-def check(module: Annotated[str, typer.Argument(help="A module that registers components.")]) -> None:
+def check(
+    module: Annotated[str, typer.Argument(help="A module that registers components, or a Python file.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="A data set to check metrics on. Repeatable.")] = None,
+) -> None:
     """Run the conformance tests on every component that a module registers."""
     from genbench.testing import check_module
 
     try:
-        for line in check_module(module):
+        for line in check_module(module, dataset or ()):
             typer.echo(line)
     except AssertionError as error:
         raise RunFailed(str(error)) from error

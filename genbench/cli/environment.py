@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from genbench.errors import ConfigError
 from genbench.metrics.extractors import dinov2, inception
-from genbench.registry import datasets, metrics, models
+from genbench.registry import ALL, datasets, metrics, models
 from genbench.runs.provenance import LIBRARIES, code
 from genbench.storage import cache, content_hash
 
@@ -37,6 +38,12 @@ def findings() -> Iterator[str]:
             yield f"ok  GPU {i}: {torch.cuda.get_device_name(i)}"
     else:
         yield "--  no GPU: the CIFAR-10 recipe (400,000 steps) needs one; the 2D and digits suites do not"
+    for registry in ALL.values():
+        for name in registry:
+            try:
+                registry[name]
+            except ConfigError as error:
+                yield f"--  {error}"
     yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
     yield f"ok  cache folder {cache.home()}" + ("" if cache.home().exists() else " (not created yet)")
     for name, (folder, use) in DOWNLOADS.items():

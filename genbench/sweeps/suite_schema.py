@@ -16,31 +16,32 @@ from genbench.training.plan import Plan
 def schema() -> dict[str, Any]:
     """Return the schema of `genbench.sweeps.suite_file.Suite`, with the names and settings of installed components."""
     found = Suite.model_json_schema()
+    data_names, model_names, metric_names = datasets.working(), models.working(), metrics.working()
     definitions = found["$defs"]
     sections = {
         "plan": _table(settings_of(Plan)),
         "evaluation": _table(settings_of(Sampling)),
-        "metric": _closed({name: _table(settings_of(metrics[name].build)) for name in metrics}),
+        "metric": _closed({name: _table(settings_of(metrics[name].build)) for name in metric_names}),
     }
     for table in (found, *definitions.values()):
         properties = table["properties"]
         properties |= {name: {"$ref": f"#/$defs/{name}"} for name in sections if name in properties}
         if "metrics" in properties:
-            properties["metrics"] = {"type": "array", "items": {"enum": list(metrics)}}
-    found["properties"]["stack"]["items"] = {"enum": ["seed", *_steering()]}
-    encoder = {"encoder": {"anyOf": [{"enum": list(encoders)}, {"type": "object", "required": ["name"]}]}}
-    data = [_entry(datasets, name, definitions["DataEntry"], {}) for name in datasets]
-    model = [_entry(models, name, definitions["ModelEntry"], encoder | _sample(name)) for name in models]
+            properties["metrics"] = {"type": "array", "items": {"enum": metric_names}}
+    found["properties"]["stack"]["items"] = {"enum": ["seed", *_steering(model_names)]}
+    encoder = {"encoder": {"anyOf": [{"enum": encoders.working()}, {"type": "object", "required": ["name"]}]}}
+    data = [_entry(datasets, name, definitions["DataEntry"], {}) for name in data_names]
+    model = [_entry(models, name, definitions["ModelEntry"], encoder | _sample(name)) for name in model_names]
     definitions |= sections
-    definitions["DataEntry"] = {"oneOf": [{"enum": list(datasets)}, *data]}
-    definitions["ModelEntry"] = {"oneOf": [{"enum": list(models)}, *model]}
+    definitions["DataEntry"] = {"oneOf": [{"enum": data_names}, *data]}
+    definitions["ModelEntry"] = {"oneOf": [{"enum": model_names}, *model]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
-def _steering() -> list[str]:
-    """Return the settings in which members of an ensemble may differ."""
-    steering = {name: model_class(models[name]).steering for name in models}
-    return sorted({key for name in models for key in settings_of(models[name].build) if key in steering[name]})
+def _steering(names: list[str]) -> list[str]:
+    """Return the settings in which members of an ensemble of any of these models may differ."""
+    steering = {name: model_class(models[name]).steering for name in names}
+    return sorted({key for name in names for key in settings_of(models[name].build) if key in steering[name]})
 
 
 def _sample(name: str) -> dict[str, Any]:

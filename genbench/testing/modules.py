@@ -3,22 +3,24 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.registry import Registry, datasets, metrics, models
+from genbench.settings import settings_of
 from genbench.testing.datasets import check_dataset
 from genbench.testing.metrics import check_metric
 from genbench.testing.models import check_model
 
 
-def check_module(module: str) -> Iterator[str]:
+def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     """Check every model, data set and metric that a module registers.
 
     Args:
         module: the name of a module or package, or the path of a Python file.
+        data: data sets for the metrics, besides toy tasks and those that the module registers.
 
     Yields:
         Report lines: what was checked; after `-`, why it could not be; after `VIOLATED`, what is wrong.
@@ -29,11 +31,12 @@ def check_module(module: str) -> Iterator[str]:
     """
     name = _import(module)
     found = {registry.kind: _registered(registry, name) for registry in (datasets, models, metrics)}
-    own_data = tuple(found[datasets.kind])
+    own = [] if name.partition(".")[0] == "genbench" else found[datasets.kind]  # ours have toy tasks, without downloads
+    tasks = [*data, *(each for each in own if not any(s.required for s in settings_of(datasets[each].build).values()))]
     checks: dict[str, Callable[[str], list[str]]] = {
         datasets.kind: check_dataset,
         models.kind: check_model,
-        metrics.kind: lambda metric: check_metric(metric, data=own_data),
+        metrics.kind: lambda metric: check_metric(metric, data=tasks),
     }
     count, violated = sum(map(len, found.values())), 0
     if not count:

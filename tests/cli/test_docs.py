@@ -41,6 +41,16 @@ def test_the_new_method_runs_and_finds_the_gaussian(tmp_path, monkeypatch):
     assert "ODE" in rows["straightness"]["reason"]
 
 
+def test_the_new_method_passes_the_conformance_tests(tmp_path, monkeypatch):
+    from genbench.registry import models
+    from genbench.testing import check_module
+
+    monkeypatch.setitem(models._entries, "affine", None)
+    (tmp_path / "my_model.py").write_text(new_method())
+    lines = list(check_module(str(tmp_path / "my_model.py")))
+    assert "model affine on vectors: draw, loss, gradient, sample, state, log_prob" in lines
+
+
 def test_the_new_method_has_some_thirty_lines():
     assert len([line for line in new_method().splitlines() if line.strip()]) <= 32
 
