@@ -110,7 +110,7 @@ def test_suites_are_valid(tmp_path, words, cells):
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
-    few = code.replace('"steps": 500', '"steps": 2')
+    few = code.replace('{"steps": 500}', '{"steps": 2}, "evaluation": {"n": 64, "curve": []}')
     assert few != code
     names = {}
     exec(compile(few, "README.md", "exec"), names)
@@ -160,3 +160,17 @@ def test_links_and_paths_lead_somewhere(page):
 
 def test_the_readme_is_short():
     assert len(PAGES["README.md"].split()) <= 900
+
+
+def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch):
+    from typer.testing import CliRunner
+
+    from genbench.cli.main import app
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(ROOT)
+    (shown,) = (
+        block for block in re.findall(r"```text\n(.*?)```", PAGES["README.md"], re.DOTALL) if "mean rank" in block
+    )
+    printed = CliRunner().invoke(app, ["leaderboard"]).stdout
+    assert [line.rstrip() for line in printed.strip().splitlines()] == shown.strip().splitlines()
