@@ -12,17 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cleanfid.resize
-import numpy as np
 import torch
 from features import distances, kernels, neighbourhoods
 from machine import here
-from PIL import Image
 from torch import Tensor
-from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from genbench.core import Data
-from genbench.metrics.extractors import resize
 from genbench.metrics.extractors.build import build_extractor
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.metrics.image import reference_statistics
@@ -66,32 +61,6 @@ def timed(compute: Callable[[], float]) -> tuple[float, float]:
         value = compute()
         seconds.append(time.perf_counter() - began)
     return value, min(seconds)
-
-
-def resizing(images: Tensor) -> Lines:
-    """Every rule of resizing beside the library whose numbers it is for."""
-    clean = cleanfid.resize.build_resizer("clean")
-
-    def by_pillow(image: Tensor) -> Tensor:
-        shown = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((224, 224), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.asarray(shown).copy()).permute(2, 0, 1).float()
-
-    size = (299, 299)
-    pairs = {
-        ("inception-clean", "clean-fid"): (
-            resize.clean(images, 299),
-            torch.stack([torch.from_numpy(clean(image.permute(1, 2, 0).numpy())).permute(2, 0, 1) for image in images]),
-        ),
-        ("inception-legacy, inception-fidelity", "torch-fidelity"): (
-            resize.tensorflow(images, 299),
-            interpolate_bilinear_2d_like_tensorflow1x(images.float(), size, align_corners=False),
-        ),
-        ("dinov2", "Pillow"): (resize.pillow(images, 224), torch.stack([by_pillow(image) for image in images])),
-    }
-    yield table("resizing", "compared with", "values that differ", "largest difference, of 255")
-    for (name, library), (ours, theirs) in pairs.items():
-        differ, most = float((ours != theirs).double().mean()), float((ours - theirs).abs().max())
-        yield f"| {name} | {library} | {differ:.1e} | {most:.1e} |"
 
 
 def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> Lines:
@@ -152,7 +121,6 @@ def page(data: Data, n: int, repeats: int) -> Lines:
     )
     parts = {
         "The same features in every library": parity(held.rows, real.rows),
-        f"Resizing of {len(some)} images": resizing(some),
         f"Bias of the Frechet distance, over {repeats} draws": bias(real, held.rows, repeats),
         "Floors": floors(real, held),
         "Invariants": invariants(features, some, real),

@@ -1,1 +1,16 @@
-"""Metrics: one kind of question a file, each a function of an `Evaluation`."""
+"""Metrics: one kind of question a file, each a function of an `Evaluation`.
+
+Metrics of image features are also modules of torchmetrics, importable from here without the rest of genbench.
+"""
+
+from typing import Any
+
+__all__ = ["DensityCoverage", "FrechetDistance", "KernelDistance", "PrecisionRecall", "VendiScore"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # importing torchmetrics takes a second, which listing and 2D runs do not need
+        from genbench.metrics.image import modules
+
+        return getattr(modules, name)
+    raise AttributeError(f"module 'genbench.metrics' has no attribute '{name}'")

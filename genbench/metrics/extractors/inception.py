@@ -66,24 +66,24 @@ def inception_torchmetrics(data: Data, *, weights: State = None, sha256: Sha256 
 
 def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *, clean: bool) -> Network:
     check_images(data, name)
+    from cleanfid.inception_torchscript import InceptionV3W
+
     weights = read(TORCHSCRIPT, path, sha256)
     device = extractor_device()
     try:
-        base: Any = torch.jit.load(BytesIO(weights.content), map_location=device).eval()
-        layers, head = base.layers, base.output.weight.detach().cpu()
+        with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: from a copy of what was verified
+            (Path(folder) / TORCHSCRIPT.name).write_bytes(weights.content)
+            inception: Any = InceptionV3W(folder, download=False, resize_inside=not clean).eval().to(device)
+        head = inception.base.output.weight.detach().cpu()
     except (RuntimeError, AttributeError) as error:
         raise ConfigError(f"{TORCHSCRIPT.name} is not Inception as TorchScript: {str(error).strip()[:80]}") from error
 
-    # Unoptimized: otherwise the first batches are profiled and later ones fused, which rounds differently.
-    def resized(x: Tensor) -> Tensor:
+    def net(x: Tensor) -> Tensor:
+        # Unoptimized: otherwise the first batches are profiled and later ones fused, which rounds differently.
         with optimized_execution(False):
-            return layers((x - 128) / 128).reshape(-1, FEATURES)
+            return inception(x)
 
-    def resizing(x: Tensor) -> Tensor:  # the file itself resizes, as TensorFlow does
-        with optimized_execution(False):
-            return base(x, return_features=True).reshape(-1, FEATURES)
-
-    net, size, rule = (resized, SIZE, CLEAN) if clean else (resizing, 0, TENSORFLOW)
+    size, rule = (SIZE, CLEAN) if clean else (0, TENSORFLOW)  # the network itself resizes as TensorFlow does
     return Network(name, weights.sha256, rule, size, net, head, device, FEATURES)
 
 

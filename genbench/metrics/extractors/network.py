@@ -60,9 +60,9 @@ class Network(FeatureExtractor):
 
     def _batch(self, images: Tensor, size: int) -> Tensor:
         n = len(images)
-        images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, size - n)).to(self.device)
         images = images.expand(-1, 3, -1, -1)
         x = self.rule.to(images, self.size) if self.size else images.float()
+        x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, size - n)).to(self.device)
         # Tensor cores would round to 10 bits, and cuDNN's benchmark may choose another kernel each time.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             return self.net(x)[:n].float().cpu()

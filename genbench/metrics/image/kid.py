@@ -37,11 +37,11 @@ def kid(
     sets = feature_sets(evaluation, features, images)
     n_both = min(sets.n, sets.reference.n)
     size_used = min(size, n_both)
-    values = _subset_mmds(sets.samples, sets.reference.rows, subsets, size_used, evaluation.seed)
+    values = subset_mmds(sets.samples, sets.reference.rows, subsets, size_used, evaluation.seed)
     floor_samples, floor = sets.floor_samples, None
     floor_size = min(size, len(floor_samples), sets.reference.n)
     if floor_size > 1:
-        floor = float(_subset_mmds(floor_samples, sets.reference.rows, subsets, floor_size, evaluation.seed).mean())
+        floor = float(subset_mmds(floor_samples, sets.reference.rows, subsets, floor_size, evaluation.seed).mean())
     sd = float(values.std()) if subsets > 1 else 0.0
     details = {"sd": sd, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
     if 2 * size_used <= n_both:  # larger subsets overlap too much for their spread to tell the error
@@ -50,9 +50,10 @@ def kid(
     return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
 
-def _subset_mmds(
+def subset_mmds(
     x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], subsets: int, size: int, seed: int
 ) -> Float[Tensor, " subsets"]:
+    """Return the squared MMD of random subsets, the same ones for every model."""
     stream = generator(seed, "kid")
 
     def subset(features: Tensor) -> Tensor:
