@@ -18,6 +18,9 @@ def leaderboard(
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
     add: Annotated[list[Path] | None, typer.Option(help="A submission to rank too (see genbench submit).")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Also draw quality against NFE and time: FIGURE-light.svg, FIGURE-dark.svg.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -34,6 +37,13 @@ def leaderboard(
     found = leaderboard.leaderboard(suites, dataset or (), variants=variants)
     if not found.boards:
         raise ConfigError(f"{results} has nothing to rank: no run has measured a metric with a direction")
+    if figure is not None:
+        from genbench.report.formats.figures import write_charts
+        from genbench.report.plots import pareto
+
+        if (drawn := pareto(found)) is None:
+            raise ConfigError(f"--figure: {results} has no curves and no times of training to draw")
+        typer.echo(f"written: {', '.join(map(str, write_charts(drawn, figure)))}", err=True)
     if as_json:
         print_json(found.json())
     elif as_csv:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 _CONTROL = re.compile(
     r"\x1b\][^\x07\x1b]*(\x07|\x1b\\)?"  # a command to the terminal, such as a new title
-    r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b.?"  # colors, movements of the cursor
+    r"|(\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b.?"  # colors, movements of the cursor
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # other controls, reading directions
 )
 

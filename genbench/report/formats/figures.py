@@ -21,7 +21,7 @@ from genbench.storage import files
 
 SIZES = {False: (3.3, 2.5), True: (2.2, 1.75)}
 """Inches of a chart, and of a small one."""
-LEFT, RIGHT, TOP, BOTTOM = 0.52, 0.12, 0.3, 0.42
+LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.12, 0.3, 0.42
 """Inches around the axes of a chart."""
 LETTER, HANDLE, LINE = 0.062, 0.5, 0.17
 """Inches of a letter in a legend, of the handle before its text, and of the height of a line."""
@@ -66,16 +66,13 @@ def write(report: Report, folder: Path) -> list[Path]:
     return written
 
 
-def write_charts(drawn: Charts, folder: Path, stem: str) -> list[Path]:
-    """Write charts as STEM-light.svg, STEM-dark.svg and the same as PNG."""
-    models = dict.fromkeys(series.model for chart in drawn.charts for series in chart.series)
-    written = []
-    for name, theme in THEMES.items():
-        figure = charts(drawn, styles(models), theme)
-        for suffix in ("svg", "png"):
-            files.write(path := folder / f"{stem}-{name}.{suffix}", encoded(figure, suffix))
-            written.append(path)
-    return written
+def write_charts(drawn: Charts, stem: Path) -> list[Path]:
+    """Write charts as STEM-light.svg and STEM-dark.svg, and return the paths."""
+    model_styles = styles(series.model for chart in drawn.charts for series in chart.series)
+    paths = {stem.with_name(f"{stem.name}-{name}.svg"): theme for name, theme in THEMES.items()}
+    for path, theme in paths.items():
+        files.write(path, encoded(charts(drawn, model_styles, theme), "svg"))
+    return list(paths)
 
 
 @_styled

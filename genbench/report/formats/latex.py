@@ -1,9 +1,10 @@
 """LaTeX: tables for the package booktabs."""
 
-import re
+import unicodedata
 
 from genbench.report.blocks import Cell, Report, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
+from genbench.report.labels import plain
 
 PREAMBLE = r"% needs \usepackage{booktabs}"
 WRAP = {"best": r"\textbf{{{}}}", "tie": r"\textit{{{}}}"}
@@ -21,11 +22,15 @@ ESCAPES = {
     "≥": r"$\geq$",
     "×": r"$\times$",
     "ε": r"$\varepsilon$",
-    "κ": r"$\kappa$",
-    "σ": r"$\sigma$",
+    "µ": r"$\mu$",
+    "–": "--",
+    "…": r"\dots{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }
+ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327\u0304\u0306\u0307", "`'^~\"rvc=u.", strict=True))
+"""Combining characters, and the commands of LaTeX."""
+GREEK = " alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
 
 
 def table(drawn: Table, *, width: int = 100) -> str:
@@ -61,4 +66,18 @@ def _cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(".", lambda sign: ESCAPES.get(sign[0], sign[0]), text)
+    return "".join(map(_sign, plain(text)))
+
+
+def _sign(sign: str) -> str:
+    """Write a character so that every LaTeX compiles it; one that plain LaTeX lacks by its number."""
+    if sign in ESCAPES or sign.isascii():
+        return ESCAPES.get(sign, sign)
+    name, parts = unicodedata.name(sign, ""), unicodedata.normalize("NFD", sign)
+    letter = name.removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
+    if f" {letter} " in GREEK:
+        return rf"$\{letter}$"
+    if len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS:
+        return rf"\{ACCENTS[parts[1]]}{{{parts[0]}}}"
+    compatible = unicodedata.normalize("NFKC", sign)
+    return compatible if compatible.isascii() and compatible.isalnum() else rf"\texttt{{U+{ord(sign):04X}}}"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from genbench.report.blocks import Cell, Table
 from genbench.report.compare import Change, Comparison
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
+from genbench.report.labels import plain
 from genbench.report.statistics import LEVEL, POWER
 from genbench.results.frames import protocol
 from genbench.results.status import Cell as RunStatus
@@ -33,23 +33,27 @@ def show(tables: Iterable[Table], console: Console) -> None:
 
 def _table(table: Table, width: int) -> Group:
     parts = []
-    for index, (columns, rows) in enumerate(panels(table, _cell, width)):
-        drawn = RichTable(title=Text(table.title, "bold") if index == 0 else None, title_justify="left")
+    for index, (columns, rows) in enumerate(panels(table, _cell, width, plain)):
+        drawn = RichTable(title=_text(table.title, "bold") if index == 0 else None, title_justify="left")
         drawn.add_column("model", no_wrap=True)
         for column in columns:
-            drawn.add_column(Text(heading(column)), justify="right", no_wrap=True)
+            drawn.add_column(_text(heading(column)), justify="right", no_wrap=True)
         for row in rows:
-            cells = [Text(_cell(c), STYLES.get(c.mark, "")) for c in row.cells]
-            drawn.add_row(Text(row.label), *cells, style="dim" if row.floor else "", end_section=row.floor)
+            cells = [_text(_cell(c), STYLES.get(c.mark, "")) for c in row.cells]
+            drawn.add_row(_text(row.label), *cells, style="dim" if row.floor else "", end_section=row.floor)
         parts.append(drawn)
-    below = [Text(f"[{i}] {note}") for i, note in enumerate(table.notes, 1)]
-    below += [Text(line, "dim") for line in table.legend]
+    below = [_text(f"[{i}] {note}") for i, note in enumerate(table.notes, 1)]
+    below += [_text(line, "dim") for line in table.legend]
     below += [Text(SIGNS[mark].format(f"{MARKS[mark]}."), STYLES[mark]) for mark in used_marks(table)]
     return Group(*parts, *below)
 
 
 def _cell(cell: Cell) -> str:
-    return cell_text(cell, SIGNS)
+    return cell_text(cell, SIGNS, plain)
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(plain(text), style)
 
 
 def print_record(record: Mapping[str, Any], path: Path, console: Console) -> None:
@@ -63,7 +67,7 @@ def print_record(record: Mapping[str, Any], path: Path, console: Console) -> Non
             f"measured in {duration(cost['evaluate_seconds'])} (peak {cost['evaluate_peak_mib']:.0f} MiB)"
         )
     if warning := not_original(record["provenance"]["data"]):
-        console.print(warning)
+        _line(console, warning)
     _line(console, f"kept in {path}")
 
 
@@ -78,18 +82,18 @@ def not_original(data: Mapping[str, Any]) -> str:
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) -> None:
     """Print measured rows: those of the main solver in full, then the curve of quality against NFE."""
     main = [row for row in rows if row["point"] == "main"]
-    table = RichTable(title=escape(title), title_justify="left", header_style="bold", show_lines=False)
+    table = RichTable(title=_text(title), title_justify="left", header_style="bold", show_lines=False)
     for name in ("metric", "value", "floor", "direction", "protocol"):
         table.add_column(name, justify="right" if name in ("value", "floor") else "left", overflow="fold")
     for row in main:
         if row["value"] is None:
-            table.add_row(row["metric"], "-", "", "", f"[dim]{escape(row['reason'])}[/dim]")
+            table.add_row(_text(row["metric"]), "-", "", "", _text(row["reason"], "dim"))
         else:
             text = protocol(row) or ""
             text = text if "n=" in text else f"{text}, n={row['n']}"
             error = "" if _error(row) is None else f" ± {_number(_error(row))}"
             numbers = _number(row["value"]) + error, _number(row["floor"])
-            table.add_row(row["metric"], *numbers, DIRECTIONS[row["better"]], escape(text))
+            table.add_row(_text(row["metric"]), *numbers, DIRECTIONS[row["better"]], _text(text))
     console.print(table)
     if any(_error(row) is not None for row in main):
         console.print("±: standard error within this run, over its test points or images; seeds vary in addition")
@@ -97,13 +101,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
     if not curve:
         return
     budgets = sorted({row["nfe"] for row in curve})
-    table = RichTable(title=f"vs. NFE ({curve[0]['solver']})", title_justify="left", header_style="bold")
+    table = RichTable(title=_text(f"vs. NFE ({curve[0]['solver']})"), title_justify="left", header_style="bold")
     table.add_column("metric")
     for nfe in budgets:
         table.add_column(f"{nfe:g}", justify="right")
     values = {(row["metric"], row["nfe"]): row["value"] for row in curve}
     for metric in sorted({row["metric"] for row in curve}):
-        table.add_row(metric, *(_number(values.get((metric, nfe))) for nfe in budgets))
+        table.add_row(_text(metric), *(_number(values.get((metric, nfe))) for nfe in budgets))
     console.print(table)
 
 
@@ -166,7 +170,7 @@ def print_models(part: Comparison, console: Console) -> None:
 
 def _differences(part: Comparison) -> RichTable:
     title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
-    table = RichTable(title=title, title_justify="left", header_style="bold")
+    table = RichTable(title=_text(title), title_justify="left", header_style="bold")
     for name in ("metric", "first", "second", "difference", "95 % interval", "seeds", "p", "detectable", "verdict"):
         table.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
     for value in part.values:
@@ -176,7 +180,7 @@ def _differences(part: Comparison) -> RichTable:
         p = "" if value.p is None else f"{value.p:.2g}"
         detectable = f"{value.detectable:.2g}" if value.detectable else ""
         numbers = (f"{value.one:.5g}", f"{value.other:.5g}", f"{found.mean:.3g}{error}", interval)
-        table.add_row(escape(value.metric), *numbers, str(found.pairs), p, detectable, value.verdict)
+        table.add_row(_text(value.metric), *numbers, str(found.pairs), p, detectable, value.verdict)
     return table
 
 
@@ -196,7 +200,7 @@ def _change(change: Change) -> str:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+    console.print(plain(text), soft_wrap=True, highlight=False, markup=False)
 
 
 def _error(row: Mapping[str, Any]) -> float | None:

@@ -1,6 +1,7 @@
 """CSV: full precision."""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from reports import curve_rows, refusal, three_seeds
 from scipy import stats
 
 from genbench.report.formats import csv
+from genbench.report.labels import unguarded
 from genbench.report.values import Failure
 
 
@@ -23,3 +25,15 @@ def test_csv_has_every_number_in_full_precision():
     assert read[read["model"] == "flow"].iloc[0]["reason"] == "no, never"
     assert sorted(read[read["point"] == "curve"]["nfe"]) == [1, 2, 16]
     assert read[read["model"] == "vp"].iloc[0]["failed_runs"] == 1
+
+
+def test_no_text_is_a_formula_and_numbers_stay_numbers():
+    label = "=HYPERLINK(1) sigma=-1"
+    rows = [*three_seeds(**{label: [-1.0, -2.0, -3.0]}), *(refusal("@flow", s, "-1+1") for s in range(3))]
+    cells = [line.split(",") for line in csv.table(rows).splitlines()[1:]]
+    assert not [cell for line in cells for cell in line if re.match(r"[=+@]|-[^\d.]", cell)]
+    read = pd.read_csv(io.StringIO(csv.table(rows)))
+    assert read["model"].tolist() == [f"'{label}", "'@flow"]
+    assert read["value"].iloc[0] == -2.0
+    assert [unguarded(model) for model in read["model"]] == [label, "@flow"]
+    assert read["reason"].iloc[1] == "'-1+1"

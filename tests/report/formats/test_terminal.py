@@ -1,12 +1,14 @@
-"""The terminal: the same numbers within its width."""
+"""The terminal: the same numbers within its width; labels do not control it."""
 
 import io
+import re
 
-from reports import cells_of, wide_table
+from reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
-from genbench.report.formats.terminal import show
+from genbench.report.formats.terminal import print_cells, print_rows, show
 from genbench.report.statistics import format_mean
+from genbench.results.status import Cell
 
 
 def test_a_terminal_shows_the_same_numbers_within_its_width():
@@ -19,3 +21,18 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
     assert f"* {numbers[0]}" in text  # marked without styles
     assert "* better than every other model of the column." in text
     assert "[1]" not in text
+
+
+EVIL = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
+
+
+def test_no_label_reaches_the_terminal_as_a_command():
+    console = Console(width=200, file=io.StringIO(), force_terminal=False)
+    rows = [*three_seeds(**{EVIL: [1, 2, 3]}), *(refusal("b", seed, EVIL, EVIL) for seed in range(3))]
+    show([comparison_table(rows)], console)
+    point = {"metric": EVIL, "value": 1.0, "floor": None, "n": 2, "protocol": EVIL, "better": "lower", "nfe": 2.0}
+    print_rows([point | {"point": "main", "solver": EVIL}, point | {"point": "curve", "solver": EVIL}], EVIL, console)
+    print_cells([Cell(EVIL, "failed", EVIL, 1.0)], 1, console)
+    printed = console.file.getvalue()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", printed)
+    assert printed.count("cfm x[bold]") >= 6
