@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import RunFailed, Unsupported, why_training_failed
 from genbench.seeds import derive
 from genbench.space import Space
 
@@ -259,13 +259,13 @@ class Learner(Trainable):
         nn.utils.clip_grad_norm_(self.parameters(), norm)
 
     def diverged(self, steps: Sequence[int]) -> None:
-        """Handle, per model, the first step (from 1) with a non-finite loss; 0 stands for none.
+        """Handle, per model, the step (from 1) at which it failed; 0 where it did not, see `why_training_failed`.
 
         Raises:
             RunFailed: if no model is left to train.
         """
         if steps[0]:
-            raise RunFailed(f"the loss is not finite at step {steps[0]}")
+            raise RunFailed(why_training_failed(steps[0]))
 
     @property
     def reasons(self) -> Sequence[str | None]:

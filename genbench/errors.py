@@ -57,3 +57,11 @@ def reason_of(error: Exception) -> str:
 def full_reason(error: Exception) -> str:
     """Return what is kept beside a failed run: the reason, or the traceback of an error that is a bug."""
     return reason_of(error) if isinstance(error, (RunFailed, OSError)) else traceback.format_exc()
+
+
+def why_training_failed(step: int) -> str:
+    """Return why a training failed at a step; a negative one says that nothing was learned until then."""
+    if step > 0:
+        return f"the loss is not finite at step {step}"
+    why = "its loss is zero to rounding, or the weights of its samples vanish (no finite effective sample size)"
+    return f"it learned nothing in {-step} steps: {why}"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from genbench.core import CPU, Data, Example, Learner, Model, Split
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError, RunFailed, why_training_failed
 from genbench.seeds import derive
 
 
@@ -91,14 +91,14 @@ class Ensemble(Learner):
     def diverged(self, steps: Sequence[int]) -> None:
         """Note which members failed, and at which step; training goes on with the others."""
         now = torch.tensor(steps, device=self.failed.device)
-        self.failed.copy_(torch.where(self.failed > 0, self.failed, now))
-        if bool((self.failed > 0).all()):
+        self.failed.copy_(torch.where(self.failed != 0, self.failed, now))
+        if bool((self.failed != 0).all()):
             raise RunFailed("; ".join(reason for reason in self.reasons if reason is not None))
 
     @property
     def reasons(self) -> list[str | None]:
         """Why each member failed; None for those that did not."""
-        return [f"the loss is not finite at step {step}" if step else None for step in self.failed.tolist()]
+        return [why_training_failed(step) if step else None for step in self.failed.tolist()]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Ensemble":
         super()._apply(fn, recurse)

@@ -16,6 +16,12 @@ from genbench.training.fabric import Fabric
 
 MAX_ROWS = 10_000
 
+TRIAL = 100
+"""Steps after which a training that has learned nothing so far fails; the whole training if that is shorter."""
+
+ZERO = torch.finfo(torch.float32).eps ** 2
+"""A loss that is zero to rounding: the square of an error of one unit in the last place."""
+
 
 def steps_per_row(steps: int) -> int:
     """Return the number of steps that a row of train.csv averages, so that a run has at most 10,000 rows."""
@@ -33,6 +39,8 @@ class TrainLog:
 
     def __init__(self, paths: Sequence[Path], start: int, steps: int) -> None:
         self.step, self.steps_per_row = start, steps_per_row(steps)
+        self.trial = start + min(TRIAL, steps)
+        self.vanishes: Tensor | None = None
         self.pending: list[dict[str, Tensor]] = []
         self.tables = [TrainCsv(path, start, self.steps_per_row) for path in paths]
 
@@ -44,14 +52,14 @@ class TrainLog:
         """Write what is pending and return the latest scalars of each model.
 
         Raises:
-            RunFailed: if no model has a finite loss any more.
+            RunFailed: if no model has a finite loss any more, or none has learned anything.
         """
         names = list(self.pending[0])
         rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
         values = cast(Tensor, fabric.all_reduce(rows, reduce_op="mean")).cpu().reshape(*rows.shape[:2], -1)
         finite = torch.isfinite(values[:, names.index("loss")])
         first = self.step + 1 + (~finite).int().argmax(0)
-        learner.diverged(torch.where(finite.all(0), 0, first).tolist())
+        learner.diverged(torch.where(finite.all(0), self._learned_nothing(names, values), first).tolist())
         for table, good, own in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
             if good:
                 scalars = (dict(zip(names, row, strict=True)) for row in own.tolist())
@@ -59,6 +67,19 @@ class TrainLog:
         self.step += len(rows)
         self.pending = []
         return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]
+
+    def _learned_nothing(self, names: list[str], values: Tensor) -> Tensor:
+        """Return, per model, minus the finished steps if no step so far taught it anything; otherwise 0.
+
+        That is so where the loss is zero to rounding, or samples are weighted and their weights vanish.
+        """
+        vanishes = values[:, names.index("loss")].abs() <= ZERO
+        if "ess" in names:
+            vanishes |= ~torch.isfinite(values[:, names.index("ess")])
+        vanishes = vanishes.all(0)
+        self.vanishes = vanishes if self.vanishes is None else self.vanishes & vanishes
+        steps = self.step + len(values)
+        return self.vanishes * (-steps if steps >= self.trial else 0)
 
 
 class TrainCsv:
