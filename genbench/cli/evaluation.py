@@ -50,10 +50,9 @@ def _eval_samples(
     import torch
 
     from genbench.report.formats.terminal import not_original, print_rows
-    from genbench.results.external_samples import measure_samples
+    from genbench.results.external_samples import components, measure_samples
     from genbench.runs import provenance
     from genbench.runs.image_grids import save_metric_grids
-    from genbench.runs.spec import components
 
     data, metrics = components(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)

@@ -7,7 +7,8 @@ from genbench.metrics.extractors.build import build_extractor, default_extractor
 from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.real_images import SplitName
 from genbench.metrics.image.reference_statistics import Statistics
-from genbench.runs.spec import build_data, components
+from genbench.results.external_samples import components
+from genbench.runs.spec import build_data
 from genbench.settings import Settings
 from genbench.storage.files import Damaged
 

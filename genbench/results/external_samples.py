@@ -1,6 +1,6 @@
 """External samples: an array or a folder of images, measured like the samples of a model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
@@ -16,9 +16,11 @@ from genbench.data.image_files.decoding import ImageFormat
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.runs.spec import build_data
+from genbench.registry import datasets, metrics
+from genbench.runs.component import component
+from genbench.runs.spec import bind_metrics, build_data
 from genbench.seeds import derive, generator
-from genbench.settings import settings_in
+from genbench.settings import Settings, settings_in
 from genbench.space import Pixels
 from genbench.storage import content_hash
 
@@ -33,6 +35,24 @@ class ExternalSamples(NamedTuple):
     raw: Shaped[Tensor, "n *event"]
     label: Int[Tensor, " n"] | None
     description: dict[str, Any]
+
+
+def components(
+    dataset: str, names: Iterable[str] | None, settings: Settings
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the data's and the metrics' parts of a spec, for samples that come without a model.
+
+    Raises:
+        ConfigError: on an unknown name or a wrong value.
+    """
+    for section in settings:
+        if section not in ("data", "metric"):
+            raise ConfigError(f"{section}: samples that come without a model take settings of data and metric only")
+    spec = component(datasets, dataset, settings.get("data", {}))
+    data = build_data(spec)
+    if names is None:
+        names = [name for name in data.metrics if metrics[name].traits["of"] == "samples"]
+    return spec, bind_metrics(names, settings.get("metric", {}), data.event)
 
 
 def measure_samples(

@@ -3,8 +3,8 @@
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache, wraps
+from typing import Any, TypeVar
 
 from genbench.core import Model
 from genbench.errors import ConfigError
@@ -12,6 +12,8 @@ from genbench.registry import Entry, Registry, couplings, encoders, extractors, 
 from genbench.settings import Settings, bind, plain, settings_in, settings_of
 
 NESTED = (couplings, nets, encoders, texts, extractors)
+
+T = TypeVar("T")
 
 
 def component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
@@ -25,13 +27,11 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
 
 
 def identity(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what enters a key: name, version, and the settings that differ from their defaults."""
-    build = registry[component["name"]].build
-    return {
-        "name": component["name"],
-        "version": component["version"],
-        **differing(build, settings_in(component)),
-    }
+    """Return what enters a key: name, version, the settings that are no defaults, and the hash of local files."""
+    entry, settings = registry[component["name"]], settings_in(component)
+    content = entry.traits.get("content", lambda settings: {})
+    named = {"name": component["name"], "version": component["version"]}
+    return named | differing(entry.build, settings) | content(settings)
 
 
 def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
@@ -57,6 +57,18 @@ def same_version(registry: Registry, name: str, version: int) -> None:
     installed = registry[name].version
     if installed != version:
         raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {installed}")
+
+
+def shared(compute: Callable[[Any], T]) -> "cached_property[T]":
+    """Make a property that is computed once for specs that differ in their seeds and metrics only."""
+    known: dict[str, T] = {}
+
+    def get(spec: Any) -> T:
+        if spec.text not in known:
+            known[spec.text] = compute(spec)
+        return known[spec.text]
+
+    return cached_property(wraps(compute)(get))
 
 
 def sampler(entry: Entry) -> Callable:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
@@ -24,6 +24,7 @@ from genbench.runs.component import (
     model_class,
     same_version,
     sampler,
+    shared,
 )
 from genbench.runs.estimate import check_memory
 from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
@@ -75,9 +76,16 @@ class Spec:
     kind: Literal["model", "encoder"] = "model"
 
     def json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON."""
+        """Return the spec as plain JSON, whose parts are those of the spec."""
         usual = {"encoder": None, "stack": None, "kind": "model"}
-        return {name: part for name, part in asdict(self).items() if name not in usual or part != usual[name]}
+        parts = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        return {name: part for name, part in parts if name not in usual or part != usual[name]}
+
+    @cached_property
+    def text(self) -> str:
+        """Everything but the seed and the metrics, as text."""
+        parts = [self.kind, self.data, self.model, self.encoder, self.stack, self.plan, self.sample, self.evaluation]
+        return json.dumps(parts, sort_keys=True)
 
     @property
     def registry(self) -> Registry:
@@ -120,22 +128,28 @@ class Spec:
     @cached_property
     def train_key(self) -> str:
         """Hash of what determines the trained model: values equal to their defaults do not count."""
-        parts = {
-            "data": identity(datasets, self.data) | _content(self.data),
-            self.kind: _identity(self.registry, self.model),
-            "train": VERSION,
-        }
-        if self.kind == "model":
-            parts |= {"plan": differing(Plan, self.plan), "seed": self.seed}
-        if self.encoder is not None:
-            parts["encoder"] = _identity(encoders, self.encoder)
-        if self.stack:
-            parts["stack"] = self.stack
+        parts = self._identities | ({"seed": self.seed} if self.kind == "model" else {})
         if "teacher" in self.prerequisites:
             parts["teacher"] = self.prerequisites["teacher"].train_key
         return _hash(parts)
 
-    @cached_property
+    @shared
+    def _identities(self) -> dict[str, Any]:
+        """What determines the trained model beside the seed and the teacher."""
+        parts = {
+            "data": identity(datasets, self.data) | _content(self.data),
+            self.kind: identity(self.registry, self.model),
+            "train": VERSION,
+        }
+        if self.kind == "model":
+            parts["plan"] = differing(Plan, self.plan)
+        if self.encoder is not None:
+            parts["encoder"] = identity(encoders, self.encoder)
+        if self.stack:
+            parts["stack"] = self.stack
+        return parts
+
+    @shared
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have versions of their own in the record."""
         return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
@@ -145,7 +159,7 @@ class Spec:
         """The sampling options that are not defaults."""
         return differing(sampler(models[self.model["name"]]), self.sample) if self.kind == "model" else {}
 
-    @cached_property
+    @shared
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
         extra, event = self._chosen_options, build_data(self.data).event
@@ -154,7 +168,7 @@ class Spec:
             extra = {"encoder": f"{{{text}}}" if " " in text else text} | extra
         return label(self.registry, self.model, extra, context=latent_event(self.encoder, event))
 
-    @cached_property
+    @shared
     def data_label(self) -> str:
         """The name of the data set in tables, with settings that are not defaults; paths are shown by their hash."""
         text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)
@@ -215,7 +229,7 @@ def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None,
     sample = bind(sampler(entry), part["sample"], f"sample ({model})")
     model_spec = component(models, model, part["model"], context=latent_event(encoder, data.event))
     model_class(entry).check(sample, settings_in(model_spec))
-    chosen = _metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
+    chosen = bind_metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
     evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
     for name in evaluation["curve_metrics"]:
         if name not in chosen:
@@ -303,7 +317,8 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
     return replace(event, shape=shape, bin=0.0)
 
 
-def _metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
+def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
+    """Return the metrics' part of a spec."""
     names = list(names)
     for name in settings:
         if name not in names:
@@ -316,12 +331,6 @@ def _content(part: Mapping[str, Any]) -> dict[str, Any]:
     if part.get("path") is None:
         return {}
     return {"path": build_data(part).provenance["sha256"]}
-
-
-def _identity(registry: Registry, part: Component) -> dict[str, Any]:
-    """Return what distinguishes a component from others; its local files are identified by their hash."""
-    content = registry[part["name"]].traits.get("content")
-    return identity(registry, part) | (content(settings_in(part)) if content else {})
 
 
 def _hash(parts: Mapping[str, Any]) -> str:
@@ -337,21 +346,3 @@ def plan_of(spec: Spec) -> Plan:
 def sampling_of(spec: Spec) -> Sampling:
     """Return the sampling of a spec's evaluation."""
     return Sampling(**typed(Sampling, spec.evaluation))
-
-
-def components(
-    dataset: str, names: Iterable[str] | None, settings: Settings
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return the data's and the metrics' parts of a spec, for samples that come without a model.
-
-    Raises:
-        ConfigError: on an unknown name or a wrong value.
-    """
-    for section in settings:
-        if section not in ("data", "metric"):
-            raise ConfigError(f"{section}: samples that come without a model take settings of data and metric only")
-    spec = component(datasets, dataset, settings.get("data", {}))
-    data = build_data(spec)
-    if names is None:
-        names = [name for name in data.metrics if metrics[name].traits["of"] == "samples"]
-    return spec, _metrics(names, settings.get("metric", {}), data.event)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,8 +81,8 @@ def _product(
     chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
     for (data, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
         settings = merge(suite.sections, data_settings, model_settings, override)
-        for seed in model.seeds or seeds:
-            yield resolve(model.name, data.name, seed=seed, metrics=data.metrics or suite.metrics, settings=settings)
+        spec = resolve(model.name, data.name, metrics=data.metrics or suite.metrics, settings=settings)
+        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds)
 
 
 def _grid(registry: Registry, entry: Entry, section: str) -> Iterator[dict[str, Any]]:

@@ -13,8 +13,7 @@ from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.metrics.extractors import network
 from genbench.registry import datasets
-from genbench.results.external_samples import measure_samples, read
-from genbench.runs.spec import components
+from genbench.results.external_samples import components, measure_samples, read
 
 SIZE = 16
 

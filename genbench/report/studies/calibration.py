@@ -24,7 +24,8 @@ from genbench.registry import datasets, metrics
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.statistics import LEVEL, POWER, holm, mean_and_error, paired
 from genbench.report.tables import FLOOR
-from genbench.runs.spec import build_data, components
+from genbench.results.external_samples import components
+from genbench.runs.spec import build_data
 from genbench.seeds import derive
 from genbench.settings import settings_in
 from genbench.storage import files
