@@ -1,8 +1,8 @@
-"""Measure genbench beside its peers, print the table, and write it with the machine described.
+"""Compare the speed of genbench with other libraries; print the table and write it with a description of the machine.
 
-make bench                                             # all of it: results/perf.md and results/perf.csv
-python benchmarks/perf/bench.py --only 2d frechet      # rows whose names begin so; printed, not written
-python benchmarks/perf/bench.py --list                 # names of rows
+make bench                                             # all rows: results/perf.md and results/perf.csv
+python benchmarks/perf/bench.py --only 2d frechet      # rows with these prefixes; printed, not written
+python benchmarks/perf/bench.py --list                 # list the names of the rows
 """
 
 import argparse
@@ -20,7 +20,7 @@ from machine import described
 from genbench.training.allocator import keep_freed
 
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
-"""Each has rows() -> list[Row]; the order is that of the table."""
+"""Modules with a function rows() -> list[Row], in the order of the table."""
 
 HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by processor time", "aim", "")
 
@@ -37,7 +37,7 @@ def rows() -> list[Row]:
 
 
 def seconds(value: float) -> str:
-    """Return a duration in the unit that suits it."""
+    """Format a duration with a suitable unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if value >= size or unit == "µs":
             return f"{value / size:.3g} {unit}"
@@ -45,12 +45,12 @@ def seconds(value: float) -> str:
 
 
 def figure(kind: str, value: float) -> str:
-    """Return a figure, or an aim, in its unit."""
+    """Format a figure or a target with its unit."""
     return {"faster": f"{value:.3g}x", "share": f"{100 * value:.3g} %", "seconds": f"{value:.3g} s"}[kind]
 
 
 def cells(measured: Measured | str, row: Row) -> list[str]:
-    """Return the line of a row; of one that could not be measured, the reason."""
+    """Return the Markdown line of a row, or the reason if it could not be measured."""
     aim = "" if row.aim is None else figure(row.kind, row.aim)
     if isinstance(measured, str):
         return [row.work, row.peer, "-", "-", "-", "", "", aim, measured]
@@ -69,7 +69,7 @@ def markdown(lines: list[list[str]]) -> str:
 
 
 def comma_separated(results: list[tuple[Row, Measured | str]]) -> str:
-    """Return the same as CSV, in seconds and plain ratios."""
+    """Return the results as CSV, in seconds and ratios."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = ("row", "work", "peer", "kind", "figure", "low", "high", "processor", "genbench_s", "peer_s", "aim", "met")
@@ -117,7 +117,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Workers of a data loader or of a pool fork before threads start.
+    # Workers of data loaders and pools must fork before threads start.
     torch.set_num_threads(1)
-    keep_freed()  # as genbench's own processes do; both sides have it
+    keep_freed()  # as in genbench's own processes; applies to both sides
     main()

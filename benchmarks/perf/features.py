@@ -1,12 +1,12 @@
-"""Time the arithmetic of image metrics: ours against that of clean-fid, torch-fidelity, torchmetrics and prdc; and what
-each metric takes once features are there.
+"""Time the arithmetic of image metrics beside clean-fid, torch-fidelity, torchmetrics and prdc, and each metric of
+genbench on given features.
 
     pip install 'genbench[perf]'
     python benchmarks/perf/features.py --dims 2048 --rounds 3 --threads 2
 
-All are given the same mean and covariance of the same features, and take turns within each round, so that a busy
-machine slows all of them alike; ratios are medians of the ratios within each round. Features are correlated, skewed
-and positive, like those of a layer behind a ReLU.
+All libraries get equal means and covariances and alternate within each round, so that other load slows all of them
+equally; ratios are medians of the ratios within a round. Features are correlated, skewed and positive, as after a
+ReLU layer.
 """
 
 import argparse
@@ -46,14 +46,14 @@ Timed = dict[str, Callable[[], float]]
 
 
 def features(n: int, dims: int, seed: int, shift: float = 0.0) -> Tensor:
-    """Return n vectors of features."""
+    """Return n feature vectors."""
     mixing = torch.randn(dims, dims, generator=torch.Generator().manual_seed(99)) / dims**0.5
     normal = torch.randn(n, dims, generator=torch.Generator().manual_seed(seed))
     return (0.5 * normal @ mixing + shift).exp()
 
 
 def sqrtm(matrix: np.ndarray, disp: bool = True) -> object:
-    """Return SciPy's root as clean-fid asks for it: SciPy 1.18 removed the keyword."""
+    """Return SciPy's matrix square root with the keyword that clean-fid passes; SciPy 1.18 removed it."""
     root = ROOT(matrix)
     return root if disp else (root, 0.0)
 
@@ -62,7 +62,7 @@ ROOT = linalg.sqrtm
 
 
 def distances(x: Tensor, y: Tensor) -> Timed:
-    """Return the Frechet distance of everybody, from mean and covariance on."""
+    """Return each library's Frechet distance, computed from means and covariances."""
     a, b = Moments(x.split(1000)), Moments(y.split(1000))
     means, covariances = (a.mean.numpy(), b.mean.numpy()), (a.covariance.numpy(), b.covariance.numpy())
     said = [{"mu": mean, "sigma": covariance} for mean, covariance in zip(means, covariances, strict=True)]
@@ -80,7 +80,7 @@ def distances(x: Tensor, y: Tensor) -> Timed:
 
 
 def kernels(x: Tensor, y: Tensor) -> Timed:
-    """Return the kernel distance of everybody on one subset of 1,000."""
+    """Return each library's kernel distance on one subset of 1,000."""
     x, y = x[:1000].double(), y[:1000].double()
     settings = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
     return {
@@ -92,11 +92,11 @@ def kernels(x: Tensor, y: Tensor) -> Timed:
 
 
 def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
-    """Return precision, recall, density and coverage, summed, of everybody."""
-    x, y = x.double(), y.double()  # a rounding puts points on the other side of a neighbourhood's rim
+    """Return the sum of precision, recall, density and coverage for each library."""
+    x, y = x.double(), y.double()  # in float32, rounding moves points across the boundary of a neighborhood
 
     def ours() -> float:
-        samples, real = Neighborhoods(x), Neighborhoods(y)  # which both metrics share
+        samples, real = Neighborhoods(x), Neighborhoods(y)  # shared by both metrics
         return sum(precision_and_recall(samples, real, 5).values()) + sum(
             density_and_coverage(samples, real, 5).values()
         )
@@ -105,14 +105,14 @@ def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
 
 
 def inception(folder: Path) -> tuple[str, str]:
-    """Write Inception with random weights as torch-fidelity keeps it, and return its path and sha256."""
+    """Write Inception with random weights in torch-fidelity's format; return its path and sha256."""
     with (
         contextlib.suppress(TypeError),
         mock.patch.object(fidelity, "load_state_dict_from_url", return_value={}),
         mock.patch.object(fidelity.FeatureExtractorInceptionV3, "load_state_dict", return_value=None),
     ):
         net = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    for module in net.modules():  # activations neither vanish nor explode over the layers
+    for module in net.modules():  # so that activations neither vanish nor explode
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
     path = folder / "state.pth"
@@ -121,7 +121,7 @@ def inception(folder: Path) -> tuple[str, str]:
 
 
 def images(n: int, folder: Path) -> tuple[Tensor, Data]:
-    """Return n images of CIFAR size, and a task of such images."""
+    """Return n images of 32x32 pixels, and a data set of such images."""
     from PIL import Image
 
     drawn = torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -133,7 +133,7 @@ def images(n: int, folder: Path) -> tuple[Tensor, Data]:
 
 
 def network() -> Sides:
-    """Return images through Inception, by the same weights: ours in batches of 16, theirs in its own of 64."""
+    """Return Inception features with equal weights: genbench in batches of 16, torch-fidelity in its batches of 64."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         weights, sha256 = inception(folder)
@@ -189,7 +189,7 @@ def rows() -> list[Row]:
 
 
 def compare(title: str, timed: Timed, rounds: int) -> None:
-    """Let everybody take turns, and print seconds, ratio to ours, and how far the value is from ours."""
+    """Time all libraries in turn; print seconds, ratio to genbench, and relative difference of the values."""
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     values: dict[str, float] = {}
     for _ in range(rounds):
@@ -208,7 +208,7 @@ def compare(title: str, timed: Timed, rounds: int) -> None:
 
 
 def main() -> None:
-    """Print everything."""
+    """Print all comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dims", type=int, default=2048)
     parser.add_argument("--n", type=int, default=5000)

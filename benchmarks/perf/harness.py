@@ -1,9 +1,9 @@
-"""Rows of the table of speed: the same work by genbench and by a peer, in turns, in one process.
+"""Rows of the speed table: genbench and a peer library do the same work, alternating in one process.
 
-A row prepares two sides and says what to aim at. Sides take turns within each round, after a round that does not
-count, so that whatever else the machine does slows both alike; the figure of a row is the median over rounds of the
-ratio within each, with its quartiles. Seconds are those of the wall clock; the ratio of the time that the processor
-spent on this process stands beside it, and is the better guide where a busy machine makes the two disagree.
+A row prepares both sides and states a target. After a warm-up round, the sides alternate within each round, so that
+other load on the machine slows both equally. A row reports the median over rounds of the ratio within a round, with
+its quartiles. Times are wall-clock times. The ratio of CPU times is reported as well; where the two disagree because
+the machine is busy, the CPU ratio is more reliable.
 """
 
 import os
@@ -18,13 +18,13 @@ from threadpoolctl import threadpool_limits
 
 
 class Sides(NamedTuple):
-    """Two ways to do the same work.
+    """Two implementations of the same work.
 
     Args:
-        ours: does it with genbench.
-        theirs: does it as the peer does.
-        per: pieces of work in one call of each; seconds are those of one piece.
-        note: what a reader has to know about this comparison.
+        ours: calls genbench.
+        theirs: calls the peer library.
+        per: number of work items in one call of each; times are per item.
+        note: a remark on this comparison, for readers of the table.
     """
 
     ours: Callable[[], object]
@@ -35,19 +35,19 @@ class Sides(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table.
+    """One row of the table.
 
     Args:
-        name: what --only calls it.
-        work: what is done.
-        peer: who else does it.
-        sides: prepares both and checks, where it can, that they compute the same.
-        aim: what the figure should reach; None where the row is there to inform.
-        kind: the figure: "faster" is seconds of the peer by ours, "share" ours by those of the peer (the cost of a
-            part beside the whole), "seconds" our own.
-        rounds: turns of each side that count.
-        warm: whether a round that does not count comes first.
-        threads: of both sides.
+        name: name of the row for --only.
+        work: description of the work.
+        peer: the library that genbench is compared with.
+        sides: prepares both sides and, where possible, checks that they compute the same result.
+        aim: target of the figure; None if the row has none.
+        kind: the figure: "faster" is the time of the peer divided by ours, "share" is our time divided by that of the
+            peer (the cost of a part relative to the whole), "seconds" is our time.
+        rounds: number of measured rounds.
+        warm: whether a warm-up round comes first.
+        threads: number of threads of both sides.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Spread(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a row came to: the figure, the same of processor time, and the median seconds of each side."""
+    """The result of a row: the figure, the figure in CPU time, and the median time of each side in seconds."""
 
     row: Row
     figure: Spread
@@ -81,7 +81,7 @@ class Measured(NamedTuple):
 
     @property
     def met(self) -> bool | None:
-        """Whether the aim is reached."""
+        """Whether the target is reached; None without a target."""
         if self.row.aim is None:
             return None
         reached = self.figure.middle >= self.row.aim
@@ -89,7 +89,7 @@ class Measured(NamedTuple):
 
 
 def measure(row: Row) -> Measured:
-    """Let both sides take turns. Raises ImportError where the peer is not installed."""
+    """Time both sides, alternating. Raises ImportError if the peer library is not installed."""
     torch.set_num_threads(row.threads)
     with threadpool_limits(row.threads):
         sides = row.sides()
@@ -107,7 +107,7 @@ def measure(row: Row) -> Measured:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return seconds by the wall clock and of the processor, those of finished child processes included."""
+    """Return wall-clock and CPU seconds; CPU time includes child processes that have ended."""
     began = time.perf_counter(), _processor()
     work()
     return time.perf_counter() - began[0], _processor() - began[1]

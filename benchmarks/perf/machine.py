@@ -1,4 +1,4 @@
-"""The machine that a table of speed was measured on, in a sentence or two."""
+"""A description of the machine on which a speed table was measured."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ def described(load: float, took: float) -> str:
 
 
 def here() -> str:
-    """Return what this machine is, and which versions it has."""
+    """Describe this machine and the installed versions."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return (
         f"{_processor()}, {os.cpu_count() or 1} cores, {_memory()}, {platform.system()} {platform.machine()}, "

@@ -1,4 +1,4 @@
-"""A finished suite of thousands of cells with invented values, and what it takes to read it.
+"""Make a finished suite of thousands of cells with synthetic values, and time the commands that read it.
 
     python benchmarks/perf/many_cells.py FOLDER [CELLS]
 

@@ -1,11 +1,10 @@
-"""A sweep against the sum of its cells run one by one, each in a process of its own.
+"""Time a sweep against the sum of its cells, each run in a separate process.
 
     python benchmarks/perf/reproduce.py synthetic digits --jobs 2
-    python benchmarks/perf/reproduce.py synthetic --swept 480    # seconds such a sweep took just now
+    python benchmarks/perf/reproduce.py synthetic --swept 480    # the sweep was timed before: 480 s
 
-Cells that differ by their seed alone take the same time, so that one of each kind is run as `genbench run` would run
-it, on a quiet machine and with the threads of its plan, and counts as often as there are seeds. Start-up of the process
-is in both; the sweep begins with an empty results folder.
+Cells that differ only in their seed take equal time, so one of each kind is run, as by `genbench run`, and counted once
+per seed. Use a quiet machine. Both times include process start-up; the sweep begins with an empty results folder.
 """
 
 import argparse
@@ -25,20 +24,20 @@ GENBENCH = str(Path(sysconfig.get_path("scripts")) / "genbench")
 
 
 def timed(words: list[str]) -> float:
-    """Return the seconds that a command takes."""
+    """Return the wall-clock time of a command in seconds."""
     began = time.perf_counter()
     subprocess.run([GENBENCH, *words], check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def swept(suite: Path, jobs: int) -> float:
-    """Return the seconds of a sweep into an empty folder."""
+    """Return the time of a sweep into an empty folder, in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         return timed(["sweep", str(suite), "--jobs", str(jobs), "--results", folder])
 
 
 def alone(command: str) -> float:
-    """Return the seconds of a cell that is run alone, as a network of its own."""
+    """Return the time of one cell run alone, not in an ensemble, in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         return timed([*shlex.split(command)[1:], "--results", folder])
 

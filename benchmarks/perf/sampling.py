@@ -1,7 +1,7 @@
-"""Sampling by ODE: genbench against torchcfm with torchdiffeq and torchdyn as its examples use them.
+"""Sampling by ODE: genbench compared with torchcfm, which uses torchdiffeq and torchdyn in its examples.
 
-Both nets hold the same weights, solve from the same noise at the same tolerance, and are checked to arrive at the same
-place by the same number of evaluations.
+Both networks have equal weights and solve from equal noise at equal tolerance; the samples and the numbers of
+evaluations are checked to be equal.
 """
 
 import copy
@@ -29,13 +29,13 @@ class Counted(nn.Module):
         self.field, self.evaluations = field, 0
 
     def forward(self, t: Tensor, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """Return the field's value; torchdyn hands over arguments of its own."""
+        """Return the value of the field; torchdyn passes additional arguments."""
         self.evaluations += 1
         return self.field(t, x)
 
 
 def of_the_plane() -> tuple[nn.Module, Model]:
-    """Return torchcfm's MLP in its wrapper, and a genbench model of the same weights, trained for 500 steps."""
+    """Return torchcfm's wrapped MLP and a genbench model with equal weights, trained for 500 steps."""
     from torchcfm.models.models import MLP
     from torchcfm.utils import torch_wrapper
 
@@ -51,7 +51,7 @@ def of_the_plane() -> tuple[nn.Module, Model]:
 
 
 def of_images() -> tuple[nn.Module, Model]:
-    """Return torchcfm's CIFAR-10 U-Net and a genbench model of the same weights."""
+    """Return torchcfm's CIFAR-10 U-Net and a genbench model with equal weights."""
     from unet import build
 
     reference, model = build()
@@ -59,7 +59,7 @@ def of_images() -> tuple[nn.Module, Model]:
 
 
 def checked(x: Tensor, nfe: float, y: Tensor, evaluations: int) -> None:
-    """Raise AssertionError where two solutions differ."""
+    """Raise AssertionError if two solutions differ."""
     torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3)
     if nfe != evaluations:
         raise AssertionError(f"{nfe:g} evaluations of ours, {evaluations} of the peer's")
@@ -85,7 +85,7 @@ def torchdiffeq(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
 
 
 def torchdyn(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
-    """Return dopri5 as in torchcfm's 2D tutorial, which asks for 100 times."""
+    """Return dopri5 as in torchcfm's 2D tutorial, which stores 100 time points."""
     from torchdyn.core import NeuralODE
 
     node = NeuralODE(nets[0], solver="dopri5", sensitivity="adjoint", atol=tol, rtol=tol)
@@ -125,7 +125,7 @@ def euler(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
 
 
 def stacked(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
-    """Return Euler's method for ten models as one stack of networks, and for one after the other."""
+    """Return Euler's method for ten models, as one ensemble and one after the other."""
     from torch.func import functional_call, stack_module_state, vmap
 
     fields: list[nn.Module] = [copy.deepcopy(nets[1].net) for _ in range(10)]  # type: ignore[arg-type]

@@ -1,10 +1,10 @@
-"""Time and memory of pieces of work against their size, each in a process of its own, on one thread.
+"""Time and memory as a function of problem size, on one thread, each size in a separate process.
 
-    python benchmarks/perf/scaling.py --results results     # some five minutes; results/scaling.csv, for the report
-    python benchmarks/perf/scaling.py --only w2             # works whose names begin so; printed, not written
+    python benchmarks/perf/scaling.py --results results     # five minutes; writes results/scaling.csv
+    python benchmarks/perf/scaling.py --only w2             # work items with this prefix; printed, not written
 
-Time is the median of three; memory is the peak of the process beyond what it held before the work began. The report
-(`genbench report`) states the exponents and draws the curves.
+Time is the median of three; memory is the peak of the process minus its memory before the work began. `genbench
+report` states the exponents and draws the curves.
 """
 
 import argparse
@@ -29,14 +29,14 @@ def powers(low: int, high: int) -> list[int]:
 
 
 def training(seeds: int = 1, batch: int = 256, dims: int = 2) -> Work:
-    """Return fifty steps of CFM, of so many models as one stack."""
+    """Return fifty training steps of CFM with this many models as one ensemble."""
     from training import genbench_loop
 
     return genbench_loop("cfm", 50, seeds, batch, "gaussian", dims=dims)
 
 
 def distance(name: str, n: int) -> Work:
-    """Return a metric of n samples in the plane, its floor left out."""
+    """Return a metric of n 2D samples, without its floor."""
     from genbench.metrics.evaluation import Evaluation
     from genbench.metrics.measurement import measure
     from genbench.registry import datasets
@@ -48,7 +48,7 @@ def distance(name: str, n: int) -> Work:
 
 
 def sampling(n: int) -> Work:
-    """Return n samples of an untrained model by dopri5, in one batch."""
+    """Return the sampling of n points from an untrained model by dopri5, in one batch."""
     from genbench.metrics.starting_noise import noise
     from genbench.registry import datasets, models
     from genbench.settings import bind, call
@@ -60,7 +60,7 @@ def sampling(n: int) -> Work:
 
 
 def frame(records: int) -> Work:
-    """Return the reading of a results folder into a table."""
+    """Return the loading of a results folder into a table."""
     from sweep import many
 
     import genbench
@@ -72,7 +72,7 @@ def frame(records: int) -> Work:
 
 
 WORKS: dict[str, tuple[str, str, Callable[[int], Work], float, Sequence[int]]] = {
-    # name: what is done, against what, how, pieces in one call, sizes
+    # name: (work, size variable, function, items in one call, sizes)
     "train-seeds": ("training step of a stack", "seeds", lambda size: training(seeds=size), 50, powers(0, 6)),
     "train-batch": ("training step", "batch", lambda size: training(batch=size), 50, powers(6, 13)),
     "train-dims": ("training step", "dimensions", lambda size: training(dims=size), 50, powers(2, 11)),
@@ -85,13 +85,13 @@ WORKS: dict[str, tuple[str, str, Callable[[int], Work], float, Sequence[int]]] =
 
 
 def alone(name: str, size: int) -> dict[str, float]:
-    """Measure one size in this process: median seconds of a piece, and MiB above what was there before."""
+    """Measure one size in this process: median seconds per item, and peak memory above the baseline in MiB."""
     torch.set_num_threads(1)
     _, _, build, pieces, sizes = WORKS[name]
-    build(sizes[0])()  # what is imported and allocated whatever the size
+    build(sizes[0])()  # imports and allocations that do not depend on the size
     work = build(size)
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak
     seconds = []
     for _ in range(TURNS):
         began = time.perf_counter()
@@ -106,7 +106,7 @@ def _memory(name: str) -> float:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure the selected work items."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="WORK", help=f"of {', '.join(WORKS)}")
     parser.add_argument("--results", type=Path, help="folder to write scaling.csv to; needs all works")

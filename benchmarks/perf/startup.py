@@ -1,4 +1,4 @@
-"""Start-up of the command line, in processes of their own."""
+"""Start-up time of the command line, each call in a new process."""
 
 import subprocess
 import sysconfig
@@ -10,7 +10,7 @@ from harness import Row, Sides
 
 
 def command(*words: str) -> Callable[[], None]:
-    """Return the call of an installed command. Raises ImportError where it is not installed."""
+    """Return a function that calls an installed command. Raises ImportError if it is not installed."""
     found = which(words[0], path=sysconfig.get_path("scripts")) or which(words[0])
     if found is None:
         raise ImportError(f"{words[0]} is not installed")
@@ -22,7 +22,7 @@ def command(*words: str) -> Callable[[], None]:
 
 
 def rows() -> list[Row]:
-    """Return the rows of start-up."""
+    """Return the rows of start-up times."""
 
     def sides(*words: str) -> Callable[[], Sides]:
         return lambda: Sides(command("genbench", *words), command("benchopt", "--help"))

@@ -1,10 +1,10 @@
-"""Sweeps: overhead of a cell, memory over a thousand cells, 2 jobs against 1, and the reading of ten thousand records.
+"""Sweeps: overhead per cell, memory over 1,000 cells, speed-up of 2 jobs, and loading of 10,000 records.
 
     python benchmarks/perf/sweep.py [--cells 1000] [--records 10000] [--rounds 3] [--steps 2000] [--only overhead ...]
 
-Overhead is the time of the sweep less what training and evaluation took, by the cells' own records; workers have begun
-before. Runs of 1 job and of 2 take turns, and their ratio is the median over rounds, so that a busy machine slows all
-of them alike. The suite is a part of synthetic.toml.
+Overhead is the time of the sweep minus the training and evaluation times in the records, with workers already running.
+Sweeps with 1 job and with 2 alternate, and the ratio is the median over rounds, so that other load slows both equally.
+The suite is a part of synthetic.toml.
 """
 
 import argparse
@@ -35,13 +35,13 @@ SYNTHETIC = Path(__file__).parents[2] / "genbench/suites/synthetic.toml"
 
 
 def tiny(seeds: range) -> list[Spec]:
-    """Return cells that have next to nothing to do."""
+    """Return cells with almost no work."""
     return [resolve("cfm", "moons", seed=seed, metrics=["nfe"], settings=TINY) for seed in seeds]
 
 
 @contextmanager
 def executor(store: Store, jobs: int) -> Iterator[Executor]:
-    """Yield an executor whose processes are started: each has run a tiny cell."""
+    """Yield an executor whose worker processes are running: each has run one tiny cell."""
     if jobs == 1:
         yield SequentialExecutor(store)
         return
@@ -54,7 +54,7 @@ def executor(store: Store, jobs: int) -> Iterator[Executor]:
 
 
 def timed(specs: Sequence[Spec], store: Store, jobs: int) -> float:
-    """Run cells and return the seconds they took."""
+    """Run cells and return the elapsed time in seconds."""
     with executor(store, jobs) as place:
         began = time.perf_counter()
         failed = [why for why in execute(specs, store, nullcontext(place), ignore) if why]
@@ -64,13 +64,13 @@ def timed(specs: Sequence[Spec], store: Store, jobs: int) -> float:
 
 
 def worked(store: Store, spec: Spec) -> float:
-    """Return the seconds of training and evaluation that a record states."""
+    """Return the training and evaluation time stated in a record, in seconds."""
     cost = read_record(store.record_path(spec))["provenance"]["cost"]
     return cost["train_seconds"] + cost["evaluate_seconds"]
 
 
 def overhead(store: Store, cells: int, jobs: int) -> None:
-    """Print the overhead of a cell, and the memory of the parent and of the workers as cells go by."""
+    """Print the overhead per cell, and the memory of parent and workers during the sweep."""
     specs, done = tiny(range(cells)), 0
     resident: dict[int, list[float]] = {}
     with executor(store, jobs) as place:
@@ -95,7 +95,7 @@ def overhead(store: Store, cells: int, jobs: int) -> None:
 
 
 def efficiency(folder: Path, rounds: int, steps: int) -> None:
-    """Print how much faster 2 jobs are than 1."""
+    """Print the speed-up of 2 jobs over 1."""
     quick = {"cfm", "otcfm", "wcfm"}
     every = load(SYNTHETIC, {"plan": {"steps": steps}}).specs
     specs = [s for s in every if s.model["name"] in quick and s.data["name"] == "moons" and s.seed < 4]
@@ -110,7 +110,7 @@ def efficiency(folder: Path, rounds: int, steps: int) -> None:
 
 
 def many(store: Store, count: int) -> None:
-    """Write so many records, copies of three."""
+    """Write this many records, copies of three."""
     settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
     metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
     kinds = [resolve("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
@@ -126,7 +126,7 @@ def many(store: Store, count: int) -> None:
 
 
 def records(folder: Path, count: int) -> None:
-    """Print how long a results folder of many records takes to load."""
+    """Print the time to load a results folder with many records."""
     store = Store(folder / "many")
     many(store, count)
     for _ in range(3):
@@ -147,7 +147,7 @@ def ignore(event: JobEvent) -> None:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Run the selected measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--records", type=int, default=10_000)

@@ -1,12 +1,12 @@
-"""Speed of transformer flows: sampling with the preallocated cache, with a concatenating one, by Jacobi iteration;
-and training against a plain transformer of the same shape.
+"""Speed of transformer flows: sampling with a preallocated cache, with a concatenating cache, and by Jacobi iteration;
+training compared with a plain transformer of the same shape.
 
     python benchmarks/perf/tarflow.py [--model tarflow] [--threads 1] [--steps 300] [--weights FILE] > TABLE.md
 
-Trains a flow of 256 tokens (32x32 patches of two photographs that come with scikit-learn, patch 2) first, since
-Jacobi decoding is fast on untrained weights whatever its merits; the likelihood reached is printed. Methods take
-turns within each round, and ratios are medians over rounds, so that a busy machine slows all of them alike. With one
-thread it is the processor's time that counts, in which other processes have no share.
+First trains a flow of 256 tokens (32x32 patches of two photographs from scikit-learn, patch 2) and prints its
+likelihood: on untrained weights Jacobi decoding would be fast for the wrong reason. Methods alternate within each
+round, and ratios are medians over rounds, so that other load slows all of them equally. With one thread, CPU time is
+measured, which other processes do not affect.
 """
 
 import argparse
@@ -36,16 +36,16 @@ from genbench.space import Pixels
 
 EVENT = Event((3, 32, 32), bin=2 / 256)
 SETTINGS = {"patch": 2, "width": 64, "head": 32, "blocks": [2, 2, 2, 2], "clip": 4.0}
-"""256 tokens of 12 numbers. Without the clip a TARFlow trained this briefly has samples that overflow."""
+"""256 tokens of 12 numbers. Without clipping, samples of a TARFlow trained this briefly overflow."""
 
 EXACT = 8
-"""Samples of a batch that are compared with the inverse in float64."""
+"""Number of samples of a batch that are compared with the inverse in float64."""
 
 STEPS = 300
-"""Of training, by default."""
+"""Default number of training steps."""
 
 JACOBI = [(64, 8e-3), (32, 8e-3), (128, 8e-3), (64, 2e-3), (64, 3e-2)]
-"""Windows and tolerances; the first is the default, and the only one that is tried on batches."""
+"""Windows and tolerances; the first pair is the default, and the only one measured on batches."""
 
 
 class Patches:
@@ -67,7 +67,7 @@ class Patches:
 
 
 def trained(name: str, steps: int, weights: Path | None) -> TransformerFlow:
-    """Train the flow, or take up weights saved by an earlier run with the same arguments."""
+    """Train the flow, or load weights saved by an earlier run with the same arguments."""
     torch.manual_seed(0)
     model = call(models[name].build, EVENT, Normal(EVENT.shape), settings=bind(models[name].build, SETTINGS, name))
     if weights and weights.exists():
@@ -88,7 +88,7 @@ def trained(name: str, steps: int, weights: Path | None) -> TransformerFlow:
 
 
 def bits_per_dim(model: TransformerFlow) -> float:
-    """Return bits/dim on 64 patches drawn for that."""
+    """Return bits/dim on 64 newly drawn patches."""
     generator = torch.Generator().manual_seed(1)
     x = model.draw(Patches().batch(64, generator), generator).x
     with torch.no_grad():
@@ -98,7 +98,7 @@ def bits_per_dim(model: TransformerFlow) -> float:
 
 @torch.no_grad()
 def concatenating(model: TransformerFlow, x0: Tensor) -> Tensor:
-    """Invert the flow as it is usually written: keys and values grow by concatenation, a token at a time."""
+    """Invert the flow token by token with a cache that grows by concatenation, as usual implementations do."""
     tokens = model.flow.patches
     u = tokens.split(x0)
     for block in model.flow.blocks:
@@ -158,13 +158,13 @@ class Plain(nn.Module):
         self.proj_out = nn.Linear(width, size)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the mean square of what it predicts."""
+        """Return the mean square of the output."""
         mask = nn.Transformer.generate_square_subsequent_mask(tokens.shape[1])
         return self.proj_out(self.body(self.proj_in(tokens), mask=mask, is_causal=True)).square().mean()
 
 
 def rounds(methods: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
-    """Time every method once a round, after one round that does not count."""
+    """Time every method once per round, after a warm-up round."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in methods}
     for turn in range(count + 1):
@@ -177,12 +177,12 @@ def rounds(methods: dict[str, Callable[[], object]], count: int) -> dict[str, li
 
 
 def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
-    """Return the median over rounds of how many times faster one is."""
+    """Return the median over rounds of the speed-up."""
     return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
 
 
 def sampling(model: TransformerFlow, batches: list[int], count: int) -> None:
-    """Print samples/s, ratios and errors of the ways to sample."""
+    """Print samples/s, speed-ups and errors of the sampling methods."""
     x0 = noise(model.source, max(batches), 0)
     exact = EXACT
     truth = copy.deepcopy(model).double().sample(x0[:exact].double(), decode="sequential").x.float()
@@ -211,7 +211,7 @@ def sampling(model: TransformerFlow, batches: list[int], count: int) -> None:
 
 
 def beside(model: TransformerFlow, batch: int) -> tuple[Any, Tensor, Plain]:
-    """Return an example, its tokens, and a plain transformer of as many layers of the same shape."""
+    """Return an example, its tokens, and a plain transformer with equally many layers of the same shape."""
     example = model.draw(Patches().batch(batch, torch.Generator().manual_seed(2)), torch.Generator().manual_seed(3))
     tokens = model.flow.patches.split(example.x)
     layers = sum(SETTINGS["blocks"])
@@ -219,7 +219,7 @@ def beside(model: TransformerFlow, batch: int) -> tuple[Any, Tensor, Plain]:
 
 
 def training(model: TransformerFlow, batch: int, count: int) -> None:
-    """Print the cost of a training step beside that of a plain transformer."""
+    """Print the cost of a training step relative to a plain transformer."""
     example, tokens, plain = beside(model, batch)
 
     def step(module: nn.Module, loss: Callable[[], Tensor]) -> None:

@@ -1,6 +1,6 @@
-"""Training on 2D data: genbench against the loop of torchcfm's 2D tutorial, on the same task, net and batch.
+"""Training on 2D data: genbench and the loop of torchcfm's 2D tutorial, on the same task, network and batch size.
 
-Seconds are those of a step of one model: from the first step to trained weights, preparation and data included.
+Times are per step and model, from the first step to trained weights, including preparation and data.
 """
 
 import time
@@ -58,7 +58,7 @@ def torchcfm_loop(matcher: str, steps: int, *, drawn: bool = False) -> Callable[
 def genbench_loop(
     name: str, steps: int, seeds: int, batch: int = BATCH, task: str = TASK, *, compiled: bool = False, **of_task: Any
 ) -> Callable[[], Learner]:
-    """Return the training of one model, or of several as one stack, on a task of these settings."""
+    """Return the training of one model, or of several as an ensemble, with these settings."""
     data, build = datasets[task].build(**of_task), models[name].build
     plan = Plan(steps=steps, batch_size=batch, compile=compiled)
     settings = bind(build, {"sigma": 0.1}, name, context=data.event)

@@ -1,4 +1,4 @@
-"""Optimal transport between samples: the distances of metrics, and the couplings of training, against POT."""
+"""Optimal transport between samples, for metrics and for couplings in training, compared with POT."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from genbench.registry import datasets
 CONVERGED = ITERATIONS
 IMAGE = (3, 32, 32)
 SHORT = 8
-"""Images in the training step that stands for one of 128: its time is proportional to the batch."""
+"""Number of images in the timed training step; its time is scaled to a batch of 128."""
 
 
 def points(n: int) -> tuple[Tensor, Tensor]:
@@ -27,7 +27,7 @@ def points(n: int) -> tuple[Tensor, Tensor]:
 
 
 def exact(n: int) -> Sides:
-    """Return the exact distance, POT's solver being run until it has converged: by default it stops early."""
+    """Return the exact distance; POT's solver runs to convergence, since its default limit stops it early."""
     import ot
 
     x, y = points(n)
@@ -48,7 +48,7 @@ def exact(n: int) -> Sides:
 
 
 def sliced(n: int, directions: int) -> Sides:
-    """Return the sliced distance along the same directions."""
+    """Return the sliced distance along equal directions."""
     import ot
 
     x, y = points(n)
@@ -66,7 +66,7 @@ def sliced(n: int, directions: int) -> Sides:
 
 
 def coupling(pair: Callable[[], object], batch: int) -> Callable[[], Sides]:
-    """Return a coupling of images beside the training step of the CIFAR-10 net that it is part of."""
+    """Return a coupling of images, and the CIFAR-10 training step that it is a part of."""
 
     def sides() -> Sides:
         from unet import build, ours

@@ -1,16 +1,16 @@
-"""Time one CIFAR-10 training step of torchcfm and of genbench: the same net, loss, optimizer and average of weights.
+"""Time one CIFAR-10 training step of torchcfm and of genbench, with equal network, loss, optimizer and EMA.
 
     pip install 'genbench[perf]'
     python benchmarks/perf/unet.py --batch 16 --rounds 7 --threads 2
-    python benchmarks/perf/unet.py --clock cpu --threads 1     # on a machine that others use too
+    python benchmarks/perf/unet.py --clock cpu --threads 1     # on a shared machine
 
-Both nets are given the same weights and are first checked to compute the same function. A step is noise, pairing, loss,
-backward pass, clipping, Adam, and the moving average of the weights, as torchcfm's CIFAR-10 example does it and as
-`genbench.training.loop.fit` does it. Steps of the two alternate, so that whatever else the machine does slows both; the
-table has medians over the rounds, and each ratio is the median of the ratios within each round, with its quartiles.
+Both networks get the same weights, and are first checked to compute the same function. A step draws noise, pairs it,
+and computes loss, gradients, clipping, Adam and EMA: torchcfm as in its CIFAR-10 example, genbench as in
+`genbench.training.loop.fit`. The steps of both alternate, so that other load on the machine slows both equally. Times
+are medians over rounds; a ratio is the median of the ratios within a round, with its quartiles.
 
-torchcfm's example trains in fp32 and knows no other precision: "as it ships" is that, "under autocast" is its net where
-its example had been given the precision of ours.
+torchcfm's example trains in fp32. The columns "as it ships" compare with that; the columns "under autocast" run the
+example's network in the same precision as genbench.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = Fals
 
 
 def build() -> tuple[nn.Module, nn.Module]:
-    """Return torchcfm's net and a genbench model of the same weights, none of them zero, and check that they agree."""
+    """Return torchcfm's network and a genbench model with equal, non-zero weights; check that their outputs agree."""
     from torchcfm.models.unet.unet import UNetModelWrapper
 
     torch.manual_seed(0)
@@ -113,7 +113,7 @@ def build() -> tuple[nn.Module, nn.Module]:
 
 
 def rows() -> list[Row]:
-    """Return the rows of the training step."""
+    """Return the rows of the U-Net training step."""
     batch = 8
 
     def sides(of_peer: torch.dtype, of_ours: torch.dtype) -> Callable[[], Sides]:
@@ -157,8 +157,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: seconds of all threads together")
-    parser.add_argument("--compile", action="store_true", help="a column for genbench with plan.compile (needs g++)")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time of all threads")
+    parser.add_argument("--compile", action="store_true", help="also time genbench with plan.compile (needs g++)")
     arguments = parser.parse_args()
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[arguments.clock]
     torch.set_num_threads(arguments.threads)
@@ -175,7 +175,7 @@ def main() -> None:
         for name, step in steps.items():
             start = clock()
             step()
-            if round:  # the first is a warm-up
+            if round:  # round 0 is a warm-up
                 taken[name].append(clock() - start)
     print(
         f"torch {torch.__version__}, {arguments.threads} threads, batch {arguments.batch}, {arguments.rounds} rounds, "

@@ -110,8 +110,8 @@ def test_suites_are_valid(tmp_path, words, cells):
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
-    few = code.replace('{"steps": 500}', '{"steps": 2}, "evaluation": {"n": 64, "curve": []}')
-    assert few != code
+    few = code.replace('"steps": 500', '"steps": 2').replace("seed=0,", 'seed=0, metrics=["sliced_w2"],')
+    assert few.count('steps": 2') == few.count("metrics=") == 1
     names = {}
     exec(compile(few, "README.md", "exec"), names)
     assert names["samples"].shape == (100, 2)
