@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import genbench
+from genbench.analysis.leaderboard import leaderboard
+from genbench.analysis.published_suites import SuiteResults, load_suites
+from genbench.analysis.values import Value
 from genbench.report.blocks import Report
 from genbench.report.content import gather
-from genbench.report.leaderboard import leaderboard
-from genbench.report.published_suites import SuiteResults, load_suites
 from genbench.report.samples import Drawings
 from genbench.report.tables import comparison_tables
-from genbench.report.values import Value
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
 

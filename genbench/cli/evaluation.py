@@ -145,7 +145,7 @@ def calibrate(
 ) -> None:
     """Measure samplers with known faults: what each metric reads, detects and misses."""
     from genbench.report.formats.terminal import show
-    from genbench.report.studies import calibration
+    from genbench.studies import calibration
 
     path = calibration.calibrate(results, range(seeds))
     show(calibration.tables(calibration.load(results)), stdout())

@@ -25,10 +25,10 @@ def leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
-    from genbench.report import leaderboard
+    from genbench.analysis import leaderboard
+    from genbench.analysis.labels import plain
+    from genbench.analysis.published_suites import load_suites
     from genbench.report.formats import leaderboard as formats
-    from genbench.report.labels import plain
-    from genbench.report.published_suites import load_suites
     from genbench.runs.store import existing_store
     from genbench.submissions.joining import join
 
@@ -67,12 +67,14 @@ def report(
     """Write the tables of everything kept as Markdown and CSV, and print the leaderboard."""
     from genbench.report import publish
     from genbench.runs.store import Store
+    from genbench.studies.sections import sections
 
     if html is not None and html.is_dir():
         raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
-    publish.publish_report(store, stdout(), only, page_path=html, tex=latex, figures_folder=figures, full=full)
+    more = () if only else sections(results)
+    publish.publish_report(store, stdout(), only, more, page_path=html, tex=latex, figures_folder=figures, full=full)
 
 
 @app.command()
@@ -154,9 +156,9 @@ def compare(
     trust: Trust = False,
 ) -> None:
     """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
-    from genbench.report.compare import compare_models, compare_records
+    from genbench.analysis.compare import compare_models, compare_records
+    from genbench.analysis.published_suites import load_records
     from genbench.report.formats.terminal import print_comparison, print_models
-    from genbench.report.published_suites import load_records
 
     if dataset is not None:
         difference = compare_models(load_records(results), one, other, dataset, metric or ())

@@ -3,18 +3,16 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from genbench.analysis.labels import shared_words, words
+from genbench.analysis.published_suites import OTHER_RUNS, Run, SuiteResults
+from genbench.analysis.values import Cost, Failure, Value, group_by, headline_metric
 from genbench.report import plots
 from genbench.report.blocks import Block, Chart, Charts, Flow, List, Report, Section, Table
-from genbench.report.labels import shared_words, words
 from genbench.report.origins import origins
-from genbench.report.published_suites import OTHER_RUNS, Run, SuiteResults
 from genbench.report.samples import Drawings, loss_curves, sample_picture
-from genbench.report.studies import calibration, published, scaling
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
-from genbench.report.values import Cost, Failure, Value, group_by, headline_metric
 
 READING = (
     "Mean ± standard error over seeds. All models share evaluation noise and held-out data for each seed, so "
@@ -60,19 +58,6 @@ def gather(suites: Sequence[SuiteResults], drawings: Sequence[Drawings], more: S
         (*_with_families(models, drawn), *others),
         (*sections, *more),
     )
-
-
-def study_sections(results: Path) -> tuple[Section, ...]:
-    """Return the sections on studies that a results folder has: published numbers, calibration, scaling."""
-    claims: tuple[Block, ...] = ()
-    if any(finding.values for finding in published.findings(published.read_claims(), results)):
-        claims = (published.summary(results), *published.tables(results))
-    sections = (
-        Section("Published vs. measured", claims),
-        Section("Calibration", tuple(calibration.tables(calibration.load(results)))),
-        Section("Scaling", scaling.blocks(scaling.load(results))),
-    )
-    return tuple(section for section in sections if section.blocks)
 
 
 def _charts(sections: Iterable[Section]) -> list[Chart]:

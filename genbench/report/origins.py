@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from genbench.analysis.published_suites import Run
+from genbench.analysis.values import by_model
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins
-from genbench.report.published_suites import Run
-from genbench.report.values import by_model
 from genbench.runs.spec import restore
 from genbench.sweeps.shell_commands import command
 

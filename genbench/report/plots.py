@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from genbench.analysis.leaderboard import Board, Leaderboard
+from genbench.analysis.published_suites import Run, digest
+from genbench.analysis.statistics import half_width, mean_and_error
+from genbench.analysis.values import COSTS, Cost, Value, by_model, group_by
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
-from genbench.report.leaderboard import Board, Leaderboard
-from genbench.report.published_suites import Run, digest
-from genbench.report.statistics import half_width, mean_and_error
-from genbench.report.values import COSTS, Cost, Value, by_model, group_by
 
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."

@@ -9,17 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
+from genbench.analysis.leaderboard import leaderboard
+from genbench.analysis.published_suites import ORIGINS, RECORDS, load_suites, suite_file, suite_names
+from genbench.analysis.values import Failure, read_costs, read_values
 from genbench.errors import ConfigError
-from genbench.report.blocks import Table
-from genbench.report.content import gather, study_sections
+from genbench.report.blocks import Section, Table
+from genbench.report.content import gather
 from genbench.report.formats import csv, latex, markdown
 from genbench.report.formats.leaderboard import lines
 from genbench.report.formats.terminal import show
-from genbench.report.leaderboard import leaderboard
-from genbench.report.published_suites import ORIGINS, RECORDS, load_suites, suite_file, suite_names
 from genbench.report.samples import Drawings
 from genbench.report.tables import cost_tables, quality_tables
-from genbench.report.values import Failure, read_costs, read_values
 from genbench.results.frames import costs
 from genbench.runs.record import Record, format_published, read_published
 from genbench.runs.spec import Spec
@@ -88,6 +88,7 @@ def publish_report(
     store: Store,
     console: Console,
     only: str = "",
+    more: Sequence[Section] = (),
     *,
     page_path: Path | None = None,
     tex: bool = False,
@@ -100,6 +101,7 @@ def publish_report(
         store: the results folder.
         console: where to print.
         only: name of a suite to report alone, as RESULTS/SUITE/REPORT.*.
+        more: sections that follow those of the suites.
         page_path: where to write the HTML page, if given.
         tex: whether to write REPORT.tex as well.
         figures_folder: where to write every figure as PNG and SVG, if given.
@@ -115,7 +117,7 @@ def publish_report(
     ranked = leaderboard(found)
     with store.lock_tables():
         drawings = [Drawings(store.root, suite.name) for suite in found]
-        report = gather(found, drawings, () if only else study_sections(store.root))
+        report = gather(found, drawings, more)
         texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(found)}
         texts |= {"REPORT.tex": latex.document(report)} if tex else {}
         written = {store.root / only / name: text for name, text in texts.items()}

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
+from genbench.analysis.published_suites import DRAWINGS, Run, digest, suite_file
+from genbench.analysis.values import by_model
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.sampling import draw
@@ -21,8 +23,6 @@ from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
-from genbench.report.published_suites import DRAWINGS, Run, digest, suite_file
-from genbench.report.values import by_model
 from genbench.runs.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, data_of, plan_of, restore
 from genbench.runs.store import restore_weights

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from genbench.analysis.statistics import LEVEL, Mark, against_best, marks, mean_and_error
+from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.statistics import LEVEL, Mark, against_best, marks, mean_and_error
-from genbench.report.values import COSTS, Cost, Failure, Value, by_model, group_by
 
 FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""

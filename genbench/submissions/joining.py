@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from genbench.report.published_suites import Run, SuiteResults
+from genbench.analysis.published_suites import Run, SuiteResults
 from genbench.runs.record import Record, read_record
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+from genbench.analysis.statistics import half_width, mean_and_error
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.report.statistics import half_width, mean_and_error
 from genbench.results.verifying import measure_again
 from genbench.runs.record import Record, read_record
 from genbench.runs.run import run

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from genbench.analysis.published_suites import suite_file, suite_names
 from genbench.errors import unknown
-from genbench.report.published_suites import suite_file, suite_names
 from genbench.runs.record import read_published
 from genbench.runs.store import Store
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from genbench.analysis.statistics import mean_and_error
+from genbench.analysis.values import group_by, read_values
 from genbench.errors import ConfigError, RunFailed, unknown
 from genbench.registry import metrics
 from genbench.report.blocks import Table
-from genbench.report.statistics import mean_and_error
 from genbench.report.tables import comparison_tables
-from genbench.report.values import group_by, read_values
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, resolve
 from genbench.runs.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from genbench.analysis.published_suites import load_suites
 from genbench.report.formats import csv, markdown
-from genbench.report.published_suites import load_suites
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs
 from genbench.runs.spec import Spec

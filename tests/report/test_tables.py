@@ -5,9 +5,9 @@ import pytest
 from reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from scipy import stats
 
+from genbench.analysis.values import Cost, Failure
 from genbench.report.formats import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables
-from genbench.report.values import Cost, Failure
 
 
 def test_a_cell_has_mean_and_standard_error_and_the_floor_is_the_first_row():

@@ -4,9 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
+from genbench.analysis.values import read_costs, read_values
 from genbench.errors import RunFailed
 from genbench.report.tables import cost_tables, training_tables
-from genbench.report.values import read_costs, read_values
 from genbench.runs.run import run
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store, read_weights

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from genbench.analysis.statistics import format_mean
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.statistics import format_mean
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 MARKS = {

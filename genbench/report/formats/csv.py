@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from genbench.report.labels import guarded
-from genbench.report.published_suites import SuiteResults
-from genbench.report.statistics import mean_and_error
-from genbench.report.values import Failure, Value, group_by
+from genbench.analysis.labels import guarded
+from genbench.analysis.published_suites import SuiteResults
+from genbench.analysis.statistics import mean_and_error
+from genbench.analysis.values import Failure, Value, group_by
 
 COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")
 COLUMNS += ("standard_error", "seeds", "floor", "reason", "failed_runs")

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from genbench.analysis.labels import plain, slug
 from genbench.report.blocks import Chart, Charts, Flow, Gallery, Panel, Report, Series
 from genbench.report.formats.palette import DASHES, LIGHT, MARKERS, THEMES, Style, Theme, styles
-from genbench.report.labels import plain, slug
 from genbench.storage import files
 
 SIZES = {False: (3.3, 2.5), True: (2.2, 1.75)}

@@ -2,9 +2,9 @@
 
 import unicodedata
 
+from genbench.analysis.labels import plain
 from genbench.report.blocks import Cell, Report, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
-from genbench.report.labels import plain
 
 PREAMBLE = r"% needs \usepackage{booktabs}"
 WRAP = {"best": r"\textbf{{{}}}", "tie": r"\textit{{{}}}"}

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from genbench.analysis.labels import plain
+from genbench.analysis.leaderboard import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry, Leaderboard
+from genbench.analysis.statistics import LEVEL, format_mean, half_width, mean_and_error
+from genbench.analysis.values import group_by
 from genbench.report.formats.cells import ARROWS
 from genbench.report.formats.csv import text
-from genbench.report.labels import plain
-from genbench.report.leaderboard import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry, Leaderboard
-from genbench.report.statistics import LEVEL, format_mean, half_width, mean_and_error
-from genbench.report.values import group_by
 
 LINES, WIDTH = 40, 80
 SIGNS = {OTHER_BUDGET: "†", OTHER_SEEDS: "‡"}

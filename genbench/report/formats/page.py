@@ -18,15 +18,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from genbench.analysis.labels import shared_words, slug
+from genbench.analysis.leaderboard import Board, Leaderboard
+from genbench.analysis.statistics import format_mean
 from genbench.report.blocks import Cell, Chart, Charts, Column, Flow, Gallery, List, Report, Row, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats import leaderboard as ranked
 from genbench.report.formats.cells import cell_text, heading, panels
 from genbench.report.formats.palette import THEMES, styles
-from genbench.report.labels import shared_words, slug
-from genbench.report.leaderboard import Board, Leaderboard
 from genbench.report.plots import pareto
-from genbench.report.statistics import format_mean
 
 MAX_COLUMNS = 6
 """Number of columns of the table of a data set; the others are on the page of all numbers."""

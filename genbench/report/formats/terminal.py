@@ -9,11 +9,11 @@ from rich.console import Console, Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from genbench.analysis.compare import Change, Comparison
+from genbench.analysis.labels import plain
+from genbench.analysis.statistics import LEVEL, POWER
 from genbench.report.blocks import Cell, Table
-from genbench.report.compare import Change, Comparison
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
-from genbench.report.labels import plain
-from genbench.report.statistics import LEVEL, POWER
 from genbench.results.frames import protocol
 from genbench.results.status import Cell as RunStatus
 from genbench.results.status import Folder

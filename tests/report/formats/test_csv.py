@@ -9,9 +9,9 @@ import pytest
 from reports import curve_rows, refusal, three_seeds
 from scipy import stats
 
+from genbench.analysis.labels import unguarded
+from genbench.analysis.values import Failure
 from genbench.report.formats import csv
-from genbench.report.labels import unguarded
-from genbench.report.values import Failure
 
 
 def test_csv_has_every_number_in_full_precision():

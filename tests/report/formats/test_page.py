@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from reports import blocks, tables, text
 
+from genbench.analysis.leaderboard import Leaderboard, leaderboard
+from genbench.analysis.published_suites import load_suites
 from genbench.report.blocks import (
     Axis,
     Cell,
@@ -30,8 +32,6 @@ from genbench.report.blocks import (
     Table,
 )
 from genbench.report.formats.page import pages
-from genbench.report.leaderboard import Leaderboard, leaderboard
-from genbench.report.published_suites import load_suites
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"

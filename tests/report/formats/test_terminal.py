@@ -6,8 +6,8 @@ import re
 from reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
+from genbench.analysis.statistics import format_mean
 from genbench.report.formats.terminal import print_cells, print_rows, show
-from genbench.report.statistics import format_mean
 from genbench.results.status import Cell
 
 

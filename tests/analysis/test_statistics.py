@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.report.statistics import (
+from genbench.analysis.statistics import (
     against_best,
     detectable,
     format_mean,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genbench.report.labels import guarded, plain, shared_words, slug, unguarded, words
+from genbench.analysis.labels import guarded, plain, shared_words, slug, unguarded, words
 
 
 @pytest.mark.parametrize(

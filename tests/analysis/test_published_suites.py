@@ -14,9 +14,9 @@ from reports import DIGITS
 from rich.console import Console
 
 import genbench
+from genbench.analysis.published_suites import FLAT, load_records, load_suites
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
-from genbench.report.published_suites import FLAT, load_records, load_suites
 from genbench.report.samples import Drawings
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store

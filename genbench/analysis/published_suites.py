@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from genbench.analysis.labels import unguarded
+from genbench.analysis.values import Cost, Failure, Value, group_by, read_costs, read_values
 from genbench.errors import ConfigError, unknown
-from genbench.report.labels import unguarded
-from genbench.report.values import Cost, Failure, Value, group_by, read_costs, read_values
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_kept, read_published, read_record
 from genbench.runs.spec import restore

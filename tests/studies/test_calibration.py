@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from genbench.analysis.statistics import paired
 from genbench.errors import ConfigError
-from genbench.report.statistics import paired
-from genbench.report.studies import calibration
-from genbench.report.studies.calibration import PERFECT, TRIALS, Trial, measure_fields
+from genbench.studies import calibration
+from genbench.studies.calibration import PERFECT, TRIALS, Trial, measure_fields
 
 
 @pytest.fixture(scope="module")

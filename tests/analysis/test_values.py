@@ -3,8 +3,8 @@
 import pytest
 from reports import row
 
+from genbench.analysis.values import check_unique
 from genbench.errors import ConfigError
-from genbench.report.values import check_unique
 
 
 def test_two_values_for_one_cell_and_seed_are_refused():

@@ -9,12 +9,12 @@ from scipy import stats
 
 from genbench.errors import ConfigError
 from genbench.report.formats import markdown
-from genbench.report.studies import published
-from genbench.report.studies.published import Claim, Finding, findings, measured, read_claims
 from genbench.runs.spec import resolve
+from genbench.studies import published
+from genbench.studies.published import Claim, Finding, findings, measured, read_claims
 from genbench.sweeps.suite import load
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 CLAIM = {"paper": "A, 2024, Table 1", "url": "https://arxiv.org/abs/1", "grade": "C", "metric": "npe", "protocol": "p"}
 CLAIM |= {"difference": "d", "label": "A on moons", "value": 1.0, "suite": "s", "model": "cfm", "data": "moons"}
 

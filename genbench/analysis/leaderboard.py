@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special, stats
 
+from genbench.analysis.labels import words
+from genbench.analysis.published_suites import Run, SuiteResults, digest
+from genbench.analysis.statistics import LEVEL, half_width, holm, mean_and_error, ranks, sign_flip_p
+from genbench.analysis.values import Value, group_by, headline_metric
 from genbench.errors import unknown
-from genbench.report.labels import words
-from genbench.report.published_suites import Run, SuiteResults, digest
-from genbench.report.statistics import LEVEL, half_width, holm, mean_and_error, ranks, sign_flip_p
-from genbench.report.values import Value, group_by, headline_metric
 
 NEAR = 0.05
 """A curve has reached its best quality where it is within this share of it."""

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from genbench.analysis.statistics import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
+from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
-from genbench.report.statistics import LEVEL, POWER, Paired, detectable, holm, mean_and_error, paired
-from genbench.report.values import group_by
 from genbench.results.frames import names_of
 from genbench.runs.record import Record
 from genbench.runs.versions import without_outdated

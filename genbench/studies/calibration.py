@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genbench.analysis.statistics import LEVEL, POWER, holm, mean_and_error, paired
 from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation
@@ -22,7 +23,6 @@ from genbench.metrics.starting_noise import noise
 from genbench.numerics.ode import integrate
 from genbench.registry import datasets, metrics
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.statistics import LEVEL, POWER, holm, mean_and_error, paired
 from genbench.report.tables import FLOOR
 from genbench.results.external_samples import components
 from genbench.runs.spec import build_data

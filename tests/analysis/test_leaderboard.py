@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from genbench.analysis.leaderboard import OTHER_BUDGET, OTHER_SEEDS, Board, Budget, Entry, leaderboard, near_best
+from genbench.analysis.leaderboard import _letters as letters
+from genbench.analysis.leaderboard import _standings as standings
+from genbench.analysis.published_suites import Run, SuiteResults, load_suites
+from genbench.analysis.statistics import ranks
 from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
 from genbench.report.formats import leaderboard as formats
-from genbench.report.leaderboard import OTHER_BUDGET, OTHER_SEEDS, Board, Budget, Entry, leaderboard, near_best
-from genbench.report.leaderboard import _letters as letters
-from genbench.report.leaderboard import _standings as standings
-from genbench.report.published_suites import Run, SuiteResults, load_suites
-from genbench.report.statistics import ranks
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store, run_name
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genbench.analysis.values import group_by
 from genbench.report.blocks import Axis, Block, Cell, Chart, Charts, Column, Point, Row, Series, Table
-from genbench.report.values import group_by
 
 FILE = "scaling.csv"
 SERIES = "genbench"

@@ -6,9 +6,9 @@ from rich.console import Console
 import genbench
 from genbench.report import publish
 from genbench.report.blocks import Charts, Table
-from genbench.report.content import study_sections
-from genbench.report.studies import scaling
 from genbench.runs.store import Store
+from genbench.studies import scaling
+from genbench.studies.sections import sections
 
 TINY = {"plan": {"steps": 2, "batch_size": 8}, "evaluation": {"n": 8, "curve": []}}
 
@@ -28,11 +28,11 @@ def test_too_few_sizes_have_no_exponent():
 
 
 def test_a_report_has_the_measured_exponents(tmp_path):
-    assert not study_sections(tmp_path)
+    assert not sections(tmp_path)
     lines = [f"w2,samples,{n},{1e-6 * n**2},{n / 50}" for n in (256, 512, 1024, 2048)]
     lines += [f"tiny,samples,{n},{1e-6 * n},0.5" for n in (1, 2, 4)]
     (tmp_path / scaling.FILE).write_text("\n".join(["work,against,size,seconds,mib", *lines]) + "\n")
-    (section,) = study_sections(tmp_path)
+    (section,) = sections(tmp_path)
     table, charts = section.blocks
     assert isinstance(table, Table)
     assert isinstance(charts, Charts)
@@ -47,9 +47,8 @@ def test_page_and_figures_include_the_scaling_charts(tmp_path):
     genbench.run("cfm", "moons", metrics=["failed"], settings=TINY, results=tmp_path)
     lines = [f"w2,samples,{n},{1e-6 * n**2},{n}" for n in (256, 512, 1024)]
     (tmp_path / scaling.FILE).write_text("\n".join(["work,against,size,seconds,mib", *lines]) + "\n")
-    publish.publish_report(
-        Store(tmp_path), Console(quiet=True), page_path=tmp_path / "report.html", figures_folder=tmp_path / "figures"
-    )
+    paths = {"page_path": tmp_path / "report.html", "figures_folder": tmp_path / "figures"}
+    publish.publish_report(Store(tmp_path), Console(quiet=True), more=sections(tmp_path), **paths)
     (page,) = (tmp_path / "report").glob("*-scaling.html")
     assert "w2: exponent 2.00" in page.read_text()
     assert (tmp_path / "figures/scaling.svg").stat().st_size > 1000

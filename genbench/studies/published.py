@@ -13,11 +13,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
+from genbench.analysis.published_suites import RECORDS, suite_file
+from genbench.analysis.statistics import half_width, mean_and_error
+from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.published_suites import RECORDS, suite_file
-from genbench.report.statistics import half_width, mean_and_error
-from genbench.report.values import group_by
 from genbench.runs.record import Record, read_published
 from genbench.settings import NonNegative, explain
 

@@ -1,1 +1,0 @@
-"""Reports that are not tables of a suite: calibration, published claims, scaling."""
