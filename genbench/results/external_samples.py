@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from genbench.runs.spec import bind_metrics, build_data
 from genbench.seeds import derive, generator
 from genbench.settings import Settings, settings_in
 from genbench.space import Pixels
-from genbench.storage import content_hash
+from genbench.storage import arrays, content_hash
 
-ARRAYS = (".npy", ".npz")
 NAMES = ("samples", "arr_0")
 """Names of the array of samples in an .npz: that of genbench, and NumPy's default."""
 
@@ -97,11 +95,13 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
     Raises:
         ConfigError: if the path holds no such samples.
     """
-    if path.suffix in ARRAYS:
+    if path.suffix in arrays.SUFFIXES:
         return _array(path, data, name)
     shape = data.event.shape
     if len(shape) != 3 or data.space != Pixels(256):
-        raise ConfigError(f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(ARRAYS)}")
+        raise ConfigError(
+            f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(arrays.SUFFIXES)}"
+        )
     collection = decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
     if len(collection.counts) > 1:
         parts = ", ".join(collection.counts)
@@ -144,18 +144,8 @@ def _labels(path: Path, label: np.ndarray | None, n: int, classes: int) -> Int[T
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist, or is no file")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        names = loaded.files
-        own = next((name for name in NAMES if name in names), names[0] if len(names) == 1 else None)
-        if own is None:
-            raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
-        return loaded[own], loaded["label"] if "label" in names else None
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{path} is no .npy or .npz of samples: {error}") from error
+    names = arrays.names(path)
+    own = next((name for name in ("", *NAMES) if name in names), names[0] if len(names) == 1 else None)
+    if own is None:
+        raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
+    return arrays.load(path, own), arrays.load(path, "label") if "label" in names else None

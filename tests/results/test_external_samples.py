@@ -136,7 +136,7 @@ BAD = [
     (corrupt, "bad.png cannot be decoded"),
     (grey, "grey.png has the mode L, not RGB"),
     (transparent, "clear.png has the mode RGBA, not RGB"),
-    (text, "notes.txt lies among images and is none"),
+    (text, "notes.txt is in a folder of images, but is not an image"),
     (empty_class, "dog holds no images"),
 ]
 

@@ -24,6 +24,12 @@ from genbench.storage import cache, content_hash, files
 VERSION = 1
 """Raised whenever the same files would be decoded to other pixels."""
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
+
+MOST_PIXELS = 2**27
+"""Of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
+
 AHEAD = 32
 """Images that are decoded ahead of the one being written, which bounds memory."""
 
@@ -138,11 +144,13 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         ConfigError: if the file is corrupt, or the image has other channels or another size.
     """
     try:
-        with Image.open(BytesIO(data)) as opened:
+        with Image.open(BytesIO(data), formats=FORMATS) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS:,}")
             opened.load()
             image = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, EOFError, StructError, Image.DecompressionBombError) as error:
-        reason = "unknown format" if isinstance(error, Image.UnidentifiedImageError) else error
+        reason = f"it is none of {', '.join(FORMATS)}" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ConfigError(f"{what} cannot be decoded: {reason}") from error
     mode = {1: "L", 3: "RGB"}[image_format.channels]
     if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":

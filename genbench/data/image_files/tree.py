@@ -20,6 +20,9 @@ from posixpath import commonpath, dirname, normpath, splitext
 from genbench.errors import ConfigError
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+LARGEST = 2**30
+"""Bytes of an image file."""
+
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 """{folder name: split}."""
 
@@ -46,7 +49,7 @@ def layout(path: Path) -> Layout:
     holders = {dirname(name) for name in images}
     for name in names:
         if not name.endswith("/") and not _is_image(name) and dirname(name) in holders:
-            raise ConfigError(f"{path}: {name} lies among images and is none")
+            raise ConfigError(f"{path}: {name} is in a folder of images, but is not an image")
     # A README above the images is skipped, an empty folder is not: it may be a class.
     ancestors = {above for holder in holders for above in _ancestors(holder)}
     empty = sorted(name[:-1] for name in names if name.endswith("/") and name[:-1] not in ancestors)
@@ -56,7 +59,9 @@ def layout(path: Path) -> Layout:
     folders = [child for child in children if child in SPLITS]
     others = [child for child in children if child not in SPLITS]
     if others and len(folders) > 1:
-        raise ConfigError(f"{path}: {_join(root, others[0])} lies beside {', '.join(folders)}: split or class?")
+        raise ConfigError(
+            f"{path}: {_join(root, others[0])} is beside {', '.join(folders)}, which are splits, but is not a split"
+        )
     if others:
         return {"train": _classes(path, root, images, empty)}
     if "train" not in folders:
@@ -90,6 +95,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for name in _names(path):
             if _is_image(name):
+                _check_size(path, name, (path / name).stat().st_size)
                 yield name, (path / name).read_bytes()
         return
     for name, _, data in _members(path, read=True):
@@ -101,6 +107,8 @@ def _names(path: Path) -> Iterator[str]:
     """Yield all names in the tree, relative, folders with a slash at the end."""
     if path.is_dir():
         for item in path.rglob("*"):
+            if not item.is_file() and not item.is_dir():
+                raise ConfigError(f"{path}: {item.relative_to(path)} is neither a file nor a folder")
             yield item.relative_to(path).as_posix() + ("/" if item.is_dir() else "")
         return
     for name, member, _ in _members(path, read=False):
@@ -118,6 +126,8 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
                 name = normpath(member.name).lstrip("/")
+                if _is_image(name):
+                    _check_size(path, name, member.size)
                 file = archive.extractfile(member) if read and member.isfile() and _is_image(name) else None
                 yield name, member, file.read() if file else None
                 archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
@@ -125,11 +135,16 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
         raise ConfigError(f"{path} is neither a folder nor a readable tar archive: {error}") from error
 
 
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > LARGEST:
+        raise ConfigError(f"{path}: {name} has {size:,} bytes, more than an image may have ({LARGEST:,})")
+
+
 def _classes(path: Path, root: str, images: list[str], empty: list[str]) -> dict[str, list[str]]:
     """Return the images of each class folder inside a folder, or of the folder itself."""
     loose = [name for name in images if dirname(name) == root]
     if loose and (len(loose) < len(images) or empty):
-        raise ConfigError(f"{path}: {loose[0]} lies beside class folders")
+        raise ConfigError(f"{path}: {loose[0]} is beside class folders: move it into one of them")
     if loose:
         return {"": loose}
     found: dict[str, list[str]] = {}

@@ -1,5 +1,9 @@
 """Decoding: pixels, resizing, what is cached under which content, and images that cannot be decoded."""
 
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from image_trees import SPLITS, build, image, pack, raw, write_images
@@ -144,3 +148,39 @@ def test_images_of_two_formats_are_kept_apart(tmp_path):
     sizes = {raw(build(tmp_path / "tree", size=size, test=0.0).train)[0].shape for size in (8, 12, 8)}
     assert sizes == {(3, 3, 8, 8), (3, 3, 12, 12)}
     assert decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", ImageFormat(12, 3)).shape == (3, 12, 12)
+
+
+def png(width, height):
+    """Return a PNG of a few bytes whose header claims any size."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
+    """PostScript would start Ghostscript: one that leaves a trace takes its place."""
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
+    with pytest.raises(ConfigError, match=r"x\.png cannot be decoded: it is none of BMP, GIF"):
+        decoding.decode(script, "x.png", ImageFormat(8, 3))
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (12_000, 12_000), (2**31 - 1, 2**31 - 1)])
+def test_an_image_that_claims_to_be_enormous_is_refused(size):
+    with pytest.raises(ConfigError, match=r"x\.png cannot be decoded"):
+        decoding.decode(png(*size), "x.png", ImageFormat(8, 3, resize=True))
+
+
+def test_what_is_no_file_among_images_is_refused(tmp_path):
+    for name, make in {"pipe": os.mkfifo, "zeros": lambda path: path.symlink_to("/dev/zero")}.items():
+        write_images(tmp_path / name, SPLITS)
+        make(tmp_path / name / "train/cat/x.png")
+        with pytest.raises(ConfigError, match=r"train/cat/x\.png is neither a file nor a folder"):
+            build(tmp_path / name)

@@ -109,7 +109,7 @@ WRONG = {
     "no images": (lambda root: [p.unlink() for p in root.rglob("*.png")], r"tree holds no images"),
     "stray file": (
         lambda root: (root / "train/cat/notes.txt").write_text(""),
-        r"train/cat/notes.txt lies among images",
+        r"train/cat/notes.txt is in a folder of images",
     ),
     "empty class": (lambda root: (root / "train" / "eel").mkdir(), r"train/eel holds no images"),
     "class missing in test": (
@@ -121,9 +121,9 @@ WRONG = {
         r"class 'eel' is in test and not in train",
     ),
     "no train": (lambda root: shutil.rmtree(root / "train"), r"tree has test and no train"),
-    "split or class": (lambda root: write_images(root, {"more": 1}), r"more lies beside test, train"),
+    "split or class": (lambda root: write_images(root, {"more": 1}), r"more is beside test, train"),
     "two names": (lambda root: write_images(root, {"val/cat": 1, "validation/cat": 1}), r"are two names of one split"),
-    "loose": (add_an_image_beside_classes, r"train/0.png lies beside class folders"),
+    "loose": (add_an_image_beside_classes, r"train/0.png is beside class folders"),
 }
 
 

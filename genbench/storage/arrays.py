@@ -1,0 +1,93 @@
+"""Arrays in .npy and .npz files of others: checked against the size of the file before memory is taken."""
+
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO
+
+import numpy as np
+
+from genbench.errors import ConfigError
+from genbench.storage import memory
+
+SUFFIXES = (".npy", ".npz")
+
+_BAD = (OSError, EOFError, ValueError, SyntaxError, TokenError, OverflowError, RecursionError, RuntimeError, KeyError)
+"""What NumPy and zipfile raise for other and for encrypted files."""
+
+
+def names(path: Path) -> list[str]:
+    """Return the names of the arrays in an .npz; of an .npy, which holds one, the empty name.
+
+    Raises:
+        ConfigError: if the file is none, or holds something else.
+    """
+    with _checked(path):
+        if path.suffix == ".npy":
+            return [""]
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    others = [name for name in members if not name.endswith(".npy")]
+    if others or not members:
+        raise ConfigError(f"{path} is no .npz: it holds {others[0] if others else 'nothing'}")
+    return [name.removesuffix(".npy") for name in members]
+
+
+def load(path: Path, name: str = "") -> np.ndarray:
+    """Read an array of numbers or texts, in the byte order of this machine; long doubles become float64.
+
+    Args:
+        path: .npy or .npz.
+        name: one of `names`.
+
+    Raises:
+        ConfigError: if the file is damaged, encrypted, or too large, or holds Python objects.
+    """
+    with _checked(path):
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return _read(file, os.fstat(file.fileno()).st_size, path)
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{name}.npy")
+            with archive.open(member) as file:
+                return _read(file, member.file_size, path)
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist, or is no file")
+    try:
+        yield
+    except (*_BAD, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} is no readable {path.suffix}: {error}") from error
+
+
+def _read(file: IO[bytes], size: int, path: Path) -> np.ndarray:
+    """Read an array of a file of that size, whose header is compared with it first."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read_header:
+        raise ValueError(f"version {version[0]}.{version[1]} of the format")
+    shape, fortran, dtype = read_header[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise ValueError(f"shape {shape}")
+    expected, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if expected != rest:
+        raise ValueError(f"by its header, {shape} of {dtype}, it holds {expected:,} bytes, and it has {rest:,}")
+    memory.require(expected, str(path))
+    data = file.read(expected)
+    if len(data) != expected:
+        raise ValueError("it is cut short")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    native = np.float64 if dtype.kind == "f" and dtype.itemsize > 8 else dtype.newbyteorder("=")
+    return np.array(array, native, order="C")
