@@ -80,8 +80,7 @@ def test_other_files_are_refused_in_one_line_and_take_no_memory(tmp_path, monkey
     path.write_bytes(WRONG[name])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ConfigError, match=name) as refused:
-        for found in arrays.names(path):
-            arrays.load(path, found)
+        _ = [arrays.load(path, found) for found in arrays.names(path)]
     assert "\n" not in str(refused.value)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
     assert not (tmp_path / "x").exists()

@@ -121,7 +121,7 @@ def truncate_image(root):
 
 
 UNDECODABLE = {
-    "noise": (replace_by_noise, r"train/cat/1.png cannot be decoded: unknown format"),
+    "noise": (replace_by_noise, r"train/cat/1.png cannot be decoded: it is none of BMP"),
     "truncated": (truncate_image, r"train/cat/1.png cannot be decoded"),
     "rgba": (
         lambda root: image(0, mode="RGBA").save(root / "train/cat/1.png"),
