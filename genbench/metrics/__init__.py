@@ -5,12 +5,12 @@ Metrics of image features are also modules of torchmetrics, importable from here
 
 from typing import Any
 
-__all__ = ["DensityCoverage", "FrechetDistance", "KernelDistance", "PrecisionRecall", "VendiScore"]
+__all__ = ["DensityCoverage", "FrechetDistance", "KernelDistance", "MongeDistance", "PrecisionRecall", "VendiScore"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # importing torchmetrics takes a second, which listing and 2D runs do not need
-        from genbench.metrics.image import modules
+        from genbench.metrics import modules
 
         return getattr(modules, name)
     raise AttributeError(f"module 'genbench.metrics' has no attribute '{name}'")

@@ -19,6 +19,9 @@ from genbench.registry import extractors, metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Nested, OnDisk
 
+AT_HAND = ("digits_cnn", "mnist5k_cnn", "efficientnet_lite0")
+"""Encoders that need no download."""
+
 Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
 Legacy = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-legacy",)), Own]
 Clean = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-clean",)), Own]
@@ -104,6 +107,40 @@ def fd_infinity(
     """
     sets = feature_sets(evaluation, features, images, n_min=100)
     return _extrapolated(sets, points, evaluation.seed)
+
+
+@metrics.register("fd_ratio", version=1, better="lower", of="samples", floor=False)
+def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple[str, ...] | None = None) -> Value:
+    """Mean over encoders of the Frechet distance of samples divided by that of held-out images; 1 is as good as these.
+
+    With k encoders an FDr-k, in which no encoder can be pleased alone; published values are of six encoders.
+
+    Args:
+        encoders: names of extractors; by default those that need no download and accept the images.
+
+    Raises:
+        Unsupported: if no encoder is at hand, or one that is named is not.
+
+    Reference: FDr-6 (arXiv 2604.28190).
+    """
+    ratios, reasons = {}, []
+    for name in encoders or AT_HAND:
+        try:
+            sets = feature_sets(evaluation, name, images)
+            found = _distance(sets)
+        except Unsupported as reason:
+            if encoders:
+                raise
+            reasons.append(str(reason))
+            continue
+        if found.floor is not None and found.floor > 0:
+            ratios[sets.network] = found.value / found.floor
+        elif encoders:
+            raise Unsupported(f"the distance of held-out images is not known for {name}")
+    if not ratios:
+        raise Unsupported(f"no encoder is at hand ({'; '.join(reasons) or 'too few held-out images'})")
+    protocol = f"FDr-{len(ratios)} over {', '.join(ratios)}, n={sets.n} against {images.split} images"
+    return Value(sum(ratios.values()) / len(ratios), sets.n, protocol, floor=1.0, details={"ratios": ratios})
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:

@@ -8,7 +8,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
-from genbench.metrics.image.neighbors import nearest
+from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.metrics.image.real_images import real_images
 from genbench.registry import metrics
@@ -59,6 +59,47 @@ def memorisation(
         Value(close, sets.n, f"{protocol}, near: the nearest {share:.2%}", floor=share, details=details),
         Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
     ]
+
+
+@metrics.register("copy_ratio", version=1, better="none", of="samples", floor=False, curve=False)
+def copy_ratio(
+    evaluation: Evaluation, *, n: Samples = None, n_real: Real = 10_000, features: Extractor = None
+) -> Value:
+    """T / (T + A) of the squared MMD of samples to test images (T) and to training images (A): 1 for copies of these.
+
+    Near 1/2 for samples that are as far from either, 0 for copies of test images. The kernel is Gaussian; its bandwidth
+    is a third of the median distance of test images to training images, and numbers of images are equal, so that
+    neither set is favored. After PALATE, which fixes the bandwidth for DINOv2 and drops outliers.
+
+    Raises:
+        Unsupported: if the network is not available.
+
+    Reference: PALATE (Dziarmaga et al., 2025).
+    """
+    sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
+    test, train = sets.held_out.rows, sets.reference.rows
+    count = min(len(test), len(train))
+    ratio, bandwidth = share_of_test(sets.samples, test[:count], train[:count])
+    half = count // 2  # real images that are neither: the second half of the test images, against its first half
+    floor = share_of_test(test[half:], test[:half], train[:half])[0] if half > 1 else None
+    protocol = f"{sets.network}, n={sets.n} against {count} train and {count} test images, Gaussian kernel"
+    return Value(ratio, sets.n, protocol, floor=floor, details={"bandwidth": bandwidth})
+
+
+def share_of_test(
+    x: Float[Tensor, "n k"], test: Float[Tensor, "m k"], train: Float[Tensor, "m k"]
+) -> tuple[float, float]:
+    """Return T / (T + A), and the bandwidth."""
+    between = torch.cat(list(squared_distance_blocks(test, train)))
+    bandwidth = float(between.median().sqrt()) / 3
+
+    def kernel(a: Tensor, b: Tensor) -> float:
+        blocks = squared_distance_blocks(a, b)
+        return sum(float((block / (-2 * bandwidth**2)).exp().sum()) for block in blocks) / (len(a) * len(b))
+
+    own = kernel(x, x)
+    to_test, to_train = (own + kernel(real, real) - 2 * kernel(x, real) for real in (test, train))
+    return to_test / (to_test + to_train), bandwidth
 
 
 def _grid(

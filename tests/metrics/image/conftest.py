@@ -1,5 +1,3 @@
-import socket
-
 import pytest
 from pixel_features import PixelExtractor, normal_images, task
 
@@ -18,11 +16,3 @@ def _pixels(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def data():
     return task(normal_images(3000, 1), normal_images(1000, 2))
-
-
-@pytest.fixture
-def unused_port():
-    """A port that nothing listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]

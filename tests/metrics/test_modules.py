@@ -13,12 +13,20 @@ from torchmetrics.image import (
 )
 
 from genbench.data.digits import digits
-from genbench.metrics import DensityCoverage, FrechetDistance, KernelDistance, PrecisionRecall, VendiScore
+from genbench.metrics import (
+    DensityCoverage,
+    FrechetDistance,
+    KernelDistance,
+    MongeDistance,
+    PrecisionRecall,
+    VendiScore,
+)
 from genbench.metrics.classifiers.classifier import raw_images
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.inception_score import split_scores
+from genbench.metrics.image.monge import sliced_distance
 from genbench.metrics.image.vendi_score import vendi_score
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -82,6 +90,8 @@ def test_torchmetrics_accepts_the_extractor_and_gives_the_same_values(net, image
 
 def test_values_are_those_of_the_functions_on_all_features(net, images):
     generated = net(images[1])
+    expected = sliced_distance(generated, net(images[0]), 50, 3)
+    torch.testing.assert_close(float(filled(MongeDistance(net, directions=50, seed=3), images).compute()), expected)
     torch.testing.assert_close(float(filled(VendiScore(net), images).compute()), vendi_score(generated))
     found = filled(PrecisionRecall(net), images).compute() | filled(DensityCoverage(net), images).compute()
     assert found.keys() == {"precision", "recall", "density", "coverage"}
@@ -152,7 +162,7 @@ try:
 except SystemExit as stop:
     assert not stop.code, stop.code
 # lightning_fabric imports torchmetrics by itself, and that torch-fidelity
-assert not {"genbench.metrics.image.modules", "cleanfid"} & set(sys.modules)
+assert not {"genbench.metrics.modules", "cleanfid"} & set(sys.modules)
 """
 RUN = "run --model cfm --dataset moons --metric w2 --set plan.steps=2 --set evaluation.n=32"
 
