@@ -13,11 +13,12 @@ from genbench.runs import run as runner
 from genbench.runs import store
 from genbench.runs.spec import build_data, resolve
 from genbench.runs.versions import without_outdated
-from genbench.settings import Settings
+from genbench.settings import Settings, merge
 from genbench.storage.trust import trust_everything
 from genbench.sweeps import suite
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.own import own
 
 
 def run(
@@ -32,8 +33,8 @@ def run(
     """Train, sample and measure one model on one data set, or return the record that is kept already.
 
     Args:
-        model: name of a model, as `genbench list models` shows it.
-        dataset: name of a data set.
+        model: name of a model, as `genbench list models` shows it; or a Python file that registers one, `file.py:name`.
+        dataset: name of a data set; or a file of points, a folder or archive of images, a Python file.
         seed: of everything random.
         metrics: names; by default those that the data set names.
         settings: nested by section, as `--set` writes them.
@@ -54,7 +55,10 @@ def run(
         >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
         [['cfm', 'moons', 'sliced_w2', 1]]
     """
-    spec = resolve(model, dataset, seed=seed, metrics=metrics, settings=settings)
+    name, _ = own("models", model)
+    data, given = own("datasets", dataset)
+    chosen = [own("metrics", metric)[0] for metric in metrics] if metrics is not None else None
+    spec = resolve(name, data, seed=seed, metrics=chosen, settings=merge({"data": given}, settings or {}))
     return runner.run(spec, store.Store(Path(results)))
 
 

@@ -5,18 +5,28 @@ one-line summaries) are known without importing that module, so that `genbench l
 """
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from genbench.errors import ConfigError, unknown
 
 log = logging.getLogger("genbench")
+
+FILES = "GENBENCH_FILES"
+"""Environment variable: Python files of the user, whose components have names such as affine@1f2e3d4c."""
+
+_loading: list[str] = []
+"""Hashes of the files that are being executed."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,8 @@ class Registry:
         """Return a decorator that registers a builder under a name and returns it unchanged."""
 
         def decorate(build: Callable) -> Callable:
-            self._entries[name] = Entry(name, build, version, traits)
+            full_name = f"{name}@{_loading[-1]}" if _loading else name
+            self._entries[full_name] = Entry(full_name, build, version, traits)
             return build
 
         return decorate
@@ -87,10 +98,38 @@ class Registry:
         return names
 
     def __contains__(self, name: str) -> bool:
+        if "@" in name and name not in self._entries:
+            _load_files()
         return name in self._entries or name in self._points
+
+    def load(self, path: str | Path, name: str = "") -> str:
+        """Execute a Python file of the user, and return the name of a component that it registers.
+
+        The name ends in a hash of the file, so that results of another version of it are never mixed up.
+
+        Args:
+            path: the file.
+            name: under which it registers the component; may be empty if it registers one only.
+
+        Raises:
+            ConfigError: if the file is broken, or registers no such component.
+        """
+        digest = _load(Path(path))
+        here = [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
+        if name and name not in here:
+            raise unknown(f"{path} registers no {self.kind}", name, here)
+        if len(here) != 1 and not name:
+            raise ConfigError(f"{path} registers {len(here)} of kind {self.kind}; write {path}:NAME")
+        files = dict.fromkeys([*filter(None, os.environ.get(FILES, "").split(os.pathsep)), str(Path(path).resolve())])
+        os.environ[FILES] = os.pathsep.join(files)  # for processes that this one starts
+        return f"{name or here[0]}@{digest}"
 
     def __getitem__(self, name: str) -> Entry:
         """Import the builder of that name. Raises ConfigError with a suggestion when there is none."""
+        if name not in self and "@" in name:
+            raise ConfigError(
+                f"no {self.kind} '{name}': a Python file registers it; set {FILES} to the path of the file"
+            )
         if name not in self:
             raise unknown(f"no {self.kind}", name, self)
         if name not in self._entries:
@@ -124,6 +163,37 @@ class Registry:
         """Return the distribution whose entry point has the name, or 'this session' for a local registration."""
         point = self._points.get(name)
         return point.dist.name if point and point.dist else "this session"
+
+
+def _load_files() -> None:
+    """Execute the files that the user has named, in this process or in the one that started it."""
+    for path in filter(None, os.environ.get(FILES, "").split(os.pathsep)):
+        _load(Path(path))
+
+
+def _load(path: Path) -> str:
+    """Execute a file, unless that is done already, and return a hash of its content."""
+    try:
+        source = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    if source is None:
+        raise ConfigError(f"{path} does not exist, or is no file")
+    digest = hashlib.sha256(source).hexdigest()[:8]
+    module = f"genbench_file_{digest}"
+    if module not in sys.modules:
+        spec = importlib.util.spec_from_file_location(module, path.resolve())
+        assert spec is not None
+        loaded = sys.modules[module] = importlib.util.module_from_spec(spec)
+        _loading.append(digest)
+        try:
+            exec(compile(source, str(path), "exec"), loaded.__dict__)
+        except Exception as error:  # of the user's code
+            del sys.modules[module]
+            raise ConfigError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+        finally:
+            _loading.pop()
+    return digest
 
 
 @lru_cache

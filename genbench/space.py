@@ -95,6 +95,34 @@ class Real(Space):
         return math.log(self.scale)
 
 
+@dataclass(frozen=True)
+class Standardized(Space):
+    """Real vectors with a mean and a standard deviation for each coordinate: x = (raw - mean) / std.
+
+    >>> space = Standardized((1.0, 0.0), (2.0, 4.0))
+    >>> space.decode(space.encode(torch.tensor([[3.0, 4.0]])))
+    tensor([[3., 4.]])
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    bin: float = 0.0
+
+    def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Subtract the means and divide by the standard deviations."""
+        raw = raw.float()
+        return (raw - raw.new_tensor(self.mean)) / raw.new_tensor(self.std)
+
+    def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """Multiply by the standard deviations and add the means."""
+        return x * x.new_tensor(self.std) + x.new_tensor(self.mean)
+
+    @property
+    def log_scale(self) -> float:
+        """Mean log(std) of the coordinates, from densities of x to densities of raw."""
+        return sum(map(math.log, self.std)) / len(self.std)
+
+
 def dequantise(x: Float[Tensor, "*shape"], width: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Spread bin centers uniformly over bins of the given width (0 returns x itself, drawing nothing)."""
     if width == 0:

@@ -29,6 +29,8 @@ def eval_command(
     from genbench.cli import requests
 
     path, settings = Path(what), parse(set_ or [])
+    if dataset is not None:
+        _, dataset, metric, settings = requests.with_own_files("", dataset, metric, settings)
     requests.check((), [dataset] if dataset is not None else (), metric, settings)
     if dataset is not None:
         _eval_samples(path, dataset, metric, settings, seed, results, as_json)

@@ -59,6 +59,7 @@ def run_command(
     from genbench.cli import requests
 
     settings, seeds = parse(set_ or []), parse_seeds(seed or "0")
+    model, dataset, metric, settings = requests.with_own_files(model, dataset, metric, settings)
     requests.check([model], [dataset], metric, settings)
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:

@@ -8,6 +8,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,10 @@ def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
     kind = spec.get("kind", "model")
     components = [("data", datasets, spec["data"]["name"]), (kind, REGISTRIES[kind], spec["model"]["name"])]
     components += [("metric", metrics, name) for name in spec["metrics"]]
-    found = {
-        f"{kind} {name}": source_code.digest(registry[name].build.__module__) for kind, registry, name in components
-    }
+    found = {}
+    for kind, registry, name in components:
+        with suppress(ConfigError):  # a component that is not installed here, or broken
+            found[f"{kind} {name}"] = source_code.digest(registry[name].build.__module__)
     return {name: digest for name, digest in found.items() if digest is not None}
 
 

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, MinLen
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
 from genbench.settings import explain
+from genbench.sweeps.own import own
 
 LARGEST = 2**20
 """Bytes of a suite file; none has a hundredth of it."""
@@ -65,6 +66,9 @@ class Entry(Sections):
     def settings(self) -> dict[str, Any]:
         """The settings of the component."""
         return self.model_extra or {}
+
+
+E = TypeVar("E", bound=Entry)
 
 
 class DataEntry(Entry):
@@ -122,7 +126,7 @@ def read(path: Path) -> Suite:
     try:
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"{path} is no suite: it has more than {LARGEST:,} bytes")
-        return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except RecursionError as error:
         raise ConfigError(f"{path} is no suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -131,3 +135,29 @@ def read(path: Path) -> Suite:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is no TOML: {error}") from error
+    return _with_own_files(suite, path.parent)
+
+
+def _with_own_files(suite: Suite, folder: Path) -> Suite:
+    """Return a suite with the names of components in place of files, whose paths are relative to the suite."""
+
+    def entry(kind: str, given: E) -> E:
+        name, settings = own(kind, given.name, folder)
+        return given.model_copy(update={"name": name, **settings})
+
+    def metrics(names: list[str] | None) -> list[str] | None:
+        return [own("metrics", name, folder)[0] for name in names] if names is not None else None
+
+    data = [entry("datasets", part) for part in suite.datasets]
+    include = [
+        part.model_copy(update={"dataset": entry("datasets", part.dataset), "model": entry("models", part.model)})
+        for part in suite.include
+    ]
+    return suite.model_copy(
+        update={
+            "datasets": [part.model_copy(update={"metrics": metrics(part.metrics)}) for part in data],
+            "models": [entry("models", part) for part in suite.models],
+            "metrics": metrics(suite.metrics),
+            "include": include,
+        }
+    )

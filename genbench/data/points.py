@@ -1,0 +1,113 @@
+"""Points: vectors in a file of the user, split and standardized."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+
+from genbench.core import Data, Event, Normal
+from genbench.data.splits import Arrays, Finite, stratified
+from genbench.data.vectors import DISTANCES, EVALUATION, OF_THE_MODEL, PLAN
+from genbench.errors import ConfigError
+from genbench.registry import datasets
+from genbench.settings import Fraction, OnDisk
+from genbench.space import Standardized
+from genbench.storage import arrays, content_hash, memory
+
+SUFFIXES = (*arrays.SUFFIXES, ".csv", ".parquet")
+LABEL = "label"
+"""Name of the column, or of the array, that holds classes and no coordinate."""
+
+
+@datasets.register("points", version=1, headline="w2")
+def points(
+    *,
+    path: Annotated[str, OnDisk()],
+    valid: Fraction = 0.1,
+    test: Fraction = 0.2,
+    standardize: bool = True,
+) -> Data:
+    """Vectors of your own in a file, one a row, split always in the same way, stratified by class.
+
+    Models see coordinates with mean 0 and standard deviation 1 over the training rows; metrics are in the units of the
+    file.
+
+    Args:
+        path: .npy, .npz (array samples, or the only one), .csv or .parquet; `label` may name the class of each row.
+        valid: share of the rows held out for validation.
+        test: share of the rows held out for testing.
+        standardize: whether models see standardized coordinates.
+
+    Raises:
+        ConfigError: if the file holds no such rows.
+    """
+    file = Path(path).expanduser()
+    raw, label, classes = _read(file)
+    n, dims = raw.shape
+    counts = round(valid * n), round(test * n)
+    if n - sum(counts) < 2 or not counts[1]:
+        raise ConfigError(f"{path}: {n} rows are too few for valid={valid} and test={test}")
+    rows = dict(zip(("train", "valid", "test"), stratified(label, counts, seed=0), strict=True))
+    train = raw[rows["train"]].double()
+    mean, std = train.mean(0), train.std(0, correction=0)
+    if standardize and bool((std == 0).any()):
+        raise ConfigError(f"{path}: column {int(torch.argmin(std)) + 1} is constant in the training rows: remove it")
+    if not standardize:
+        mean, std = torch.zeros(dims), torch.ones(dims)
+    space = Standardized(tuple(mean.tolist()), tuple(std.tolist()))
+    splits = {name: Finite(lambda part=part: Arrays(raw, label, part), len(part), space) for name, part in rows.items()}
+    return Data(
+        event=Event((dims,), classes if classes > 1 else 0, space.bin),
+        space=space,
+        source=Normal((dims,)),
+        **splits,
+        plan=PLAN,
+        evaluation=EVALUATION | {"n": min(EVALUATION["n"], counts[1]), "batch": min(EVALUATION["batch"], counts[1])},
+        metrics=(*DISTANCES, *OF_THE_MODEL),
+        provenance={"source": file.resolve().name, "sha256": content_hash.remembered(file), "original": False},
+    )
+
+
+def _read(path: Path) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Return the rows (n, d) in float32, the class of each, and the number of classes."""
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist, or is no file")
+    values, label = _arrays(path) if path.suffix in arrays.SUFFIXES else _table(path)
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
+        raise ConfigError(f"{path}: points are rows of real numbers; this is {values.shape} of {values.dtype}")
+    bad = ~np.isfinite(values).all(1)
+    if bad.any():
+        raise ConfigError(f"{path}: row {int(np.argmax(bad)) + 1} holds a value that is missing or not finite")
+    if label is None:
+        label = np.zeros(len(values), np.int64)
+    if label.shape != (len(values),) or label.dtype.kind not in "iuUOb":
+        raise ConfigError(f"{path}: labels must be {len(values)} whole numbers or texts, one a row")
+    names, classes = np.unique(label.astype(str) if label.dtype.kind == "O" else label, return_inverse=True)
+    return torch.from_numpy(values.astype(np.float32)), torch.from_numpy(classes.astype(np.int64)), len(names)
+
+
+def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    names = arrays.names(path)
+    others = [name for name in names if name != LABEL]
+    chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
+    if chosen is None:
+        raise ConfigError(f"{path} holds {', '.join(names)}; call the array of points 'samples'")
+    return arrays.load(path, chosen), arrays.load(path, LABEL) if LABEL in names else None
+
+
+def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    import pandas as pd
+
+    memory.require(4 * path.stat().st_size, str(path))
+    try:
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except ImportError as error:
+        raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow") from error
+    except (OSError, ValueError) as error:  # pandas' and Arrow's own errors are among these
+        raise ConfigError(f"{path} is no readable {path.suffix}: {error}") from error
+    label = table.pop(LABEL).to_numpy() if LABEL in table else None
+    words = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "fiu"]
+    if words:
+        raise ConfigError(f"{path}: column {words[0]} holds no numbers (a column of classes is called {LABEL})")
+    return table.to_numpy(), label

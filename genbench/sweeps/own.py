@@ -1,0 +1,37 @@
+"""Components of the user's own: files where a name of a model, a metric or a data set may stand."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from genbench.registry import ALL
+
+POINTS = (".npy", ".npz", ".csv", ".parquet")
+ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|tar\.\w+)$")
+
+
+def own(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
+    """Return the name and the settings of a component that may be given as a file.
+
+    Args:
+        kind: models, metrics or datasets.
+        text: a name; `file.py` or `file.py:name`; for data, a file of points, or a folder or archive of images.
+        folder: to which paths are relative.
+
+    Raises:
+        ConfigError: if a Python file is broken, or registers no such component.
+
+    >>> own("datasets", "moons"), own("datasets", "my/points.csv")
+    (('moons', {}), ('points', {'path': 'my/points.csv'}))
+    """
+    code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
+    if code:
+        return ALL[kind].load(folder / code[1], code[2] or ""), {}
+    if kind != "datasets" or text in ALL[kind]:
+        return text, {}
+    path = folder / text
+    if path.suffix in POINTS:
+        return "points", {"path": str(path)}
+    if ARCHIVE.search(text) or ("/" in text and path.is_dir()):
+        return "folder", {"path": str(path)}
+    return text, {}

@@ -1,0 +1,91 @@
+"""Points of the user: every kind of file, splits, standardization, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from genbench.data.points import points
+from genbench.errors import ConfigError
+from genbench.testing import check_dataset
+
+ROWS = np.random.default_rng(0).normal(size=(300, 3)) * [1, 5, 0.1] + [0, 7, 1]
+LABEL = np.arange(300) % 3
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(kind, rows=ROWS, label=LABEL):
+        path = tmp_path / f"points.{kind}"
+        table = pd.DataFrame(rows, columns=list("abc")[: rows.shape[1]]).assign(label=label)
+        if kind == "npy":
+            np.save(path, rows)
+        elif kind == "npz":
+            np.savez(path, samples=rows, label=label)
+        elif kind == "csv":
+            table.to_csv(path, index=False)
+        else:
+            pytest.importorskip("pyarrow")
+            table.to_parquet(path)
+        return str(path)
+
+    return written
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv", "parquet"])
+def test_every_kind_of_file_gives_the_same_splits(write, kind):
+    found, other = points(path=write(kind)), points(path=write("npz"))
+    assert (found.event.shape, found.event.classes) == ((3,), 3)
+    for split, n in (("train", 210), ("valid", 30), ("test", 60)):
+        one, same = getattr(found, split).take(n, 0), getattr(other, split).take(n, 0)
+        torch.testing.assert_close(one.x, same.x)
+        torch.testing.assert_close(one.label, same.label)
+        assert one.label.bincount().tolist() == [n // 3] * 3
+
+
+def test_training_rows_are_standardized_and_decode_to_the_file(write):
+    data = points(path=write("npy"))
+    assert data.event.classes == 0
+    x = data.train.take(210, 0).x
+    torch.testing.assert_close(x.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(x.std(0, correction=0), torch.ones(3), atol=1e-5, rtol=0)
+    decoded = torch.cat([data.space.decode(getattr(data, s).take(n, 0).x) for s, n in (("train", 210), ("test", 60))])
+    distance = torch.cdist(decoded.double(), torch.from_numpy(ROWS))
+    assert float(distance.min(1).values.max()) < 1e-5
+
+
+def test_the_density_in_the_units_of_the_file(write):
+    """A Gaussian in model space, scaled: its density in raw units is that of the scaled Gaussian."""
+    space = points(path=write("npy")).space
+    x = torch.randn(50, 3, dtype=torch.float64)
+    scaled = torch.distributions.Normal(torch.tensor(space.mean).double(), torch.tensor(space.std).double())
+    raw = x * torch.tensor(space.std).double() + torch.tensor(space.mean).double()
+    model = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
+    torch.testing.assert_close(model - 3 * space.log_scale, scaled.log_prob(raw).sum(1))
+
+
+def test_it_conforms(write):
+    assert check_dataset("points", {"path": write("csv")})
+
+
+def test_other_content_is_another_data_set(write):
+    first = points(path=write("npy")).provenance["sha256"]
+    assert points(path=write("npy", ROWS + 1)).provenance["sha256"] != first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,x\n2,y\n", "column b holds no numbers"),
+        ("a,b\n" + "1,2\n" * 20 + "1,\n", "row 21 holds a value that is missing"),
+        ("a,b\n1,2\n3,4\n", "2 rows are too few"),
+        ("a,b\n" + "".join(f"{i},5\n" for i in range(50)), "column 2 is constant"),
+        ("", "is no readable .csv"),
+        ('a,b\n"1,2\n', "points"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "points.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message) as refused:
+        points(path=str(tmp_path / "points.csv"))
+    assert "\n" not in str(refused.value).strip()

@@ -1,0 +1,113 @@
+"""Components of the user's own, named by their files."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import genbench
+from genbench.errors import ConfigError
+from genbench.registry import FILES, models
+from genbench.sweeps.own import own
+from genbench.sweeps.suite import load
+
+PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
+TINY = {"plan": {"steps": 10}, "evaluation": {"n": 40, "curve": []}}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the documented model, a metric and points; its files are forgotten at the end."""
+    monkeypatch.setenv(FILES, "")
+    monkeypatch.chdir(tmp_path)
+    (code,) = [
+        block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "Gaussian" in block
+    ]
+    (tmp_path / "my_model.py").write_text(code)
+    (tmp_path / "my_metric.py").write_text(
+        "from genbench.metrics.evaluation import Value\nfrom genbench.registry import metrics\n"
+        "@metrics.register('spread', better='none', of='samples')\ndef spread(evaluation):\n"
+        "    'Mean square of the samples.'\n"
+        "    return Value(float(evaluation.samples(None).square().mean()), 40, 'model space')\n"
+    )
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(200, 2)))
+    yield tmp_path
+    for registry in genbench.registry.ALL.values():
+        for name in [name for name in registry._entries if "@" in name]:
+            del registry._entries[name]
+    for name in [name for name in sys.modules if name.startswith("genbench_file_")]:
+        del sys.modules[name]
+
+
+def test_a_model_and_points_in_files_run_from_python_and_by_the_command_line(cli, folder):
+    record = genbench.run("my_model.py", "points.npy", metrics=["w2"], settings=TINY, results=folder / "r")
+    name = record["spec"]["model"]["name"]
+    assert re.fullmatch(r"affine@[0-9a-f]{8}", name)
+    arguments = ["run", "--model", "my_model.py:affine", "--dataset", "points.npy", "--metric", "w2", "--results", "r"]
+    sets = ["--set", "plan.steps=10", "--set", "evaluation.n=40", "--set", "evaluation.curve=[]"]
+    code, out, err = cli(*arguments, *sets, "--json")
+    assert code == 0, err
+    assert json.loads(out) == record
+
+
+def test_another_content_is_another_model(folder):
+    first, _ = own("models", "my_model.py")
+    (folder / "my_model.py").write_text((folder / "my_model.py").read_text() + "\n")
+    second, _ = own("models", "my_model.py")
+    assert first != second
+    assert {first, second} <= set(models)
+
+
+def test_files_in_a_suite_are_relative_to_it(folder, monkeypatch):
+    (folder / "suite.toml").write_text(
+        'datasets = ["points.npy"]\nmodels = ["my_model.py", "cfm"]\nmetrics = ["my_metric.py:spread", "w2"]\n'
+    )
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    one, other = load("../suite.toml").specs
+    assert (one.model["name"].partition("@")[0], other.model["name"]) == ("affine", "cfm")
+    assert one.data["name"] == "points"
+    assert [name.partition("@")[0] for name in one.metrics] == ["spread", "w2"]
+
+
+def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
+    genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
+    name, _ = own("models", "my_model.py")
+    assert name in models
+    os.environ[FILES] = ""
+    del models._entries[name]
+    (folder / "my_model.py").write_text("raise SystemExit('executed')")
+    code, out, err = cli("status", "r")
+    assert (code, "executed" in err) == (0, False), err
+    assert "r: 1 records" in out
+    assert f"there is no model '{name}' any more" in out
+    assert name not in models
+    with pytest.raises(ConfigError, match="a Python file registers it; set GENBENCH_FILES"):
+        models[name]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("def broken(:", "my.py cannot be loaded: SyntaxError"),
+        ("import no_such_module", "my.py cannot be loaded: ModuleNotFoundError"),
+        ("", "registers 0 of kind model; write my.py:NAME"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, message):
+    (folder / "my.py").write_text(content)
+    code, _, err = cli("run", "--model", "my.py", "--dataset", "moons")
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_wrong_name_in_a_file_is_refused(folder):
+    with pytest.raises(ConfigError, match=r"my_model.py registers no model 'affin'; did you mean 'affine'\?"):
+        own("models", "my_model.py:affin")
+    with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):
+        own("models", "nowhere.py")
