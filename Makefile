@@ -30,14 +30,14 @@ reproduce: $(READY) ## run the CPU suites (only what is missing) and write their
 	$(BIN)/genbench calibrate
 	$(BIN)/genbench report results --html results/report.html
 
-# Cheap ones first; each says in its first lines what it asks and what it costs.
+# In order of cost. The first lines of each file state its question and its cost.
 STUDIES ?= kappa wcfm-toys tutorial batch balanced tong
 studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
 	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
 	$(BIN)/genbench report results --html results/report.html
 
-bench: $(READY) ## time genbench beside its peers, a quarter of an hour on a quiet machine, and write results/perf.md
+bench: $(READY) ## compare the speed with other libraries (15 minutes on a quiet machine), and write results/perf.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perf]'
 	$(BIN)/python benchmarks/perf/bench.py --results results
 	$(BIN)/python benchmarks/perf/scaling.py --results results

@@ -22,7 +22,7 @@ from genbench.training.allocator import keep_freed
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Modules with a function rows() -> list[Row], in the order of the table."""
 
-HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by processor time", "aim", "")
+HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by CPU time", "aim", "")
 
 
 def rows() -> list[Row]:
@@ -89,7 +89,7 @@ def comma_separated(results: list[tuple[Row, Measured | str]]) -> str:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows whose names begin so")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows with these prefixes")
     parser.add_argument("--list", action="store_true", help="list the rows, and measure nothing")
     parser.add_argument("--results", type=Path, help="folder to write perf.md and perf.csv to; needs all rows")
     options = parser.parse_args()
@@ -98,7 +98,7 @@ def main() -> None:
         print("\n".join(f"{row.name:<24} {row.work}, against {row.peer}" for row in chosen))
         return
     if options.results and options.only:
-        parser.error("--results keeps the whole table: leave --only out")
+        parser.error("--results writes the whole table: omit --only")
     began, load = time.perf_counter(), os.getloadavg()[0]
     results: list[tuple[Row, Measured | str]] = []
     print(markdown([]), end="")
@@ -112,7 +112,7 @@ def main() -> None:
     if options.results:
         about = described(load, time.perf_counter() - began)
         table = markdown([cells(found, row) for row, found in results])
-        (options.results / "perf.md").write_text(f"# perf\n\n{about}\n\n{table}", encoding="utf-8")
+        (options.results / "perf.md").write_text(f"# Speed\n\n{about}\n\n{table}", encoding="utf-8")
         (options.results / "perf.csv").write_text(comma_separated(results), encoding="utf-8")
 
 

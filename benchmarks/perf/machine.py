@@ -12,17 +12,18 @@ PACKAGES = (
 
 
 def described(load: float, took: float) -> str:
-    """Return how the table is to be read and what it was measured on.
+    """Say how to read the table and on which machine it was measured.
 
     Args:
-        load: average number of processes that wanted to run when the measurement began.
-        took: seconds it took.
+        load: load average when the measurement began.
+        took: duration of the measurement in seconds.
     """
     cores = os.cpu_count() or 1
     busy = f" **The machine was busy: load {load:.1f} on {cores} cores at the start.**" if load > 0.5 * cores else ""
     return (
-        "Both sides do the same work in one process and take turns, on as many threads and in the same precision; "
-        "figures are medians over rounds of the ratio within a round. `make bench` makes this table.\n\n"
+        "Both sides do the same work, alternating in one process, with equal numbers of threads and equal precision. A "
+        'figure is the median over rounds of the ratio within a round: "x" is the time of the peer divided by that of '
+        'genbench, "%" the share of genbench in the whole. Made by `make bench`.\n\n'
         f"{here()} It took {took / 60:.0f} minutes.{busy}"
     )
 

@@ -147,7 +147,7 @@ def stacked(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
         return torch.stack([_euler(field, x, times) for field, x in zip(fields, batches, strict=True)])
 
     torch.testing.assert_close(together(), in_turn(), rtol=1e-3, atol=1e-3)
-    return Sides(together, in_turn, note="2048 rows keep a core at arithmetic already")
+    return Sides(together, in_turn, note="one model of 2,048 rows already saturates a core")
 
 
 def _euler(field: nn.Module, x: Tensor, times: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def rows() -> list[Row]:
     return [
         Row(
             name="sample-2d-stacked",
-            work="10 x 2048 samples in 2D, Euler, 100 steps, as one stack of networks",
+            work="10 x 2048 samples in 2D, Euler, 100 steps, as one ensemble",
             peer="the same, one after the other",
             sides=plane(stacked, 100),
             aim=5.0,

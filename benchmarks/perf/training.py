@@ -86,10 +86,10 @@ def rows() -> list[Row]:
     def row(name: str, model: str, matcher: str, seeds: int, aim: float | None, *, compiled: bool = False) -> Row:
         def sides() -> Sides:
             ours, theirs = genbench_loop(model, STEPS, seeds, compiled=compiled), torchcfm_loop(matcher, STEPS)
-            note = f"compiled in {_seconds(ours):.0f} s, which do not count" if compiled else ""
+            note = f"{_seconds(ours):.0f} s of compilation not included" if compiled else ""
             return Sides(ours, theirs, (seeds * STEPS, STEPS), note)
 
-        how = f"{seeds} seeds as one stack" if seeds > 1 else "one model"
+        how = f"{seeds} seeds as one ensemble" if seeds > 1 else "one model"
         return Row(
             name=f"2d-{name}",
             work=f"2D training, {model}, {how}" + (", plan.compile" if compiled else ""),
@@ -109,8 +109,8 @@ def rows() -> list[Row]:
         row("single-otcfm", "otcfm", paired, 1, None),
         Row(
             name="2d-drawn",
-            work=f"2D training, cfm, {SEEDS} seeds as one stack",
-            peer="torchcfm's loop (CFM) on data drawn before",
+            work=f"2D training, cfm, {SEEDS} seeds as one ensemble",
+            peer="torchcfm's loop (CFM) on data drawn in advance",
             sides=lambda: Sides(
                 genbench_loop("cfm", STEPS, SEEDS), torchcfm_loop(plain, STEPS, drawn=True), (SEEDS * STEPS, STEPS)
             ),

@@ -73,7 +73,7 @@ def coupling(pair: Callable[[], object], batch: int) -> Callable[[], Sides]:
 
         _, model = build()
         step = ours(model, torch.rand(SHORT, *IMAGE) * 2 - 1, torch.float32)
-        note = f"batch {batch}; the step is timed on {SHORT} images, and taken to be proportional"
+        note = f"batch {batch}; the step is timed on {SHORT} images and scaled"
         return Sides(pair, step, (1, SHORT / batch), note)
 
     return sides
