@@ -20,6 +20,10 @@ def eval_command(
     dataset: Annotated[
         str | None, typer.Option("--dataset", "--reference", help="Data set to compare external samples with.")
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help="Show samples beside papers and a folder's suites; 'published' names that of --results."),
+    ] = None,
     seed: Seed = 0,
     results: Results = Path("results"),
     as_json: AsJson = False,
@@ -33,7 +37,9 @@ def eval_command(
         _, dataset, metric, settings = requests.with_own_files("", dataset, metric, settings)
     requests.check((), [dataset] if dataset is not None else (), metric, settings)
     if dataset is not None:
-        _eval_samples(path, dataset, metric, settings, seed, results, as_json)
+        _eval_samples(path, dataset, metric, settings, seed, results, beside, as_json)
+    elif beside is not None:
+        raise ConfigError("--beside is for samples: add --reference NAME, the data set to compare them with")
     elif path.suffix in (".npy", ".npz"):
         raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
     else:
@@ -47,28 +53,46 @@ def _eval_samples(
     settings: dict[str, Any],
     seed: int,
     results: Path,
+    beside: Path | None,
     as_json: bool,
 ) -> None:
     import torch
 
     from genbench.report.formats.terminal import not_original, print_rows
-    from genbench.results.external_samples import components, measure_samples
+    from genbench.results.external_samples import components, half_intervals, measure_samples
     from genbench.runs import provenance
     from genbench.runs.image_grids import save_metric_grids
 
     data, metrics = components(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
+    halves = half_intervals(evaluation, metrics) if beside is not None else {}
     pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
     if as_json:
         here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}
         pictures = [str(page) for page in pages]
-        print_json({"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures})
+        print_json(
+            {"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures}
+            | ({"half_intervals": halves} if beside is not None else {})
+        )
         return
     print_rows(rows, f"{about['n']} samples of {path} ({about['layout']}) against {dataset}", stdout())
     for note in (f"samples: {about['note']}" if "note" in about else "", not_original(real), *map(str, pages)):
         if note:
             stdout().print(note, soft_wrap=True, highlight=False)
+    if beside is not None:
+        _print_beside(rows, halves, data, results if str(beside) == "published" else beside)
+
+
+def _print_beside(rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path) -> None:
+    from genbench.report.beside import beside
+    from genbench.report.formats.terminal import show
+    from genbench.analysis.published_suites import load_suites, suite_names
+    from genbench.studies.published import read_claims
+    from genbench.runs.store import Store
+
+    suites = load_suites(Store(results), suite_names(results)) if suite_names(results) else []
+    show(beside(rows, halves, data, suites, read_claims()), stdout())
 
 
 def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool) -> None:
