@@ -85,11 +85,11 @@ def _eval_samples(
 
 
 def _print_beside(rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path) -> None:
-    from genbench.report.beside import beside
-    from genbench.report.formats.terminal import show
     from genbench.analysis.published_suites import load_suites, suite_names
-    from genbench.studies.published import read_claims
+    from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
+    from genbench.studies.beside import beside
+    from genbench.studies.published import read_claims
 
     suites = load_suites(Store(results), suite_names(results)) if suite_names(results) else []
     show(beside(rows, halves, data, suites, read_claims()), stdout())

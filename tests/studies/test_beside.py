@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from genbench.report.beside import beside
 from genbench.analysis.published_suites import load_suites
-from genbench.studies.published import Claim
 from genbench.runs.store import Store
+from genbench.studies.beside import beside
+from genbench.studies.published import Claim
 
 FID = dict(paper="Paper", url="https://example.org", grade="A", metric="fid-legacy", difference="-", incomparable="-")
 
@@ -65,8 +65,7 @@ def test_a_kept_run_has_nothing_beside_it(swept, cli):
 @pytest.mark.parametrize("n", [256, 1024])
 def test_the_interval_of_a_mean_is_that_of_statistics(n, tmp_path):
     """The norm of samples is a mean, of which the standard error is known."""
-    from genbench.results.external_samples import half_intervals, measure_samples
-    from genbench.results.external_samples import components
+    from genbench.results.external_samples import components, half_intervals, measure_samples
 
     x = np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
