@@ -211,7 +211,11 @@ def test_runs_of_two_seeds_are_compared_and_sweeps_without_a_common_seed_say_so(
     for name, seed in (("a", 0), ("b", 1)):
         for run in results.glob(f"runs/*-{seed}-*"):
             shutil.copytree(run, tmp_path / name / "runs" / run.name)
-    shutil.copytree(runs[0], tmp_path / "a/runs/again")  # more than one run of it
+    record = read_record(first_path(runs[0], "*/record.json"))
+    third = {"labels": record["labels"] | {"run": "cfm-moons-2-third"}, "spec": record["spec"] | {"seed": 2}}
+    path = tmp_path / "a/runs/cfm-moons-2-third" / first_path(runs[0], "*/record.json").parent.name / "record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(format_record(record | third))  # more than one run of it
     out = cli("compare", tmp_path / "a", tmp_path / "b")[1]
     assert "no common seed of sliced_w2" in out
     assert "only the" not in out
