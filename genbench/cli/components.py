@@ -1,5 +1,6 @@
-"""Commands on components and suites: list, show, check, schema, validate, doctor."""
+"""Commands on components and suites: list, show, check, new, schema, validate, doctor."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,9 @@ from genbench.cli.options import AsJson, commands, print_json, stdout
 from genbench.errors import ConfigError, RunFailed
 
 app = commands()
+
+SECTIONS = ("plan", "evaluation", "sample", "data")
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @app.command("list")
@@ -46,17 +50,28 @@ def list_command(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Name of a component.")], as_json: AsJson = False) -> None:
-    """Show the settings of a component (type, default, meaning) and where it comes from."""
+def show(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show the settings of a component or a section (type, default, meaning) and where they come from."""
     from genbench import registry
     from genbench.errors import unknown
 
-    names = [known for kind in registry.ALL.values() for known in kind]
-    if name not in names:
-        raise unknown("nothing called", name, names)
-    from genbench.report.components import describe, print_description
+    *kinds, name = words
+    kind = kinds[0].removesuffix("s") + "s" if kinds else ""
+    if len(words) > 2 or kind not in ("", *registry.ALL):
+        raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
+    section = name in SECTIONS and not kind
+    names = [known for key, registered in registry.ALL.items() if kind in ("", key) for known in registered]
+    if not section and name not in names:
+        raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
 
-    description = describe(name)
+    from genbench.report.components import describe, describe_section, print_description
+
+    description = describe_section(name) if section else describe(name, kind)
     if as_json:
         print_json(description)
     else:
@@ -76,6 +91,24 @@ def check(
             typer.echo(line)
     except AssertionError as error:
         raise RunFailed(str(error)) from error
+
+
+@app.command()
+def new(
+    kind: Annotated[Literal["model", "dataset", "suite"], typer.Argument(help="What to begin.")],
+    name: Annotated[str, typer.Argument(help="Its name, and that of the file.")],
+) -> None:
+    """Write a commented template of a model, a data set or a suite, which works as it is, to a new file."""
+    if not re.fullmatch(r"[a-z][\w-]*", name):
+        raise ConfigError(f"new {kind} {name}: a name begins with a small letter, then letters, digits, - and _")
+    path = Path(f"{name.replace('-', '_')}.py" if kind != "suite" else f"{name}.toml")
+    text = (TEMPLATES / f"{kind}.txt").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text.replace("NAME", name).replace("FILE", path.stem))
+    except FileExistsError as error:
+        raise ConfigError(f"{path} exists already: choose another name, or remove it") from error
+    typer.echo(f"written: {path}; its first lines say how to use it")
 
 
 @app.command()

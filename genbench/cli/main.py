@@ -7,7 +7,7 @@ import sys
 import tempfile
 import traceback
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,8 @@ from genbench.training.allocator import keep_freed
 
 app = typer.Typer(
     name="genbench",
-    help="Compare generative flows: models x data sets, on shared data, samplers and metrics.",
     no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,6 +29,17 @@ for group in (training, evaluation, results, submissions, components):
 
 LONGEST = 1000
 """Characters of a message."""
+
+
+@app.callback()
+def root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Compare generative flows: models x data sets, on shared data, samplers and metrics."""
+    if show_version:
+        typer.echo(f"genbench {version('genbench')}")
+        raise typer.Exit
+
 
 UsageError: Any = typer.BadParameter.__base__
 """Click's usage error; where typer keeps click depends on its version."""

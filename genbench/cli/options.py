@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,10 +22,35 @@ def _trust(value: bool) -> bool:
     return value
 
 
+_quiet = False
+
+
+def _set_quiet(value: bool) -> bool:
+    """Show no progress, for this command."""
+    global _quiet
+    _quiet = value
+    return value
+
+
+def complete(kind: str) -> Callable[[str], list[str]]:
+    """Return the shell completion of the names of a kind, or of suites; it imports no component."""
+
+    def names(incomplete: str) -> list[str]:
+        from genbench.registry import ALL
+        from genbench.suites import packaged
+
+        return [name for name in ALL.get(kind, packaged()) if name.startswith(incomplete)]
+
+    return names
+
+
 Folder = Annotated[Path, typer.Argument(help="A results folder.")]
 Results = Annotated[Path, typer.Option("--results", help="Results folder.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
-Metric = Annotated[list[str] | None, typer.Option("--metric", help="A metric; default: those of the data set.")]
+Metric = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="A metric; default: those of the data set.", autocompletion=complete("metrics")),
+]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.")]
@@ -32,6 +58,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and 
 Trust = Annotated[
     bool, typer.Option("--trust", help="Open the files and names that records give as settings.", callback=_trust)
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", callback=_set_quiet)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
 
@@ -51,7 +78,7 @@ def stderr() -> "Console":
     """Return the console of progress."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, quiet=_quiet)
 
 
 def print_json(value: Any) -> None:

@@ -16,10 +16,12 @@ from genbench.cli.options import (
     Jobs,
     Log,
     Metric,
+    Quiet,
     Results,
     Set,
     Trust,
     commands,
+    complete,
     parse_json,
     parse_seeds,
     print_json,
@@ -38,8 +40,13 @@ app = commands()
 
 @app.command("run")
 def run_command(
-    model: Annotated[str, typer.Option(help="Name of a model (see genbench list models).")],
-    dataset: Annotated[str, typer.Option(help="Name of a data set (see genbench list datasets).")],
+    model: Annotated[
+        str, typer.Option(help="A model (see genbench list), or file.py:name.", autocompletion=complete("models"))
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(help="A data set (see genbench list), or a file.", autocompletion=complete("datasets")),
+    ],
     seed: Annotated[
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
     ] = None,
@@ -54,6 +61,7 @@ def run_command(
     log: Log = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
     from genbench.cli import requests
@@ -131,7 +139,9 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
 
 @app.command()
 def sweep(
-    suite: Annotated[str, typer.Argument(help="Name of a suite (see genbench list suites), or a TOML file.")],
+    suite: Annotated[
+        str, typer.Argument(help="A suite (see genbench list suites), or a file.", autocompletion=complete("suites"))
+    ],
     set_: Set = None,
     jobs: Jobs = 1,
     results: Results = Path("results"),
@@ -143,6 +153,7 @@ def sweep(
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or a new one.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on a Ray cluster.")] = 0.0,
     log: Log = None,
+    quiet: Quiet = False,
 ) -> None:
     """Run what is missing of a suite, then write and print its tables."""
     from genbench.cli import requests
@@ -189,6 +200,7 @@ def retry(
     jobs: Jobs = 1,
     dry_run: DryRun = False,
     trust: Trust = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run again what failed in a results folder, from any suite or command."""
     from genbench.results.status import cell_name
@@ -232,6 +244,7 @@ def tune(
     jobs: Jobs = 1,
     results: Results = Path("results"),
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
     from genbench.cli import requests

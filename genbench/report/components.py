@@ -12,20 +12,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from genbench.errors import unknown
+from genbench.metrics.sampling import Sampling
 from genbench.registry import ALL, datasets, models
 from genbench.runs.component import sampler
-from genbench.settings import settings_of
+from genbench.settings import Setting, settings_of
+from genbench.training.plan import Plan
 
 BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
 
 
-def describe(name: str) -> dict[str, Any]:
+def describe(name: str, kind: str = "") -> dict[str, Any]:
     """Return the kind, version, origin, documentation and settings of a component.
+
+    Args:
+        name: of the component.
+        kind: its kind in `genbench list`, which may be left out.
 
     Raises:
         ConfigError: if there is no component of that name.
     """
-    registry = next((registry for registry in ALL.values() if name in registry), None)
+    registry = next((registry for key, registry in ALL.items() if name in registry and kind in ("", key)), None)
     if registry is None:
         raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
     entry = registry[name]
@@ -41,18 +47,49 @@ def describe(name: str) -> dict[str, Any]:
         "from": registry.origin(name),
         "about": (inspect.getdoc(entry.build) or "").partition("Args:")[0].strip(),
         "settings": {
-            section: {
-                s.name: {
-                    "type": _type(s.type),
-                    "default": None if s.required else s.default,
-                    "required": s.required,
-                    "meaning": s.meaning,
-                }
-                for s in settings_of(build).values()
-            }
+            section: {name: _setting(setting) for name, setting in settings_of(build).items()}
             for section, build in builders.items()
         },
         **({"usual": defaults} if defaults else {}),
+    }
+
+
+SECTIONS = {
+    "plan": "The budget and the optimizer of a run: --set plan.NAME=VALUE.",
+    "evaluation": "How samples are drawn and measured: --set evaluation.NAME=VALUE.",
+    "sample": "Options of sampling: --set sample.NAME=VALUE. They depend on the model.",
+    "data": "Settings of data sets: --set data.NAME=VALUE. They depend on the data set.",
+}
+"""Sections of settings, with what they are."""
+
+
+def describe_section(section: str) -> dict[str, Any]:
+    """Return the settings of a section as `describe` does; of those of several components, with their names."""
+    if section in ("plan", "evaluation"):
+        owners = {"": settings_of(Plan if section == "plan" else Sampling)}
+    elif section == "sample":
+        owners = {name: settings_of(sampler(models[name])) for name in models.working()}
+    else:
+        owners = {name: settings_of(datasets[name].build) for name in datasets.working()}
+    settings: dict[str, dict[str, Any]] = {}
+    names: dict[str, list[str]] = {}
+    for owner, schema in owners.items():
+        for name, setting in schema.items():
+            settings.setdefault(name, _setting(setting))
+            names.setdefault(name, []).append(owner)
+    if len(owners) > 1:
+        for name, setting in settings.items():
+            setting["meaning"] += f" ({', '.join(names[name])})"
+    about = {"name": section, "kind": "section of settings", "version": 1, "from": "genbench"}
+    return about | {"about": SECTIONS[section], "settings": {section: settings}}
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    return {
+        "type": _type(setting.type),
+        "default": None if setting.required else setting.default,
+        "required": setting.required,
+        "meaning": setting.meaning,
     }
 
 
@@ -64,6 +101,7 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
     )
     console.print(escape(description["about"]), highlight=False)
     prefixes = {"model": "model", "sample": "sample", "data set": "data"}
+    prefixes |= {"plan": "plan", "evaluation": "evaluation", "data": "data"}
     prefixes |= {"net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"}
     for section, settings in description["settings"].items():
         prefix = prefixes.get(section, f"metric.{description['name']}")

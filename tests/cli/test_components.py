@@ -1,3 +1,16 @@
+"""Commands on components and suites."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from genbench.registry import FILES
+
+
 def test_validate_counts_and_refuses(cli, swept):
     suite, _ = swept
     code, out, _ = cli("validate", suite)
@@ -8,3 +21,49 @@ def test_validate_counts_and_refuses(cli, swept):
     suite.write_text('datasets = ["digits"]\nmodels = ["cfm"]\n' + measured)
     code, _, err = cli("validate", suite)
     assert (code, err) == (2, "genbench: fid-legacy.statistics: nowhere.npz does not exist\n")
+
+
+def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
+    plan = json.loads(cli("show", "plan", "--json")[1])
+    assert plan["settings"]["plan"]["steps"]["default"] == 5000
+    assert "plan.batch_size" in cli("show", "plan")[1]
+    sample = json.loads(cli("show", "sample", "--json")[1])["settings"]["sample"]
+    assert "cfm" in sample["method"]["meaning"]
+    assert "mixture" in json.loads(cli("show", "data", "--json")[1])["settings"]["data"]["modes"]["meaning"]
+    assert cli("show", "metric", "w2")[1] == cli("show", "w2")[1] == cli("show", "metrics", "w2")[1]
+    assert "nothing among models called 'w2'" in cli("show", "model", "w2")[2]
+    assert cli("show", "paper", "w2")[0] == 2
+
+
+@pytest.mark.parametrize(("kind", "option"), [("model", "--model"), ("dataset", "--dataset")])
+def test_a_new_component_conforms_and_runs_as_it_is(cli, tmp_path, monkeypatch, kind, option):
+    monkeypatch.setenv(FILES, "")
+    monkeypatch.chdir(tmp_path)
+    assert cli("new", kind, "my-own")[0] == 0
+    code, out, err = cli("check", "my_own.py")
+    assert code == 0, out + err
+    other = ["--dataset", "moons"] if kind == "model" else ["--model", "cfm"]
+    small = ["--set", "plan.steps=5", "--set", "evaluation.n=64", "--metric", "w2", "--quiet"]
+    code, out, err = cli("run", option, "my_own.py", *other, *small)
+    assert (code, err) == (0, "")
+    assert "w2" in out
+    assert "exists already" in cli("new", kind, "my-own")[2]
+
+
+def test_a_new_suite_is_valid(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli("new", "suite", "two")[0] == 0
+    assert "18 cells" in cli("validate", "two.toml")[1]
+    assert cli("new", "suite", "../two")[0] == 2
+
+
+def test_version_and_completion(cli):
+    assert cli("--version")[1] == f"genbench {version('genbench')}\n"
+    environment = os.environ | {
+        "_GENBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": "genbench run --model wc",
+        "COMP_CWORD": "3",
+    }
+    command = [sys.executable, "-c", "from genbench.cli.main import main; main()"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["wcfm", "wcfm-balanced"]
