@@ -114,12 +114,14 @@ table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 #
 # ## Use it everywhere
 #
-# To use the name on the command line and in suites, put the module into a package with an entry point, and install it:
+# The file is a name: `genbench run --model sliced_coupling.py:sliced-cfm --dataset moons`, and the same in suites. Records name
+# it by its content, so a changed file never mixes with results of the old one. To share it under a name of its own, put the
+# module into a package with an entry point, and install it:
 #
 # ```toml
 # [project.entry-points."genbench.models"]
 # sliced-cfm = "sliced_coupling"
 # ```
 #
-# Raise `version` whenever the same settings would give other numbers: results of the old version then count as outdated
-# and are never mixed with new ones. [A method in 30 lines](../new_method.md) shows a model that is no flow matching.
+# In a package, raise `version` whenever the same settings would give other numbers: results of the old version then count as
+# outdated. [A method in 30 lines](../new_method.md) shows a model that is no flow matching.
