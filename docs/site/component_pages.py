@@ -37,13 +37,14 @@ PREFIXES = {
     "text encoder": "model.text",
 }
 assert set(TITLES) == set(ALL), "a kind of component has no pages"
+NAMES = {kind: list(ALL[kind]) for kind in TITLES}
 FORMULAS = tomllib.loads((Path(__file__).parent / "formulas.toml").read_text(encoding="utf-8"))
 
 
 def on_config(config: Any) -> None:
     """Put the pages into the navigation."""
     kinds = [
-        {title: [f"components/{kind}/index.md", *({name: f"components/{kind}/{name}.md"} for name in ALL[kind])]}
+        {title: [f"components/{kind}/index.md", *({name: f"components/{kind}/{name}.md"} for name in NAMES[kind])]}
         for kind, title in TITLES.items()
     ]
     for item in config.nav:
@@ -59,13 +60,15 @@ def on_files(files: Files, config: Any) -> Files:
 
     counts = []
     for kind, title in TITLES.items():
-        pictures = {name: picture for name in ALL[kind] if (picture := component_pictures.draw(kind, name)) is not None}
+        pictures = {
+            name: picture for name in NAMES[kind] if (picture := component_pictures.draw(kind, name)) is not None
+        }
         for name, picture in pictures.items():
             add(f"components/{kind}/{name}.png", picture)
-        for name in ALL[kind]:
+        for name in NAMES[kind]:
             add(f"components/{kind}/{name}.md", _page(kind, name, name in pictures))
         add(f"components/{kind}/index.md", _index(kind, title, list(pictures)))
-        counts.append(f"| [{title}]({kind}/index.md) | {len(list(ALL[kind]))} | `genbench list {kind}` |")
+        counts.append(f"| [{title}]({kind}/index.md) | {len(NAMES[kind])} | `genbench list {kind}` |")
     add("components/index.md", "\n".join([OVERVIEW, *counts, ""]))
     return files
 
@@ -87,7 +90,7 @@ def _index(kind: str, title: str, pictures: list[str]) -> str:
         lines += [f"[![{name}]({name}.png){{ width=180 }}]({name}.md)<br>`{name}`\n" for name in pictures]
         lines += ["</div>", ""]
     lines += ["| name | |", "|---|---|"]
-    lines += [f"| [{name}]({name}.md) | {_cell(ALL[kind].summary(name))} |" for name in ALL[kind]]
+    lines += [f"| [{name}]({name}.md) | {_cell(ALL[kind].summary(name))} |" for name in NAMES[kind]]
     return "\n".join([*lines, ""])
 
 
