@@ -69,6 +69,11 @@ class Registry:
     def _points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in _entry_points().select(group=self.group)}
 
+    @cached_property
+    def _families(self) -> dict[str, EntryPoint]:
+        """Functions that make the entries called FAMILY:NAME, such as torchmetrics:FID."""
+        return {point.name: point for point in _entry_points().select(group=f"{self.group}.families")}
+
     @property
     def modules(self) -> set[str]:
         """The modules that entry points name."""
@@ -85,7 +90,7 @@ class Registry:
         return decorate
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._entries, *self._points}))
+        return iter(sorted({*self._points, *(name for name in self._entries if ":" not in name)}))
 
     def working(self) -> list[str]:
         """Return the names of components that can be imported; of each other one, why not is logged."""
@@ -100,7 +105,8 @@ class Registry:
     def __contains__(self, name: str) -> bool:
         if "@" in name and name not in self._entries:
             _load_files()
-        return name in self._entries or name in self._points
+        family, colon, _ = name.partition(":")
+        return name in self._entries or name in self._points or (colon == ":" and family in self._families)
 
     def load(self, path: str | Path, name: str = "") -> str:
         """Execute a Python file of the user, and return the name of a component that it registers.
@@ -132,6 +138,9 @@ class Registry:
             )
         if name not in self:
             raise unknown(f"no {self.kind}", name, self)
+        if name not in self._entries and ":" in name:
+            family, _, member = name.partition(":")
+            self._entries[name] = self._families[family].load()(member)
         if name not in self._entries:
             module = self._points[name].module
             try:
@@ -161,7 +170,7 @@ class Registry:
 
     def origin(self, name: str) -> str:
         """Return the distribution whose entry point has the name, or 'this session' for a local registration."""
-        point = self._points.get(name)
+        point = self._points.get(name) or self._families.get(name.partition(":")[0])
         return point.dist.name if point and point.dist else "this session"
 
 

@@ -1,0 +1,160 @@
+"""The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor."""
+
+import inspect
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import torch
+import torchmetrics.image
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from genbench.errors import Unsupported, unknown
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
+from genbench.models.latent.model import Latent
+from genbench.registry import Entry
+from genbench.seeds import derive
+from genbench.settings import Count
+from genbench.space import Pixels
+
+SHORT = {
+    "FID": "FrechetInceptionDistance",
+    "KID": "KernelInceptionDistance",
+    "MIFID": "MemorizationInformedFrechetInceptionDistance",
+    "IS": "InceptionScore",
+    "SSIM": "StructuralSimilarityIndexMeasure",
+    "MSSSIM": "MultiScaleStructuralSimilarityIndexMeasure",
+    "PSNR": "PeakSignalNoiseRatio",
+}
+"""Other names of classes."""
+
+OF_NETWORKS = ("LearnedPerceptualImagePatchSimilarity", "DeepImageStructureAndTextureSimilarity")
+"""Classes that download a network of their own, which nothing verifies."""
+
+OURS = ("self", "feature", "normalize", "reset_real_features", "input_img_size", "feature_extractor_weights_path")
+OURS += ("antialias", "kwargs")
+"""Arguments that are no settings: the extractor is one, and it resizes and quantizes."""
+
+Reconstructed = Annotated[Count, "number of test images that are reconstructed, at most"]
+
+
+class Given(nn.Module):
+    """In place of a network, for features that are computed already.
+
+    Args:
+        num_features: length of a feature vector.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features."""
+        return features
+
+
+def entry(name: str) -> Entry:
+    """Return the metric `torchmetrics:NAME`.
+
+    Raises:
+        ConfigError: if torchmetrics has no such metric of images.
+    """
+    title = SHORT.get(name, name)
+    if title not in torchmetrics.image.__all__:
+        raise unknown("torchmetrics has no metric of images", name, [*SHORT, *torchmetrics.image.__all__])
+    kind: type[Metric] = getattr(torchmetrics.image, title)
+    arguments = tuple(inspect.signature(kind.update).parameters)
+    on_features = "feature" in inspect.signature(kind).parameters
+    better = {True: "higher", False: "lower", None: "none"}[kind.higher_is_better]
+    traits = {"better": better, "of": "samples" if on_features else "model", "floor": False}
+    measure = _of_features if on_features else _of_reconstructions
+
+    def build(evaluation: Evaluation, **settings: Any) -> Value:
+        if title in OF_NETWORKS or not (on_features or arguments[1:] == ("preds", "target")):
+            raise Unsupported(f"{title} downloads a network that nothing verifies, or compares no images with others")
+        return measure(kind, title, evaluation, **settings)
+
+    build.__doc__ = f"{title} of torchmetrics, on {'features' if on_features else 'reconstructions of the encoder'}."
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.name not in OURS and "Tensor" not in str(parameter.annotation)
+    ]
+    own = [p.replace(default=1.0) if p.name == "data_range" else p for p in own]
+    shared = [p for p in inspect.signature(measure).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    first = inspect.Parameter("evaluation", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Evaluation)
+    build.__signature__ = inspect.Signature([first, *shared, *own])  # type: ignore[attr-defined]
+    return Entry(f"torchmetrics:{name}", build, 1, traits)
+
+
+def _of_features(
+    kind: type[Metric],
+    title: str,
+    evaluation: Evaluation,
+    *,
+    images: Images = IMAGES,
+    features: Extractor = None,
+    **settings: Any,
+) -> Value:
+    sets = feature_sets(evaluation, features, images)
+    two = "real" in inspect.signature(kind.update).parameters
+
+    def measured(samples: Tensor) -> list[float]:
+        x = samples if two else sets.extractor.logits(samples)
+        with torch.random.fork_rng(devices=[]):  # some draw subsets from the global state
+            torch.manual_seed(derive(evaluation.seed, title))
+            metric = kind(feature=Given(x.shape[1]), **settings)
+            if two:
+                metric.update(sets.reference.rows.double(), real=True)
+                metric.update(x.double(), real=False)
+            else:
+                metric.update(x.double())
+            return [float(each) for each in _as_tuple(metric.compute())]
+
+    (value, *spread), floor = _or_unsupported(lambda: measured(sets.samples)), _floor(sets, measured)
+    details = {"sd": spread[0]} if spread else {}
+    return Value(value, sets.n, f"{_stated(title)}, {sets.protocol}", floor=floor, details=details)
+
+
+def _of_reconstructions(
+    kind: type[Metric], title: str, evaluation: Evaluation, *, n: Reconstructed = 1000, **settings: Any
+) -> Value:
+    model, space = evaluation.model, evaluation.data.space
+    if not isinstance(model, Latent) or not isinstance(space, Pixels):
+        raise Unsupported("its model has no encoder of images, whose reconstructions could be compared with them")
+    n = min(n, evaluation.data.test.size or n)
+    x = evaluation.reference(n).x
+    device = next(model.parameters()).device
+    metric = kind(**settings)
+    with torch.no_grad():
+        for real in x.split(evaluation.batch):
+            again = model.encoder.decode(model.encoder.encode(real.to(device))).cpu()
+            pair = (space.decode(each).double() / (space.levels - 1) for each in (again, real))
+            _or_unsupported(lambda pair=pair: metric.update(*pair))
+    value = _or_unsupported(lambda: float(_as_tuple(metric.compute())[0]))
+    return Value(value, n, f"{_stated(title)}, reconstructions of {n} test images in [0, 1]")
+
+
+def _floor(sets: FeatureSets, measured: Callable[[Tensor], list[float]]) -> float | None:
+    """Return the value of held-out images, if there are as many as samples."""
+    held_out = sets.floor_samples
+    return measured(held_out)[0] if len(held_out) == sets.n else None
+
+
+def _stated(title: str) -> str:
+    return f"{title} of torchmetrics {version('torchmetrics')}"
+
+
+def _as_tuple(value: Any) -> tuple:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _or_unsupported(compute: Callable[[], Any]) -> Any:
+    try:
+        return compute()
+    except (ValueError, RuntimeError, ModuleNotFoundError) as error:  # of torchmetrics: too few or too small images
+        raise Unsupported(" ".join(str(error).split())[:200]) from error

@@ -1,0 +1,92 @@
+import pytest
+import torch
+from torchmetrics.image import PeakSignalNoiseRatio
+
+from genbench.core import Event, Normal
+from genbench.data.digits import digits
+from genbench.errors import ConfigError
+from genbench.metrics.classifiers.digit_classifiers import digits_cnn
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.image.frechet import Moments, frechet
+from genbench.metrics.image.real_images import real_images
+from genbench.metrics.measurement import measure
+from genbench.models.latent.encoder import Encoder
+from genbench.models.latent.model import Latent
+from genbench.registry import metrics
+from genbench.settings import bind, settings_of
+
+
+@pytest.fixture(scope="module")
+def data():
+    return digits()
+
+
+def read(data, name, model=None, n=500, **settings):
+    bound = bind(metrics[name].build, settings, name, context=data.event)
+    (row,) = measure(Evaluation(data, 0, x=data.train.take(n, 3).x, model=model), name, bound, True)
+    return row
+
+
+class Halved(Encoder):
+    """An encoder that keeps half of the contrast."""
+
+    def encode(self, x):
+        return x
+
+    def decode(self, z):
+        return z / 2
+
+    @property
+    def decoder(self):
+        return self
+
+
+@pytest.fixture
+def latent(data, fixed_density):
+    return Latent(data.event, fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None), Halved(data.event, (1, 8, 8)))
+
+
+def test_distances_are_on_our_features_with_a_floor_and_a_protocol(data):
+    row = read(data, "torchmetrics:FID")
+    cnn = digits_cnn(data)
+    samples = cnn(data.space.decode(data.train.take(500, 3).x))
+    real = cnn(real_images(data, "train", 1297)[torch.arange(1297)])
+    assert row["value"] == pytest.approx(frechet(Moments([samples]), Moments([real])), rel=1e-6)
+    assert row["floor"] > row["value"]  # samples are training images, the floor is of test images
+    assert "FrechetInceptionDistance of torchmetrics" in row["protocol"]
+    assert "digits_cnn" in row["protocol"]
+    assert row["better"] == "lower"
+    assert read(data, "torchmetrics:FID", n=600)["floor"] is None  # there are 500 test images
+
+
+def test_random_subsets_are_those_of_the_seed_and_settings_arrive(data):
+    torch.rand(3)
+    first = read(data, "torchmetrics:KID", subsets=3, subset_size=100)
+    torch.rand(3)
+    assert read(data, "torchmetrics:KID", subsets=3, subset_size=100) == first
+    assert read(data, "torchmetrics:KID", subsets=4, subset_size=100)["value"] != first["value"]
+    assert first["details"]["sd"] > 0
+    assert "subset_size" in read(data, "torchmetrics:KID", n=50)["reason"]
+    assert 1 < read(data, "torchmetrics:IS")["value"] <= 10
+
+
+def test_reconstructions_are_compared_with_the_images(data, latent):
+    row = read(data, "torchmetrics:PSNR", latent)
+    x = data.test.take(500, 0).x
+    pair = (data.space.decode(each).double() / 16 for each in (x / 2, x))
+    expected = PeakSignalNoiseRatio(data_range=1.0)(*pair)
+    assert row["value"] == pytest.approx(float(expected), rel=1e-4)
+    assert row["better"] == "higher"
+    assert "reconstructions of 500 test images" in row["protocol"]
+    assert "no encoder" in read(data, "torchmetrics:PSNR")["reason"]
+    assert "nothing verifies" in read(data, "torchmetrics:LearnedPerceptualImagePatchSimilarity", latent)["reason"]
+
+
+def test_names_and_settings_are_checked():
+    assert "torchmetrics:FID" in metrics
+    assert not any(":" in name for name in metrics)
+    with pytest.raises(ConfigError, match=r"torchmetrics has no metric of images 'KIDD'; did you mean 'KID'\?"):
+        metrics["torchmetrics:KIDD"]
+    with pytest.raises(ConfigError, match=r"has no setting 'subset_sise'; did you mean 'subset_size'\?"):
+        bind(metrics["torchmetrics:KID"].build, {"subset_sise": 3}, "torchmetrics:KID")
+    assert "feature" not in settings_of(metrics["torchmetrics:KID"].build)
