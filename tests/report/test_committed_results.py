@@ -23,7 +23,7 @@ EVALUATION_KEYS = {
     "captions": {"67f91ece5964": 4, "a529ae598340": 3, "9e3714b5ce6a": 4, "9e6ff651acbb": 3},
     "cifar10-small": {"7f74c264e884": 12},
     "density": {"6386b14841c2": 18},
-    "digits": {"7c710690d33e": 20, "a77e96ac0ce0": 10},
+    "digits": {"7c710690d33e": 30},
     "guidance": {
         "0d27d0d882ff": 5,
         "7b523d626ebd": 5,
