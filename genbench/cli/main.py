@@ -48,7 +48,8 @@ UsageError: Any = typer.BadParameter.__base__
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request was wrong, 130 stopped."""
     logging.getLogger("genbench").addHandler(_WarnOnce())
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     keep_freed()
     try:
         code = app(prog_name="genbench", standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
@@ -92,7 +93,9 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _stop(number: int, frame: object) -> None:
-    """Stop like Ctrl-C: batch systems send SIGTERM before SIGKILL."""
+    """Stop on Ctrl-C, or SIGTERM, which batch systems send before SIGKILL. Another one does not interrupt the end."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genbench.runs.record import Record, format_record, read_kept
 from genbench.runs.store import Store
-from genbench.runs.versions import outdated_metrics, why_outdated, without_metrics
+from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated, without_metrics
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 
@@ -65,6 +65,8 @@ def _current(path: Path) -> tuple[Record | None, list[str]]:
         record = read_kept(path)
     except Damaged:
         return None, []
+    if unknown_components(record):  # it cannot be judged here
+        return record, []
     why = why_outdated(record)
     if why is not None:
         return None, [why]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from genbench.runs.record import Record, read_kept
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, missing_metrics, run_name
-from genbench.runs.versions import changed_sources, outdated_metrics, why_outdated
+from genbench.runs.versions import changed_sources, outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
@@ -45,6 +45,7 @@ class Folder:
         begun: runs with a checkpoint whose lease no process holds.
         failed: {run: the last line of why it failed}.
         stale: {why records are outdated: number of records}.
+        unknown: {components that are not installed here: number of records}.
         changed: {component whose source changed under the same version: number of records}.
         damaged: a line on each damaged record.
     """
@@ -54,6 +55,7 @@ class Folder:
     begun: list[str]
     failed: dict[str, str]
     stale: dict[str, int]
+    unknown: dict[str, int]
     changed: dict[str, int]
     damaged: list[str]
 
@@ -100,7 +102,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
 
 def of_folder(store: Store) -> Folder:
     """Return the state of a results folder."""
-    outdated, changed, damaged, count = Counter(), Counter(), [], 0
+    outdated, unknown, changed, damaged, count = Counter(), Counter(), Counter(), [], 0
     for path in store.record_paths():
         try:
             record = read_kept(path)
@@ -108,6 +110,9 @@ def of_folder(store: Store) -> Folder:
             damaged.append(str(error))
             continue
         count += 1
+        if missing := unknown_components(record):
+            unknown.update([f"{', '.join(missing)}, not installed here"])
+            continue
         why = why_outdated(record)
         outdated.update([why] if why is not None else outdated_metrics(record).values())
         changed.update(changed_sources(record))
@@ -122,6 +127,7 @@ def of_folder(store: Store) -> Folder:
         begun=sorted(begun - running.keys()),
         failed={_run_of(path): failure.reason.splitlines()[-1] for path, failure in store.failures()},
         stale=dict(outdated),
+        unknown=dict(unknown),
         changed=dict(changed),
         damaged=damaged,
     )

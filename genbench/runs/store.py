@@ -18,6 +18,7 @@ import gc
 import json
 import logging
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -61,6 +62,10 @@ class Store:
 
     root: Path
     lease_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if os.path.lexists(self.root) and not self.root.is_dir():
+            raise ConfigError(f"{self.root} is no folder: name another one for results")
 
     @property
     def runs(self) -> Path:

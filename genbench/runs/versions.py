@@ -45,6 +45,20 @@ def why_outdated(record: Record) -> str | None:
     return _keys[text]
 
 
+def unknown_components(record: Record) -> list[str]:
+    """Return the components of a record that are not installed here, or cannot be imported."""
+    spec = record["spec"]
+    components = [(datasets, spec["data"]["name"]), (REGISTRIES[spec.get("kind", "model")], spec["model"]["name"])]
+    components += [(encoders, spec["encoder"]["name"])] if spec.get("encoder") else []
+    missing = []
+    for registry, name in [*components, *((metrics, name) for name in spec["metrics"])]:
+        try:
+            registry[name]
+        except ConfigError:
+            missing.append(f"{registry.kind} '{name}'")
+    return missing
+
+
 def outdated_metrics(record: Record) -> dict[str, str]:
     """Return {metric: why its values are outdated}."""
     found = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}

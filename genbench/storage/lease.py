@@ -15,6 +15,7 @@ network file system with atomic renames (NFS, Lustre, CephFS, ...) whose clients
 (NFS: `acdirmax`, a minute by default).
 """
 
+import atexit
 import errno
 import os
 import platform
@@ -37,6 +38,10 @@ EXPIRY = 180.0
 
 _seen: dict[str, tuple[int, float]] = {}
 """{lease of another process: (its last refresh, this process's time when that was first seen)}."""
+
+
+_held: set[Path] = set()
+"""Leases of this process. They are given back when it ends, also if a second Ctrl-C interrupted the first attempt."""
 
 
 class Busy(RuntimeError):
@@ -103,15 +108,14 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
         raise Busy(f"{run} was taken over: its lease had not been refreshed for {EXPIRY:.0f} s") from error
     finally:
         stop.set()
-        with suppress(OSError):
-            path.rmdir()
+        _give_back(path)
         remove_leftovers(leases)
 
 
 def start_expiry_timers(leases: Path, runs: Iterable[str]) -> None:
     """Start to measure how long the leases of these runs stay without a refresh."""
     for run in runs:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             for name in os.listdir(leases / run):
                 _expired(leases / run / name)
 
@@ -137,13 +141,30 @@ def remove_leftovers(leases: Path) -> None:
         leases.rmdir()
 
 
+def _give_back(path: Path) -> None:
+    with suppress(OSError):
+        path.rmdir()
+    _held.discard(path)
+
+
+@atexit.register
+def _give_back_all() -> None:
+    for path in [*_held]:
+        _give_back(path)
+        remove_leftovers(path.parents[1])
+
+
 def _acquire(leases: Path, run: str) -> Path | None:
     place, mine = leases / run, _own_name()
-    try:
-        present = os.listdir(place)
-    except FileNotFoundError:
-        present = []
-    for name in present:
+    _held.add(place / mine)
+    acquired = _rename_to_own(leases, place, mine)
+    if acquired is None:
+        _held.discard(place / mine)
+    return acquired
+
+
+def _rename_to_own(leases: Path, place: Path, mine: str) -> Path | None:
+    for name in _lease_names(place):
         if not _expired(place / name):
             return None
         with suppress(FileNotFoundError):
@@ -156,10 +177,32 @@ def _acquire(leases: Path, run: str) -> Path | None:
     except OSError as error:
         # Another process was faster, or removed the empty folder of leases at this very moment.
         shutil.rmtree(staged, ignore_errors=True)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) or (error.errno == errno.ENOENT and _can_make(leases)):
             return None
         raise
     return place / mine
+
+
+def _lease_names(place: Path) -> list[str]:
+    """Return the leases of a run. Files, which other programs put there, are removed."""
+    if place.is_file() or place.is_symlink():
+        place.unlink(missing_ok=True)
+    try:
+        names = os.listdir(place)
+    except FileNotFoundError:
+        return []
+    for name in names:
+        if (place / name).is_file():
+            (place / name).unlink(missing_ok=True)
+    return [name for name in names if (place / name).is_dir()]
+
+
+def _can_make(folder: Path) -> bool:
+    """Return whether a folder is there or can be made; not so in /proc, which reports the same error forever."""
+    with suppress(FileNotFoundError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return True
+    return False
 
 
 def _refresh(path: Path, stop: threading.Event) -> None:

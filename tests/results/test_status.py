@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -112,3 +113,38 @@ def test_retry_runs_what_failed_and_forgets_it(cli, swept):
     assert "1 to retry" in err
     assert json.loads(record.read_text())["results"] == json.loads(before)["results"]
     assert "0 to retry" in cli("retry", results)[2]
+
+
+def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):
+    _, results = swept
+    first, second = sorted(results.glob("runs/*/*/record.json"))[:2]
+    edit_record(second, lambda r: r["spec"]["metrics"].update(elsewhere={"name": "elsewhere", "version": 2}))
+    run = results / "runs" / "elsewhere-moons-0-123456789abc"
+    shutil.move(first.parents[1], run)
+    path = run / first.parent.name / "record.json"
+
+    def of_plugin(record):
+        record["spec"]["model"] = {"name": "elsewhere", "version": 3, "power": 2}
+        record["labels"] |= {"run": run.name, "model": "elsewhere power=2"}
+
+    edit_record(path, of_plugin)
+    code, out, _ = cli("status", results)
+    assert code == 0
+    assert "4 records" in out
+    assert "unknown: 1 x model 'elsewhere', not installed here" in out
+    assert "unknown: 1 x metric 'elsewhere', not installed here" in out
+    assert "stale" not in out
+    assert len(json.loads(cli("status", results, "--json")[1])["unknown"]) == 2
+    assert cli("clean", results, "--stale")[1] == ""
+    assert path.exists()
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "file"])
+def test_a_results_folder_that_is_no_folder_is_refused_before_anything_is_run(cli, swept, tmp_path, what):
+    path = tmp_path / "no-folder"
+    {"link": lambda: path.symlink_to("nowhere"), "pipe": lambda: os.mkfifo(path), "file": path.touch}[what]()
+    for command in (["sweep", swept[0], "--results"], ["status"], ["report"], ["merge", swept[1]]):
+        code, _, err = cli(*command, path)
+        assert code == 2
+        assert err.startswith("genbench: ")
+        assert "no-folder" in err

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -132,3 +133,42 @@ def test_of_several_contenders_one_acquires_the_lease(tmp_path):
         thread.join()
     assert counter.read_text() == "50"
     assert [path.name for path in tmp_path.iterdir()] == ["counter"]
+
+
+def test_files_of_other_programs_among_the_leases_do_not_stop_a_run(tmp_path):
+    (tmp_path / "inside").mkdir()
+    for stray in ("stray", ".stray", "in_place", "inside/.DS_Store"):
+        (tmp_path / stray).touch()
+    lease.start_expiry_timers(tmp_path, ["in_place", "inside"])
+    for run in ("in_place", "inside"):
+        with lease.hold(tmp_path, run) as path:
+            assert path.is_dir()
+            with pytest.raises(lease.Busy), lease.hold(tmp_path, run):
+                pass
+        assert not (tmp_path / run).exists()
+
+
+def test_a_folder_that_can_hold_no_lease_is_an_error_at_once():
+    with pytest.raises(OSError, match="No such file"), lease.hold(Path("/proc/leases"), "run", wait=1e9):
+        pass
+
+
+def test_a_process_that_is_interrupted_again_while_it_ends_leaves_no_lease(tmp_path):
+    code = f"""
+from pathlib import Path
+from genbench.storage import lease
+
+def interrupted(path):
+    raise KeyboardInterrupt  # a second Ctrl-C, at the worst moment
+
+give_back, lease._give_back = lease._give_back, interrupted
+try:
+    with lease.hold(Path({str(tmp_path)!r}), "run"):
+        raise KeyboardInterrupt
+finally:
+    assert list(Path({str(tmp_path)!r}).glob("run/*"))
+    lease._give_back = give_back
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert not list(tmp_path.glob("*"))

@@ -135,6 +135,7 @@ def print_folder(folder: Folder, path: Path, console: Console) -> None:
         ("interrupted", folder.begun),
         ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
         ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
+        ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
         ("source changed, version unchanged", [f"{name}: {count} x" for name, count in folder.changed.items()]),
         ("damaged", folder.damaged),
     ]
