@@ -65,6 +65,7 @@ def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
     """
     split = {label: words(label) for label in labels}
     first = next(iter(split.values()), [])
-    shared = [word for word in first[1:] if len(split) > 1 and all(word in parts[1:] for parts in split.values())]
+    settings = [word for word in first[1:] if "=" in word]  # other words are part of a name
+    shared = [word for word in settings if len(split) > 1 and all(word in parts[1:] for parts in split.values())]
     short = {label: [*parts[:1], *(p for p in parts[1:] if p not in shared)] for label, parts in split.items()}
     return " ".join(shared), {label: " ".join(parts) for label, parts in short.items()}

@@ -40,3 +40,5 @@ def test_what_all_labels_share_leaves_what_tells_them_apart():
     assert list(short.values()) == ["cfm steps=9", "wcfm kappa=2"]
     assert shared_words(["cfm sigma=1"]) == ("", {"cfm sigma=1": "cfm sigma=1"})
     assert words("") == []
+    titles = ["OT-CFM, N to 8gaussians", "I-CFM, N to 8gaussians"]
+    assert list(shared_words(titles)[1].values()) == titles

@@ -70,6 +70,7 @@ class _Pages:
             stem = f"{index:02}-{slug(section.title)}".strip("-")
             self.suites.append(SuitePage(section, f"{stem}.html", f"{stem}-numbers.html"))
         self.environment = _environment()
+        self.environment.filters["named"] = lambda rows: any(row.label in self.classes for row in rows)
         self.environment.globals |= {
             "key": self.key,
             "main": self.main,

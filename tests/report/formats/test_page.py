@@ -174,9 +174,12 @@ def test_a_table_without_models():
     words = "a sentence that is longer than a number and has to be broken"
     table = Table("Verdicts", (Column("published"), Column("verdict")), (Row("a <b>", (Cell(1.0), Cell(text=words))),))
     site = pages(Report("t", "s", (), (), (Section("Published", (table,)),)), NOTHING, "r.html")
-    shown = text(parsed(site["r/01-published.html"]))
+    tree = parsed(site["r/01-published.html"])
+    shown = text(tree)
     assert "a <b>" in shown
     assert words in shown
+    assert "Verdicts" in shown
+    assert text(next(tree.iter("th"))) == ""
 
 
 def test_tables_of_the_report_are_those_of_its_pages(report, trees):
