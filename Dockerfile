@@ -11,7 +11,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BREAK_SYSTEM_PACKAGES
 
 COPY pyproject.toml README.md LICENSE /source/
 COPY genbench /source/genbench
-RUN python -m pip install "/source[figures]" && rm -rf /source
+RUN python -m pip install /source && rm -rf /source
 
 # Results and caches lie in the mounted folder, so that they outlive the container.
 WORKDIR /work
