@@ -1,14 +1,16 @@
-"""Lightning Fabric: devices, precision and the processes that share a batch.
-
-It is imported only where a run trains, because it imports torchmetrics wherever that is installed: two seconds.
-"""
+"""Lightning Fabric: devices, precision and the processes that share a batch. It is imported only where a run trains."""
 
 import atexit
+import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
+from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch import distributed
@@ -60,14 +62,32 @@ def broadcast(value: T) -> T:
 
 @lru_cache  # to make one inspects every installed package
 def _make(precision: Literal["32-true", "bf16-mixed"], accelerator: str, devices: int, nodes: int) -> Fabric:
-    import lightning_fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
+    with _version_only("torchmetrics"):
+        import lightning_fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
 
     # Processes wait for each other for as long as the first one evaluates.
     strategy = "auto" if (devices, nodes) == (1, 1) else DDPStrategy(timeout=timedelta(days=7))
     return lightning_fabric.Fabric(
         accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision
     )
+
+
+@contextmanager
+def _version_only(package: str) -> Iterator[None]:
+    """Let others read the version of a package without importing it, which is all that Fabric does with torchmetrics.
+
+    To import torchmetrics takes longer than torch itself: it brings torchvision, torch's compiler and more.
+    """
+    if package in sys.modules or importlib.util.find_spec(package) is None:
+        yield
+        return
+    stand_in = sys.modules[package] = ModuleType(package)
+    stand_in.__version__ = version(package)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _destroy_process_group() -> None:
