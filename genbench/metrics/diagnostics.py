@@ -85,7 +85,7 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
         weights = []
         for a, b in zip(noise.split(ROWS), x1.split(ROWS), strict=True):
             pairs = coupling(a, b, None, stream)
-            if pairs.x0 is not a:
+            if pairs.x0 is not a or pairs.x1 is not None:
                 raise Unsupported("its pairs are not independent")
             weights.append(pairs.weight)
         return torch.cat(weights).double().log()

@@ -12,7 +12,7 @@ from genbench.registry import models
 from genbench.runs.component import model_class
 from genbench.runs.spec import build_data, resolve
 
-FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "vp", "wcfm", "wcfm-balanced"}
+FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "sdcfm", "vp", "wcfm", "wcfm-balanced"}
 FEW_STEP = {"meanflow", "shortcut", "consistency"}
 
 

@@ -31,7 +31,7 @@ class Consistency(FewStep):
         alpha: weight of the velocities' agreement.
         boundary: time from which the pair's end is the target.
         end_steps: steps in which it is the target at all times.
-        pairs: arguments of `PairModel`.
+        flow: arguments of `PairModel`.
     """
 
     steering = (*FewStep.steering, "delta", "boundary", "end_steps")
@@ -47,9 +47,9 @@ class Consistency(FewStep):
         alpha: float,
         boundary: float,
         end_steps: int,
-        **pairs: Any,
+        **flow: Any,
     ) -> None:
-        super().__init__(event, source, **pairs)
+        super().__init__(event, source, **flow)
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
         self.by_ends = False

@@ -45,14 +45,14 @@ class MeanFlow(FewStep):
 
     Args:
         target: see `Target`.
-        pairs: arguments of `PairModel`.
+        flow: arguments of `PairModel`.
     """
 
     steering = (*FewStep.steering, "ratio", "state", "target")
     self_targeted = True
 
-    def __init__(self, event: Event, source: Source, *, target: Target, **pairs: Any) -> None:
-        super().__init__(event, source, times=2, **pairs)
+    def __init__(self, event: Event, source: Source, *, target: Target, **flow: Any) -> None:
+        super().__init__(event, source, times=2, **flow)
         self.target = target
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

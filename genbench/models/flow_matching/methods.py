@@ -10,6 +10,7 @@ from genbench.models.flow_matching.couplings.balanced import REFERENCE, Referenc
 from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, KernelSettings, WeightSettings, gibbs
 from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, ot
+from genbench.models.flow_matching.couplings.semidiscrete import SEMIDISCRETE, SemidiscreteSettings, semidiscrete
 from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
@@ -47,6 +48,25 @@ def otcfm(
     Tong et al., 2023, https://arxiv.org/abs/2302.00482; Pooladian et al., 2023, https://arxiv.org/abs/2304.14772.
     """
     coupling = ot(event, shared.classes(event), settings=plan)
+    return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
+
+
+@models.register("sdcfm", version=1)
+def sdcfm(
+    event: Event,
+    source: Source,
+    *,
+    net: Net = None,
+    sigma: Sigma = 0.0,
+    transport: SemidiscreteSettings = SEMIDISCRETE,
+    shared: SharedSettings = DEFAULTS,
+) -> FlowMatching:
+    """Flow matching on the semidiscrete optimal transport of the source to all training points (SD-CFM).
+
+    Mousavi-Hosseini et al., 2025, "Flow matching with semidiscrete couplings", https://arxiv.org/abs/2509.25519.
+    Potentials of all points are found once, and kept in the cache; pairing then takes one product of matrices.
+    """
+    coupling = semidiscrete(event, shared.classes(event), settings=transport)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 

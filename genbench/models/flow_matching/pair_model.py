@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from genbench.core import Batch, Data, Event, Model, Source
+from genbench.core import CPU, Batch, Data, Event, Model, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
 from genbench.nets.presets import NetSetting, build
 from genbench.numerics.importance_weights import relative_ess
+from genbench.seeds import derive
 from genbench.settings import Fraction
 from genbench.space import dequantise
 
@@ -101,6 +102,7 @@ class PairModel(Model, Coupled):
         self.path, self.label_dropout = path, shared.label_dropout
         self.bin_width = event.bin if shared.dequantise else 0.0
         self.density = "dequantised data" if self.bin_width else "data"
+        self._pool: tuple[tuple[int, int, int], tuple[Pairs, Tensor | None]] | None = None
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
@@ -114,18 +116,47 @@ class PairModel(Model, Coupled):
             pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)
             self.coupling.prepare(pairs)
 
-    @torch.no_grad()
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
+        """Return the split that training batches come from, which the coupling may read first."""
+        self.coupling.attach(data.train, self.source, device)
+        return super().batch_source(data, device)
+
+    def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the example of a step; a coupling with a pool pairs the batches of several steps together."""
+        pool = self.coupling.pool
+        if pool == 1:
+            return super().example(batch_source, step, size, seed, generator)
+        number, part = divmod(step, pool)
+        if self._pool is None or self._pool[0] != (number, size, seed):
+            batches = [batch_source.batch(number * pool + i, size, seed) for i in range(pool)]
+            whole = Batch(*(torch.cat(items).to(generator.device) for items in zip(*batches, strict=True)))
+            self._pool = (number, size, seed), self.pair(whole, generator.manual_seed(derive(seed, "pool", number)))
+        pairs, label = self._pool[1]
+        rows = slice(part * size, (part + 1) * size)
+        mine = Pairs(*(None if item is None else item[rows] for item in pairs))
+        generator.manual_seed(derive(seed, "train", step))
+        return self.interpolate(mine, None if label is None else label[rows], generator)
+
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw noise, pair it with the data, and draw a time for each pair."""
+        return self.interpolate(*self.pair(batch, generator), generator)
+
+    @torch.no_grad()
+    def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
+        """Draw noise, and pair it with the data, which the pairs then hold too. Returns them with their labels."""
         x1 = dequantise(batch.x, self.bin_width, generator)
         label = batch.label if self.conditional else None
         pairs = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
-        return self.interpolate(pairs, x1, label, generator)
+        moved = x1 if pairs.x1 is None else dequantise(pairs.x1, self.bin_width, generator)
+        return pairs._replace(x1=moved), label
 
-    def interpolate(self, pairs: Pairs, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Example:
+    @torch.no_grad()
+    def interpolate(self, pairs: Pairs, label: Tensor | None, generator: torch.Generator) -> Example:
         """Draw times for each pair, evaluate the path there, and drop labels."""
+        x0, x1 = pairs.x0, pairs.x1
+        assert x1 is not None
         t, end = self.draw_times(len(x1), generator)
-        x, velocity = self.path(pairs.x0, x1, expand(t, x1), generator)
+        x, velocity = self.path(x0, x1, expand(t, x1), generator)
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
             label = torch.where(dropped, self.event.classes, label)

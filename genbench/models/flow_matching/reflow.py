@@ -14,7 +14,7 @@ from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.base import Independent, Pairs
 from genbench.models.flow_matching.model import FlowMatching
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings
+from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.registry import models
 from genbench.seeds import derive, generator
@@ -119,12 +119,10 @@ class Reflow(FlowMatching):
             raise RunFailed("reflow has no pairs yet: call learn(pairs(teacher, ...)) with a trained flow")
         return self.pool
 
-    @torch.no_grad()
-    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw a time for each pair."""
+    def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
+        """Return the batch, whose samples are pairs."""
         x0, x1 = batch.x.unbind(1)
-        label = batch.label if self.conditional else None
-        return self.interpolate(Pairs(x0, x0.new_ones(len(x0))), x1, label, generator)
+        return Pairs(x0, x0.new_ones(len(x0)), x1=x1), batch.label if self.conditional else None
 
 
 def default_pairs(event: Event) -> int:

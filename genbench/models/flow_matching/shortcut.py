@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from genbench.core import Batch, Event, Source
+from genbench.core import Event, Source
 from genbench.errors import ConfigError
+from genbench.models.flow_matching.couplings.base import Pairs
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep, build_coupling
 from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
 from genbench.models.flow_matching.paths import Straight
@@ -71,7 +72,7 @@ class Shortcut(FewStep):
         decay: of the averaged weights.
         clip: bound of the elements of a state and a target in bootstrapping; None does not clip.
         guidance: w of u_u + w (u_c - u_u) in half steps of the smallest size, where the label was kept.
-        pairs: arguments of `PairModel`.
+        flow: arguments of `PairModel`.
     """
 
     steering = (*FewStep.steering, "share", "decay", "clip", "target_guidance")
@@ -86,9 +87,9 @@ class Shortcut(FewStep):
         decay: float,
         clip: float | None,
         guidance: float,
-        **pairs: Any,
+        **flow: Any,
     ) -> None:
-        super().__init__(event, source, times=2, **pairs)
+        super().__init__(event, source, times=2, **flow)
         self.finest, self.share, self.bound, self.guidance = finest, share, clip or math.inf, guidance
         self.average = AveragedWeights(self.net, decay)
         self.prefetch = False  # targets depend on the weights
@@ -102,17 +103,17 @@ class Shortcut(FewStep):
         return t, t + 1 / steps
 
     @torch.no_grad()
-    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw pairs and times, and replace the velocities over longer steps by those of two half steps."""
+    def interpolate(self, pairs: Pairs, label: Tensor | None, generator: torch.Generator) -> Example:
+        """Draw times, and replace the velocities over longer steps by those of two half steps."""
         self.average.update(self.net)
-        example = super().draw(batch, generator)
+        example = super().interpolate(pairs, label, generator)
         assert example.end is not None
         d = example.end - example.t
         rows = (d > 1.5 / self.finest).nonzero()[:, 0]
         t, x, half = example.t[rows], example.x[rows], d[rows] / 2
-        label = None if example.label is None else example.label[rows]
-        a = self._half_step(t, x, label, half)
-        b = self._half_step(t + half, (x + expand(half, x) * a).clamp(-self.bound, self.bound), label, half)
+        given = None if example.label is None else example.label[rows]
+        a = self._half_step(t, x, given, half)
+        b = self._half_step(t + half, (x + expand(half, x) * a).clamp(-self.bound, self.bound), given, half)
         velocity = example.velocity.index_copy(0, rows, ((a + b) / 2).clamp(-self.bound, self.bound))
         return example._replace(velocity=velocity)
 

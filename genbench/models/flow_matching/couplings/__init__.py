@@ -1,4 +1,5 @@
-"""Couplings: how a batch of noise is paired with a batch of data. They move or weight noise, never data.
+"""Couplings: how a batch of noise is paired with a batch of data. They move or weight
+noise; only semidiscrete transport moves data.
 
 Given labels, a coupling pairs within each class: a class-conditional model trained on pairs across classes would have
 to start from a source that depends on the class.

@@ -25,11 +25,13 @@ class Pairs(NamedTuple):
         x0: the noise.
         weight: pair weights.
         tilt: estimates of the tilt of source and data, if the coupling has them; see `tilt_of_batch`.
+        x1: data in the place of the batch's, from a coupling that moves the data; before dequantization.
     """
 
     x0: Float[Tensor, "b *event"]
     weight: Float[Tensor, " b"]
     tilt: Float[Tensor, "b 2"] | None = None
+    x1: Float[Tensor, "b *event"] | None = None
 
 
 class PilotPairs(NamedTuple):
@@ -46,10 +48,12 @@ class Coupling(nn.Module, ABC):
     Args:
         prefetch: whether pairing takes long, outside of Python, and has no state; see `core.Learner`.
         pilot_size: number of independent pairs that `prepare` needs; 0 for none.
+        pool: number of batches that are paired together.
     """
 
     prefetch = False
     pilot_size = 0
+    pool = 1
 
     @abstractmethod
     def forward(
@@ -63,6 +67,9 @@ class Coupling(nn.Module, ABC):
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         """Estimate constants from `pilot_size` independent pairs; labels are 0 unless pairing is within classes."""
+
+    def attach(self, train: Split, source: Source, device: torch.device) -> None:
+        """Read what the coupling needs from the training data, each time that training starts or is resumed."""
 
 
 class Coupled(ABC):

@@ -12,7 +12,7 @@ from genbench.models.flow_matching.couplings.base import Coupling, Pairs, permut
 from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
 from genbench.numerics.optimal_transport import assignment
 from genbench.registry import couplings
-from genbench.settings import Positive
+from genbench.settings import Count, NonNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,17 @@ class PlanSettings:
         plan: "exact" is a permutation of the batch; "sinkhorn" the entropic plan with strength `reg`.
         resample: draw the pairs of the exact plan with replacement, as torchcfm does (37 % are lost to duplicates).
         reg: entropy of the sinkhorn plan, in units of the squared distance.
+        pool: number of batches of which the plan is computed together.
+        mismatch: cost of pairing noise with data of another class, in units of the squared distance, where noise has
+            the class of the datum that it was drawn with; none pairs within classes only, and 0 regardless of them,
+            which makes the noise of a class depend on it.
     """
 
     plan: Literal["exact", "sinkhorn"] = "exact"
     resample: bool = False
     reg: Positive = 0.1
+    pool: Count = 1
+    mismatch: NonNegative | None = None
 
 
 PLAN = PlanSettings()
@@ -41,17 +47,26 @@ class MinibatchOT(Coupling):
     Between uniform batches of equal size the plan is a permutation, which uses every sample once. torchcfm instead
     draws pairs from the plan with replacement, and loses 37 % of a batch to duplicates. `resample` has the same
     expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t).
+
+    Args:
+        resample: draw pairs with replacement.
+        pool: number of batches of which the plan is computed together (Cheng and Schwing, 2025).
+        mismatch: cost of pairing noise with data of another class; None for infinite (C2OT, 2503.10636).
     """
 
     prefetch = True
 
-    def __init__(self, *, resample: bool = False) -> None:
+    def __init__(self, *, resample: bool = False, pool: int = 1, mismatch: float | None = None) -> None:
         super().__init__()
-        self.resample = resample
+        self.resample, self.pool, self.mismatch = resample, pool, mismatch
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Permute the noise to the optimal partners of the data."""
-        x0 = permute_noise(x0, x1, label, lambda a, b: assignment(squared_distances(a, b)))
+        if label is None or self.mismatch is None:
+            x0 = permute_noise(x0, x1, label, lambda a, b: assignment(squared_distances(a, b)))
+        else:
+            cost = squared_distances(x0, x1) + self.mismatch * (label[:, None] != label).cpu()
+            x0 = x0[assignment(cost).to(x0.device)]
         weight = x0.new_ones(len(x0))
         if self.resample:
             drawn = torch.randint(len(x0), (len(x0),), generator=generator, device=x0.device)
@@ -63,7 +78,11 @@ class MinibatchOT(Coupling):
 def ot(event: Event, classes: int, *, settings: PlanSettings = PLAN) -> MinibatchOT | Sinkhorn:
     """The optimal transport plan of each batch, as in OT-CFM."""
     if settings.plan == "exact":
-        return MinibatchOT(resample=settings.resample)
+        if settings.mismatch is not None and not classes:
+            raise ConfigError("model.mismatch is a cost between classes: it needs model.conditional=true")
+        return MinibatchOT(resample=settings.resample, pool=settings.pool, mismatch=settings.mismatch)
     if settings.resample:
         raise ConfigError("model.resample applies to the exact plan; pairs of the sinkhorn plan are always drawn")
+    if settings.pool > 1 or settings.mismatch is not None:
+        raise ConfigError("model.pool and model.mismatch apply to the exact plan; take model.plan=exact")
     return Sinkhorn(reg=settings.reg)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
 
 
@@ -39,3 +40,43 @@ def test_pairing_stays_within_classes():
     for one in (0, 1):
         mine, theirs = x0[label == one], paired[label == one]
         assert_close(theirs[theirs[:, 0].argsort()], mine[mine[:, 0].argsort()])
+
+
+def test_a_pool_pairs_the_batches_of_several_steps_together(built):
+    """The data of every step stays the same; the pairs are those of the optimal plan of the whole pool."""
+    pooled, data = built("otcfm", "8gaussians", pool=4)
+    plain, _ = built("otcfm", "8gaussians")
+    steps = range(4, 8)
+    examples = [pooled.example(data.train, step, 32, 0, stream()) for step in steps]
+    x1 = torch.cat([data.train.batch(step, 32, 0).x for step in steps])
+    ends = torch.cat([e.x + (1 - e.t[:, None]) * e.velocity for e in examples])
+    assert_close(ends, x1)
+    x0 = ends - torch.cat([e.velocity for e in examples])
+    again = MinibatchOT()(x0, x1, None, stream()).x0
+    assert_close(again, x0)  # no permutation of the pool is better
+    assert torch.equal(pooled.example(data.train, 6, 32, 0, stream()).x, examples[2].x)  # as after an interruption
+    costs = []
+    for model in (pooled, plain):
+        drawn = [model.example(data.train, step, 32, 0, stream()) for step in range(40)]
+        costs.append(torch.cat([e.velocity.square().sum(1) for e in drawn]).mean())
+    assert costs[0] < costs[1]
+
+
+def test_plain_transport_skews_the_noise_of_a_class_and_c2ot_does_not():
+    label = torch.arange(600) % 2
+    x1 = torch.randn(600, 2) + torch.tensor([[-3.0, 0.0], [3.0, 0.0]])[label]
+    x0 = torch.randn(600, 2)
+    means = {}
+    for mismatch in (0.0, 1e8, None):
+        paired = MinibatchOT(mismatch=mismatch)(x0, x1, label, stream()).x0
+        means[mismatch] = paired[label == 1, 0].mean().item()
+    assert means[0.0] > 0.6  # the noise of class 1 is the half plane on its side: its mean is sqrt(2 / pi)
+    assert abs(means[1e8]) < 0.15
+    assert means[1e8] == pytest.approx(means[None], abs=1e-5)
+
+
+def test_settings_that_do_not_apply_are_refused(built):
+    with pytest.raises(ConfigError, match="conditional"):
+        built("otcfm", "moons", mismatch=1.0)
+    with pytest.raises(ConfigError, match="exact plan"):
+        built("otcfm", "moons", plan="sinkhorn", pool=2)

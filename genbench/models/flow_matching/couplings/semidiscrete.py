@@ -1,0 +1,117 @@
+"""Semidiscrete optimal transport: every noise goes to one of all training points, whatever the batch."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genbench.core import Event, Source, Split
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.flow_matching.couplings.base import Coupling, Pairs
+from genbench.numerics.semidiscrete import assign, potentials
+from genbench.registry import couplings
+from genbench.seeds import derive, generator
+from genbench.settings import Count, NonNegative, Positive
+from genbench.storage import cache, tensors
+
+VERSION = 1
+"""Raised when other potentials would be found for the same points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemidiscreteSettings:
+    """Settings of semidiscrete transport.
+
+    Args:
+        entropy: strength of the entropy, in units of the squared distance; 0 sends every noise to one point.
+        tolerance: largest chi-square distance of the masses that the points receive from equal ones.
+        points: number of points that stand for a distribution whose draws are always fresh.
+    """
+
+    entropy: NonNegative = 0.0
+    tolerance: Positive = 0.05
+    points: Count = 2048
+
+
+SEMIDISCRETE = SemidiscreteSettings()
+
+
+class Semidiscrete(Coupling):
+    """The optimal transport of the source to all training points (Mousavi-Hosseini et al., 2025).
+
+    x1 = argmax_j <x0, y_j> + h_j
+
+    The potentials h are found once and kept in the cache, by the content of the points. Unlike the plan of a batch it
+    does not depend on the batch size, and it moves the data: the drawn noise decides which points a batch holds. The
+    data's marginal is exact up to `tolerance`. With labels, every class has potentials of its own.
+
+    Args:
+        settings: see `SemidiscreteSettings`.
+        classes: number of classes to pair within; 0 for none.
+    """
+
+    def __init__(self, settings: SemidiscreteSettings, classes: int) -> None:
+        super().__init__()
+        self.settings, self.classes = settings, classes
+        self.targets: dict[int, tuple[Tensor, Tensor]] = {}
+        """{class, or 0: points and potentials}; not part of the state, because the cache holds them."""
+
+    def attach(self, train: Split, source: Source, device: torch.device) -> None:
+        """Read the points, and find their potentials or read them from the cache."""
+        count = self.settings.points if train.size is None else train.size
+        x, label = train.take(count, derive(0, "semidiscrete"))
+        groups = label.unique().tolist() if self.classes else [0]
+        for group in groups:
+            points = x[label == group] if self.classes else x
+            self.targets[group] = (points.to(device), self._potentials(points, source).to(device))
+
+    def _potentials(self, points: Float[Tensor, "n *event"], source: Source) -> Float[Tensor, " n"]:
+        flat = points.flatten(1).contiguous()
+        epsilon, tolerance, draws = self.settings.entropy, self.settings.tolerance, generator(0, "potentials")
+        law = hashlib.sha256(source.sample(64, generator(0, "identity")).numpy().tobytes()).hexdigest()
+        content = hashlib.sha256(flat.numpy().data).hexdigest()
+        determinants = {"points": content, "source": law, "entropy": epsilon, "tolerance": tolerance}
+
+        def read(path: Path) -> Tensor:
+            return tensors.load(path, ("kind",))[0]["h"]
+
+        def make(path: Path) -> None:
+            found = potentials(flat, lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance)
+            tensors.save(path, {"h": found.h}, {"kind": "semidiscrete potentials"})
+
+        return cache.get("potentials", f"{cache.key(version=VERSION, **determinants)}.safetensors", read, make)
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        """Replace the data by the points that the noise goes to, within the classes of the batch.
+
+        Raises:
+            Unsupported: without the training data, as in the evaluation of a trained model.
+            ConfigError: if the points are of other data.
+        """
+        if not self.targets:
+            raise Unsupported(
+                "its pairs need the training data: semidiscrete transport is attached to them in training"
+            )
+        shape = next(points.shape[1:] for points, _ in self.targets.values())
+        if shape != x0.shape[1:]:
+            raise ConfigError(f"the potentials are of other data, of shape {tuple(shape)}, not {tuple(x0.shape[1:])}")
+        moved = torch.empty_like(x1)
+        if label is None:
+            label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+        for group in label.unique().tolist():
+            if group not in self.targets:
+                raise ConfigError(f"the potentials are of other data, which has no class {group}")
+            points, h = self.targets[group]
+            rows = (label == group).nonzero()[:, 0]
+            chosen = assign(x0[rows].flatten(1), points.flatten(1), h, self.settings.entropy, generator)
+            moved[rows] = points[chosen]
+        return Pairs(x0, x0.new_ones(len(x0)), x1=moved)
+
+
+@couplings.register("semidiscrete", version=1)
+def semidiscrete(event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> Semidiscrete:
+    """The optimal transport of the source to all training points, as in SD-CFM."""
+    return Semidiscrete(settings, classes)

@@ -1,0 +1,143 @@
+"""Semidiscrete optimal transport: from a source that can be sampled to finitely many points of equal mass.
+
+For the squared distance, x goes to the point y_j with the largest score <x, y_j> + h_j. The potentials h are those for
+which every point receives the same mass. With entropy, x goes to y_j with probability softmax(2 score / epsilon)_j.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genbench.errors import RunFailed
+
+CHUNK = 2**24
+"""Scores in memory at once."""
+
+BATCH, STEPS, ROUNDS = 256, 200, 20
+"""Draws of a step of ascent, steps of the first round, and the largest number of rounds."""
+
+FIRST_STEP = 10.0
+"""Step of the first round, in units of the mean norm of the points times draws of a step per point."""
+
+COARSEST, REFINEMENT, EXTENSION = 100, 4, 8192
+"""Points that are solved for first at most, the factor by which they grow, and draws from which h is extended."""
+
+
+class Potentials(NamedTuple):
+    """The potentials h, and how unequal the masses are: chi2 = sum_j q_j^2 / b_j - 1, estimated without bias."""
+
+    h: Float[Tensor, " n"]
+    chi2: float
+
+
+def assign(
+    x: Float[Tensor, "b d"],
+    points: Float[Tensor, "n d"],
+    h: Float[Tensor, " n"],
+    epsilon: float,
+    generator: torch.Generator,
+) -> Int[Tensor, " b"]:
+    """Return the point that each x goes to, drawn at random if epsilon is positive."""
+    best, chosen = x.new_full((len(x),), -torch.inf), torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    for rows in torch.arange(len(points), device=x.device).split(max(1, CHUNK // len(x))):
+        score = torch.addmm(h[rows], x, points[rows].T)
+        if epsilon:  # the largest of scores plus Gumbel noise is a draw from their softmax
+            uniform = torch.rand(score.shape, generator=generator, device=x.device, dtype=x.dtype)
+            score = score * (2 / epsilon) - (-uniform.clamp(1e-20).log()).log()
+        top, index = score.max(1)
+        chosen = torch.where(top > best, rows[index], chosen)
+        best = torch.maximum(top, best)
+    return chosen
+
+
+def potentials(
+    points: Float[Tensor, "n d"],
+    draw: Callable[[int], Float[Tensor, "b d"]],
+    *,
+    epsilon: float = 0.0,
+    tolerance: float = 0.05,
+) -> Potentials:
+    """Solve for the potentials by averaged stochastic ascent of the dual, from few points to all.
+
+    h_j <- h_j + step (1/n - share of the draws that go to y_j)
+
+    Each round starts from the best average so far, at half its step, and is longer. The rounds end when chi2 on fresh
+    draws is at most the tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). The potentials of a part
+    of the points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011):
+    without that, masses far from one another take very long to balance.
+
+    Args:
+        points: the targets, all of the same mass.
+        draw: draws that many independent x from the source.
+        epsilon: strength of the entropy, in units of the squared distance; 0 for none.
+        tolerance: largest chi2.
+
+    Raises:
+        RunFailed: if the rounds do not suffice.
+    """
+    points = points - points.mean(0)  # adds the same number to all scores of an x
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0)).to(points.device)
+    sizes = [len(points)]
+    while sizes[0] > COARSEST:
+        sizes.insert(0, sizes[0] // REFINEMENT)
+    h, chi2 = -points[order[: sizes[0]]].square().sum(1) / 2, math.inf
+    for size in sizes:
+        part, known = points[order[:size]], len(h)
+        if size > known:
+            x = draw(EXTENSION)
+            top = torch.addmm(h, x, part[:known].T).max(1, keepdim=True).values
+            h = (top - x @ part.T).min(0).values
+        h, chi2 = _balance(part, h, draw, epsilon, tolerance)
+    if chi2 > tolerance:
+        raise RunFailed(f"semidiscrete potentials end at chi2 = {chi2:.3g}, above tolerance={tolerance:g}: raise it")
+    return Potentials((h - h.mean())[order.argsort()], chi2)
+
+
+def _balance(
+    points: Tensor, h: Tensor, draw: Callable[[int], Tensor], epsilon: float, tolerance: float
+) -> tuple[Tensor, float]:
+    n, steps, best = len(points), float(STEPS), math.inf
+    step = FIRST_STEP * float(points.norm(dim=1).mean()) * min(1.0, BATCH / n)
+    checks = math.ceil(4 * math.sqrt(2 * n) / tolerance)  # draws for a standard error of a quarter of the tolerance
+    for number in range(ROUNDS):
+        current, mean = h, torch.zeros_like(h)
+        for k in range(round(steps)):
+            current = current + step * (1 / n - _mass(draw(BATCH), points, current, epsilon)[0] / BATCH)
+            mean += (current - mean) / (k + 1)
+        chi2 = inequality(points, mean, draw, checks, epsilon)
+        # Where half the step no longer helps, slow modes remain, which need long averages of large steps.
+        helped = number < 5 or chi2 < 0.8 * best
+        step, steps = (step / 2, 1.3 * steps) if helped else (2 * step, min(2 * steps, 16.0 * STEPS))
+        if chi2 < best:
+            h, best = mean, chi2
+        if best <= tolerance:
+            break
+    return h, best
+
+
+def inequality(
+    points: Float[Tensor, "n d"],
+    h: Float[Tensor, " n"],
+    draw: Callable[[int], Float[Tensor, "b d"]],
+    count: int,
+    epsilon: float = 0.0,
+) -> float:
+    """Return chi2 of the masses that the points receive, estimated without bias from so many draws; 0 if equal."""
+    size = max(1, min(count, CHUNK // len(points)))
+    batches = max(1, math.ceil(count / size))
+    mass, square = torch.stack([_mass(draw(size), points, h, epsilon) for _ in range(batches)]).double().sum(0)
+    total = size * batches
+    return float(len(points) * (mass.square() - square).sum() / (total * (total - 1.0)) - 1)
+
+
+def _mass(x: Tensor, points: Tensor, h: Tensor, epsilon: float) -> Float[Tensor, "2 n"]:
+    """Return the sums over draws of the probabilities to go to each point, and of their squares."""
+    if not epsilon:
+        count = torch.bincount(assign(x, points, h, 0.0, torch.Generator()), minlength=len(points)).to(x)
+        return count.expand(2, -1)
+    share = torch.softmax(torch.addmm(h, x, points.T) * (2 / epsilon), 1)
+    return torch.stack([share.sum(0), share.square().sum(0)])

@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from genbench.core import Batch, Normal, Split
+from genbench.errors import ConfigError, Unsupported
+from genbench.models.flow_matching.couplings import semidiscrete as module
+from genbench.models.flow_matching.couplings.semidiscrete import Semidiscrete, SemidiscreteSettings
+from genbench.storage import cache
+
+CPU = torch.device("cpu")
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+class Points(Split):
+    """A finite split of given points."""
+
+    def __init__(self, x, label=None):
+        self.x, self.label, self.size = x, torch.zeros(len(x)).long() if label is None else label, len(x)
+
+    def batch(self, step, size, seed):
+        rows = torch.arange(step * size, (step + 1) * size) % self.size
+        return Batch(self.x[rows], self.label[rows])
+
+    def take(self, n, seed):
+        return Batch(self.x[:n], self.label[:n])
+
+
+def attached(split, classes=0, **settings):
+    coupling = Semidiscrete(SemidiscreteSettings(**settings), classes)
+    coupling.attach(split, Normal(split.x.shape[1:]), CPU)
+    return coupling
+
+
+def test_pairs_use_every_point_equally_at_the_cost_of_optimal_transport():
+    y = torch.tensor([-2.0, -0.5, 0.3, 0.4, 3.0])[:, None]
+    coupling = attached(Points(y), tolerance=2e-3)
+    x0 = torch.randn(100_000, 1, generator=stream(4))
+    pairs = coupling(x0, torch.zeros_like(x0), None, stream())
+    assert torch.equal(pairs.x0, x0)
+    assert (pairs.x0 - pairs.x1).square().mean().item() == pytest.approx(0.70890, abs=0.015)
+    for point in y[:, 0]:
+        assert (pairs.x1 == point).float().mean().item() == pytest.approx(0.2, abs=0.02)
+
+
+def test_classes_have_potentials_of_their_own():
+    y, label = torch.randn(60, 2), torch.arange(60) % 2
+    coupling = attached(Points(y + 10 * label[:, None], label), classes=2)
+    pairs = coupling(torch.randn(500, 2), torch.zeros(500, 2), torch.arange(500) % 2, stream())
+    assert torch.equal((pairs.x1[:, 0] > 5).long(), torch.arange(500) % 2)
+
+
+def test_potentials_are_found_once_for_the_same_content(monkeypatch):
+    y = torch.randn(40, 3, generator=stream(11))
+    first = attached(Points(y)).targets[0][1]
+    monkeypatch.setattr(module, "potentials", None)  # finding them again would fail
+    assert torch.equal(attached(Points(y.clone())).targets[0][1], first)
+    with pytest.raises(TypeError):
+        attached(Points(y + 1e-3))
+    assert list((cache.home() / "potentials").glob("*.safetensors"))
+
+
+def test_without_data_or_with_other_data_it_refuses():
+    x = torch.randn(4, 2)
+    with pytest.raises(Unsupported, match="need the training data"):
+        Semidiscrete(SemidiscreteSettings(), 0)(x, x, None, stream())
+    with pytest.raises(ConfigError, match=r"potentials are of other data, of shape \(3,\), not \(2,\)"):
+        attached(Points(torch.randn(20, 3)))(x, x, None, stream())
+    with pytest.raises(ConfigError, match="other data, which has no class 5"):
+        attached(Points(torch.randn(20, 2)), classes=6)(x, x, torch.full((4,), 5), stream())
+
+
+def test_training_pairs_are_dequantised_points_and_straighter_than_those_of_batches(built):
+    model, data = built("sdcfm", "8gaussians", points=512)
+    other, _ = built("otcfm", "8gaussians")
+    lengths = []
+    for each in (model, other):
+        source = each.batch_source(data)
+        pairs = [each.pair(source.batch(step, 64, 0), stream(step))[0] for step in range(40)]
+        lengths.append(torch.cat([(p.x1 - p.x0).square().sum(1) for p in pairs]).mean().item())
+    assert lengths[0] < lengths[1]
+    digits, images = built("sdcfm", "digits", tolerance=5.0)
+    pairs, _ = digits.pair(digits.batch_source(images).batch(0, 32, 0), stream())
+    points = digits.coupling.targets[0][0]
+    nearest = torch.cdist(pairs.x1.flatten(1), points.flatten(1)).min(1).values
+    assert (nearest < math.sqrt(64) * images.event.bin / 2).all()
+    assert (nearest > 0).all()
+    assert_close(
+        images.space.encode(images.space.decode(pairs.x1)),
+        points[torch.cdist(pairs.x1.flatten(1), points.flatten(1)).argmin(1)],
+    )
