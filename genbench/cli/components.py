@@ -65,8 +65,9 @@ def show(
     if len(words) > 2 or kind not in ("", *registry.ALL):
         raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
     section = name in SECTIONS and not kind
-    names = [known for key, registered in registry.ALL.items() if kind in ("", key) for known in registered]
-    if not section and name not in names:
+    registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
+    if not section and not any(name in registered for registered in registries):
+        names = [known for registered in registries for known in registered]
         raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
 
     from genbench.report.components import describe, describe_section, print_description

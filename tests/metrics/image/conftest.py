@@ -8,9 +8,10 @@ from genbench.registry import extractors
 def _pixels(monkeypatch, tmp_path):
     """Register the extractor "pixels", and start with an empty cache."""
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
-    monkeypatch.setattr(extractors, "_entries", dict(extractors._entries))
     extractors.register("pixels", version=1)(lambda data: PixelExtractor())
     PixelExtractor.batches.clear()
+    yield
+    del extractors._entries["pixels"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,58 @@
+import pytest
+
+from genbench.core import Event, Normal
+from genbench.errors import RunFailed, Unsupported
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.measurement import evaluate, measure, validation_as_test
+from genbench.metrics.sampling import Sampling
+from genbench.registry import datasets, metrics
+
+
+@pytest.fixture
+def moons():
+    return datasets["moons"].build()
+
+
+@pytest.fixture
+def metric():
+    """Register a metric under a name that is gone after the test."""
+    names = []
+
+    def register(name, compute, **traits):
+        metrics.register(name, version=1, better="lower", of="samples", **traits)(compute)
+        names.append(name)
+
+    yield register
+    for name in names:
+        del metrics._entries[name]
+
+
+def test_every_value_is_a_row_with_its_floor(moons, metric):
+    metric("two", lambda evaluation: [Value(1.0, 9, "p"), Value(2.0, 9, "q", "part", floor=0.5, better="none")])
+    rows = measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "two", {}, True)
+    assert [(row["metric"], row["value"], row["floor"], row["better"]) for row in rows] == [
+        ("two", 1.0, 1.0, "lower"),  # the floor is the metric of real samples
+        ("two.part", 2.0, 0.5, "none"),  # or what the metric itself states
+    ]
+
+
+def test_no_value_has_a_reason_and_a_value_that_is_not_finite_fails(moons, metric):
+    def refuse(evaluation):
+        raise Unsupported("why not")
+
+    metric("refuses", refuse)
+    metric("nan", lambda evaluation: Value(float("nan"), 9, "p"))
+    evaluation = Evaluation(moons, 0, x=moons.train.take(9, 0).x)
+    (row,) = measure(evaluation, "refuses", {}, True)
+    assert (row["value"], row["reason"]) == (None, "why not")
+    with pytest.raises(RunFailed, match="nan is nan"):
+        measure(evaluation, "nan", {}, True)
+
+
+def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
+    digits = datasets["digits"].build()
+    assert validation_as_test(digits).test is digits.valid
+    model = fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None)
+    sampling = Sampling(n=20, batch=20, split="valid")
+    rows, _ = evaluate(model, digits, {"norm": {"n": None}}, sample={}, sampling=sampling, seed=0)
+    assert rows[0]["protocol"].endswith("the validation split taking the place of the test split")

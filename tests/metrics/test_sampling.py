@@ -1,0 +1,21 @@
+import torch
+
+from genbench.core import Event, Normal
+from genbench.metrics.sampling import draw, starting_points
+
+
+def test_samples_do_not_depend_on_the_batch(fixed_density):
+    model = fixed_density(Event((2,)), Normal((2,)), None)
+    whole, label, nfe = draw(model, 50, 50, 3, {})
+    for batch in (1, 7, 64):
+        torch.testing.assert_close(draw(model, 50, batch, 3, {})[0], whole, rtol=0, atol=0)
+    assert (label, nfe) == (None, 0)
+    assert not torch.equal(draw(model, 50, 50, 4, {})[0], whole)
+    torch.testing.assert_close(draw(model, 20, 50, 3, {})[0], whole[:20], rtol=0, atol=0)  # more are added at the end
+
+
+def test_labels_of_a_conditional_model_come_in_turn(fixed_density):
+    model = fixed_density(Event((2,), 3), Normal((2,)), None)
+    model.conditional = True
+    labels = torch.cat([label for _, label in starting_points(model, 8, 5, 0)])
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
