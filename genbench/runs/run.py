@@ -98,7 +98,7 @@ def run(
                 raise RunFailed(failed[spec.train_key])
         fabric = launch.fabric(spec)
         with launch.hold(store, spec, fabric) as held:
-            record = held.record(spec)
+            record = held.record(spec)  # again, since another process may have written it before this one got the lease
             if broadcast(_is_complete(record, spec, held, again)):
                 return cast(Record, record)
             missing = broadcast(_missing(record, spec, again))

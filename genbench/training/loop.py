@@ -146,7 +146,7 @@ def fit(
 
 
 def has_idle_core(device: torch.device) -> bool:
-    """Return whether a thread of this process has a core to itself: the workers of a sweep occupy all of them."""
+    """Return whether a core is free for a second thread: the workers of a sweep occupy all of them."""
     return device.type != "cpu" or multiprocessing.parent_process() is None
 
 

@@ -53,6 +53,8 @@ class Driver:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.sweep(0)  # fills the caches, once for all
+        self.fresh()
         self.calls = self.sweep(0)["calls"]
         self.undisturbed = self.outcome()
 

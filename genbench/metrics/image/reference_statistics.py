@@ -127,7 +127,8 @@ def _statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: in
 
     def read(path: Path) -> Statistics:
         found = open_statistics(path)
-        if found.header.model_dump(include=set(protocol)) != protocol:
+        expected = {**protocol, "part": split, "n": n}
+        if found.header.model_dump(include=set(expected)) != expected:
             raise Damaged(f"{path} is damaged: it is of other images or another network")
         found.verify()
         return found

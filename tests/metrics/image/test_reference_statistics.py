@@ -43,7 +43,9 @@ def test_damaged_statistics_are_computed_again(caplog):
     flipped = bytearray(whole)
     flipped[-1] ^= 1
     other = statistics(task(normal_images(20, 2), normal_images(5, 1)), pixels, "train", 100).path.read_bytes()
-    for number, damaged in enumerate((flipped, whole[:30], b"", other), 1):
+    of_fewer = whole.replace(rb"\"n\":20", rb"\"n\":10")
+    assert of_fewer != whole
+    for number, damaged in enumerate((flipped, whole[:30], b"", other, of_fewer), 1):
         first.path.write_bytes(damaged)
         reference_statistics._statistics.cache_clear()
         again = statistics(small, pixels, "train", 100)
