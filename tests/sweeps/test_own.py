@@ -84,7 +84,7 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     code, out, err = cli("status", "r")
     assert (code, "executed" in err) == (0, False), err
     assert "r: 1 records" in out
-    assert f"there is no model '{name}' any more" in out
+    assert f"unknown: 1 x model '{name}', not installed here" in out
     assert name not in models
     with pytest.raises(ConfigError, match="a Python file registers it; set GENBENCH_FILES"):
         models[name]
