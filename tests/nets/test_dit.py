@@ -1,0 +1,87 @@
+"""The transformer for images: published sizes, conditions that act, no order of tokens, forward derivatives."""
+
+import pytest
+import torch
+from torch.func import jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.testing import assert_close
+
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.nets.dit import dit
+from genbench.nets.presets import build
+
+LATENT, IMAGE = Event((4, 32, 32), 1000), Event((3, 32, 32), 1000)
+SMALL = {"patch": 2, "width": 32, "depth": 2, "heads": 4}
+
+
+def small(times=1, classes=3):
+    torch.manual_seed(0)
+    net = dit(Event((2, 4, 6)), classes, times, **SMALL)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return net
+
+
+@pytest.mark.parametrize(
+    ("event", "sizes", "millions"),
+    [
+        (LATENT, {}, 32.9),
+        (LATENT, {"width": 768, "heads": 12}, 130.3),
+        (LATENT, {"width": 1024, "depth": 24, "heads": 16}, 457.8),
+        (LATENT, {"width": 1152, "depth": 28, "heads": 16}, 674.8),
+    ],
+)
+def test_published_numbers_of_parameters(event, sizes, millions):
+    with torch.device("meta"):
+        net = dit(event, event.classes, **sizes)
+    count = sum(parameter.numel() for parameter in net.parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.2)
+
+
+def test_it_starts_at_zero_and_keeps_the_place_of_every_pixel():
+    x = torch.randn(3, 2, 4, 6)
+    assert not dit(Event((2, 4, 6)), **SMALL)(torch.rand(3), x).any()
+    net = small()
+    for block in net.blocks:
+        torch.nn.init.zeros_(block.condition.weight)
+        torch.nn.init.zeros_(block.condition.bias)  # gates of 0: tokens do not mix
+    moved = x.clone()
+    moved[:, :, 2, 4] += 1
+    changed = (net(torch.rand(3), x) != net(torch.rand(3), moved)).any(1)
+    t = torch.rand(3)
+    changed = (net(t, x) != net(t, moved)).any(1)[0]
+    assert changed[2:4, 4:6].all()
+    assert changed.sum() == 4
+
+
+def test_time_interval_label_and_all_tokens_act():
+    net, x, t, label = small(times=2), torch.randn(3, 2, 4, 6), torch.rand(3), torch.tensor([0, 1, 2])
+    whole = net(t, x, label, t)
+    for other in (net(t + 0.5, x, label, t), net(t, x, label, t + 0.5), net(t, x, label.flip(0), t)):
+        assert (whole != other).any()
+    moved = x.clone()
+    moved[:, :, 0, 0] += 1
+    assert (net(t, moved, label, t) != whole).all()
+    assert_close(net(t, x, None, t), net(t, x, torch.full((3,), 3), t))
+    assert_close(net(t[:1].squeeze(0), x, label, t), net(t[:1].expand(3), x, label, t))
+
+
+def test_forward_derivatives_agree_with_differences():
+    net, x, t = small(times=2).double(), torch.randn(2, 2, 4, 6).double(), torch.rand(2).double()
+    direction = torch.randn_like(x)
+    with sdpa_kernel(SDPBackend.MATH):
+        _, slope = jvp(lambda x, t: net(t, x, None, t), (x, t), (direction, torch.ones_like(t)))
+    e = 1e-5
+    ahead, behind = (net(t + s * e, x + s * e * direction, None, t + s * e) for s in (1, -1))
+    assert_close(slope, (ahead - behind) / (2 * e), rtol=1e-5, atol=1e-7)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="images"):
+        build(Event((2,)), 0, "dit")
+    with pytest.raises(ConfigError, match=r"dit\.patch=3 does not divide images of 32 x 32"):
+        build(IMAGE, 0, {"name": "dit", "patch": 3})
+    with pytest.raises(ConfigError, match=r"dit\.width=32 must be a multiple of 4 and of dit\.heads=3"):
+        build(IMAGE, 0, {"name": "dit", "width": 32, "heads": 3})
