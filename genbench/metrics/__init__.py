@@ -3,7 +3,17 @@
 Metrics of image features are also modules of torchmetrics, importable from here without the rest of genbench.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genbench.metrics.modules import (
+        DensityCoverage,
+        FrechetDistance,
+        KernelDistance,
+        MongeDistance,
+        PrecisionRecall,
+        VendiScore,
+    )
 
 __all__ = ["DensityCoverage", "FrechetDistance", "KernelDistance", "MongeDistance", "PrecisionRecall", "VendiScore"]
 
