@@ -70,9 +70,9 @@ lint: $(READY) ## style, format, types, layers of imports
 
 test-wheel: ## install the wheel into an empty environment, and run the smoke suite with it in an empty folder
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	rm -rf build; \
+	mkdir "$$folder/source"; cp -r pyproject.toml README.md LICENSE genbench "$$folder/source"; \
 	"$$(.ci/find-python $(PYTHON))" -m venv "$$folder/venv"; \
-	"$$folder/venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$$folder" .; \
+	"$$folder/venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$$folder" "$$folder/source"; \
 	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$$folder"/genbench-*.whl; \
 	mkdir "$$folder/empty"; cd "$$folder/empty"; export GENBENCH_HOME="$$folder/home" OMP_NUM_THREADS=1; \
 	../venv/bin/genbench sweep smoke --jobs $(JOBS) >/dev/null; \
