@@ -16,7 +16,7 @@ def test_a_study_asks_a_question_and_says_what_it_costs(path):
     specs = load(path).specs
     comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))[0]
     assert comment.partition("\n")[0].endswith("?")
-    assert re.search(r"\d+ (minutes|hours) of one core", comment)
+    assert re.search(r"\d+ (minutes|hours) on one core", comment)
     seeds = {}
     for spec in specs:
         seeds.setdefault((spec.model_label, spec.data_label, str(spec.plan)), set()).add(spec.seed)
