@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.reports import DIGITS
 from PIL import Image
-from reports import DIGITS
 from rich.console import Console
 
 import genbench

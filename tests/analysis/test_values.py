@@ -1,7 +1,7 @@
 """Values: rows that are wrong or contradict each other are refused."""
 
 import pytest
-from reports import row
+from helpers.reports import row
 
 from genbench.analysis.values import check_unique
 from genbench.errors import ConfigError

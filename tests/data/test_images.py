@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 import torch
-from image_trees import SPLITS, image, write_images
-from photographs import CIFAR10
+from helpers.image_trees import SPLITS, image, write_images
+from helpers.photographs import CIFAR10
 from PIL import Image
 
 from genbench.data.image_files import originals

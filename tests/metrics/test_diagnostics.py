@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from pixel_features import evaluation, normal_images, task
+from helpers.pixel_features import evaluation, normal_images, task
 
 from genbench.errors import Unsupported
 from genbench.metrics.diagnostics import tilt

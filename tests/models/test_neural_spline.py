@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 import torch
+from helpers.toy_flows import drawn, trained
 from torch.testing import assert_close
-from toy_flows import drawn, trained
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.build import build_model

@@ -1,8 +1,8 @@
 """The multilayer perceptron."""
 
 import torch
+from helpers.toy_nets import VECTOR, make, parameters
 from torch.testing import assert_close
-from toy_nets import VECTOR, make, parameters
 
 
 def test_stacked_mlps_equal_each_alone():

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
+from helpers.toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, VECTOR, images, make
 from torch.testing import assert_close
-from toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, VECTOR, images, make
 
 from genbench.core import Event
 from genbench.errors import ConfigError

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
+from helpers.toy_transformer_flows import IMAGE, perturbed, points
 from torch.testing import assert_close
-from toy_transformer_flows import IMAGE, perturbed, points
 
 from genbench.nets.transformer import rotary_embedding, rotate
 

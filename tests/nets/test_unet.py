@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from helpers.toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, images, make, parameters
 from torch import nn
 from torch.testing import assert_close
-from toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, images, make, parameters
 
 from genbench.nets import presets
 from genbench.nets.unet import Attention, Up

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from helpers.toy_flows import gaussian_tilt
 from torch.testing import assert_close
-from toy_flows import gaussian_tilt
 
 from genbench.numerics.importance_weights import cyclic_shifts, estimate_tilt, relative_ess, tilt_of_batch
 from genbench.numerics.optimal_transport import Kernel

@@ -4,7 +4,7 @@ import cleanfid.fid
 import numpy as np
 import pytest
 import torch
-from photographs import CIFAR10, cifar10, patches
+from helpers.photographs import CIFAR10, cifar10, patches
 from PIL import Image
 from prdc import compute_prdc
 from torch_fidelity.metric_fid import fid_statistics_to_metric

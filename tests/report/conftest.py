@@ -1,6 +1,6 @@
 import html5lib
 import pytest
-from reports import gathered, make, written
+from helpers.reports import gathered, make, written
 
 
 @pytest.fixture(scope="session")

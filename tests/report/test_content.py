@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from reports import blocks, gathered, tables, text, written
+from helpers.reports import blocks, gathered, tables, text, written
 
 from genbench.report.blocks import Flow, List, Table
 from genbench.report.formats import csv, latex, markdown

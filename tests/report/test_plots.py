@@ -1,7 +1,7 @@
 """Plots: charts have the means of the tables."""
 
 import pytest
-from reports import blocks, gathered
+from helpers.reports import blocks, gathered
 
 import genbench
 from genbench.report.blocks import Charts, Table

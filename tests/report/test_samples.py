@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from reports import blocks, gathered
+from helpers.reports import blocks, gathered
 
 import genbench
 from genbench.metrics.starting_noise import noise

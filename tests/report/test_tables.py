@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
+from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from scipy import stats
 
 from genbench.analysis.values import Cost, Failure

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from photographs import patches
+from helpers.photographs import patches
 from PIL import Image
 
 from genbench.cli.main import main

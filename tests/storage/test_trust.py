@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from image_trees import write_images
+from helpers.image_trees import write_images
 
 from genbench import ConfigError
 from genbench.runs import spec as specs

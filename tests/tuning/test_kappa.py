@@ -1,7 +1,7 @@
 """Kappa: the elbow of a curve known in closed form."""
 
 import pytest
-from toy_flows import gaussian_tilt
+from helpers.toy_flows import gaussian_tilt
 
 from genbench.errors import ConfigError
 from genbench.tuning.kappa import by_elbow, elbow

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from image_trees import build, raw, write_images
+from helpers.image_trees import build, raw, write_images
 
 from genbench.errors import ConfigError
 

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from image_trees import SPLITS, build, image, pack, raw, write_images
+from helpers.image_trees import SPLITS, build, image, pack, raw, write_images
 from PIL import Image
 
 from genbench.data.image_files import decoding, tree

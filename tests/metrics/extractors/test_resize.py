@@ -1,6 +1,6 @@
 import pytest
 import torch
-from photographs import CIFAR10, cifar10, patches
+from helpers.photographs import CIFAR10, cifar10, patches
 from torchmetrics.image.fid import NoTrainInceptionV3
 
 from genbench.metrics.extractors import inception, resize

@@ -1,5 +1,5 @@
 import pytest
-from pixel_features import PixelExtractor, normal_images, task
+from helpers.pixel_features import PixelExtractor, normal_images, task
 
 from genbench.registry import extractors
 

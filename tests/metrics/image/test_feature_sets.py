@@ -1,7 +1,7 @@
 import numpy as np
-import photographs
 import pytest
-from pixel_features import PixelExtractor, evaluation, measured, normal_images, task
+from helpers import photographs
+from helpers.pixel_features import PixelExtractor, evaluation, measured, normal_images, task
 
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation

@@ -1,5 +1,5 @@
 import pytest
-from pixel_features import measured, normal_images, pixel_sets, task
+from helpers.pixel_features import measured, normal_images, pixel_sets, task
 
 from genbench.metrics.image.fid import _distance, to_reference
 

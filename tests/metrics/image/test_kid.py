@@ -1,5 +1,5 @@
 import torch
-from pixel_features import measured, normal_images
+from helpers.pixel_features import measured, normal_images
 
 
 def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pixel_features import evaluation, measured, normal_images
+from helpers.pixel_features import evaluation, measured, normal_images
 
 from genbench.metrics.image.memorization import share_of_test
 from genbench.metrics.measurement import measure

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pixel_features import measured, normal_images
+from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image.monge import sliced_distance
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pixel_features import measured, normal_images
+from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image.neighbors import Neighborhoods
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall

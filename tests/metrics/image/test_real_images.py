@@ -1,6 +1,6 @@
 import pytest
 import torch
-from pixel_features import normal_images, task
+from helpers.pixel_features import normal_images, task
 
 from genbench.errors import Unsupported
 from genbench.metrics.image.real_images import available, real_images

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from pixel_features import PixelExtractor, normal_images, pixel_sets, task
+from helpers.pixel_features import PixelExtractor, normal_images, pixel_sets, task
 from safetensors.torch import save_file
 
 from genbench.errors import ConfigError

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
+from helpers.toy_flows import drawn, tilted, trained
 from torch.testing import assert_close
-from toy_flows import drawn, tilted, trained
 
 from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError, Unsupported

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from helpers.toy_flows import trained
 from torch.testing import assert_close
-from toy_flows import trained
 
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation

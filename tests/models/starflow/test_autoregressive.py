@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 import torch
+from helpers.toy_transformer_flows import IMAGE, NAMES, VECTOR, perturbed, points
 from torch.testing import assert_close
-from toy_transformer_flows import IMAGE, NAMES, VECTOR, perturbed, points
 
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
 FORMS = list(itertools.product(["start", "shift"], ["rope", "learned"], [["identity", "flip"], ["flip"], ["identity"]]))

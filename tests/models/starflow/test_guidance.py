@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from helpers.toy_transformer_flows import IMAGE, NAMES, perturbed, points
 from torch.testing import assert_close
-from toy_transformer_flows import IMAGE, NAMES, perturbed, points
 
 from genbench.models.starflow.guidance import Affine, starflow, tarflow, weights
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from helpers.toy_transformer_flows import IMAGE, NAMES, VECTOR, perturbed, points
 from torch.testing import assert_close
-from toy_transformer_flows import IMAGE, NAMES, VECTOR, perturbed, points
 
 from genbench.core import Event
 from genbench.models.starflow.guidance import Affine

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_transformer_flows import NAMES, build
+from helpers.toy_transformer_flows import NAMES, build
 
 from genbench.core import Event, Normal, Source
 from genbench.errors import ConfigError, Unsupported

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from helpers.toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, perturbed, points
 from torch.testing import assert_close
-from toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, perturbed, points
 
 from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError

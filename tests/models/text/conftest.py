@@ -1,6 +1,6 @@
 import pytest
 import torch
-from toy_captions import save_text_encoder
+from helpers.toy_captions import save_text_encoder
 
 
 @pytest.fixture(scope="session")

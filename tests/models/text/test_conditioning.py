@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
+from helpers.toy_captions import EVENT, WORDS, flow, points
 from torch.testing import assert_close
-from toy_captions import EVENT, WORDS, flow, points
 
 from genbench.core import Batch, Event
 from genbench.errors import ConfigError

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
+from helpers.toy_captions import CAPTIONS, EVENT, SMALL, points, save_text_encoder
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
-from toy_captions import CAPTIONS, EVENT, SMALL, points, save_text_encoder
 
 from genbench.core import Event, Normal
 from genbench.errors import ConfigError

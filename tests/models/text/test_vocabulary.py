@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from helpers.toy_captions import EVENT, WORDS, flow, points
 from torch.testing import assert_close
-from toy_captions import EVENT, WORDS, flow, points
 
 from genbench.errors import ConfigError
 from genbench.models.text.conditioning import build

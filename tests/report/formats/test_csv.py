@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from reports import curve_rows, refusal, three_seeds
+from helpers.reports import curve_rows, refusal, three_seeds
 from scipy import stats
 
 from genbench.analysis.labels import unguarded

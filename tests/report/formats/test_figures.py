@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from helpers.reports import blocks
 from PIL import Image
-from reports import blocks
 
 from genbench.report.blocks import Axis, Chart, Charts, Flow, Gallery, Panel, Point, Report, Section, Series
 from genbench.report.formats import figures

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from reports import comparison_table, refusal, three_seeds
+from helpers.reports import comparison_table, refusal, three_seeds
 
 from genbench.report.formats import latex
 

@@ -2,7 +2,7 @@
 
 import re
 
-from reports import comparison_table, three_seeds, wide_table
+from helpers.reports import comparison_table, three_seeds, wide_table
 
 from genbench.report.formats import markdown
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import html5lib
 import numpy as np
 import pytest
-from reports import blocks, tables, text
+from helpers.reports import blocks, tables, text
 
 from genbench.analysis.leaderboard import Leaderboard, leaderboard
 from genbench.analysis.published_suites import load_suites
@@ -189,7 +189,7 @@ def test_tables_of_the_report_are_those_of_its_pages(report, trees):
 
 @pytest.mark.slow
 def test_the_pages_of_the_committed_results_are_small(report):
-    from reports import gathered
+    from helpers.reports import gathered
 
     suites = load_suites(Store(RESULTS))
     site = pages(gathered(RESULTS)[0], leaderboard(suites), "report.html")

@@ -3,7 +3,7 @@
 import io
 import re
 
-from reports import cells_of, comparison_table, refusal, three_seeds, wide_table
+from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
 from genbench.analysis.statistics import format_mean

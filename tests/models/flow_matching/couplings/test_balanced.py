@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from helpers.toy_flows import drawn, tilted, trained
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
-from toy_flows import drawn, tilted, trained
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.starting_noise import noise
