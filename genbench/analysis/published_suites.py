@@ -7,6 +7,7 @@ a fresh checkout, its published record is read.
 
 import csv
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -209,8 +210,8 @@ def _origins(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        origins = _ORIGINS.validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+        origins = _ORIGINS.validate_json(files.read(path))
+    except (OSError, ValueError) as error:  # Damaged included
         log.warning("%s holds no origins, which are left out: %s", files.shown(path), explain(error))
         return {}
     return {run: {"code": o.code, "data": o.data, "machine": o.machine} for o in origins for run in o.runs}
@@ -256,8 +257,8 @@ def _failure(spec: Mapping[str, Any], reason: str) -> Failure:
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    text = io.StringIO(files.read(path).decode(), newline="")
+    return [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(text)]
 
 
 def _results(name: str, runs: Sequence[tuple[Record, Path | None]], failures: Sequence[Failure]) -> SuiteResults:

@@ -252,14 +252,27 @@ def loss_curves(runs: Sequence[Run], drawings: Drawings) -> Iterator[tuple[str, 
     for model, own in by_model(runs):
         own = sorted(own, key=lambda run: run.seed)
         key = f"{own[0].record['labels']['run']} training"
-        logs = [path for run in own if run.folder and (path := run.folder.parent / "train.csv").exists()]
+        logs = [log for run in own if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None]
         if logs:
-            drawings.replace(key, _binned([pd.read_csv(path, usecols=["step", "loss"]) for path in logs]))
+            drawings.replace(key, _binned(logs))
         try:
             arrays = drawings.get(key, _no_log)
         except Unsupported:
             continue
         yield model, arrays["step"], arrays["loss"]
+
+
+def _log(path: Path) -> pd.DataFrame | None:
+    """Read the steps and losses of a training; None if there are none, or if the file is damaged, which is reported."""
+    try:
+        with files.open_regular(path, files.MAX_TEXT) as file:
+            read = pd.read_csv(file, usecols=["step", "loss"], dtype=float)
+        return read if len(read) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s is not drawn: %s", files.shown(path), str(error).splitlines()[0])
+        return None
 
 
 def _no_log() -> Arrays:

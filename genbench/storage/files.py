@@ -91,6 +91,8 @@ def _replace(path: Path, save: Callable[[Path], object]) -> None:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
+        if path.is_dir() and not path.is_symlink():
+            _remove_empty(path)
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -99,6 +101,18 @@ def _replace(path: Path, save: Callable[[Path], object]) -> None:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove an empty folder from where a file belongs.
+
+    Raises:
+        ConfigError: if something is in it, which nothing but its owner may remove.
+    """
+    try:
+        folder.rmdir()
+    except OSError as error:
+        raise ConfigError(f"{shown(folder)} is a folder where a file belongs: move or remove it") from error
 
 
 def write_sealed(path: Path, text: str) -> None:

@@ -30,6 +30,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from genbench.errors import ConfigError
+
 HEARTBEAT = 15.0
 """Seconds between two refreshes of a lease by its owner."""
 
@@ -91,7 +93,10 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
 
     Raises:
         Busy: if another process has the lease, or took it over before the end.
+        ConfigError: if there is a file in place of the folder.
     """
+    if leases.is_file():
+        raise ConfigError(f"{leases} is a file where a folder belongs: move or remove it")
     deadline = time.monotonic() + wait
     while (path := _acquire(leases, run)) is None:
         if time.monotonic() >= deadline:
@@ -131,7 +136,7 @@ def leases_in(leases: Path) -> list[Lease]:
 
 def remove_leftovers(leases: Path) -> None:
     """Remove empty folders, and what processes of this machine left that ended while they acquired a lease."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for name in os.listdir(leases):
             if name.startswith(".") and _exited(name[1:]):
                 shutil.rmtree(leases / name, ignore_errors=True)

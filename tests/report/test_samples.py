@@ -1,14 +1,18 @@
 """Samples: pictures show the samples of the kept models."""
 
+import os
+
 import numpy as np
 import torch
 from helpers.reports import blocks, gathered
 
 import genbench
+from genbench.analysis.published_suites import load_suites
 from genbench.metrics.starting_noise import noise
 from genbench.report.blocks import Flow, Gallery
-from genbench.report.samples import DENSITY_SAMPLES, POINTS
+from genbench.report.samples import DENSITY_SAMPLES, POINTS, Drawings, loss_curves
 from genbench.runs.spec import build_data
+from genbench.runs.store import Store
 from genbench.seeds import derive
 
 
@@ -60,3 +64,18 @@ def test_image_grids_show_the_kept_samples(results, report):
     label = next(label for label in sheets if label.startswith("cfm"))
     np.testing.assert_array_equal(sheets[label][9:17, 9:17], image * 15 if image.max() <= 16 else image)
     assert sheets["data"].shape == sheets[label].shape
+
+
+def test_a_log_that_cannot_be_read_is_left_out_without_waiting(results, caplog):
+    (run,) = next(suite for suite in load_suites(Store(results)) if suite.name == "tiny").runs[:1]
+    log = run.folder.parent / "train.csv"
+    text = log.read_text()
+    try:
+        log.unlink()
+        os.mkfifo(log)
+        assert not list(loss_curves([run], Drawings(results, "none")))
+        assert "is no regular file" in caplog.text
+    finally:
+        log.unlink()
+        log.write_text(text)
+    assert list(loss_curves([run], Drawings(results, "none")))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from genbench.errors import ConfigError
 from genbench.storage import files, tensors
 
 
@@ -44,3 +45,15 @@ def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, write):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "kept"]
     write(path)
     assert path.stat().st_size > 1000
+
+
+def test_an_empty_folder_where_a_file_belongs_is_replaced_and_a_full_one_is_left(tmp_path):
+    path = tmp_path / "kept"
+    path.mkdir()
+    files.write(path, "new")
+    assert path.read_text() == "new"
+    path.unlink()
+    (path / "of others").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="is a folder where a file belongs: move or remove it"):
+        files.write(path, "new")
+    assert [p.name for p in tmp_path.rglob("*")] == ["kept", "of others"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from genbench.errors import ConfigError
 from genbench.storage import files, lease
 
 
@@ -146,6 +147,14 @@ def test_files_of_other_programs_among_the_leases_do_not_stop_a_run(tmp_path):
             with pytest.raises(lease.Busy), lease.hold(tmp_path, run):
                 pass
         assert not (tmp_path / run).exists()
+
+
+def test_a_file_in_place_of_the_leases_is_named_and_left(tmp_path):
+    (tmp_path / "leases").write_text("of others")
+    with pytest.raises(ConfigError, match="is a file where a folder belongs"), lease.hold(tmp_path / "leases", "run"):
+        pass
+    lease.remove_leftovers(tmp_path / "leases")
+    assert (tmp_path / "leases").read_text() == "of others"
 
 
 def test_a_folder_that_can_hold_no_lease_is_an_error_at_once():
