@@ -1,6 +1,7 @@
 """The command line: reads arguments, calls the library, prints. No command imports torch before it needs it."""
 
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -30,6 +31,8 @@ for group in (training, evaluation, results, submissions, components):
 LONGEST = 1000
 """Characters of a message."""
 
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 @app.callback()
 def root(
@@ -48,9 +51,14 @@ UsageError: Any = typer.BadParameter.__base__
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request was wrong, 130 stopped."""
     logging.getLogger("genbench").addHandler(_WarnOnce())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    _stop_on_signals()
     keep_freed()
+    for library in (
+        "JAX",
+        "TENSORFLOW",
+        "CUPY",
+    ):  # POT imports whichever is installed, and we give it NumPy arrays only
+        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     try:
         code = app(prog_name="genbench", standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:
@@ -92,9 +100,16 @@ def _unforeseen(error: Exception) -> str:
     return f"{what}; this is a bug: please report it with {path}"
 
 
+def _stop_on_signals() -> None:
+    """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup."""
+    for number in STOPPING:
+        if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
 def _stop(number: int, frame: object) -> None:
-    """Stop on Ctrl-C, or SIGTERM, which batch systems send before SIGKILL. Another one does not interrupt the end."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    """Stop; a second signal does not interrupt the end."""
+    for each in STOPPING:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -75,10 +75,10 @@ def stdout() -> "Console":
 
 
 def stderr() -> "Console":
-    """Return the console of progress."""
+    """Return the console of progress. FORCE_COLOR, which asks for colors, makes no terminal of a file."""
     from rich.console import Console
 
-    return Console(stderr=True, quiet=_quiet)
+    return Console(stderr=True, quiet=_quiet, force_terminal=None if sys.stderr.isatty() else False)
 
 
 def print_json(value: Any) -> None:

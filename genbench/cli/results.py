@@ -7,6 +7,7 @@ import typer
 
 from genbench.cli.options import AsJson, DryRun, Folder, Results, Trust, commands, print_json, stdout
 from genbench.errors import ConfigError
+from genbench.suites import find
 
 app = commands()
 
@@ -65,6 +66,9 @@ def report(
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
 ) -> None:
     """Write the tables of everything kept as Markdown and CSV, and print the leaderboard."""
+    if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
+        find(suite)  # an unknown name is refused before torch is imported
+
     from genbench.report import publish
     from genbench.runs.store import Store
     from genbench.studies.sections import sections
@@ -85,6 +89,9 @@ def status(
     trust: Trust = False,
 ) -> None:
     """Show what is done, running, started, failed, outdated or damaged in a results folder."""
+    if suite is not None:
+        find(suite)  # an unknown name is refused before torch is imported
+
     from genbench.report.formats.terminal import print_cells, print_folder
     from genbench.results import status
     from genbench.runs.store import Store, existing_store

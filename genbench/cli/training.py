@@ -66,7 +66,7 @@ def run_command(
     """Train, sample and measure one model on one data set."""
     from genbench.cli import requests
 
-    settings, seeds = parse(set_ or []), parse_seeds(seed or "0")
+    rank, settings, seeds = _rank(), parse(set_ or []), parse_seeds(seed or "0")
     model, dataset, metric, settings = requests.with_own_files(model, dataset, metric, settings)
     requests.check([model], [dataset], metric, settings)
     members = parse_json(stack, "--stack") if stack else None
@@ -106,12 +106,20 @@ def run_command(
         launch = Launch(accelerator, devices)
         record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
         loggers.log_results(record)
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if rank:
         return
     if as_json:
         print_json(record)
     else:
         print_record(record, store.record_path(spec), stdout())
+
+
+def _rank() -> int:
+    """Return which process of this machine this is, as torchrun tells by environment variables."""
+    for name in ("LOCAL_RANK", "RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
+        if not os.environ.get(name, "0").isdecimal():
+            raise ConfigError(f"{name}={os.environ[name]} is no whole number: unset it, or start with torchrun")
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _planned(spec: "Spec", store: "Store") -> dict[str, object]:

@@ -76,10 +76,12 @@ def run(case: Case, folder: Path) -> Outcome:
 def judge(case: Case, folder: Path) -> tuple[str | None, Outcome]:
     """Run a case; return what is wrong, None if nothing is, and its outcome."""
     outcome = run(case, folder)
-    wrong = None
+    wrong, printed = None, outcome.stdout + outcome.stderr
+    if "FORCE_COLOR" in case.env:  # asks for colors in a file too, not for moves of the cursor
+        printed = re.sub(r"\x1b\[[\d;]*m", "", printed)
     if outcome.ending not in case.expect:
         wrong = f"ended as {outcome.ending}, not as {' or '.join(sorted(case.expect))}"
-    elif re.search(r"[\x00-\x08\x0b-\x1f\x7f]", outcome.stdout + outcome.stderr):
+    elif re.search(r"[\x00-\x08\x0b-\x1f\x7f]", printed):
         wrong = "printed control characters"
     elif case.check is not None:
         wrong = case.check(folder, outcome)

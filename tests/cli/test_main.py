@@ -369,6 +369,22 @@ def test_a_record_of_another_version_is_refused(kept, tmp_path):
     assert "made with version 0 of model 'cfm'" in done.stderr
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_hangup_stops_unless_it_is_ignored_as_under_nohup(ignored):
+    code = f"""
+import os, signal
+signal.signal(signal.SIGHUP, signal.{"SIG_IGN" if ignored else "SIG_DFL"})
+from genbench.cli import main
+def hang_up(**options):
+    os.kill(os.getpid(), signal.SIGHUP)
+main.app = hang_up
+main.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == (0 if ignored else 130), done.stderr
+    assert ("stopped" in done.stderr) != ignored
+
+
 def test_names_are_listed_without_torch():
     code = """
 import sys

@@ -38,6 +38,8 @@ WRONG = [
     (("show", "WCFM"), "did you mean 'wcfm'?"),
     (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
     (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
+    (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
+    (("status", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
 ]
 
 
@@ -59,6 +61,13 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(cli, folder, arguments, mes
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not (folder / "results").exists()
+
+
+def test_a_rank_that_is_no_number_is_refused(cli, folder, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "x")
+    code, out, err = cli(*RUN)
+    assert (code, out) == (2, "")
+    assert "LOCAL_RANK=x is no whole number" in err
 
 
 def test_no_refusal_imports_torch(folder):
