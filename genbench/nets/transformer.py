@@ -56,7 +56,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "b t width"]:
         """Return for each token a mixture of it and all earlier tokens."""
         q, k, v = split_heads(self.qkv(h), self.head_dim, rotation)
-        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        return self.out(causal_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Layer(nn.Module):
@@ -245,6 +245,24 @@ class CausalTransformer(nn.Module):
         places = torch.zeros(count, self.axes, dtype=torch.long, device=rotation.device)
         places[:, -1] = torch.arange(-count, 0)
         return torch.cat([rotary_embedding(places, self.architecture.head_dim).to(rotation), rotation], 1)
+
+
+def causal_attention(
+    q: Float[Tensor, "b h t d"], k: Float[Tensor, "b h t d"], v: Float[Tensor, "b h t d"]
+) -> Float[Tensor, "b h t d"]:
+    """Return for each token the mixture of values up to it, by softmax of the scaled products of queries and keys.
+
+    The fused kernel has no batching rule: under vmap it runs once for each sample of the batch. Explicit products are
+    batched, and short sequences need no blocks.
+    """
+    if not torch._C._functorch.is_batchedtensor(q):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    t = q.shape[2]
+    if t == 1:
+        return v
+    future = torch.ones(t, t, dtype=torch.bool, device=q.device).triu(1)
+    scores = (q @ k.transpose(2, 3)) * q.shape[3] ** -0.5
+    return scores.masked_fill(future, -torch.inf).softmax(-1) @ v
 
 
 def split_heads(

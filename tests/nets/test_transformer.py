@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.toy_transformer_flows import IMAGE, perturbed, points
+from torch.func import vmap
 from torch.testing import assert_close
 
-from genbench.nets.transformer import rotary_embedding, rotate
+from genbench.nets.transformer import causal_attention, rotary_embedding, rotate
 
 LABEL = torch.tensor([0, 1, 2])
 
@@ -65,3 +67,13 @@ def test_the_cache_is_allocated_once_and_written_in_place():
         net.step(tokens[:, 1:4], cache, 1)
     assert [layer.memory[0].data_ptr() for layer in cache.layers] == where
     assert cache.layers[0].memory[0].shape[2] == 6
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 7])
+def test_attention_of_a_stack_is_batched_and_equals_that_of_each_member(tokens, recwarn):
+    q, k, v = torch.randn(3, 4, 5, 2, tokens, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stacked = vmap(causal_attention)(q, k, v)
+    members = zip(q, k, v, strict=True)
+    alone = torch.stack([F.scaled_dot_product_attention(*member, is_causal=True) for member in members])
+    assert_close(stacked, alone, rtol=1e-14, atol=1e-14)
+    assert not [w for w in recwarn if "performance drop" in str(w.message)]
