@@ -15,11 +15,12 @@ def own(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any
 
     Args:
         kind: models, metrics or datasets.
-        text: a name; `file.py` or `file.py:name`; for data, a file of points, or a folder or archive of images.
+        text: a name; `file.py` or `file.py:name`; for data, a file of points, a folder or archive of images, or
+            `hf:NAME[:split]`, a data set of Hugging Face's library, by its folder or its name on the hub.
         folder: to which paths are relative.
 
     Raises:
-        ConfigError: if a Python file is broken, or registers no such component.
+        ConfigError: if a Python file is broken, or registers no such component, or a data set cannot be read.
 
     >>> own("datasets", "moons"), own("datasets", "my/points.csv")
     (('moons', {}), ('points', {'path': 'my/points.csv'}))
@@ -29,9 +30,15 @@ def own(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any
         return ALL[kind].load(folder / code[1], code[2] or ""), {}
     if kind != "datasets" or text in ALL[kind]:
         return text, {}
+    hub = re.fullmatch(r"hf:([^:]+)(?::([^:]+))?", text)
+    if hub:
+        from genbench.data.hugging_face import export  # which imports much
+
+        path = export(hub[1], hub[2], folder)
+        return "points" if path.suffix in POINTS else "folder", {"path": str(path)}
     path = folder / text
     if path.suffix in POINTS:
         return "points", {"path": str(path)}
-    if ARCHIVE.search(text) or ("/" in text and path.is_dir()):
+    if ARCHIVE.search(text) or path.is_dir():
         return "folder", {"path": str(path)}
     return text, {}

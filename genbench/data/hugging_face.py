@@ -1,0 +1,216 @@
+"""Data sets of Hugging Face's library, exported once to a file that the data sets `folder` and `points` read.
+
+They come from a folder made by `save_to_disk`, from a folder of Parquet files, or by their name from the hub. The
+export is the same bytes for the same rows, so that runs are named by content, here and elsewhere. No code of a data
+set is ever executed: the library has dropped loading scripts in its version 4.
+"""
+
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from genbench.data.image_files.tree import SPLITS
+from genbench.errors import ConfigError
+from genbench.storage import cache, content_hash, files
+from genbench.storage.files import Damaged
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+VERSION = 1
+"""Of the export: another number where it writes other bytes."""
+
+EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "WEBP": "webp", "PPM": "ppm"}
+
+
+def export(name: str, split: str | None, folder: Path = Path()) -> Path:
+    """Return a tar archive of images, or an .npz of vectors, with the rows of a data set.
+
+    A feature of type Image makes it one of images, whose classes are those of its only ClassLabel, or of `label`.
+    Otherwise every column but `label` holds coordinates: a number, or a list of the same length in every row.
+
+    Args:
+        name: folder, or name on the hub.
+        split: only its rows. Without it, images keep their splits, and vectors must have a single one.
+        folder: to which paths are relative.
+
+    Raises:
+        ConfigError: if it cannot be found or read, is neither of images nor of vectors, or downloads are forbidden.
+    """
+    path = (folder / name).expanduser()
+    found = None
+    if path.is_dir():
+        content = content_hash.remembered(path)
+    else:
+        found = _from_hub(name)
+        content = {part: rows._fingerprint for part, rows in found.items()}
+    key = cache.key(content=content, split=split, version=VERSION)
+    stem = f"{_plain('-'.join(filter(None, (name, split)))).strip('-')[-60:]}-{key}"
+
+    def make(entry: Path) -> None:
+        rows = _chosen(found or _from_folder(path), name, split)
+        column = _image_column(next(iter(rows.values())), name)
+        place = entry.with_suffix(".tar" if column else ".npz")
+        if column:
+            files.replace(place, lambda temporary: _write_images(temporary, rows, name, column))
+        else:
+            arrays = _vectors(rows, name)
+            files.replace(place, lambda temporary: _write_arrays(temporary, arrays))
+        files.write_sealed(entry, json.dumps({"file": place.name, "sha256": content_hash.remembered(place)}))
+
+    return cache.get("hf", f"{stem}.json", _read, make)
+
+
+def _read(entry: Path) -> Path:
+    expected = json.loads(files.read_sealed(entry))
+    place = entry.with_name(expected["file"])
+    if not place.is_file() or content_hash.remembered(place) != expected["sha256"]:
+        raise Damaged(f"{files.shown(place)} is missing or not what was written")
+    return place
+
+
+def _library() -> Any:
+    """Import the library, without progress bars, and without the network where downloads are forbidden."""
+    try:
+        import datasets
+        from huggingface_hub import constants
+    except ImportError as error:
+        raise ConfigError("hf: needs the library datasets: pip install 'genbench[hf]'") from error
+    datasets.disable_progress_bars()
+    if os.environ.get("GENBENCH_OFFLINE"):
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    return datasets
+
+
+def _from_folder(path: Path) -> "dict[str, Dataset]":
+    datasets = _library()
+    saved = any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    if not saved and next(path.rglob("*.parquet"), None) is None:
+        raise ConfigError(f"{path} holds no Parquet files, and was not made by save_to_disk")
+    try:
+        if saved:
+            return _by_split(datasets.load_from_disk(str(path)))
+        return _by_split(datasets.load_dataset("parquet", data_dir=str(path), cache_dir=str(cache.home() / "hf/arrow")))
+    except Exception as error:  # of Arrow, of the library, and of whatever a damaged file leads to
+        raise ConfigError(f"{path} cannot be read as a data set: {_first_line(error)}") from error
+
+
+def _from_hub(name: str) -> "dict[str, Dataset]":
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise ConfigError(f"hf:{name}: no such folder, and no name on the hub (owner/name)")
+    datasets = _library()
+    try:
+        return _by_split(datasets.load_dataset(name))
+    except Exception as error:
+        offline = "GENBENCH_OFFLINE or HF_HUB_OFFLINE is set, and it " if datasets.config.HF_HUB_OFFLINE else "it "
+        raise ConfigError(
+            f"hf:{name} is no folder, and {offline}cannot be read from the hub or its cache: {_first_line(error)}"
+        ) from error
+
+
+def _by_split(found: Any) -> "dict[str, Dataset]":
+    return dict(found) if isinstance(found, dict) else {"": found}
+
+
+def _plain(name: str) -> str:
+    """Return a name that can be the name of a file or a folder."""
+    return re.sub(r"[^\w-]+", "-", name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _chosen(found: "dict[str, Dataset]", name: str, split: str | None) -> "dict[str, Dataset]":
+    """Return the rows to export, by split; the split is "" where only one is wanted or there is only one."""
+    if split is None:
+        return {"": next(iter(found.values()))} if len(found) == 1 else found
+    if split not in found:
+        raise ConfigError(f"hf:{name} has no split '{split}', but {', '.join(filter(None, found)) or 'only one'}")
+    return {"": found[split]}
+
+
+def _image_column(rows: "Dataset", name: str) -> str | None:
+    columns = [column for column, feature in rows.features.items() if type(feature).__name__ == "Image"]
+    if len(columns) > 1:
+        raise ConfigError(f"hf:{name} has several columns of images: {', '.join(columns)}; keep one of them")
+    return columns[0] if columns else None
+
+
+def _label_column(rows: "Dataset") -> str | None:
+    classes = [column for column, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
+    return "label" if "label" in rows.features else classes[0] if len(classes) == 1 else None
+
+
+def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str) -> None:
+    """Write SPLIT/CLASS/NUMBER.EXTENSION; numbers before the names keep the order of classes."""
+    odd = [split for split in rows if split and split not in SPLITS]
+    if odd:
+        raise ConfigError(f"hf:{name} has the splits {', '.join(rows)}: choose one, as in hf:{name}:{next(iter(rows))}")
+    with tarfile.open(path, "w") as archive:
+        for split, some in rows.items():
+            for number, (class_name, content) in enumerate(_images(some, name, column)):
+                try:
+                    form = Image.open(io.BytesIO(content), formats=list(EXTENSIONS)).format
+                except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+                    raise ConfigError(f"hf:{name}: image {number + 1} of {split or column} cannot be read") from error
+                folders = filter(None, (split, class_name))
+                member = tarfile.TarInfo("/".join([*folders, f"{number:08}.{EXTENSIONS[form or '']}"]))
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+
+def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the folder of its class, "" without classes, and the file of each image."""
+    label = _label_column(rows)
+    feature = rows.features[label] if label else None
+    names = getattr(feature, "names", None)
+    if label and names is None:
+        names = sorted(set(rows[label]))
+    raw = rows.select_columns([column, *([label] if label else [])]).cast_column(column, _library().Image(decode=False))
+    for number, row in enumerate(raw):
+        content, known = row[column]["bytes"] if row[column] else None, row[label] if label else None
+        if not content:
+            raise ConfigError(f"hf:{name}: image {number + 1} is missing, or in a file outside the data set")
+        if names is None:
+            yield "", content
+            continue
+        index = known if hasattr(feature, "names") else names.index(known)
+        if index is None or not 0 <= index < len(names):
+            raise ConfigError(f"hf:{name}: image {number + 1} has no class")
+        yield f"{index:0{len(str(len(names) - 1))}}-{_plain(str(names[index]))}", content
+
+
+def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
+    if len(rows) > 1:
+        raise ConfigError(f"hf:{name} has the splits {', '.join(rows)}: choose one, as in hf:{name}:{next(iter(rows))}")
+    (some,) = rows.values()
+    label, table = _label_column(some), some.with_format("arrow")[:]
+    columns = []
+    for column in table.column_names:
+        if column == label:
+            continue
+        try:
+            values = np.array(table[column].to_pylist())
+        except ValueError as error:  # lists of several lengths
+            raise ConfigError(f"hf:{name}: the rows of {column} differ in length") from error
+        if values.dtype.kind not in "fiu" or values.ndim > 2:
+            raise ConfigError(f"hf:{name}: {column} holds neither images nor vectors: {some.features[column]}")
+        columns.append(values.reshape(len(some), -1))
+    if not columns or not len(some):
+        raise ConfigError(f"hf:{name} holds no images and no vectors")
+    arrays = {"samples": np.concatenate(columns, axis=1)}
+    return arrays | ({"label": np.array(table[label].to_pylist())} if label else {})
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
