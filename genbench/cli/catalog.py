@@ -31,16 +31,13 @@ Catalog = dict[str, dict[str, Schema]]
 def read() -> Catalog:
     """Return the catalog of this installation, which is made at the first use."""
 
-    def write(path: Path) -> None:
-        files.write_sealed(path, json.dumps(_make()))
-
-    return json.loads(cache.get("catalog", _name(), files.read_sealed, write))
+    return json.loads(cache.text("catalog", _name(), lambda: json.dumps(_make())))
 
 
 def broken() -> dict[tuple[str, str], str]:
     """Return {(kind, name): why} of the components that cannot be imported, as far as that is known already."""
     try:
-        noted = json.loads(files.read_sealed(cache.home() / "catalog" / _name()))["broken"]
+        noted = json.loads(files.read_sealed(cache.home() / "catalog" / _name(), _name()))["broken"]
     except (OSError, files.Damaged):
         return {}
     found = {}

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
-from genbench.storage.files import Damaged, shown
+from genbench.storage.files import Damaged, read_sealed, shown, write_sealed
 
 log = logging.getLogger("genbench")
 
@@ -60,6 +60,17 @@ def get(kind: str, name: str, read: Callable[[Path], Content], make: Callable[[P
                 log.warning("%s; it is made again", error)
         make(place)
         return read(place)
+
+
+def text(kind: str, name: str, make: Callable[[], str]) -> str:
+    """Return a text that is kept as an entry and sealed together with its name: a copy under another name is damaged.
+
+    Args:
+        kind: folder of such entries.
+        name: file name, as `get` has it.
+        make: returns the text.
+    """
+    return get(kind, name, lambda path: read_sealed(path, name), lambda path: write_sealed(path, make(), name))
 
 
 @contextmanager

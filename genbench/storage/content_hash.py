@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genbench.errors import ConfigError
-from genbench.storage import cache, files
+from genbench.storage import cache
 
 
 def sha256(path: Path) -> str:
@@ -27,13 +27,11 @@ def remembered(path: Path) -> str:
     with _readable(path):
         signature = _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
 
-    def write(entry: Path) -> None:
+    def make() -> str:
         with _readable(path):
-            found = sha256(path)
-        files.write_sealed(entry, found)
+            return sha256(path)
 
-    name = cache.key(path=str(path.resolve()), signature=signature)
-    return cache.get("content", name, files.read_sealed, write)
+    return cache.text("content", cache.key(path=str(path.resolve()), signature=signature), make)
 
 
 @contextmanager

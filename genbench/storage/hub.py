@@ -1,11 +1,19 @@
 """The Hugging Face hub: folders with the files of a model, from the hub's cache or downloaded."""
 
+import hashlib
 import json
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from genbench.errors import ConfigError
+
+HASHED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""Names of files in the hub's cache."""
+
+BLOCK = 2**20
+"""Bytes that are hashed at a time."""
 
 TIMEOUT = 10.0
 """Seconds in which the hub must answer."""
@@ -51,6 +59,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
                 )
             )
             if _complete(found, patterns[0]):
+                _verify(found, patterns)
                 return found
         except HFValidationError as error:
             raise ConfigError(
@@ -62,6 +71,29 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
         f"{setting}.model={model} is no local folder, not in the hub's cache, and cannot be downloaded ({reason}); "
         f"{alternative} works without downloads"
     )
+
+
+def _verify(snapshot: Path, patterns: tuple[str, ...]) -> None:
+    """Check the files of a snapshot in the hub's cache, where each is a link to a file named after its hash.
+
+    Large files have their sha256 as a name, others the hash that git gives them. Once in a process: `folder` is cached.
+
+    Raises:
+        ConfigError: if one is not what the hub has.
+    """
+    for path in sorted({file for pattern in patterns for file in snapshot.glob(pattern) if file.is_file()}):
+        stored = path.resolve()
+        if not HASHED.fullmatch(stored.name):  # a file system without links
+            continue
+        start = b"" if len(stored.name) == 64 else b"blob %d\0" % stored.stat().st_size  # as git has it
+        digest = (hashlib.sha1 if start else hashlib.sha256)(start)
+        with stored.open("rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+        if digest.hexdigest() != stored.name:
+            raise ConfigError(
+                f"{stored} is damaged: it has another hash than on the hub; remove it to download it again"
+            )
 
 
 def _complete(place: Path, pattern: str) -> bool:

@@ -27,7 +27,8 @@ def opened(path: Path) -> Iterator[Store]:
 def remember(path: Path, verdicts: Sequence[Verdict]) -> None:
     """Keep the states of a submission's records on this machine, by the hash of the file."""
     states = {verdict.name: verdict.state for verdict in verdicts}
-    files.write_sealed(_remembered(path), json.dumps(states | _known(path, better_than=states)))
+    entry = _remembered(path)
+    files.write_sealed(entry, json.dumps(states | _known(path, better_than=states)), entry.name)
 
 
 def join(path: Path) -> tuple[SuiteResults, list[str]]:
@@ -70,7 +71,7 @@ def _remembered(path: Path) -> Path:
 def _known(path: Path, better_than: dict[str, str] | None = None) -> dict[str, str]:
     """Return what is remembered of a submission; with states given, only where those say less."""
     try:
-        known = json.loads(files.read_sealed(_remembered(path)))
+        known = json.loads(files.read_sealed(_remembered(path), _remembered(path).name))
     except (FileNotFoundError, Damaged):
         return {}
     if better_than is None:

@@ -156,15 +156,16 @@ def kill_often(folder: Path, kills: int, seed: int, say: Callable[[str], object]
         killed = 0
         while True:
             # Early and late moments alike; the last attempt of all is not disturbed.
-            code = finish(start(place), draw.uniform(0.02, 0.8) * seconds if done < kills else None)
+            code = finish(start(place), draw.uniform(0.02, 0.6) * seconds if done < kills else None)
             if code is not None:
                 break
             killed, done = killed + 1, done + 1
+            if killed % 10 == 0:
+                say(f"{done} of {kills} kills")
         said = (place / "stderr").read_text()
         if code != 0 or "Traceback" in said:
-            wrong.append(f"ended with exit code {code}: {said.splitlines()[-1:]}")
-        else:
-            wrong += [f"different after {killed} kills: {name}" for name in differences(expected, outcome(place))]
+            return [*wrong, f"ended with exit code {code} after {killed} kills: {said.splitlines()[-1:]}"]
+        wrong += [f"different after {killed} kills: {name}" for name in differences(expected, outcome(place))]
         sweeps[killed] += 1
         say(f"{killed} kills, exit code {code}; {done} of {kills}, {len(wrong)} wrong")
     say(f"{done} kills in {sum(sweeps.values())} sweeps, {len(wrong)} wrong")

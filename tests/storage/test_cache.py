@@ -41,6 +41,14 @@ def test_a_damaged_entry_is_reported_in_one_line_and_made_again(home, caplog, da
     assert entry(calls=None) == "content"
 
 
+def test_a_text_is_bound_to_its_name_so_that_a_copy_under_another_name_is_made_again(home, caplog):
+    assert cache.text("kind", "one", lambda: "1") == "1"
+    (home / "kind/two").write_bytes((home / "kind/one").read_bytes())
+    assert cache.text("kind", "two", lambda: "2") == "2"
+    assert caplog.messages == [f"{home / 'kind/two'} is damaged: its checksum differs; it is made again"]
+    assert cache.text("kind", "one", lambda: "made again") == "1"
+
+
 def test_what_fails_leaves_nothing_and_keeps_no_lock(home):
     def fail(path):
         raise ConfigError("no")

@@ -19,7 +19,7 @@ from genbench.data.image_files import tree
 from genbench.data.image_files.collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows, NumberedRows
 from genbench.errors import ConfigError
-from genbench.storage import cache, content_hash, files
+from genbench.storage import cache, content_hash
 
 VERSION = 1
 """Raised whenever the same files would be decoded to other pixels."""
@@ -95,8 +95,7 @@ def _catalog(path: Path, sha256: str) -> dict[str, Any]:
         return json.dumps({"splits": counts, "jpeg": jpeg})
 
     name = f"{cache.key(content=sha256, version=VERSION)}.json"
-    text = cache.get("images", name, files.read_sealed, lambda entry: files.write_sealed(entry, listed()))
-    return json.loads(text)
+    return json.loads(cache.text("images", name, listed))
 
 
 def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedRows:

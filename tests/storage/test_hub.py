@@ -1,0 +1,51 @@
+"""The hub: files of its cache are those that the hub has, or are not used."""
+
+import hashlib
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.storage import hub
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def snapshot(tmp_path, monkeypatch):
+    """A model in the hub's cache as huggingface_hub lays it out: weights named by sha256, a config by its git hash."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--somebody--something"
+    for folder in ("blobs", "refs", f"snapshots/{COMMIT}"):
+        (repository / folder).mkdir(parents=True)
+    (repository / "refs/main").write_text(COMMIT)
+    weights, config = b"weights" * 300_000, b"{}"
+    names = {
+        "model.safetensors": (weights, hashlib.sha256(weights).hexdigest()),
+        "config.json": (config, hashlib.sha1(b"blob 2\0{}").hexdigest()),
+    }
+    for name, (content, digest) in names.items():
+        (repository / "blobs" / digest).write_bytes(content)
+        (repository / "snapshots" / COMMIT / name).symlink_to(f"../../blobs/{digest}")
+    hub.folder.cache_clear()
+    yield repository / "snapshots" / COMMIT
+    hub.folder.cache_clear()
+
+
+def folder():
+    return hub.folder("somebody/something", None, ("*.safetensors", "*.json"), "model.text", "text=hashed")
+
+
+def test_a_snapshot_in_the_cache_is_used_as_it_is(snapshot):
+    assert folder() == snapshot
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_with_a_flipped_bit_is_named_and_not_used(snapshot, name):
+    stored = (snapshot / name).resolve()
+    content = bytearray(stored.read_bytes())
+    content[-1] ^= 1
+    stored.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"{stored.name} is damaged: it has another hash than on the hub"):
+        folder()
