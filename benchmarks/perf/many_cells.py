@@ -1,9 +1,9 @@
-"""Make a finished suite of thousands of cells with synthetic values, and time the commands that read it.
+"""Make a finished suite of thousands of cells with synthetic values, and measure the commands that read it.
 
     python benchmarks/perf/many_cells.py FOLDER [CELLS]
 
-Writes FOLDER/many.toml and FOLDER/results unless they are there, then times `sweep` with everything done, `report` and
-`status`, and prints seconds and peak memory of each.
+Writes FOLDER/many.toml and FOLDER/results unless they are there, then measures `status`, `sweep` with everything done,
+and `report`, and prints seconds and peak memory of each.
 """
 
 import random
@@ -40,12 +40,20 @@ def main(folder: Path, cells: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         suite.write_text(SUITE.format(seeds=list(range(max(1, cells // 160)))), encoding="utf-8")
         write(Store(results), load(suite).specs)
-    for command in (["sweep", suite, "--results", results], ["report", results], ["status", results]):
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "genbench", *map(str, command)], check=True, stdout=subprocess.DEVNULL)
-        # The largest child so far: the commands are in the order of what they need.
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"{command[0]}: {time.monotonic() - began:.1f} s, at most {peak:.0f} MiB", flush=True)
+    timed("imports alone", "-c", "import genbench.report.publish")
+    timed("status", "-m", "genbench", "status", results)
+    timed("sweep", "-m", "genbench", "sweep", suite, "--results", results)
+    timed("report", "-m", "genbench", "report", results)
+
+
+def timed(name: str, *arguments: str | Path) -> None:
+    """Run Python, and print what it took. The peak is that of the largest child so far: later ones need more."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wall = time.monotonic() - began
+    print(f"{name}: {wall:.1f} s, {cpu:.1f} s of CPU, at most {after.ru_maxrss / 1024:.0f} MiB", flush=True)
 
 
 def write(store: Store, specs: list[Spec]) -> None:

@@ -59,6 +59,8 @@ def main() -> None:
         "CUPY",
     ):  # POT imports whichever is installed, and we give it NumPy arrays only
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
+    if "GENBENCH_MEMORY" in os.environ:
+        _fail("GENBENCH_MEMORY has no effect any more: images are streamed, and what cannot fit is refused", 0)
     try:
         code = app(prog_name="genbench", standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:

@@ -24,6 +24,7 @@ def leaderboard(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: AsJson = False,
+    trust: Trust = False,
 ) -> None:
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
     from genbench.analysis import leaderboard

@@ -57,12 +57,13 @@ def verify_command(
 
 
 def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> None:
+    from genbench.report.formats.terminal import counted
     from genbench.results import verifying
     from genbench.runs.store import existing_store
 
     store = existing_store(results)
-    damaged = list(verifying.damage(store))
-    for line in damaged:
+    found = verifying.check(store)
+    for line in found.damaged:
         typer.echo(line)
     wrong = 0
     for path in verifying.sample(store, sample, seed):
@@ -74,9 +75,9 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> N
         difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
         typer.echo(f"{path.parts[-3]}/{path.parts[-2]}: {again.values} values measured again, {difference}")
         wrong += again.worst > tolerance
-    typer.echo(f"{results}: {len(store.record_paths())} records, {len(damaged)} damaged files", err=True)
-    if damaged or wrong:
-        raise RunFailed(f"{len(damaged)} damaged files, {wrong} records with other values when measured again")
+    typer.echo(f"{results}: {counted(*found[:2])}, {len(found.damaged)} damaged files", err=True)
+    if found.damaged or wrong:
+        raise RunFailed(f"{len(found.damaged)} damaged files, {wrong} records with other values when measured again")
 
 
 def _verify_submission(path: Path, sample: int, retrain: int, seed: int, tolerance: float, as_json: bool) -> None:

@@ -40,7 +40,8 @@ class Folder:
     """The state of a results folder.
 
     Args:
-        records: number of records.
+        records: number of records with results.
+        prerequisites: number of records of models that were only trained, for others.
         running: {run: the process that holds its lease, and the seconds since it last touched it}.
         begun: runs with a checkpoint whose lease no process holds.
         failed: {run: the last line of why it failed}.
@@ -51,6 +52,7 @@ class Folder:
     """
 
     records: int
+    prerequisites: int
     running: dict[str, str]
     begun: list[str]
     failed: dict[str, str]
@@ -102,14 +104,14 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
 
 def of_folder(store: Store) -> Folder:
     """Return the state of a results folder."""
-    outdated, unknown, changed, damaged, count = Counter(), Counter(), Counter(), [], 0
+    outdated, unknown, changed, damaged, results = Counter(), Counter(), Counter(), [], []
     for path in store.record_paths():
         try:
             record = read_kept(path)
         except Damaged as error:
             damaged.append(str(error))
             continue
-        count += 1
+        results.append(bool(record["results"]))
         if missing := unknown_components(record):
             unknown.update([f"{', '.join(missing)}, not installed here"])
             continue
@@ -122,7 +124,8 @@ def of_folder(store: Store) -> Folder:
     }
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
     return Folder(
-        records=count,
+        records=results.count(True),
+        prerequisites=results.count(False),
         running=running,
         begun=sorted(begun - running.keys()),
         failed={_run_of(path): failure.reason.splitlines()[-1] for path, failure in store.failures()},

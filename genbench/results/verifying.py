@@ -20,6 +20,20 @@ from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 
 
+class Checked(NamedTuple):
+    """The state of the files of a results folder.
+
+    Args:
+        records: number of undamaged records with results.
+        prerequisites: number of undamaged records of models that were only trained.
+        damaged: a line on each damaged file.
+    """
+
+    records: int
+    prerequisites: int
+    damaged: list[str]
+
+
 class Remeasured(NamedTuple):
     """The values of one record, measured again.
 
@@ -36,14 +50,24 @@ class Remeasured(NamedTuple):
     metric: str
 
 
-def damage(store: Store) -> Iterator[str]:
-    """Yield a line on each damaged record, weights file and checkpoint."""
-    for pattern, read in (("*/*/record.json", read_kept), ("*/model.safetensors", read_weights)):
-        for path in sorted(store.runs.glob(pattern)):
-            try:
-                read(path)
-            except Damaged as error:
-                yield str(error)
+def check(store: Store) -> Checked:
+    """Read every record, weights file and checkpoint."""
+    damaged, results = [], []
+    for path in store.record_paths():
+        try:
+            results.append(bool(read_kept(path)["results"]))
+        except Damaged as error:
+            damaged.append(str(error))
+    damaged += _damaged_tensors(store)
+    return Checked(results.count(True), results.count(False), damaged)
+
+
+def _damaged_tensors(store: Store) -> Iterator[str]:
+    for path in sorted(store.runs.glob("*/model.safetensors")):
+        try:
+            read_weights(path)
+        except Damaged as error:
+            yield str(error)
     for path in sorted(store.runs.rglob(f"*{checkpoint.NAME}")):
         try:
             _, header = tensors.load(path, checkpoint.FIELDS)

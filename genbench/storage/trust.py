@@ -5,7 +5,6 @@ others: where a setting of a component is free text, such as a path, a name on a
 refused unless it is the default, the user's request names the same text, or everything is trusted (`--trust`).
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
@@ -14,14 +13,11 @@ from genbench.aliases import canonical
 from genbench.errors import ConfigError
 from genbench.settings import settings_of
 
-log = logging.getLogger("genbench")
-
 Parts = Iterable[tuple[str, Callable, Mapping[str, Any]]]
 """Parts of a spec: how messages call each, its builder, and its settings as plain JSON."""
 
 _named: set[str] = set()
 _everything = False
-_warned = False
 
 
 class Untrusted(ConfigError):
@@ -59,14 +55,6 @@ def check(parts: Parts) -> None:
                     f"{setting}={text!r} comes from a results folder and is not opened: add --trust if you trust "
                     "whoever made the folder"
                 )
-
-
-def warn(reason: Untrusted) -> None:
-    """Say once in a process what was refused, where work goes on without it."""
-    global _warned
-    if not _warned:
-        _warned = True
-        log.warning("%s", reason)
 
 
 def _texts(what: str, builder: Callable, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

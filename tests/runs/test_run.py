@@ -10,7 +10,7 @@ from genbench.errors import RunFailed
 from genbench.models.latent.autoencoder import Autoencoder
 from genbench.results.frames import costs, frame
 from genbench.results.status import of_folder
-from genbench.results.verifying import damage, remeasure
+from genbench.results.verifying import check, remeasure
 from genbench.runs import versions
 from genbench.runs.record import read_record
 from genbench.runs.run import Launch, run
@@ -76,9 +76,9 @@ def test_runs_without_metrics_are_no_rows_of_tables(whole):
     assert set(frame(records)["seed"]) == {0, 1}
     assert len(costs(records)) == 2
     folder = of_folder(whole)
-    assert folder.records == 3
+    assert (folder.records, folder.prerequisites) == (2, 1)
     assert not folder.stale
-    assert not list(damage(whole))
+    assert check(whole) == (2, 1, [])
     assert remeasure(whole.record_path(encoder)).values == 0
     record = read_record(whole.record_path(encoder))
     assert versions.why_outdated(record) is None

@@ -127,9 +127,14 @@ def print_cells(cells: Sequence[RunStatus], jobs: int, console: Console) -> None
         _line(console, f"about {duration(total / min(jobs, len(left)))} with {jobs} at a time")
 
 
+def counted(records: int, prerequisites: int) -> str:
+    """Return the number of records, and of those of models that were only trained, if there are any."""
+    return f"{records} records" + (f", {prerequisites} prerequisites" if prerequisites else "")
+
+
 def print_folder(folder: Folder, path: Path, console: Console) -> None:
     """Print the status of a results folder: number of records, and one line for everything that needs attention."""
-    _line(console, f"{path}: {folder.records} records")
+    _line(console, f"{path}: {counted(folder.records, folder.prerequisites)}")
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),
