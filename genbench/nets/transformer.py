@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -26,20 +26,23 @@ class Architecture:
         head_dim: size of an attention head; divides the width.
         positions: "rope" rotates queries and keys, "learned" adds a vector to every input.
         norm: LayerNorm or RMSNorm.
-        final_norm: whether a norm precedes the output.
+        final_norm: norm before the output, if any.
         inject: how the condition enters: "prefix" puts its tokens before the first, "add" adds its one token to all.
         init: standard deviation of learned positions at initialization.
         checkpoint: whether training recomputes the activations of each layer instead of keeping them.
+        pairs: number of rotated pairs of each axis of the data, and of the prefix if there is one, in all transformers
+            alike; None lets pairs alternate between the axes that a transformer has.
     """
 
     width: int
     head_dim: int
     positions: Positions
     norm: Norm
-    final_norm: bool
+    final_norm: Norm | None
     inject: Literal["prefix", "add"]
     init: float
     checkpoint: bool
+    pairs: tuple[int, ...] | None = None
 
 
 class Attention(nn.Module):
@@ -64,9 +67,9 @@ class Layer(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.norm1 = _norm(architecture)
+        self.norm1 = _norm(architecture.norm, architecture.width)
         self.attention = Attention(architecture)
-        self.norm2 = _norm(architecture)
+        self.norm2 = _norm(architecture.norm, architecture.width)
         self.up = nn.Linear(architecture.width, 4 * architecture.width)
         self.down = nn.Linear(4 * architecture.width, architecture.width)
 
@@ -169,18 +172,21 @@ class CausalTransformer(nn.Module):
         self.layers: Sequence[Layer] = nn.ModuleList(  # type: ignore[assignment]
             Layer(architecture) for _ in range(layers)
         )
-        self.norm = _norm(architecture) if architecture.final_norm else nn.Identity()
+        kind = architecture.final_norm
+        self.norm = nn.Identity() if kind is None else _norm(kind, architecture.width)
         self.proj_out = nn.Linear(architecture.width, outputs)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
         self.tokens = len(grid)
-        self.axes = grid.shape[1] + (self.inject == "prefix")
+        pairs = architecture.pairs
+        self.axes = len(pairs) if pairs else grid.shape[1] + (self.inject == "prefix")
+        self.side = int(grid.max()) + 1 if grid.numel() and not grid.is_meta else 1
         if architecture.positions == "learned":
             self.position = nn.Parameter(architecture.init * torch.randn(len(grid), architecture.width))
         else:
-            # Prefix tokens lie at -P..-1 of an additional axis, where data tokens lie at 0.
+            # Prefix tokens lie on an additional axis, where data tokens lie at 0.
             places = F.pad(grid, (0, self.axes - grid.shape[1]))
-            self.register_buffer("rotation", rotary_embedding(places, architecture.head_dim), persistent=False)
+            self.register_buffer("rotation", rotary_embedding(places, architecture.head_dim, pairs), persistent=False)
 
     def forward(
         self, tokens: Float[Tensor, "b t inputs"], prefix: Float[Tensor, "b p width"] | None = None
@@ -242,9 +248,11 @@ class CausalTransformer(nn.Module):
         if prefix_tokens is None:
             return rotation
         count = prefix_tokens.shape[1]
-        places = torch.zeros(count, self.axes, dtype=torch.long, device=rotation.device)
-        places[:, -1] = torch.arange(-count, 0)
-        return torch.cat([rotary_embedding(places, self.architecture.head_dim).to(rotation), rotation], 1)
+        dtype = torch.promote_types(rotation.dtype, torch.float32)
+        places = torch.zeros(count, self.axes, dtype=dtype, device=rotation.device)
+        pairs = self.architecture.pairs
+        places[:, -1] = torch.arange(-count, 0) if pairs is None else torch.arange(count) * self.side / count
+        return torch.cat([rotary_embedding(places, self.architecture.head_dim, pairs).to(rotation), rotation], 1)
 
 
 def causal_attention(
@@ -276,15 +284,27 @@ def split_heads(
     return q, k, v
 
 
-def rotary_embedding(places: Int[Tensor, "t axes"], head_dim: int) -> Float[Tensor, "2 t head_dim"]:
+def rotary_embedding(
+    places: Num[Tensor, "t axes"], head_dim: int, pairs: Sequence[int] | None = None
+) -> Float[Tensor, "2 t head_dim"]:
     """Return the cosines and signed sines that rotate the pairs of a head at each place (Su et al., 2021).
 
-    Pair i belongs to axis i mod axes; along each axis the wavelengths grow geometrically toward THETA.
+    Along each axis the wavelengths grow geometrically toward THETA.
+
+    Args:
+        places: coordinates of each token.
+        head_dim: size of a head.
+        pairs: number of consecutive pairs of each axis; by default pair i belongs to axis i mod axes.
     """
     axes = places.shape[1]
-    pair = torch.arange(head_dim // 2, device=places.device)
-    frequency = THETA ** -(pair // axes / max(1, -(-(head_dim // 2) // axes)))
-    angle = places[:, pair % axes] * frequency
+    if pairs is None:
+        pair = torch.arange(head_dim // 2, device=places.device)
+        axis, exponent = pair % axes, pair // axes / max(1, -(-(head_dim // 2) // axes))
+    else:
+        axis = torch.tensor([i for i, count in enumerate(pairs) for _ in range(count)], device=places.device)
+        dtype = places.dtype if places.is_floating_point() else torch.get_default_dtype()
+        exponent = torch.cat([torch.arange(count, dtype=dtype, device=places.device) / count for count in pairs])
+    angle = places[:, axis] * THETA**-exponent
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([torch.cat([cos, cos], 1), torch.cat([-sin, sin], 1)])
 
@@ -297,10 +317,8 @@ def rotate(
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
-def _norm(architecture: Architecture) -> nn.LayerNorm | nn.RMSNorm:
-    return (
-        nn.LayerNorm(architecture.width) if architecture.norm == "layer" else nn.RMSNorm(architecture.width, eps=1e-6)
-    )
+def _norm(kind: Norm, width: int) -> nn.LayerNorm | nn.RMSNorm:
+    return nn.LayerNorm(width) if kind == "layer" else nn.RMSNorm(width, eps=1e-6)
 
 
 def _norm_function(norm: nn.LayerNorm | nn.RMSNorm) -> Callable[[Tensor], Tensor]:

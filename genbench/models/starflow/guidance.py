@@ -53,7 +53,19 @@ class Guidance(NamedTuple):
     weight: Float[Tensor, "tokens 1"]
 
 
-def weights(weight: float, tokens: int, anneal: Literal["constant", "linear"]) -> Float[Tensor, "tokens 1"]:
-    """Return the weight of each token: constant, or growing linearly from 0 at the first token."""
-    ones = torch.ones(tokens) if anneal == "constant" else torch.linspace(0, 1, tokens)
-    return weight * ones[:, None]
+def weights(
+    weight: float, tokens: int, anneal: Literal["constant", "linear", "steps"], copied: int = 0
+) -> Float[Tensor, "tokens 1"]:
+    """Return the weight of each token.
+
+    Args:
+        weight: the full weight.
+        tokens: number of tokens T.
+        anneal: constant; linear from 0 at the first token to the full weight; or steps, (t + 1) / T at token t.
+        copied: number of first tokens that are copied; steps count from the next one.
+    """
+    if anneal == "steps":
+        share = torch.arange(1 - copied, tokens - copied + 1, dtype=torch.float64) / (tokens - copied)
+    else:
+        share = torch.ones(tokens) if anneal == "constant" else torch.linspace(0, 1, tokens)
+    return weight * share[:, None]

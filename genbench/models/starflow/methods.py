@@ -75,9 +75,14 @@ class Design:
         positions: rotary positions over row and column, or a learned embedding of each place.
         norm: layer norm or root-mean-square norm, before each part of a layer.
         final_norm: whether a norm precedes the output.
+        output_norm: the norm before the output; none takes that of the layers. rms in the papers' STARFlow.
+        rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
+            consecutive parts as published (12, 12 and 8 of a head of 64; 16 and 16 without a condition).
+        null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
         penalty: weight in the loss of the mean square of the tokens between blocks.
+        penalty_over: mean or sum over the gaps between blocks; the papers' code takes the sum.
         conditional: whether the model is trained on labels.
         conditioned: blocks that take the label: the first in sampling order (the deep one), or all.
         inject: whether the embedding of a label precedes the inputs as a token, or is added to them all.
@@ -98,8 +103,12 @@ class Design:
     positions: Positions
     norm: Norm
     final_norm: bool
+    output_norm: Norm | None = None
+    rotary: Literal["alternating", "published"] = "alternating"
+    null: Literal["mean", "learned"] = "mean"
     noise: Noise = "uniform"
     penalty: NonNegative
+    penalty_over: Literal["mean", "sum"] = "mean"
     conditional: bool = False
     text: TextSetting = None
     conditioned: Literal["first", "all"]
@@ -203,16 +212,18 @@ def _build(event: Event, source: Source, blocks: Blocks, design: Design) -> Tran
             head_dim=head_dim,
             positions=design.positions,
             norm=design.norm,
-            final_norm=design.final_norm,
+            final_norm=(design.output_norm or design.norm) if design.final_norm else None,
             inject=design.inject,
             init=design.init,
             checkpoint=design.checkpoint,
+            pairs=_pairs(head_dim, patches.grid.shape[1], design),
         ),
     )
     if design.text is not None:
         classes = build(event, width, design.text)
     else:
-        classes = ClassEmbedding(event.classes, width, design.init) if design.conditional else None
+        learned = design.null == "learned"
+        classes = ClassEmbedding(event.classes, width, design.init, learned) if design.conditional else None
     return TransformerFlow(
         event,
         source,
@@ -221,4 +232,18 @@ def _build(event: Event, source: Source, blocks: Blocks, design: Design) -> Tran
         noise=design.noise,
         label_dropout=design.label_dropout,
         penalty=design.penalty,
+        penalty_over=design.penalty_over,
     )
+
+
+def _pairs(head_dim: int, axes: int, design: Design) -> tuple[int, ...] | None:
+    """Return the published division of rotated pairs: 8 for a prefix, the others equally for the axes of the data."""
+    if design.rotary == "alternating" or design.positions == "learned":
+        return None
+    prefixed = design.inject == "prefix" and (design.conditional or design.text is not None)
+    prefix = (8,) if prefixed else ()
+    each, rest = divmod(head_dim // 2 - sum(prefix), axes)
+    if rest or each < 1:
+        least = 2 * (sum(prefix) + axes)
+        raise ConfigError(f"model.rotary=published needs model.head={least}, {least + 2 * axes}, ..., not {head_dim}")
+    return (each,) * axes + prefix

@@ -31,20 +31,24 @@ class Example(NamedTuple):
 
 
 class ClassEmbedding(nn.Module):
-    """Embeds a label as a prefix of one token; -1 (no label) becomes the mean over the classes.
+    """Embeds a label as a prefix of one token; -1 (no label) becomes the mean over the classes, or an own embedding.
 
     Args:
         classes: number of classes.
         width: size of a token.
         init: standard deviation of the embeddings at initialization.
+        learned_null: whether the last row of the table is the embedding of no label.
     """
 
-    def __init__(self, classes: int, width: int, init: float) -> None:
+    def __init__(self, classes: int, width: int, init: float, learned_null: bool = False) -> None:
         super().__init__()
-        self.table = nn.Parameter(init * torch.randn(classes, width))
+        self.learned_null = learned_null
+        self.table = nn.Parameter(init * torch.randn(classes + learned_null, width))
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b 1 width"]:
         """Return the prefix."""
+        if self.learned_null:
+            return self.table[label][:, None]
         known = (label >= 0)[:, None]
         return torch.where(known, self.table[label.clamp(min=0)], self.table.mean(0))[:, None]
 
@@ -63,6 +67,7 @@ class TransformerFlow(Model):
         noise: noise added to training data: "uniform" over a bin, Gaussian with this standard deviation, or None.
         label_dropout: probability of training without the label, or with the empty caption.
         penalty: weight of the mean square of the tokens between blocks.
+        penalty_over: whether the penalty takes the mean of these squares over the gaps between blocks, or their sum.
 
     Raises:
         Unsupported: if the source is not N(0, I), since the density is measured against it.
@@ -80,6 +85,7 @@ class TransformerFlow(Model):
         noise: Noise,
         label_dropout: float,
         penalty: float,
+        penalty_over: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
         if not isinstance(source, Normal) or source.shape != event.shape:
@@ -92,7 +98,7 @@ class TransformerFlow(Model):
         self.uniform = noise == "uniform"
         self.sigma = noise if isinstance(noise, float) else None
         self.label_dropout = label_dropout
-        self.penalty = penalty
+        self.penalty = penalty * (max(len(flow.blocks) - 1, 1) if penalty_over == "sum" else 1)
         if self.sigma is not None:
             self.density = f"data + N(0, {self.sigma:g}^2)"
         elif self.uniform and event.bin:
@@ -157,7 +163,7 @@ class TransformerFlow(Model):
         label: Int[Tensor, " b"] | None = None,
         guidance: NonNegative = 0.0,
         rule: Literal["starflow", "tarflow"] = "starflow",
-        anneal: Literal["constant", "linear"] = "constant",
+        anneal: Literal["constant", "linear", "steps"] = "constant",
         decode: Literal["auto", "sequential", "jacobi"] = "auto",
         window: Count = 64,
         tolerance: NonNegative = 8e-3,
@@ -175,7 +181,9 @@ class TransformerFlow(Model):
             label: classes to sample from; None or -1 samples without a class.
             guidance: weight of classifier-free guidance in every conditioned block; 0 is the plain model.
             rule: how guidance combines predictions: starflow by their scores, tarflow linearly.
-            anneal: constant guidance, or guidance that grows linearly over the tokens of a block.
+            anneal: constant guidance, or guidance that grows linearly over the tokens of a block: linear from 0 at the
+                first token; steps by (t + 1) / T over the T transformed tokens, as published (the same where the first
+                token is copied).
             decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate, and faster for
                 one or two samples of many tokens only (benchmarks/perf/tarflow.py). auto: jacobi for at most 2 samples
                 of at least 256 tokens.
@@ -198,7 +206,7 @@ class TransformerFlow(Model):
         with torch.inference_mode():  # no_grad still tracks views, which takes a fifth of the time token by token
             guide = None
             if guidance:
-                weight = weights(guidance, tokens, anneal)
+                weight = weights(guidance, tokens, anneal, self.flow.blocks[0].copied)
                 guide = Guidance(self._null(len(x0), x0.device), RULES[rule], weight)
             x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
         x = x.clone()  # no inference tensor: callers may need gradients

@@ -12,11 +12,18 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
 from genbench.settings import bind
 
+AS_PUBLISHED = {
+    "norm": "layer",
+    "output_norm": "rms",
+    "rotary": "published",
+    "null": "learned",
+    "penalty_over": "sum",
+}
 PUBLISHED = {
     "tarflow-2-768-8-8": (
         "tarflow",
         Event((3, 64, 64), 1000, 2 / 256),
-        {"patch": 2, "width": 768, "head": 64, "blocks": [8] * 8},
+        {"patch": 2, "width": 768, "head": 64, "blocks": [8] * 8, "init": 0.01},
     ),
     "starflow-18(6)-2048": (
         "starflow",
@@ -29,6 +36,7 @@ PUBLISHED = {
             "noise": 0.3,
             "conditional": True,
             "checkpoint": True,
+            **AS_PUBLISHED,
         },
     ),
     "starflow-24(6)-3072": (
@@ -42,6 +50,7 @@ PUBLISHED = {
             "noise": 0.3,
             "text": {"name": "transformers", "model": "google/flan-t5-xl", "shape": [128, 2048]},
             "checkpoint": True,
+            **AS_PUBLISHED,
         },
     ),
 }
@@ -88,6 +97,7 @@ def test_both_methods_have_equal_layers_and_parameters_by_default():
         ({"conditional": True}, "needs data with classes"),
         ({"patch": 8, "first": "shift"}, "copies the only token"),
         ({"noise": -0.1}, "noise"),
+        ({"rotary": "published", "width": 18, "head": 6}, "rotary=published needs model.head=4, 8"),
     ],
 )
 def test_wrong_settings_are_errors(settings, message):

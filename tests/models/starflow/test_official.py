@@ -1,0 +1,70 @@
+"""Weights of the papers' own code give the numbers of that code."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genbench.errors import ConfigError
+from genbench.models.starflow.official import read_official
+
+ROOT = Path(__file__).parents[3]
+SMALL = Path(__file__).parent / "official_flows_small.npz"
+GOLDEN = ROOT.parent / "shared/data/official_flows.npz"
+CASES = ("starflow_layer", "starflow_rms", "starflow_class", "tarflow_class")
+FILES = [(SMALL, "starflow_rms")] + [(GOLDEN, case) for case in CASES]
+
+
+def golden(path, case):
+    if not path.exists():
+        pytest.skip(f"{path.name} is not here")
+    with np.load(path) as file:
+        return {name[len(case) + 1 :]: torch.tensor(file[name]) for name in file.files if name.startswith(case + "/")}
+
+
+def read(numbers, **changed):
+    weights = {name.removeprefix("weight/"): value for name, value in numbers.items() if name.startswith("weight/")}
+    weights |= changed
+    return read_official(weights, tuple(numbers["shape"].tolist()), int(numbers["patch"]), int(numbers["head"]))
+
+
+def error(found, known):
+    return float((found.detach() - known).abs().max())
+
+
+@pytest.mark.parametrize(("path", "case"), FILES)
+def test_official_weights_give_the_official_numbers(path, case):
+    numbers = golden(path, case)
+    model, label = read(numbers), numbers.get("label")
+    prefix = None if label is None else model.classes(label)
+    z, log_det, between = model.flow(numbers["x"], prefix)
+    errors = {"z": error(z, numbers["z"]), "log_det": error(log_det, numbers["log_det"])}
+    errors["sample"] = error(model.sample(numbers["noise"], label=label).x, numbers["sample"])
+    if "between" in numbers:
+        errors["between"] = error(between * len(numbers["between"]), numbers["between"].sum())
+    if "z_null" in numbers:
+        null = model.classes(torch.full_like(label, -1))
+        errors["z_null"] = error(model.flow(numbers["x"], null).z, numbers["z_null"])
+    for name in (name for name in numbers if name.startswith("guided_")):
+        _, weight, *annealed = name.split("_")
+        x = model.sample(
+            numbers["noise"],
+            label=label,
+            guidance=float(weight),
+            rule=case.split("_")[0],
+            anneal="steps" if annealed else "constant",
+        ).x
+        errors[name] = error(x, numbers[name])
+    assert max(errors.values()) < 1e-12
+
+
+def test_official_weights_that_do_not_fit_are_errors():
+    numbers = golden(SMALL, "starflow_rms")
+    with pytest.raises(ConfigError, match=r"not read: blocks\.0\.other"):
+        read(numbers, **{"blocks.0.other": torch.zeros(1)})
+    with pytest.raises(ConfigError, match="do not fit"):
+        read(numbers, **{"blocks.0.proj_out.bias": torch.zeros(3)})
+    missing = {name: value for name, value in numbers.items() if not name.endswith("blocks.1.proj_out.bias")}
+    with pytest.raises(ConfigError, match=r"lack .blocks\.1\.proj_out\.bias."):
+        read(missing)
