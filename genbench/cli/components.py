@@ -96,10 +96,10 @@ def check(
 
 @app.command()
 def new(
-    kind: Annotated[Literal["model", "dataset", "suite"], typer.Argument(help="What to begin.")],
+    kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
     name: Annotated[str, typer.Argument(help="Its name, and that of the file.")],
 ) -> None:
-    """Write a commented template of a model, a data set or a suite, which works as it is, to a new file."""
+    """Write a commented template of a model, a data set, a metric or a suite, which works as it is, to a new file."""
     if not re.fullmatch(r"[a-z][\w-]*", name):
         raise ConfigError(f"new {kind} {name}: a name begins with a small letter, then letters, digits, - and _")
     path = Path(f"{name.replace('-', '_')}.py" if kind != "suite" else f"{name}.toml")

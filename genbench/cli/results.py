@@ -22,6 +22,10 @@ def leaderboard(
     figure: Annotated[
         Path | None, typer.Option(help="Also draw quality against NFE and time: FIGURE-light.svg, FIGURE-dark.svg.")
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Also write FILE.csv, FILE.parquet, or FILE-METHOD.yaml for the hub."),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: AsJson = False,
     trust: Trust = False,
@@ -29,13 +33,15 @@ def leaderboard(
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
     from genbench.analysis import leaderboard
     from genbench.analysis.labels import plain
-    from genbench.analysis.published_suites import load_suites
+    from genbench.analysis.published_suites import load_suites, suite_names
     from genbench.report.formats import leaderboard as formats
     from genbench.runs.store import existing_store
     from genbench.submissions.joining import join
 
-    joined = [join(path) for path in add or ()]
-    suites = [*load_suites(existing_store(results), suite or ()), *(submitted for submitted, _ in joined)]
+    alone = bool(add) and not any((results / name).exists() for name in ("runs", *suite_names(results)))
+    own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
+    joined = [join(path, [record for group in own for record in group.records]) for path in add or ()]
+    suites = [*own, *(submitted for submitted, _ in joined)]
     found = leaderboard.leaderboard(suites, dataset or (), variants=variants)
     if not found.boards:
         raise ConfigError(f"{results} has nothing to rank: no run has measured a metric with a direction")
@@ -46,6 +52,10 @@ def leaderboard(
         if (drawn := pareto(found)) is None:
             raise ConfigError(f"--figure: {results} has no curves and no times of training to draw")
         typer.echo(f"written: {', '.join(map(str, write_charts(drawn, figure)))}", err=True)
+    if export is not None:
+        from genbench.report.formats import exports
+
+        typer.echo(f"written: {', '.join(map(str, exports.export(found, export)))}", err=True)
     if as_json:
         print_json(found.json())
     elif as_csv:

@@ -101,13 +101,26 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
     memory.require(4 * path.stat().st_size, str(path))
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        if path.suffix == ".csv":
+            table = pd.read_csv(path, header=None if _begins_with_numbers(path) else "infer")
+        else:
+            table = pd.read_parquet(path)
     except ImportError as error:
-        raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install pyarrow") from error
+        raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
     except (OSError, ValueError) as error:  # pandas' and Arrow's own errors are among these
-        raise ConfigError(f"{path} is no readable {path.suffix}: {error}") from error
+        raise ConfigError(f"{path} cannot be read as {path.suffix}: {error}") from error
     label = table.pop(LABEL).to_numpy() if LABEL in table else None
     words = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "fiu"]
     if words:
         raise ConfigError(f"{path}: column {words[0]} holds no numbers (a column of classes is called {LABEL})")
     return table.to_numpy(), label
+
+
+def _begins_with_numbers(path: Path) -> bool:
+    """Return whether the first line holds numbers only, which makes it a point and not a header."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        cells = file.readline(1 << 20).strip().split(",")
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False

@@ -227,7 +227,9 @@ def _ranks(content: _Content) -> dict[str, int]:
     sign = {"lower": 1, "higher": -1}.get(content.column.better)
     if sign is None:
         return {}
-    means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in content.found.items()}
+    usual = max(map(len, content.found.values()), default=0)  # a mean over fewer seeds is not ranked among the others
+    full = {model: seeds for model, seeds in content.found.items() if len(seeds) == usual}
+    means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in full.items()}
     if len(set(means.values())) < 2:
         return {}
     return {model: 1 + sum(other < mean for other in means.values()) for model, mean in means.items()}

@@ -1,7 +1,7 @@
 """Submissions beside one's own results: which of their records a leaderboard takes, and what it says of them."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,11 +31,15 @@ def remember(path: Path, verdicts: Sequence[Verdict]) -> None:
     files.write_sealed(entry, json.dumps(states | _known(path, better_than=states)), entry.name)
 
 
-def join(path: Path) -> tuple[SuiteResults, list[str]]:
+def join(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[str]]:
     """Return the records of a submission that a leaderboard takes, and what is to be said of them.
 
-    Its methods are called NAME:METHOD, after the file. Records that contradict themselves, or whose values were not
-    confirmed on this machine, are left out.
+    Its methods are called NAME:METHOD, after the file. Records that contradict themselves, whose values were not
+    confirmed on this machine, or which are among one's own, are left out.
+
+    Args:
+        path: the submission.
+        own: the records it is ranked beside.
 
     Raises:
         ConfigError: if the file is no submission, or not as it was written.
@@ -46,10 +50,14 @@ def join(path: Path) -> tuple[SuiteResults, list[str]]:
         verdicts = list(judge(store, sample=0))
         state = {verdict.name: known.get(verdict.name, verdict.state) for verdict in verdicts}
         taken = [v for v in verdicts if v.state != "refused" and state[v.name] != "not confirmed"]
+        known_already = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
         records = without_outdated([read_record(store.runs / v.name / "record.json") for v in taken])
-    runs = tuple(Run(_renamed(record, name), f"{name}:{record['labels']['model']}", None) for record in records)
+    new = [r for r in records if (r["labels"]["run"], json.dumps(r["results"])) not in known_already]
+    runs = tuple(Run(_renamed(record, name), f"{name}:{record['labels']['model']}", None) for record in new)
     confirmed = sum(state[v.name] == "confirmed" for v in taken)
     notes = [f"{name}: {len(taken)} of {len(verdicts)} submitted records, {confirmed} confirmed here."]
+    if len(new) < len(records):
+        notes.append(f"  {len(records) - len(new)} are the same as your own, and are not shown twice.")
     if confirmed < len(taken):
         notes.append(f"  The others are sealed, not verified: genbench verify {path.name}")
     if left := [v for v in verdicts if v not in taken]:

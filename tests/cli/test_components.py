@@ -35,14 +35,14 @@ def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     assert cli("show", "paper", "w2")[0] == 2
 
 
-@pytest.mark.parametrize(("kind", "option"), [("model", "--model"), ("dataset", "--dataset")])
+@pytest.mark.parametrize(("kind", "option"), [("model", "--model"), ("dataset", "--dataset"), ("metric", "--metric")])
 def test_a_new_component_conforms_and_runs_as_it_is(cli, tmp_path, monkeypatch, kind, option):
     monkeypatch.setenv(FILES, "")
     monkeypatch.chdir(tmp_path)
     assert cli("new", kind, "my-own")[0] == 0
     code, out, err = cli("check", "my_own.py")
     assert code == 0, out + err
-    other = ["--dataset", "moons"] if kind == "model" else ["--model", "cfm"]
+    other = [*(["--model", "cfm"] if kind != "model" else []), *(["--dataset", "moons"] if kind != "dataset" else [])]
     small = ["--set", "plan.steps=5", "--set", "evaluation.n=64", "--metric", "w2", "--quiet"]
     code, out, err = cli("run", option, "my_own.py", *other, *small)
     assert (code, err) == (0, "")

@@ -43,6 +43,15 @@ def test_every_kind_of_file_gives_the_same_splits(write, kind):
         assert one.label.bincount().tolist() == [n // 3] * 3
 
 
+@pytest.mark.parametrize("delimiter", [",", ", "])
+def test_a_csv_without_a_header_keeps_its_first_row(tmp_path, delimiter):
+    np.savetxt(tmp_path / "plain.csv", ROWS, delimiter=delimiter)
+    np.save(tmp_path / "points.npy", ROWS)
+    found, other = points(path=str(tmp_path / "plain.csv")), points(path=str(tmp_path / "points.npy"))
+    for split, n in (("train", 210), ("valid", 30), ("test", 60)):
+        torch.testing.assert_close(getattr(found, split).take(n, 0).x, getattr(other, split).take(n, 0).x)
+
+
 def test_training_rows_are_standardized_and_decode_to_the_file(write):
     data = points(path=write("npy"))
     assert data.event.classes == 0
@@ -80,7 +89,7 @@ def test_other_content_is_another_data_set(write):
         ("a,b\n" + "1,2\n" * 20 + "1,\n", "row 21 holds a value that is missing"),
         ("a,b\n1,2\n3,4\n", "2 rows are too few"),
         ("a,b\n" + "".join(f"{i},5\n" for i in range(50)), "column 2 is constant"),
-        ("", "is no readable .csv"),
+        ("", "cannot be read as .csv"),
         ('a,b\n"1,2\n', "points"),
     ],
 )

@@ -24,20 +24,29 @@ def ranks(cli):
 
 def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks, cli):
     path = forger.submit(tmp_path / "theirs.genbench.zip")
-    found = ranks(forger.store.root, "--add", path)
-    assert found.keys() == {"cfm", "wcfm", "theirs:cfm", "theirs:wcfm"}
-    assert found["theirs:cfm"]["mean"] == found["cfm"]["mean"]
-    assert "0 confirmed here" in cli("leaderboard", forger.store.root, "--add", path)[1]
+    root, seed = forger.store.root, forger.record_of("cfm", 0)
+    forger.set_value(seed, "sliced_w2", lambda value: value + 0.01)  # as from another machine
+    forger.set_value(forger.record_of("cfm", 1), "sliced_w2", lambda value: value + 0.01)
+    found = ranks(root, "--add", path)
+    assert found.keys() == {"cfm", "wcfm", "theirs:cfm"}
+    assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs:cfm"]["mean"]) + 0.01)
+    out = cli("leaderboard", root, "--add", path)[1]
+    assert "0 confirmed here" in out
+    assert "2 are the same as your own" in out
+
+
+def test_whoever_has_no_results_sees_the_submission_alone(forger, tmp_path, ranks):
+    path = forger.submit(tmp_path / "theirs.genbench.zip")
+    assert ranks(tmp_path / "nothing", "--add", path).keys() == {"theirs:cfm", "theirs:wcfm"}
 
 
 def test_what_was_verified_here_is_said_and_what_was_not_confirmed_is_left_out(forger, tmp_path, ranks, cli):
-    root = forger.store.root
     for seed in (0, 1):
         forger.set_value(forger.record_of("wcfm", seed), "sliced_w2", lambda value: value / 2)
-    path = forger.submit(tmp_path / "forged.genbench.zip")
+    path, root = forger.submit(tmp_path / "forged.genbench.zip"), tmp_path / "nothing"
     assert "forged:wcfm" in ranks(root, "--add", path)
     assert cli("verify", path, "--sample", "9")[0] == 1
-    assert ranks(root, "--add", path).keys() == {"cfm", "wcfm", "forged:cfm"}
+    assert ranks(root, "--add", path).keys() == {"forged:cfm"}
     out = cli("leaderboard", root, "--add", path)[1]
     assert "2 confirmed here" in out
     assert "2 left out" in out

@@ -78,7 +78,9 @@ def _standings(found: Leaderboard) -> list[str]:
     head = ["method", "mean rank", "95 %", "alike", "NFE", "training, s"]
     rows = []
     for standing in found.standings[:MAX_METHODS]:
-        ends = f"{standing.low:.2f}-{standing.high:.2f}"
+        ends = (
+            f"{standing.low:.2f}-{standing.high:.2f}" if standing.low < standing.high else "-"
+        )  # the same in all seeds
         cells = [_cut(plain(standing.method), MAX_METHOD), f"{standing.mean:.2f}", ends, standing.letters]
         rows.append([*cells, *costs(found, standing.method)])
     if len(found.over) == 1:  # the ranks on one data set are those of its own column
@@ -137,8 +139,8 @@ def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) 
         notes.append(f"{said}: {', '.join(_cut(plain(board.data)) for board in own)}.")
     if changed := [plain(board.data) for board in shown if not board.original]:
         notes.append(f"NOT the checksummed original data: {', '.join(changed)}.")
-    left = [f"other data sets: {len(hidden)} (--dataset)"] if hidden else []
-    left += [f"other settings of methods: {found.variants} (--variants)"] if found.variants else []
+    left = [f"{len(hidden)} other data sets (--dataset)"] if hidden else []
+    left += [f"{found.variants} other settings (--variants)"] if found.variants else []
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
     return [_cut(note, WIDTH) for note in notes if note]
 
