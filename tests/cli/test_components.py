@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from helpers.command_line import genbench
 
 from genbench.registry import FILES
 
@@ -67,3 +68,37 @@ def test_version_and_completion(cli):
     command = [sys.executable, "-c", "from genbench.cli.main import main; main()"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["wcfm", "wcfm-balanced"]
+
+
+def test_names_are_listed_without_torch():
+    code = """
+import sys
+from genbench.cli.main import main
+from genbench.storage.lease import leases_in
+sys.argv = ["genbench", "list"]
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "wcfm" in done.stdout
+    assert "Gibbs" in done.stdout
+
+
+def test_show_prints_type_default_and_meaning():
+    shown = json.loads(genbench("show", "wcfm", "--json").stdout)
+    assert shown["settings"]["model"]["kappa"]["type"] == "float > 0 | none"
+    assert all(s["meaning"] for section in shown["settings"].values() for s in section.values())
+    assert "arxiv.org/abs/2507.22270" in shown["about"]
+
+
+def test_show_prints_the_defaults_of_a_data_set():
+    shown = genbench("show", "cifar10").stdout
+    for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "metrics by default: fid-legacy"):
+        assert said in shown
+
+
+def test_doctor_finds_what_is_here():
+    assert "ok  torch" in genbench("doctor").stdout

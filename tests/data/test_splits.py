@@ -90,7 +90,7 @@ def test_take_gives_distinct_rows_or_all_or_refuses():
         split.take(101, 1)
 
 
-def test_an_empty_part_says_so():
+def test_an_empty_part_is_refused():
     split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(0)), 0, Real())
     with pytest.raises(Unsupported, match="empty"):
         split.batch(0, 1, 0)

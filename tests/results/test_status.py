@@ -88,7 +88,7 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept
     assert not path.with_name("failure.txt").exists()
 
 
-def test_a_damaged_note_of_a_failure_is_told_and_no_more(cli, swept):
+def test_a_damaged_note_of_a_failure_is_only_reported(cli, swept):
     suite, results = swept
     spec = load(suite).specs[1]
     Store(results).write_failure(spec, "the machine was on fire")

@@ -49,7 +49,7 @@ def test_an_interrupted_run_measures_the_same_steps(tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-30], lambda data: data.replace(b"0.", b"1.", 1), lambda data: b""]
 )
-def test_a_damaged_step_is_told_and_measured_again_by_the_next_attempt(tmp_path, damage):
+def test_a_damaged_step_is_reported_and_measured_again(tmp_path, damage):
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
     run(spec_of(), broken)
     record = broken.record_path(spec_of())

@@ -78,7 +78,7 @@ def edited(record, *place, value):
         (("spec", "modle"), {}, "modle: unexpected keyword argument"),
     ],
 )
-def test_a_damaged_record_says_where(record, tmp_path, place, value, message):
+def test_a_damaged_record_is_located(record, tmp_path, place, value, message):
     path = tmp_path / "record.json"
     path.write_text(sealed(edited(record, *place, value=value)))
     with pytest.raises(Damaged, match=r"record\.json is not a record: ") as error:

@@ -100,7 +100,7 @@ def test_a_path_counts_by_what_it_holds(tmp_path):
         (("wcfm", "moons", {"metric": {"w3": {}}}), "settings for a metric that is not measured: 'w3'"),
     ],
 )
-def test_wrong_requests_are_one_line_that_says_what_is_right(arguments, message):
+def test_wrong_requests_are_one_line_with_a_correction(arguments, message):
     model, data, settings = arguments
     with pytest.raises(ConfigError) as error:
         resolve(model, data, settings=settings, metrics=["w2"])
@@ -114,7 +114,7 @@ def test_a_negative_seed_is_refused():
 
 
 @pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
-def test_a_label_says_what_a_path_holds_and_not_where_it_lies(dataset, label, tmp_path):
+def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_path):
     for part in ("train", "test"):
         for kind in range(10):
             (tmp_path / part / str(kind)).mkdir(parents=True)

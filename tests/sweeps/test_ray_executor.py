@@ -124,7 +124,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
 
 
-def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
+def test_an_unreachable_cluster_is_refused_at_once(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -139,7 +139,7 @@ def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_need_that_no_machine_meets_is_told(tmp_path, caplog):
+def test_resources_that_no_machine_has_are_reported(tmp_path, caplog):
     """On a cluster, which may grow; alone, a run of many threads gets the cores that there are, as without Ray."""
     (job,) = make_jobs(specs(tmp_path, 5)[:1])
     job = replace(job, cells={0: replace(job.cells[0], plan={**job.cells[0].plan, "threads": 4})})

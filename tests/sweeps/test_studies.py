@@ -12,7 +12,7 @@ STUDIES = sorted((ROOT / "benchmarks/studies").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_a_study_asks_a_question_and_says_what_it_costs(path):
+def test_a_study_states_its_question_and_its_cost(path):
     specs = load(path).specs
     comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))[0]
     assert comment.partition("\n")[0].endswith("?")

@@ -204,7 +204,7 @@ def suite(tmp_path, extra="", text=SUITE):
     return load(path).specs
 
 
-def test_the_suite_says_what_is_stacked(tmp_path):
+def test_the_suite_chooses_what_is_stacked(tmp_path):
     bare, seeds, both = (
         suite(tmp_path),
         suite(tmp_path, 'stack = ["seed"]'),

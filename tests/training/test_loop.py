@@ -351,7 +351,7 @@ def test_a_compiled_step_is_the_same_step():
     assert float(done.stdout) < 1e-5
 
 
-def test_without_a_compiler_one_line_says_what_is_missing(monkeypatch):
+def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler on CPU, and there is no no-such-compiler"):
         train("cfm", steps=1, compile=True)

@@ -45,7 +45,7 @@ def without_test(monkeypatch):
 
 
 def measured(search, store):
-    execute(list(search.missing(store).values()), store, local(store, 1), lambda news: None)
+    execute(list(search.missing(store).values()), store, local(store, 1), lambda event: None)
     return search.measured(store)
 
 

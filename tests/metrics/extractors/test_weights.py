@@ -10,7 +10,7 @@ from genbench.metrics.extractors import inception, weights
 from genbench.metrics.measurement import measure
 
 
-def test_the_reason_of_a_missing_file_says_in_one_line_what_to_do(data):
+def test_a_missing_file_is_explained_in_one_line(data):
     for name, file in (("fid-legacy", inception.TORCHSCRIPT), ("kid", inception.TORCHSCRIPT), ("fd-dinov2", None)):
         (row,) = measure(Evaluation(data, 0, x=data.train.take(2, 0).x), name, {}, True)
         assert row["value"] is None

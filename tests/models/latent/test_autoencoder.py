@@ -221,7 +221,7 @@ def test_the_grid_of_latents_is_known_before_anything_is_built(shape, settings, 
         ((1, 8, 8), {"kl": 0.0}, "kl"),
     ],
 )
-def test_wrong_settings_are_told(shape, settings, message):
+def test_wrong_settings_are_refused(shape, settings, message):
     with pytest.raises(ConfigError, match=message):
         build(Event(shape), **settings)
 
@@ -239,7 +239,7 @@ def test_calibration_takes_samples_of_endless_data_too():
     assert_close(variance, torch.ones(2), atol=0.1, rtol=0)
 
 
-def test_a_channel_that_says_nothing_is_told(data):
+def test_a_constant_channel_is_refused(data):
     encoder = build(data.event, width=4)
     with torch.no_grad():
         encoder.inward[-1].weight[1].zero_()
@@ -337,7 +337,7 @@ def test_data_of_another_kind_is_refused(tmp_path, shape, config, message):
         build(Event(shape), "diffusers", model=folder)
 
 
-def test_a_folder_that_holds_something_else_is_told(tmp_path):
+def test_a_folder_of_another_network_is_refused(tmp_path):
     event = Event((1, 8, 8))
     with pytest.raises(ConfigError, match=r"has no config\.json"):
         build(event, "diffusers", model=str(tmp_path))
@@ -351,7 +351,7 @@ def test_a_folder_that_holds_something_else_is_told(tmp_path):
         build(event, "diffusers", model=str(tmp_path), revision="main")
 
 
-def test_damaged_weights_are_told(tmp_path):
+def test_damaged_weights_are_refused(tmp_path):
     _, folder = saved(tmp_path)
     encoder = build(Event((1, 8, 8)), "diffusers", model=folder)
     (tmp_path / diffusers_vae.WEIGHTS).write_bytes(b"no tensors")
@@ -363,14 +363,14 @@ def test_damaged_weights_are_told(tmp_path):
         encoder.load()
 
 
-def test_without_the_package_it_says_what_to_install(monkeypatch):
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "diffusers" else found(name))
     with pytest.raises(ConfigError, match=r"genbench\[latent\]"):
         build(Event((3, 256, 256)), "diffusers")
 
 
-def test_without_a_network_it_says_at_once_what_works(monkeypatch, tmp_path):
+def test_without_a_network_the_error_names_an_alternative(monkeypatch, tmp_path):
     def refusal(model):
         with pytest.raises(ConfigError) as raised:
             build(Event((3, 256, 256)), "diffusers", model=model)

@@ -151,7 +151,7 @@ def test_loss_is_the_negative_log_likelihood_per_dimension(name):
     assert_close(penalised["loss"] - parts["loss"], 0.5 * penalised["latents"])
 
 
-def test_noise_says_which_density_is_learned():
+def test_the_kind_of_noise_determines_the_density():
     event = Event((1, 4, 4), bin=0.125)
     batch = Batch(torch.zeros(500, 1, 4, 4), torch.zeros(500, dtype=torch.long))
 

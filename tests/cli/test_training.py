@@ -1,0 +1,152 @@
+"""run and sweep: what is trained, kept and printed, failures, and stopping."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.command_line import METRICS, TINY, genbench
+
+from genbench.storage.lease import leases_in
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]
+metrics = ["sliced_w2"]
+seeds = [0, 1]
+plan = {steps = 20, batch_size = 32}
+evaluation = {n = 64, curve = []}
+"""
+
+
+def test_json_is_the_record_alone_and_progress_goes_to_stderr(kept):
+    _, record, done = kept
+    assert set(record) == {"labels", "spec", "results", "provenance"}
+    assert "step 30 of 30" in done.stderr
+    assert {row["metric"] for row in record["results"]} == {"sliced_w2", "nfe"}
+    curve = [row for row in record["results"] if row["point"] == "curve"]
+    assert [(row["metric"], row["nfe"]) for row in curve] == [("sliced_w2", 1.0), ("sliced_w2", 4.0)]
+
+
+def test_a_second_run_trains_nothing_and_prints_the_same_record(kept):
+    results, record, _ = kept
+    done = genbench("run", "--model", "cfm", "--dataset", "moons", *TINY, *METRICS, "--results", results, "--json")
+    assert json.loads(done.stdout) == record
+    assert "step" not in done.stderr
+
+
+def test_guided_samples_have_no_likelihood_of_the_unguided_model(tmp_path):
+    arguments = ["--set", "model.conditional=true", "--set", "sample.guidance=1", "--metric", "sliced_w2", *TINY]
+    done = genbench(
+        "run", "--model", "cfm", "--dataset", "moons", *arguments, "--metric", "nll", "--json", "--results", tmp_path
+    )
+    rows = {(row["metric"], row["point"], row["nfe"]): row for row in json.loads(done.stdout)["results"]}
+    assert "guidance" in rows["nll", "main", None]["reason"]
+    assert "do not divide" in rows["sliced_w2", "curve", 1.0]["reason"]
+    assert rows["sliced_w2", "curve", 4.0]["value"] > 0
+
+
+def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(SUITE)
+    assert "6 cells, 6 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
+    assert not (tmp_path / "a").exists()
+    first = genbench("sweep", suite, "--results", tmp_path / "a")
+    assert "wcfm kappa=0.5" in first.stdout
+    second = genbench("sweep", suite, "--results", tmp_path / "b", "--jobs", 2)
+    assert "6 cells, 6 to run" in second.stderr
+    for name in ("tiny/table.md", "tiny/table.csv", "tiny/table.tex", "tiny/records.jsonl.gz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert "6 cells, 0 to run" in genbench("sweep", suite, "--results", tmp_path / "a").stderr
+    suite.write_text(SUITE.replace("[0, 1]\n", "[0, 1, 2]\n"))
+    assert "9 cells, 3 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
+
+
+def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
+    suite = tmp_path / "bad.toml"
+    suite.write_text(SUITE.replace('"cfm"', '{name = "cfm", plan = {lr = 1e30}}'))
+    done = genbench("sweep", suite, "--results", tmp_path, code=1)
+    assert "2 of 6 cells failed" in done.stderr
+    assert "not finite at step" in done.stderr
+    assert "failed" in (tmp_path / "bad/table.md").read_text()
+    assert "6 cells, 2 to run" in genbench("sweep", suite, "--results", tmp_path, "--dry-run").stderr
+
+
+def alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)], ids=["term", "ctrl-c", "kill"]
+)
+def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path, jobs, number):
+    suite = tmp_path / "long.toml"
+    suite.write_text(SUITE.replace("steps = 20,", "steps = 10_000_000,"))
+    command = [sys.executable, "-m", "genbench", "sweep", str(suite), "--results", str(tmp_path), "--jobs", str(jobs)]
+    sweep = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background do not hear Ctrl-C
+    )
+    while not list(tmp_path.glob("runs/*/train.csv")):
+        assert sweep.poll() is None
+        time.sleep(0.2)
+    if number == signal.SIGINT:
+        os.killpg(sweep.pid, number)  # a terminal tells all processes
+    else:
+        if number == signal.SIGKILL:
+            os.kill(int(leases_in(tmp_path / "leases")[0].owner.pid), signal.SIGKILL)
+            heard: list[str] = []
+            assert sweep.stderr is not None
+            while sum(" started " in line for line in heard) < 3:  # two at first, and one in the place of the killed
+                heard.append(sweep.stderr.readline())
+                assert heard[-1], heard
+            assert "killed by signal 9" in "".join(heard)
+        sweep.send_signal(number)
+    _, said = sweep.communicate(timeout=300)
+    assert sweep.returncode == (-number if number == signal.SIGKILL else 130)
+    assert ("stopped; finished work is kept" in said) == (number != signal.SIGKILL)
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 60
+    while alive(sweep.pid):
+        assert time.monotonic() < deadline, "a process of the sweep is left"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasetz = ['moons']", "no key 'datasetz'; did you mean 'datasets'?"),
+        ("datasets = ['moons']", "models: field required"),
+        ("datasets = ['moons']\nmodels = ['cmf']", "no model 'cmf'; did you mean 'cfm'?"),
+        (
+            "datasets = ['moons']\nmodels = [{name='cfm', sigmaa=1}]",
+            "cfm has no setting 'sigmaa'; did you mean 'sigma'?",
+        ),
+        ("datasets = ['moons'", "is no TOML"),
+        ("datasets = ['moons']\nmodels = [{name='wcfm', kappa=[]}]", "wcfm.kappa: [] is wrong"),
+        ("datasets = ['moons']\nmodels = ['cfm']\nexclude = [{model='cfm'}]", "exclude removes every cell"),
+        ("datasets = ['moons']\nmodels = ['cfm']\nseeds = 3", "seeds: 3 is wrong"),
+        (
+            "datasets = ['moons']\nmodels = ['cfm']\n[plan]\nstep = 3",
+            "plan has no setting 'step'; did you mean 'steps'?",
+        ),
+    ],
+)
+def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
+    (tmp_path / "wrong.toml").write_text(text)
+    code, said = inside("sweep", "wrong.toml", "--results", "r")
+    assert code == 2
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()

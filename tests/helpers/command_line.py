@@ -1,0 +1,48 @@
+"""The command line, run in the process of the test."""
+
+import io
+import logging
+import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from typing import NamedTuple
+from unittest import mock
+
+import pytest
+
+from genbench.cli.main import main
+
+TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
+METRICS = ["--metric", "sliced_w2", "--metric", "nfe"]
+
+
+class Done(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+def begin(*arguments):
+    """Run the command line in this process, and leave the process as it was."""
+    out, err = io.StringIO(), io.StringIO()
+    logger = logging.getLogger("genbench")
+    stops = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handlers = list(logger.handlers)
+    with (
+        mock.patch.object(sys, "argv", ["genbench", *map(str, arguments)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    logger.handlers = handlers
+    for number, stop in stops.items():
+        signal.signal(number, stop)
+    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def genbench(*arguments, code=0):
+    """Run the command line, which must end with this code, and return what it printed."""
+    done = begin(*arguments)
+    assert done.code == code, done.stderr + done.stdout
+    return done
