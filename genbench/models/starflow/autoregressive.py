@@ -27,12 +27,13 @@ class Parametrization:
     Args:
         first: "start" feeds a learned token first, so that every token is transformed; "shift" feeds token 0 first,
             which is copied.
-        scale: sigma = exp(o) or softplus(o + c), with c such that sigma(0) = 1.
+        scale: sigma = exp(o) or softplus(o + c), with c such that sigma(0) = 1; "unit": sigma = 1, the network returns
+            mu only, and the map preserves volume.
         clip: bound a of the soft clip a tanh(o / a) of all outputs; None does not clip.
     """
 
     first: Literal["start", "shift"]
-    scale: Literal["exp", "softplus"]
+    scale: Literal["exp", "softplus", "unit"]
     clip: float | None
 
 
@@ -68,8 +69,9 @@ class Block(nn.Module):
         self.steps = patches.count - self.copied
         # An input has the place of the token that it predicts; places count in decoding order.
         grid = patches.grid[self.copied :]
+        outputs = patches.size * (1 if parametrization.scale == "unit" else 2)
         self.net = CausalTransformer(
-            patches.size, 2 * patches.size, layers, grid=grid, conditioned=conditioned, architecture=architecture
+            patches.size, outputs, layers, grid=grid, conditioned=conditioned, architecture=architecture
         )
         if parametrization.first == "start":
             self.start = nn.Parameter(1e-2 * torch.randn(1, 1, patches.size))
@@ -125,6 +127,8 @@ class Block(nn.Module):
         o = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         if (clip := self.parametrization.clip) is not None:
             o = clip * torch.tanh(o / clip)
+        if self.parametrization.scale == "unit":
+            return Affine(o, torch.zeros_like(o))
         o, mu = o.chunk(2, -1)
         return Affine(mu, o if self.parametrization.scale == "exp" else F.softplus(o + SOFTPLUS_OFFSET).log())
 

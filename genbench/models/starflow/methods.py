@@ -70,7 +70,8 @@ class Design:
         head: size of an attention head; by default 16, and 32 for images larger than 8x8.
         order: token order of each block in sampling order, repeated as often as needed.
         first: start: a learned token comes first and every token is transformed; shift: the first token is copied.
-        scale: sigma as exponential or softplus of the network output.
+        scale: sigma as exponential or softplus of the network output; unit: sigma is 1 (TARFlow's volume-preserving
+            variant).
         clip: bound of a soft clip (tanh) of the network outputs; none does not clip.
         positions: rotary positions over row and column, or a learned embedding of each place.
         norm: layer norm or root-mean-square norm, before each part of a layer.
@@ -98,7 +99,7 @@ class Design:
     head: Annotated[Count | None, ByEvent(_head_dim)] = None
     order: tuple[Order, ...]
     first: Literal["start", "shift"]
-    scale: Literal["exp", "softplus"]
+    scale: Literal["exp", "softplus", "unit"]
     clip: Positive | None
     positions: Positions
     norm: Norm

@@ -27,7 +27,7 @@ LAYER = {
 
 
 def read_official(weights: Mapping[str, Tensor], shape: tuple[int, int, int], patch: int, head: int) -> TransformerFlow:
-    """Build the flow that the papers' code would build, with these weights, in their precision.
+    """Build the flow that the papers' code would build with these weights, without text, in their precision.
 
     The number of blocks, layers and classes, the width and the norms follow from the weights. Blocks are stored in the
     order from data to noise.
@@ -68,6 +68,7 @@ def _build(weights: dict[str, Tensor], shape: tuple[int, int, int], patch: int, 
         patch=patch,
         width=len(weights["blocks.0.proj_in.bias"]),
         head=head,
+        scale="unit" if _preserves_volume(weights) else "softplus" if start else "exp",
         # STARFlow's blocks alternate from a reversed one at the data, TARFlow's from one that is not.
         order=tuple("flip" if i % 2 == (0 if start else 1) else "identity" for i in reversed(range(count))),
         norm="layer" if "blocks.0.attn_blocks.0.attention.norm.bias" in weights else "rms",
@@ -85,6 +86,10 @@ def _build(weights: dict[str, Tensor], shape: tuple[int, int, int], patch: int, 
         return build(Event(shape, classes), Normal(shape), blocks=tuple(reversed(layers)), design=design)
     finally:
         torch.set_default_dtype(default)
+
+
+def _preserves_volume(weights: dict[str, Tensor]) -> bool:
+    return len(weights["blocks.0.proj_out.bias"]) == weights["blocks.0.proj_in.weight"].shape[1]
 
 
 def _classes(weights: dict[str, Tensor], count: int) -> int:
@@ -122,7 +127,7 @@ def _read_block(block: Block, weights: dict[str, Tensor], at: str, patch: int) -
         net.position.copy_((places.flip(0) if block.flip else places)[: block.steps])
     net.proj_in.weight.copy_(weights.pop(at + "proj_in.weight")[:, element])
     net.proj_in.bias.copy_(weights.pop(at + "proj_in.bias"))
-    halves = torch.cat([element, size + element])
+    halves = torch.cat([part * size + element for part in range(net.proj_out.out_features // size)])
     net.proj_out.weight.copy_(weights.pop(at + "proj_out.weight")[halves])
     net.proj_out.bias.copy_(weights.pop(at + "proj_out.bias")[halves])
     for j, layer in enumerate(net.layers):

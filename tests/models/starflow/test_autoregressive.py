@@ -13,7 +13,7 @@ FORMS = list(itertools.product(["start", "shift"], ["rope", "learned"], [["ident
 
 @pytest.mark.parametrize(("first", "positions", "order"), FORMS)
 @pytest.mark.parametrize("blocks", [[1], [2, 1], [1, 1, 2]])
-@pytest.mark.parametrize(("scale", "clip"), [("exp", None), ("softplus", 4.0)])
+@pytest.mark.parametrize(("scale", "clip"), [("exp", None), ("softplus", 4.0), ("unit", None)])
 @pytest.mark.parametrize("event", EVENTS)
 def test_sampling_inverts_the_flow(event, scale, clip, blocks, first, positions, order):
     settings = {"first": first, "positions": positions, "order": order, "blocks": blocks, "scale": scale, "clip": clip}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from genbench.errors import ConfigError
+from genbench.models.starflow.jacobi_decoding import sequential
 from genbench.models.starflow.official import read_official
 
 ROOT = Path(__file__).parents[3]
@@ -57,6 +58,17 @@ def test_official_weights_give_the_official_numbers(path, case):
         ).x
         errors[name] = error(x, numbers[name])
     assert max(errors.values()) < 1e-12
+
+
+def test_official_weights_without_scales_preserve_volume():
+    numbers = golden(SMALL, "starflow_rms")
+    shifts = {name: value[12:] for name, value in numbers.items() if ".proj_out." in name}
+    model = read(numbers | shifts)
+    x = model.flow.inverse(numbers["x"], None, sequential)[0].detach()
+    z, log_det, _ = model.flow(x)
+    assert not log_det.any()
+    assert error(z, numbers["x"]) < 1e-12
+    assert error(x, numbers["x"]) > 0.1
 
 
 def test_official_weights_that_do_not_fit_are_errors():
