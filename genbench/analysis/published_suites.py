@@ -10,11 +10,11 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -31,6 +31,8 @@ from genbench.storage import files
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
+
+T = TypeVar("T")
 
 RECORDS, TABLE, COST = "records.jsonl.gz", "table.csv", "cost.csv"
 ORIGINS, DRAWINGS = "origins.json", "drawings.npz"
@@ -193,14 +195,15 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
 def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
     """Read the records of a suite, with the provenance that its tables and its origins state."""
     records = read_published(suite_file(root, suite, RECORDS))
-    costs = group_by(_rows(suite_file(root, suite, COST)), lambda row: row["run"])
-    not_original = {row["data"] for row in _rows(suite_file(root, suite, TABLE)) if row["original"] == "False"}
+    costs = group_by(_rows(suite_file(root, suite, COST), _cost), lambda cost: cost.run)
+    originals = _rows(suite_file(root, suite, TABLE), lambda row: (row["data"], row["original"]))
+    not_original = {data for data, original in originals if original == "False"}
     origins = _origins(suite_file(root, suite, ORIGINS))
     found = {}
     for record, model in zip(records, names_of(records), strict=True):
         run, original = record["labels"]["run"], record["labels"]["data"] not in not_original
-        rows = costs.get(run, [None])  # one for each evaluation of the run
-        cost = next((row for row in rows if row and row["model"] == model), rows[-1])
+        own = costs.get(run, [None])  # one for each evaluation of the run
+        cost = next((cost for cost in own if cost and cost.model == model), own[-1])
         found[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
     return found
 
@@ -227,22 +230,41 @@ class _Origin(BaseModel):
 _ORIGINS = TypeAdapter(list[_Origin])
 
 
-def _provenance(row: Mapping[str, str] | None, original: bool) -> dict[str, Any]:
+class _Cost(NamedTuple):
+    run: str
+    model: str
+    device: str
+    numbers: dict[str, float]
+
+
+def _cost(row: Mapping[str, str]) -> _Cost:
+    other = ("run", "model", "data", "seed", "original", "peak_mib", "device")
+    numbers = {name: float(value) for name, value in row.items() if name not in other and value}
+    for name in ("train_seconds", "train_peak_mib", "evaluate_peak_mib"):
+        if name not in numbers:
+            raise ValueError(f"a run has no {name}")
+    return _Cost(row["run"], row["model"], row["device"], numbers)
+
+
+def _provenance(cost: _Cost | None, original: bool) -> dict[str, Any]:
     known: dict[str, Any] = {"code": {}, "data": {"original": original}, "machine": {}, "cost": {}}
-    if row is not None:
-        other = ("run", "model", "data", "seed", "original", "peak_mib", "device")
-        cost = {name: float(value) for name, value in row.items() if name not in other and value}
-        known |= {"cost": cost, "machine": {"device": row["device"]}}
-    return known
+    return known if cost is None else known | {"cost": cost.numbers, "machine": {"device": cost.device}}
+
+
+MOST_FAILED = 100_000
+"""Failed runs of one model above which a published table is not believed."""
 
 
 def _failures(path: Path) -> list[Failure]:
     """Read the failed runs from a published table, which states their number and reason for each model."""
-    return [
-        Failure(row["model"], row["data"], number, row["reason"])
-        for row in _rows(path)
-        for number in range(int(row["failed_runs"] or 0))
-    ]
+
+    def failed(row: Mapping[str, str]) -> list[Failure]:
+        count = int(row["failed_runs"] or 0)
+        if count > MOST_FAILED:
+            raise ValueError(f"{count:,} failed runs")
+        return [Failure(row["model"], row["data"], number, row["reason"]) for number in range(count)]
+
+    return [failure for found in _rows(path, failed) for failure in found]
 
 
 def _failure(spec: Mapping[str, Any], reason: str) -> Failure:
@@ -250,15 +272,29 @@ def _failure(spec: Mapping[str, Any], reason: str) -> Failure:
         known = restore(spec)
         model, data = known.model_label, known.data_label
     except ConfigError:  # of another version, of a plug-in that is not installed, or damaged
-        model, data = (spec.get(part, {}).get("name", "unknown") for part in ("model", "data"))
-    return Failure(model, data, spec.get("seed", 0), reason.splitlines()[-1] if reason else "-")
+        model, data = (_name(spec.get(part)) for part in ("model", "data"))
+    seed = spec.get("seed")
+    return Failure(model, data, seed if isinstance(seed, int) else 0, reason.splitlines()[-1] if reason else "-")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _name(part: Any) -> str:
+    name = part.get("name") if isinstance(part, Mapping) else None
+    return name if isinstance(name, str) else "unknown"
+
+
+def _rows(path: Path, parse: Callable[[dict[str, str]], T]) -> list[T]:
+    """Read a published table, row by row; a damaged one is reported, and has none."""
     if not path.exists():
         return []
-    text = io.StringIO(files.read(path).decode(), newline="")
-    return [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(text)]
+    try:
+        head, *rows = csv.reader(io.StringIO(files.read(path).decode(), newline=""), strict=True)
+        return [parse({name: unguarded(cell) for name, cell in zip(head, row, strict=True)}) for row in rows if row]
+    except KeyError as error:
+        reason = f"it has no column {error}"
+    except (OSError, ValueError, csv.Error) as error:
+        reason = str(error).splitlines()[0]
+    log.warning("%s is left out: %s", files.shown(path), reason)
+    return []
 
 
 def _results(name: str, runs: Sequence[tuple[Record, Path | None]], failures: Sequence[Failure]) -> SuiteResults:

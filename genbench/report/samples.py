@@ -5,7 +5,8 @@ can show it after the weights are gone.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from genbench.runs.spec import Spec, build_data, data_of, plan_of, restore
 from genbench.runs.store import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
-from genbench.storage import files
+from genbench.storage import arrays, files
 
 log = logging.getLogger("genbench")
 
@@ -40,8 +41,17 @@ DENSITY_SAMPLES = 8192
 DENSITY_SIZE = 48
 LOSS_BINS = 48
 GRID_IMAGES = 40
+MAX_DRAWINGS = 2**30
+"""Bytes of drawings above which none are read; those of 8,000 runs have less than half."""
 
 Arrays = Mapping[str, np.ndarray]
+
+PANEL, SHEET, TRAINING = {"paths", "density"}, {"sheet"}, {"step", "loss"}
+FLOW_DATA, IMAGE_DATA = PANEL | {"frame", "peak"}, SHEET | {"height"}
+"""Arrays of each kind of drawing."""
+SHAPES = {"paths": ("u", 3), "density": ("u", 3), "frame": ("f", 1), "peak": ("f", 0), "height": ("i", 0)}
+SHAPES |= {"step": ("f", 1), "loss": ("f", 2), "sheet": ("u", 2)}
+"""Kind and number of dimensions of each array; sheets in color have one more."""
 
 
 class Drawings:
@@ -57,15 +67,16 @@ class Drawings:
         self.kept = _load(suite_file(root, suite, DRAWINGS))
         self.used: dict[str, Arrays] = {}
 
-    def get(self, key: str, draw: Callable[[], Arrays]) -> Arrays:
-        """Return the drawing of that name; it is drawn if it is not cached.
+    def get(self, key: str, draw: Callable[[], Arrays], *kinds: Collection[str]) -> Arrays:
+        """Return the drawing of that name; it is drawn if none of these kinds is cached.
 
         Raises:
             Unsupported: if it cannot be drawn.
         """
         key = f"{VERSION} {key}"
         if key not in self.used:
-            self.used[key] = self.kept[key] if key in self.kept else draw()
+            kept = self.kept.get(key, {})
+            self.used[key] = kept if any(_is_drawing(kept, kind) for kind in kinds) else draw()
         return self.used[key]
 
     def replace(self, key: str, arrays: Arrays) -> None:
@@ -84,17 +95,33 @@ class Drawings:
 
 def _load(path: Path) -> dict[str, Arrays]:
     found: dict[str, dict[str, np.ndarray]] = {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for name in arrays.files:
-                key, _, part = name.rpartition("|")
-                found.setdefault(key, {})[part] = arrays[name]
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return {}
-    except Exception:  # a cache: whatever is wrong with it, it is drawn again
-        log.warning("%s is damaged; its drawings are drawn again if their runs are kept", files.shown(path))
+    try:
+        for name, array in arrays.load_all(path, MAX_DRAWINGS).items():
+            key, _, part = name.rpartition("|")
+            found.setdefault(key, {})[part] = array
+    except ConfigError as error:  # a cache: whatever is wrong with it, it is drawn again
+        log.warning("%s; its drawings are drawn again if their runs are kept", error)
         return {}
     return dict(found)
+
+
+def _is_drawing(arrays: Arrays, parts: Collection[str]) -> bool:
+    """Return whether cached arrays have the layout of those that are drawn here."""
+    for name, array in arrays.items():
+        kind, sides = SHAPES.get(name, ("", 0))
+        colored = name == "sheet" and array.ndim == 3 and array.shape[2] == 3
+        if array.dtype.kind != kind or (array.ndim != sides and not colored) or 0 in array.shape:
+            return False
+    if arrays.keys() != parts:
+        return False
+    if parts >= PANEL:
+        (times, _, sides), size = arrays["paths"].shape, DENSITY_SIZE
+        return (
+            sides == 2 and arrays["density"].shape == (times, size, size) and arrays.get("frame", np.ones(4)).size == 4
+        )
+    return parts != TRAINING or arrays["loss"].shape[1] == len(arrays["step"])
 
 
 def _save(path: Path, arrays: Arrays) -> None:
@@ -114,7 +141,9 @@ def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow |
     """
     spec = runs[0].record["spec"]
     try:
-        reference = drawings.get(f"data {digest(spec['data'])}", lambda: _reference(data_of(spec)))
+        reference = drawings.get(
+            f"data {digest(spec['data'])}", lambda: _reference(data_of(spec)), FLOW_DATA, IMAGE_DATA
+        )
     except (Unsupported, ConfigError, OSError) as error:
         return f"The data is not available to be drawn: {error}"
     if not reference:
@@ -154,7 +183,9 @@ _CAPTION = (
 
 def _drawing(run: Run, reference: Arrays, drawings: Drawings) -> Arrays:
     key = f"{run.record['labels']['run']} {digest(run.record['spec']['sample'])}"
-    return drawings.get(key, lambda: _image_grid(run) if "sheet" in reference else _panel(run, reference))
+    if "sheet" in reference:
+        return drawings.get(key, lambda: _image_grid(run), SHEET)
+    return drawings.get(key, lambda: _panel(run, reference), PANEL)
 
 
 def _reference(data: Data) -> Arrays:
@@ -207,8 +238,10 @@ def _image_grid(run: Run) -> Arrays:
         raise Unsupported("its samples are not kept here")
     space = data_of(run.record["spec"]).space
     assert isinstance(space, Pixels)
-    with np.load(path) as arrays:
-        return {"sheet": _tiled(arrays["samples"][:GRID_IMAGES] * (255 // (space.levels - 1)))}
+    samples = arrays.load(path, "samples")
+    if samples.dtype != np.uint8 or samples.ndim != 4 or 0 in samples.shape or samples.shape[1] not in (1, 3):
+        raise Unsupported(f"{files.shown(path)} holds no images: its samples are {samples.dtype} {samples.shape}")
+    return {"sheet": _tiled(samples[:GRID_IMAGES] * (255 // (space.levels - 1)))}
 
 
 def _raw(data: Data, x: torch.Tensor) -> np.ndarray:
@@ -256,7 +289,7 @@ def loss_curves(runs: Sequence[Run], drawings: Drawings) -> Iterator[tuple[str, 
         if logs:
             drawings.replace(key, _binned(logs))
         try:
-            arrays = drawings.get(key, _no_log)
+            arrays = drawings.get(key, _no_log, TRAINING)
         except Unsupported:
             continue
         yield model, arrays["step"], arrays["loss"]
@@ -267,12 +300,14 @@ def _log(path: Path) -> pd.DataFrame | None:
     try:
         with files.open_regular(path, files.MAX_TEXT) as file:
             read = pd.read_csv(file, usecols=["step", "loss"], dtype=float)
-        return read if len(read) else None
+        if len(read):
+            return read
+        log.warning("%s is not drawn: it has no steps", files.shown(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         log.warning("%s is not drawn: %s", files.shown(path), str(error).splitlines()[0])
-        return None
+    return None
 
 
 def _no_log() -> Arrays:

@@ -277,10 +277,13 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
 def read_failure(path: Path) -> Failure:
     """Read why a run failed. Of a damaged note the reason says so, and the spec is empty."""
     try:
-        reason, _, spec = files.read(path).decode(errors="replace").rpartition("\nspec: ")
-        return Failure(reason.strip() or "no reason is kept", json.loads(spec))
-    except ValueError as error:
+        reason, _, text = files.read(path).decode(errors="replace").rpartition("\nspec: ")
+        spec = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
         return Failure(f"{files.shown(path)} is damaged: {error}", {})
+    if not isinstance(spec, dict):
+        return Failure(f"{files.shown(path)} is damaged: its spec is no object", {})
+    return Failure(reason.strip() or "no reason is kept", spec)
 
 
 def spec_at(run: Path) -> Spec:

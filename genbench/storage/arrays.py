@@ -58,6 +58,20 @@ def load(path: Path, name: str = "") -> np.ndarray:
                 return _read(file, member.file_size, path)
 
 
+def load_all(path: Path, most: int) -> dict[str, np.ndarray]:
+    """Read all arrays of an .npz. Raises ConfigError as `load` does, and if they hold more bytes than `most`."""
+    with _checked(path), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if size > most:
+            raise ValueError(f"it holds {size:,} bytes, more than the {most:,} that are read")
+        found = {}
+        for member in members:
+            with archive.open(member) as file:
+                found[member.filename.removesuffix(".npy")] = _read(file, member.file_size, path)
+        return found
+
+
 @contextmanager
 def _checked(path: Path) -> Iterator[None]:
     if not path.is_file():

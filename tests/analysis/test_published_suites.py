@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import platform
 import shutil
 from importlib.metadata import version
@@ -82,3 +83,29 @@ def test_a_damaged_file_of_origins_is_reported_and_left_out(cli, swept, damage):
     assert code == 0
     assert "tiny/origins.json holds no origins, which are left out" in err
     assert "sliced_w2" in out
+
+
+@pytest.mark.parametrize("damage", ["pipe", "a,b\n1,2\n", "run,model\n1\n", "", "\xff", '"'])
+@pytest.mark.parametrize("name", ["table.csv", "cost.csv"])
+def test_a_damaged_table_is_reported_and_left_out(tmp_path, name, damage, caplog):
+    shutil.copytree(RESULTS / "captions", tmp_path / "captions")
+    path = tmp_path / "captions" / name
+    path.unlink()
+    if damage == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(damage.encode("latin-1"))
+    (suite,), (known,) = load_suites(Store(tmp_path)), load_suites(Store(RESULTS), ["captions"])
+    assert [run.record["results"] for run in suite.runs] == [run.record["results"] for run in known.runs]
+    assert f"captions/{name} is left out: " in caplog.text
+
+
+@pytest.mark.parametrize("spec", ["[" * 200_000, "[1]", '{"data": 5, "model": "x", "seed": [1]}', "{}"])
+def test_a_note_of_a_failure_without_a_spec_is_of_unknown_components(tmp_path, spec):
+    note = tmp_path / "runs/a/b/failure.txt"
+    note.parent.mkdir(parents=True)
+    note.write_text(f"no memory\n\nspec: {spec}\n")
+    (suite,) = load_suites(Store(tmp_path))
+    ((model, data, seed, reason),) = suite.failures
+    assert (model, data, seed) == ("unknown", "unknown", 0)
+    assert "is damaged" in reason or reason == "no memory"

@@ -1,14 +1,20 @@
 """Samples: pictures show the samples of the kept models."""
 
 import os
+import shutil
+import zipfile
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from helpers.reports import blocks, gathered
 
 import genbench
 from genbench.analysis.published_suites import load_suites
+from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.starting_noise import noise
+from genbench.report import samples
 from genbench.report.blocks import Flow, Gallery
 from genbench.report.samples import DENSITY_SAMPLES, POINTS, Drawings, loss_curves
 from genbench.runs.spec import build_data
@@ -79,3 +85,45 @@ def test_a_log_that_cannot_be_read_is_left_out_without_waiting(results, caplog):
         log.unlink()
         log.write_text(text)
     assert list(loss_curves([run], Drawings(results, "none")))
+
+
+@pytest.mark.parametrize("text", ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0"])
+def test_a_log_without_steps_and_losses_is_left_out(tmp_path, results, text, caplog):
+    (run,) = load_suites(Store(results))[0].runs[:1]
+    (tmp_path / "train.csv").write_text(text)
+    assert not list(loss_curves([replace(run, folder=tmp_path / "evaluation")], Drawings(tmp_path, "none")))
+    assert "train.csv is not drawn" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["pipe", "objects", "another name", "numbers", "bomb"])
+def test_samples_and_drawings_that_are_no_images_are_left_out(tmp_path, results, damage, caplog):
+    (run,) = [run for suite in load_suites(Store(results)) for run in suite.runs if run.data.startswith("digits")]
+    reference = {"sheet": np.zeros((4, 4), np.uint8)}
+    path, drawings = tmp_path / "samples.npz", tmp_path / "none/drawings.npz"
+    drawings.parent.mkdir()
+    if damage == "pipe":
+        os.mkfifo(path)
+        os.mkfifo(drawings)
+    else:
+        name = "images" if damage == "another name" else "samples"
+        array = {"objects": np.array([{}], object), "numbers": np.ones(3)}.get(damage, np.zeros((1, 1, 8, 8), np.uint8))
+        np.savez(path, **{name: array})
+        if damage == "bomb":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (2**50,)}
+                with archive.open("samples.npy", "w") as file:
+                    np.lib.format.write_array_header_1_0(file, header)
+        shutil.copy(path, drawings)
+    with pytest.raises((ConfigError, Unsupported), match=r"samples\.npz"):
+        samples._drawing(replace(run, folder=tmp_path), reference, Drawings(tmp_path, "absent"))
+    assert not Drawings(tmp_path, "none").kept.keys() - {""}
+    assert "drawings.npz" in caplog.text or damage in ("another name", "numbers")
+
+
+def test_drawings_of_another_layout_are_drawn_again(tmp_path):
+    kept = Drawings(tmp_path, "none")
+    for key, loss in {"good": (2, 4), "short": (2, 3), "flat": (4,)}.items():
+        kept.replace(key, {"step": np.zeros(4, np.float32), "loss": np.zeros(loss, np.float32)})
+    again = {"step": np.ones(1), "loss": np.ones((1, 1))}
+    for key in ("good", "short", "flat", "none"):
+        assert (kept.get(key, lambda: again, samples.TRAINING) is again) == (key != "good")
