@@ -190,6 +190,7 @@ def _board(
     """Return the board of a data set, and the number of variants that it leaves out."""
     metric = headline_metric(runs[values[0].run].record["spec"]["data"]["name"], values)
     main = [v for v in values if v.point == "main" and v.metric == metric and v.value is not None]
+    main = [v for v in main if v.better in ("lower", "higher")]
     if not main:
         return None, 0
     budgets = {run: _budget(runs[run]) for run in {v.run for v in main}}

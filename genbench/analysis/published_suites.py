@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from genbench.analysis.labels import unguarded
-from genbench.analysis.values import Cost, Failure, Value, group_by, read_costs, read_values
+from genbench.analysis.labels import plain, unguarded
+from genbench.analysis.values import Cost, Failure, Value, all_values, group_by, read_costs, without_contradictions
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_kept, read_published, read_record
@@ -89,8 +89,8 @@ class SuiteResults:
 
     @cached_property
     def values(self) -> list[Value]:
-        """All measured values."""
-        return read_values(self.records)
+        """All measured values; later ones that contradict earlier ones are reported and left out."""
+        return without_contradictions(all_values(self.records))
 
     @cached_property
     def costs(self) -> list[Cost]:
@@ -201,7 +201,7 @@ def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
     origins = _origins(suite_file(root, suite, ORIGINS))
     found = {}
     for record, model in zip(records, names_of(records), strict=True):
-        run, original = record["labels"]["run"], record["labels"]["data"] not in not_original
+        run, original = record["labels"]["run"], plain(record["labels"]["data"]) not in not_original
         own = costs.get(run, [None])  # one for each evaluation of the run
         cost = next((cost for cost in own if cost and cost.model == model), own[-1])
         found[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}

@@ -1,5 +1,6 @@
 """Values: what tables and charts are made from, one row per measured value, run or failure."""
 
+import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -7,6 +8,8 @@ from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.frames import costs, names_of, protocol
 from genbench.runs.record import Record
+
+log = logging.getLogger("genbench")
 
 T = TypeVar("T")
 
@@ -75,7 +78,14 @@ def read_values(records: Sequence[Record]) -> list[Value]:
     Raises:
         ConfigError: if a model has two values of one metric for one seed.
     """
-    values = list(
+    values = all_values(records)
+    check_unique(values)
+    return values
+
+
+def all_values(records: Sequence[Record]) -> list[Value]:
+    """Return the values of records as they are, without duplicates."""
+    return list(
         dict.fromkeys(
             Value(
                 run=record["labels"]["run"],
@@ -90,8 +100,6 @@ def read_values(records: Sequence[Record]) -> list[Value]:
             for row in record["results"]
         )
     )
-    check_unique(values)
-    return values
 
 
 def check_unique(values: Iterable[Value]) -> None:
@@ -103,6 +111,22 @@ def check_unique(values: Iterable[Value]) -> None:
                 f"{first.model} on {first.data} has {1 + len(more)} values of {first.metric} for seed {first.seed} "
                 f"(runs {runs}): report one suite, or give the models distinct labels"
             )
+
+
+def without_contradictions(values: Iterable[Value]) -> list[Value]:
+    """Leave out each value after another of the same model, metric and seed, with one warning for each run."""
+    kept, known, left = [], set(), {}
+    for value in values:
+        identity = _identity(value) if value.value is not None else None
+        if identity in known:
+            left.setdefault(value.run, value)
+            continue
+        kept.append(value)
+        known.update([identity] if identity else [])
+    for v in left.values():
+        log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; what came later is left out",
+                    v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
+    return kept
 
 
 def read_costs(records: Sequence[Record]) -> list[Cost]:

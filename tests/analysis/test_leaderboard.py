@@ -1,6 +1,7 @@
 """The leaderboard: ranks, mean ranks, marks and costs of results whose order is known."""
 
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -217,3 +218,19 @@ def test_the_command_prints_text_csv_and_json(cli, tmp_path):
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(ConfigError, match="no results on a data set called 'moon'"):
         leaderboard([suite(known(2))], ["moon"])
+
+
+def test_a_headline_metric_without_a_direction_has_no_board():
+    runs = [run("cfm", seed, 1.0 + seed, better="none") for seed in range(2)]
+    assert not leaderboard([suite(runs)]).boards
+
+
+def test_of_records_that_contradict_one_another_the_first_counts(caplog):
+    runs = known(2, ["moons"])
+    changed = run("cfm", 0, 0.001)
+    again = dataclasses.replace(
+        changed, record=changed.record | {"labels": changed.record["labels"] | {"run": "later"}}
+    )
+    found = leaderboard([suite([*runs, again])])
+    assert entry(found.boards[0], "cfm").values == entry(leaderboard([suite(runs)]).boards[0], "cfm").values
+    assert caplog.text.count("later contradicts an earlier value of w2 for cfm") == 1

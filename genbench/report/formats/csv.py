@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from genbench.analysis.labels import guarded
+from genbench.analysis.labels import guarded, plain
 from genbench.analysis.published_suites import SuiteResults
 from genbench.analysis.statistics import mean_and_error
 from genbench.analysis.values import Failure, Value, group_by
@@ -50,6 +50,6 @@ def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataF
 
 
 def text(frame: pd.DataFrame) -> str:
-    """Write a frame in full precision; its texts are no formulas."""
-    safe = frame.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+    """Write a frame in full precision; its texts are no formulas, on one line, without control characters."""
+    safe = frame.map(lambda cell: guarded(plain(cell)) if isinstance(cell, str) else cell)
     return safe.to_csv(index=False, lineterminator="\n")

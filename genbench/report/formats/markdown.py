@@ -2,35 +2,46 @@
 
 import re
 
+from genbench.analysis.labels import plain
 from genbench.report.blocks import Block, Cell, Charts, Flow, Gallery, List, Origin, Report, Section, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
+
+_MARKUP = re.compile(r"[`<|\\]|!(?=\[)|\](?=[(\[:])")
 
 WRAP = {"best": "**{}**", "tie": "*{}*"}
 
 
 def table(drawn: Table, *, width: int = 120) -> str:
     """Write a table; columns beyond the width continue below."""
-    lines = [f"## {drawn.title}", ""]
+    lines = [f"## {_escape(drawn.title)}", ""]
     for columns, rows in panels(drawn, _cell, width, _escape):
-        grid = [["model", *map(heading, columns)], *([_escape(r.label), *map(_cell, r.cells)] for r in rows)]
+        grid = [
+            ["model", *(_escape(heading(column)) for column in columns)],
+            *([_escape(r.label), *map(_cell, r.cells)] for r in rows),
+        ]
         widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
         for first, *rest in [grid[0], rule, *grid[1:]]:
             cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    below = [f"- [{i}] {note}" for i, note in enumerate(drawn.notes, 1)]
-    below += [f"- {line}" for line in drawn.legend]
+    below = [f"- [{i}] {_escape(note)}" for i, note in enumerate(drawn.notes, 1)]
+    below += [f"- {_escape(line)}" for line in drawn.legend]
     below += [f"- {WRAP[mark].format(mark.capitalize())}: {MARKS[mark]}." for mark in used_marks(drawn)]
     return "\n".join([*lines, *below]) + "\n"
 
 
 def document(report: Report) -> str:
     """Write a report: all of its paragraphs, lists and tables."""
-    lines = [f"# {report.title}", "", report.summary, "", "How to read it:", ""]
+    lines = [f"# {_escape(report.title)}", "", _escape(report.summary), "", "How to read it:", ""]
     lines += [*(f"- {line}" for line in report.reading), ""]
     parts = {section.title: _section(section, 2) for section in report.sections}
-    lines += ["Contents:", "", *(f"- [{title}](#{_anchor(title)})" for title, part in parts.items() if part), ""]
+    lines += [
+        "Contents:",
+        "",
+        *(f"- [{_escape(title)}](#{_anchor(title)})" for title, part in parts.items() if part),
+        "",
+    ]
     lines += [line for part in parts.values() for line in part]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -44,15 +55,15 @@ def _section(section: Section, level: int) -> list[str]:
     blocks = [text for block in section.blocks if (text := _block(block, section.title, level))]
     below = [part for part in section.sections for part in _section(part, level + 1)]
     # A section of charts only is empty in Markdown.
-    return [f"{'#' * level} {section.title}", "", *blocks, *below] if blocks or below else []
+    return [f"{'#' * level} {_escape(section.title)}", "", *blocks, *below] if blocks or below else []
 
 
 def _block(block: Block, title: str, level: int) -> str:
     match block:
         case str():
-            return f"{block}\n"
+            return f"{_escape(block)}\n"
         case List():
-            return "\n".join([f"{block.lead}:", "", *(f"- {item}" for item in block.items)]) + "\n"
+            return "\n".join([f"{_escape(block.lead)}:", "", *(f"- {_escape(item)}" for item in block.items)]) + "\n"
         case Table():
             return _titled(block, title, level)
         case tuple():
@@ -70,8 +81,9 @@ def _titled(drawn: Table, title: str, level: int) -> str:
 def _origin(origin: Origin) -> str:
     """Write what is the same wherever the same code ran: no machine, no times."""
     seeds = ", ".join(str(seed) for seed, _ in origin.runs)
-    command = f"; to reproduce the first run:\n  `{origin.command}`" if origin.command else ""
-    return f"- {origin.model}, seeds {seeds}{command}"
+    ticks = "`" * (1 + max(map(len, re.findall("`+", origin.command)), default=0))
+    command = f"; to reproduce the first run:\n  {ticks}{plain(origin.command)}{ticks}" if origin.command else ""
+    return f"- {_escape(origin.model)}, seeds {seeds}{command}"
 
 
 def _cell(cell: Cell) -> str:
@@ -79,4 +91,5 @@ def _cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", r"\|")
+    """Return a text of others on one line, in which nothing is HTML, code, an image, a link, or the end of a cell."""
+    return _MARKUP.sub(r"\\\g<0>", plain(text))

@@ -37,3 +37,10 @@ def test_no_text_is_a_formula_and_numbers_stay_numbers():
     assert read["value"].iloc[0] == -2.0
     assert [unguarded(model) for model in read["model"]] == [label, "@flow"]
     assert read["reason"].iloc[1] == "'-1+1"
+
+
+def test_texts_have_no_control_characters_and_one_line():
+    text = csv.table([*three_seeds(**{"a\x1b[31m\nb\u202e": [1.0, 2.0]}), refusal("c", 0, "\r=1+1\0")])
+    assert len(text.splitlines()) == 3
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", text)
+    assert pd.read_csv(io.StringIO(text))["model"].tolist() == ["a b", "c"]

@@ -2,8 +2,9 @@
 
 import re
 
-from helpers.reports import comparison_table, three_seeds, wide_table
+from helpers.reports import comparison_table, refusal, three_seeds, wide_table
 
+from genbench.report.blocks import List, Report, Section
 from genbench.report.formats import markdown
 
 
@@ -31,3 +32,14 @@ def test_markdown_explains_its_marks():
     assert "| **1.100 ± 0.058** |" in text
     assert "- **Best**: better than every other model of the column." in text
     assert "Tie" not in text
+
+
+def test_texts_of_others_are_no_markup():
+    evil = "<script>a</script><img src=x>![i](http://x)[l](http://y)[r][s]\x1b]0;t\x07\u202e\n# H\n`c`\\|"
+    table = comparison_table([*three_seeds(**{evil: [1.0, 2.0, 3.0]}), *(refusal("cfm", s, evil) for s in range(3))])
+    blocks = (evil, List(evil, (evil,)), table)
+    text = markdown.document(Report("r", evil, (), (), (Section(evil, blocks),)))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]|^# H", text, re.MULTILINE)
+    bare = re.sub(r"\\.", "", text.replace(f"](#{markdown._anchor(evil)})", ""))
+    assert not re.search(r"[<`]|!\[|\]\[|\]\(http", bare)
+    assert "<" not in bare
