@@ -57,6 +57,7 @@ def verify_command(
 
 
 def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> None:
+    from genbench.analysis.labels import plain
     from genbench.report.formats.terminal import counted
     from genbench.results import verifying
     from genbench.runs.store import existing_store
@@ -64,16 +65,17 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> N
     store = existing_store(results)
     found = verifying.check(store)
     for line in found.damaged:
-        typer.echo(line)
+        typer.echo(plain(line))
     wrong = 0
     for path in verifying.sample(store, sample, seed):
         try:
             again = verifying.remeasure(path)
         except ConfigError as error:
-            typer.echo(f"not measured again: {error}")
+            typer.echo(plain(f"not measured again: {error}"))
             continue
         difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
-        typer.echo(f"{path.parts[-3]}/{path.parts[-2]}: {again.values} values measured again, {difference}")
+        name = f"{path.parts[-3]}/{path.parts[-2]}"
+        typer.echo(plain(f"{name}: {again.values} values measured again, {difference}"))
         wrong += again.worst > tolerance
     typer.echo(f"{results}: {counted(*found[:2])}, {len(found.damaged)} damaged files", err=True)
     if found.damaged or wrong:
@@ -83,22 +85,24 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> N
 def _verify_submission(path: Path, sample: int, retrain: int, seed: int, tolerance: float, as_json: bool) -> None:
     from collections import Counter
 
+    from genbench.analysis.labels import plain
     from genbench.submissions.joining import opened, remember
     from genbench.submissions.judging import judge
 
     with opened(path) as store:
         verdicts = list(judge(store, sample=sample, retrain=retrain, seed=seed, tolerance=tolerance))
-    remember(path, verdicts)
     if as_json:
         print_json([{**verdict._asdict(), "different": list(map(str, verdict.different))} for verdict in verdicts])
     else:
         for verdict in verdicts:
             values = f", {verdict.values} values" if verdict.values else ""
-            typer.echo(f"{verdict.state}{values}: {verdict.name}{f' ({verdict.reason})' if verdict.reason else ''}")
+            reason = f" ({verdict.reason})" if verdict.reason else ""
+            typer.echo(plain(f"{verdict.state}{values}: {verdict.name}{reason}"))
             for line in [*map(str, verdict.different[:SHOWN]), *verdict.labels]:
-                typer.echo(f"    {line}")
+                typer.echo(f"    {plain(line)}")
             if len(verdict.different) > SHOWN:
                 typer.echo(f"    and {len(verdict.different) - SHOWN} other values")
+    remember(path, verdicts)
     counts = Counter(verdict.state for verdict in verdicts)
     typer.echo(f"{path}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())), err=True)
     if counts["refused"] or counts["not confirmed"]:

@@ -101,6 +101,11 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
     memory.require(4 * path.stat().st_size, str(path))
     try:
+        if path.suffix == ".parquet":
+            from pyarrow.parquet import ParquetFile
+
+            known = ParquetFile(path).metadata  # a file of megabytes may unpack to terabytes
+            memory.require(16 * known.num_rows * known.num_columns, str(path))
         if path.suffix == ".csv":
             table = pd.read_csv(path, header=None if _begins_with_numbers(path) else "infer")
         else:

@@ -1,7 +1,9 @@
 """Verifying: whether kept files are undamaged, and whether kept values can be measured again."""
 
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from genbench.errors import ConfigError
 from genbench.metrics.measurement import evaluate
 from genbench.models.build import build_model
-from genbench.runs.record import Record, read_kept
+from genbench.runs.record import Record, Row, cell, metric_of, read_kept
 from genbench.runs.spec import Spec, build_data, plan_of, restore, sampling_of
 from genbench.runs.store import Store, read_weights, restore_weights
 from genbench.settings import settings_in
@@ -55,11 +57,21 @@ def check(store: Store) -> Checked:
     damaged, results = [], []
     for path in store.record_paths():
         try:
-            results.append(bool(read_kept(path)["results"]))
+            record = read_kept(path)
+            results.append(bool(record["results"]))
+            damaged += _other_labels(path, record)
         except Damaged as error:
             damaged.append(str(error))
     damaged += _damaged_tensors(store)
     return Checked(results.count(True), results.count(False), damaged)
+
+
+def _other_labels(path: Path, record: Record) -> Iterator[str]:
+    """Yield a line if the labels of a record are not those of its spec, as far as its components are installed."""
+    with suppress(ConfigError):
+        spec = restore(record["spec"])
+        if (record["labels"]["model"], record["labels"]["data"]) != (spec.model_label, spec.data_label):
+            yield f"{files.shown(path)} is labelled as another model or data than {spec.model_label}, {spec.data_label}"
 
 
 def _damaged_tensors(store: Store) -> Iterator[str]:
@@ -96,7 +108,7 @@ def remeasure(path: Path) -> Remeasured:
         spec = restore(record["spec"])
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-    return _compare(path, record, measure_again(path, spec))
+    return _compare(path, record, spec, measure_again(path, spec))
 
 
 def measure_again(path: Path, spec: Spec) -> list[dict[str, Any]]:
@@ -122,19 +134,34 @@ def _measure(spec: Spec, weights: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _compare(path: Path, record: Record, rows: list[dict[str, Any]]) -> Remeasured:
-    def key(row: Any) -> tuple:
-        # The NFE of an adaptive solver may differ between machines, so only on a curve does it identify a row.
-        return row["metric"], row["point"], row["nfe"] if row["point"] == "curve" else None
+def pairs(
+    record: Record, again: Iterable[Mapping[str, Any]], measured: Container[str]
+) -> Iterator[tuple[Row | Mapping[str, Any] | None, Mapping[str, Any] | None]]:
+    """Yield each row of a record with that measured again; None in place of a row that only one of them has.
 
-    values = {key(row): row["value"] for row in rows}
+    Rows during training are left out, whose weights are not kept.
+
+    Args:
+        record: the record.
+        again: rows measured again.
+        measured: the metrics that were measured again; others are outdated.
+    """
+    ours = {cell(row): row for row in record["results"] if row["point"] != "training" and metric_of(row) in measured}
+    theirs = {cell(row): row for row in again if row["point"] != "training"}
+    yield from ((row, theirs.get(key)) for key, row in ours.items())
+    yield from ((None, row) for key, row in theirs.items() if key not in ours)
+
+
+def _compare(path: Path, record: Record, spec: Spec, rows: list[dict[str, Any]]) -> Remeasured:
     compared, worst, metric = 0, 0.0, ""
-    for row in record["results"]:
-        again, kept = values.get(key(row)), row["value"]
-        if key(row) not in values or (again is None and kept is None):
+    for row, again in pairs(record, rows, spec.metrics):
+        one, other = row and row["value"], again and again["value"]
+        if row is not None and again is not None and one is None and other is None:
             continue
         compared += 1
-        off = abs(again - kept) / max(abs(kept), 1e-12) if again is not None and kept is not None else float("inf")
+        off = abs(other - one) / max(abs(one), 1e-12) if one is not None and other is not None else math.inf
         if off > worst:
-            worst, metric = off, row["metric"]
+            worst, metric = off, (row or again or {})["metric"]
+    if record["results"] and not compared:
+        raise ConfigError(f"{files.shown(path)} holds no value that can be measured again here")
     return Remeasured(path, compared, worst, metric)

@@ -13,7 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError, WithJsonSchema, with_config
+from annotated_types import Ge, Le
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
@@ -22,7 +31,7 @@ from genbench.settings import explain
 from genbench.storage import files, trust
 from genbench.storage.files import Damaged
 
-Number = int | float
+Number = Annotated[int, Ge(-(2**63)), Le(2**63)] | FiniteFloat
 """Integers stay integers, so that a record that is read and written again has the same bytes."""
 
 
@@ -60,12 +69,33 @@ class Row(TypedDict):
     step: NotRequired[int]
 
 
+@with_config(ConfigDict(extra="allow"))
+class Code(TypedDict):
+    """The version of genbench, its commit, and the hash of the source of each component."""
+
+    sources: NotRequired[dict[str, str]]
+
+
+@with_config(ConfigDict(extra="allow"))
+class DataOrigin(TypedDict):
+    """Where the data comes from, and whether it is the checksummed original."""
+
+    original: NotRequired[bool]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Machine(TypedDict):
+    """Versions and hardware."""
+
+    device: NotRequired[str]
+
+
 class Provenance(TypedDict):
     """What values depend on in addition to the spec, and what they cost; see `genbench.runs.provenance`."""
 
-    code: dict[str, Any]
-    data: dict[str, Any]
-    machine: dict[str, Any]
+    code: Code
+    data: DataOrigin
+    machine: Machine
     cost: dict[str, Number]
 
 
@@ -91,7 +121,32 @@ class Record(TypedDict):
     provenance: Provenance
 
 
-RECORD = TypeAdapter(Record)
+def cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what identifies a value within a record.
+
+    The NFE of an adaptive solver differs between seeds and machines, so only on a curve does it identify a value.
+    """
+    return row["metric"], row["point"], row.get("step"), row["nfe"] if row["point"] == "curve" else None
+
+
+def metric_of(row: Mapping[str, Any]) -> str:
+    """Return the metric that gave a row: that of "tilt.data" is "tilt"."""
+    return row["metric"].partition(".")[0]
+
+
+def _consistent(record: Record) -> Record:
+    """Check that every row is of a metric of the spec, and no value is there twice."""
+    seen = set()
+    for row in record["results"]:
+        if metric_of(row) not in record["spec"]["metrics"]:
+            raise ValueError(f"results: its spec does not measure {row['metric']!r}")
+        if cell(row) in seen:
+            raise ValueError(f"results: {row['metric']!r} is there twice")
+        seen.add(cell(row))
+    return record
+
+
+RECORD = TypeAdapter(Annotated[Record, AfterValidator(_consistent)])
 
 _SEAL = ',\n "sha256": "'
 

@@ -1,6 +1,7 @@
 """Submissions beside one's own results: which of their records a leaderboard takes, and what it says of them."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
 from genbench.submissions.archive import SUFFIX, unpack
 from genbench.submissions.judging import Verdict, judge
+
+log = logging.getLogger("genbench")
 
 
 @contextmanager
@@ -80,7 +83,7 @@ def _known(path: Path, better_than: dict[str, str] | None = None) -> dict[str, s
     """Return what is remembered of a submission; with states given, only where those say less."""
     try:
         known = json.loads(files.read_sealed(_remembered(path), _remembered(path).name))
-    except (FileNotFoundError, Damaged):
+    except (OSError, Damaged):
         return {}
     if better_than is None:
         return known

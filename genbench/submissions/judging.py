@@ -14,18 +14,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from genbench.analysis.statistics import half_width, mean_and_error
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.results.verifying import measure_again
-from genbench.runs.record import Record, read_record
+from genbench.results.verifying import measure_again, pairs
+from genbench.runs.record import Record, cell, read_record
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data, restore
 from genbench.runs.store import WEIGHTS, Store, read_weights, run_name
 from genbench.runs.versions import changed_sources
 from genbench.storage import tensors
-from genbench.storage.files import Damaged
 
 TOLERANCE = 1e-3
 """Relative difference up to which a value counts as the same: machines round differently."""
@@ -142,8 +142,8 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
                 return path, record, spec, f"its weights are those of {run_name(trained)}"
             read_weights(weights)
         return path, record, spec, ""
-    except (Damaged, ConfigError) as error:
-        return path, None, None, str(error)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:  # of any content
+        return path, None, None, _line(error)
 
 
 def _repeated(records: Sequence[tuple[Path, Record, Spec]]) -> dict[Path, str]:
@@ -168,7 +168,8 @@ def _repeated(records: Sequence[tuple[Path, Record, Spec]]) -> dict[Path, str]:
 def _digest(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(state):
-        digest.update(name.encode() + state[name].contiguous().numpy().tobytes())
+        digest.update(name.encode())
+        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -199,14 +200,13 @@ def _half_intervals(records: Sequence[Record]) -> dict[tuple[Any, ...], float | 
     for record in records:
         for row in record["results"]:
             if row["value"] is not None:
-                values[_cell(record, row)][record["spec"]["seed"]] = row["value"]
+                values[_place(record, row)][record["spec"]["seed"]] = row["value"]
     return {cell: half_width(mean_and_error(own.values())[1], len(own)) for cell, own in values.items()}
 
 
-def _cell(record: Record, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    # The NFE of an adaptive solver may differ between seeds, so only on a curve does it identify a value.
-    nfe = row["nfe"] if row["point"] == "curve" else None
-    return record["labels"]["model"], record["labels"]["data"], row["metric"], row["point"], row.get("step"), nfe
+def _place(record: Record, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what the values of several seeds share."""
+    return record["labels"]["model"], record["labels"]["data"], *cell(row)
 
 
 def _replay(
@@ -229,7 +229,7 @@ def _replay(
     if any(stated.get(name) != data.get(name) for name in ("sha256", "source")):
         labels = (*verdict.labels, "made with other data than that of the same name here")
         verdict = verdict._replace(labels=labels)
-    return _compared(record, rows, halves, tolerance, verdict, "other values from its weights")
+    return _compared(record, spec, rows, halves, tolerance, verdict, "other values from its weights")
 
 
 def _line(error: Exception) -> str:
@@ -245,11 +245,12 @@ def _train_again(
             again = run(spec, Store(Path(folder)))
         except (ConfigError, Unsupported, RunFailed) as error:
             return verdict._replace(labels=(*verdict.labels, f"cannot be trained here: {_line(error)}"))
-    return _compared(record, again["results"], halves, tolerance, verdict, "other values after training again")
+    return _compared(record, spec, again["results"], halves, tolerance, verdict, "other values after training again")
 
 
 def _compared(
     record: Record,
+    spec: Spec,
     rows: Sequence[Mapping[str, Any]],
     halves: Mapping[tuple[Any, ...], float | None],
     tolerance: float,
@@ -257,19 +258,20 @@ def _compared(
     reason: str,
 ) -> Verdict:
     """Compare the rows of a record, except those during training, whose weights are not kept, with those made again."""
-    submitted = {_cell(record, row): row for row in record["results"] if row["point"] != "training"}
-    again = {_cell(record, row): row for row in rows if row["point"] != "training"}
     different: list[Difference] = []
-    for cell, row in submitted.items():
-        if cell in again:
-            different += _differences(row, again[cell], halves.get(cell), tolerance)
+    compared = 0
+    for row, other in pairs(record, rows, spec.metrics):
+        compared += 1
+        if row is not None and other is not None:
+            different += _differences(row, other, halves.get(_place(record, row)), tolerance)
         else:
-            different.append(Difference(_row_name(row), row["value"], None, None))
-    left_out = [row for cell, row in again.items() if cell not in submitted]
-    different += [Difference(_row_name(row), None, row["value"], None) for row in left_out]
+            found = row or other or {}
+            different.append(Difference(_row_name(found), row and row["value"], other and other["value"], None))
+    if record["results"] and not compared:
+        return verdict._replace(reason="its metrics are outdated")
     state: State = "not confirmed" if different else "confirmed"
     return verdict._replace(
-        state=state, reason=reason if different else "", values=len(submitted), different=tuple(different)
+        state=state, reason=reason if different else "", values=compared, different=tuple(different)
     )
 
 

@@ -52,6 +52,15 @@ def test_a_csv_without_a_header_keeps_its_first_row(tmp_path, delimiter):
         torch.testing.assert_close(getattr(found, split).take(n, 0).x, getattr(other, split).take(n, 0).x)
 
 
+def test_parquet_that_unpacks_to_more_than_the_memory_is_refused_by_its_metadata(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "bomb.parquet"
+    pd.DataFrame({"x": np.zeros(100_000), "y": np.zeros(100_000)}).to_parquet(path)
+    monkeypatch.setattr("genbench.storage.memory.total", lambda: 8.0 * path.stat().st_size)
+    with pytest.raises(ConfigError, match="memory"):
+        points(path=str(path))
+
+
 def test_training_rows_are_standardized_and_decode_to_the_file(write):
     data = points(path=write("npy"))
     assert data.event.classes == 0

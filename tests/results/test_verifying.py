@@ -21,3 +21,31 @@ def test_verify_finds_damage_and_values_that_cannot_be_had_again(cli, swept, fir
     assert f"{weights} is damaged: its checksum differs" in out
     assert out.count("bitwise equal") == 2
     assert "1 damaged files, 1 records" in err
+
+
+def test_values_of_metrics_that_the_spec_does_not_have_are_damage(swept, first_path, edit_record, cli):
+    """Otherwise nothing would be measured again, and nothing would differ."""
+    edit_record(first_path(swept[1]), lambda record: record["spec"].update(metrics={}))
+    code, out, _ = cli("verify", swept[1], "--sample", "9")
+    assert code == 1
+    assert "does not measure" in out
+
+
+def test_a_value_that_was_left_out_is_a_difference(swept, first_path, edit_record, cli):
+    edit_record(first_path(swept[1]), lambda record: record["results"].pop(0))
+    assert cli("verify", swept[1], "--sample", "9")[0] == 1
+
+
+def test_labels_of_another_model_are_damage(swept, first_path, edit_record, cli):
+    edit_record(first_path(swept[1]), lambda record: record["labels"].update(model="starflow"))
+    code, out, _ = cli("verify", swept[1], "--sample", "0")
+    assert code == 1
+    assert "is labelled as another model" in out
+
+
+def test_names_of_folders_cannot_write_to_the_terminal(swept, cli):
+    run = next((swept[1] / "runs").iterdir())
+    run.rename(run.with_name(run.name + "\x1b]0;title\x07\x1b[2J\nforged: bitwise equal"))
+    out = cli("verify", swept[1], "--sample", "0")[1]
+    assert "\x1b" not in out
+    assert not any(line.startswith("forged") for line in out.splitlines())

@@ -61,7 +61,10 @@ class Forger:
         tensors.save(target, state, header)
 
     def submit(self, path):
-        pack(self.store.record_paths(), path)
+        """Pack everything, whatever it holds: a forger's program checks nothing."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("genbench.submissions.archive.read_record", lambda path: None)
+            pack(self.store.record_paths(), path)
         return path
 
 

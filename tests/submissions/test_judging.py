@@ -1,11 +1,14 @@
 """Forged submissions: each is refused, not confirmed, or labelled."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
 import torch
 
+from genbench.runs.store import WEIGHTS
+from genbench.storage import tensors
 from genbench.submissions.joining import opened
 from genbench.submissions.judging import judge
 
@@ -52,10 +55,15 @@ def test_an_edited_field_of_a_row_is_not_confirmed(forger, tmp_path, field, chan
 
 def test_an_invented_row_is_not_confirmed(forger, tmp_path):
     def invent(record):
-        record["results"].append({**record["results"][0], "metric": "w2", "value": 0.01})
+        record["results"].append({**record["results"][0], "metric": "sliced_w2.best", "value": 0.01})
 
     forger.edit(forger.record_of("cfm", 0), invent)
     assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "not confirmed"
+
+
+def test_a_row_of_a_metric_that_its_spec_does_not_have_is_refused(forger, tmp_path):
+    forger.edit(forger.record_of("cfm", 0), lambda record: record["spec"].update(metrics={}))
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
 
 
 def test_a_row_left_out_is_not_confirmed(forger, tmp_path):
@@ -92,9 +100,6 @@ def test_other_weights_under_the_right_header_are_not_confirmed(forger, tmp_path
 
 
 def test_weights_that_are_not_finite_are_not_confirmed(forger, tmp_path):
-    from genbench.runs.store import WEIGHTS
-    from genbench.storage import tensors
-
     path = forger.weights_of("cfm", 0)
     state, header = tensors.load(path, WEIGHTS)
     header.pop("sha256", None)
@@ -171,3 +176,44 @@ def test_verify_prints_every_verdict_and_fails_where_one_is_bad(forger, tmp_path
     states = [verdict["state"] for verdict in json.loads(out)]
     assert (code, states.count("not confirmed"), states.count("confirmed")) == (1, 1, 3)
     assert "1 are not confirmed" in err
+
+
+def test_a_value_that_is_there_twice_is_refused(forger, tmp_path):
+    forger.edit(forger.record_of("cfm", 0), lambda r: r["results"].insert(0, {**r["results"][0], "value": 1e-4}))
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400])
+def test_values_that_are_no_numbers_are_refused(forger, tmp_path, value):
+    path = forger.record_of("cfm", 0)
+    archive = tmp_path / "x.genbench.zip"
+    forger.submit(archive)
+    with opened(archive) as store:
+        copy = next(p for p in store.record_paths() if p.parts[-3:] == path.parts[-3:])
+        record = json.loads(copy.read_text())
+        record.pop("sha256")
+        record["results"][0]["value"] = value
+        body = ",\n ".join(f'"{name}": {json.dumps(part)}' for name, part in record.items())
+        seal = hashlib.sha256(("{" + body).encode()).hexdigest()
+        copy.write_text("{" + body + f',\n "sha256": "{seal}"}}\n')
+        found = {verdict.name: verdict for verdict in judge(store, sample=0)}
+    assert found[f"{path.parts[-3]}/{path.parts[-2]}"].state == "refused"
+
+
+@pytest.mark.parametrize("spec", ["{", "[" * 200_000, "[1]", "null"])
+def test_a_header_of_weights_that_is_no_spec_is_refused_and_the_others_are_judged(forger, tmp_path, spec):
+    path = forger.weights_of("cfm", 0)
+    state, header = tensors.load(path, WEIGHTS)
+    header.pop("sha256", None)
+    tensors.save(path, state, {**header, "spec": spec})
+    found = verdicts(forger, tmp_path, sample=0)
+    assert found.pop("cfm-moons-0").state == "refused"
+    assert {verdict.state for verdict in found.values()} == {"not replayed"}
+
+
+def test_weights_of_another_type_are_judged(forger, tmp_path):
+    path = forger.weights_of("cfm", 0)
+    state, header = tensors.load(path, WEIGHTS)
+    header.pop("sha256", None)
+    tensors.save(path, {name: value.bfloat16() for name, value in state.items()}, header)
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].values > 0  # rounded, they may confirm the values or not
