@@ -35,6 +35,9 @@ Number = Annotated[int, Ge(-(2**63)), Le(2**63)] | FiniteFloat
 """Integers stay integers, so that a record that is read and written again has the same bytes."""
 
 
+Natural = Annotated[int, Ge(0), Le(2**63 - 1)]
+
+
 class Misfiled(Damaged):
     """A file belongs to another run than the folder that it is in, or than the one that is asked for."""
 
@@ -62,11 +65,11 @@ class Row(TypedDict):
     solver: str | None
     nfe: Number | None
     floor: NotRequired[Number | None]
-    n: NotRequired[int]
+    n: NotRequired[Natural]
     protocol: NotRequired[str]
     details: NotRequired[dict[str, Any]]
     reason: NotRequired[str]
-    step: NotRequired[int]
+    step: NotRequired[Natural]
 
 
 @with_config(ConfigDict(extra="allow"))

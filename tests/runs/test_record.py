@@ -107,3 +107,11 @@ def test_records_of_components_that_are_not_installed_are_read(record, tmp_path)
     path.write_text(format_record(edited(record, "spec", "model", value={"name": "elsewhere", "version": 3})))
     assert "elsewhere" not in models
     assert read_record(path)["spec"]["model"]["name"] == "elsewhere"
+
+
+@pytest.mark.parametrize("field", ["n", "step"])
+def test_numbers_that_no_table_can_hold_are_damage(swept, first_path, edit_record, field):
+    path = first_path(swept[1])
+    edit_record(path, lambda record: record["results"][0].update({field: 10**30}))
+    with pytest.raises(Damaged):
+        read_record(path)
