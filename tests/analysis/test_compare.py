@@ -25,7 +25,7 @@ def record(model, seed, values, settings=None, plan=None):
         model,
         "moons",
         seed=seed,
-        metrics=["w2"],
+        metrics=["w2", "mode_coverage", "norm"],
         settings={"model": settings or {}, "plan": {"steps": 9} | (plan or {})},
     )
     at = {"floor": None, "n": 64, "point": "main", "solver": "dopri5", "nfe": 20.0}
@@ -43,10 +43,14 @@ def sweep(seeds=8):
     found = []
     for seed in range(seeds):
         shared, own = NOISE[:, seed]
-        near = {"w2": (1 + shared + 0.02 * own, "lower"), "cover": (0.5, "higher"), "norm": (3.0 + own / 9, "none")}
-        far = {"w2": (1.5 + shared, "lower"), "cover": (0.25 + own / 99, "higher"), "norm": (3.0, "none")}
+        near = {
+            "w2": (1 + shared + 0.02 * own, "lower"),
+            "mode_coverage": (0.5, "higher"),
+            "norm": (3.0 + own / 9, "none"),
+        }
+        far = {"w2": (1.5 + shared, "lower"), "mode_coverage": (0.25 + own / 99, "higher"), "norm": (3.0, "none")}
         found.append(
-            record("cfm", seed, {"w2": (1 + shared, "lower"), "cover": (0.5, "higher"), "norm": (4.0, "none")})
+            record("cfm", seed, {"w2": (1 + shared, "lower"), "mode_coverage": (0.5, "higher"), "norm": (4.0, "none")})
         )
         found.append(record("wcfm", seed, far))
         found.append(record("wcfm", seed, near, {"kappa": 0.5}))
@@ -60,11 +64,15 @@ def value_of(part, metric):
 def test_a_difference_is_paired_and_the_metrics_are_its_family():
     part = compare_models(sweep(), "cfm", "wcfm", "moons")
     assert (part.one, part.other) == ("cfm on moons", "wcfm on moons")
-    assert [value.metric for value in part.values] == ["w2", "cover", "norm"]  # points on curves are no part of it
+    assert [value.metric for value in part.values] == [
+        "w2",
+        "mode_coverage",
+        "norm",
+    ]  # points on curves are no part of it
     w2 = value_of(part, "w2")
     assert w2.paired.mean == pytest.approx(0.5)
     assert w2.verdict == "worse"
-    cover = value_of(part, "cover")
+    cover = value_of(part, "mode_coverage")
     alone = stats.ttest_1samp(-0.25 + NOISE[1, :8] / 99, 0)
     assert cover.paired.p == pytest.approx(alone.pvalue)
     assert cover.p == pytest.approx(cover.paired.p)  # the largest of three
@@ -78,7 +86,9 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     assert (
         value_of(part, "w2").sentence("cfm", "wcfm").startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
     )
-    assert "cover: cfm is better than wcfm, higher by 0.25" in value_of(part, "cover").sentence("cfm", "wcfm")
+    assert "mode_coverage: cfm is better than wcfm, higher by 0.25" in value_of(part, "mode_coverage").sentence(
+        "cfm", "wcfm"
+    )
     assert "norm: wcfm is lower than cfm by 1" in value_of(part, "norm").sentence("cfm", "wcfm")
     part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons", ["w2"])
     (w2,) = part.values
@@ -87,7 +97,7 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     assert text.startswith("w2: no significant difference (")
     assert text.endswith(f"80 % power to detect a difference of {w2.paired.detectable:.2g}.")
     assert (
-        value_of(compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons"), "cover")
+        value_of(compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons"), "mode_coverage")
         .sentence("A", "B")
         .endswith("are equal.")
     )
@@ -107,7 +117,7 @@ def test_impossible_comparisons_are_refused_with_a_suggestion():
         (("cfm", "wcfm", "moon"), "no results on 'moon'; did you mean 'moons'?"),
         (("cfm", "wcfm kappa=9", "moons"), "no results on moons of 'wcfm kappa=9'; did you mean 'wcfm kappa=0.5'?"),
         (("cfm", "cfm", "moons"), "cfm and cfm are both cfm: nothing to compare"),
-        (("cfm", "wcfm", "moons", ["w3"]), "cfm and wcfm have not both measured 'w3'; known: cover, norm, w2"),
+        (("cfm", "wcfm", "moons", ["w3"]), "cfm and wcfm have not both measured 'w3'; known: mode_coverage, norm, w2"),
     ):
         with pytest.raises(ConfigError) as refused:
             compare_models(records, *request)
@@ -146,9 +156,9 @@ def test_the_command_reads_published_records(tmp_path, monkeypatch, capsys):
     code, out, _ = say("--dataset", "moons", "--metric", "w2")
     assert code == 0
     assert "w2: cfm is better than wcfm, lower by 0.5" in out
-    assert "cover" not in out
+    assert "mode_coverage" not in out
     found = json.loads(say("--dataset", "moons", "--json")[1])
-    assert [value["metric"] for value in found["values"]] == ["w2", "cover", "norm"]
+    assert [value["metric"] for value in found["values"]] == ["w2", "mode_coverage", "norm"]
     assert found["values"][0]["mean"] == pytest.approx(0.5)
     assert found["values"][0]["sentence"].startswith("w2: cfm is better")
     assert say("--metric", "w2")[0] == 2

@@ -13,7 +13,7 @@ from genbench.space import Real
 from genbench.testing import check_dataset
 from genbench.testing.toy_tasks import Blobs, toy_tasks
 
-NEEDS_FILES = {"cifar10", "cifar10-captions", "mnist", "fashion_mnist", "folder"}
+NEEDS_FILES = {"cifar10", "cifar10-captions", "mnist", "fashion_mnist", "folder", "points"}
 
 
 @pytest.mark.parametrize("name", sorted(set(datasets) - NEEDS_FILES))

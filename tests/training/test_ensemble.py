@@ -263,7 +263,7 @@ def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
         ("cfm", "moons", [{"seed": 0}], {}, "at least two different members"),
         ("cfm", "moons", [{"seed": 0}, {"seed": 0}], {}, "at least two different members"),
         ("cfm", "moons", [0, 1], {}, "write a list"),
-        ("cfm", "digits", [{"seed": 0}, {"seed": 1}], {}, "no small model"),
+        ("cfm", "digits", [{"seed": 0}, {"seed": 1}], {}, "small network"),
         ("cfm", "moons", [{"seed": 0}, {"seed": 1}], {"plan": {"accumulate": 2}}, "trained alone"),
         ("wcfm", "moons", [{"seed": 0, "kapa": 1}, {"seed": 1, "kapa": 2}], {}, "did you mean 'kappa'"),
     ],
