@@ -57,7 +57,7 @@ test-lowest: $(LOWEST)/.installed ## run the fast tests with the lowest versions
 	$(PYTEST) -m "not slow" $(ARGS)
 
 campaign: $(READY) ## meet the command line with more than a thousand wrong, damaged and hostile inputs, then kill sweeps (an hour)
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaign.main --jobs $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaign.main $(ARGS)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaign.kills
 
 check: lint ## lint and every test: what a change must pass

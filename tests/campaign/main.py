@@ -1,6 +1,6 @@
 """The campaign: every case in its own folder, its outcome against what it may be.
 
-PYTHONPATH=tests python -m campaign.main [--only TEXT] [--jobs N] [--list FILE]
+PYTHONPATH=tests python -m campaign.main [--only TEXT] [--list FILE]
 """
 
 import argparse
@@ -10,7 +10,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from campaign import arrays, images, names, results, suites, surroundings
@@ -74,17 +73,16 @@ def main() -> int:
     """Run the campaign and print what is wrong, and how many cases ended in which way."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
-    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--list", type=Path)
     arguments = parser.parse_args()
     endings: collections.Counter[tuple[str, str]] = collections.Counter()
     faults = 0
-    with tempfile.TemporaryDirectory(prefix="campaign-") as temporary, ThreadPoolExecutor(arguments.jobs) as pool:
+    with tempfile.TemporaryDirectory(prefix="campaign-") as temporary:
         root = Path(temporary)
         finished = prepare(root)
         chosen = [case for case in cases(finished) if arguments.only in case.name]
         lines = []
-        met = pool.map(lambda item: meet(item[1], root / str(item[0]), finished), enumerate(chosen))
+        met = (meet(case, root / str(number), finished) for number, case in enumerate(chosen))
         for case, (wrong, ending) in zip(chosen, met, strict=True):
             endings[case.name.partition("/")[0], ending.partition(" in ")[0]] += 1
             lines.append(f"{'WRONG' if wrong else 'ok'}\t{case.name}\t{wrong or ''}\t{ending}".replace("\n", " "))
