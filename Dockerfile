@@ -1,6 +1,6 @@
 # CPU:   docker build --tag genbench .
 # CUDA:  docker build --tag genbench:cuda --build-arg BASE=pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime .
-# Run:   docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/work" genbench run --model wcfm --dataset moons
+# Run:   docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/genbench" genbench run --model wcfm --dataset moons
 # With a GPU, add --gpus all, and --shm-size 8g for several devices.
 ARG BASE=python:3.13-slim
 FROM ${BASE}
@@ -14,7 +14,7 @@ COPY genbench /source/genbench
 RUN python -m pip install /source && rm -rf /source
 
 # Results and caches lie in the mounted folder, so that they outlive the container.
-WORKDIR /work
-ENV HOME=/tmp GENBENCH_HOME=/work/.genbench
+WORKDIR /genbench
+ENV HOME=/genbench/.genbench GENBENCH_HOME=/genbench/.genbench
 ENTRYPOINT ["genbench"]
 CMD ["--help"]

@@ -32,7 +32,7 @@ with open("cluster.toml", "w") as file:
 # %% [markdown]
 # ## One command per cell
 #
-# `--commands` prints a `genbench run` for each missing cell. Their keys are those of the sweep, so whoever runs them, the
+# `--commands` prints a `genbench run` for each missing cell. Their keys are those of the sweep, so on any machine the
 # results land in the same place.
 
 # %% language="bash"

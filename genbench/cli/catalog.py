@@ -79,7 +79,7 @@ def _make() -> Catalog:
                 if registry is models:
                     found["sample"][name] = _schema(sampler(models[name]))
                     found[kind][name]["encoder"] = {"kind": "encoders", "allowed": ()}
-            except Exception as error:  # of others' code; whoever asks for the component is told
+            except Exception as error:  # of a plug-in; a request for the component states it
                 unusable.setdefault(kind, {})[name] = str(error)
     return found | {"broken": unusable, "sections": {"plan": _schema(Plan), "evaluation": _schema(Sampling)}}
 

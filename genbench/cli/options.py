@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _trust(value: bool) -> bool:
-    """Trust whoever made the folders that are read, for this command."""
+    """Trust the authors of the folders that this command reads."""
     from genbench.storage.trust import trust_everything
 
     trust_everything(value)

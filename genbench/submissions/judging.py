@@ -1,6 +1,6 @@
 """Judging a submission: what its files contradict, what stands out, and which values its weights give again.
 
-A seal shows that a record is as it was written, not that it is true: whoever edits a record can seal it again. Values
+A seal shows that a record is as it was written, not that it is true: an edited record can be sealed again. Values
 are confirmed by measuring them again from the submitted weights; that the weights are those of the stated training,
 by training again.
 """

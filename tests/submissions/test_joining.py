@@ -35,7 +35,7 @@ def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks,
     assert "2 are the same as your own" in out
 
 
-def test_whoever_has_no_results_sees_the_submission_alone(forger, tmp_path, ranks):
+def test_without_own_results_the_submission_is_shown_alone(forger, tmp_path, ranks):
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     assert ranks(tmp_path / "nothing", "--add", path).keys() == {"theirs:cfm", "theirs:wcfm"}
 
