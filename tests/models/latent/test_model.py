@@ -8,7 +8,6 @@ from torch import nn
 from torch.testing import assert_close
 
 from genbench.core import Batch, Data, Event, Normal, Split, Transport
-from genbench.data.digits import digits
 from genbench.data.splits import Endless
 from genbench.metrics.sampling import draw
 from genbench.metrics.starting_noise import noise
@@ -48,11 +47,6 @@ class Halves(Encoder):
     @property
     def decoder(self):
         return self
-
-
-@pytest.fixture(scope="module")
-def data():
-    return digits()
 
 
 def build(name, event, **settings):
