@@ -1,26 +1,8 @@
-"""Small flow-matching models, trained on the spot."""
+"""What weights make of Gaussians, in closed form."""
 
 import math
 
 import torch
-
-from genbench.metrics.starting_noise import noise
-from genbench.models.build import build_model
-from genbench.runs.spec import build_data, plan_of, resolve
-from genbench.training.fabric import fabric_of
-from genbench.training.loop import fit
-
-
-def trained(model, dataset, /, **settings):
-    spec = resolve(model, dataset, metrics=[], settings=settings)
-    data, plan = build_data(spec.data), plan_of(spec)
-    torch.manual_seed(0)
-    return fit(build_model(spec.model, spec.encoder, data), data, plan, fabric_of(plan, "cpu"), seed=0), data
-
-
-def drawn(model, n=4096, **options):
-    with torch.no_grad():
-        return model.sample(noise(model.source, n, seed=1), **options).x
 
 
 def tilted(eps, b):

@@ -4,7 +4,6 @@ import importlib.util
 
 import pytest
 import torch
-from helpers.toy_flows import drawn, trained
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
@@ -15,7 +14,7 @@ from genbench.runs.spec import build_data, resolve
 PLAN = {"steps": 200, "batch_size": 512, "lr": 5e-3, "schedule": "cosine"}
 
 
-def test_the_likelihood_of_a_correlated_gaussian_is_its_entropy():
+def test_the_likelihood_of_a_correlated_gaussian_is_its_entropy(trained, drawn):
     settings = {"dims": 2, "mean": 4.0, "std": 2.0, "spread": 2.0, "correlation": 0.7}
     model, data = trained("nsf", "gaussian", data=settings, plan=PLAN)
     x = data.test.take(8192, seed=0).x
@@ -27,7 +26,7 @@ def test_the_likelihood_of_a_correlated_gaussian_is_its_entropy():
     assert_close(samples.T.cov(), x.T.cov(), rtol=0.1, atol=0.2)
 
 
-def test_sampling_inverts_the_map_of_the_density():
+def test_sampling_inverts_the_map_of_the_density(trained):
     model, data = trained("nsf", "moons", plan=PLAN | {"steps": 20})
     x = data.test.take(200, seed=0).x
     with torch.no_grad():
@@ -36,7 +35,7 @@ def test_sampling_inverts_the_map_of_the_density():
     assert model.sample(z).nfe == 2
 
 
-def test_a_conditional_flow_separates_classes():
+def test_a_conditional_flow_separates_classes(trained):
     data = {"dims": 1, "modes": 2, "means": [[-3.0], [3.0]], "std": 0.5}
     model, task = trained("nsf", "mixture", data=data, model={"conditional": True}, plan=PLAN)
     x, label = task.test.take(4000, seed=0)

@@ -14,7 +14,7 @@ class Exact(nn.Module):
         self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, t, x, label=None, *interval):
-        return self.function(t.reshape(-1, *[1] * (x.dim() - 1)), x, *interval)
+        return self.function(t if t.dim() == 0 else t.reshape(-1, *[1] * (x.dim() - 1)), x, *interval)
 
 
 class GaussianFlow:
@@ -41,7 +41,7 @@ class GaussianFlow:
 
 @pytest.fixture
 def exact():
-    """exact(function) is a network that returns function(t, x, *interval), with t shaped like x."""
+    """exact(function) is a network that returns function(t, x, *interval), with t a number or shaped like x."""
     return Exact
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from helpers.toy_flows import trained
 from torch.testing import assert_close
 
 from genbench.errors import RunFailed
@@ -33,7 +32,7 @@ def bend(model, data):
     return straightness(Evaluation(data, 0, x=torch.zeros(1, 2), model=model), n=512, tol=1e-4).value
 
 
-def test_paths_are_straighter_than_the_teachers_and_end_where_its_do():
+def test_paths_are_straighter_than_the_teachers_and_end_where_its_do(trained):
     teacher, data = trained("cfm", "8gaussians", plan=PLAN)
     model, plan = pupil("8gaussians")
     pool = model.pairs(teacher, data, seed=0, count=4096)
@@ -49,7 +48,7 @@ def test_paths_are_straighter_than_the_teachers_and_end_where_its_do():
     assert (one_step - its).square().sum(1).mean() < 0.1 * scale
 
 
-def test_pairs_are_noise_and_what_the_teacher_makes_of_it():
+def test_pairs_are_noise_and_what_the_teacher_makes_of_it(trained):
     teacher, data = trained("cfm", "moons", model={"conditional": True}, plan={"steps": 20})
     model, _ = pupil("moons", conditional=True, label_dropout=0.0)
     pool = model.pairs(teacher, data, seed=0, count=300)
@@ -67,7 +66,7 @@ def test_pairs_are_noise_and_what_the_teacher_makes_of_it():
     assert torch.equal(example.label, batch.label)
 
 
-def test_without_pairs_or_with_broken_ones_it_refuses():
+def test_without_pairs_or_with_broken_ones_it_refuses(trained):
     teacher, data = trained("cfm", "moons", plan={"steps": 1})
     model, _ = pupil("moons")
     with pytest.raises(RunFailed, match="no pairs yet"):

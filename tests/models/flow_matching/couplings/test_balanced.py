@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers.toy_flows import drawn, tilted, trained
+from helpers.toy_flows import tilted
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
@@ -86,7 +86,7 @@ def test_a_small_epsilon_approaches_the_optimal_plan():
     assert lengths[2].item() == pytest.approx(shortest.item(), rel=0.03)
 
 
-def test_epsilon_to_infinity_is_cfm_to_the_last_step():
+def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
     plan = {"steps": 50, "batch_size": 64}
     cfm, _ = trained("cfm", "8gaussians", plan=plan)
     balanced, _ = trained("wcfm-balanced", "8gaussians", model={"epsilon": 1e9}, plan=plan)
@@ -94,7 +94,7 @@ def test_epsilon_to_infinity_is_cfm_to_the_last_step():
         assert_close(balanced.state_dict()[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_the_trained_variance_is_that_of_the_data():
+def test_the_trained_variance_is_that_of_the_data(trained, drawn):
     """W-CFM under the same kernel has a closed form, to which test_flow_matching trains it: far from the data."""
     data, model = {"dims": 1, "std": 2.0}, {"cost": "sqnorm", "epsilon": 4.0}
     plan = {"steps": 1000, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
@@ -155,7 +155,7 @@ def test_weights_of_images_are_finite_and_average_one():
     assert plain.max() > 4 > 2 > pairs.weight.max()
 
 
-def test_missing_potentials_and_wrong_settings_are_errors():
+def test_missing_potentials_and_wrong_settings_are_errors(trained):
     with pytest.raises(RunFailed, match="prepare"):
         Balanced((2,), epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
     with pytest.raises(ConfigError, match=r"model.reference=100 must be at least twice plan.batch_size=64"):

@@ -1,0 +1,102 @@
+"""Methods: what each learns, and how straight its paths are."""
+
+import math
+
+import pytest
+import torch
+from helpers.toy_flows import tilted
+from torch.testing import assert_close
+
+from genbench.errors import Unsupported
+from genbench.metrics.starting_noise import noise
+from genbench.models.build import build_model
+from genbench.models.flow_matching.paths import VariancePreserving
+from genbench.runs.spec import build_data, resolve
+
+FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
+SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+
+
+@pytest.mark.parametrize("normaliser", ["constant", "running", "batch"])
+@pytest.mark.parametrize("eps", [2.0, 8.0, 1e6])
+def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(normaliser, eps, trained, drawn):
+    b = 2.0
+    model, _ = trained(
+        "wcfm",
+        "gaussian",
+        data={"dims": 1, "std": b},
+        model={"cost": "sqnorm", "epsilon": eps, "normaliser": normaliser},
+        plan=SHORT | {"steps": 800},
+    )
+    cov = tilted(eps, b)
+    # Samples start from N(0, 1), not from the tilted source: the linear field carries them by the ratio of deviations.
+    expected = (cov[1, 1] / cov[0, 0]).item()
+    variance = drawn(model).var().item() / noise(model.source, 4096, seed=1).var().item()
+    assert variance == pytest.approx(expected, rel=0.06)
+    if eps == 2.0:
+        assert abs(expected - b**2) > 0.3 * b**2
+    x = torch.linspace(-2, 2, 9)[:, None]
+    for t in (0.25, 0.5, 0.75):
+        to_x, to_v = torch.tensor([1 - t, t]), torch.tensor([-1.0, 1.0])
+        slope = (to_v @ cov @ to_x) / (to_x @ cov @ to_x)
+        scale = math.sqrt((to_x @ cov @ to_x).item())
+        with torch.no_grad():
+            assert_close(model.velocity(torch.tensor(t), x * scale), slope * x * scale, rtol=0, atol=0.12 * scale)
+
+
+def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
+    plan = {"steps": 50, "batch_size": 64}
+    cfm, _ = trained("cfm", "8gaussians", plan=plan)
+    wcfm, _ = trained("wcfm", "8gaussians", model={"epsilon": 1e12}, plan=plan)
+    for a, b in zip(cfm.parameters(), wcfm.parameters(), strict=True):
+        assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_vp_samples_by_its_probability_flow(exact):
+    """The exact drift between N(0, 1) and N(0, b^2) carries every x0 to b x0, and has the density of the data."""
+    spec = resolve("vp", "gaussian", metrics=[], settings={"data": {"dims": 1, "std": 0.5}})
+    data = build_data(spec.data)
+    model = build_model(spec.model, spec.encoder, data)
+    assert model.path == VariancePreserving("cosine")
+
+    def drift(t, x):
+        scale, noise, d_scale, d_noise = model.path.coefficients(t)
+        return x * (scale * d_scale * 0.25 + noise * d_noise) / (scale**2 * 0.25 + noise**2)
+
+    model.net = exact(drift)
+    x0 = noise(model.source, 100, seed=0)
+    assert_close(model.sample(x0).x, 0.5 * x0, rtol=0, atol=1e-4)
+    x = data.test.take(100, seed=0).x
+    assert_close(model.log_prob(x), data.truth.log_prob(x), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != "wcfm"])  # its tilt is tested above
+def test_every_method_learns_to_reach_the_data(name, trained, drawn):
+    plan = SHORT | {"steps": 400, "batch_size": 256}
+    model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=plan)
+    x = drawn(model, 2048, tol=1e-4)
+    assert_close(x.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.15)
+    assert x.std(0).mean().item() == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_couplings_straighten_paths_in_the_known_order():
+    """E |x1 - x0|^2 of the pairs: optimal transport < W-CFM < independent."""
+    data = build_data(resolve("cfm", "8gaussians", metrics=[]).data)
+    lengths = {}
+    for name in ("cfm", "wcfm", "otcfm"):
+        spec = resolve(name, "8gaussians", metrics=[])
+        model = build_model(spec.model, spec.encoder, data)
+        model.prepare(data, 0)
+        pairs = [model.draw(data.train.batch(i, 256, 0), torch.Generator().manual_seed(i)) for i in range(20)]
+        weight = torch.cat([p.weight for p in pairs])
+        square = torch.cat([p.velocity for p in pairs]).square().sum(1)
+        lengths[name] = ((weight * square).sum() / weight.sum()).item()
+    assert lengths["otcfm"] < lengths["wcfm"] < lengths["cfm"]
+    assert lengths["cfm"] == pytest.approx(25 + 2 * 0.1**0.5 + 2, rel=0.05)  # |centre|^2 + 2 std^2 + 2
+
+
+@pytest.mark.parametrize("name", ["fm", "vp"])
+def test_paths_from_the_normal_need_a_normal_source(name):
+    spec = resolve(name, "moons-8gaussians", metrics=[])
+    with pytest.raises(Unsupported, match=r"N\(0, I\)"):
+        build_model(spec.model, spec.encoder, build_data(spec.data))
