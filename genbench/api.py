@@ -16,8 +16,8 @@ from genbench.runs.versions import without_outdated
 from genbench.settings import Settings, merge
 from genbench.storage.trust import trust_everything
 from genbench.sweeps import suite
-from genbench.sweeps.executors import execute, local
-from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.execution.jobs import JobEvent
 from genbench.sweeps.own import own
 
 

@@ -244,10 +244,7 @@ class Learner(Trainable):
     def example(self, batch_source: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         """Return the example of a step (from 0), a function of the seed and the step, on the generator's device.
 
-        Args:
-            batch_source: what `batch_source` returned.
-            size: of the global batch.
-            generator: reseeded here before drawing.
+        The size is that of the global batch; the generator is reseeded here before drawing.
         """
 
     @abstractmethod
@@ -298,8 +295,7 @@ class Model(Learner):
     """Whether the number of network evaluations can be chosen, through `at_budget`."""
 
     self_targeted: bool = False
-    """Whether the loss compares with a target by the same weights, which is not differentiated: its gradient is then
-    not that of the loss."""
+    """Whether the loss compares with a target by the same weights; then its gradient ignores that of the target."""
 
     steering: tuple[str, ...] = ()
     """Settings used only by `prepare` and `draw`: the members of an ensemble may differ in them."""

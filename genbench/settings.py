@@ -230,7 +230,7 @@ def plain(setting: Setting, value: Any, what: str) -> Any:
         ConfigError: if it is of the wrong type.
     """
     try:
-        typed = _typed(setting, value, what)
+        typed = validated(_adapter(setting.type), value, what)
         return _adapter(setting.type).dump_python(typed, mode="json")
     except (PydanticUserError, PydanticSchemaGenerationError) as error:
         raise ConfigError(f"{what} has a type that settings cannot have: {setting.type}") from error
@@ -240,7 +240,7 @@ def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
     """Turn bound settings from plain JSON into the types that the builder's signature names."""
     schema = settings_of(builder)
     values = {
-        name: value if schema[name].nested is not None else _typed(schema[name], value, name)
+        name: value if schema[name].nested is not None else validated(_adapter(schema[name].type), value, name)
         for name, value in settings.items()
     }
     for p in _keywords(builder):
@@ -305,10 +305,6 @@ def explain(error: Exception) -> str:
         message = f"{reprlib.repr(first['input'])} is wrong: {message}"
     place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
     return place + message + (f" (and {len(others)} more)" if others else "")
-
-
-def _typed(setting: Setting, value: Any, what: str) -> Any:
-    return validated(_adapter(setting.type), value, what)
 
 
 def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> Any:

@@ -61,7 +61,7 @@ def _eval_samples(
     from genbench.report.formats.terminal import not_original, print_rows
     from genbench.results.external_samples import components, half_intervals, measure_samples
     from genbench.runs import provenance
-    from genbench.runs.image_grids import save_metric_grids
+    from genbench.runs.monitoring.image_grids import save_metric_grids
 
     data, metrics = components(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
@@ -104,7 +104,7 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     from genbench.runs.spec import resolve
     from genbench.runs.store import Store, spec_at
     from genbench.settings import merge
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.execution.progress import ProgressDisplay
 
     kept = spec_at(path if path.exists() else results / "runs" / path)
     if kept.kind != "model":

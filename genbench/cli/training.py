@@ -78,12 +78,12 @@ def run_command(
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
     from genbench.runs.fitting import fresh
-    from genbench.runs.loggers import Loggers, check_kinds
+    from genbench.runs.monitoring.loggers import Loggers, check_kinds
     from genbench.runs.run import Launch, run
     from genbench.runs.spec import build_data, plan_of, resolve
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.execution.progress import ProgressDisplay
 
     store, kinds = Store(results), check_kinds(log or ())
     if members is not None:
@@ -130,8 +130,8 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
     """Run several seeds, or the members of an ensemble, and print their records."""
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
-    from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.execution.executors import execute, local
+    from genbench.sweeps.execution.progress import ProgressDisplay
 
     missing = [spec for spec in specs if store.missing_metrics(spec)]
     with ProgressDisplay([cell_name(spec) for spec in missing], stderr()) as display:
@@ -171,11 +171,11 @@ def sweep(
 
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
-    from genbench.runs.loggers import check_kinds
+    from genbench.runs.monitoring.loggers import check_kinds
     from genbench.runs.store import Store
     from genbench.sweeps import suite as suites
-    from genbench.sweeps.executors import choose, execute
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.execution.executors import choose, execute
+    from genbench.sweeps.execution.progress import ProgressDisplay
 
     loaded, store = suites.load(Path(suite), settings), Store(results)
     executor = choose(engine, store, jobs, address, gpus)
@@ -214,8 +214,8 @@ def retry(
     from genbench.results.status import cell_name
     from genbench.runs.spec import restore
     from genbench.runs.store import existing_store
-    from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.execution.executors import execute, local
+    from genbench.sweeps.execution.progress import ProgressDisplay
 
     store, specs = existing_store(results), []
     for path, failure in store.failures():
@@ -263,8 +263,8 @@ def tune(
     from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
     from genbench.storage import files
-    from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.execution.executors import execute, local
+    from genbench.sweeps.execution.progress import ProgressDisplay
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 

@@ -24,7 +24,7 @@ from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
-from genbench.runs.image_grids import has_images
+from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, data_of, plan_of, restore
 from genbench.runs.store import restore_weights
 from genbench.seeds import derive

@@ -10,7 +10,7 @@ import torch
 from genbench.core import Data, Model, Trainable
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
-from genbench.runs.callbacks import TrainingEvaluation
+from genbench.runs.monitoring.callbacks import TrainingEvaluation
 from genbench.runs.record import Misfiled
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, restore_weights

@@ -31,7 +31,7 @@ import torch
 from genbench.cli import main
 from genbench.runs.store import Store
 from genbench.storage import lease
-from genbench.sweeps import process_pool
+from genbench.sweeps.execution import process_pool
 from genbench.training import loop
 
 for module in (

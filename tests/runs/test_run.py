@@ -17,7 +17,7 @@ from genbench.runs.run import Launch, run
 from genbench.runs.spec import resolve, restore
 from genbench.runs.store import Store, read_weights, spec_at
 from genbench.storage.lease import Busy
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.execution.executors import execute, local
 from genbench.training import loop
 
 NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}

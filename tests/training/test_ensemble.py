@@ -17,8 +17,8 @@ from genbench.runs.fitting import fresh
 from genbench.runs.spec import build_data, plan_of, resolve, restore
 from genbench.runs.store import Store, read_weights
 from genbench.sweeps.ensembles import ensemble_of
-from genbench.sweeps.executors import execute, local
-from genbench.sweeps.jobs import make_jobs
+from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.execution.jobs import make_jobs
 from genbench.sweeps.shell_commands import command
 from genbench.sweeps.suite import load
 from genbench.training import checkpoint

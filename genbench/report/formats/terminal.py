@@ -17,7 +17,7 @@ from genbench.report.formats.cells import MARKS, cell_text, heading, panels, use
 from genbench.results.frames import protocol
 from genbench.results.status import Cell as RunStatus
 from genbench.results.status import Folder
-from genbench.sweeps.progress import duration
+from genbench.sweeps.execution.progress import duration
 
 DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 STYLES = {"best": "bold", "tie": "italic"}

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
-from genbench.data.mixture import Mixture
+from genbench.data.synthetic.mixture import Mixture
 from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets

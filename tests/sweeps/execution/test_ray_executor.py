@@ -15,9 +15,9 @@ from genbench.errors import ConfigError
 from genbench.runs.record import read_record
 from genbench.runs.store import Store
 from genbench.storage import lease
-from genbench.sweeps import ray_executor
-from genbench.sweeps.executors import execute, local
-from genbench.sweeps.jobs import make_jobs
+from genbench.sweeps.execution import ray_executor
+from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.execution.jobs import make_jobs
 from genbench.sweeps.suite import load
 
 ray = pytest.importorskip("ray")

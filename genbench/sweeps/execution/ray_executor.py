@@ -22,7 +22,7 @@ from genbench.errors import ConfigError
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 from genbench.storage import files, lease
-from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
+from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
 from genbench.training import checkpoint
 from genbench.training.allocator import keep_freed
 

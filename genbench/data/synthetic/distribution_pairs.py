@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genbench.core import Data, Source, Truth
 from genbench.data.splits import Draw
-from genbench.data.toy import EIGHT_STD, ring, standardised_moons, tutorial_moons
+from genbench.data.synthetic.toy import EIGHT_STD, ring, standardised_moons, tutorial_moons
 from genbench.data.vectors import vectors
 from genbench.errors import Unsupported
 from genbench.registry import datasets

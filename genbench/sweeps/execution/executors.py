@@ -8,9 +8,9 @@ from typing import Protocol
 from genbench.errors import ConfigError, unknown
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.sweeps.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
-from genbench.sweeps.process_pool import ProcessPool
-from genbench.sweeps.ray_executor import RayExecutor
+from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
+from genbench.sweeps.execution.process_pool import ProcessPool
+from genbench.sweeps.execution.ray_executor import RayExecutor
 
 
 class Executor(Protocol):

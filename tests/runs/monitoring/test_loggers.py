@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs import loggers
-from genbench.runs.loggers import Loggers, check_kinds
+from genbench.runs.monitoring import loggers
+from genbench.runs.monitoring.loggers import Loggers, check_kinds
 from genbench.runs.record import read_record
 from genbench.runs.spec import resolve
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.execution.executors import execute, local
 
 
 def spec(steps=30):

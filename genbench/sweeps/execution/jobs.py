@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from genbench.errors import ConfigError, reason_of
-from genbench.runs.loggers import Loggers
+from genbench.runs.monitoring.loggers import Loggers
 from genbench.runs.run import Launch, run, train
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store

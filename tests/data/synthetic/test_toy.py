@@ -9,7 +9,7 @@ from scipy.stats import kstest
 from sklearn.datasets import make_circles, make_moons, make_s_curve, make_swiss_roll
 
 from genbench.core import Source
-from genbench.data.mixture import Mixture
+from genbench.data.synthetic.mixture import Mixture
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import settings_of

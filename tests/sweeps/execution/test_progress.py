@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from genbench.report.formats.terminal import print_rows
-from genbench.sweeps import progress
-from genbench.sweeps.jobs import JobEvent
-from genbench.sweeps.progress import ProgressDisplay
+from genbench.sweeps.execution import progress
+from genbench.sweeps.execution.jobs import JobEvent
+from genbench.sweeps.execution.progress import ProgressDisplay
 
 LABELS = ["cfm on moons, seed 0", "starflow blocks=[a,b] on moons, seed 0", "wcfm on moons, seed 0"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.execution.jobs import JobEvent
 
 LINES_PER_RUN = 10
 """How many lines a single run prints where there is no terminal."""

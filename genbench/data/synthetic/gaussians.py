@@ -3,7 +3,7 @@
 import torch
 
 from genbench.core import Data, Truth
-from genbench.data.mixture import Gaussian, Mixture
+from genbench.data.synthetic.mixture import Gaussian, Mixture
 from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets

@@ -11,7 +11,7 @@ from genbench.core import Data, Model
 from genbench.errors import RunFailed
 from genbench.metrics.measurement import evaluate
 from genbench.registry import metrics
-from genbench.runs.image_grids import GRID_SIZE, has_images, save_image_grid
+from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
 from genbench.runs.spec import Spec, sampling_of
 from genbench.settings import settings_in
 from genbench.storage import files
