@@ -35,14 +35,14 @@ from genbench.sweeps.execution import process_pool
 from genbench.training import loop
 
 for module in (
-    "sweeps.executors",
-    "sweeps.progress",
+    "sweeps.execution.executors",
+    "sweeps.execution.progress",
     "report.publish",
     "sweeps.suite",
     "models.flow_matching.methods",
     "models.latent.autoencoder",
     "nets.unet",
-    "data.toy",
+    "data.synthetic.toy",
     "data.digits",
     "metrics.distance",
 ):
