@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from genbench.errors import ConfigError, unknown
 
 log = logging.getLogger("genbench")
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 FILES = "GENBENCH_FILES"
 """Environment variable: Python files of the user, whose components have names such as affine@1f2e3d4c."""
@@ -35,7 +37,7 @@ class Entry:
 
     Args:
         name: the name users type.
-        build: the builder; its keyword-only signature is its schema.
+        build: the builder, a function or a class; its keyword-only signature is its schema.
         version: raised by hand whenever the behavior or a default changes, so that older results are outdated.
         traits: what else its kind of component declares, such as a model's plan or a metric's direction.
     """
@@ -79,10 +81,10 @@ class Registry:
         """The modules that entry points name."""
         return {point.module for point in self._points.values()}
 
-    def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Callable], Callable]:
+    def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Builder], Builder]:
         """Return a decorator that registers a builder under a name and returns it unchanged."""
 
-        def decorate(build: Callable) -> Callable:
+        def decorate(build: Builder) -> Builder:
             full_name = f"{name}@{_loading[-1]}" if _loading else name
             self._entries[full_name] = Entry(full_name, build, version, traits)
             return build

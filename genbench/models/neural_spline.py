@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
@@ -21,27 +21,54 @@ class Example(NamedTuple):
     label: Int[Tensor, " b"]
 
 
+@models.register("nsf", version=1)
 class NeuralSplineFlow(Model):
-    """A normalizing flow of autoregressive monotonic splines (Durkan et al., 2019).
+    """Neural spline flow, a normalizing flow with exact likelihood for vectors (package zuko).
 
     z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
 
-    Splines act on [-5, 5] and are the identity outside, so that data is standardized first.
+    The transform consists of autoregressive monotonic splines, with one-hot labels as context. They act on [-5, 5] and
+    are the identity outside, so that data is standardized first.
+    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
 
     Args:
-        event: vectors.
-        source: N(0, I).
-        transform: a lazy transform of zuko: from a context to the map from data to noise.
-        conditional: whether one-hot labels are the context.
+        transforms: number of autoregressive transformations, in alternating order of the coordinates.
+        bins: pieces of each rational-quadratic spline.
+        hidden: widths of the hidden layers of the networks that compute the knots.
+
+    Raises:
+        Unsupported: for images, and for sources other than N(0, I).
+        ConfigError: if zuko is not installed.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, event: Event, source: Source, transform: nn.Module, *, conditional: bool) -> None:
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        transforms: Count = 3,
+        bins: Count = 8,
+        hidden: tuple[Count, ...] = (64, 64),
+        conditional: Annotated[bool, "whether the model is trained on labels"] = False,
+    ) -> None:
+        if len(event.shape) != 1:
+            raise Unsupported("a spline flow is for vectors")
+        if not isinstance(source, Normal):
+            raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
+        if conditional and not event.classes:
+            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+        if importlib.util.find_spec("zuko") is None:
+            raise ConfigError("model nsf needs the package zuko: pip install 'genbench[zuko]'")
+        import zuko
+
         super().__init__()
+        context = event.classes if conditional else 0
+        flow = zuko.flows.NSF(event.dims, context, transforms=transforms, bins=bins, hidden_features=hidden)
         self.event, self.source, self.conditional = event, source, conditional
-        self.transform = transform
+        self.transform = flow.transform
         self.register_buffer("mean", torch.zeros(event.dims))
         self.register_buffer("std", torch.ones(event.dims))
 
@@ -73,41 +100,3 @@ class NeuralSplineFlow(Model):
 
     def _map(self, label: Tensor | None) -> Any:
         return self.transform(None if label is None else F.one_hot(label, self.event.classes).float())
-
-
-@models.register("nsf", version=1)
-def nsf(
-    event: Event,
-    source: Source,
-    *,
-    transforms: Count = 3,
-    bins: Count = 8,
-    hidden: tuple[Count, ...] = (64, 64),
-    conditional: Annotated[bool, "whether the model is trained on labels"] = False,
-) -> NeuralSplineFlow:
-    """Neural spline flow, a normalizing flow with exact likelihood for vectors (package zuko).
-
-    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
-
-    Args:
-        transforms: number of autoregressive transformations, in alternating order of the coordinates.
-        bins: pieces of each rational-quadratic spline.
-        hidden: widths of the hidden layers of the networks that compute the knots.
-
-    Raises:
-        Unsupported: for images, and for sources other than N(0, I).
-        ConfigError: if zuko is not installed.
-    """
-    if len(event.shape) != 1:
-        raise Unsupported("a spline flow is for vectors")
-    if not isinstance(source, Normal):
-        raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
-    if conditional and not event.classes:
-        raise ConfigError("model.conditional=true needs data with classes; this data has none")
-    if importlib.util.find_spec("zuko") is None:
-        raise ConfigError("model nsf needs the package zuko: pip install 'genbench[zuko]'")
-    import zuko
-
-    context = event.classes if conditional else 0
-    flow = zuko.flows.NSF(event.dims, context, transforms=transforms, bins=bins, hidden_features=hidden)
-    return NeuralSplineFlow(event, source, flow.transform, conditional=conditional)

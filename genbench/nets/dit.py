@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.nets.patches import Patches
 from genbench.nets.unet import frequencies
 from genbench.registry import nets
 from genbench.settings import Count
@@ -64,84 +65,14 @@ class TimeEmbedding(nn.Sequential):
         return super().forward(frequencies(input, TIME_SIZE))
 
 
+@nets.register("dit")
 class DiT(nn.Module):
-    """A transformer over patches (Peebles and Xie, 2023), with fixed positions and no causal order.
+    """Transformer over patches for images and latents (DiT); the defaults are S/2, 32.9 M parameters on latents.
+
+    Positions are fixed, and there is no causal order:
 
     h = Linear(patches) + positions;  h = blocks(h, c);  c = SiLU(time (+ interval) + class)
     output = Linear(norm(h) (1 + scale(c)) + shift(c)), zero at initialization
-
-    The arguments are those of the builder `dit`.
-    """
-
-    positions: Tensor
-
-    def __init__(
-        self, shape: tuple[int, int, int], classes: int, times: int, patch: int, width: int, depth: int, heads: int
-    ) -> None:
-        super().__init__()
-        self.shape, self.patch, self.classes = shape, patch, classes
-        channels, height, side = shape
-        size = channels * patch**2
-        self.enter = nn.Linear(size, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.condition, self.leave = nn.Linear(width, 2 * width), nn.Linear(width, size)
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
-        for layer in (self.leave, self.condition, *(block.condition for block in self.blocks)):
-            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-        self.time = TimeEmbedding(width)
-        self.interval = TimeEmbedding(width) if times == 2 else None
-        # The additional row stands for "no label".
-        self.label = nn.Embedding(classes + 1, width) if classes else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight, std=0.02)
-        self.register_buffer("positions", grid_positions(height // patch, side // patch, width), persistent=False)
-
-    def forward(
-        self,
-        t: Float[Tensor, ""] | Float[Tensor, " b"],
-        x: Float[Tensor, "b c h w"],
-        label: Int[Tensor, " b"] | None = None,
-        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b c h w"]:
-        """Return one image per sample; None stands for no label. The interval is given to nets of two times."""
-        c = self.time(t.reshape(-1).expand(len(x)))
-        if self.interval is not None and interval is not None:
-            c = c + self.interval(interval.reshape(-1).expand(len(x)))
-        if self.label is not None:
-            c = c + (self.label.weight[self.classes] if label is None else self.label(label))
-        c = F.silu(c)
-        p, (channels, height, side) = self.patch, self.shape
-        patches = x.reshape(-1, channels, height // p, p, side // p, p).permute(0, 2, 4, 1, 3, 5)
-        h = self.enter(patches.flatten(3).flatten(1, 2)) + self.positions
-        for block in self.blocks:
-            h = block(h, c)
-        shift, scale = self.condition(c)[:, None].chunk(2, -1)
-        out = self.leave(modulate(self.norm(h), shift, scale))
-        return out.view(-1, height // p, side // p, channels, p, p).permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
-
-
-def grid_positions(rows: int, columns: int, width: int) -> Float[Tensor, "tokens width"]:
-    """Return cosines and sines of the row and of the column of each token."""
-    axes = torch.cartesian_prod(torch.arange(rows).float(), torch.arange(columns).float())
-    return torch.cat([frequencies(axis, width // 2) for axis in axes.unbind(1)], 1)
-
-
-@nets.register("dit")
-def dit(
-    event: Event,
-    classes: int = 0,
-    times: int = 1,
-    *,
-    patch: Count = 2,
-    width: Annotated[int, Ge(4)] = 384,
-    depth: Count = 12,
-    heads: Count = 6,
-) -> DiT:
-    """Transformer over patches for images and latents (DiT); the defaults are S/2, 32.9 M parameters on latents.
 
     B is width 768 with 12 heads, L depth 24, width 1024 and 16 heads, XL depth 28, width 1152 and 16 heads. For CPUs:
     depth 4, width 64 and 4 heads at 16 tokens.
@@ -159,10 +90,67 @@ def dit(
 
     Reference: Peebles and Xie, 2023, "Scalable diffusion models with transformers"; Ma et al., 2024, "SiT".
     """
-    if len(event.shape) != 3:
-        raise ConfigError(f"dit needs images (channels, height, width), not samples of shape {event.shape}")
-    if width % heads or width % 4:
-        raise ConfigError(f"dit.width={width} must be a multiple of 4 and of dit.heads={heads}")
-    if event.shape[1] % patch or event.shape[2] % patch:
-        raise ConfigError(f"dit.patch={patch} does not divide images of {event.shape[1]} x {event.shape[2]}")
-    return DiT(event.shape, classes, times, patch, width, depth, heads)
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        event: Event,
+        classes: int = 0,
+        times: int = 1,
+        *,
+        patch: Count = 2,
+        width: Annotated[int, Ge(4)] = 384,
+        depth: Count = 12,
+        heads: Count = 6,
+    ) -> None:
+        if len(event.shape) != 3:
+            raise ConfigError(f"dit needs images (channels, height, width), not samples of shape {event.shape}")
+        if width % heads or width % 4:
+            raise ConfigError(f"dit.width={width} must be a multiple of 4 and of dit.heads={heads}")
+        if event.shape[1] % patch or event.shape[2] % patch:
+            raise ConfigError(f"dit.patch={patch} does not divide images of {event.shape[1]} x {event.shape[2]}")
+        super().__init__()
+        self.patches, self.classes = Patches(event.shape, patch), classes
+        self.enter = nn.Linear(self.patches.size, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.condition, self.leave = nn.Linear(width, 2 * width), nn.Linear(width, self.patches.size)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+        for layer in (self.leave, self.condition, *(block.condition for block in self.blocks)):
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+        self.time = TimeEmbedding(width)
+        self.interval = TimeEmbedding(width) if times == 2 else None
+        # The additional row stands for "no label".
+        self.label = nn.Embedding(classes + 1, width) if classes else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.02)
+        self.register_buffer("positions", grid_positions(self.patches, width), persistent=False)
+
+    def forward(
+        self,
+        t: Float[Tensor, ""] | Float[Tensor, " b"],
+        x: Float[Tensor, "b c h w"],
+        label: Int[Tensor, " b"] | None = None,
+        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Return one image per sample; None stands for no label. The interval is given to nets of two times."""
+        c = self.time(t.reshape(-1).expand(len(x)))
+        if self.interval is not None and interval is not None:
+            c = c + self.interval(interval.reshape(-1).expand(len(x)))
+        if self.label is not None:
+            c = c + (self.label.weight[self.classes] if label is None else self.label(label))
+        c = F.silu(c)
+        h = self.enter(self.patches.split(x)) + self.positions
+        for block in self.blocks:
+            h = block(h, c)
+        shift, scale = self.condition(c)[:, None].chunk(2, -1)
+        return self.patches.join(self.leave(modulate(self.norm(h), shift, scale)))
+
+
+def grid_positions(patches: Patches, width: int) -> Float[Tensor, "tokens width"]:
+    """Return cosines and sines of the row and of the column of each token."""
+    return torch.cat([frequencies(axis, width // 2) for axis in patches.grid.float().unbind(1)], 1)

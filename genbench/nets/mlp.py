@@ -14,15 +14,41 @@ from genbench.settings import Count
 ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
+@nets.register("mlp")
 class MLP(nn.Module):
-    """Fully connected layers over [x, t] or [x, t, interval]; the first hidden layer adds a label embedding.
+    """Multilayer perceptron over [x, t] for vectors; defaults are the 2D protocol of Tong et al. (2024).
 
-    A pure function of arguments and parameters, so that torch.func can stack and differentiate it. The arguments are
-    those of the builder `mlp`.
+    The first hidden layer adds a label embedding. A pure function of arguments and parameters, so that torch.func can
+    stack and differentiate it.
+
+    Args:
+        classes: number of classes the net is conditioned on; 0 for none.
+        times: number of time inputs; the second is the length of an interval.
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: function between layers.
+
+    Raises:
+        ConfigError: if samples are not vectors.
+
+    Reference: Tong et al., 2024, "Improving and generalizing flow-based generative models with minibatch optimal
+    transport".
     """
 
-    def __init__(self, dims: int, classes: int, times: int, width: int, depth: int, activation: str) -> None:
+    def __init__(
+        self,
+        event: Event,
+        classes: int = 0,
+        times: int = 1,
+        *,
+        width: Count = 64,
+        depth: Count = 3,
+        activation: Literal["selu", "silu", "gelu", "relu", "tanh"] = "selu",
+    ) -> None:
+        if len(event.shape) != 1:
+            raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")
         super().__init__()
+        (dims,) = event.shape
         self.classes = classes
         self.first = nn.Linear(dims + times, width)
         # The additional row stands for "no label". Adding an embedding here equals a one-hot input beside x and t.
@@ -45,33 +71,3 @@ class MLP(nn.Module):
         if self.label is not None:
             h = h + (self.label.weight[self.classes] if label is None else self.label(label))
         return self.rest(h)
-
-
-@nets.register("mlp")
-def mlp(
-    event: Event,
-    classes: int = 0,
-    times: int = 1,
-    *,
-    width: Count = 64,
-    depth: Count = 3,
-    activation: Literal["selu", "silu", "gelu", "relu", "tanh"] = "selu",
-) -> MLP:
-    """Multilayer perceptron over [x, t] for vectors; defaults are the 2D protocol of Tong et al. (2024).
-
-    Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
-        width: units of each hidden layer.
-        depth: number of hidden layers.
-        activation: function between layers.
-
-    Raises:
-        ConfigError: if samples are not vectors.
-
-    Reference: Tong et al., 2024, "Improving and generalizing flow-based generative models with minibatch optimal
-    transport".
-    """
-    if len(event.shape) != 1:
-        raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")
-    return MLP(event.shape[0], classes, times, width, depth, activation)

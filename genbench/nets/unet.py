@@ -150,36 +150,67 @@ class Stage(nn.ModuleList):
         return x
 
 
+@nets.register("unet")
 class UNet(nn.Module):
-    """Residual blocks down to the smallest level and up again, with skip connections from every output on the way down.
+    """U-Net with attention for images; defaults are the published CIFAR-10 flow-matching net (35.75 M parameters).
+
+    Residual blocks down to the smallest level and up again, with skip connections from every output on the way down:
 
     e = Linear(SiLU(Linear(frequencies(time_scale t)))) (+ the same of the interval) + label embedding
     down, at each level: `blocks` times residual (+ attention), then halve
     middle: residual, attention, residual
     up, at each level: `blocks` + 1 times residual over [h, skip] (+ attention), then double
 
-    The arguments are those of the builder `unet`.
+    Args:
+        classes: number of classes the net is conditioned on; 0 for none.
+        times: number of time inputs; the second is the length of an interval.
+        channels: channels of the first level, even.
+        multipliers: channels of each level in units of `channels`; each level after the first has half the size.
+        blocks: residual blocks at each level on the way down (one more on the way up).
+        attention: sizes in pixels (the longer side) of the levels with attention; the middle always has it.
+        head_channels: channels of an attention head.
+        dropout: dropout probability inside residual blocks.
+        time_scale: factor on t in [0, 1] before its embedding by sines and cosines of frequencies from 1 to 1/10000.
+        checkpoint: recompute activations in the backward pass: less memory, a third more time.
+
+    Raises:
+        ConfigError: if samples are not images, or their sides cannot be halved once per level.
+
+    References: Dhariwal and Nichol, 2021, "Diffusion models beat GANs on image synthesis"; settings of Tong et al.,
+    2024, "Improving and generalizing flow-based generative models with minibatch optimal transport".
     """
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
-        classes: int,
-        times: int,
-        channels: int,
-        multipliers: tuple[int, ...],
-        blocks: int,
-        attention: tuple[int, ...],
-        head_channels: int,
-        dropout: float,
-        time_scale: float,
-        checkpoint: bool,
+        event: Event,
+        classes: int = 0,
+        times: int = 1,
+        *,
+        channels: Count = 128,
+        multipliers: tuple[Count, ...] = (1, 2, 2, 2),
+        blocks: Count = 2,
+        attention: tuple[Count, ...] = (16,),
+        head_channels: Count = 64,
+        dropout: Fraction = 0.1,
+        time_scale: Positive = 1.0,
+        checkpoint: bool = False,
     ) -> None:
+        if len(event.shape) != 3:
+            raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")
+        if not multipliers:
+            raise ConfigError("unet.multipliers is empty: give one for each level")
+        if channels % 2:
+            raise ConfigError(f"unet.channels: {channels} is odd; give an even number")
+        in_channels, height, side = event.shape
+        unit = 2 ** (len(multipliers) - 1)
+        if height % unit or side % unit:
+            raise ConfigError(
+                f"unet.multipliers: {len(multipliers)} levels need sides divisible by {unit}, and the images are "
+                f"{height} x {side}; give fewer multipliers or resize the images"
+            )
         super().__init__()
-        self.channels = channels
-        self.classes = classes
-        self.time_scale = time_scale
-        self.checkpoint = checkpoint
+        self.channels, self.classes = channels, classes
+        self.time_scale, self.checkpoint = time_scale, checkpoint
         size = 4 * channels
         self.time = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size))
         # The additional row stands for "no label".
@@ -189,13 +220,13 @@ class UNet(nn.Module):
 
         def residual(in_channels: int, out_channels: int, level: int) -> Stage:
             stage = Stage([Residual(in_channels, out_channels, size, dropout)])
-            if max(shape[1:]) >> level in attention:
+            if max(height, side) >> level in attention:
                 stage.append(Attention(out_channels, head_channels))
             return stage
 
         widths = [channels * multiplier for multiplier in multipliers]
         last = len(widths) - 1
-        self.enter = nn.Conv2d(shape[0], channels, 3, padding=1)
+        self.enter = nn.Conv2d(in_channels, channels, 3, padding=1)
         self.down = nn.ModuleList()
         skips = [width := channels]
         for level, out_channels in enumerate(widths):
@@ -221,7 +252,7 @@ class UNet(nn.Module):
                     stage.append(Up(width))
                 self.up.append(stage)
         self.norm = Norm(width)
-        self.leave = zero(nn.Conv2d(width, shape[0], 3, padding=1))
+        self.leave = zero(nn.Conv2d(width, in_channels, 3, padding=1))
 
     def forward(
         self,
@@ -255,55 +286,3 @@ class UNet(nn.Module):
         if self.checkpoint and torch.is_grad_enabled():
             return recompute(stage, h, e, use_reentrant=False)  # type: ignore[return-value]
         return stage(h, e)
-
-
-@nets.register("unet")
-def unet(
-    event: Event,
-    classes: int = 0,
-    times: int = 1,
-    *,
-    channels: Count = 128,
-    multipliers: tuple[Count, ...] = (1, 2, 2, 2),
-    blocks: Count = 2,
-    attention: tuple[Count, ...] = (16,),
-    head_channels: Count = 64,
-    dropout: Fraction = 0.1,
-    time_scale: Positive = 1.0,
-    checkpoint: bool = False,
-) -> UNet:
-    """U-Net with attention for images; defaults are the published CIFAR-10 flow-matching net (35.75 M parameters).
-
-    Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
-        channels: channels of the first level, even.
-        multipliers: channels of each level in units of `channels`; each level after the first has half the size.
-        blocks: residual blocks at each level on the way down (one more on the way up).
-        attention: sizes in pixels (the longer side) of the levels with attention; the middle always has it.
-        head_channels: channels of an attention head.
-        dropout: dropout probability inside residual blocks.
-        time_scale: factor on t in [0, 1] before its embedding by sines and cosines of frequencies from 1 to 1/10000.
-        checkpoint: recompute activations in the backward pass: less memory, a third more time.
-
-    Raises:
-        ConfigError: if samples are not images, or their sides cannot be halved once per level.
-
-    References: Dhariwal and Nichol, 2021, "Diffusion models beat GANs on image synthesis"; settings of Tong et al.,
-    2024, "Improving and generalizing flow-based generative models with minibatch optimal transport".
-    """
-    if len(event.shape) != 3:
-        raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")
-    if not multipliers:
-        raise ConfigError("unet.multipliers is empty: give one for each level")
-    if channels % 2:
-        raise ConfigError(f"unet.channels: {channels} is odd; give an even number")
-    _, height, width = event.shape
-    unit = 2 ** (len(multipliers) - 1)
-    if height % unit or width % unit:
-        raise ConfigError(
-            f"unet.multipliers: {len(multipliers)} levels need sides divisible by {unit}, and the images are "
-            f"{height} x {width}; give fewer multipliers or resize the images"
-        )
-    sizes = (channels, multipliers, blocks, attention, head_channels)
-    return UNet(event.shape, classes, times, *sizes, dropout, time_scale, checkpoint)

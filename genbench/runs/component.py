@@ -77,12 +77,13 @@ def sampler(entry: Entry) -> Callable:
 
 
 def model_class(entry: Entry) -> type[Model]:
-    """Return the class of a model: the return annotation of its builder.
+    """Return the class of a model: its builder, or the return annotation of that.
 
     Raises:
-        ConfigError: if the builder's return annotation is no Model.
+        ConfigError: if this is no Model.
     """
-    kind = inspect.signature(entry.build, eval_str=True).return_annotation
+    build = entry.build
+    kind = build if inspect.isclass(build) else inspect.signature(build, eval_str=True).return_annotation
     if not (isinstance(kind, type) and issubclass(kind, Model)):
         raise ConfigError(f"model '{entry.name}': annotate its builder with the Model class that it returns")
     return kind

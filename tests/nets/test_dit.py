@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from genbench.core import Event
 from genbench.errors import ConfigError
-from genbench.nets.dit import dit
+from genbench.nets.dit import DiT
 from genbench.nets.presets import build
 
 LATENT, IMAGE = Event((4, 32, 32), 1000), Event((3, 32, 32), 1000)
@@ -17,7 +17,7 @@ SMALL = {"patch": 2, "width": 32, "depth": 2, "heads": 4}
 
 def small(times=1, classes=3):
     torch.manual_seed(0)
-    net = dit(Event((2, 4, 6)), classes, times, **SMALL)
+    net = DiT(Event((2, 4, 6)), classes, times, **SMALL)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -35,14 +35,14 @@ def small(times=1, classes=3):
 )
 def test_published_numbers_of_parameters(event, sizes, millions):
     with torch.device("meta"):
-        net = dit(event, event.classes, **sizes)
+        net = DiT(event, event.classes, **sizes)
     count = sum(parameter.numel() for parameter in net.parameters())
     assert count / 1e6 == pytest.approx(millions, abs=0.2)
 
 
 def test_it_starts_at_zero_and_keeps_the_place_of_every_pixel():
     x = torch.randn(3, 2, 4, 6)
-    assert not dit(Event((2, 4, 6)), **SMALL)(torch.rand(3), x).any()
+    assert not DiT(Event((2, 4, 6)), **SMALL)(torch.rand(3), x).any()
     net = small()
     for block in net.blocks:
         torch.nn.init.zeros_(block.condition.weight)

@@ -11,7 +11,7 @@ from torchcfm.optimal_transport import OTPlanSampler
 from genbench.core import Event
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
-from genbench.nets.unet import unet
+from genbench.nets.unet import UNet
 
 SHAPE = (3, 8, 8)
 
@@ -64,7 +64,7 @@ def test_the_net_is_theirs(batch):
         dim=SHAPE, num_res_blocks=1, num_channels=128, channel_mult=[1, 2], num_heads=4, num_head_channels=64,
         attention_resolutions="4", dropout=0.0,
     )  # fmt: skip
-    net = unet(Event(SHAPE), channels=128, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.0)
+    net = UNet(Event(SHAPE), channels=128, multipliers=(1, 2), blocks=1, attention=(4,), dropout=0.0)
     with torch.no_grad():
         for a, b in zip(reference.parameters(), net.parameters(), strict=True):
             a.add_(0.02 * torch.randn_like(a))

@@ -9,29 +9,31 @@ from torch import Tensor
 
 from genbench.core import Event, Source, Split
 from genbench.errors import ConfigError
-from genbench.models.flow_matching.few_step import CouplingSetting, FewStep, build_coupling
+from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
 from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
-from genbench.models.flow_matching.paths import Straight
 from genbench.registry import models
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
 
+@models.register("consistency", version=1)
 class Consistency(FewStep):
-    """Predict the end T of a segment from all its points (Yang et al., 2024), on any coupling's straight paths.
+    """Generation in one step per segment of the flow (consistency flow matching), on pairs of any coupling.
+
+    Every point of a segment predicts its end T:
 
     f(t, x) = x + (T - t) v(t, x)
     loss = |f(t, x_t) - sg f(t + delta, x_t+delta)|^2 + alpha |v(t, x_t) - sg v(t + delta, x_t+delta)|^2
 
     The pair's own end of the segment takes the place of f(t + delta) in the first steps, and later for t from
-    `boundary` on.
+    `boundary` on. Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
+    https://arxiv.org/abs/2407.02398.
 
     Args:
-        segments: number of equal segments.
-        delta: distance of the two times.
-        alpha: weight of the velocities' agreement.
-        boundary: time from which the pair's end is the target.
-        end_steps: steps in which it is the target at all times.
-        flow: arguments of `PairModel`.
+        segments: equal parts of [0, 1]; samples take a multiple of that many steps.
+        delta: distance of the two times whose predictions shall agree, below the length of a segment.
+        alpha: weight of the agreement of velocities.
+        boundary: time from which the end of the pair is the target.
+        end_steps: first steps of training in which it is the target at all times; 100,000 as published.
     """
 
     steering = (*FewStep.steering, "delta", "boundary", "end_steps")
@@ -42,14 +44,18 @@ class Consistency(FewStep):
         event: Event,
         source: Source,
         *,
-        segments: int,
-        delta: float,
-        alpha: float,
-        boundary: float,
-        end_steps: int,
-        **flow: Any,
+        net: Net = None,
+        coupling: CouplingSetting = None,
+        segments: Count = 2,
+        delta: Positive = 1e-3,
+        alpha: NonNegative = 1e-5,
+        boundary: Fraction = 0.9,
+        end_steps: Size = 1000,
+        shared: SharedSettings = DEFAULTS,
     ) -> None:
-        super().__init__(event, source, **flow)
+        if delta * segments >= 1:
+            raise ConfigError(f"model.delta={delta:g} must be below the length of a segment, 1/{segments}")
+        super().__init__(event, source, net=net, coupling=coupling, shared=shared)
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
         self.by_ends = False
@@ -105,46 +111,3 @@ class Consistency(FewStep):
         if steps % segments:
             raise ConfigError(f"sample.steps={steps}: consistency takes a multiple of model.segments={segments}")
         super().check(options, settings)
-
-
-@models.register("consistency", version=1)
-def consistency(
-    event: Event,
-    source: Source,
-    *,
-    net: Net = None,
-    coupling: CouplingSetting = None,
-    segments: Count = 2,
-    delta: Positive = 1e-3,
-    alpha: NonNegative = 1e-5,
-    boundary: Fraction = 0.9,
-    end_steps: Size = 1000,
-    shared: SharedSettings = DEFAULTS,
-) -> Consistency:
-    """Generation in one step per segment of the flow (consistency flow matching), on pairs of any coupling.
-
-    Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
-    https://arxiv.org/abs/2407.02398.
-
-    Args:
-        segments: equal parts of [0, 1]; samples take a multiple of that many steps.
-        delta: distance of the two times whose predictions shall agree, below the length of a segment.
-        alpha: weight of the agreement of velocities.
-        boundary: time from which the end of the pair is the target.
-        end_steps: first steps of training in which it is the target at all times; 100,000 as published.
-    """
-    if delta * segments >= 1:
-        raise ConfigError(f"model.delta={delta:g} must be below the length of a segment, 1/{segments}")
-    return Consistency(
-        event,
-        source,
-        segments=segments,
-        delta=delta,
-        alpha=alpha,
-        boundary=boundary,
-        end_steps=end_steps,
-        net=net,
-        coupling=build_coupling(event, shared.classes(event), coupling),
-        path=Straight(),
-        shared=shared,
-    )

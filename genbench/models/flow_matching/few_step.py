@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Event, Samples
+from genbench.core import Event, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling
-from genbench.models.flow_matching.pair_model import PairModel
+from genbench.models.flow_matching.pair_model import Net, PairModel, SharedSettings
+from genbench.models.flow_matching.paths import Straight
 from genbench.registry import couplings
 from genbench.settings import Nested, NonNegative, Size, build_component
 
@@ -40,6 +41,19 @@ class FewStep(PairModel):
     """
 
     steering = ("coupling", "label_dropout", "dequantise")
+
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        net: Net,
+        coupling: CouplingSetting,
+        shared: SharedSettings,
+        times: int = 1,
+    ) -> None:
+        built = build_coupling(event, shared.classes(event), coupling)
+        super().__init__(event, source, net=net, coupling=built, path=Straight(), shared=shared, times=times)
 
     @abstractmethod
     def mean_velocity(

@@ -54,23 +54,43 @@ class Pool(Split):
         return Batch(self.x[rows], self.label[rows])
 
 
+def default_pairs(event: Event) -> int:
+    """Return a number of pairs that suffices for vectors, and that is affordable for images."""
+    return 2**15 if len(event.shape) == 1 else 10_000
+
+
+@models.register("reflow", version=1, teacher="cfm")
 class Reflow(FlowMatching):
-    """Flow matching on pairs of noise and the samples of a trained flow: 2-rectified flow (Liu et al., 2023).
+    """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
 
     A pool of pairs is solved once. Unlike the paths between independent pairs, those between its pairs do not cross,
     so that the new flow is straighter. Its samples are at best those of the teacher.
 
+    Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
+    https://arxiv.org/abs/2209.03003. An existing run of cfm with the same settings, plan and seed is reused. The
+    record has the cost of the model's own training, and separately those of the teacher and of the pairs.
+
     Args:
-        flow: arguments of `FlowMatching`.
-        count: number of pairs in the pool.
-        tol: tolerance of the adaptive solver.
+        sigma: standard deviation of the noise around the straight path, also of the teacher.
+        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
+        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 
-    def __init__(self, event: Event, source: Source, *, count: int, tol: float, **flow: Any) -> None:
-        super().__init__(event, source, **flow)
-        self.count, self.tol = count, tol
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        net: Net = None,
+        sigma: NonNegative = 0.0,
+        pairs: Annotated[Count | None, ByEvent(default_pairs)] = None,
+        tol: Positive = 1e-4,
+        shared: SharedSettings = DEFAULTS,
+    ) -> None:
+        super().__init__(event, source, net=net, coupling=Independent(), path=Straight(sigma), shared=shared)
+        self.count, self.tol = pairs or default_pairs(event), tol
         self.pool: Pool | None = None
 
     @classmethod
@@ -123,42 +143,3 @@ class Reflow(FlowMatching):
         """Return the batch, whose samples are pairs."""
         x0, x1 = batch.x.unbind(1)
         return Pairs(x0, x0.new_ones(len(x0)), x1=x1), batch.label if self.conditional else None
-
-
-def default_pairs(event: Event) -> int:
-    """Return a number of pairs that suffices for vectors, and that is affordable for images."""
-    return 2**15 if len(event.shape) == 1 else 10_000
-
-
-@models.register("reflow", version=1, teacher="cfm")
-def reflow(
-    event: Event,
-    source: Source,
-    *,
-    net: Net = None,
-    sigma: NonNegative = 0.0,
-    pairs: Annotated[Count | None, ByEvent(default_pairs)] = None,
-    tol: Positive = 1e-4,
-    shared: SharedSettings = DEFAULTS,
-) -> Reflow:
-    """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
-
-    Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
-    https://arxiv.org/abs/2209.03003. An existing run of cfm with the same settings, plan and seed is reused. The
-    record has the cost of the model's own training, and separately those of the teacher and of the pairs.
-
-    Args:
-        sigma: standard deviation of the noise around the straight path, also of the teacher.
-        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
-        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
-    """
-    return Reflow(
-        event,
-        source,
-        count=pairs or default_pairs(event),
-        tol=tol,
-        net=net,
-        coupling=Independent(),
-        path=Straight(sigma),
-        shared=shared,
-    )

@@ -12,9 +12,8 @@ from torch.func import functional_call
 from genbench.core import Event, Source
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Pairs
-from genbench.models.flow_matching.few_step import CouplingSetting, FewStep, build_coupling
+from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
 from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
-from genbench.models.flow_matching.paths import Straight
 from genbench.registry import models
 from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 
@@ -58,21 +57,30 @@ class AveragedWeights(nn.Module):
             net.train(training)
 
 
+def default_clip(event: Event) -> float | None:
+    """Return the published bound on images and latents, and none on vectors."""
+    return 4.0 if len(event.shape) == 3 else None
+
+
+@models.register("shortcut", version=1)
 class Shortcut(FewStep):
-    """Mean velocities u(x, t, t + d) over steps d = 1, 1/2, ..., 1/n (Frans et al., 2024), on any coupling's paths.
+    """Generation in 1, 2, 4, ... steps by self-consistent step sizes (shortcut models), on pairs of any coupling.
+
+    Mean velocities u(x, t, t + d) over steps d = 1, 1/2, ..., 1/n:
 
     d = 1/n:    loss = |u - (x1 - x0)|^2
     d > 1/n:    loss = |u - (a + b) / 2|^2,  a = u(x_t, t, t + d/2),  b = u(x_t + d/2 a, t + d/2, t + d)
 
     a and b are of averaged weights; they are part of the drawn example, whose velocity is the target.
+    Frans et al., 2024, "One step diffusion via shortcut models", https://arxiv.org/abs/2410.12557.
 
     Args:
-        finest: n, a power of two.
-        share: of the pairs that learn from two half steps.
-        decay: of the averaged weights.
-        clip: bound of the elements of a state and a target in bootstrapping; None does not clip.
-        guidance: w of u_u + w (u_c - u_u) in half steps of the smallest size, where the label was kept.
-        flow: arguments of `PairModel`.
+        finest: largest number of steps n, a power of two; one step of that size learns from pairs.
+        share: of the pairs that learn from two half steps instead.
+        decay: of the averaged weights that take the half steps.
+        clip: bound of the elements of states and targets of half steps; by default 4 for images, none for vectors.
+        target_guidance: scale w of guidance u_u + w (u_c - u_u) in half steps of the smallest size, where the label
+            was kept; 1 is unguided.
     """
 
     steering = (*FewStep.steering, "share", "decay", "clip", "target_guidance")
@@ -82,15 +90,22 @@ class Shortcut(FewStep):
         event: Event,
         source: Source,
         *,
-        finest: int,
-        share: float,
-        decay: float,
-        clip: float | None,
-        guidance: float,
-        **flow: Any,
+        net: Net = None,
+        coupling: CouplingSetting = None,
+        finest: Count = 128,
+        share: Fraction = 0.125,
+        decay: Fraction = 0.999,
+        clip: Annotated[Positive | None, ByEvent(default_clip)] = None,
+        target_guidance: NonNegative = 1.0,
+        shared: SharedSettings = DEFAULTS,
     ) -> None:
-        super().__init__(event, source, times=2, **flow)
-        self.finest, self.share, self.bound, self.guidance = finest, share, clip or math.inf, guidance
+        if finest & (finest - 1) or finest < 2:
+            raise ConfigError(f"model.finest={finest} must be a power of two from 2 on")
+        if target_guidance != 1 and not shared.conditional:
+            raise ConfigError("model.target_guidance needs model.conditional=true")
+        super().__init__(event, source, net=net, coupling=coupling, shared=shared, times=2)
+        self.finest, self.share, self.guidance = finest, share, target_guidance
+        self.bound = clip or default_clip(event) or math.inf
         self.average = AveragedWeights(self.net, decay)
         self.prefetch = False  # targets depend on the weights
 
@@ -151,52 +166,3 @@ class Shortcut(FewStep):
 def step_input(d: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     """Return log2(1/d), by which the network knows the size of a step."""
     return -d.log2().round()
-
-
-def default_clip(event: Event) -> float | None:
-    """Return the published bound on images and latents, and none on vectors."""
-    return 4.0 if len(event.shape) == 3 else None
-
-
-@models.register("shortcut", version=1)
-def shortcut(
-    event: Event,
-    source: Source,
-    *,
-    net: Net = None,
-    coupling: CouplingSetting = None,
-    finest: Count = 128,
-    share: Fraction = 0.125,
-    decay: Fraction = 0.999,
-    clip: Annotated[Positive | None, ByEvent(default_clip)] = None,
-    target_guidance: NonNegative = 1.0,
-    shared: SharedSettings = DEFAULTS,
-) -> Shortcut:
-    """Generation in 1, 2, 4, ... steps by self-consistent step sizes (shortcut models), on pairs of any coupling.
-
-    Frans et al., 2024, "One step diffusion via shortcut models", https://arxiv.org/abs/2410.12557.
-
-    Args:
-        finest: largest number of steps, a power of two; one step of that size learns from pairs.
-        share: of the pairs that learn from two half steps instead.
-        decay: of the averaged weights that take the half steps.
-        clip: bound of the elements of states and targets of half steps; by default 4 for images, none for vectors.
-        target_guidance: scale w of guidance in half steps of the smallest size; 1 is unguided.
-    """
-    if finest & (finest - 1) or finest < 2:
-        raise ConfigError(f"model.finest={finest} must be a power of two from 2 on")
-    if target_guidance != 1 and not shared.conditional:
-        raise ConfigError("model.target_guidance needs model.conditional=true")
-    return Shortcut(
-        event,
-        source,
-        finest=finest,
-        share=share,
-        decay=decay,
-        clip=clip or default_clip(event),
-        guidance=target_guidance,
-        net=net,
-        coupling=build_coupling(event, shared.classes(event), coupling),
-        path=Straight(),
-        shared=shared,
-    )

@@ -64,34 +64,86 @@ class Posterior(NamedTuple):
     log_variance: Float[Tensor, "b *latent"]
 
 
-class Training(NamedTuple):
-    """How the autoencoder, and then its decoder alone, is trained: settings of `autoencoder`."""
-
-    kl: float
-    steps: int
-    batch_size: int
-    lr: float
-    noise: float
-    tune: int
+def default_channels(event: Event) -> int:
+    """Return 2 for images up to 16 pixels a side, 4 for larger ones."""
+    return 2 if _side(event) <= 16 else 4
 
 
+def default_width(event: Event) -> int:
+    """Return 16 for images up to 16 pixels a side, 32 for larger ones."""
+    return 16 if _side(event) <= 16 else 32
+
+
+def default_factor(event: Event) -> int:
+    """Return 2 for images up to 16 pixels a side, 4 up to 64, 8 for larger ones."""
+    return 2 if _side(event) <= 16 else 4 if _side(event) <= 64 else 8
+
+
+def default_steps(event: Event) -> int:
+    """Return 1500 steps for images up to 16 pixels a side, 10,000 for larger ones."""
+    return 1500 if _side(event) <= 16 else 10_000
+
+
+def _side(event: Event) -> int:
+    return max(event.shape[1:], default=0)
+
+
+def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of the latents under these settings."""
+    factor = settings["factor"]
+    if factor & (factor - 1):
+        raise ConfigError(f"model.encoder.factor={factor} must be a power of two: every level halves the sides")
+    return grid(event, settings["channels"], factor, "autoencoder")
+
+
+@encoders.register("autoencoder", version=1, shape=latent_shape)
 class Autoencoder(Encoder):
-    """Residual convolutions down to a grid of latents and up again.
+    """Convolutional autoencoder with a Gaussian posterior, trained before the model on the same training images.
+
+    Residual convolutions lead down to a grid of latents and up again.
+    Kingma and Welling, 2014, "Auto-encoding variational Bayes", https://arxiv.org/abs/1312.6114, with the small
+    weight of the divergence and the grid of latents of Rombach et al., 2022, https://arxiv.org/abs/2112.10752.
 
     Args:
-        event: of the data.
-        shape: of the latents.
-        width: channels at the resolution of the image.
-        training: how it is trained.
+        channels: channels of the latents; by default 2 for images up to 16 pixels, else 4.
+        factor: by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, else 8.
+        width: channels of the convolutions at full resolution, doubled at every halving but at most fourfold; by
+            default 16 for images up to 16 pixels, else 32.
+        kl: weight of the divergence in nats per coordinate; the variance of the likelihood is kl / 2.
+        steps: training steps; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
+        batch_size: of the training, and of the fine-tuning of the decoder.
+        lr: peak learning rate of a cosine schedule.
+        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
+        tune: steps of that fine-tuning; 0 for none.
+
+    Raises:
+        ConfigError: if the data is no image, its sides are no multiples of the factor, or only one of noise and tune
+            is given.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, event: Event, shape: tuple[int, ...], *, width: int, training: Training) -> None:
+    def __init__(
+        self,
+        event: Event,
+        *,
+        channels: Annotated[Count | None, ByEvent(default_channels)] = None,
+        factor: Annotated[Count | None, ByEvent(default_factor)] = None,
+        width: Annotated[Count | None, ByEvent(default_width)] = None,
+        kl: Positive = 1e-2,
+        steps: Annotated[Count | None, ByEvent(default_steps)] = None,
+        batch_size: Count = 64,
+        lr: Positive = 2e-3,
+        noise: NonNegative = 0.0,
+        tune: Size = 0,
+    ) -> None:
+        decoder_finetuning.check(noise, tune)
+        factor, width = factor or default_factor(event), width or default_width(event)
+        shape = latent_shape(event, {"factor": factor, "channels": channels or default_channels(event)})
         super().__init__(event, shape)
-        factor = event.shape[1] // shape[1]
-        self.training_plan = training
+        self.kl, self.steps = kl, steps or default_steps(event)
+        self.batch_size, self.lr, self.noise, self.tune = batch_size, lr, noise, tune
         self.inward = encoder_net(event.shape[0], width, factor, shape[0])
         self.outward = decoder_net(event.shape[0], width, factor, shape[0])
         # Latents are (mean - shift) / scale in each channel.
@@ -118,13 +170,12 @@ class Autoencoder(Encoder):
 
     def stages(self) -> Iterator[Stage]:
         """Yield the training of the whole on data, then that of the decoder on noised latents if it is asked for."""
-        chosen = self.training_plan
         self.requires_grad_(True)
-        plan = {"steps": chosen.steps, "batch_size": chosen.batch_size, "lr": chosen.lr, "schedule": "cosine"}
-        yield Stage(Reconstruction(self, chosen.kl), "reconstruction", {**plan, "weight_decay": 0.0})
+        plan = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr, "schedule": "cosine"}
+        yield Stage(Reconstruction(self, self.kl), "reconstruction", {**plan, "weight_decay": 0.0})
         self.requires_grad_(False)
         yield from decoder_finetuning.tuning(
-            self, noise=chosen.noise, steps=chosen.tune, batch_size=chosen.batch_size, lr=chosen.lr
+            self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
         )
 
     @torch.no_grad()
@@ -190,77 +241,3 @@ class Reconstruction(Model):
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
         """Decode latents from the prior."""
         return Samples(self.encoder.outward(x0), 0)
-
-
-def default_channels(event: Event) -> int:
-    """Return 2 for images up to 16 pixels a side, 4 for larger ones."""
-    return 2 if _side(event) <= 16 else 4
-
-
-def default_width(event: Event) -> int:
-    """Return 16 for images up to 16 pixels a side, 32 for larger ones."""
-    return 16 if _side(event) <= 16 else 32
-
-
-def default_factor(event: Event) -> int:
-    """Return 2 for images up to 16 pixels a side, 4 up to 64, 8 for larger ones."""
-    return 2 if _side(event) <= 16 else 4 if _side(event) <= 64 else 8
-
-
-def default_steps(event: Event) -> int:
-    """Return 1500 steps for images up to 16 pixels a side, 10,000 for larger ones."""
-    return 1500 if _side(event) <= 16 else 10_000
-
-
-def _side(event: Event) -> int:
-    return max(event.shape[1:], default=0)
-
-
-def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the shape of the latents under these settings."""
-    factor = settings["factor"]
-    if factor & (factor - 1):
-        raise ConfigError(f"model.encoder.factor={factor} must be a power of two: every level halves the sides")
-    return grid(event, settings["channels"], factor, "autoencoder")
-
-
-@encoders.register("autoencoder", version=1, shape=latent_shape)
-def autoencoder(
-    event: Event,
-    *,
-    channels: Annotated[Count | None, ByEvent(default_channels)] = None,
-    factor: Annotated[Count | None, ByEvent(default_factor)] = None,
-    width: Annotated[Count | None, ByEvent(default_width)] = None,
-    kl: Positive = 1e-2,
-    steps: Annotated[Count | None, ByEvent(default_steps)] = None,
-    batch_size: Count = 64,
-    lr: Positive = 2e-3,
-    noise: NonNegative = 0.0,
-    tune: Size = 0,
-) -> Autoencoder:
-    """Convolutional autoencoder with a Gaussian posterior, trained before the model on the same training images.
-
-    Kingma and Welling, 2014, "Auto-encoding variational Bayes", https://arxiv.org/abs/1312.6114, with the small
-    weight of the divergence and the grid of latents of Rombach et al., 2022, https://arxiv.org/abs/2112.10752.
-
-    Args:
-        channels: channels of the latents; by default 2 for images up to 16 pixels, else 4.
-        factor: by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, else 8.
-        width: channels of the convolutions at full resolution, doubled at every halving but at most fourfold; by
-            default 16 for images up to 16 pixels, else 32.
-        kl: weight of the divergence in nats per coordinate; the variance of the likelihood is kl / 2.
-        steps: training steps; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
-        batch_size: of the training, and of the fine-tuning of the decoder.
-        lr: peak learning rate of a cosine schedule.
-        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
-        tune: steps of that fine-tuning; 0 for none.
-
-    Raises:
-        ConfigError: if the data is no image, its sides are no multiples of the factor, or only one of noise and tune
-            is given.
-    """
-    decoder_finetuning.check(noise, tune)
-    factor = factor or default_factor(event)
-    latent = latent_shape(event, {"factor": factor, "channels": channels or default_channels(event)})
-    training = Training(kl, steps or default_steps(event), batch_size, lr, noise, tune)
-    return Autoencoder(event, latent, width=width or default_width(event), training=training)

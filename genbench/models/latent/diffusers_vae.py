@@ -22,96 +22,6 @@ CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 """The files of an AutoencoderKL."""
 
 
-class DiffusersVAE(Encoder):
-    """An AutoencoderKL: its posterior mean, shifted and scaled by the constants of its configuration.
-
-    These networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2; images are rescaled.
-
-    Args:
-        event: of the data.
-        shape: of the latents.
-        model: name or folder, as in `diffusers`.
-        revision: of the name.
-        noise: standard deviation of the noise on latents in the fine-tuning of the decoder.
-        tune: steps of the fine-tuning.
-        batch_size: of the fine-tuning.
-        lr: of the fine-tuning.
-    """
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(
-        self,
-        event: Event,
-        shape: tuple[int, ...],
-        *,
-        model: str,
-        revision: str | None,
-        noise: float,
-        tune: int,
-        batch_size: int,
-        lr: float,
-    ) -> None:
-        super().__init__(event, shape)
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-        self.model, self.revision = model, revision
-        self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
-        self.white = 1 - event.bin / 2
-        config = configuration(model, revision)
-        self.vae: Any = AutoencoderKL.from_config(config)
-        shift, scale = constants(config, shape[0])
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
-        self.requires_grad_(False)
-
-    @property
-    def decoder(self) -> nn.Module:
-        """The net from latents to images."""
-        return self.vae.decoder
-
-    def load(self) -> None:
-        """Load the weights from the folder or the hub.
-
-        Raises:
-            ConfigError: if they are missing or unusable.
-        """
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-        path = locate(self.model, self.revision, WEIGHTS)
-        try:
-            loaded = AutoencoderKL.from_pretrained(
-                path.parent, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
-            )
-            self.vae.load_state_dict(loaded.state_dict())
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {str(error).splitlines()[0]}") from error
-
-    def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        """Return the posterior mean, shifted and scaled."""
-
-        def mean(part: Tensor) -> Tensor:
-            return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
-
-        return in_parts(mean, x, self.event.dims)
-
-    def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
-        """Return images in model space."""
-
-        def image(part: Tensor) -> Tensor:
-            return self.vae.decode(part / self.scale + self.shift).sample * self.white
-
-        return in_parts(image, z, self.event.dims)
-
-    def stages(self) -> Iterator[Stage]:
-        """Load the weights, and yield the decoder's tuning on noised latents, if it is asked for."""
-        self.load()
-        yield from decoder_finetuning.tuning(
-            self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
-        )
-
-
 def constants(config: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]:
     """Return shift and scale of the latents, (channels, 1, 1) each: latents are (mean - shift) * scale."""
     shift = config.get("latents_mean") or [config.get("shift_factor") or 0.0] * channels
@@ -180,21 +90,13 @@ def content(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 @encoders.register("diffusers", version=1, shape=latent_shape, content=content)
-def diffusers(
-    event: Event,
-    *,
-    model: str = "stabilityai/sd-vae-ft-mse",
-    revision: str | None = None,
-    noise: NonNegative = 0.0,
-    tune: Size = 0,
-    batch_size: Count = 16,
-    lr: Positive = 1e-4,
-) -> DiffusersVAE:
+class DiffusersVAE(Encoder):
     """Pretrained AutoencoderKL of diffusers, such as that of Stable Diffusion for 256x256 color images.
 
+    These networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2; images are rescaled.
     Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
-    https://arxiv.org/abs/2112.10752. Latents are shifted and scaled by the constants of its configuration. The data
-    must have its number of channels; gray images are not converted silently.
+    https://arxiv.org/abs/2112.10752. Latents are posterior means, shifted and scaled by the constants of the
+    configuration. The data must have its number of channels; gray images are not converted silently.
 
     Args:
         model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
@@ -208,8 +110,77 @@ def diffusers(
     Raises:
         ConfigError: if the package, the configuration or the weights are missing, or the data is of another kind.
     """
-    decoder_finetuning.check(noise, tune)
-    latent = latent_shape(event, {"model": model, "revision": revision})
-    return DiffusersVAE(
-        event, latent, model=model, revision=revision, noise=noise, tune=tune, batch_size=batch_size, lr=lr
-    )
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        event: Event,
+        *,
+        model: str = "stabilityai/sd-vae-ft-mse",
+        revision: str | None = None,
+        noise: NonNegative = 0.0,
+        tune: Size = 0,
+        batch_size: Count = 16,
+        lr: Positive = 1e-4,
+    ) -> None:
+        decoder_finetuning.check(noise, tune)
+        shape = latent_shape(event, {"model": model, "revision": revision})
+        super().__init__(event, shape)
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        self.model, self.revision = model, revision
+        self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
+        self.white = 1 - event.bin / 2
+        config = configuration(model, revision)
+        self.vae: Any = AutoencoderKL.from_config(config)
+        shift, scale = constants(config, shape[0])
+        self.register_buffer("shift", shift)
+        self.register_buffer("scale", scale)
+        self.requires_grad_(False)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The net from latents to images."""
+        return self.vae.decoder
+
+    def load(self) -> None:
+        """Load the weights from the folder or the hub.
+
+        Raises:
+            ConfigError: if they are missing or unusable.
+        """
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        path = locate(self.model, self.revision, WEIGHTS)
+        try:
+            loaded = AutoencoderKL.from_pretrained(
+                path.parent, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+            )
+            self.vae.load_state_dict(loaded.state_dict())
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {str(error).splitlines()[0]}") from error
+
+    def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
+        """Return the posterior mean, shifted and scaled."""
+
+        def mean(part: Tensor) -> Tensor:
+            return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
+
+        return in_parts(mean, x, self.event.dims)
+
+    def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
+        """Return images in model space."""
+
+        def image(part: Tensor) -> Tensor:
+            return self.vae.decode(part / self.scale + self.shift).sample * self.white
+
+        return in_parts(image, z, self.event.dims)
+
+    def stages(self) -> Iterator[Stage]:
+        """Load the weights, and yield the decoder's tuning on noised latents, if it is asked for."""
+        self.load()
+        yield from decoder_finetuning.tuning(
+            self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
+        )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genbench.models.starflow.guidance import Affine, Guidance
 from genbench.models.starflow.jacobi_decoding import Decoded, Decoder
-from genbench.models.starflow.patches import Patches
+from genbench.nets.patches import Patches
 from genbench.nets.transformer import Architecture, CausalTransformer
 
 Order = Literal["identity", "flip"]

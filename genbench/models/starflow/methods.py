@@ -9,8 +9,8 @@ from genbench.core import Event, Source
 from genbench.errors import ConfigError
 from genbench.models.starflow.autoregressive import Flow, Order, Parametrization
 from genbench.models.starflow.model import ClassEmbedding, Noise, TransformerFlow
-from genbench.models.starflow.patches import Patches
 from genbench.models.text.conditioning import TextSetting, build
+from genbench.nets.patches import Patches
 from genbench.nets.transformer import Architecture, Norm, Positions
 from genbench.registry import models
 from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive

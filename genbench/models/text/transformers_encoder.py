@@ -23,33 +23,68 @@ WEIGHT_FILES = ("*.safetensors", *CONFIG_FILES)
 ALTERNATIVE = "model.text=words"
 
 
-class TransformersEncoder(TextEncoder):
-    """Hidden states of a frozen encoder, projected to the width of a prefix and padded by a learned token.
+def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the setting `shape`, from the configuration, the tokenizer and the captions.
 
-    The states of all captions are a buffer. They are NaN until `prepare` computes them before training, or weights
-    are loaded: a trained model needs the text encoder for new captions only. Their shape is a setting that a run
-    records, so that a model is built without the encoder.
+    Raises:
+        ConfigError: if these cannot be loaded, or a caption is longer than `tokens`.
+    """
+    if settings["shape"] is not None:
+        return {}
+    model, revision = settings["model"], settings["revision"]
+    size = int(_configuration(model, revision).hidden_size)
+    captions = ("", *event.captions)
+    lengths = [len(row) for row in tokenize(model, revision, captions)]
+    if (most := max(lengths)) > settings["tokens"]:
+        longest = captions[lengths.index(most)]
+        raise ConfigError(f"caption '{longest}' has {most} tokens, more than model.text.tokens={settings['tokens']}")
+    return {"shape": [most, size]}
+
+
+@texts.register("transformers", version=1, complete=complete)
+class TransformersEncoder(TextEncoder):
+    """Frozen text encoder from Hugging Face transformers: T5 (its encoder), BERT, the text part of CLIP and others.
+
+    Hidden states are projected to the width of a prefix and padded by a learned token. The states of all captions are
+    a buffer. They are NaN until `prepare` computes them before training, or weights are loaded: a trained model needs
+    the text encoder for new captions only. Their shape is a setting that a run records, so that a model is built
+    without the encoder.
+
+    Gu et al., 2025, "STARFlow", use FLAN-T5-XL (Chung et al., 2022, https://arxiv.org/abs/2210.11416) and 128 tokens.
 
     Args:
-        captions: the caption of each label.
-        width: size of a token of the prefix.
-        model: local folder, or name on the hub.
-        revision: of the name.
-        shape: number of tokens of a prefix, size of a hidden state.
+        model: name on the hub (owner/name), or local folder with configuration, tokenizer and weights in safetensors.
+        revision: branch, tag or commit of the name; only a commit never changes.
+        tokens: maximal number of tokens of a caption; longer captions are errors.
+        shape: number of tokens of a prefix, and size of a hidden state; by default those of the longest caption and
+            of the encoder.
+
+    Raises:
+        ConfigError: if transformers or the files of the encoder are missing, or a caption is too long.
     """
 
     states: Tensor
     length: Tensor
 
     def __init__(
-        self, captions: Sequence[str], width: int, *, model: str, revision: str | None, shape: tuple[int, int]
+        self,
+        event: Event,
+        width: int,
+        *,
+        model: str = "google/flan-t5-xl",
+        revision: str | None = None,
+        tokens: Count = 128,
+        shape: tuple[Count, Count] | None = None,
     ) -> None:
-        super().__init__(captions)
-        self.captions = ("", *captions)
+        super().__init__(event.captions)
+        self.captions = ("", *event.captions)
         self.model, self.revision = model, revision
-        tokens, size = shape
-        self.register_buffer("states", torch.full((self.rows, tokens, size), float("nan")))
-        self.register_buffer("length", torch.full((self.rows,), tokens))
+        if shape is None:
+            shape = complete(event, {"model": model, "revision": revision, "tokens": tokens, "shape": None})["shape"]
+            assert shape is not None
+        length, size = shape
+        self.register_buffer("states", torch.full((self.rows, length, size), float("nan")))
+        self.register_buffer("length", torch.full((self.rows,), length))
         self.projection = nn.Linear(size, width)
         self.padding = nn.Parameter(1e-2 * torch.randn(width))
 
@@ -152,51 +187,3 @@ def _load(kind: str, model: str, revision: str | None, files: tuple[str, ...], *
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"model.text.model={model} cannot be loaded by {kind}: {reason}") from error
-
-
-def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the setting `shape`, from the configuration, the tokenizer and the captions.
-
-    Raises:
-        ConfigError: if these cannot be loaded, or a caption is longer than `tokens`.
-    """
-    if settings["shape"] is not None:
-        return {}
-    model, revision = settings["model"], settings["revision"]
-    size = int(_configuration(model, revision).hidden_size)
-    captions = ("", *event.captions)
-    lengths = [len(row) for row in tokenize(model, revision, captions)]
-    if (most := max(lengths)) > settings["tokens"]:
-        longest = captions[lengths.index(most)]
-        raise ConfigError(f"caption '{longest}' has {most} tokens, more than model.text.tokens={settings['tokens']}")
-    return {"shape": [most, size]}
-
-
-@texts.register("transformers", version=1, complete=complete)
-def transformers(
-    event: Event,
-    width: int,
-    *,
-    model: str = "google/flan-t5-xl",
-    revision: str | None = None,
-    tokens: Count = 128,
-    shape: tuple[Count, Count] | None = None,
-) -> TransformersEncoder:
-    """Frozen text encoder from Hugging Face transformers: T5 (its encoder), BERT, the text part of CLIP and others.
-
-    Gu et al., 2025, "STARFlow", use FLAN-T5-XL (Chung et al., 2022, https://arxiv.org/abs/2210.11416) and 128 tokens.
-
-    Args:
-        model: name on the hub (owner/name), or local folder with configuration, tokenizer and weights in safetensors.
-        revision: branch, tag or commit of the name; only a commit never changes.
-        tokens: maximal number of tokens of a caption; longer captions are errors.
-        shape: number of tokens of a prefix, and size of a hidden state; by default those of the longest caption and
-            of the encoder.
-
-    Raises:
-        ConfigError: if transformers or the files of the encoder are missing, or a caption is too long.
-    """
-    if shape is None:
-        shape = complete(event, {"model": model, "revision": revision, "tokens": tokens, "shape": None})["shape"]
-        assert shape is not None
-    return TransformersEncoder(event.captions, width, model=model, revision=revision, shape=(shape[0], shape[1]))

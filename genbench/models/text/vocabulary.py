@@ -15,21 +15,29 @@ from genbench.registry import texts
 from genbench.settings import Count, Size
 
 
+@texts.register("words", version=1)
 class VocabularyEncoder(TextEncoder):
-    """One token per word, padded by a learned token to the longest caption; then bidirectional transformer layers.
+    """Embedding of the captions' own words, trained with the model: small, and needs no download.
 
-    The empty caption consists of padding, so that all prefixes have the same length.
+    One token per word, padded by a learned token to the longest caption; then bidirectional transformer layers. The
+    empty caption consists of padding, so that all prefixes have the same length.
 
     Args:
-        captions: the caption of each label; their words are the vocabulary.
-        width: size of a token.
-        layers: number of transformer layers after the embedding.
-        heads: number of attention heads.
+        layers: number of bidirectional transformer layers after the embedding.
+        heads: number of attention heads; divides the model's width.
+
+    Raises:
+        ConfigError: if the heads do not divide the width, or no caption has a word.
     """
 
     table: Tensor
 
-    def __init__(self, captions: Sequence[str], width: int, *, layers: int, heads: int) -> None:
+    def __init__(self, event: Event, width: int, *, layers: Size = 1, heads: Count = 4) -> None:
+        captions = event.captions
+        if layers and width % heads:
+            raise ConfigError(f"model.text.heads={heads} must divide model.width={width}")
+        if not any(words_of(caption) for caption in captions):
+            raise ConfigError("model.text=words needs captions with words in them")
         super().__init__(captions)
         words = sorted({word for caption in captions for word in words_of(caption)})
         self.vocabulary = {word: i + 1 for i, word in enumerate(words)}
@@ -81,21 +89,3 @@ def words_of(caption: str) -> list[str]:
     ['the', 'digit', 'seven', 'thick']
     """
     return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", caption.lower())
-
-
-@texts.register("words", version=1)
-def vocabulary(event: Event, width: int, *, layers: Size = 1, heads: Count = 4) -> VocabularyEncoder:
-    """Embedding of the captions' own words, trained with the model: small, and needs no download.
-
-    Args:
-        layers: number of bidirectional transformer layers after the embedding.
-        heads: number of attention heads; divides the model's width.
-
-    Raises:
-        ConfigError: if the heads do not divide the width, or no caption has a word.
-    """
-    if layers and width % heads:
-        raise ConfigError(f"model.text.heads={heads} must divide model.width={width}")
-    if not any(words_of(caption) for caption in event.captions):
-        raise ConfigError("model.text=words needs captions with words in them")
-    return VocabularyEncoder(event.captions, width, layers=layers, heads=heads)

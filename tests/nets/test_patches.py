@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genbench.models.starflow.patches import Patches
+from genbench.nets.patches import Patches
 
 
 @pytest.mark.parametrize("shape", [(6,), (3, 4, 6)])
