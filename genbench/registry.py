@@ -122,7 +122,7 @@ class Registry:
         Raises:
             ConfigError: if the file is broken, or registers no such component.
         """
-        digest = _load(Path(path))
+        digest = execute_file(Path(path))
         here = [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
         if name and name not in here:
             raise unknown(f"{path} registers no {self.kind}", name, here)
@@ -179,11 +179,17 @@ class Registry:
 def _load_files() -> None:
     """Execute the files that the user has named, in this process or in the one that started it."""
     for path in filter(None, os.environ.get(FILES, "").split(os.pathsep)):
-        _load(Path(path))
+        execute_file(Path(path))
 
 
-def _load(path: Path) -> str:
-    """Execute a file, unless that is done already, and return a hash of its content."""
+def execute_file(path: Path) -> str:
+    """Execute a Python file of the user, unless that is done already, and return a hash of its content.
+
+    The components that it registers have names that end in @ and the hash.
+
+    Raises:
+        ConfigError: if the file cannot be read or executed.
+    """
     try:
         source = path.read_bytes() if path.is_file() else None
     except OSError as error:

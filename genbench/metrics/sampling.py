@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genbench.core import Model
 from genbench.metrics.starting_noise import noise
+from genbench.numerics.ode import FixedStepMethod
 from genbench.settings import Count, typed
 
 
@@ -30,7 +31,7 @@ class Sampling:
     n: Count = 2048
     batch: Count = 512
     curve: tuple[Count, ...] = ()
-    curve_method: Literal["euler", "midpoint", "heun", "rk4"] = "euler"
+    curve_method: FixedStepMethod = "euler"
     curve_metrics: tuple[str, ...] = ()
     floor: bool = True
     split: Literal["test", "valid"] = "test"

@@ -10,10 +10,6 @@ from torch import Tensor
 
 from genbench.errors import RunFailed
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from torchdiffeq import odeint
-
 
 class Solver(NamedTuple):
     """An ODE solver.
@@ -36,9 +32,10 @@ SOLVERS = {
 }
 
 if TYPE_CHECKING:
-    Method = str
+    Method = FixedStepMethod = str
 else:
     Method = Literal[*SOLVERS]
+    FixedStepMethod = Literal[*(name for name, solver in SOLVERS.items() if solver.stages)]
 
 Field = Callable[[Tensor, Any], Any]
 """(t, state) -> d state / dt; the state is a tensor, or a tuple of tensors that are solved together."""
@@ -100,6 +97,10 @@ def trajectory(
         nonlocal nfe
         nfe += 1
         return field(t, y)
+
+    with warnings.catch_warnings():  # imported here, since it takes a third of a second
+        warnings.simplefilter("ignore")
+        from torchdiffeq import odeint
 
     options: dict[str, Any] = {}
     if SOLVERS[method].stages is not None:

@@ -1,14 +1,12 @@
 """Conformance of a module: every component that it or its submodules register."""
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.registry import Registry, datasets, metrics, models
+from genbench.registry import Registry, datasets, execute_file, metrics, models
 from genbench.settings import settings_of
 from genbench.testing.datasets import check_dataset
 from genbench.testing.metrics import check_metric
@@ -29,9 +27,17 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         AssertionError: at the end, if any requirement was violated.
         ConfigError: if the module does not exist or registers nothing.
     """
-    name = _import(module)
-    found = {registry.kind: _registered(registry, name) for registry in (datasets, models, metrics)}
-    own = [] if name.partition(".")[0] == "genbench" else found[datasets.kind]  # ours have toy tasks, without downloads
+    registries = (datasets, models, metrics)
+    if module.endswith(".py"):
+        ending = f"@{execute_file(Path(module))}"
+        found = {registry.kind: [name for name in registry if name.endswith(ending)] for registry in registries}
+    else:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(f"{module} cannot be imported: {error}") from error
+        found = {registry.kind: _registered(registry, module) for registry in registries}
+    own = [] if module.partition(".")[0] == "genbench" else found[datasets.kind]  # ours have toy tasks instead
     tasks = [*data, *(each for each in own if not any(s.required for s in settings_of(datasets[each].build).values()))]
     checks: dict[str, Callable[[str], list[str]]] = {
         datasets.kind: check_dataset,
@@ -52,24 +58,6 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
                 yield f"{kind} {component}: - {reason}"
     if violated:
         raise AssertionError(f"{module}: {violated} of {count} components violate a requirement")
-
-
-def _import(module: str) -> str:
-    """Import a module, or the file at a path, and return its name."""
-    path = Path(module)
-    try:
-        if path.suffix == ".py":
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            if spec is None or spec.loader is None or not path.is_file():
-                raise ConfigError(f"{module} is not a Python file")
-            loaded = importlib.util.module_from_spec(spec)
-            sys.modules[path.stem] = loaded
-            spec.loader.exec_module(loaded)
-            return path.stem
-        importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"{module} cannot be imported: {error}") from error
-    return module
 
 
 def _registered(registry: Registry, module: str) -> list[str]:

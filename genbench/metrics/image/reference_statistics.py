@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from genbench.errors import ConfigError
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.frechet import Moments, bias_constant
 from genbench.metrics.image.real_images import SplitName, available, real_images
-from genbench.storage import cache, content_hash, files
+from genbench.storage import arrays, cache, content_hash, files
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -218,9 +217,8 @@ def _published(path: Path, extractor: FeatureExtractor) -> Published:
     if mode and mode[1] != CLEAN_FID_MODES.get(extractor.name):
         raise ConfigError(f"{path} is of another protocol: clean-fid's {mode[1]}, not {extractor.name}")
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            mean, covariance = (torch.from_numpy(np.asarray(loaded[name], np.float64)) for name in ("mu", "sigma"))
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, AttributeError) as error:
+        mean, covariance = (torch.from_numpy(arrays.load(path, name).astype(np.float64)) for name in ("mu", "sigma"))
+    except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path} holds no statistics, arrays mu and sigma: {error}") from error
     if mean.dim() != 1 or covariance.shape != (len(mean), len(mean)):
         raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
