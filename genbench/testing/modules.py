@@ -27,16 +27,15 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         AssertionError: at the end, if any requirement was violated.
         ConfigError: if the module does not exist or registers nothing.
     """
-    registries = (datasets, models, metrics)
+    ending = ""
     if module.endswith(".py"):
         ending = f"@{execute_file(Path(module))}"
-        found = {registry.kind: [name for name in registry if name.endswith(ending)] for registry in registries}
     else:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise ConfigError(f"{module} cannot be imported: {error}") from error
-        found = {registry.kind: _registered(registry, module) for registry in registries}
+    found = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
     own = [] if module.partition(".")[0] == "genbench" else found[datasets.kind]  # ours have toy tasks instead
     tasks = [*data, *(each for each in own if not any(s.required for s in settings_of(datasets[each].build).values()))]
     checks: dict[str, Callable[[str], list[str]]] = {
@@ -50,18 +49,21 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     for kind, names in found.items():
         for component in names:
             try:
-                yield from checks[kind](component)
+                lines = checks[kind](component)
             except AssertionError as error:
                 violated += 1
-                yield f"{kind} {component}: VIOLATED: {error}"
+                lines = [f"{kind} {component}: VIOLATED: {error}"]
             except (Unsupported, ConfigError, RunFailed) as reason:
-                yield f"{kind} {component}: - {reason}"
+                lines = [f"{kind} {component}: - {reason}"]
+            yield from (line.replace(ending, "") for line in lines)
     if violated:
         raise AssertionError(f"{module}: {violated} of {count} components violate a requirement")
 
 
-def _registered(registry: Registry, module: str) -> list[str]:
-    """Return the names that a module or its submodules register or announce by entry point."""
+def _registered(registry: Registry, module: str, ending: str) -> list[str]:
+    """Return the names with this ending; without one, those that a module or its submodules register or announce."""
+    if ending:
+        return [name for name in registry if name.endswith(ending)]
     announced = {point.name: point.module for point in entry_points(group=registry.group)}
     homes = {n: announced[n] if n in announced else registry[n].build.__module__ for n in registry}
     return [name for name, home in homes.items() if home == module or home.startswith(f"{module}.")]

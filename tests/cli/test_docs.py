@@ -32,7 +32,6 @@ def new_method():
 def test_the_new_method_runs_and_finds_the_gaussian(tmp_path, monkeypatch):
     from genbench.registry import models
 
-    monkeypatch.setitem(models._entries, "affine", None)  # removed again at the end
     exec(compile(new_method(), "new_method.md", "exec"), {"__name__": "readme"})
     settings = {"data": {"mean": 2.0, "std": 0.5}, "plan": {"steps": 800, "lr": 0.02}, "metric": {"nll": {"n": 4000}}}
     record = genbench.run("affine", "gaussian", metrics=["nll", "straightness"], settings=settings, results=tmp_path)
@@ -41,11 +40,9 @@ def test_the_new_method_runs_and_finds_the_gaussian(tmp_path, monkeypatch):
     assert "ODE" in rows["straightness"]["reason"]
 
 
-def test_the_new_method_passes_the_conformance_tests(tmp_path, monkeypatch):
-    from genbench.registry import models
+def test_the_new_method_passes_the_conformance_tests(tmp_path):
     from genbench.testing import check_module
 
-    monkeypatch.setitem(models._entries, "affine", None)
     (tmp_path / "my_model.py").write_text(new_method())
     lines = list(check_module(str(tmp_path / "my_model.py")))
     assert any(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.registry import models
 from genbench.testing import check_module
 
 PLUGIN = Path(__file__).parents[1] / "plugin"
@@ -31,11 +30,9 @@ def test_a_module_reports_every_violation(tmp_path):
             lines.append(line)
     except AssertionError as error:
         lines.append(str(error))
-    good, bad = (name for name in sorted(models, reverse=True) if name.startswith("test-"))
-    assert good.startswith("test-good@")
     assert lines[-1] == f"{file}: 1 of 2 components violate a requirement"
-    assert f"model {bad}: VIOLATED: {bad} has no docstring: its first line is what `genbench list` shows" in lines
-    assert any(line.startswith(f"model {good} on vectors: draw") for line in lines)
+    assert "model test-bad: VIOLATED: test-bad has no docstring: its first line is what `genbench list` shows" in lines
+    assert any(line.startswith("model test-good on vectors: draw") for line in lines)
 
 
 @pytest.mark.parametrize(
