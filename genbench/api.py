@@ -69,7 +69,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
         ConfigError: if the suite is wrong.
     """
     cells = suite.load(Path(path)).specs
-    kept = store.Store(Path(results))
+    kept = store.writable_store(Path(results))
     execute([spec for spec in cells if kept.missing_metrics(spec)], kept, local(kept, jobs), _ignore)
     return _summary(
         frames.frame(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))

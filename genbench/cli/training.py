@@ -172,12 +172,13 @@ def sweep(
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
     from genbench.runs.monitoring.loggers import check_kinds
-    from genbench.runs.store import Store
+    from genbench.runs.store import Store, writable_store
     from genbench.sweeps import suite as suites
     from genbench.sweeps.execution.executors import choose, execute
     from genbench.sweeps.execution.progress import ProgressDisplay
 
-    loaded, store = suites.load(Path(suite), settings), Store(results)
+    loaded = suites.load(Path(suite), settings)
+    store = Store(results) if dry_run or as_commands else writable_store(results)
     executor = choose(engine, store, jobs, address, gpus)
     missing = [spec for spec in loaded.specs if store.missing_metrics(spec)]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
@@ -261,14 +262,14 @@ def tune(
     requests.check(methods, [dataset], [metric] if metric else None, settings)
 
     from genbench.report.formats.terminal import show
-    from genbench.runs.store import Store
+    from genbench.runs.store import writable_store
     from genbench.storage import files
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 
-    store = Store(results / "tuning")
+    store = writable_store(results / "tuning")
     if over:
         search = grid_search(methods, dataset, candidates, metric=metric, seeds=range(seeds), settings=settings)
         missing = search.missing(store)

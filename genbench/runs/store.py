@@ -227,6 +227,18 @@ def existing_store(root: Path) -> Store:
     return Store(root)
 
 
+def writable_store(root: Path) -> Store:
+    """Return the results folder of that path, before anything is computed for it.
+
+    Raises:
+        ConfigError: if nothing can be written there.
+    """
+    store = Store(root)
+    lease.require(root / "leases")
+    lease.remove_leftovers(root / "leases")
+    return store
+
+
 def run_name(spec: Spec) -> str:
     """Return the name of a trained model: the name of its folder."""
     return filename(f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}")

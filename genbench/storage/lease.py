@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.errors import ConfigError
+from genbench.storage import files
 
 HEARTBEAT = 15.0
 """Seconds between two refreshes of a lease by its owner."""
@@ -93,10 +94,9 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
 
     Raises:
         Busy: if another process has the lease, or took it over before the end.
-        ConfigError: if there is a file in place of the folder.
+        ConfigError: if the folder of leases cannot be made or written.
     """
-    if leases.is_file():
-        raise ConfigError(f"{leases} is a file where a folder belongs: move or remove it")
+    require(leases)
     deadline = time.monotonic() + wait
     while (path := _acquire(leases, run)) is None:
         if time.monotonic() >= deadline:
@@ -115,6 +115,32 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
         stop.set()
         _give_back(path)
         remove_leftovers(leases)
+
+
+def require(leases: Path) -> None:
+    """Raise ConfigError unless the folder of leases is there, or can be made, and can be written."""
+    try:
+        _make(leases)
+        if leases.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "a file is where a folder belongs: move or remove it")
+        if leases.parent.is_dir() and not os.access(leases.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "its folder cannot be written")
+    except OSError as error:
+        if error.errno in files.FULL:
+            raise
+        raise ConfigError(f"{files.shown(leases)}: {error.strerror}; or name another results folder") from error
+
+
+def _make(leases: Path) -> None:
+    """Make the folder, again if another process removed the empty folders above it at this very moment."""
+    for attempt in range(5):
+        try:
+            leases.mkdir(parents=True)
+        except FileExistsError:
+            return
+        except FileNotFoundError:  # in /proc for ever
+            if attempt == 4:
+                raise
 
 
 def start_expiry_timers(leases: Path, runs: Iterable[str]) -> None:
@@ -182,7 +208,7 @@ def _rename_to_own(leases: Path, place: Path, mine: str) -> Path | None:
     except OSError as error:
         # Another process was faster, or removed the empty folder of leases at this very moment.
         shutil.rmtree(staged, ignore_errors=True)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) or (error.errno == errno.ENOENT and _can_make(leases)):
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             return None
         raise
     return place / mine
@@ -200,14 +226,6 @@ def _lease_names(place: Path) -> list[str]:
         if (place / name).is_file():
             (place / name).unlink(missing_ok=True)
     return [name for name in names if (place / name).is_dir()]
-
-
-def _can_make(folder: Path) -> bool:
-    """Return whether a folder is there or can be made; not so in /proc, which reports the same error forever."""
-    with suppress(FileNotFoundError):
-        folder.mkdir(parents=True, exist_ok=True)
-        return True
-    return False
 
 
 def _refresh(path: Path, stop: threading.Event) -> None:

@@ -148,7 +148,7 @@ def cases(finished: Path) -> Iterator[Case]:
     for what, make in STRAY.items():
         for command in ("status", "sweep", "report", "verify", "merge", "clean"):
             found = case(f"stray {what}", command, lambda folder, make=make: make(folder / "r") and None)
-            # Nobody knows whose file it is: the sweep names it and stops.
+            # Nobody knows whose file it is: whoever has to write names it and stops.
             refused = command == "sweep" and what == "leases are a file"
             yield replace(found, expect=REFUSED, check=None) if refused else found
     for name, make in {
@@ -168,7 +168,7 @@ def cases(finished: Path) -> Iterator[Case]:
             ("verify", "out"),
         ):
             expect = REFUSED | {"failed"}
-            if command[0] == "verify" and name == "proc":  # a folder that can be read, and holds no records
+            if command[0] in ("status", "verify") and name == "proc":  # can be read, and holds no records
                 expect |= {"done"}
             yield Case(
                 f"results/{command[0]}, results is a {name}", command, expect, lambda f, m=make: m(f) and None, True

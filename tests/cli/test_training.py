@@ -150,3 +150,19 @@ def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
     assert message in said
     assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("results", ["/proc/x", "stray", "file"])
+@pytest.mark.parametrize(
+    "command", [["sweep", "s.toml"], ["tune", "cfm", "--dataset", "moons", "--over", "plan.lr=[1]"]]
+)
+def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_starts(inside, tmp_path, results, command):
+    (tmp_path / "s.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\nplan = {steps = 1}\n')
+    for folder in ("stray", "stray/tuning"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "leases").touch()
+    (tmp_path / "file").touch()
+    code, said = inside(*command, "--results", results)
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert "results" in said
