@@ -1,40 +1,23 @@
 """Autoregressive flows: affine maps of tokens, parametrized by a causal transformer over earlier tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.models.starflow.design import Design, Order
 from genbench.models.starflow.guidance import Affine, Guidance
 from genbench.models.starflow.jacobi_decoding import Decoded, Decoder
 from genbench.nets.patches import Patches
 from genbench.nets.transformer import Architecture, CausalTransformer
 
-Order = Literal["identity", "flip"]
-
 SOFTPLUS_OFFSET = 0.541324854612918
 """softplus(SOFTPLUS_OFFSET) = 1."""
-
-
-@dataclass(frozen=True)
-class Parametrization:
-    """How the outputs of a block's network become an affine map.
-
-    Args:
-        first: "start" feeds a learned token first, so that every token is transformed; "shift" feeds token 0 first,
-            which is copied.
-        scale: sigma = exp(o) or softplus(o + c), with c such that sigma(0) = 1; "unit": sigma = 1, the network returns
-            mu only, and the map preserves volume.
-        clip: bound a of the soft clip a tanh(o / a) of all outputs; None does not clip.
-    """
-
-    first: Literal["start", "shift"]
-    scale: Literal["exp", "softplus", "unit"]
-    clip: float | None
 
 
 class Block(nn.Module):
@@ -47,7 +30,7 @@ class Block(nn.Module):
         patches: how samples are cut into tokens.
         layers: number of layers of the transformer.
         order: order of the tokens.
-        parametrization: from network outputs to mu and sigma.
+        design: how the outputs of the network become mu and sigma.
         conditioned: whether the network takes a condition.
         architecture: of the transformer.
     """
@@ -58,22 +41,22 @@ class Block(nn.Module):
         layers: int,
         *,
         order: Order,
-        parametrization: Parametrization,
+        design: Design,
         conditioned: bool,
         architecture: Architecture,
     ) -> None:
         super().__init__()
         self.flip = order == "flip"
-        self.parametrization = parametrization
-        self.copied = 0 if parametrization.first == "start" else 1
+        self.scale, self.bound = design.scale, design.clip
+        self.copied = 0 if design.first == "start" else 1
         self.steps = patches.count - self.copied
         # An input has the place of the token that it predicts; places count in decoding order.
         grid = patches.grid[self.copied :]
-        outputs = patches.size * (1 if parametrization.scale == "unit" else 2)
+        outputs = patches.size * (1 if design.scale == "unit" else 2)
         self.net = CausalTransformer(
             patches.size, outputs, layers, grid=grid, conditioned=conditioned, architecture=architecture
         )
-        if parametrization.first == "start":
+        if not self.copied:
             self.start = nn.Parameter(1e-2 * torch.randn(1, 1, patches.size))
 
     def forward(
@@ -125,12 +108,12 @@ class Block(nn.Module):
     def _affine(self, outputs: Tensor) -> Affine:
         # At least float32, also under autocast: errors of log sigma are exponentiated and multiplied up.
         o = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        if (clip := self.parametrization.clip) is not None:
-            o = clip * torch.tanh(o / clip)
-        if self.parametrization.scale == "unit":
+        if self.bound is not None:
+            o = self.bound * torch.tanh(o / self.bound)
+        if self.scale == "unit":
             return Affine(o, torch.zeros_like(o))
         o, mu = o.chunk(2, -1)
-        return Affine(mu, o if self.parametrization.scale == "exp" else F.softplus(o + SOFTPLUS_OFFSET).log())
+        return Affine(mu, o if self.scale == "exp" else F.softplus(o + SOFTPLUS_OFFSET).log())
 
 
 class Latents(NamedTuple):
@@ -145,33 +128,30 @@ class Flow(nn.Module):
     """A sequence of blocks between data and noise.
 
     Args:
-        patches: how samples are cut into tokens.
+        event: describes one sample.
         layers: number of layers of each block, in sampling order.
-        order: token order of each block, in sampling order, repeated as often as needed.
-        parametrization: from network outputs to mu and sigma.
-        conditioned: blocks that take the condition: none, the first in sampling order (the deep one), or all.
-        architecture: of all transformers.
+        design: the settings of all blocks.
+
+    Raises:
+        ConfigError: if sizes do not fit the event or one another.
     """
 
-    def __init__(
-        self,
-        patches: Patches,
-        layers: Sequence[int],
-        *,
-        order: Sequence[Order],
-        parametrization: Parametrization,
-        conditioned: Literal["none", "first", "all"],
-        architecture: Architecture,
-    ) -> None:
+    def __init__(self, event: Event, layers: Sequence[int], design: Design) -> None:
         super().__init__()
-        self.patches = patches
+        self.patches, architecture = design.patches(event), design.architecture(event)
+        if not design.order:
+            raise ConfigError("model.order is empty; it needs at least one of identity, flip")
+        if self.patches.count == 1 and design.first == "shift":
+            raise ConfigError(
+                "model.first=shift copies the only token; take model.first=start or a smaller model.patch"
+            )
         self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]
             Block(
-                patches,
+                self.patches,
                 depth,
-                order=order[i % len(order)],
-                parametrization=parametrization,
-                conditioned=conditioned == "all" or (conditioned == "first" and i == 0),
+                order=design.order[i % len(design.order)],
+                design=design,
+                conditioned=design.labeled and (design.conditioned == "all" or i == 0),
                 architecture=architecture,
             )
             for i, depth in enumerate(layers)

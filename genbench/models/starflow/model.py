@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.autoregressive import Flow, Latents
+from genbench.models.starflow.design import Design
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
-from genbench.models.text.conditioning import TextEncoder
-from genbench.settings import Count, NonNegative, Positive
+from genbench.models.text.conditioning import TextEncoder, build
+from genbench.settings import Count, NonNegative
 from genbench.space import dequantise
-
-Noise = Literal["uniform"] | Positive | None
 
 JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
 """Where Jacobi decoding was measured to be faster than sequential decoding."""
@@ -62,43 +61,33 @@ class TransformerFlow(Model):
     Args:
         event: describes one sample.
         source: N(0, I) of the same shape.
-        flow: the blocks.
-        classes: embeds labels or captions as prefixes; None for an unconditional model.
-        noise: noise added to training data: "uniform" over a bin, Gaussian with this standard deviation, or None.
-        label_dropout: probability of training without the label, or with the empty caption.
-        penalty: weight of the mean square of the tokens between blocks.
-        penalty_over: whether the penalty takes the mean of these squares over the gaps between blocks, or their sum.
+        layers: number of layers of each block, in sampling order.
+        design: the other settings.
 
     Raises:
+        ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.
         Unsupported: if the source is not N(0, I), since the density is measured against it.
     """
 
     steering = ("noise", "label_dropout")
 
-    def __init__(
-        self,
-        event: Event,
-        source: Source,
-        flow: Flow,
-        *,
-        classes: ClassEmbedding | TextEncoder | None,
-        noise: Noise,
-        label_dropout: float,
-        penalty: float,
-        penalty_over: Literal["mean", "sum"] = "mean",
-    ) -> None:
+    def __init__(self, event: Event, source: Source, layers: Sequence[int], design: Design) -> None:
         super().__init__()
         if not isinstance(source, Normal) or source.shape != event.shape:
             raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
-        self.event = event
-        self.source = source
-        self.flow = flow
-        self.classes = classes
-        self.conditional = classes is not None
-        self.uniform = noise == "uniform"
-        self.sigma = noise if isinstance(noise, float) else None
-        self.label_dropout = label_dropout
-        self.penalty = penalty * (max(len(flow.blocks) - 1, 1) if penalty_over == "sum" else 1)
+        if design.conditional and not event.classes:
+            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+        if design.text is not None and design.inject != "prefix":
+            raise ConfigError(
+                "model.text needs model.inject=prefix: a caption has several tokens, which cannot be added"
+            )
+        self.event, self.source, self.conditional = event, source, design.labeled
+        self.flow = Flow(event, layers, design)
+        self.classes = self._embedding(design)
+        self.uniform = design.noise == "uniform"
+        self.sigma = design.noise if isinstance(design.noise, float) else None
+        self.label_dropout = design.label_dropout
+        self.penalty = design.penalty * (max(len(layers) - 1, 1) if design.penalty_over == "sum" else 1)
         if self.sigma is not None:
             self.density = f"data + N(0, {self.sigma:g}^2)"
         elif self.uniform and event.bin:
@@ -108,6 +97,15 @@ class TransformerFlow(Model):
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
         """Return whether the model is for vectors, has no text encoder, and keeps its activations."""
         return len(event.shape) == 1 and settings["text"] is None and not settings["checkpoint"]
+
+    def _embedding(self, design: Design) -> ClassEmbedding | TextEncoder | None:
+        """Return the module that embeds labels or captions as prefixes; None for an unconditional model."""
+        width = self.flow.blocks[0].net.architecture.width
+        if design.text is not None:
+            return build(self.event, width, design.text)
+        if design.conditional:
+            return ClassEmbedding(self.event.classes, width, design.init, design.null == "learned")
+        return None
 
     def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
         """Return the labels of captions, of training or new ones; the label of "" stands for no condition.

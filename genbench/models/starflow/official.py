@@ -9,7 +9,7 @@ from torch import Tensor
 from genbench.core import Event, Normal
 from genbench.errors import ConfigError
 from genbench.models.starflow.autoregressive import Block
-from genbench.models.starflow.methods import STARFLOW, TARFLOW, Design, starflow, tarflow
+from genbench.models.starflow.design import STARFLOW, TARFLOW, Design
 from genbench.models.starflow.model import ClassEmbedding, TransformerFlow
 from genbench.nets.transformer import Layer
 
@@ -82,8 +82,7 @@ def _build(weights: dict[str, Tensor], shape: tuple[int, int, int], patch: int, 
     default = torch.get_default_dtype()
     torch.set_default_dtype(weights["blocks.0.proj_in.bias"].dtype)  # also that of the rotary table
     try:
-        build = starflow if start else tarflow
-        return build(Event(shape, classes), Normal(shape), blocks=tuple(reversed(layers)), design=design)
+        return TransformerFlow(Event(shape, classes), Normal(shape), layers[::-1], design)
     finally:
         torch.set_default_dtype(default)
 

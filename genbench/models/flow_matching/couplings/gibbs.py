@@ -77,16 +77,16 @@ class Gibbs(Coupling):
     Weights are computed in the log domain: in 3072 dimensions the kernel itself underflows. The buffers `log_mean`
     and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches it was estimated from.
 
+    A "constant" normalizer leaves the minimizer unchanged; that of the "batch" has a bias of order 1 / batch size. With
+    the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
+
     Args:
         epsilon: temperature, in units of the cost.
-        cost: "norm" is |x0 - x1|, as published; "sqnorm" its square.
-        normaliser: "constant" divides by an expectation estimated once before training, which leaves the minimizer
-            unchanged; "running" by a slow moving average over batches; "batch" by the mean of the batch, which has a
-            bias of order 1 / batch size.
+        cost: as in `KernelSettings`.
+        normaliser: as in `WeightSettings`.
         classes: number of classes to normalize within; 0 for none.
-        momentum: of the moving average.
-        weighting: "pair" weights each pair; "data" weights each data point by the mean weight of its pairs with all
-            noise of the batch (and class). That tilts the data as W-CFM does without any coupling: its control.
+        momentum: of the running mean.
+        weighting: `weigh` of `WeightSettings`.
     """
 
     log_mean: Tensor

@@ -46,12 +46,8 @@ class MinibatchOT(Coupling):
 
     Between uniform batches of equal size the plan is a permutation, which uses every sample once. torchcfm instead
     draws pairs from the plan with replacement, and loses 37 % of a batch to duplicates. `resample` has the same
-    expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t).
-
-    Args:
-        resample: draw pairs with replacement.
-        pool: number of batches of which the plan is computed together (Cheng and Schwing, 2025).
-        mismatch: cost of pairing noise with data of another class; None for infinite (C2OT, 2503.10636).
+    expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t). `pool`
+    and `mismatch` are of Cheng and Schwing, 2025 (C2OT, 2503.10636). The arguments are as in `PlanSettings`.
     """
 
     prefetch = True

@@ -1,0 +1,202 @@
+"""The settings of transformer flows. TARFlow and STARFlow are two sets of their values."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
+
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.models.text.conditioning import TextSetting
+from genbench.nets.patches import Patches
+from genbench.nets.transformer import Architecture, Norm, Positions
+from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
+
+Order = Literal["identity", "flip"]
+Noise = Literal["uniform"] | Positive | None
+Blocks = Annotated[tuple[Count, ...], MinLen(1)]
+
+
+def _size(event: Event) -> Literal["vector", "small", "large"]:
+    if len(event.shape) == 1:
+        return "vector"
+    return "small" if event.shape[-1] * event.shape[-2] <= 64 else "large"
+
+
+def _patch(event: Event) -> int:
+    """Return the smallest patch that leaves at most 16 tokens of a small image, 64 of a large one."""
+    if len(event.shape) == 1:
+        return 1
+    height, width = event.shape[-2:]
+    most = 16 if _size(event) == "small" else 64
+    divisors = [p for p in range(1, height + 1) if height % p == width % p == 0]
+    return next((p for p in divisors if (height // p) * (width // p) <= most), divisors[-1])
+
+
+def tarflow_blocks(event: Event) -> Blocks:
+    """Return equal blocks."""
+    return {"vector": (1,) * 8, "small": (2,) * 4, "large": (4,) * 4}[_size(event)]
+
+
+def starflow_blocks(event: Event) -> Blocks:
+    """Return a deep block and shallow ones, with as many layers."""
+    return {"vector": (3, 1, 1, 1, 1, 1), "small": (5, 1, 1, 1), "large": (10, 2, 2, 2)}[_size(event)]
+
+
+def _width(event: Event) -> int:
+    return 128 if _size(event) == "large" else 64
+
+
+def _head_dim(event: Event) -> int:
+    return 32 if _size(event) == "large" else 16
+
+
+_BLOCKS = (
+    "number of layers of each block in sampling order, the deep block of starflow first; by default 8 blocks of 1"
+    " layer for vectors, 4 of 2 for images up to 8x8, 4 of 4 for larger ones; starflow distributes the same layers as"
+    " 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
+)
+TarflowBlocks = Annotated[Blocks | None, ByEvent(tarflow_blocks), _BLOCKS]
+StarflowBlocks = Annotated[Blocks | None, ByEvent(starflow_blocks), _BLOCKS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """Settings of transformer flows.
+
+    Args:
+        patch: side of an image patch, or number of coordinates in a token of a vector; by default 1 for vectors, and
+            for images the smallest that leaves at most 64 tokens (16 up to 8x8).
+        width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
+        head: size of an attention head; by default 16, and 32 for images larger than 8x8.
+        order: token order of each block in sampling order, repeated as often as needed.
+        first: start: a learned token comes first and every token is transformed; shift: the first token is copied.
+        scale: sigma as exponential or softplus of the network output; unit: sigma is 1 (TARFlow's volume-preserving
+            variant).
+        clip: bound of a soft clip (tanh) of the network outputs; none does not clip.
+        positions: rotary positions over row and column, or a learned embedding of each place.
+        norm: layer norm or root-mean-square norm, before each part of a layer.
+        final_norm: whether a norm precedes the output.
+        output_norm: the norm before the output; none takes that of the layers. rms in the papers' STARFlow.
+        rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
+            consecutive parts as published (12, 12 and 8 of a head of 64; 16 and 16 without a condition).
+        null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
+        noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
+            data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
+        penalty: weight in the loss of the mean square of the tokens between blocks.
+        penalty_over: mean or sum over the gaps between blocks; the papers' code takes the sum.
+        conditional: whether the model is trained on labels.
+        conditioned: blocks that take the label: the first in sampling order (the deep one), or all.
+        inject: whether the embedding of a label precedes the inputs as a token, or is added to them all.
+        init: standard deviation of the initial embeddings of labels and learned positions; 0.01 in the papers. Added
+            to inputs (whose deviation is 0.6), 0.3 has an effect from the first step; 0.01 takes thousands of steps.
+        label_dropout: share of labels dropped in conditional training, or of captions replaced by the empty one, for
+            guidance.
+        checkpoint: whether training recomputes the activations of a layer instead of keeping them.
+    """
+
+    patch: Annotated[Count | None, ByEvent(_patch)] = None
+    width: Annotated[Count | None, ByEvent(_width)] = None
+    head: Annotated[Count | None, ByEvent(_head_dim)] = None
+    order: tuple[Order, ...]
+    first: Literal["start", "shift"]
+    scale: Literal["exp", "softplus", "unit"]
+    clip: Positive | None
+    positions: Positions
+    norm: Norm
+    final_norm: bool
+    output_norm: Norm | None = None
+    rotary: Literal["alternating", "published"] = "alternating"
+    null: Literal["mean", "learned"] = "mean"
+    noise: Noise = "uniform"
+    penalty: NonNegative
+    penalty_over: Literal["mean", "sum"] = "mean"
+    conditional: bool = False
+    text: TextSetting = None
+    conditioned: Literal["first", "all"]
+    inject: Literal["prefix", "add"]
+    init: Positive
+    label_dropout: Fraction = 0.1
+    checkpoint: bool = False
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the model is trained on labels or captions."""
+        return self.conditional or self.text is not None
+
+    def patches(self, event: Event) -> Patches:
+        """Return how samples are cut into tokens."""
+        return Patches(event.shape, self.patch or _patch(event))
+
+    def architecture(self, event: Event) -> Architecture:
+        """Return what the layers share.
+
+        Raises:
+            ConfigError: if the size of a head does not fit the width or the division of rotated pairs.
+        """
+        width, head_dim = self.width or _width(event), self.head or _head_dim(event)
+        if width % head_dim or head_dim % 2:
+            raise ConfigError(f"model.head={head_dim} must be even and divide model.width={width}")
+        return Architecture(
+            width=width,
+            head_dim=head_dim,
+            positions=self.positions,
+            norm=self.norm,
+            final_norm=(self.output_norm or self.norm) if self.final_norm else None,
+            inject=self.inject,
+            init=self.init,
+            checkpoint=self.checkpoint,
+            pairs=self._pairs(head_dim, 1 if len(event.shape) == 1 else 2),
+        )
+
+    def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
+        """Return the published division of rotated pairs: 8 for a prefix, the others equally for the axes of data."""
+        if self.rotary == "alternating" or self.positions == "learned":
+            return None
+        prefix = (8,) if self.inject == "prefix" and self.labeled else ()
+        each, rest = divmod(head_dim // 2 - sum(prefix), axes)
+        if rest or each < 1:
+            least = 2 * (sum(prefix) + axes)
+            needed = f"{least}, {least + 2 * axes}, ..."
+            raise ConfigError(f"model.rotary=published needs model.head={needed}, not {head_dim}")
+        return (each,) * axes + prefix
+
+
+TARFLOW = Design(
+    order=("flip", "identity"),
+    first="shift",
+    scale="exp",
+    clip=None,
+    positions="learned",
+    norm="layer",
+    final_norm=False,
+    penalty=0.0,
+    conditioned="all",
+    inject="add",
+    init=0.3,
+)
+STARFLOW = Design(
+    order=("identity", "flip"),
+    first="start",
+    scale="softplus",
+    clip=4.0,
+    positions="rope",
+    norm="rms",
+    final_norm=True,
+    penalty=1e-4,
+    conditioned="first",
+    inject="prefix",
+    init=0.01,
+)
+
+PLAN = {
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "betas": (0.9, 0.95),
+    "weight_decay": 1e-4,
+    "warmup": 200,
+    "schedule": "cosine",
+    "lr_min": 0.01,
+    "clip": 1.0,
+}
+"""The optimizer of the papers, with a learning rate for small networks, and with gradient clipping."""
