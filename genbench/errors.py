@@ -23,8 +23,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
 
     Args:
         what: the beginning of the sentence, such as "wcfm has no setting".
-        name: the unknown name.
-        known: the known names.
 
     >>> unknown("wcfm has no setting", "kapa", ["kappa", "cost"])
     ConfigError("wcfm has no setting 'kapa'; did you mean 'kappa'?")

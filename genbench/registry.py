@@ -116,7 +116,6 @@ class Registry:
         The name ends in a hash of the file, so that results of another version of it are never mixed up.
 
         Args:
-            path: the file.
             name: under which it registers the component; may be empty if it registers one only.
 
         Raises:

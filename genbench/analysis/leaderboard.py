@@ -40,7 +40,6 @@ class Entry(NamedTuple):
     Args:
         method: its row.
         label: of its model, with the settings that are not defaults.
-        budget: of its training.
         values: {seed: value of the headline metric}.
         rank: with ties by paired tests; None if it is not ranked.
         mark: why it is not ranked, if its budget or its seeds are not those of the others; otherwise empty.
@@ -74,7 +73,6 @@ class Board(NamedTuple):
     """The methods on one data set, best mean first, those that are not ranked last.
 
     Args:
-        data: label of the data set.
         metric: its headline metric.
         better: the direction of the metric.
         protocol: how it was measured.
@@ -82,7 +80,6 @@ class Board(NamedTuple):
         seeds: of the methods that are ranked.
         floor: {seed: value of real data}.
         curve: metric of the curves that `Entry.nfe` is read from; empty without curves.
-        entries: the methods.
         original: whether all data is the checksummed original.
     """
 

@@ -73,9 +73,7 @@ class SuiteResults:
     """The results of a suite.
 
     Args:
-        name: of the suite.
         runs: without outdated ones.
-        failures: of its runs.
     """
 
     name: str
@@ -102,7 +100,6 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     """Read the suites of a results folder, in the order of their names, then its other runs.
 
     Args:
-        store: the results folder.
         only: names of published suites; all suites and other runs by default.
 
     Raises:
@@ -136,7 +133,6 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
 
     Args:
         path: what to read; may be the name of a run in the results folder.
-        results: the results folder.
 
     Raises:
         ConfigError: if there are no records.

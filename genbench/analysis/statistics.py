@@ -33,13 +33,9 @@ class Paired(NamedTuple):
     """Paired difference of two models over their common seeds; all but the mean is None for a single pair.
 
     Args:
-        mean: mean difference.
-        error: its standard error.
         low: lower end of the 95 % interval, by the same test as p.
-        high: upper end.
         p: two-sided p value, uncorrected.
         detectable: difference that a single test at 5 % detects with 80 % power.
-        pairs: number of common seeds.
     """
 
     mean: float
@@ -86,8 +82,6 @@ def paired(one: Mapping[int, float], other: Mapping[int, float], *, interval: bo
     """Compare two models {seed: value} over their common seeds: the first minus the second.
 
     Args:
-        one: the first model.
-        other: the second one.
         interval: False leaves out the interval, which takes most of the time.
 
     Raises:
@@ -269,7 +263,6 @@ def format_mean(mean: float, error: float | None = None) -> str:
     """Write a mean with its standard error, to two significant digits of the error.
 
     Args:
-        mean: the number.
         error: its standard error; if unknown, as with a single seed, the mean is written with four digits.
 
     >>> format_mean(0.83127, 0.0171)

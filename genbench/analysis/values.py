@@ -142,7 +142,6 @@ def headline_metric(data: str, values: Sequence[Value]) -> str:
     curve if there is one; empty if there is none.
 
     Args:
-        data: name of the data set.
         values: measured on it.
     """
     main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)

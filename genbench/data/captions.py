@@ -63,7 +63,6 @@ class CaptionTable:
     """All captions: every class in every style in every wording; the class varies fastest.
 
     Args:
-        classes: names of the classes.
         styles: names of transforms; the first is "plain".
         templates: the wordings.
         held_out: combinations, such as "thick five", that are missing from training and validation.

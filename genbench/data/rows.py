@@ -31,10 +31,7 @@ class CachedRows(LazyRows):
     A row is verified when this object first reads it; a damaged file is made again, also in the middle of a run.
 
     Args:
-        kind: folder of the cache.
         name: file name in the cache.
-        shape: of the array.
-        dtype: of the array.
         make: yields the rows if they have to be made.
     """
 

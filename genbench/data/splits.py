@@ -202,7 +202,6 @@ class Finite(Split):
 
         Args:
             encode: from samples in model space to latents.
-            shape: of one latent.
             key: identifies the encoder and the collection of raw samples.
         """
         rows = self._arrays.rows
@@ -240,7 +239,6 @@ class Encoded(Split):
     Args:
         split: decides which rows, and which augmentation of each.
         latents: of every row under the first augmentation, then under the next; the last is the identity.
-        label: of every row.
     """
 
     def __init__(self, split: Finite, latents: Rows, label: Int[Tensor, " rows"]) -> None:

@@ -25,8 +25,6 @@ def vectors(
     Args:
         name: where the data comes from, for the provenance.
         draw: draws independent labeled samples.
-        dims: number of coordinates.
-        classes: number of labels.
         stratified: draws the validation and test samples instead, stratified by mode.
         source: where sampling starts; N(0, I) by default.
         truth: what is known exactly.

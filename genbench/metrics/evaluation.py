@@ -30,7 +30,6 @@ class Value(NamedTuple):
     """One measured number.
 
     Args:
-        value: the number.
         n: number of samples it was measured on.
         protocol: in a few words, everything that must agree before two such numbers may be compared.
         part: name of the component, for a metric that returns several; its row is called `metric.part`.
@@ -52,14 +51,10 @@ class Evaluation:
     """The samples of one model (or of another program), the data to compare them with, and cached intermediates.
 
     Args:
-        data: the task.
         seed: all randomness of an evaluation derives from it, and never from the model.
         x: samples in model space.
-        label: labels of the samples.
         nfe: network evaluations per sample; None for samples of unknown origin.
         model: the model, for metrics of the model.
-        options: sampling options that were used.
-        batch: evaluation batch size.
         seconds: time that drawing the samples took.
     """
 

@@ -14,11 +14,7 @@ def real_vs_real(data: Data, name: str, settings: tuple, seed: int, n: int) -> d
     """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
 
     Args:
-        data: the task.
-        name: of the metric.
         settings: bound settings of the metric, as sorted items.
-        seed: of the evaluation.
-        n: number of generated samples.
     """
     try:
         real = _training_samples(data, seed, n)

@@ -163,9 +163,7 @@ class KernelDistance(CollectingMetric):
 
     Args:
         feature: module from images to features.
-        subsets: number of subsets.
         size: images per subset; all images, if there are fewer.
-        seed: of the subsets.
         settings: of FeatureMetric.
 
     Reference: Binkowski et al., 2018.
@@ -190,7 +188,6 @@ class MongeDistance(CollectingMetric):
 
     Args:
         feature: module from images to features.
-        directions: number of lines.
         seed: of the part that is taken of the larger set.
         settings: of FeatureMetric.
 

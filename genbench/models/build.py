@@ -20,7 +20,6 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
     Args:
         model: name, version and settings of the model.
         encoder: those of the encoder in whose latents it works; None for the space of the data.
-        data: the task.
 
     Raises:
         Unsupported: if the model does not go with the data.

@@ -20,12 +20,7 @@ TIME_SIZE = 256
 
 
 class Block(nn.Module):
-    """h + g1 attention(a1 norm(h) + b1), then + g2 mlp(a2 norm(h) + b2); shifts, scales and gates are of the condition.
-
-    Args:
-        width: size of a token.
-        heads: number of attention heads.
-    """
+    """h + g1 attention(a1 norm(h) + b1), then + g2 mlp(a2 norm(h) + b2); a, b, g are functions of the condition."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

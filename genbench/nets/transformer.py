@@ -88,7 +88,6 @@ class LayerCache:
     the look-ups and calls of modules take as long as the arithmetic.
 
     Args:
-        layer: the layer.
         positions: number of prefix positions and tokens of a sequence.
     """
 
@@ -145,7 +144,6 @@ class CausalTransformer(nn.Module):
     Args:
         inputs: size of an input token.
         outputs: size of an output token.
-        layers: number of layers.
         grid: coordinates of each token along the axes of the data, for rotary positions.
         conditioned: whether it takes a condition.
         architecture: what the layers share.
@@ -293,7 +291,6 @@ def rotary_embedding(
 
     Args:
         places: coordinates of each token.
-        head_dim: size of a head.
         pairs: number of consecutive pairs of each axis; by default pair i belongs to axis i mod axes.
     """
     axes = places.shape[1]

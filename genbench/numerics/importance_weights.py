@@ -22,7 +22,6 @@ class Tilt(NamedTuple):
         source: relative variance of f, Var f / (E f)^2.
         data: relative variance of g.
         share: effective sample size as a share of the pairs, (E w)^2 / E w^2.
-        pairs: number of pairs.
     """
 
     source: float

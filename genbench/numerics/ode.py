@@ -61,10 +61,7 @@ def integrate(
     """Solve dx/dt = field(t, x) from t0 to t1, and return the state at t1.
 
     Args:
-        field: the velocity.
         x: the state at t0.
-        t0: start.
-        t1: end.
         method: an adaptive solver, which uses `tol`, or a fixed-step solver, which takes exactly `steps` equal steps.
         steps: number of steps of a fixed-step solver.
         tol: relative and absolute tolerance of an adaptive solver.
@@ -131,7 +128,6 @@ def log_density(
     d log p / dt = -div v along trajectories (Chen et al., 2018), solved from t = 1 to 0 together with the state.
 
     Args:
-        field: the velocity.
         x: points at t = 1.
         log_source: log p_0.
         probes: Rademacher probes of Hutchinson's estimator of div v (Grathwohl et al., 2019), constant along the

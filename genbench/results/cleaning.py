@@ -16,7 +16,6 @@ def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterat
     """Remove leftovers and yield a line on each. Runs whose lease is held stay as they are.
 
     Args:
-        store: the results folder.
         outdated: whether to remove outdated records and metrics, and models that have no other record.
         failed: whether to remove notes of failures; notes of runs that have succeeded since go in any case.
         remove: False only reports what would be removed.

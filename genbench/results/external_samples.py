@@ -94,9 +94,7 @@ def half_intervals(evaluation: Evaluation, metrics: Mapping[str, Mapping], halve
     A metric that needs more samples than half of them has no interval.
 
     Args:
-        evaluation: of the samples.
         metrics: the metrics, as in a spec.
-        halves: number of random halves.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for part in range(halves):
@@ -117,7 +115,6 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
 
     Args:
         path: the array, or the folder or tar archive of images.
-        data: the data set.
         name: of the data set, for messages.
 
     Raises:

@@ -137,11 +137,7 @@ def of_folder(store: Store) -> Folder:
 
 
 class Expectation:
-    """Expected durations, from records of the same labels or else of the same names of model and data set.
-
-    Args:
-        records: of earlier runs.
-    """
+    """Expected durations, from records of the same labels or else of the same names of model and data set."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.durations: dict[tuple, list[tuple[float, float]]] = {}

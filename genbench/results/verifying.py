@@ -40,7 +40,6 @@ class Remeasured(NamedTuple):
     """The values of one record, measured again.
 
     Args:
-        path: of the record.
         values: number of values measured again.
         worst: largest relative difference.
         metric: the metric with that difference.
@@ -142,7 +141,6 @@ def pairs(
     Rows during training are left out, whose weights are not kept.
 
     Args:
-        record: the record.
         again: rows measured again.
         measured: the metrics that were measured again; others are outdated.
     """

@@ -24,7 +24,6 @@ def check_memory(data: Data, model: Part, encoder: Part | None, plan: Part, eval
     """Refuse a run that cannot fit into the memory of this machine.
 
     Args:
-        data: the task.
         model: as in a spec, and so are the encoder, the plan and the evaluation.
 
     Raises:

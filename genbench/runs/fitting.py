@@ -69,7 +69,6 @@ def fit_and_save(
         specs: what to train; they share data and plan.
         trained: built by `fresh` for each spec; modified in place.
         stores: that hold the leases of the specs.
-        data: the task.
         fabric: launched.
         progress: one callback per spec.
         spent: the cost of prerequisites, saved with the cost of training.

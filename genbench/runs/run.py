@@ -75,9 +75,6 @@ def run(
     Without metrics it is only trained.
 
     Args:
-        spec: what to run.
-        store: where it is kept.
-        progress: called during training.
         launch: devices, and how long to wait for other processes.
         may_train: False refuses to train: the weights must be kept.
         again: metrics to measure again where they had no value, because what they lacked may be available now.

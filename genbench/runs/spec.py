@@ -58,7 +58,6 @@ class Spec:
         sample: options of the model's `sample`.
         evaluation: fields of `genbench.metrics.sampling.Sampling`.
         metrics: {name: version and settings}.
-        seed: of everything random.
         encoder: name, version and settings of the encoder, for a model of latents.
         stack: the models that are trained as one, this one included: seed, and settings in which they differ.
         kind: what is trained. An encoder has no plan, samples or metrics; its settings describe its training.
@@ -197,9 +196,6 @@ def resolve(
     """Check a request of the user and fill in every default, without training or loading anything large.
 
     Args:
-        model: name of a model.
-        dataset: name of a data set.
-        seed: of everything random.
         metrics: names; by default those the data set names.
         settings: nested by section: data, model, plan, sample, evaluation, metric.
 

@@ -89,7 +89,6 @@ def without_outdated(records: Iterable[Record], published: Callable[[Record], bo
     """Return the records that have results, without what is outdated, and log what is left out.
 
     Args:
-        records: the records.
         published: tells the published records, which keep the values of outdated metrics with their version.
     """
     kept, left_out = [], Counter()

@@ -44,7 +44,6 @@ def get(kind: str, name: str, read: Callable[[Path], Content], make: Callable[[P
     Where the folder cannot be written, the entry is made in a temporary folder of this process.
 
     Args:
-        kind: folder of such entries.
         name: file name, with the `key` of everything that determines the content.
         read: returns the content of the file. Raises Damaged if it is not what was written.
         make: writes the file, atomically.
@@ -66,7 +65,6 @@ def text(kind: str, name: str, make: Callable[[], str]) -> str:
     """Return a text that is kept as an entry and sealed together with its name: a copy under another name is damaged.
 
     Args:
-        kind: folder of such entries.
         name: file name, as `get` has it.
         make: returns the text.
     """

@@ -33,7 +33,6 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
     """Open a file that others may have written, without waiting for the writer of a pipe.
 
     Args:
-        path: the file.
         most: largest size in bytes; None for any.
         follow: whether a symbolic link is followed.
 

@@ -88,8 +88,6 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
     """Hold the lease of a run, and yield the folder through which alone the run may be written.
 
     Args:
-        leases: folder of the leases.
-        run: name of the run.
         wait: seconds to wait for another owner.
 
     Raises:

@@ -37,7 +37,6 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
     """Return the tensors and the header of a file.
 
     Args:
-        path: the file.
         fields: that its header must have.
 
     Raises:

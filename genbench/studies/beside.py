@@ -18,7 +18,6 @@ class Neighbor(NamedTuple):
     """A published value.
 
     Args:
-        label: of the method.
         mean: the value, over seeds where there are several.
         half: half its 95 % interval, or its published error; None if it is not known.
         n: number of samples; None if it is not stated.

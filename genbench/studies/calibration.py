@@ -41,8 +41,6 @@ class Trial:
     """A data set, its faulty samplers, and the metrics tested on them.
 
     Args:
-        data: name of the data set.
-        n: number of samples.
         metrics: {name: settings}.
         faults: {label: fault}.
     """

@@ -31,17 +31,13 @@ class Claim(BaseModel):
 
     Args:
         paper: authors, year, table.
-        url: of the paper.
         grade: A, read in the paper or its code; B, quoted by its reviews; C, a single secondary source.
-        metric: name of the metric.
         protocol: how it was measured.
         difference: what is different in our measurement.
         label: the method and the data, as the paper calls them.
-        value: the number.
         spread: the published error, if any.
         suite: the suite that measures it, if any.
         model: label of the model in the tables of the suite.
-        data: label of the data set.
         nfe: point of the curve; None for the main solver.
         absolute: tolerance.
         relative: tolerance as a share of the value.
@@ -86,9 +82,7 @@ class Finding:
     """A claim and its measurement.
 
     Args:
-        claim: the published number.
         values: (seed, measured value); empty if the suite was not run.
-        protocol: of the measurement.
     """
 
     claim: Claim

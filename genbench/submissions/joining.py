@@ -41,7 +41,6 @@ def join(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[str
     confirmed on this machine, or which are among one's own, are left out.
 
     Args:
-        path: the submission.
         own: the records it is ranked beside.
 
     Raises:

@@ -28,8 +28,6 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
     """Check a metric, and return a line per task: its values on real data, or why it has none.
 
     Args:
-        name: a registered name.
-        settings: of the metric.
         data: names of data sets that the metric is made for, besides the toy tasks.
 
     Raises:

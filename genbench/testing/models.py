@@ -39,7 +39,6 @@ def check_model(model: str | Callable[..., Model], settings: Settings | None = N
 
     Args:
         model: a registered name, or a builder.
-        settings: of the model.
 
     Raises:
         AssertionError: with a sentence that says which requirement is violated.

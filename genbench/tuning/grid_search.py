@@ -31,7 +31,6 @@ class Candidate:
     """A candidate.
 
     Args:
-        method: name of the model.
         text: its settings.
         specs: one run for each seed.
         records: of the runs that did not fail.
@@ -123,11 +122,8 @@ def grid_search(
     """Return the candidates of each method: every combination of the given values, measured on the validation split.
 
     Args:
-        methods: names of models.
-        dataset: name of the data set.
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
-        seeds: of each candidate.
         settings: of every candidate, nested by section.
 
     Raises:

@@ -53,7 +53,6 @@ def make_splits(
     Held-out images are stratified by class and always the same.
 
     Args:
-        collection: the images.
         valid: images held out for validation if the collection has no such split.
         test: images held out for testing if the collection has no such split.
         space: encodes the images.

@@ -136,7 +136,6 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
 
     Args:
         data: content of the file.
-        what: how messages call it.
         image_format: size and channels of the result.
 
     Raises:

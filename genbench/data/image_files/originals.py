@@ -25,7 +25,6 @@ class Original:
 
     Args:
         kind: name of its class in torchvision.datasets.
-        shape: of an image.
         archives: {file below the download folder: sha256}.
         train: training images of each class.
         test: test images of each class.

@@ -21,9 +21,7 @@ class SampledSource(Source):
     """A source without a known density.
 
     Args:
-        name: how messages call it.
         draw: draws labeled samples.
-        shape: of one sample.
     """
 
     name: str

@@ -87,7 +87,6 @@ class Gaussian(Source):
     """N(m, C) in any dimension, with its distance from N(0, I).
 
     Args:
-        mean: the mean.
         covariance: the covariance, symmetric and positive definite.
     """
 

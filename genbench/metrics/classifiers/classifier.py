@@ -25,10 +25,7 @@ class Classifier(FeatureExtractor):
 
     Args:
         name: of the classifier, and of the file of its weights.
-        sha256: of that file.
-        shape: of the images.
         levels: of gray.
-        classes: number of classes.
         stages: widths of the convolutions of each stage.
     """
 

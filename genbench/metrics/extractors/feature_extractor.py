@@ -19,7 +19,6 @@ class FeatureExtractor(nn.Module, ABC):
 
     Args:
         name: suffix of the metrics computed on it.
-        sha256: of the weights.
         resize: how images are resized to its input: the filter and its convention, or "none".
         num_features: length of a feature vector.
     """

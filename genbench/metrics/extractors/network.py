@@ -23,12 +23,10 @@ class Network(FeatureExtractor):
 
     Args:
         name: suffix of the metrics computed on it.
-        sha256: of the weights.
         rule: how images are resized.
         size: height and width after resizing; 0 where the network itself resizes.
         net: from images in 0..255 to features.
         head: weight of the last layer, from features to logits; None without one.
-        device: of the network.
         num_features: length of a feature vector.
     """
 

@@ -28,8 +28,6 @@ class WeightFile:
 
     Args:
         name: file name.
-        url: of the download.
-        sha256: of the content.
         elsewhere: folders in which other libraries store it.
     """
 
@@ -60,7 +58,6 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
     """Return the verified content of a weight file, which is downloaded if it is not found.
 
     Args:
-        file: the published file.
         path: of a file to use instead of searching.
         sha256: expected instead of that of the published file.
 

@@ -48,9 +48,7 @@ class FeatureSets:
     """Features of samples, and statistics of real images, which are computed when first needed.
 
     Args:
-        extractor: the network.
         samples: features of the samples.
-        data: the task.
         images: which real images samples are compared with.
     """
 
@@ -103,7 +101,6 @@ def feature_sets(
     """Return the features of samples and of real images; the network sees each image once.
 
     Args:
-        evaluation: holds the samples.
         features: the extractor as a setting; None for the default one.
         images: which images are compared.
         n_max: largest default number of samples.

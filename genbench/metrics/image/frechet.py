@@ -12,9 +12,6 @@ class Moments:
 
     Batches are merged by sums of deviations from the mean, without cancellation.
 
-    Args:
-        batches: the vectors.
-
     Reference: Chan et al., 1979.
     """
 

@@ -64,10 +64,8 @@ def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions
     """Return 3 d / (n M) times the sum over M directions of squared differences of sorted projections.
 
     Args:
-        x: features.
         y: other features. Of the larger set a random part is taken.
         directions: number M of unit vectors, always the same ones.
-        seed: of the part.
     """
     n, d = min(len(x), len(y)), x.shape[1]
     x, y = (_part(each, n, seed).double() for each in (x, y))

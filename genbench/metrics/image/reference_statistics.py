@@ -41,15 +41,11 @@ class Header(BaseModel):
     """The header of a file of statistics.
 
     Args:
-        extractor: name of the network.
         weights: sha256 of its weights.
         resize: how images were resized.
         images: sha256 of the set of images.
         part: split of the images.
-        n: number of images.
         source: origin of the images.
-        sha256: of each tensor.
-        version: of the statistics.
     """
 
     extractor: str
@@ -110,8 +106,6 @@ def statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: int
     """Return the statistics of real images, from the cache if they are there.
 
     Args:
-        data: the task.
-        extractor: the network.
         split: train, which includes the images held out for validation, or test.
         n: largest number of images; of more, always the same ones are taken.
     """

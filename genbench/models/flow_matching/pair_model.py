@@ -50,7 +50,6 @@ class Example(NamedTuple):
         t: time of the state.
         x: state of each pair at time t.
         velocity: of the pair's path there.
-        weight: of each pair.
         ess: relative effective sample size of the weights, repeated.
         label: classes, with dropped ones.
         tilt: of source and data, where the coupling estimates it.
@@ -71,9 +70,6 @@ class PairModel(Model, Coupled):
     """A model of a network trained on the paths between pairs: (x0, x1), w ~ coupling;  x_t, u = path(x0, x1, t).
 
     Args:
-        event: describes one sample.
-        source: distribution of the noise.
-        net: the network's settings.
         coupling: draws the pairs.
         path: between the ends of a pair.
         shared: settings of every such model.

@@ -29,7 +29,6 @@ class Pool(Split):
     """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
 
     Args:
-        x: the pairs.
         label: their labels, 0 without classes.
         evaluations: total evaluations of the teacher's network.
     """

@@ -22,7 +22,6 @@ class AveragedWeights(nn.Module):
     """An exponential moving average of a network's weights, kept as buffers.
 
     Args:
-        net: the network.
         decay: weight of the earlier average, ramped as (1 + n) / (10 + n): no short run keeps its initial weights.
     """
 

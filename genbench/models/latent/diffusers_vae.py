@@ -58,7 +58,6 @@ def locate(model: str, revision: str | None, name: str) -> Path:
     Args:
         model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
         revision: branch, tag or commit of the name.
-        name: of the file.
 
     Raises:
         ConfigError: if the file is missing, or the hub cannot be reached.

@@ -24,7 +24,6 @@ class Encoder(Trainable):
     `content`, a function (bound settings) -> {setting: sha256}, so is what a local folder among its settings holds.
 
     Args:
-        event: of the data.
         shape: of the latents. They are continuous, and have the data's classes and captions.
     """
 
@@ -70,7 +69,6 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"],
 
     Args:
         function: maps every sample independently.
-        x: the batch.
         dims: numbers in a sample of data.
     """
     return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])

@@ -22,7 +22,6 @@ class Latent(Model):
     is no Transport. One evaluation (nfe) is the model's: the decoder, run once a sample, is not counted.
 
     Args:
-        event: of the data.
         model: built on `encoder.latent`, from N(0, I) of that shape.
         encoder: is frozen; its weights are part of this model's state.
     """

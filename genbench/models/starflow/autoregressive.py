@@ -32,7 +32,6 @@ class Block(nn.Module):
         order: order of the tokens.
         design: how the outputs of the network become mu and sigma.
         conditioned: whether the network takes a condition.
-        architecture: of the transformer.
     """
 
     def __init__(
@@ -128,7 +127,6 @@ class Flow(nn.Module):
     """A sequence of blocks between data and noise.
 
     Args:
-        event: describes one sample.
         layers: number of layers of each block, in sampling order.
         design: the settings of all blocks.
 

@@ -59,8 +59,6 @@ def weights(
     """Return the weight of each token.
 
     Args:
-        weight: the full weight.
-        tokens: number of tokens T.
         anneal: constant; linear from 0 at the first token to the full weight; or steps, (t + 1) / T at token t.
         copied: number of first tokens that are copied; steps count from the next one.
     """

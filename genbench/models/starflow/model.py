@@ -33,8 +33,6 @@ class ClassEmbedding(nn.Module):
     """Embeds a label as a prefix of one token; -1 (no label) becomes the mean over the classes, or an own embedding.
 
     Args:
-        classes: number of classes.
-        width: size of a token.
         init: standard deviation of the embeddings at initialization.
         learned_null: whether the last row of the table is the embedding of no label.
     """
@@ -59,7 +57,6 @@ class TransformerFlow(Model):
     loss = (mean z^2 / 2 + mean log sigma summed over blocks + penalty * mean square between blocks)
 
     Args:
-        event: describes one sample.
         source: N(0, I) of the same shape.
         layers: number of layers of each block, in sampling order.
         design: the other settings.

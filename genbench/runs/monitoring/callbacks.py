@@ -28,7 +28,6 @@ class TrainingEvaluation:
         folder: for the files of the steps.
         spec: describes how samples are drawn, and which metrics there are.
         model: in training.
-        data: the task.
     """
 
     def __init__(self, folder: Path, spec: Spec, model: Model, data: Data) -> None:

@@ -54,7 +54,6 @@ class WandbLogger:
 
     Args:
         folder: for the files of the run. A resumed run of the same name continues the logged one.
-        spec: of the run.
     """
 
     def __init__(self, folder: Path, spec: Mapping[str, Any]) -> None:
@@ -85,7 +84,6 @@ class Loggers:
     Args:
         kinds: which ones.
         root: results folder; they write to its folder logs.
-        spec: of the run.
 
     Raises:
         ConfigError: if a kind is unknown, or its package is not installed.

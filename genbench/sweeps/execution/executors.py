@@ -48,7 +48,6 @@ def choose(
 
     Args:
         name: local or ray.
-        store: where results are kept.
         processes: of the local executor.
         address: of the Ray cluster.
         gpus: of each run on it.
@@ -77,9 +76,6 @@ def execute(
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
 
     Args:
-        specs: the cells.
-        store: where results are kept.
-        executor: where they run.
         on_event: called with what happens to the cells.
         loggers: kinds of loggers of all runs.
     """

@@ -67,7 +67,6 @@ class ProcessPool:
     """Executor that runs jobs in several processes on this machine.
 
     Args:
-        store: where results are kept.
         processes: how many; fewer are used at a time where the threads of their jobs would exceed the cores.
     """
 

@@ -48,7 +48,6 @@ class Balanced(Coupling):
     all pairs of the batch, and logged.
 
     Args:
-        shape: of one sample.
         epsilon: temperature, in units of the cost.
         cost: "norm" is |x0 - x1|, "sqnorm" its square.
         reference: number of reference points of noise, and of data.

@@ -22,7 +22,6 @@ class Pairs(NamedTuple):
     """Noise in the order of its data, and the weight of each pair in the loss (1 on average).
 
     Args:
-        x0: the noise.
         weight: pair weights.
         tilt: estimates of the tilt of source and data, if the coupling has them; see `tilt_of_batch`.
         x1: data in the place of the batch's, from a coupling that moves the data; before dequantization.
@@ -102,10 +101,6 @@ def pilot_pairs(
     """Yield independent pairs of noise and training data in parts.
 
     Args:
-        train: the training split.
-        source: distribution of the noise.
-        count: number of pairs.
-        seed: seed of all random draws.
         bin_width: width of the bins over which quantized data is spread.
         labeled: whether pairs have the labels of the data; otherwise labels are 0.
     """
