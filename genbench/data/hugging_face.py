@@ -64,13 +64,14 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
         else:
             arrays = _vectors(rows, name)
             files.replace(place, lambda temporary: _write_arrays(temporary, arrays))
-        files.write_sealed(entry, json.dumps({"file": place.name, "sha256": content_hash.remembered(place)}))
+        kept = {"file": place.name, "sha256": content_hash.remembered(place)}
+        files.write_sealed(entry, json.dumps(kept), entry.name)
 
     return cache.get("hf", f"{stem}.json", _read, make)
 
 
 def _read(entry: Path) -> Path:
-    expected = json.loads(files.read_sealed(entry))
+    expected = json.loads(files.read_sealed(entry, entry.name))
     place = entry.with_name(expected["file"])
     if not place.is_file() or content_hash.remembered(place) != expected["sha256"]:
         raise Damaged(f"{files.shown(place)} is missing or not what was written")

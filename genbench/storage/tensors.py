@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genbench.storage import files
+from genbench.storage import cache, files
 from genbench.storage.files import Damaged
 
 
@@ -52,6 +52,24 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
     if header.pop("sha256") != _digest(tensors, header):
         raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
     return tensors, header
+
+
+def cached(kind: str, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return tensors that are kept as an entry of the cache and sealed with its name: a copy of another is damaged.
+
+    Args:
+        kind: folder of such entries.
+        name: file name, as `genbench.storage.cache.get` has it.
+        make: returns the tensors.
+    """
+
+    def read(path: Path) -> dict[str, Tensor]:
+        found, header = load(path, ("entry",))
+        if header["entry"] != name:
+            raise Damaged(f"{files.shown(path)} is a copy of another entry, {header['entry']}")
+        return found
+
+    return cache.get(kind, name, read, lambda path: save(path, make(), {"entry": name}))
 
 
 def head(path: Path, fields: Iterable[str]) -> dict[str, str]:

@@ -101,13 +101,8 @@ def collection(name: str, original: Original) -> Collection:
         key = cache.key(original=original.sha256)
         shape = (sum(original.train + original.test), *original.shape)
         images = CachedRows("images", f"{key}.npy", shape, np.uint8, lambda: enumerate(download()[0]))
-        label, _ = cache.get(
-            "images",
-            f"{key}.safetensors",
-            lambda entry: tensors.load(entry, ()),
-            lambda entry: tensors.save(entry, {"label": torch.from_numpy(download()[1])}, {}),
-        )
-        return LabeledImages(images, label["label"])
+        kept = tensors.cached("images", f"{key}.safetensors", lambda: {"label": torch.from_numpy(download()[1])})
+        return LabeledImages(images, kept["label"])
 
     provenance = {
         "source": f"torchvision {original.kind}",

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -75,14 +74,12 @@ class Semidiscrete(Coupling):
         content = hashlib.sha256(flat.numpy().data).hexdigest()
         determinants = {"points": content, "source": law, "entropy": epsilon, "tolerance": tolerance}
 
-        def read(path: Path) -> Tensor:
-            return tensors.load(path, ("kind",))[0]["h"]
-
-        def make(path: Path) -> None:
+        def make() -> dict[str, Tensor]:
             found = potentials(flat, lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance)
-            tensors.save(path, {"h": found.h}, {"kind": "semidiscrete potentials"})
+            return {"h": found.h}
 
-        return cache.get("potentials", f"{cache.key(version=VERSION, **determinants)}.safetensors", read, make)
+        name = f"{cache.key(version=VERSION, **determinants)}.safetensors"
+        return tensors.cached("potentials", name, make)["h"]
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Replace the data by the points that the noise goes to, within the classes of the batch.
