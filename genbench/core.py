@@ -335,6 +335,10 @@ class Model(Learner):
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Raise ConfigError, before training, if sampling options contradict one another or the model's settings."""
 
+    def within(self, data: Data) -> tuple["Model", Data]:
+        """Return the model and the task where its density and its paths are: among latents, for a model of latents."""
+        return self, data
+
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return the sampling options changed so that one sample takes this many network evaluations."""
         raise Unsupported(f"{type(self).__name__} has a fixed number of network evaluations")

@@ -71,7 +71,8 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
 
     Reference: Weighted conditional flow matching, 2025.
     """
-    model = evaluation.model
+    evaluation = evaluation.inner
+    model, latents = evaluation.model, ", " + evaluation.space if "encoder" in evaluation.data.provenance else ""
     if model is None or not isinstance(model, Coupled) or model.conditional:
         raise Unsupported("it is not trained on pairs of noise and data, or only within classes")
     n = n or min(2048, evaluation.data.test.size or 2048)
@@ -95,9 +96,9 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     )
     if not estimate.known:
         raise Unsupported(f"too few of {estimate.pairs} pairs carry weight: an effective share of {estimate.share:.2g}")
-    protocol = f"relative variance over {n} points with {partners} partners each"
+    protocol = f"relative variance over {n} points with {partners} partners each{latents}"
     return [
         Value(estimate.source, n, protocol, "source"),
         Value(estimate.data, n, protocol, "data"),
-        Value(estimate.share, n, f"of {estimate.pairs} independent pairs", "ess", better="higher"),
+        Value(estimate.share, n, f"of {estimate.pairs} independent pairs{latents}", "ess", better="higher"),
     ]

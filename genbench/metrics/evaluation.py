@@ -10,7 +10,7 @@ paths) and is measured once.
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -124,6 +124,23 @@ class Evaluation:
         if not isinstance(self.model, Transport):
             raise Unsupported("its samples do not follow an ODE")
         return self.density_model()
+
+    @cached_property
+    def inner(self) -> "Evaluation":
+        """The same evaluation, without samples, where density and paths of the model are: maybe among latents."""
+        if self.model is None:
+            return self
+        model, data = self.model.within(self.data)
+        if model is self.model:
+            return self
+        none = torch.empty(0, *data.event.shape)
+        return Evaluation(data, self.seed, x=none, model=model, options=self.options, batch=self.batch)
+
+    @property
+    def space(self) -> str:
+        """Where the samples, paths and densities are, for protocols: latents differ from encoder to encoder."""
+        encoder = self.data.provenance.get("encoder")
+        return f"latents of encoder {encoder[:8]}" if encoder else "model space"
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute once what several metrics of this evaluation use."""

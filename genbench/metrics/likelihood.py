@@ -90,10 +90,33 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     def bits(nats: float) -> float:
         return (nats / dims + space.log_scale) / math.log(2)
 
-    in_nats = ("standard_error", "tolerance_difference")
-    details = {key: v / dims / math.log(2) if key in in_nats else v for key, v in measured.details.items()}
+    details = _in_bits(measured.details, dims * math.log(2))
     floor = None if measured.data is None else bits(measured.data)
     return Value(bits(measured.model), measured.n, f"bits/dim of levels, {measured.protocol}", "", floor, details)
+
+
+@metrics.register("latent_bits_per_dim", version=1, better="lower", of="model")
+def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
+    """Negative log-density of encoded test data in bits per dimension of the latents, under a model of latents.
+
+    Latents are continuous: it may be negative, and says nothing about bits of the data. N(0, I) has 2.047 at unit
+    variance. Only models of latents of one encoder can be compared.
+
+    Raises:
+        Unsupported: if the model is not one of latents, or has no density.
+    """
+    inner = evaluation.inner
+    if inner is evaluation:
+        raise Unsupported("it is no model of latents")
+    measured = _likelihood(inner, n, tol, probes)
+    unit = inner.data.event.dims * math.log(2)
+    protocol = f"bits/dim of {inner.space} as data, {measured.protocol}"
+    return Value(measured.model / unit, measured.n, protocol, details=_in_bits(measured.details, unit))
+
+
+def _in_bits(details: dict[str, Any], unit: float) -> dict[str, Any]:
+    in_nats = ("standard_error", "tolerance_difference")
+    return {key: v / unit if key in in_nats else v for key, v in details.items()}
 
 
 def _likelihood(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Likelihood:

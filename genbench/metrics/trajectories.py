@@ -117,6 +117,7 @@ def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
 
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
+    evaluation = evaluation.inner
     n = n or default_paths(evaluation.data.event)
     return evaluation.cached(("paths", n, tol), lambda: _solve_paths(evaluation, n, tol))
 
@@ -132,7 +133,7 @@ def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
     bad = int((~torch.isfinite(energy + chord)).sum())
     if bad:
         raise Unsupported(f"{bad} of {n} paths are not finite")
-    return Paths(energy, length, chord, f"model space, dopri5 tol {tol:g}, n={n}")
+    return Paths(energy, length, chord, f"{evaluation.space}, dopri5 tol {tol:g}, n={n}")
 
 
 def _solve_batch(

@@ -3,6 +3,7 @@
 A published FID depends on the network, the resizing, the number of samples, and the comparison with training images.
 """
 
+import json
 from typing import Annotated, Any
 
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
-from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
+from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
 from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to
 from genbench.metrics.image.reference_statistics import Published, Statistics, published
+from genbench.models.latent.model import Latent
 from genbench.registry import extractors, metrics
-from genbench.seeds import generator
+from genbench.seeds import derive, generator
 from genbench.settings import Count, Nested, OnDisk
 
 AT_HAND = ("digits_cnn", "mnist5k_cnn", "efficientnet_lite0")
@@ -77,6 +79,33 @@ def fd_dinov2(
 def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, features: Lite = None) -> Value:
     """Frechet distance in the features of EfficientNet-Lite0, which needs no download. Not an FID."""
     return _distance(feature_sets(evaluation, features or "efficientnet_lite0", images))
+
+
+@metrics.register("reconstruction_fd", version=1, better="lower", of="model")
+def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
+    """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
+
+    A perfect model of the latents has this distance. The images are those of the split that is not compared with.
+
+    Raises:
+        Unsupported: if the model is not one of latents of images, or the network is not available.
+    """
+    model, data = evaluation.model, evaluation.data
+    if not isinstance(model, Latent) or len(data.event.shape) != 3:
+        raise Unsupported("its model has no encoder of images")
+
+    def measured() -> Value:
+        real = data.test if images.split == "train" else data.train
+        n = min(images.n or len(evaluation.x), real.size or MAX_HELD_OUT)
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            parts = real.take(n, derive(evaluation.seed, "reconstruction")).x.split(evaluation.batch)
+            x = torch.cat([model.encoder.decode(model.encoder.encode(part.to(device))).cpu() for part in parts])
+        found = _distance(feature_sets(Evaluation(data, evaluation.seed, x=x), features, images))
+        return found._replace(protocol=f"reconstructions, {found.protocol}")
+
+    key = ("reconstruction_fd", model.encoder.digest(), images, len(evaluation.x), json.dumps(features))
+    return evaluation.cached_for_task(key, measured)
 
 
 @metrics.register("fid-infinity", version=1, better="lower", of="samples", floor=False, curve=False)

@@ -75,19 +75,24 @@ class Latent(Model):
         """Return the log-density of the latents of x in nats, under the model of latents (not one of x)."""
         return self.model.log_prob(self.encoder.encode(x), label=label)
 
+    def within(self, data: Data) -> tuple[Model, Data]:
+        """Return the model of latents, and the task among latents."""
+        return self.model, self._encoded(data)
+
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         """Return the model's options for that many evaluations."""
         return self.model.at_budget(options, method, nfe)
 
     def _encoded(self, data: Data) -> Data:
-        """Return the task among latents; only its training split is served."""
+        """Return the task among latents."""
         device = next(self.encoder.parameters()).device
 
         @torch.no_grad()
         def encode(x: Tensor) -> Tensor:
             return self.encoder.encode(x.to(device)).to(x.device)
 
-        key = f"{data.provenance.get('sha256')}-{self.encoder.digest()}"
+        digest = self.encoder.digest()
+        key = f"{data.provenance.get('sha256')}-{digest}"
         train = data.train.encoded(encode, self.encoder.latent.shape, key) or Encoding(data.train, encode)
         return replace(
             data,
@@ -98,6 +103,7 @@ class Latent(Model):
             valid=Encoding(data.valid, encode),
             test=Encoding(data.test, encode),
             truth=Truth(),
+            provenance={**data.provenance, "encoder": digest},
         )
 
 

@@ -1,5 +1,6 @@
 """Models of latents: what they train on, what they sample, what their density is of, and what stays as it is."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,14 @@ from torch.testing import assert_close
 
 from genbench.core import Batch, Data, Event, Normal, Split, Transport
 from genbench.data.splits import Endless
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
 from genbench.metrics.sampling import draw
 from genbench.metrics.starting_noise import noise
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import encoders, models
+from genbench.seeds import derive
 from genbench.settings import bind, call
 from genbench.space import Real
 from genbench.training.fabric import fabric_of
@@ -186,6 +190,54 @@ def test_data_that_cannot_be_kept_is_encoded_as_it_comes():
     assert_close(batch.x, encoder.encode(raw.x))
     assert torch.equal(batch.label, raw.label)
     assert_close(batch_source.take(5, 2).x, encoder.encode(split.take(5, 2).x))
+
+
+def among_latents(data, model):
+    return Evaluation(data, 0, x=torch.zeros(4, *data.event.shape), model=model)
+
+
+def test_density_and_paths_are_those_among_latents(data, fixed_density, fixed_velocity):
+    encoder = Halves(data.event)
+    normal = Normal(encoder.latent.shape)
+    z = encoder.encode(data.test.take(50, derive(0, "reference")).x).detach().double()
+    nats = z.flatten(1).square().sum(1).mean() / 2 + 32 * math.log(2 * math.pi)
+    model = Latent(data.event, fixed_density(encoder.latent, normal, lambda x, _: normal.log_prob(x)), encoder)
+    (row,) = measure(among_latents(data, model), "latent_bits_per_dim", {"n": 50}, True)
+    assert_close(row["value"], float(nats / 64 / math.log(2)), atol=1e-5, rtol=1e-5)
+    assert row["protocol"].startswith(f"bits/dim of latents of encoder {encoder.digest()[:8]} as data, density of data")
+    # The field v = x + 1 takes z0 to e (z0 + 1) - 1: the chord is (e - 1)(z0 + 1), the energy (e^2 - 1)/2 (z0 + 1)^2.
+    flow = Latent(data.event, fixed_velocity(encoder.latent, normal, lambda t, x: x + 1), encoder)
+    values = {
+        name: measure(among_latents(data, flow), name, {"n": 64, "tol": 1e-6}, True)[0]
+        for name in ("path_energy", "straightness")
+    }
+    square = float((noise(normal, 64, 0) + 1).double().flatten(1).square().sum(1).mean())
+    energy, chord = (math.e**2 - 1) / 2, (math.e - 1) ** 2
+    assert_close(values["path_energy"]["value"], energy * square, rtol=1e-4, atol=0)
+    assert_close(values["straightness"]["value"], (energy - chord) * square, rtol=1e-3, atol=0)
+    assert "latents of encoder" in values["straightness"]["protocol"]
+
+
+def test_the_tilt_is_that_of_noise_and_latents(data):
+    encoder = Halves(data.event)
+    plain = build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5)
+    model = Latent(data.event, plain, encoder)
+    model.prepare(data, 3)
+    latents = model.within(data)[1]
+    there = measure(among_latents(latents, plain), "tilt", {"n": 100}, True)
+    here = measure(among_latents(data, model), "tilt", {"n": 100}, True)
+    assert [row["value"] for row in here] == [row["value"] for row in there]
+    assert here[0]["value"] > 0.01  # latents vary in size
+
+
+def test_likelihoods_of_data_and_of_latents_are_not_confused(data, fixed_density):
+    encoder = Halves(data.event)
+    plain = fixed_density(encoder.latent, Normal(encoder.latent.shape), lambda x, _: x.flatten(1).sum(1))
+    (row,) = measure(among_latents(data, Latent(data.event, plain, encoder)), "bits_per_dim", {"n": 50}, True)
+    assert row["reason"] == "its density is one of latents, not of data"
+    latents = Latent(data.event, plain, encoder).within(data)[1]
+    (row,) = measure(among_latents(latents, plain), "latent_bits_per_dim", {"n": 50}, True)
+    assert row["reason"] == "it is no model of latents"
 
 
 def test_a_model_prepares_on_latents(data):
