@@ -13,12 +13,11 @@ from genbench.runs import run as runner
 from genbench.runs import store
 from genbench.runs.spec import build_data, resolve
 from genbench.runs.versions import without_outdated
-from genbench.settings import Settings, merge
+from genbench.settings import Settings
 from genbench.storage.trust import trust_everything
-from genbench.sweeps import suite
+from genbench.sweeps import suite, user_files
 from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import JobEvent
-from genbench.sweeps.own import own
 
 
 def run(
@@ -55,10 +54,8 @@ def run(
         >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
         [['cfm', 'moons', 'sliced_w2', 1]]
     """
-    name, _ = own("models", model)
-    data, given = own("datasets", dataset)
-    chosen = [own("metrics", metric)[0] for metric in metrics] if metrics is not None else None
-    spec = resolve(name, data, seed=seed, metrics=chosen, settings=merge({"data": given}, settings or {}))
+    model, dataset, chosen, own = user_files.request(model, dataset, metrics, settings or {})
+    spec = resolve(model, dataset, seed=seed, metrics=chosen, settings=own)
     return runner.run(spec, store.Store(Path(results)))
 
 

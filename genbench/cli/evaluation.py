@@ -31,10 +31,11 @@ def eval_command(
 ) -> None:
     """Measure a kept model with other metrics or another solver, or samples made elsewhere."""
     from genbench.cli import requests
+    from genbench.sweeps import user_files
 
     path, settings = Path(what), parse(set_ or [])
     if dataset is not None:
-        _, dataset, metric, settings = requests.with_own_files("", dataset, metric, settings)
+        _, dataset, metric, settings = user_files.request("", dataset, metric, settings)
     requests.check((), [dataset] if dataset is not None else (), metric, settings)
     if dataset is not None:
         _eval_samples(path, dataset, metric, settings, seed, results, beside, as_json)
@@ -85,7 +86,7 @@ def _eval_samples(
 
 
 def _print_beside(rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path) -> None:
-    from genbench.analysis.published_suites import load_suites, suite_names
+    from genbench.analysis.suite_results import load_suites, suite_names
     from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
     from genbench.studies.beside import beside

@@ -13,9 +13,8 @@ from genbench import registry
 from genbench.aliases import canonical
 from genbench.cli.catalog import Schema, read
 from genbench.errors import ConfigError, unknown
-from genbench.settings import Settings, merge, table_of, validated
+from genbench.settings import Settings, table_of, validated
 from genbench.suites import find
-from genbench.sweeps.own import own
 
 SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
 
@@ -44,16 +43,6 @@ def check(
     for kind, name, section in components:
         _component(kind, name, (settings or {}).get(section, {}), name)
     _sections(settings or {}, list(models))
-
-
-def with_own_files(
-    model: str, dataset: str, metrics: list[str] | None, settings: Settings
-) -> tuple[str, str, list[str] | None, dict[str, Any]]:
-    """Return the names and settings of a request with the names of components in place of files."""
-    name, _ = own("models", model)
-    data, given = own("datasets", dataset)
-    chosen = [own("metrics", metric)[0] for metric in metrics] if metrics else metrics
-    return name, data, chosen, merge({"data": given} if given else {}, settings)
 
 
 def check_suite(suite: str | Path, settings: Settings) -> None:

@@ -33,14 +33,14 @@ def leaderboard(
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
     from genbench.analysis import leaderboard
     from genbench.analysis.labels import plain
-    from genbench.analysis.published_suites import load_suites, suite_names
+    from genbench.analysis.suite_results import load_suites, suite_names
     from genbench.report.formats import leaderboard as formats
     from genbench.runs.store import existing_store
-    from genbench.submissions.joining import join
+    from genbench.submissions.entries import entries_of
 
     alone = bool(add) and not any((results / name).exists() for name in ("runs", *suite_names(results)))
     own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
-    joined = [join(path, [record for group in own for record in group.records]) for path in add or ()]
+    joined = [entries_of(path, [record for group in own for record in group.records]) for path in add or ()]
     suites = [*own, *(submitted for submitted, _ in joined)]
     found = leaderboard.leaderboard(suites, dataset or (), variants=variants)
     if not found.boards:
@@ -175,7 +175,7 @@ def compare(
 ) -> None:
     """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
     from genbench.analysis.compare import compare_models, compare_records
-    from genbench.analysis.published_suites import load_records
+    from genbench.analysis.suite_results import load_records
     from genbench.report.formats.terminal import print_comparison, print_models
 
     if dataset is not None:

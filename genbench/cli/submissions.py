@@ -21,8 +21,7 @@ def submit(
 ) -> None:
     """Pack runs, with records, hashes and small weights, into one file that others can verify and rank."""
     from genbench.runs.store import existing_store
-    from genbench.submissions.archive import SUFFIX, pack
-    from genbench.submissions.selecting import records_of
+    from genbench.submissions.archive import SUFFIX, pack, records_of
 
     if not to.name.endswith(SUFFIX):
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
@@ -86,8 +85,8 @@ def _verify_submission(path: Path, sample: int, retrain: int, seed: int, toleran
     from collections import Counter
 
     from genbench.analysis.labels import plain
-    from genbench.submissions.joining import opened, remember
-    from genbench.submissions.judging import judge
+    from genbench.submissions.entries import opened, remember
+    from genbench.submissions.verdicts import judge
 
     with opened(path) as store:
         verdicts = list(judge(store, sample=sample, retrain=retrain, seed=seed, tolerance=tolerance))

@@ -65,9 +65,10 @@ def run_command(
 ) -> None:
     """Train, sample and measure one model on one data set."""
     from genbench.cli import requests
+    from genbench.sweeps import user_files
 
     rank, settings, seeds = _rank(), parse(set_ or []), parse_seeds(seed or "0")
-    model, dataset, metric, settings = requests.with_own_files(model, dataset, metric, settings)
+    model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
     requests.check([model], [dataset], metric, settings)
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:

@@ -6,7 +6,7 @@ Metrics of image features are also modules of torchmetrics, importable from here
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genbench.metrics.modules import (
+    from genbench.metrics.feature_metrics import (
         DensityCoverage,
         FrechetDistance,
         KernelDistance,
@@ -20,7 +20,7 @@ __all__ = ["DensityCoverage", "FrechetDistance", "KernelDistance", "MongeDistanc
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # importing torchmetrics takes a second, which listing and 2D runs do not need
-        from genbench.metrics import modules
+        from genbench.metrics import feature_metrics
 
-        return getattr(modules, name)
+        return getattr(feature_metrics, name)
     raise AttributeError(f"module 'genbench.metrics' has no attribute '{name}'")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from genbench.analysis.labels import shared_words, words
-from genbench.analysis.published_suites import OTHER_RUNS, Run, SuiteResults
+from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
 from genbench.analysis.values import Cost, Failure, Value, group_by, headline_metric
 from genbench.report import plots
 from genbench.report.blocks import Block, Chart, Charts, Flow, List, Report, Section, Table

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genbench.analysis.published_suites import Run
+from genbench.analysis.suite_results import Run
 from genbench.analysis.values import by_model
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.published_suites import ORIGINS, RECORDS, load_suites, suite_file, suite_names
+from genbench.analysis.suite_results import ORIGINS, RECORDS, load_suites, suite_file, suite_names
 from genbench.analysis.values import Failure, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Section, Table

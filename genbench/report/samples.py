@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
-from genbench.analysis.published_suites import DRAWINGS, Run, digest, suite_file
+from genbench.analysis.suite_results import DRAWINGS, Run, digest, suite_file
 from genbench.analysis.values import by_model
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported

@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from genbench.analysis.published_suites import RECORDS, suite_file
 from genbench.analysis.statistics import half_width, mean_and_error
+from genbench.analysis.suite_results import RECORDS, suite_file
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table

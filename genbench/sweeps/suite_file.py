@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
 from genbench.settings import explain
-from genbench.sweeps.own import own
+from genbench.sweeps.user_files import component_name
 
 LARGEST = 2**20
 """Bytes of a suite file; none has a hundredth of it."""
@@ -135,18 +135,18 @@ def read(path: Path) -> Suite:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is no TOML: {error}") from error
-    return _with_own_files(suite, path.parent)
+    return _with_user_files(suite, path.parent)
 
 
-def _with_own_files(suite: Suite, folder: Path) -> Suite:
+def _with_user_files(suite: Suite, folder: Path) -> Suite:
     """Return a suite with the names of components in place of files, whose paths are relative to the suite."""
 
     def entry(kind: str, given: E) -> E:
-        name, settings = own(kind, given.name, folder)
+        name, settings = component_name(kind, given.name, folder)
         return given.model_copy(update={"name": name, **settings})
 
     def metrics(names: list[str] | None) -> list[str] | None:
-        return [own("metrics", name, folder)[0] for name in names] if names is not None else None
+        return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None
 
     data = [entry("datasets", part) for part in suite.datasets]
     include = [

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from genbench.analysis.compare import compare_models, compare_records
-from genbench.analysis.published_suites import load_records
+from genbench.analysis.suite_results import load_records
 from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.runs.record import format_record, read_record

@@ -14,8 +14,8 @@ from scipy import stats
 from genbench.analysis.leaderboard import OTHER_BUDGET, OTHER_SEEDS, Board, Budget, Entry, leaderboard, near_best
 from genbench.analysis.leaderboard import _letters as letters
 from genbench.analysis.leaderboard import _standings as standings
-from genbench.analysis.published_suites import Run, SuiteResults, load_suites
 from genbench.analysis.statistics import ranks
+from genbench.analysis.suite_results import Run, SuiteResults, load_suites
 from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
 from genbench.report.formats import leaderboard as formats

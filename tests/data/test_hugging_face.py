@@ -10,7 +10,7 @@ from helpers.image_trees import image
 from genbench.data.hugging_face import export
 from genbench.errors import ConfigError
 from genbench.registry import datasets as registry
-from genbench.sweeps.own import own
+from genbench.sweeps.user_files import component_name
 
 hf = pytest.importorskip("datasets")
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -28,7 +28,7 @@ def photos(n=20, first=0):
 
 
 def built(path):
-    name, settings = own("datasets", f"hf:{path}")
+    name, settings = component_name("datasets", f"hf:{path}")
     size = {"size": 8} if name == "folder" else {}
     return registry[name].build(**settings, **size)
 
@@ -124,12 +124,12 @@ def test_folders_that_are_none_and_names_offline_are_one_line(tmp_path):
         ("../no/where", "no such folder"),
     ):
         with pytest.raises(ConfigError, match=message) as error:
-            own("datasets", f"hf:{name}")
+            component_name("datasets", f"hf:{name}")
         assert "\n" not in str(error.value)
 
 
 def test_a_folder_of_images_needs_no_slash(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pictures").mkdir()
-    assert own("datasets", "pictures") == ("folder", {"path": "pictures"})
-    assert own("datasets", "moons") == ("moons", {})
+    assert component_name("datasets", "pictures") == ("folder", {"path": "pictures"})
+    assert component_name("datasets", "moons") == ("moons", {})

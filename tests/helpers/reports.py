@@ -4,7 +4,7 @@ from pathlib import Path
 
 import genbench
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.published_suites import SuiteResults, load_suites
+from genbench.analysis.suite_results import SuiteResults, load_suites
 from genbench.analysis.values import Value
 from genbench.report.blocks import Report
 from genbench.report.content import gather

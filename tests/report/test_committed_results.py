@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genbench.analysis.published_suites import load_suites
+from genbench.analysis.suite_results import load_suites
 from genbench.report.formats import csv, markdown
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs

@@ -11,7 +11,7 @@ import torch
 from helpers.reports import blocks, gathered
 
 import genbench
-from genbench.analysis.published_suites import load_suites
+from genbench.analysis.suite_results import load_suites
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.starting_noise import noise
 from genbench.report import samples

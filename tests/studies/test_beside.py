@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genbench.analysis.published_suites import load_suites
+from genbench.analysis.suite_results import load_suites
 from genbench.runs.store import Store
 from genbench.studies.beside import beside
 from genbench.studies.published import Claim

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from genbench.analysis.labels import guarded, plain
-from genbench.analysis.published_suites import SuiteResults
 from genbench.analysis.statistics import mean_and_error
+from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import Failure, Value, group_by
 
 COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")

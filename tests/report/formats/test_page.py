@@ -12,7 +12,7 @@ import pytest
 from helpers.reports import blocks, tables, text
 
 from genbench.analysis.leaderboard import Leaderboard, leaderboard
-from genbench.analysis.published_suites import load_suites
+from genbench.analysis.suite_results import load_suites
 from genbench.report.blocks import (
     Axis,
     Cell,

@@ -12,8 +12,8 @@ import pytest
 import genbench
 from genbench.errors import ConfigError
 from genbench.registry import FILES, models
-from genbench.sweeps.own import own
 from genbench.sweeps.suite import load
+from genbench.sweeps.user_files import component_name
 
 PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
 TINY = {"plan": {"steps": 10}, "evaluation": {"n": 40, "curve": []}}
@@ -55,9 +55,9 @@ def test_a_model_and_points_in_files_run_from_python_and_by_the_command_line(cli
 
 
 def test_another_content_is_another_model(folder):
-    first, _ = own("models", "my_model.py")
+    first, _ = component_name("models", "my_model.py")
     (folder / "my_model.py").write_text((folder / "my_model.py").read_text() + "\n")
-    second, _ = own("models", "my_model.py")
+    second, _ = component_name("models", "my_model.py")
     assert first != second
     assert {first, second} <= set(models)
 
@@ -76,7 +76,7 @@ def test_files_in_a_suite_are_relative_to_it(folder, monkeypatch):
 
 def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
-    name, _ = own("models", "my_model.py")
+    name, _ = component_name("models", "my_model.py")
     assert name in models
     os.environ[FILES] = ""
     del models._entries[name]
@@ -108,6 +108,6 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
 
 def test_a_wrong_name_in_a_file_is_refused(folder):
     with pytest.raises(ConfigError, match=r"my_model.py registers no model 'affin'; did you mean 'affine'\?"):
-        own("models", "my_model.py:affin")
+        component_name("models", "my_model.py:affin")
     with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):
-        own("models", "nowhere.py")
+        component_name("models", "nowhere.py")

@@ -1,16 +1,18 @@
-"""Components of the user's own: files where a name of a model, a metric or a data set may stand."""
+"""Files of the user in place of names: Python files that register components, and files of data."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from genbench.registry import ALL
+from genbench.settings import Settings, merge
 
 POINTS = (".npy", ".npz", ".csv", ".parquet")
 ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|tar\.\w+)$")
 
 
-def own(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
+def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
     """Return the name and the settings of a component that may be given as a file.
 
     Args:
@@ -22,7 +24,7 @@ def own(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any
     Raises:
         ConfigError: if a Python file is broken, or registers no such component, or a data set cannot be read.
 
-    >>> own("datasets", "moons"), own("datasets", "my/points.csv")
+    >>> component_name("datasets", "moons"), component_name("datasets", "my/points.csv")
     (('moons', {}), ('points', {'path': 'my/points.csv'}))
     """
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
@@ -42,3 +44,13 @@ def own(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any
     if ARCHIVE.search(text) or path.is_dir():
         return "folder", {"path": str(path)}
     return text, {}
+
+
+def request(
+    model: str, dataset: str, metrics: Iterable[str] | None, settings: Settings
+) -> tuple[str, str, list[str] | None, dict[str, Any]]:
+    """Return the names and the settings of a request, with the names of components in place of files."""
+    name, _ = component_name("models", model)
+    data, given = component_name("datasets", dataset)
+    chosen = None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]
+    return name, data, chosen, merge({"data": given} if given else {}, settings)

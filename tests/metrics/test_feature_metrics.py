@@ -162,7 +162,7 @@ try:
 except SystemExit as stop:
     assert not stop.code, stop.code
 # lightning_fabric imports torchmetrics by itself, and that torch-fidelity
-assert not {"genbench.metrics.modules", "cleanfid"} & set(sys.modules)
+assert not {"genbench.metrics.feature_metrics", "cleanfid"} & set(sys.modules)
 """
 RUN = "run --model cfm --dataset moons --metric w2 --set plan.steps=2 --set evaluation.n=32"
 

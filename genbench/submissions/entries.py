@@ -1,4 +1,4 @@
-"""Submissions beside one's own results: which of their records a leaderboard takes, and what it says of them."""
+"""Entries of a leaderboard from submissions: which of their records it takes, and what it says of them."""
 
 import json
 import logging
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from genbench.analysis.published_suites import Run, SuiteResults
+from genbench.analysis.suite_results import Run, SuiteResults
 from genbench.runs.record import Record, read_record
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
 from genbench.submissions.archive import SUFFIX, unpack
-from genbench.submissions.judging import Verdict, judge
+from genbench.submissions.verdicts import Verdict, judge
 
 log = logging.getLogger("genbench")
 
@@ -34,7 +34,7 @@ def remember(path: Path, verdicts: Sequence[Verdict]) -> None:
     files.write_sealed(entry, json.dumps(states | _known(path, better_than=states)), entry.name)
 
 
-def join(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[str]]:
+def entries_of(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[str]]:
     """Return the records of a submission that a leaderboard takes, and what is to be said of them.
 
     Its methods are called NAME:METHOD, after the file. Records that contradict themselves, whose values were not

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 import genbench
-from genbench.analysis.published_suites import FLAT, load_records, load_suites
+from genbench.analysis.suite_results import FLAT, load_records, load_suites
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
 from genbench.report.samples import Drawings

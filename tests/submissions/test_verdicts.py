@@ -9,8 +9,8 @@ import torch
 
 from genbench.runs.store import WEIGHTS
 from genbench.storage import tensors
-from genbench.submissions.joining import opened
-from genbench.submissions.judging import judge
+from genbench.submissions.entries import opened
+from genbench.submissions.verdicts import judge
 
 
 def verdicts(forger, tmp_path, **options):
