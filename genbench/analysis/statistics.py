@@ -123,7 +123,8 @@ def sign_flip_p(differences: Float64[np.ndarray, " n"]) -> float:
     Exact up to 14 pairs; with more, estimated from a fixed random sample of sign flips, the observed signs included.
     """
     whole = differences.sum()
-    totals, observed_extra = _kept_totals(differences)
+    flips, observed_extra = _sign_flips(len(differences))
+    totals = flips @ differences
     # Equal sums may round differently. A flipped sum is that of the kept differences minus that of the others.
     extreme = observed_extra + (np.abs(2 * totals - whole) >= abs(whole) * (1 - 1e-9)).sum()
     return float(extreme / (observed_extra + len(totals)))
@@ -135,8 +136,8 @@ def sign_flip_interval(differences: Float64[np.ndarray, " n"]) -> tuple[float, f
     A sign flip of d - m has a sum as large as that of d - m itself if the mean of the flipped values, or of the others,
     lies on the other side of m: the ends are quantiles of subset means (Hartigan, 1969).
     """
-    total, observed_extra = _kept_totals(differences)
-    count = _kept_totals(np.ones(len(differences)))[0]
+    flips, observed_extra = _sign_flips(len(differences))
+    total, count = flips @ differences, flips.sum(1)
     subsets = [(total, count), (differences.sum() - total, len(differences) - count)]
     rank = int(LEVEL * (observed_extra + len(total))) - observed_extra
 
@@ -148,35 +149,14 @@ def sign_flip_interval(differences: Float64[np.ndarray, " n"]) -> tuple[float, f
     return end(1), end(-1)
 
 
-def _kept_totals(differences: Float64[np.ndarray, " n"]) -> tuple[Float64[np.ndarray, " flips"], int]:
-    """Return, for each sign flip, the sum of the differences that keep their signs, and 1 if the observed signs are to
-    be counted in addition.
-
-    A flip is a row of bytes, each the signs of eight differences: their sum is looked up among the 256 possible ones.
-    """
-    flips, observed_extra = _sign_flips(len(differences))
-    padded = np.zeros((len(flips), 8))
-    padded.flat[: len(differences)] = differences
-    sums = padded @ _BITS.T
-    totals = sums[0][flips[0]]
-    for of_byte, byte in zip(sums[1:], flips[1:], strict=True):
-        totals += of_byte[byte]
-    return totals, observed_extra
-
-
-_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float64)
-
-
 @lru_cache(maxsize=4)
-def _sign_flips(n: int) -> tuple[np.ndarray, int]:
-    """Return sign flips as bits, (bytes, flips), and 1 if the observed signs are to be counted in addition."""
+def _sign_flips(n: int) -> tuple[Float64[np.ndarray, "flips n"], int]:
+    """Return sign flips, 1 where a sign is kept and 0 elsewhere, and 1 if the observed signs count in addition."""
     if n <= MAX_EXACT_PAIRS:
         # A flip and its opposite have the same absolute sum, so the last sign stays positive.
-        kept, observed_extra = 1 - ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1), 0
-    else:
-        draws = np.random.default_rng(derive(0, "sign flips", n)).integers(0, 2, (RESAMPLES, n), dtype=np.int8)
-        kept, observed_extra = 1 - draws, 1
-    return np.ascontiguousarray(np.packbits(kept.astype(bool), axis=1).T), observed_extra
+        return 1.0 - ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1), 0
+    draws = np.random.default_rng(derive(0, "sign flips", n)).integers(0, 2, (RESAMPLES, n), dtype=np.int8)
+    return 1.0 - draws, 1
 
 
 def noncentrality(n: int, level: float = LEVEL) -> float:
