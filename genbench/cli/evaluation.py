@@ -100,7 +100,6 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     from dataclasses import replace
 
     from genbench.report.formats.terminal import print_record
-    from genbench.runs.component import settings_in
     from genbench.runs.run import run
     from genbench.runs.spec import resolve
     from genbench.runs.store import Store, spec_at
@@ -115,11 +114,7 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
         kept.data["name"],
         seed=kept.seed,
         metrics=metric or list(kept.metrics),
-        settings=merge(
-            {"data": settings_in(kept.data), "model": settings_in(kept.model), "plan": kept.plan},
-            {"sample": kept.sample, "evaluation": kept.evaluation},
-            settings,
-        ),
+        settings=merge(kept.settings | {"metric": {}}, settings),
     )
     spec = replace(spec, stack=kept.stack)
     if spec.train_key != kept.train_key:

@@ -87,6 +87,18 @@ class Spec:
         return json.dumps(parts, sort_keys=True)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by section, as a request for this run has them."""
+        return {
+            "data": settings_in(self.data),
+            "model": settings_in(self.model) | ({"encoder": self.encoder} if self.encoder is not None else {}),
+            "plan": self.plan,
+            "sample": self.sample,
+            "evaluation": self.evaluation,
+            "metric": {name: settings_in(part) for name, part in self.metrics.items()},
+        }
+
+    @property
     def registry(self) -> Registry:
         """The registry of what is trained."""
         return REGISTRIES[self.kind]
@@ -262,22 +274,11 @@ def restore(record: Mapping[str, Any]) -> Spec:
             encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
             assert encoder is not None
             return encoder_spec(data, encoder)
-        current = {n: settings_in(part) for n, part in spec.metrics.items() if not any(differences(metrics, part))}
+        current = {n: part for n, part in spec.metrics.items() if not any(differences(metrics, part))}
         along = list(spec.evaluation.get("curve_metrics", ()))
-        found = _resolve(
-            spec.model["name"],
-            spec.data["name"],
-            spec.seed,
-            list(current),
-            {
-                "data": settings_in(spec.data),
-                "model": settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder else {}),
-                "plan": spec.plan,
-                "sample": spec.sample,
-                "evaluation": {**spec.evaluation, "curve_metrics": [name for name in along if name in current]},
-                "metric": current,
-            },
-        )
+        known = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
+        settings = replace(spec, metrics=current, evaluation=known).settings
+        found = _resolve(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
         return replace(found, stack=spec.stack, evaluation={**found.evaluation, "curve_metrics": along})
     except ValidationError as error:

@@ -26,13 +26,10 @@ def command(spec: Spec, results: Path) -> str:
         spec = spec.members[0]  # the command runs all of them
     data = differing(datasets[dataset].build, settings_in(spec.data))
     default = resolve(model, dataset, seed=spec.seed, metrics=metrics, settings={"data": data})
-    of_model = _changes(_model(spec), _model(default))
-    of_member = (spec.stack or [{}])[0]  # --stack states these
-    sets = [*_flat("data", data), *_flat("model", {n: of_model[n] for n in of_model if n not in of_member})]
-    for section in ("plan", "sample", "evaluation"):
-        sets += _flat(section, _changes(getattr(spec, section), getattr(default, section)))
-    for name, metric in spec.metrics.items():
-        sets += _flat(f"metric.{name}", _changes(settings_in(metric), settings_in(default.metrics[name])))
+    changes = _changes(spec.settings, default.settings)
+    for name in (spec.stack or [{}])[0]:  # --stack states these
+        changes.get("model", {}).pop(name, None)
+    sets = [*_flat("data", data), *(word for section in changes for word in _flat(section, changes[section]))]
     if spec.stack is None:
         again = resolve(model, dataset, seed=spec.seed, metrics=metrics, settings=parse(sets))
         which = ["--seed", str(spec.seed)]
@@ -45,10 +42,6 @@ def command(spec: Spec, results: Path) -> str:
     words += [word for name in metrics for word in ("--metric", name)]
     words += [word for item in sets for word in ("--set", item)]
     return shlex.join([*words, "--results", str(results)])
-
-
-def _model(spec: Spec) -> dict[str, Any]:
-    return settings_in(spec.model) | ({"encoder": spec.encoder} if spec.encoder is not None else {})
 
 
 def _changes(settings: Settings, default: Settings) -> dict[str, Any]:
