@@ -44,6 +44,11 @@ def _close(name: str, known: Iterable[str]) -> list[str]:
     return [folded[text] for text in found or difflib.get_close_matches(wanted, folded, n=1)]
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def reason_of(error: Exception) -> str:
     """Return in one line why something failed."""
     if isinstance(error, OSError) and error.filename is not None:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from genbench.analysis.labels import plain, unguarded
 from genbench.analysis.values import Cost, Failure, Value, all_values, group_by, read_costs, without_contradictions
-from genbench.errors import ConfigError, unknown
+from genbench.errors import ConfigError, first_line, unknown
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_kept, read_published, read_record
 from genbench.runs.spec import restore
@@ -288,7 +288,7 @@ def _rows(path: Path, parse: Callable[[dict[str, str]], T]) -> list[T]:
     except KeyError as error:
         reason = f"it has no column {error}"
     except (OSError, ValueError, csv.Error) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
     log.warning("%s is left out: %s", files.shown(path), reason)
     return []
 

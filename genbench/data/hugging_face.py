@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from genbench.data.image_files.tree import SPLITS
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
 
@@ -101,7 +101,7 @@ def _from_folder(path: Path) -> "dict[str, Dataset]":
             return _by_split(datasets.load_from_disk(str(path)))
         return _by_split(datasets.load_dataset("parquet", data_dir=str(path), cache_dir=str(cache.home() / "hf/arrow")))
     except Exception as error:  # of Arrow, of the library, and of whatever a damaged file leads to
-        raise ConfigError(f"{path} cannot be read as a data set: {_first_line(error)}") from error
+        raise ConfigError(f"{path} cannot be read as a data set: {first_line(error)}") from error
 
 
 def _from_hub(name: str) -> "dict[str, Dataset]":
@@ -113,7 +113,7 @@ def _from_hub(name: str) -> "dict[str, Dataset]":
     except Exception as error:
         offline = "GENBENCH_OFFLINE or HF_HUB_OFFLINE is set, and it " if datasets.config.HF_HUB_OFFLINE else "it "
         raise ConfigError(
-            f"hf:{name} is no folder, and {offline}cannot be read from the hub or its cache: {_first_line(error)}"
+            f"hf:{name} is no folder, and {offline}cannot be read from the hub or its cache: {first_line(error)}"
         ) from error
 
 
@@ -124,10 +124,6 @@ def _by_split(found: Any) -> "dict[str, Dataset]":
 def _plain(name: str) -> str:
     """Return a name that can be the name of a file or a folder."""
     return re.sub(r"[^\w-]+", "-", name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _chosen(found: "dict[str, Dataset]", name: str, split: str | None) -> "dict[str, Dataset]":

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from genbench.analysis.suite_results import DRAWINGS, Run, digest, suite_file
 from genbench.analysis.values import by_model
 from genbench.core import Data, Model, Transport
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
 from genbench.metrics.sampling import draw
 from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
@@ -306,7 +306,7 @@ def _log(path: Path) -> pd.DataFrame | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        log.warning("%s is not drawn: %s", files.shown(path), str(error).splitlines()[0])
+        log.warning("%s is not drawn: %s", files.shown(path), first_line(error))
     return None
 
 

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 
 HASHED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """Names of files in the hub's cache."""
@@ -66,7 +66,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
                 f"{setting}.model={model} is neither a folder nor a name on the hub (owner/name)"
             ) from error
         except (HfHubHTTPError, OSError) as error:
-            reason = reason if cached else str(error).splitlines()[0]
+            reason = reason if cached else first_line(error)
     raise ConfigError(
         f"{setting}.model={model} is no local folder, not in the hub's cache, and cannot be downloaded ({reason}); "
         f"{alternative} works without downloads"

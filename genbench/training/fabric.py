@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch import distributed
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def fabric_of(plan: Plan, accelerator: str = "auto", devices: int = 1) -> Fabric
     try:
         fabric = _make("bf16-mixed" if plan.precision == "bf16" else "32-true", accelerator, local or devices, nodes)
     except Exception as error:
-        raise ConfigError(f"devices: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"devices: {first_line(error)}") from error
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and fabric.device.type == "cpu" and shutil.which(compiler) is None:
         raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")

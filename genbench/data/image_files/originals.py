@@ -15,7 +15,7 @@ import torch
 
 from genbench.data.image_files.collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows
-from genbench.errors import RunFailed
+from genbench.errors import RunFailed, first_line
 from genbench.storage import cache, content_hash, tensors
 
 
@@ -125,7 +125,7 @@ def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
             kind = getattr(datasets, original.kind)
             splits = [kind(str(root), train=train, download=True) for train in (True, False)]
     except (URLError, OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].rstrip(":")
+        reason = first_line(error).rstrip(":")
         raise RunFailed(
             f"{name} cannot be downloaded ({reason}); a folder or tar archive of its images will do: "
             "--set data.path=FOLDER_OR_TAR"

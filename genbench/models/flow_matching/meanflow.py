@@ -10,7 +10,7 @@ from torch.func import jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genbench.core import Event, Source
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
 from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
 from genbench.registry import models
@@ -103,7 +103,7 @@ class MeanFlow(FewStep):
             try:
                 u, change = jvp(mean_velocity, (t, x, interval), (ones, own.detach(), -ones))
             except NotImplementedError as error:
-                raise ConfigError(f"meanflow needs a net with forward derivatives: {error}".splitlines()[0]) from error
+                raise ConfigError(f"meanflow needs a net with forward derivatives: {first_line(error)}") from error
             errors = [u - (velocity + expand(interval, x) * change).detach()]
             errors += [own - velocity] if self.improved else []
         squares = [error.square().flatten(1).sum(1) for error in errors]

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genbench.core import Event, Stage
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.models.latent import decoder_finetuning
 from genbench.models.latent.encoder import Encoder, grid, image_sides, in_parts
 from genbench.registry import encoders
@@ -159,7 +159,7 @@ class DiffusersVAE(Encoder):
             )
             self.vae.load_state_dict(loaded.state_dict())
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {str(error).splitlines()[0]}") from error
+            raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {first_line(error)}") from error
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
         """Return the posterior mean, shifted and scaled."""

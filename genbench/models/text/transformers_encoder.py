@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.core import Event
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.models.text.conditioning import TextEncoder
 from genbench.registry import texts
 from genbench.settings import Count
@@ -185,5 +185,4 @@ def _load(kind: str, model: str, revision: str | None, files: tuple[str, ...], *
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"model.text.model={model} cannot be loaded by {kind}: {reason}") from error
+        raise ConfigError(f"model.text.model={model} cannot be loaded by {kind}: {first_line(error)}") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from genbench.errors import ConfigError, unknown
+from genbench.errors import ConfigError, first_line, unknown
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import run_name
@@ -147,7 +147,7 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
 
 def _give_up(kind: str, error: Exception) -> None:
     _failed.add(kind)
-    log.warning("%s is not used from now on: %s", kind, str(error).strip() or type(error).__name__)
+    log.warning("%s is not used from now on: %s", kind, first_line(error))
 
 
 def _imported(package: str) -> Any:

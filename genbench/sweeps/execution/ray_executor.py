@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 from genbench.storage import files, lease
@@ -76,7 +76,7 @@ class RayExecutor:
                 self.ray.init(self.address or "local", logging_level="warning", log_to_driver=False, **local)
         except Exception as error:  # Ray raises bare exceptions too
             where = f"no Ray cluster at {self.address}" if self.address else "Ray does not start here"
-            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            why = getattr(error, "strerror", None) or first_line(error)
             raise ConfigError(f"{where}: {why}") from error
         self.largest = {
             name: max((node["Resources"].get(name, 0.0) for node in self.ray.nodes() if node["Alive"]), default=0.0)
