@@ -279,7 +279,7 @@ def tune(
             execute(list(missing.values()), store, local(store, jobs), display.on_event)
         found, rule = search.measured(store), search.metric
     elif len(methods) == 1 and metric is None:
-        found, rule = by_elbow(methods[0], dataset, settings), "elbow"
+        found, rule = by_elbow(methods[0], dataset, settings, store=store), "elbow"
     else:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
     request = {"set": settings, "over": candidates} | ({"seeds": seeds} if over else {})

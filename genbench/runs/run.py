@@ -153,13 +153,18 @@ def train(
             callbacks = [progress.get(member.train_key, no_progress) for member in members]
             spent: dict[str, float] = {}
             for member, model, callback in zip(members, models, callbacks, strict=True):
-                spent |= _learn_from_prerequisites(member, model, store, data, callback, launch)
+                spent |= learn_from_prerequisites(member, model, store, data, callback, launch)
             reasons = fit_and_save(members, models, held, data, fabric, callbacks, spent)
     return {member.train_key: reason for member, reason in zip(members, reasons, strict=True) if reason is not None}
 
 
-def _learn_from_prerequisites(
-    spec: Spec, model: Trainable, store: Store, data: Data, progress: Progress, launch: Launch
+def learn_from_prerequisites(
+    spec: Spec,
+    model: Trainable,
+    store: Store,
+    data: Data,
+    progress: Progress = no_progress,
+    launch: Launch = LAUNCH,
 ) -> dict[str, float]:
     """Give a model what it needs from its prerequisites, and return what they cost."""
     trained, spent = {}, {}

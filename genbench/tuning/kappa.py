@@ -12,7 +12,9 @@ from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.runs.run import learn_from_prerequisites
 from genbench.runs.spec import Spec, build_data, resolve
+from genbench.runs.store import Store
 from genbench.seeds import derive, generator
 from genbench.settings import Settings
 from genbench.space import dequantise
@@ -66,7 +68,15 @@ class Elbow:
         return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
 
 
-def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float] = GRID, flat: float = FLAT) -> Elbow:
+def by_elbow(
+    model: str,
+    dataset: str,
+    settings: Settings,
+    grid: Sequence[float] = GRID,
+    flat: float = FLAT,
+    *,
+    store: Store | None = None,
+) -> Elbow:
     """Choose the smallest kappa above which the relative variance of the tilt is flat, without training.
 
     It is flat if no doubling of kappa lowers it by more than `flat`; the larger of the tilts of source and data counts.
@@ -77,6 +87,7 @@ def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float]
         settings: nested by section.
         grid: candidates of kappa.
         flat: largest decrease per doubling of kappa that counts as flat.
+        store: where the encoder of a model of latents is, or will be once trained.
 
     Raises:
         ConfigError: if the model has no such weights, or the curve is not flat at the end of the grid.
@@ -89,6 +100,12 @@ def by_elbow(model: str, dataset: str, settings: Settings, grid: Sequence[float]
     spec = resolve(model, dataset, metrics=[], settings=settings)
     data = build_data(spec.data)
     built = build_model(spec.model, spec.encoder, data)
+    if spec.prerequisites:
+        if store is None:
+            raise ConfigError("the elbow rule among latents needs a results folder for their encoder")
+        learn_from_prerequisites(spec, built, store, data)
+        built.prepare(data, 0)
+        built, data = built.within(data)
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
         raise ConfigError(f"the elbow rule is for wcfm without labels; name candidates of {model} with --over")

@@ -4,6 +4,7 @@ import pytest
 from helpers.toy_flows import gaussian_tilt
 
 from genbench.errors import ConfigError
+from genbench.runs.store import Store
 from genbench.tuning.kappa import by_elbow, elbow
 
 
@@ -32,3 +33,15 @@ def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
         by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
     with pytest.raises(ConfigError, match="name candidates of cfm with --over"):
         by_elbow("cfm", "moons", {})
+
+
+def test_among_latents_the_encoder_is_trained_first_and_kept(tmp_path):
+    encoder = {"name": "autoencoder", "width": 8, "steps": 30}
+    settings, grid = {"model": {"encoder": encoder}}, [0.5, 2.0, 8.0]
+    with pytest.raises(ConfigError, match="needs a results folder for their encoder"):
+        by_elbow("wcfm", "digits", settings, grid)
+    found = by_elbow("wcfm", "digits", settings, grid, store=Store(tmp_path))
+    assert len(list(tmp_path.rglob("model.safetensors"))) == 1
+    # Latents have unit variance in every channel, pixels do not: the tilt is another one.
+    pixels = by_elbow("wcfm", "digits", {}, grid)
+    assert pixels.curve[0][1].variance != pytest.approx(found.curve[0][1].variance, rel=0.05)
