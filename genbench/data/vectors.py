@@ -1,6 +1,10 @@
 """Tasks on real vectors: their common budget, evaluation and metrics."""
 
-from genbench.core import Data, Event, Normal, Source, Truth
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genbench.core import Batch, Data, Event, Normal, Source, Truth
 from genbench.data.splits import Draw, Endless
 from genbench.space import Real
 
@@ -19,6 +23,7 @@ def vectors(
     stratified: Draw | None = None,
     source: Source | None = None,
     truth: Truth | None = None,
+    scale: float = 1.0,
 ) -> Data:
     """Build the task of generating a distribution of vectors; every draw is fresh.
 
@@ -28,10 +33,11 @@ def vectors(
         stratified: draws the validation and test samples instead, stratified by mode.
         source: where sampling starts; N(0, I) by default.
         truth: what is known exactly.
+        scale: units of the data per unit of model space.
     """
     truth = truth or Truth()
     several = truth.modes is not None and len(truth.modes) > 1
-    space = Real()
+    space = Real(scale)
     return Data(
         event=Event((dims,), classes, space.bin),
         space=space,
@@ -45,3 +51,8 @@ def vectors(
         truth=truth,
         provenance={"source": f"{name}, drawn", "original": True},
     )
+
+
+def unlabelled(x: Float[Tensor, "n d"]) -> Batch:
+    """Return samples of data without classes."""
+    return Batch(x, torch.zeros(len(x), dtype=torch.long, device=x.device))

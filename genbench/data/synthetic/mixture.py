@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Batch, Source
+from genbench.data.vectors import unlabelled
 
 
 class Mixture(Source):
@@ -110,8 +111,7 @@ class Gaussian(Source):
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         """Draw n independent samples, all labeled 0."""
-        x = self.sample(n, generator)
-        return Batch(x, torch.zeros(n, dtype=torch.long, device=x.device))
+        return unlabelled(self.sample(n, generator))
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return the log-density in nats."""

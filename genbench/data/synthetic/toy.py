@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
 from genbench.data.synthetic.mixture import Mixture
-from genbench.data.vectors import vectors
+from genbench.data.vectors import unlabelled, vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, NonNegative, Positive
@@ -135,7 +135,7 @@ def scurve(*, noise: NonNegative = 0.05, scale: Positive = 1.5) -> Data:
     def draw(n: int, generator: torch.Generator) -> Batch:
         angle = 3 * math.pi * (_uniform(n, generator) - 0.5)
         x = torch.stack([angle.sin(), angle.sign() * (angle.cos() - 1)], 1)
-        return _unlabelled(scale * (x + noise * _normal(n, 2, generator)))
+        return unlabelled(scale * (x + noise * _normal(n, 2, generator)))
 
     return vectors("scurve", draw)
 
@@ -164,7 +164,7 @@ def checkerboard(*, cells: Count = 4, side: Positive = 2.0) -> Data:
     def draw(n: int, generator: torch.Generator) -> Batch:
         corner = filled.to(generator.device)[_toss(n, len(filled), generator)]
         inside = torch.rand(n, 2, generator=generator, device=generator.device)
-        return _unlabelled(side * (corner + inside - cells / 2))
+        return unlabelled(side * (corner + inside - cells / 2))
 
     def log_prob(x: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
         place = x / side + cells / 2
@@ -252,7 +252,7 @@ def swissroll(*, noise: NonNegative = 1.0, scale: Positive = 0.2) -> Data:
 
     def draw(n: int, generator: torch.Generator) -> Batch:
         angle = 1.5 * math.pi * (1 + 2 * _uniform(n, generator))
-        return _unlabelled(scale * (angle[:, None] * _polar(angle) + noise * _normal(n, 2, generator)))
+        return unlabelled(scale * (angle[:, None] * _polar(angle) + noise * _normal(n, 2, generator)))
 
     return vectors("swissroll", draw)
 
@@ -278,7 +278,3 @@ def _normal(n: int, d: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
 
 def _toss(n: int, sides: int, generator: torch.Generator) -> Tensor:
     return torch.randint(sides, (n,), generator=generator, device=generator.device)
-
-
-def _unlabelled(x: Float[Tensor, "n d"]) -> Batch:
-    return Batch(x, torch.zeros(len(x), dtype=torch.long, device=x.device))
