@@ -1,7 +1,7 @@
-"""Neural spline flows of zuko: normalizing flows of vectors, the likelihood baseline."""
+"""Autoregressive flows of zuko: normalizing flows of vectors, the likelihood baselines."""
 
 import importlib.util
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,10 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
 from genbench.settings import Count
 
+Transforms = Annotated[Count, "number of autoregressive transformations, in alternating order of the coordinates"]
+Hidden = Annotated[tuple[Count, ...], "widths of the hidden layers of the networks that compute the transformations"]
+Conditional = Annotated[bool, "whether the model is trained on labels"]
+
 
 class Example(NamedTuple):
     """A batch of data."""
@@ -21,20 +25,17 @@ class Example(NamedTuple):
     label: Int[Tensor, " b"]
 
 
-@models.register("nsf", version=1)
-class NeuralSplineFlow(Model):
-    """Neural spline flow, a normalizing flow with exact likelihood for vectors (package zuko).
+class ZukoFlow(Model):
+    """A normalizing flow with exact likelihood for vectors, by a transform of the package zuko.
 
     z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
 
-    The transform consists of autoregressive monotonic splines, with one-hot labels as context. They act on [-5, 5] and
-    are the identity outside, so that data is standardized first.
-    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
-
     Args:
-        transforms: number of autoregressive transformations, in alternating order of the coordinates.
-        bins: pieces of each rational-quadratic spline.
-        hidden: widths of the hidden layers of the networks that compute the knots.
+        event: vectors.
+        source: N(0, I).
+        kind: class in zuko.flows.
+        conditional: whether one-hot labels are the context.
+        settings: of that class.
 
     Raises:
         Unsupported: for images, and for sources other than N(0, I).
@@ -45,28 +46,20 @@ class NeuralSplineFlow(Model):
     std: Tensor
 
     def __init__(
-        self,
-        event: Event,
-        source: Source,
-        *,
-        transforms: Count = 3,
-        bins: Count = 8,
-        hidden: tuple[Count, ...] = (64, 64),
-        conditional: Annotated[bool, "whether the model is trained on labels"] = False,
+        self, event: Event, source: Source, kind: Literal["NSF", "MAF"], *, conditional: bool, settings: dict[str, Any]
     ) -> None:
         if len(event.shape) != 1:
-            raise Unsupported("a spline flow is for vectors")
+            raise Unsupported("flows of zuko are for vectors")
         if not isinstance(source, Normal):
             raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
         if conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; this data has none")
         if importlib.util.find_spec("zuko") is None:
-            raise ConfigError("model nsf needs the package zuko: pip install 'genbench[zuko]'")
+            raise ConfigError(f"model {kind.lower()} needs the package zuko: pip install 'genbench[zuko]'")
         import zuko
 
         super().__init__()
-        context = event.classes if conditional else 0
-        flow = zuko.flows.NSF(event.dims, context, transforms=transforms, bins=bins, hidden_features=hidden)
+        flow = getattr(zuko.flows, kind)(event.dims, event.classes if conditional else 0, **settings)
         self.event, self.source, self.conditional = event, source, conditional
         self.transform = flow.transform
         self.register_buffer("mean", torch.zeros(event.dims))
@@ -100,3 +93,41 @@ class NeuralSplineFlow(Model):
 
     def _map(self, label: Tensor | None) -> Any:
         return self.transform(None if label is None else F.one_hot(label, self.event.classes).float())
+
+
+@models.register("nsf", version=1)
+def nsf(
+    event: Event,
+    source: Source,
+    *,
+    transforms: Transforms = 3,
+    bins: Count = 8,
+    hidden: Hidden = (64, 64),
+    conditional: Conditional = False,
+) -> ZukoFlow:
+    """Neural spline flow: autoregressive monotonic splines on [-5, 5], the identity outside (package zuko).
+
+    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
+
+    Args:
+        bins: pieces of each rational-quadratic spline.
+    """
+    settings = {"transforms": transforms, "bins": bins, "hidden_features": hidden}
+    return ZukoFlow(event, source, "NSF", conditional=conditional, settings=settings)
+
+
+@models.register("maf", version=1)
+def maf(
+    event: Event,
+    source: Source,
+    *,
+    transforms: Transforms = 5,
+    hidden: Hidden = (64, 64),
+    conditional: Conditional = False,
+) -> ZukoFlow:
+    """Masked autoregressive flow: affine autoregressive transformations, here without batch norm (package zuko).
+
+    Papamakarios et al., 2017, "Masked autoregressive flow for density estimation", https://arxiv.org/abs/1705.07057.
+    """
+    settings = {"transforms": transforms, "hidden_features": hidden}
+    return ZukoFlow(event, source, "MAF", conditional=conditional, settings=settings)
