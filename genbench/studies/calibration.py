@@ -1,254 +1,274 @@
-"""Calibration: what each metric reads on samplers with known faults, measured by the same code as models.
+"""Calibration: which metric detects which fault with how many samples.
 
-A perfect sampler draws real data; a shifted one moves it by a known amount; a mode-dropping one omits a mode. The exact
-field of flow matching with independent pairs gives the values of a perfectly trained network.
+A metric raises an alarm at level 5 % if its value lies beyond all but 5 % of its values on the true sampler, at the
+same number of samples: on the side that is worse, or on either side if neither is. Its power is the share of draws of a
+faulty sampler that raise an alarm. False alarms are counted on draws of the true sampler that are independent of those
+of the threshold. Values are kept in the cache as they are measured, so a calibration that was stopped goes on.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache as once
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
-from genbench.analysis.statistics import LEVEL, POWER, holm, mean_and_error, paired
-from genbench.core import Batch, Data, Example, Model, Samples, Transport
-from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.measurement import measure
-from genbench.metrics.starting_noise import noise
-from genbench.numerics.ode import integrate
+from genbench.analysis.statistics import LEVEL
+from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
-from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.tables import FLOOR
-from genbench.results.external_samples import components
-from genbench.runs.spec import build_data
-from genbench.seeds import derive
-from genbench.settings import settings_in
-from genbench.storage import files
+from genbench.seeds import derive, generator
+from genbench.storage import cache, files
+from genbench.studies import exact_fields, trials
+from genbench.studies.faults import Pool
+from genbench.studies.trials import Trial
 
 FILE = "calibration.json"
-PERFECT, EXACT = "perfect", "exact field"
-
-Fault = Callable[[Batch], Batch]
+VERSION = 2
+"""Raised whenever the same draws would give other numbers."""
+TRUE, THRESHOLD = "true sampler", "threshold"
+"""Samplers without a fault: that on which false alarms are counted, and that of the thresholds."""
+CERTAIN = 0.99
+"""Power from which on larger numbers of samples are not measured."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A data set, its faulty samplers, and the metrics tested on them.
+class Draws:
+    """Numbers of draws at each number of samples: for the threshold, for false alarms, for the power of a fault."""
+
+    threshold: int
+    alarms: int
+    power: int
+
+
+FULL = {"8gaussians": Draws(299, 400, 50), "digits": Draws(299, 400, 50), "cifar10": Draws(59, 100, 20)}
+QUICK = {"8gaussians": Draws(99, 100, 25), "digits": Draws(99, 100, 25), "cifar10": Draws(19, 20, 5)}
+
+
+class Sampler(NamedTuple):
+    """A sampler: its label, its fault ("" without one) and size, and its pool, made when it is first drawn from."""
+
+    label: str
+    fault: str
+    size: float
+    pool: Callable[[], Pool]
+
+
+class Spent(Exception):
+    """The time for new draws is over; those of the cache are still read."""
+
+
+def calibrate(
+    results: Path,
+    seeds: Sequence[int],
+    *,
+    images: Path | None = None,
+    tasks: Sequence[str] = (),
+    minutes: float = 90.0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Calibrate on all tasks and write the results; return the file.
 
     Args:
-        metrics: {name: settings}.
-        faults: {label: fault}.
+        results: folder of the file; tasks that are not calibrated now stay as they are.
+        seeds: of the exact fields.
+        images: folder or archive of CIFAR-10; without it that task is left out.
+        tasks: names of tasks; by default all.
+        minutes: of processor time for new draws; what they do not suffice for is left out.
+        progress: called with a line for each sampler.
+
+    Raises:
+        ConfigError: on an unknown task, or one whose images are missing.
     """
-
-    data: str
-    n: int
-    metrics: Mapping[str, Mapping[str, Any]]
-    faults: Mapping[str, Fault]
-
-
-def _shift(batch: Batch) -> Batch:
-    return Batch(batch.x + batch.x.new_tensor([0.5, 0.0]), batch.label)
-
-
-def _brighten(batch: Batch) -> Batch:
-    """One level of 17 is 2/17 in model space; the brightest level stays."""
-    return Batch((batch.x + 2 / 17).clamp(max=1 - 1 / 17), batch.label)
+    rows = load(results)
+    for trial in chosen(tasks, images):
+        until = time.process_time() + 60 * minutes
+        found = list(measure(trial, FULL[trial.name], until, progress))
+        rows = [row for row in rows if row["task"] != trial.name] + found
+        minutes -= max(0.0, minutes - (until - time.process_time()) / 60)
+        _write(results, rows, _fields(results, seeds))
+    return results / FILE
 
 
-def _drop(batch: Batch) -> Batch:
-    kept = batch.label != 0
-    return Batch(batch.x[kept], batch.label[kept])
+def quick(images: Path | None = None, tasks: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the rows of a calibration of two minutes: fewer draws, faults of middle size. Nothing is written."""
+    found: list[dict[str, Any]] = []
+    for trial in chosen(tasks, images):
+        kinds = tuple(kind._replace(sizes=kind.sizes[1:2]) for kind in trial.faults)
+        small = replace(trial, faults=kinds, n=trial.n[:4])
+        found += measure(small, QUICK[trial.name], time.process_time() + 120, lambda line: None)
+    return found
 
 
-OF_TEST = {"split": "test"}
-TRIALS = (
-    Trial(
-        "8gaussians",
-        2048,
-        {"w2": {}, "sliced_w2": {}, "energy_distance": {}, "mmd": {}, "mode_coverage": {}, "norm": {}},
-        {"shifted by 0.5": _shift, "without 1 of 8 modes": _drop},
-    ),
-    Trial(
-        "digits",
-        500,
-        {
-            "fd-digits_cnn": {},
-            "class_balance": {},
-            "precision_recall": OF_TEST,
-            "density_coverage": OF_TEST,
-            "vendi": {},
-        },
-        {"brighter by 1 level of 17": _brighten, "without 1 of 10 digits": _drop},
-    ),
-)
-FIELDS = ("8gaussians", "gaussian")
-FIELD_METRICS = ("path_energy", "straightness", "npe", "curvature", "nll")
+def chosen(tasks: Sequence[str], images: Path | None) -> Iterator[Trial]:
+    """Yield the trials on the named tasks, by default on all whose data is there."""
+    known = {"8gaussians": trials.points, "digits": trials.digits}
+    if images is not None:
+        known["cifar10"] = lambda: trials.cifar10(images)
+    for name in tasks or known:
+        if name not in known:
+            needed = "name its images by --images" if name == "cifar10" else f"choose from {', '.join(FULL)}"
+            raise ConfigError(f"no calibration on {name}: {needed}")
+        yield known[name]()
 
 
-class ExactField(Model, Transport):
-    """Flow matching with independent pairs in the limit of perfect training, in closed form.
+def measure(
+    trial: Trial, draws: Draws, until: float = float("inf"), progress: Callable[[str], None] = lambda line: None
+) -> Iterator[dict[str, Any]]:
+    """Yield rows, one for each sampler and each value of a metric, with lists over the numbers of samples.
 
-    Args:
-        data: its data set.
+    A row of the true sampler has the share of false alarms, mean, standard deviation and seconds of the metric; one of
+    a fault has power and mean.
     """
+    thresholds: dict[tuple[str, int], Mapping[str, list[float]]] = {}
+    for sampler in samplers(trial):
+        began = time.process_time()
+        for metric in trial.measures:
+            rows: dict[str, dict[str, Any]] = {}
+            for n in trial.n:
+                if n > trial.largest.get(metric, n):
+                    break
+                try:
+                    if not sampler.fault:
+                        thresholds[metric, n] = _values(trial, THRESHOLD, sampler, metric, n, draws.threshold, until)[0]
+                    count = draws.power if sampler.fault else draws.alarms
+                    found, seconds = _values(trial, sampler.label, sampler, metric, n, count, until)
+                except Spent:
+                    break
+                if (metric, n) not in thresholds:
+                    break
+                for part, values in found.items():
+                    share = alarms(thresholds[metric, n][part], values, _better(metric))
+                    _add(rows.setdefault(part, {}), sampler, n, share, values, seconds)
+                if sampler.fault and min(row["power"][-1] for row in rows.values()) >= CERTAIN:
+                    break
+            for part, row in rows.items():
+                name = f"{metric}.{part}" if part else metric
+                about = {"fault": sampler.fault, "size": sampler.size} if sampler.fault else {}
+                yield {"task": trial.name, "metric": name, "sampler": sampler.label, **about, **row}
+        progress(f"{trial.name}, {sampler.label}: {time.process_time() - began:.0f} s")
 
-    def __init__(self, data: Data) -> None:
-        super().__init__()
-        assert data.truth.velocity is not None
-        self.event, self.source, self.field = data.event, data.source, data.truth.velocity
-        self.device_parameter = nn.Parameter(torch.zeros(()))  # the evaluation reads the device off the parameters
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Raise Unsupported: there is nothing to train."""
-        raise Unsupported("an exact field is not trained")
-
-    def loss(self, example: Example) -> dict[str, Tensor]:
-        """Raise Unsupported: there is nothing to train."""
-        raise Unsupported("an exact field is not trained")
-
-    def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the exact field."""
-        return self.field(t, x)
-
-    def sample(self, x0: Float[Tensor, "b *event"], *, label: Tensor | None = None) -> Samples:
-        """Solve the ODE from the noise."""
-        x, nfe = integrate(self.field, x0)
-        return Samples(x, nfe)
+def samplers(trial: Trial) -> Iterator[Sampler]:
+    """Yield the true sampler, then the faulty ones."""
+    yield Sampler(TRUE, "", 0.0, once(lambda: trial.prepare(trial.real.pool)))
+    for kind in trial.faults:
+        for size in kind.sizes:
+            stream = generator(0, "calibration", trial.name, kind.label, str(size))
+            label = kind.label.format(size)
+            pool = once(lambda kind=kind, size=size, stream=stream: trial.prepare(kind.apply(trial.real, size, stream)))
+            yield Sampler(label, kind.label, size, pool)
 
 
-def measure_trial(trial: Trial, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield the values of every metric on every sampler of a trial: rows of a record, with sampler and seed.
+def alarms(true: Sequence[float], values: Sequence[float], better: str) -> float:
+    """Return the share of values that lie beyond all but 5 % of those of the true sampler, on the side that is worse.
 
-    The floor is measured as for models; a faulty sampler starts from the draws of the perfect one.
+    The rank of a value among those of the true sampler is its p: the level is exact for any number of draws.
+
+    >>> alarms(range(99), [93, 94, 95], "lower"), alarms(range(99), [0, 3, 4, 5, 98], "higher")
+    (0.3333333333333333, 0.4)
     """
-    spec, chosen = components(trial.data, trial.metrics, {"metric": trial.metrics})
-    data = build_data(spec)
-    for seed in seeds:
-        own = derive(seed, "evaluation")
-        drawn = data.train.take(2 * trial.n, derive(own, "calibration"))  # twice as many, since faults drop some
-        for sampler, fault in {PERFECT: lambda batch: batch, **trial.faults}.items():
-            x = fault(drawn).x[: trial.n]
-            for name, part in chosen.items():
-                for row in measure(Evaluation(data, own, x=x), name, settings_in(part), floor=sampler == PERFECT):
-                    yield {"task": trial.data, "sampler": sampler, "seed": seed, **row}
+    ordered, own = np.sort(np.asarray(true, dtype=float)), np.asarray(values, dtype=float)
+    total = len(ordered) + 1
+    above = (total - np.searchsorted(ordered, own, side="left")) / total
+    below = (1 + np.searchsorted(ordered, own, side="right")) / total
+    p = {"lower": above, "higher": below}.get(better, np.minimum(1, 2 * np.minimum(above, below)))
+    return float((p <= LEVEL * (1 + 1e-9)).mean())
 
 
-def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield the path metrics and likelihoods of exact fields: rows of a record, with task and seed."""
-    for name in FIELDS:
-        spec, chosen = components(name, FIELD_METRICS, {})
-        data = build_data(spec)
-        model = ExactField(data)
-        for seed in seeds:
-            own = derive(seed, "evaluation")
-            evaluation = Evaluation(data, own, x=noise(data.source, 2, own), model=model, batch=2048)
-            for metric, part in chosen.items():
-                for row in measure(evaluation, metric, settings_in(part), floor=False):
-                    yield {"task": name, "sampler": EXACT, "seed": seed, **row}
+def smallest_n(n: Sequence[int], power: Sequence[float], enough: float = 0.9) -> int | None:
+    """Return the number of samples from which on the power is enough, None if it never is.
 
-
-def calibrate(results: Path, seeds: Sequence[int]) -> Path:
-    """Measure all trials and fields, unless the results folder has them; return the file."""
-    path = results / FILE
-    if {row["seed"] for row in load(results)} == set(seeds):
-        return path
-    rows = [row for trial in TRIALS for row in measure_trial(trial, seeds)] + list(measure_fields(seeds))
-    lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in rows)
-    files.write(path, f'{{"versions": {json.dumps(_versions())},\n "rows": [\n  {lines}\n]}}\n')
-    return path
+    >>> smallest_n([10, 20, 40], [0.5, 0.95, 1.0]), smallest_n([10, 20], [0.95, 0.5])
+    (20, None)
+    """
+    found = None
+    for count, value in zip(n, power, strict=True):
+        found = (found or count) if value >= enough else None
+    return found
 
 
 def load(results: Path) -> list[dict[str, Any]]:
-    """Return the calibration of a results folder; empty if there is none, or if it is of other versions."""
-    path = results / FILE
+    """Return the rows of a results folder; none if there are none, or if they are of other versions."""
+    return _kept(results).get("rows", [])
+
+
+def fields(results: Path) -> list[dict[str, Any]]:
+    """Return the rows of exact fields, as `load` does."""
+    return _kept(results).get("fields", [])
+
+
+def _better(metric: str) -> str:
+    return metrics[metric].traits["better"]
+
+
+def _add(row: dict[str, Any], sampler: Sampler, n: int, share: float, values: Sequence[float], seconds: float) -> None:
+    """Add what was found at one number of samples."""
+    found: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share, "mean": float(np.mean(values))}
+    if not sampler.fault:
+        found |= {"sd": float(np.std(values, ddof=1)), "seconds": seconds}
+    for name, value in found.items():
+        row.setdefault(name, []).append(float(f"{value:.4g}") if name != "n" else n)
+
+
+def _values(
+    trial: Trial, role: str, sampler: Sampler, metric: str, n: int, count: int, until: float
+) -> tuple[Mapping[str, list[float]], float]:
+    """Return the values of the parts of a metric over draws, and its seconds per draw."""
+
+    def make() -> str:
+        if time.process_time() > until:
+            raise Spent
+        pool, measure = sampler.pool(), trial.measures[metric]
+        found: dict[str, list[float]] = {}
+        seconds = 0.0
+        for index in range(count):
+            purpose = ("calibration", trial.name, role, n, index)
+            batch, seed = pool.draw(n, generator(0, *purpose)), derive(0, *purpose, "seed")
+            began = time.process_time()
+            with torch.no_grad():
+                values = measure(batch, seed)
+            seconds += time.process_time() - began
+            for part, value in values.items():
+                found.setdefault(part, []).append(value)
+        return json.dumps({"values": found, "seconds": seconds / count}, allow_nan=False)
+
+    key = cache.key(
+        version=VERSION, trial=trial.key, role=role, sampler=sampler.label, metric=metric, n=n, count=count,
+        of=metrics[metric].version,
+    )  # fmt: skip
+    kept = json.loads(cache.text("calibration", f"{trial.name}-{key}.json", make))
+    return kept["values"], kept["seconds"]
+
+
+def _fields(results: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    kept = fields(results)
+    return kept if {row["seed"] for row in kept} == set(seeds) else list(exact_fields.measure_fields(seeds))
+
+
+def _write(results: Path, rows: Sequence[Mapping[str, Any]], of_fields: Sequence[Mapping[str, Any]]) -> None:
+    parts = {"versions": _versions(), "draws": {name: asdict(draws) for name, draws in FULL.items()}}
+    lines = [f'"{name}": {json.dumps(value)}' for name, value in parts.items()]
+    for name, listed in (("rows", rows), ("fields", of_fields)):
+        inside = ",\n  ".join(json.dumps(row, allow_nan=False) for row in listed)
+        lines.append(f'"{name}": [\n  {inside}\n]')
+    files.write(results / FILE, "{" + ",\n ".join(lines) + "}\n")
+
+
+def _kept(results: Path) -> dict[str, Any]:
+    path, versions = results / FILE, _versions()
     try:
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return kept["rows"] if kept.get("versions") == _versions() else []
-    except (ValueError, KeyError, AttributeError) as error:
+        return kept if kept.get("versions") == versions else {}
+    except (ValueError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged; remove it, then genbench calibrate creates it again") from error
 
 
-def tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Return a table for each trial, with the values and whether each metric detects each fault."""
-    fields = [row for row in rows if row["sampler"] == EXACT]
-    trials = [(trial, [r for r in rows if r["task"] == trial.data and r["sampler"] != EXACT]) for trial in TRIALS]
-    return [_trial_table(trial, own) for trial, own in trials if own] + ([_field_table(fields)] if fields else [])
-
-
-def _trial_table(trial: Trial, rows: Sequence[Mapping[str, Any]]) -> Table:
-    values: dict[str, dict[str, dict[int, float]]] = {}
-    floors: dict[str, dict[int, float]] = {}
-    for row in rows:
-        if row["value"] is not None:
-            values.setdefault(row["metric"], {}).setdefault(row["sampler"], {})[row["seed"]] = row["value"]
-        if row.get("floor") is not None:
-            floors.setdefault(row["metric"], {})[row["seed"]] = row["floor"]
-    better = {row["metric"]: row["better"] for row in rows}
-    differences = {
-        (metric, fault): paired(found[fault], found[PERFECT])
-        for metric, found in values.items()
-        for fault in trial.faults
-    }
-    tested = {key: difference.p for key, difference in differences.items() if difference.p is not None}
-    p_values = dict(zip(tested, holm(list(tested.values())), strict=True))
-    table = []
-    for metric, found in values.items():
-        cells = [_cell(floors.get(metric, {})), _cell(found[PERFECT])]
-        for fault in trial.faults:
-            difference, p = differences[metric, fault], p_values.get((metric, fault), 1.0)
-            detected = _detected(difference.mean, p, difference.detectable, better[metric])
-            cells += [_cell(found[fault]), Cell(text=detected)]
-        table.append(Row(metric, tuple(cells)))
-    columns = [Column(FLOOR), Column(PERFECT)]
-    columns += [Column(title) for fault in trial.faults for title in (fault, "detected")]
-    seeds = {row["seed"] for row in rows}
-    legend = (
-        f"Mean ± standard error over {len(seeds)} seeds; n = {trial.n}. Samplers share their draws: differences are "
-        "paired.",
-        f"Detected: yes, if significantly worse than the perfect sampler by a paired test with Holm's correction at "
-        f"{100 * LEVEL:g} %; blind below the change of the value that one test of these seeds detects with "
-        f"{100 * POWER:g} % power; better, if the fault improves the value: do not read such a metric alone.",
-    )
-    return Table(f"Calibration on {trial.data}", tuple(columns), tuple(table), legend)
-
-
-def _detected(mean: float, p: float, detectable: float | None, better: str) -> str:
-    if p > LEVEL:
-        return f"blind below {detectable:.2g}" if detectable else "blind"
-    if better not in ("lower", "higher"):
-        return "moves"
-    return "yes" if (mean > 0) == (better == "lower") else "better"
-
-
-def _field_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys(row["metric"] for row in rows if row["value"] is not None))
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    table = []
-    for metric in names:
-        own = [row for row in rows if row["metric"] == metric and row["value"] is not None]
-        table.append(Row(metric, tuple(_cell({r["seed"]: r["value"] for r in own if r["task"] == t}) for t in tasks)))
-    legend = (
-        "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
-        "perfectly trained network. Mean ± standard error over the noise of the evaluation seeds.",
-    )
-    return Table("Calibration: exact fields", tuple(Column(task) for task in tasks), tuple(table), legend)
-
-
-def _cell(values: Mapping[int, float]) -> Cell:
-    if not values:
-        return Cell(text="-")
-    return Cell(*mean_and_error(values.values()), len(values), values=tuple(sorted(values.items())))
-
-
 def _versions() -> dict[str, int]:
-    """Return the versions of the data sets and metrics of a calibration."""
-    names = (*(trial.data for trial in TRIALS), *FIELDS)
-    known = [*(name for trial in TRIALS for name in trial.metrics), *FIELD_METRICS]
-    return {f"data set {name}": datasets[name].version for name in names} | {
-        f"metric {name}": metrics[name].version for name in known
-    }
+    """Return the versions of the calibration, its data sets and the metrics of exact fields."""
+    names = (*FULL, *exact_fields.FIELDS)
+    known = {f"data set {name}": datasets[name].version for name in names}
+    return {"calibration": VERSION} | known | {f"metric {name}": metrics[name].version for name in exact_fields.METRICS}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from genbench.report.blocks import Block, Section
-from genbench.studies import calibration, published, scaling
+from genbench.studies import calibration_tables, published, scaling
 
 
 def sections(results: Path) -> tuple[Section, ...]:
@@ -13,7 +13,7 @@ def sections(results: Path) -> tuple[Section, ...]:
         claims = (published.summary(results), *published.tables(results))
     found = (
         Section("Published vs. measured", claims),
-        Section("Calibration", tuple(calibration.tables(calibration.load(results)))),
+        Section("Calibration", calibration_tables.section(results)),
         Section("Scaling", scaling.blocks(scaling.load(results))),
     )
     return tuple(section for section in found if section.blocks)

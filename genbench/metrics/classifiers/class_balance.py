@@ -1,6 +1,8 @@
 """Class balance: the classes that a classifier recognizes in generated images, compared with those of the data."""
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from genbench.metrics.classifiers.digit_classifiers import digit_classifier
 from genbench.metrics.evaluation import Evaluation, Value
@@ -27,13 +29,17 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     test, classes = evaluation.data.test, evaluation.data.event.classes
     label = evaluation.reference(test.size or len(images)).label
     confidence, predicted = network.probabilities(images).max(1)
-    shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (predicted, label)]
     name = f"seen by {network.name} {network.sha256[:8]}"
     details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.test_accuracy}
-    balance = 1 - float((shares[0] - shares[1]).abs().sum()) / 2
     protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
-    values = [Value(balance, len(images), protocol, details=details)]
+    values = [Value(balance(predicted, label, classes), len(images), protocol, details=details)]
     if evaluation.label is not None:
         correct = float((predicted == evaluation.label[: len(images)]).double().mean())
         values.append(Value(correct, len(images), f"class {name}", part="accuracy"))
     return values
+
+
+def balance(predicted: Int[Tensor, " n"], label: Int[Tensor, " m"], classes: int) -> float:
+    """Return 1 minus the total variation distance between two samples of classes."""
+    shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (predicted, label)]
+    return 1 - float((shares[0] - shares[1]).abs().sum()) / 2

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value
@@ -65,17 +65,19 @@ def subset_mmds(
 def squared_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the unbiased estimate of the squared MMD for the kernel (x.y / k + 1)^3."""
     a, b = x.double().numpy(), y.double().numpy()
-    dims = a.shape[1]
+    return kernel_within(a) + kernel_within(b) - 2 * kernel_between(a, b)
 
+
+def kernel_between(p: Float64[np.ndarray, "n k"], q: Float64[np.ndarray, "m k"]) -> float:
+    """Return the mean of the kernel over all pairs of a row of p and one of q."""
     # NumPy computes only half of the product of a matrix with its own transpose, which is symmetric; torch all of it.
-    def total(p: np.ndarray, q: np.ndarray) -> float:
-        kernel = (p @ q.T).ravel()
-        kernel /= dims
-        kernel += 1
-        return kernel @ np.square(kernel)
+    kernel = (p @ q.T).ravel()
+    kernel /= p.shape[1]
+    kernel += 1
+    return float(kernel @ np.square(kernel)) / (len(p) * len(q))
 
-    def within(p: np.ndarray) -> float:
-        diagonal = np.square(p).sum(1) / dims + 1
-        return (total(p, p) - diagonal @ np.square(diagonal)) / (len(p) * (len(p) - 1))
 
-    return float(within(a) + within(b) - 2 * total(a, b) / (len(a) * len(b)))
+def kernel_within(p: Float64[np.ndarray, "n k"]) -> float:
+    """Return the mean of the kernel over all pairs of different rows."""
+    n, diagonal = len(p), np.square(p).sum(1) / p.shape[1] + 1
+    return (kernel_between(p, p) * n**2 - float(diagonal @ np.square(diagonal))) / (n * (n - 1))

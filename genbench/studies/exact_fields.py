@@ -1,0 +1,90 @@
+"""Exact fields: path metrics and likelihoods of flow matching in the limit of perfect training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genbench.analysis.statistics import mean_and_error
+from genbench.core import Batch, Data, Example, Model, Samples, Transport
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import measure
+from genbench.metrics.starting_noise import noise
+from genbench.numerics.ode import integrate
+from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.results.external_samples import components
+from genbench.runs.spec import build_data
+from genbench.seeds import derive
+from genbench.settings import settings_in
+
+FIELDS = ("8gaussians", "gaussian")
+METRICS = ("path_energy", "straightness", "npe", "curvature", "nll")
+
+
+class ExactField(Model, Transport):
+    """Flow matching with independent pairs in the limit of perfect training, in closed form.
+
+    Args:
+        data: its data set.
+    """
+
+    def __init__(self, data: Data) -> None:
+        super().__init__()
+        assert data.truth.velocity is not None
+        self.event, self.source, self.field = data.event, data.source, data.truth.velocity
+        self.device_parameter = nn.Parameter(torch.zeros(()))  # the evaluation reads the device off the parameters
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        """Raise Unsupported: there is nothing to train."""
+        raise Unsupported("an exact field is not trained")
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        """Raise Unsupported: there is nothing to train."""
+        raise Unsupported("an exact field is not trained")
+
+    def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the exact field."""
+        return self.field(t, x)
+
+    def sample(self, x0: Float[Tensor, "b *event"], *, label: Tensor | None = None) -> Samples:
+        """Solve the ODE from the noise."""
+        x, nfe = integrate(self.field, x0)
+        return Samples(x, nfe)
+
+
+def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield the path metrics and likelihoods of exact fields: rows of a record, with task and seed."""
+    for name in FIELDS:
+        spec, chosen = components(name, METRICS, {})
+        data = build_data(spec)
+        model = ExactField(data)
+        for seed in seeds:
+            own = derive(seed, "evaluation")
+            evaluation = Evaluation(data, own, x=noise(data.source, 2, own), model=model, batch=2048)
+            for metric, part in chosen.items():
+                for row in measure(evaluation, metric, settings_in(part), floor=False):
+                    yield {"task": name, "seed": seed, **row}
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the values of the fields."""
+    known = [row for row in rows if row["value"] is not None]
+    tasks = list(dict.fromkeys(row["task"] for row in known))
+    values: dict[str, dict[str, dict[int, float]]] = {}
+    for row in known:
+        values.setdefault(row["metric"], {}).setdefault(row["task"], {})[row["seed"]] = row["value"]
+    cells = [Row(metric, tuple(_cell(found.get(task, {})) for task in tasks)) for metric, found in values.items()]
+    legend = (
+        "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
+        "perfectly trained network. Mean ± standard error over the noise of the evaluation seeds.",
+    )
+    return Table("Exact fields", tuple(map(Column, tasks)), tuple(cells), legend)
+
+
+def _cell(values: Mapping[int, float]) -> Cell:
+    if not values:
+        return Cell(text="-")
+    return Cell(*mean_and_error(values.values()), len(values), values=tuple(sorted(values.items())))

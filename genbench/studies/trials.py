@@ -1,0 +1,202 @@
+"""Trials: the tasks on which metrics are calibrated, each with its real samples, its faults and its metrics.
+
+Metrics run on pools of points or of features that are computed once, so that a draw costs the metric alone.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache as once
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from genbench.core import Batch, Data
+from genbench.metrics.classifiers.class_balance import balance
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
+from genbench.metrics.image.fid import to_reference
+from genbench.metrics.image.kid import kernel_between, kernel_within
+from genbench.metrics.image.memorization import share_of_test
+from genbench.metrics.image.monge import sliced_distance
+from genbench.metrics.image.neighbors import Neighborhoods, nearest
+from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.reference_statistics import statistics
+from genbench.metrics.image.vendi_score import vendi_score
+from genbench.registry import metrics
+from genbench.results.external_samples import components
+from genbench.runs.spec import build_data
+from genbench.seeds import derive
+from genbench.settings import settings_in
+from genbench.space import Pixels
+from genbench.storage import cache, tensors
+from genbench.studies import faults
+from genbench.studies.faults import Fault, Pool, Real
+
+Measure = Callable[[Batch, int], Mapping[str, float]]
+"""From samples and a seed to the values of a metric by part; a part without a name is the metric itself."""
+
+BLOCK = 512
+"""Images whose features are kept together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A task.
+
+    Args:
+        name: of the data set.
+        key: hash of data and features.
+        real: what the true sampler draws from, in raw units.
+        faults: of the faulty samplers.
+        prepare: from a pool of raw samples to one of what metrics take.
+        measures: {metric: its function}.
+        n: numbers of samples, from small to large.
+        largest: {metric: number of samples above which it takes too long}.
+    """
+
+    name: str
+    key: str
+    real: Real
+    faults: Sequence[Fault]
+    prepare: Callable[[Pool], Pool]
+    measures: Mapping[str, Measure]
+    n: tuple[int, ...]
+    largest: Mapping[str, int]
+
+
+def points() -> Trial:
+    """Return the trial in the plane: 8gaussians, whose metrics compare with fresh test points in each draw."""
+    names = ("w2", "sliced_w2", "energy_distance", "mmd", "mode_coverage", "norm")
+    spec, chosen = components("8gaussians", names, {})
+    data = build_data(spec)
+
+    def measure(name: str) -> Measure:
+        settings = settings_in(chosen[name])
+
+        def values(batch: Batch, seed: int) -> dict[str, float]:
+            found = values_of(metrics[name], Evaluation(data, seed, x=batch.x), settings)
+            return {value.part: value.value for value in found}
+
+        return values
+
+    pool = Pool.of(*data.train.take(2**16, derive(0, "calibration")))
+    return Trial(
+        "8gaussians",
+        cache.key(data=spec),
+        Real(pool, pool, 0),
+        faults.POINTS,
+        lambda pool: pool,
+        {name: measure(name) for name in names},
+        (128, 256, 512, 1024, 2048),
+        {"w2": 1024},
+    )
+
+
+def digits() -> Trial:
+    """Return the trial on 8x8 digits, in the features of `digits_cnn` against 500 test images."""
+    spec, _ = components("digits", [], {})
+    data = build_data(spec)
+    network = build_extractor(data, "digits_cnn")
+    return _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
+
+
+def cifar10(path: Path) -> Trial:
+    """Return the trial on CIFAR-10 of a folder or archive, in the features of EfficientNet-Lite0."""
+    spec, _ = components("cifar10", [], {"data": {"path": str(path)}})
+    data = build_data(spec)
+    network = build_extractor(data, "efficientnet_lite0")
+    name = f"fd-{network.name}"
+    return _of_images(data, spec, network, name, faults.CIFAR10, (128, 256, 512, 1024), 2048, 1024)
+
+
+def _of_images(
+    data: Data,
+    spec: Mapping[str, Any],
+    network: FeatureExtractor,
+    frechet_name: str,
+    kinds: Sequence[Fault],
+    n: tuple[int, ...],
+    pool: int,
+    neighbors: int,
+) -> Trial:
+    """Return a trial on images.
+
+    Args:
+        data: the task.
+        spec: of the data.
+        network: the extractor.
+        frechet_name: name of the Frechet distance in its features.
+        kinds: the faults.
+        n: numbers of samples.
+        pool: number of training images that the true sampler draws from; as many others are what copies are made of.
+        neighbors: number of test images that metrics of pairs compare with; the Frechet distance has all, up to 10,000.
+    """
+    space = data.space
+    assert isinstance(space, Pixels)
+    rows = data.train.take(min(2 * pool, data.train.size or 2 * pool), derive(0, "calibration"))
+    own, training = (
+        Pool.of(space.decode(rows.x[part]), rows.label[part]) for part in (slice(None, pool), slice(pool, None))
+    )
+
+    def prepare(of: Pool) -> Pool:
+        return of._replace(x=features(network, of.x))
+
+    reference = statistics(data, network, "test", 10_000)
+    test = reference.rows[torch.randperm(reference.n, generator=torch.Generator().manual_seed(0))[:neighbors]]
+    measures = _feature_measures(test, features(network, training.x), 100)
+    measures = {frechet_name: lambda batch, seed: {"": to_reference(batch.x, reference)}, **measures}
+    if frechet_name == "fd-digits_cnn":
+        label = data.test.take(data.test.size or 0, 0).label
+
+        def class_balance(batch: Batch, seed: int) -> dict[str, float]:
+            predicted = network.logits(batch.x).argmax(1)
+            correct = float((predicted == batch.label).double().mean())
+            return {"": balance(predicted, label, data.event.classes), "accuracy": correct}
+
+        measures["class_balance"] = class_balance
+        test, train = test[: len(training.x)], features(network, training.x)
+        measures["copy_ratio"] = lambda batch, seed: {"": share_of_test(batch.x, test, train[: len(test)])[0]}
+        measures["vendi"] = lambda batch, seed: {"": vendi_score(batch.x)}
+    key = cache.key(data=spec, source=str(data.provenance.get("sha256")), features=network.sha256, pool=pool)
+    return Trial(spec["name"], key, Real(own, training, space.levels), kinds, prepare, measures, n, {})
+
+
+def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], directions: int) -> dict[str, Measure]:
+    """Return metrics of features that compare with test images and with training images."""
+    columns = test.double().numpy()
+    within = once(lambda: kernel_within(columns))
+    real = Neighborhoods(test)
+    distance = once(lambda: nearest(test, train)[0])
+
+    def kid(batch: Batch, seed: int) -> dict[str, float]:
+        rows = batch.x.double().numpy()
+        return {"": kernel_within(rows) + within() - 2 * kernel_between(rows, columns)}
+
+    def memorisation(batch: Batch, seed: int) -> dict[str, float]:
+        found, usual = nearest(batch.x, train)[0], distance()
+        close = float((found < usual.quantile(0.01)).double().mean())
+        return {"": close, "ratio": float(found.median() / usual.median())}
+
+    return {
+        "kid": kid,
+        "monge_distance": lambda batch, seed: {"": sliced_distance(batch.x, test, directions, seed)},
+        "precision_recall": lambda batch, seed: precision_and_recall(Neighborhoods(batch.x), real, 3),
+        "density_coverage": lambda batch, seed: density_and_coverage(Neighborhoods(batch.x), real, 5),
+        "memorisation": memorisation,
+    }
+
+
+def features(network: FeatureExtractor, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    """Return the features of images, block by block from the cache."""
+    return torch.cat([_block(network, block) for block in images.split(BLOCK)])
+
+
+def _block(network: FeatureExtractor, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    content = hashlib.sha256(images.contiguous().numpy().data).hexdigest()
+    key = cache.key(images=content, features=network.sha256, resize=network.resize)
+    return tensors.cached("features", key, lambda: {"features": extract(network, images)})["features"]

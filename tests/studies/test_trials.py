@@ -1,0 +1,59 @@
+"""Trials measure as the metrics of an evaluation do, on samples that are drawn from pools."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from genbench.core import Batch
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.registry import metrics
+from genbench.results.external_samples import components
+from genbench.runs.spec import build_data
+from genbench.settings import settings_in
+from genbench.studies import trials
+from genbench.studies.calibration import TRUE, Draws, measure
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return trials.digits()
+
+
+@pytest.mark.parametrize("name", ["fd-digits_cnn", "density_coverage", "precision_recall", "vendi", "class_balance"])
+def test_digits_are_measured_as_in_an_evaluation(digits, name):
+    settings = {"split": "test"} if name in ("density_coverage", "precision_recall") else {}
+    spec, chosen = components("digits", [name], {"metric": {name: settings}})
+    data = build_data(spec)
+    drawn = digits.real.pool.draw(200, torch.Generator().manual_seed(0))
+    x = data.space.encode(drawn.x)
+    evaluation = Evaluation(data, 0, x=x, label=drawn.label)
+    expected = {v.part: v.value for v in values_of(metrics[name], evaluation, settings_in(chosen[name]))}
+    rows = digits.prepare(digits.real.pool._replace(x=drawn.x, label=drawn.label)).x
+    found = digits.measures[name](Batch(rows, drawn.label), 0)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_points_are_drawn_as_data_and_their_faults_are_detected():
+    trial = trials.points()
+    names = ("energy_distance", "mode_coverage")
+    kinds = tuple(kind._replace(sizes=(1,)) for kind in trial.faults if "dropped" in kind.label)
+    small = replace(trial, measures={m: trial.measures[m] for m in names}, faults=kinds, n=(512,))
+    rows = {(row["metric"], row["sampler"]): row for row in measure(small, Draws(59, 60, 20))}
+    assert rows["energy_distance", "1 of 8 modes dropped"]["power"][0] > 0.9
+    assert rows["mode_coverage", "1 of 8 modes dropped"]["mean"] == [7 / 8]
+    assert abs(rows["energy_distance", TRUE]["mean"][0]) < 0.05  # it is unbiased
+
+
+@pytest.mark.slow
+def test_which_metric_sees_which_fault_of_digits(digits):
+    kinds = {kind.label: kind._replace(sizes=kind.sizes[-1:]) for kind in digits.faults}
+    some = tuple(kind for label, kind in kinds.items() if "copies" in label or "labels" in label or "blur" in label)
+    small = replace(digits, faults=some, n=(250,))
+    power = {
+        (row["metric"], row["sampler"]): row["power"][0] for row in measure(small, Draws(99, 2, 20)) if "power" in row
+    }
+    assert power["memorisation", "100% copies of training images"] == 1
+    assert power["fd-digits_cnn", "blur of 0.5 pixels"] == 1
+    assert power["class_balance.accuracy", "10% wrong labels"] == 1
+    assert power["fd-digits_cnn", "10% wrong labels"] < 0.3
