@@ -8,7 +8,8 @@ import torch
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
 
-VALUES = {"a": torch.arange(12.0).reshape(3, 4), "b": torch.tensor([True, False]), "empty": torch.empty(0, 2)}
+VALUES = {"a": torch.arange(12.0).reshape(3, 4).T, "b": torch.tensor([True, False]), "empty": torch.empty(0, 2)}
+VALUES |= {"half": torch.tensor([0.5, -2.0], dtype=torch.bfloat16), "number": torch.tensor(7)}
 
 
 @pytest.fixture

@@ -1,0 +1,47 @@
+"""Trainings of a few steps, whole and interrupted."""
+
+from pathlib import Path
+
+import torch
+
+from genbench.models.build import build_model
+from genbench.runs.spec import build_data, plan_of, resolve
+from genbench.training.fabric import fabric_of
+from genbench.training.loop import fit
+
+TESTS = str(Path(__file__).parents[1])
+"""Where processes that a test starts find these helpers."""
+
+
+class Stop(Exception):
+    """Ends a training where a test says."""
+
+
+def stop_at(last):
+    """Return a progress callback that ends the training at a step."""
+
+    def progress(step, steps, logs):
+        if step == last:
+            raise Stop
+
+    return progress
+
+
+def start(model="cfm", dataset="moons", settings=None, **plan):
+    """Return a fresh model, its data and its plan."""
+    spec = resolve(model, dataset, metrics=[], settings={"plan": plan, "model": settings or {}})
+    data = build_data(spec.data)
+    torch.manual_seed(0)
+    return build_model(spec.model, spec.encoder, data), data, plan_of(spec)
+
+
+def train(model="cfm", dataset="moons", settings=None, progress=None, folder=None, run="", save_every=60.0, **plan):
+    """Return a model trained by the plan."""
+    built, data, bound = start(model, dataset, settings, **plan)
+    watch = {"progress": progress} if progress else {}
+    fabric = fabric_of(bound, "cpu")
+    return fit(built, data, bound, fabric, seed=0, folder=folder, run=run, save_every=save_every, **watch)
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])

@@ -1,0 +1,94 @@
+"""All registered models: their settings, their capabilities, and how they and encoders are built."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from genbench.core import Event, Model, Normal, Transport
+from genbench.errors import ConfigError, Unsupported
+from genbench.metrics.measurement import evaluate
+from genbench.metrics.sampling import Sampling
+from genbench.models.build import build_encoder, build_model
+from genbench.models.flow_matching.couplings.base import Coupled
+from genbench.registry import models
+from genbench.runs.component import model_class, sampler
+from genbench.runs.spec import build_data, resolve
+from genbench.settings import bind, settings_of
+
+EVENTS = {
+    "vectors": Event((2,)),
+    "digits": Event((1, 8, 8), 10, 2 / 17),
+    "photographs": Event((3, 32, 32), 10, 2 / 256),
+    "captions": Event((1, 8, 8), 2, 0.0, ("a one", "a two three")),
+}
+RECORDED = json.loads(Path(__file__).with_name("settings.json").read_text())
+
+
+def defaults(builder):
+    return {name: repr(setting.default) for name, setting in settings_of(builder).items()}
+
+
+def bound(name, event):
+    try:
+        return bind(models[name].build, {}, name, context=event)
+    except (ConfigError, Unsupported) as reason:
+        return str(reason)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_settings_are_the_recorded_ones_in_the_same_order(name):
+    found = {"model": defaults(models[name].build), "sample": defaults(sampler(models[name]))}
+    found |= {label: bound(name, event) for label, event in EVENTS.items()}
+    assert json.dumps(json.loads(json.dumps(found))) == json.dumps(RECORDED[name])
+
+
+# A capability that no model has would blank a column of every table.
+FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "sdcfm", "vp", "wcfm", "wcfm-balanced"}
+FEW_STEP = {"meanflow", "shortcut", "consistency"}
+
+
+@pytest.mark.parametrize(("capability", "able"), [(Transport, FLOW_MATCHING), (Coupled, FLOW_MATCHING | FEW_STEP)])
+def test_these_models_and_no_others_have_the_capability(capability, able):
+    assert {name for name in models if issubclass(model_class(models[name]), capability)} == able
+
+
+def test_most_models_have_a_likelihood():
+    able = {name for name in models if model_class(models[name]).log_prob is not Model.log_prob}
+    assert able >= FLOW_MATCHING | {"nsf", "starflow", "tarflow"}
+
+
+@pytest.mark.parametrize("name", ["tilt", "straightness", "nll"])
+def test_metrics_of_the_model_have_values_for_wcfm(name, built):
+    model, data = built("wcfm", "8gaussians", kappa=1.0)
+    model.prepare(data, 0)
+    rows, _ = evaluate(model, data, {name: {}}, sample={}, sampling=Sampling(n=64), seed=0)
+    assert all(row["value"] is not None for row in rows), rows
+
+
+UNET = {"name": "unet", "channels": 4, "blocks": 1, "multipliers": [1], "attention": []}
+
+
+def test_a_model_of_latents_has_the_source_of_its_latents_and_an_encoder_that_depends_on_no_seed():
+    settings = {"model": {"net": UNET, "encoder": {"name": "autoencoder", "width": 4}}}
+    spec = resolve("cfm", "digits", metrics=[], settings=settings)
+    data = build_data(spec.data)
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        found.append(build_model(spec.model, spec.encoder, data))
+    one, other = found
+    assert one.source == Normal(one.encoder.latent.shape)
+    for a, b in zip(one.encoder.parameters(), other.encoder.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    state = torch.get_rng_state()
+    build_encoder(spec.encoder, data.event)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_latents_need_a_normal_source():
+    spec = resolve("cfm", "8gaussians-moons", metrics=[])
+    with pytest.raises(Unsupported, match=r"starts from N\(0, I\)"):
+        build_model(spec.model, {"name": "autoencoder"}, build_data(spec.data))

@@ -1,0 +1,80 @@
+"""The nouns: what every source, stage, learner and model has by default."""
+
+import pytest
+import torch
+
+from genbench.core import Event, Model, Normal, Samples, Trainable
+from genbench.errors import RunFailed, Unsupported
+from genbench.seeds import derive
+from genbench.testing.affine_flow import AffineFlow
+from genbench.testing.toy_tasks import toy_tasks
+
+
+@pytest.fixture
+def model():
+    return AffineFlow(Event((2,)), Normal((2,)))
+
+
+def test_the_number_of_coordinates_is_the_product_of_the_shape():
+    assert [Event(shape).dims for shape in ((7,), (3, 4, 5))] == [7, 60]
+
+
+def test_the_normal_source_has_the_density_of_its_samples():
+    source = Normal((2, 3, 4))
+    x = source.sample(5000, torch.Generator().manual_seed(0))
+    expected = torch.distributions.MultivariateNormal(torch.zeros(24), torch.eye(24)).log_prob(x.flatten(1))
+    torch.testing.assert_close(source.log_prob(x), expected)
+    torch.testing.assert_close(x.flatten(1).T.cov(), torch.eye(24), rtol=0, atol=0.1)
+
+
+def test_the_example_of_a_step_is_a_function_of_seed_and_step(model):
+    data = toy_tasks()["vectors"]
+    split = model.batch_source(data)
+    generator = torch.Generator()
+
+    def example(step, seed):
+        generator.manual_seed(torch.randint(100, ()).item())  # whatever state the generator is in
+        return model.example(split, step, 16, seed, generator)
+
+    first = example(3, 0)
+    for a, b in zip(first, example(3, 0), strict=True):
+        assert torch.equal(a, b)
+    for step, seed in ((4, 0), (3, 1)):
+        assert not torch.equal(first[0], example(step, seed)[0])
+    again = model.draw(data.train.batch(3, 16, 0), torch.Generator().manual_seed(derive(0, "train", 3)))
+    assert torch.equal(first[0], again[0])
+
+
+def test_a_learner_is_its_own_stage_and_fails_at_its_step(model):
+    ((learner, name, plan),) = model.stages()
+    assert (learner, name, plan) == (model, "", None)
+    model.diverged([0])
+    with pytest.raises(RunFailed, match="step 7"):
+        model.diverged([7])
+
+
+def test_gradients_are_clipped_to_the_norm(model):
+    for p in model.parameters():
+        p.grad = torch.full_like(p, 3.0)
+    model.clip(0.5)
+    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+    assert norm.item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_what_a_model_does_not_have_it_refuses():
+    class Bare(Model):
+        def draw(self, batch, generator):
+            return batch
+
+        def loss(self, example):
+            return {}
+
+        def sample(self, x0, *, label=None):
+            return Samples(x0, 0)
+
+    with pytest.raises(Unsupported, match="Bare has no likelihood"):
+        Bare().log_prob(torch.zeros(1, 2))
+    with pytest.raises(Unsupported, match="Bare has a fixed number"):
+        Bare().at_budget({}, "euler", 3)
+    with pytest.raises(TypeError, match="abstract"):
+        Trainable()
