@@ -1,13 +1,12 @@
 import json
 import os
 import shutil
-import sys
 import tempfile
 
 import pytest
 import torch
+from helpers.command_line import begin, genbench
 
-from genbench.cli.main import main
 from genbench.core import Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.runs.record import format_record, read_record
@@ -96,16 +95,13 @@ evaluation = {n = 64, curve = [1]}
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
+def cli():
     """Run the command line in this process: cli("status", path) -> (exit code, stdout, stderr)."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return stop.value.code, printed.out, printed.err
+        done = begin(*arguments)
+        assert "Traceback" not in done.stderr
+        return done
 
     return call
 
@@ -115,11 +111,7 @@ def finished_sweep(tmp_path_factory):
     """A folder with tiny.toml and the results r of its four cells."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.toml").write_text(SUITE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["genbench", "sweep", str(folder / "tiny.toml"), "--results", str(folder / "r")])
-        with pytest.raises(SystemExit) as stop:
-            main()
-    assert stop.value.code == 0
+    genbench("sweep", folder / "tiny.toml", "--results", folder / "r")
     return folder
 
 

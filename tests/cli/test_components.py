@@ -1,10 +1,8 @@
 """Commands on components and suites."""
 
 import json
-import os
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 from helpers.command_line import genbench
@@ -58,18 +56,6 @@ def test_a_new_suite_is_valid(cli, tmp_path, monkeypatch):
     assert cli("new", "suite", "../two")[0] == 2
 
 
-def test_version_and_completion(cli):
-    assert cli("--version")[1] == f"genbench {version('genbench')}\n"
-    environment = os.environ | {
-        "_GENBENCH_COMPLETE": "complete_bash",
-        "COMP_WORDS": "genbench run --model wc",
-        "COMP_CWORD": "3",
-    }
-    command = [sys.executable, "-c", "from genbench.cli.main import main; main()"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["wcfm", "wcfm-balanced"]
-
-
 def test_names_are_listed_without_torch():
     code = """
 import sys
@@ -98,7 +84,3 @@ def test_show_prints_the_defaults_of_a_data_set():
     shown = genbench("show", "cifar10").stdout
     for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "metrics by default: fid-legacy"):
         assert said in shown
-
-
-def test_doctor_finds_what_is_here():
-    assert "ok  torch" in genbench("doctor").stdout

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -53,6 +54,10 @@ def test_wrong_commands_exit_with_2_and_write_nothing(inside, tmp_path, argument
     assert code == 2
     assert message in said
     assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_the_package(cli):
+    assert cli("--version")[1] == f"genbench {version('genbench')}\n"
 
 
 @pytest.mark.parametrize("ignored", [False, True])

@@ -11,8 +11,6 @@ import pytest
 from genbench import registry
 from genbench.cli import requests
 from genbench.core import Data
-from genbench.errors import ConfigError
-from genbench.runs.spec import resolve
 from genbench.suites import packaged
 
 RUN = ("run", "--model", "wcfm", "--dataset", "moons")
@@ -90,30 +88,6 @@ for arguments in {[arguments for arguments, _ in WRONG]!r}:
 def test_the_suites_of_the_package_pass():
     for suite in packaged():
         requests.check_suite(suite, {})
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"model": {"kappa": "x"}},
-        {"model": {"net": {"name": "mlp", "width": 0}}},
-        {"model": {"net": {"name": "mpl"}}},
-        {"model": {"net": {"width": 0.5, "name": "mlp"}}},
-        {"plan": {"betas": [0.9]}},
-        {"plan": {"optimizer": "sgd"}},
-        {"sample": {"steps": 2.5}},
-        {"evaluation": {"curve": [0]}},
-        {"metric": {"w2": {"n": -1}}},
-        {"data": {"noise": -1}},
-    ],
-    ids=str,
-)
-def test_the_catalog_refuses_in_the_words_of_the_library(settings):
-    with pytest.raises(ConfigError) as by_library:
-        resolve("wcfm", "moons", settings=settings)
-    with pytest.raises(ConfigError) as by_catalog:
-        requests.check(["wcfm"], ["moons"], None, settings)
-    assert str(by_catalog.value) == str(by_library.value)
 
 
 def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cli):

@@ -1,0 +1,64 @@
+"""The catalog: it refuses in the words of the library, is kept, and is made anew for other sources."""
+
+import json
+
+import pytest
+
+from genbench.cli import catalog, requests
+from genbench.errors import ConfigError
+from genbench.registry import ALL
+from genbench.runs.spec import resolve
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model": {"kappa": "x"}},
+        {"model": {"net": {"name": "mlp", "width": 0}}},
+        {"model": {"net": {"name": "mpl"}}},
+        {"model": {"net": {"width": 0.5, "name": "mlp"}}},
+        {"plan": {"betas": [0.9]}},
+        {"plan": {"optimizer": "sgd"}},
+        {"sample": {"steps": 2.5}},
+        {"evaluation": {"curve": [0]}},
+        {"metric": {"w2": {"n": -1}}},
+        {"data": {"noise": -1}},
+    ],
+    ids=str,
+)
+def test_the_catalog_refuses_in_the_words_of_the_library(settings):
+    with pytest.raises(ConfigError) as by_library:
+        resolve("wcfm", "moons", settings=settings)
+    with pytest.raises(ConfigError) as by_catalog:
+        requests.check(["wcfm"], ["moons"], None, settings)
+    assert str(by_catalog.value) == str(by_library.value)
+
+
+def test_every_component_has_its_settings_in_it():
+    known = catalog.read()
+    assert all(known[kind].keys() == set(registry) for kind, registry in ALL.items())
+    assert known["sample"].keys() == known["models"].keys()
+    assert known["models"]["starflow"]["encoder"] == {"kind": "encoders", "allowed": []}
+
+
+def test_it_is_made_once_for_the_same_sources(monkeypatch, tmp_path):
+    made, sources = [], [("a.py", "1" * 64)]
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    monkeypatch.setattr(catalog, "_make", lambda: made.append(1) or {"made": len(made)})
+    monkeypatch.setattr(catalog, "_sources", lambda: iter(sources))
+
+    def read():
+        catalog.read.cache_clear()
+        return catalog.read()
+
+    try:
+        assert read() == read() == {"made": 1}
+        sources[0] = ("elsewhere/a.py", "1" * 64)
+        assert read() == {"made": 1}
+        sources.append(("b.py", "2" * 64))
+        assert read() == {"made": 2}
+        (newest,) = [path for path in (tmp_path / "catalog").iterdir() if json.loads(path.read_text())["made"] == 2]
+        newest.write_text(newest.read_text().replace("2", "3"))
+        assert read() == {"made": 3}, "a damaged catalog is made again"
+    finally:
+        catalog.read.cache_clear()

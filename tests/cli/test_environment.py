@@ -1,0 +1,43 @@
+"""doctor: what it finds, what it misses, and weights that are not the published ones."""
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+from genbench.cli.environment import findings
+from genbench.metrics.extractors import dinov2
+
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    return tmp_path
+
+
+def found(word):
+    (line,) = [line for line in findings() if word in line]
+    return line
+
+
+def test_every_finding_is_one_line_that_begins_with_its_state(cli, own_home):
+    said = cli("doctor")[1].splitlines()
+    assert {line[:4] for line in said} == {"ok  ", "--  "}
+    assert any(line.startswith("ok  torch ") for line in said)
+    assert found("cache folder").startswith(f"ok  cache folder {own_home}")
+
+
+def test_a_download_is_found_once_it_is_there(own_home):
+    assert "--  mnist is not downloaded" in found("  mnist ")
+    (own_home / "torchvision/MNIST").mkdir(parents=True)
+    assert found("  mnist ") == "ok  mnist is downloaded"
+
+
+def test_weights_that_differ_from_the_published_ones_are_named(own_home, monkeypatch):
+    assert "fd-dinov2 fetches https" in found("fd-dinov2")
+    place = dinov2.FILE.place
+    place.parent.mkdir()
+    place.write_bytes(b"other weights")
+    assert f"{place} differs from the published file (sha256 {dinov2.FILE.sha256}): remove it" in found(str(place))
+    monkeypatch.setattr(dinov2, "FILE", replace(dinov2.FILE, sha256=hashlib.sha256(b"other weights").hexdigest()))
+    assert found(str(place)) == f"ok  {place}"
