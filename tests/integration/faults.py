@@ -29,6 +29,7 @@ import lightning_fabric  # noqa: F401 - imported before the forks, like the modu
 import torch
 
 from genbench.cli import main
+from genbench.runs import source_code
 from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps.execution import process_pool
@@ -39,14 +40,14 @@ for module in (
     "sweeps.execution.progress",
     "report.publish",
     "sweeps.suite",
-    "models.flow_matching.methods",
-    "models.latent.autoencoder",
     "nets.unet",
-    "data.synthetic.toy",
-    "data.digits",
-    "metrics.distance",
 ):
     __import__(f"genbench.{module}")
+COMPONENTS = ("models.flow_matching.methods", "models.latent.autoencoder", "data.synthetic.toy", "data.digits")
+COMPONENTS += ("metrics.distance", "metrics.diagnostics")
+for module in COMPONENTS:
+    __import__(f"genbench.{module}")
+    source_code.digest(f"genbench.{module}")  # which takes as long as all else in so small a sweep
 for module in ("lightning_fabric.strategies.ddp", "sklearn.datasets"):  # imported at the first need
     __import__(module)
 torch.set_num_threads(1)
