@@ -43,6 +43,8 @@ def eval_command(
         raise ConfigError("--beside is for samples: add --reference NAME, the data set to compare them with")
     elif path.suffix in (".npy", ".npz"):
         raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
+    elif not path.exists() and not (results / "runs" / path).exists():
+        raise ConfigError(f"{what} is no kept run, neither as a path nor in {results}/runs")
     else:
         _eval_run(path, metric, settings, results, as_json)
 
@@ -142,11 +144,11 @@ def reference(
     from genbench.cli import requests
 
     requests.check((), [dataset] if dataset else ())
+    if split not in ("train", "test"):
+        raise ConfigError(f"--split {split}: choose train or test")
 
     from genbench.cli.reference_statistics import line, listed, make
 
-    if split not in ("train", "test"):
-        raise ConfigError(f"--split {split}: choose train or test")
     if dataset:
         part: Any = split
         typer.echo(line(make(dataset, part, features, n, parse(set_ or []))))

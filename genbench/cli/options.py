@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, unknown
+from genbench.runs.monitoring import LOGGERS
+from genbench.storage import files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +21,25 @@ def _trust(value: bool) -> bool:
     from genbench.storage.trust import trust_everything
 
     trust_everything(value)
+    return value
+
+
+def _folder(value: Path) -> Path:
+    """Check a results folder, before torch is imported."""
+    files.require_folder(value)
+    return value
+
+
+def _kept_folder(value: Path) -> Path:
+    """Check a results folder that has to be there."""
+    files.require_folder(value, there=True)
+    return value
+
+
+def _loggers(value: list[str] | None) -> list[str] | None:
+    for name in value or ():
+        if name not in LOGGERS:
+            raise unknown("no logger", name, LOGGERS)
     return value
 
 
@@ -44,8 +65,9 @@ def complete(kind: str) -> Callable[[str], list[str]]:
     return names
 
 
-Folder = Annotated[Path, typer.Argument(help="A results folder.")]
-Results = Annotated[Path, typer.Option("--results", help="Results folder.")]
+Folder = Annotated[Path, typer.Argument(help="A results folder.", callback=_folder)]
+Kept = Annotated[Path, typer.Argument(help="A results folder.", callback=_kept_folder)]
+Results = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
 Metric = Annotated[
     list[str] | None,
@@ -53,7 +75,7 @@ Metric = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
-Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.")]
+Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.", callback=_loggers)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Open the files and names that records give as settings.", callback=_trust)

@@ -33,13 +33,17 @@ def check(
     components = [("models", name, "model") for name in models] + [("datasets", name, "data") for name in datasets]
     for kind, name, _ in components:
         _known(kind, name)
-    for name in metrics or ():
+    chosen = list(metrics or ())
+    for name in chosen:
         _known("metrics", name)
     for section, table in (settings or {}).items():
         if section not in SECTIONS:
             raise unknown("no section of settings", section, SECTIONS)
         if not isinstance(table, Mapping):
             raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    for name in (settings or {}).get("metric", {}) if chosen else ():
+        if name not in chosen:
+            raise unknown("settings for a metric that is not measured:", name, chosen)
     for kind, name, section in components:
         _component(kind, name, (settings or {}).get(section, {}), name)
     _sections(settings or {}, list(models))

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from genbench.cli.options import AsJson, DryRun, Folder, Results, Trust, commands, print_json, stdout
+from genbench.cli.options import AsJson, DryRun, Folder, Kept, Results, Trust, commands, print_json, stdout
 from genbench.errors import ConfigError
+from genbench.storage import files
 from genbench.suites import find
 
 app = commands()
@@ -31,6 +32,11 @@ def leaderboard(
     trust: Trust = False,
 ) -> None:
     """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
+    files.require_folder(results, there=not add)
+    for path in add or ():
+        if not path.is_file():
+            raise ConfigError(f"{path} does not exist, or is no file")
+
     from genbench.analysis import leaderboard
     from genbench.analysis.labels import plain
     from genbench.analysis.suite_results import load_suites, suite_names
@@ -79,13 +85,14 @@ def report(
     """Write the tables of everything kept as Markdown and CSV, and print the leaderboard."""
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
         find(suite)  # an unknown name is refused before torch is imported
+    files.require_folder(results, there=True)
+    if html is not None and html.is_dir():
+        raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
 
     from genbench.report import publish
     from genbench.runs.store import Store
     from genbench.studies.sections import sections
 
-    if html is not None and html.is_dir():
-        raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
     more = () if only else sections(results)
@@ -102,6 +109,7 @@ def status(
     """Show what is done, running, started, failed, outdated or damaged in a results folder."""
     if suite is not None:
         find(suite)  # an unknown name is refused before torch is imported
+    files.require_folder(results, there=suite is None)
 
     from genbench.report.formats.terminal import print_cells, print_folder
     from genbench.results import status
@@ -124,7 +132,7 @@ def status(
 
 @app.command()
 def clean(
-    results: Folder = Path("results"),
+    results: Kept = Path("results"),
     stale: Annotated[
         bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
     ] = False,
@@ -149,6 +157,10 @@ def merge(
     trust: Trust = False,
 ) -> None:
     """Copy the results of other machines. Records that differ from kept ones are reported and not copied."""
+    files.require_folder(into)
+    for source in sources:
+        files.require_folder(source, there=True)
+
     from collections import Counter
 
     from genbench.results.merging import merge as merged
@@ -174,6 +186,9 @@ def compare(
     trust: Trust = False,
 ) -> None:
     """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
+    if metric and dataset is None:
+        raise ConfigError("--metric selects metrics of two models: add --dataset")
+
     from genbench.analysis.compare import compare_models, compare_records
     from genbench.analysis.suite_results import load_records
     from genbench.report.formats.terminal import print_comparison, print_models
@@ -185,8 +200,6 @@ def compare(
         else:
             print_models(difference, stdout())
         return
-    if metric:
-        raise ConfigError("--metric selects metrics of two models: add --dataset")
     comparisons, alone = compare_records(load_records(Path(one), results), load_records(Path(other), results))
     if as_json:
         print_json({"comparisons": [part.json() for part in comparisons], "alone": alone})

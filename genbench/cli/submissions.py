@@ -7,6 +7,8 @@ import typer
 
 from genbench.cli.options import AsJson, Results, Trust, commands, print_json
 from genbench.errors import ConfigError, RunFailed
+from genbench.storage import files
+from genbench.submissions import SUFFIX
 
 app = commands()
 SHOWN = 10
@@ -20,12 +22,14 @@ def submit(
     results: Results = Path("results"),
 ) -> None:
     """Pack runs, with records, hashes and small weights, into one file that others can verify and rank."""
-    from genbench.runs.store import existing_store
-    from genbench.submissions.archive import SUFFIX, pack, records_of
-
     if not to.name.endswith(SUFFIX):
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
-    store = existing_store(results)
+    files.require_folder(results, there=True)
+
+    from genbench.runs.store import Store
+    from genbench.submissions.archive import pack, records_of
+
+    store = Store(results)
     packed = pack(dict.fromkeys(path for name in what for path in records_of(store, name)), to)
     size = to.stat().st_size / 2**20
     typer.echo(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
@@ -52,6 +56,7 @@ def verify_command(
     elif retrain or as_json:
         raise ConfigError("--retrain and --json are for submissions (NAME.genbench.zip)")
     else:
+        files.require_folder(what, there=True)
         _verify_folder(what, sample, seed, tolerance)
 
 

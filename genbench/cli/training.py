@@ -12,8 +12,8 @@ import typer
 from genbench.cli.options import (
     AsJson,
     DryRun,
-    Folder,
     Jobs,
+    Kept,
     Log,
     Metric,
     Quiet,
@@ -68,13 +68,13 @@ def run_command(
     from genbench.sweeps import user_files
 
     rank, settings, seeds = _rank(), parse(set_ or []), parse_seeds(seed or "0")
-    model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
-    requests.check([model], [dataset], metric, settings)
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
     if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
         raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
+    model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
+    requests.check([model], [dataset], metric, settings)
 
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
@@ -158,7 +158,7 @@ def sweep(
     as_commands: Annotated[
         bool, typer.Option("--commands", help="With --dry-run: print genbench run commands.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="Where cells run: local or ray.")] = "local",
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Where cells run.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or a new one.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on a Ray cluster.")] = 0.0,
     log: Log = None,
@@ -168,6 +168,10 @@ def sweep(
     from genbench.cli import requests
 
     settings = parse(set_ or [])
+    if engine == "local" and (address is not None or gpus):
+        raise ConfigError("--address and --gpus are options of a Ray cluster: add --engine ray")
+    if engine == "ray" and jobs != 1:
+        raise ConfigError("--jobs is an option of the local engine; Ray runs as many cells as its cores hold")
     requests.check_suite(suite, settings)
 
     from genbench.report.publish import publish_suite
@@ -175,12 +179,13 @@ def sweep(
     from genbench.runs.monitoring.loggers import check_kinds
     from genbench.runs.store import Store, writable_store
     from genbench.sweeps import suite as suites
-    from genbench.sweeps.execution.executors import choose, execute
+    from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.sweeps.execution.ray_executor import RayExecutor
 
     loaded = suites.load(Path(suite), settings)
     store = Store(results) if dry_run or as_commands else writable_store(results)
-    executor = choose(engine, store, jobs, address, gpus)
+    executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     missing = [spec for spec in loaded.specs if store.missing_metrics(spec)]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if as_commands:
@@ -205,7 +210,7 @@ def sweep(
 
 @app.command()
 def retry(
-    results: Folder = Path("results"),
+    results: Kept = Path("results"),
     failed: Annotated[bool, typer.Option("--failed", help="Retry failed runs (the default).")] = True,
     jobs: Jobs = 1,
     dry_run: DryRun = False,
@@ -258,9 +263,15 @@ def tune(
 ) -> None:
     """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
     from genbench.cli import requests
+    from genbench.tuning.candidates import points
 
     settings, candidates = parse(set_ or []), parse(over or [])
     requests.check(methods, [dataset], [metric] if metric else None, settings)
+    if not over and (len(methods) > 1 or metric is not None):
+        raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
+    for method in methods:
+        for point in points(candidates, method, methods):
+            requests.check([method], settings=point)
 
     from genbench.report.formats.terminal import show
     from genbench.runs.store import writable_store
@@ -278,10 +289,8 @@ def tune(
         with ProgressDisplay(list(missing), stderr()) as display:
             execute(list(missing.values()), store, local(store, jobs), display.on_event)
         found, rule = search.measured(store), search.metric
-    elif len(methods) == 1 and metric is None:
-        found, rule = by_elbow(methods[0], dataset, settings, store=store), "elbow"
     else:
-        raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
+        found, rule = by_elbow(methods[0], dataset, settings, store=store), "elbow"
     request = {"set": settings, "over": candidates} | ({"seeds": seeds} if over else {})
     mark = f"-{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:8]}" if set_ or over else ""
     path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}{mark}.json"

@@ -18,7 +18,6 @@ import gc
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -64,8 +63,7 @@ class Store:
     lease_path: Path | None = None
 
     def __post_init__(self) -> None:
-        if os.path.lexists(self.root) and not self.root.is_dir():
-            raise ConfigError(f"{self.root} is no folder: name another one for results")
+        files.require_folder(self.root)
 
     @property
     def runs(self) -> Path:
@@ -222,8 +220,7 @@ def existing_store(root: Path) -> Store:
     Raises:
         ConfigError: if there is none.
     """
-    if not root.is_dir():
-        raise ConfigError(f"no results folder at {root}")
+    files.require_folder(root, there=True)
     return Store(root)
 
 

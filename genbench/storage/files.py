@@ -58,6 +58,14 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
     return open(handle, "rb")
 
 
+def require_folder(path: Path, *, there: bool = False) -> None:
+    """Raise ConfigError if a results folder is something else or, where it has to be there, is not."""
+    if there and not path.exists():
+        raise ConfigError(f"no results folder at {path}")
+    if os.path.lexists(path) and not path.is_dir():
+        raise ConfigError(f"{path} is no folder: name another one for results")
+
+
 def write(path: Path, content: bytes | str) -> None:
     """Write a file atomically: a reader sees the old content or the new, also after a crash."""
     data = content.encode() if isinstance(content, str) else content

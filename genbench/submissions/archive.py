@@ -23,7 +23,6 @@ from genbench.runs.store import Store
 from genbench.storage import files
 from genbench.storage.files import Damaged
 
-SUFFIX = ".genbench.zip"
 FORMAT = 1
 MANIFEST = "manifest.json"
 MEMBER = re.compile(r"runs/[\w.-]{1,200}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)

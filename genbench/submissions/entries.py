@@ -13,7 +13,8 @@ from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 from genbench.storage import cache, content_hash, files
 from genbench.storage.files import Damaged
-from genbench.submissions.archive import SUFFIX, unpack
+from genbench.submissions import SUFFIX
+from genbench.submissions.archive import unpack
 from genbench.submissions.verdicts import Verdict, judge
 
 log = logging.getLogger("genbench")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from genbench.errors import ConfigError
 from genbench.registry import ALL
 from genbench.settings import Settings, merge
 
@@ -24,8 +25,8 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     Raises:
         ConfigError: if a Python file is broken, or registers no such component, or a data set cannot be read.
 
-    >>> component_name("datasets", "moons"), component_name("datasets", "my/points.csv")
-    (('moons', {}), ('points', {'path': 'my/points.csv'}))
+    >>> component_name("datasets", "moons"), component_name("datasets", "my/images.tar")
+    (('moons', {}), ('folder', {'path': 'my/images.tar'}))
     """
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
     if code:
@@ -40,6 +41,8 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
         return "points" if path.suffix in POINTS else "folder", {"path": str(path)}
     path = folder / text
     if path.suffix in POINTS:
+        if not path.is_file():
+            raise ConfigError(f"{path} does not exist, or is no file")
         return "points", {"path": str(path)}
     if ARCHIVE.search(text) or path.is_dir():
         return "folder", {"path": str(path)}

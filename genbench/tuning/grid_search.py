@@ -5,14 +5,13 @@ The test split is never read; tables use it for the chosen settings only.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 from genbench.analysis.statistics import mean_and_error
 from genbench.analysis.values import group_by, read_values
-from genbench.errors import ConfigError, RunFailed, unknown
+from genbench.errors import ConfigError, RunFailed
 from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
@@ -21,9 +20,7 @@ from genbench.runs.spec import Spec, build_data, resolve
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.ensembles import form_ensembles
-
-TUNED = ("model", "plan", "sample")
-"""Sections whose settings may differ between candidates."""
+from genbench.tuning.candidates import points
 
 
 @dataclass(frozen=True)
@@ -137,39 +134,12 @@ def grid_search(
     names, fixed = [metric.partition(".")[0]], {"evaluation": {"split": "valid"}}
     candidates = []
     for method in methods:
-        for point in _points(over, method, methods):
+        for point in points(over, method, methods):
             whole = merge({"evaluation": {"curve": []}}, given, point, fixed)
             specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
             candidates.append(Candidate(method, _text(point), tuple(form_ensembles(specs, ["seed"]))))
     _check_budgets(candidates)
     return GridSearch(metric, tuple(candidates))
-
-
-def _points(over: Settings, method: str, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the settings of every candidate of a method."""
-    for section in over:
-        if section not in (*TUNED, *methods):
-            raise unknown("--over: nothing to tune in", section, [*TUNED, *methods])
-    axes = []
-    for section, table in over.items():
-        if section in (*TUNED, method):
-            axes += _axes(("model" if section == method else section,), section, table)
-    yield from (merge(*combination) for combination in product(*axes))
-
-
-def _axes(path: tuple[str, ...], written: str, value: Any) -> Iterator[list[dict[str, Any]]]:
-    """Yield, for each list of values in nested settings, the nested settings with each of its values."""
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _axes((*path, name), f"{written}.{name}", part)
-    elif isinstance(value, list) and value:
-        yield [_nested(path, item) for item in value]
-    else:
-        raise ConfigError(f"--over {written}={value}: write a list of values, as in {written}=[1, 2]")
-
-
-def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
-    return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}
 
 
 def _text(point: Mapping[str, Any], prefix: str = "") -> str:

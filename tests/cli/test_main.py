@@ -34,7 +34,7 @@ import pytest
         ),  # before the training, which would take hours
         (["eval", "nowhere"], "is no kept run"),
         (["sweep", "nowhere.toml"], "no suite at nowhere.toml"),
-        (["report", "nowhere"], "holds no current records"),
+        (["report", "nowhere"], "no results folder at nowhere"),
         (["show", "wcfn"], "did you mean 'wcfm'?"),
         (["list", "modells"], "did you mean 'models'?"),
         (["frobnicate"], "No such command"),

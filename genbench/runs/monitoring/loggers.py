@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from genbench.errors import ConfigError, first_line, unknown
+from genbench.runs.monitoring import LOGGERS
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import run_name
@@ -74,8 +75,6 @@ class WandbLogger:
 
 
 Logger = TensorBoardLogger | WandbLogger
-
-KINDS = ("tensorboard", "wandb")
 
 
 class Loggers:
@@ -139,8 +138,8 @@ class Loggers:
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """Return the kinds. Raises ConfigError if a kind is unknown, or its package is not installed."""
     for kind in kinds:
-        if kind not in KINDS:
-            raise unknown("no logger", kind, KINDS)
+        if kind not in LOGGERS:
+            raise unknown("no logger", kind, LOGGERS)
         _imported(kind)
     return tuple(kinds)
 

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from genbench.errors import ConfigError, unknown
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
 from genbench.sweeps.execution.process_pool import ProcessPool
-from genbench.sweeps.execution.ray_executor import RayExecutor
 
 
 class Executor(Protocol):
@@ -39,31 +37,6 @@ class SequentialExecutor:
 def local(store: Store, processes: int) -> AbstractContextManager[Executor]:
     """Return the executor for a number of processes on this machine; a single one is this process."""
     return nullcontext(SequentialExecutor(store)) if processes == 1 else ProcessPool(store, processes)
-
-
-def choose(
-    name: str, store: Store, processes: int, address: str | None, gpus: float
-) -> AbstractContextManager[Executor]:
-    """Return the executor of a name.
-
-    Args:
-        name: local or ray.
-        processes: of the local executor.
-        address: of the Ray cluster.
-        gpus: of each run on it.
-
-    Raises:
-        ConfigError: if the name is unknown, or the executor has no such option.
-    """
-    if name == "local":
-        if address is not None or gpus:
-            raise ConfigError("--address and --gpus are options of a Ray cluster: add --engine ray")
-        return local(store, processes)
-    if name == "ray":
-        if processes != 1:
-            raise ConfigError("--jobs is an option of the local engine; Ray runs as many cells as its cores hold")
-        return RayExecutor(store, address, gpus)
-    raise unknown("no engine", name, ("local", "ray"))
 
 
 def execute(
