@@ -69,3 +69,31 @@ def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
     shared = [word for word in settings if len(split) > 1 and all(word in parts[1:] for parts in split.values())]
     short = {label: [*parts[:1], *(p for p in parts[1:] if p not in shared)] for label, parts in split.items()}
     return " ".join(shared), {label: " ".join(parts) for label, parts in short.items()}
+
+
+def distinct(labels: Iterable[str], width: int = 1000) -> dict[str, str]:
+    """Return {label: its name, and the settings that tell it from labels of the same name}, at most so wide.
+
+    >>> list(distinct(["gaussian dims=8", "cfm steps=9", "cfm lr=1 steps=9", "cfm lr=2 steps=9"]).values())
+    ['gaussian', 'cfm', 'cfm lr=1', 'cfm lr=2']
+    >>> list(distinct(["a long name", "a long game"], 7).values())
+    ['a long…', 'a lon…2']
+    """
+    same: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        same.setdefault(" ".join(word for word in words(label) if "=" not in word) or label, []).append(label)
+    short = {}
+    for name, own in same.items():
+        settings = {label: [w for w in words(text) if "=" in w] for label, text in shared_words(own)[1].items()}
+        for label, mine in settings.items():
+            others = [words for other, words in settings.items() if other != label]
+            needed = next((k for k in range(len(mine)) if all(mine[:k] != w[:k] for w in others)), len(mine))
+            short[label] = " ".join([name, *(mine[:needed] if others else [])])
+    found: dict[str, str] = {}
+    for label, text in short.items():
+        cut, number = text if len(text) <= width else f"{text[: width - 1]}…", 1
+        while cut in found.values():
+            number += 1
+            cut = f"{text[: width - 1 - len(str(number))]}…{number}"
+        found[label] = cut
+    return found

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import special, stats
 
 from genbench.analysis.labels import words
-from genbench.analysis.statistics import LEVEL, half_width, holm, mean_and_error, ranks, sign_flip_p
 from genbench.analysis.suite_results import Run, SuiteResults, digest
+from genbench.analysis.statistics import LEVEL, holm, mean_and_error, mean_and_half, ranks, sign_flip_p
 from genbench.analysis.values import Value, group_by, headline_metric
 from genbench.errors import unknown
 
@@ -66,7 +66,7 @@ class Entry(NamedTuple):
     @property
     def half(self) -> float | None:
         """Half the 95 % t interval of the mean; None for one seed."""
-        return half_width(mean_and_error(self.values.values())[1], len(self.values))
+        return mean_and_half(self.values.values())[1]
 
 
 class Board(NamedTuple):

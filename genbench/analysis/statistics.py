@@ -7,7 +7,7 @@ Holm's method (Holm, 1979).
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -71,6 +71,16 @@ def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
     if np.ptp(array) <= 1e-12 * np.abs(array).max():
         return float(array[0]), 0.0
     return float(array.mean()), float(array.std(ddof=1) / len(array) ** 0.5)
+
+
+def mean_and_half(values: Collection[float]) -> tuple[float, float | None]:
+    """Return the mean and half its 95 % t interval, None for one value.
+
+    >>> mean_and_half([1.0])
+    (1.0, None)
+    """
+    mean, error = mean_and_error(values)
+    return mean, half_width(error, len(values))
 
 
 def half_width(error: float | None, n: int) -> float | None:
@@ -240,10 +250,10 @@ def against_best(found: Mapping[str, Mapping[int, float]], better: str) -> dict[
 
 
 def format_mean(mean: float, error: float | None = None) -> str:
-    """Write a mean with its standard error, to two significant digits of the error.
+    """Write a mean with its error or half its interval, to two significant digits of that.
 
     Args:
-        error: its standard error; if unknown, as with a single seed, the mean is written with four digits.
+        error: the number after ±; if unknown, as with a single seed, the mean is written with four digits.
 
     >>> format_mean(0.83127, 0.0171)
     '0.831 ± 0.017'

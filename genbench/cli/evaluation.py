@@ -61,7 +61,7 @@ def _eval_samples(
 ) -> None:
     import torch
 
-    from genbench.report.formats.terminal import not_original, print_rows
+    from genbench.report.formats.terminal import origin, print_rows
     from genbench.results.external_samples import components, half_intervals, measure_samples
     from genbench.runs import provenance
     from genbench.runs.monitoring.image_grids import save_metric_grids
@@ -80,9 +80,9 @@ def _eval_samples(
         )
         return
     print_rows(rows, f"{about['n']} samples of {path} ({about['layout']}) against {dataset}", stdout())
-    for note in (f"samples: {about['note']}" if "note" in about else "", not_original(real), *map(str, pages)):
+    for note in (f"samples: {about['note']}" if "note" in about else "", origin(real), *map(str, pages)):
         if note:
-            stdout().print(note, soft_wrap=True, highlight=False)
+            stdout().print(note, soft_wrap=True, highlight=False, markup=False)
     if beside is not None:
         _print_beside(rows, halves, data, results if str(beside) == "published" else beside)
 

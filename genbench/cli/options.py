@@ -90,10 +90,10 @@ def commands() -> typer.Typer:
 
 
 def stdout() -> "Console":
-    """Return the console of results: 160 columns wide where stdout is no terminal."""
+    """Return the console of results: 80 columns wide where stdout is no terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 160)
+    return Console(width=None if sys.stdout.isatty() else 80)
 
 
 def stderr() -> "Console":

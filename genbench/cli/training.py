@@ -164,7 +164,7 @@ def sweep(
     log: Log = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run what is missing of a suite, then write and print its tables."""
+    """Run what is missing of a suite, write its tables, print its leaderboard."""
     from genbench.cli import requests
 
     settings = parse(set_ or [])

@@ -20,7 +20,7 @@ class Cell:
 
     Args:
         mean: mean over seeds; None if there is no value.
-        error: its standard error; None with a single seed.
+        half: half its 95 % interval over seeds; None with a single seed.
         seeds: number of seeds.
         text: shown instead of a number: "-", "failed (2)", or empty if not measured.
         notes: numbers of the notes below the table that belong to the cell.
@@ -31,7 +31,7 @@ class Cell:
     """
 
     mean: float | None = None
-    error: float | None = None
+    half: float | None = None
     seeds: int = 0
     text: str = ""
     notes: tuple[int, ...] = ()
@@ -62,7 +62,8 @@ class Row:
 class Table:
     """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first.
 
-    A table of details, such as the numbers behind a chart, is left to the page of all numbers.
+    Its head is the title of the column of labels. A table of details, such as the numbers behind a chart, is left to
+    the page of all numbers.
     """
 
     title: str
@@ -71,6 +72,7 @@ class Table:
     legend: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     detail: bool = False
+    head: str = "model"
 
 
 class Point(NamedTuple):

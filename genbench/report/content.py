@@ -15,7 +15,7 @@ from genbench.report.samples import Drawings, loss_curves, sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
 
 READING = (
-    "Mean ± standard error over seeds. All models share evaluation noise and held-out data for each seed, so "
+    "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
     "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
     "perfect sampler. Differences smaller than the error of the floor are meaningless.",

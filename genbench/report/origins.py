@@ -68,7 +68,7 @@ def _data(data: Mapping[str, Any]) -> str:
     parts = [str(data["source"])] if data.get("source") else []
     parts += [f"{name} {value}" for name, value in data.items() if name not in ("source", "original")]
     if data.get("original") is False:
-        parts.append("NOT the checksummed original")
+        parts.append("a file, not a published original")
     return ", ".join(parts)
 
 

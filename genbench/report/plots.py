@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genbench.analysis.leaderboard import Board, Leaderboard
-from genbench.analysis.statistics import half_width, mean_and_error
 from genbench.analysis.suite_results import Run, digest
+from genbench.analysis.statistics import mean_and_error, mean_and_half
 from genbench.analysis.values import COSTS, Cost, Value, by_model, group_by
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 
@@ -244,8 +244,7 @@ def _mean(rows: Sequence[Value], x: float | None = None) -> Point:
     if x is None:
         x = mean_and_error(v.nfe for v in rows if v.nfe is not None)[0] if any(v.nfe for v in rows) else 0.0
     values = [v.value for v in rows if v.value is not None]
-    mean, error = mean_and_error(values)
-    half = half_width(error, len(values))
+    mean, half = mean_and_half(values)
     return Point(float(x), mean, None if half is None else mean - half, None if half is None else mean + half)
 
 

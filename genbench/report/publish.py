@@ -10,17 +10,26 @@ from typing import Any
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import ORIGINS, RECORDS, load_suites, suite_file, suite_names
+from genbench.analysis.suite_results import (
+    ORIGINS,
+    RECORDS,
+    Run,
+    SuiteResults,
+    load_suites,
+    suite_file,
+    suite_names,
+)
 from genbench.analysis.values import Failure, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Section, Table
 from genbench.report.content import gather
 from genbench.report.formats import csv, latex, markdown
 from genbench.report.formats.leaderboard import lines
+from genbench.report.formats.summary import print_suite
 from genbench.report.formats.terminal import show
 from genbench.report.samples import Drawings
 from genbench.report.tables import cost_tables, quality_tables
-from genbench.results.frames import costs
+from genbench.results.frames import costs, names_of
 from genbench.runs.record import Record, format_published, read_published
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
@@ -32,9 +41,13 @@ log = logging.getLogger("genbench")
 
 
 def publish_suite(
-    name: str, specs: Sequence[Spec], store: Store, console: Console, failed: Mapping[Path, str] | None = None
+    name: str,
+    specs: Sequence[Spec],
+    store: Store,
+    console: Console | None = None,
+    failed: Mapping[Path, str] | None = None,
 ) -> list[Path]:
-    """Write the tables and records of a suite to RESULTS/NAME, and print the tables.
+    """Write the tables and records of a suite to RESULTS/NAME, and print a summary.
 
     A failed cell is shown as failed; a cell that never ran is left out.
 
@@ -42,7 +55,7 @@ def publish_suite(
         name: of the suite.
         specs: its cells, in the order of the tables.
         store: the results folder.
-        console: where to print.
+        console: where to print; None prints nothing.
         failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
             ones.
 
@@ -58,8 +71,11 @@ def publish_suite(
     ]
     if not records and not failures:
         return []
+    if console is not None:  # first, in case the disk is full
+        runs = (Run(record, model, None) for record, model in zip(records, names_of(records), strict=True))
+        print_suite(SuiteResults(name, tuple(runs), tuple(failures)), store.root / name, console)
     with store.lock_tables():
-        return write_suite(store.root / name, records, failures, console)
+        return write_suite(store.root / name, records, failures)
 
 
 def refresh_suite(suite: Path, store: Store) -> str:
@@ -79,7 +95,7 @@ def refresh_suite(suite: Path, store: Store) -> str:
     if kept < known:
         log.warning("%s: %d of its %d published records are kept here; its tables are not written again",
                     loaded.name, kept, known)  # fmt: skip
-    elif not publish_suite(loaded.name, loaded.specs, store, Console(quiet=True)):
+    elif not publish_suite(loaded.name, loaded.specs, store):
         raise ConfigError(f"{store.root} has no record of {suite}: run genbench sweep {suite}")
     return loaded.name
 
@@ -137,19 +153,19 @@ def publish_report(
         show((table for section in report.sections for table in section.tables()), console)
     if ranked.boards:
         console.print("\n".join(lines(ranked)), highlight=False, markup=False)
-    shown = [path for path in paths if page_path is None or path.parent != page_path.parent / page_path.stem]
-    _print_written([*map(str, shown), *([f"{len(drawn)} figures in {figures_folder}"] if drawn else [])], console)
+    shown = [str(path) for path in written if page_path is None or path.parent != page_path.parent / page_path.stem]
+    shown += [f"{len(drawn)} figures in {figures_folder}"] if drawn else []
+    console.print(f"written: {', '.join(shown)}", soft_wrap=True, highlight=False)
     return [*paths, *drawn]
 
 
-def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Failure], console: Console) -> list[Path]:
-    """Write tables, costs, records and origins to the folder of a suite, and print its tables.
+def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Failure]) -> list[Path]:
+    """Write tables, costs, records and origins to the folder of a suite.
 
     Tables and records are a pure function of code and seeds. Costs and origins are not, so they are separate files.
     """
     values, spent = read_values(records), read_costs(records)
     tables = quality_tables(values, failures)
-    show(tables, console)  # first, in case the disk is full
     content: dict[str, str | bytes] = _table_files("table", folder.name, tables, csv.table(values, failures))
     if spent:
         numbers = csv.text(costs(records))
@@ -160,7 +176,6 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Fail
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)
-    _print_written([str(folder / name) for name in content], console)
     return [folder / name for name in content]
 
 
@@ -170,10 +185,6 @@ def _table_files(stem: str, title: str, tables: Sequence[Table], numbers: str) -
         f"{stem}.tex": f"{latex.PREAMBLE}\n" + "\n".join(map(latex.table, tables)),
         f"{stem}.csv": numbers,
     }
-
-
-def _print_written(names: Sequence[str], console: Console) -> None:
-    console.print(f"written: {', '.join(names)}", soft_wrap=True, highlight=False)
 
 
 def _published(records: Iterable[Record]) -> bytes:

@@ -7,13 +7,17 @@ that a cell leaves out (a failed seed, an unsupported metric) is a numbered note
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
-from genbench.analysis.statistics import LEVEL, Mark, against_best, marks, mean_and_error
+from genbench.analysis.statistics import LEVEL, Mark, against_best, marks, mean_and_half
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 
 FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""
+
+COUNTS = ("nfe", "failed")
+"""Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,12 @@ def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ())
             variants = group_by([v for v in rows if v.value is not None], lambda v: (v.protocol, v.n))
             if not variants and any(v.metric.startswith(f"{metric}.") and v.value is not None for v in main):
                 continue  # the metric has named parts only: each has a column, with the reasons of the whole
+            better = "none" if metric in COUNTS else rows[0].better
             whole = metric.rpartition(".")[0]
             missing = [v for v in main if v.metric in (metric, whole) and v.value is None]
             for index, variant in enumerate(variants.values() or [[]]):
                 title = f"{metric} ({chr(ord('a') + index)})" if len(variants) > 1 else metric
-                column = Column(title, rows[0].better, _protocol(variant[0]) if variant else "")
+                column = Column(title, better, _protocol(variant[0]) if variant else "")
                 contents.append(_content(column, variant, missing))
                 if variant:
                     protocols.setdefault(_protocol(variant[0]), []).append(title)
@@ -182,7 +187,7 @@ def _table(
     other_data = [m for m, own in by_model(part) if any(isinstance(v, Value) and v.original is False for v in own)]
     if other_data:
         which = "" if len(other_data) == len(models) else f" of {', '.join(other_data)}"
-        head.append(f"The data{which} is NOT the checksummed original: do not compare with published numbers.")
+        head.append(f"The data{which} is a file, not a published original: do not compare with published numbers.")
     if any(cell.mean is None and not cell.text for row in rows if not row.floor for cell in row.cells):
         head.append("An empty cell was not measured.")
     tested = [against_best(c.found, c.column.better) for c, mark in zip(contents, all_marks, strict=True) if mark]
@@ -214,7 +219,7 @@ def _cells(
             texts.append(f"{_count(len(seeds), 'seed')} only")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
-            mean, values = mean_and_error(seeds.values()), tuple(sorted(seeds.items()))
+            mean, values = mean_and_half(seeds.values()), tuple(sorted(seeds.items()))
             cells.append(Cell(*mean, len(seeds), "", numbers, marked.get(model, ""), values, ranks.get(model)))
         else:
             text = "-" if missing else f"failed ({len(failed)})" if failed and model not in finished else ""
@@ -229,7 +234,7 @@ def _ranks(content: _Content) -> dict[str, int]:
         return {}
     usual = max(map(len, content.found.values()), default=0)  # a mean over fewer seeds is not ranked among the others
     full = {model: seeds for model, seeds in content.found.items() if len(seeds) == usual}
-    means = {model: sign * mean_and_error(seeds.values())[0] for model, seeds in full.items()}
+    means = {model: sign * fmean(seeds.values()) for model, seeds in full.items()}
     if len(set(means.values())) < 2:
         return {}
     return {model: 1 + sum(other < mean for other in means.values()) for model, mean in means.items()}
@@ -241,8 +246,8 @@ def _floor(content: _Content, notes: dict[str, int]) -> Cell:
         return Cell()
     differ = any(max(f) - min(f) > 1e-6 * (1 + abs(f[0])) for f in content.floors.values())
     numbers = (notes.setdefault("mean over models, whose floors differ", len(notes) + 1),) if differ else ()
-    values = tuple((seed, mean_and_error(f)[0]) for seed, f in sorted(content.floors.items()))
-    return Cell(*mean_and_error(value for _, value in values), len(values), notes=numbers, values=values)
+    values = tuple((seed, fmean(f)) for seed, f in sorted(content.floors.items()))
+    return Cell(*mean_and_half([value for _, value in values]), len(values), notes=numbers, values=values)
 
 
 def _content(column: Column, measured: Sequence[Value], missing: Sequence[Value]) -> _Content:
@@ -272,9 +277,9 @@ def _protocol(value: Value) -> str:
 
 def _seeds(seeds: Sequence[int], usual: int) -> str:
     if len(seeds) == 1:
-        return f"One seed ({seeds[0]}): no standard error."
+        return f"One seed ({seeds[0]}): no interval."
     listed = ", ".join(map(str, seeds))
-    return f"Mean ± standard error over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
+    return f"Mean ± half its 95 % interval over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
 
 
 def _count(number: int, noun: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genbench.analysis.statistics import format_mean, half_width, mean_and_error
 from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.statistics import format_mean, mean_and_half
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.studies.published import Claim
@@ -80,12 +80,12 @@ def _of_suites(row: Mapping[str, Any], data: Mapping[str, Any], suites: Iterable
         ]
         alike = group_by(values, lambda v: (v.model, v.data, v.protocol, v.n, v.nfe if v.point == "curve" else None))
         for (model, label, protocol, n, nfe), own in alike.items():
-            mean, error = mean_and_error(v.value for v in own)
+            mean, half = mean_and_half([v.value for v in own if v.value is not None])
             same = (protocol, n, dict(specs[own[0].run])) == (row["protocol"], row["n"], dict(data))
             name = model if nfe is None else f"{model}, {nfe:g} evaluations"
             seeds = f"suite {suite.name}, {len(own)} seed{'' if len(own) == 1 else 's'}"
             how = f"{protocol}; {label}"
-            yield Neighbor(name, mean, half_width(error, len(own)), n, seeds, how, same)
+            yield Neighbor(name, mean, half, n, seeds, how, same)
 
 
 def _of_papers(row: Mapping[str, Any], data: Mapping[str, Any], claims: Iterable[Claim]) -> Iterator[Neighbor]:

@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from genbench.analysis.statistics import half_width, mean_and_error
 from genbench.analysis.suite_results import RECORDS, suite_file
+from genbench.analysis.statistics import mean_and_half
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
@@ -92,7 +92,7 @@ class Finding:
     @property
     def half_interval(self) -> float:
         """Half the 95 % interval of the measured mean; 0 for a single seed."""
-        return half_width(mean_and_error(value for _, value in self.values)[1], len(self.values)) or 0.0
+        return mean_and_half([value for _, value in self.values])[1] or 0.0
 
     @property
     def allowance(self) -> float:
@@ -106,7 +106,7 @@ class Finding:
             return "not comparable"
         if not self.values:
             return "not measured"
-        mean, _ = mean_and_error(value for _, value in self.values)
+        mean, _ = mean_and_half([value for _, value in self.values])
         if abs(mean - self.claim.value) > self.allowance:
             return "differs"
         return "agrees" if self.half_interval <= self.claim.tolerance and len(self.values) > 1 else "inconclusive"
@@ -196,7 +196,7 @@ def _table(group: Sequence[Finding]) -> Table:
     suites = sorted({f.claim.suite for f in group if f.verdict == "not measured"})
     legend += [f"Not measured: the suite '{suite}' has not been run here, or not completely." for suite in suites]
     seeds = sorted({len(f.values) for f in group if f.values})
-    legend += [f"Measured: mean ± standard error over {' or '.join(map(str, seeds))} seeds."] if seeds else []
+    legend += [f"Measured: mean ± half its 95 % interval over {' or '.join(map(str, seeds))} seeds."] if seeds else []
     if any(not finding.claim.incomparable for finding in group):
         legend.append(
             "Agrees: the difference is at most what is allowed: the tolerance, fixed before the run, plus half the "
@@ -210,10 +210,10 @@ def _table(group: Sequence[Finding]) -> Table:
 
 def _row(finding: Finding) -> Row:
     claim, values = finding.claim, finding.values
-    mean, error = mean_and_error(value for _, value in values) if values else (None, None)
+    mean, half = mean_and_half([value for _, value in values]) if values else (None, None)
     tolerance = "" if claim.incomparable else f"{claim.tolerance:.2g}"
     texts = [f"{claim.value:g}" + (f" ± {claim.spread:g}" if claim.spread else ""), claim.grade]
     texts += [tolerance, f"{finding.allowance:.2g}" if tolerance and values else "", finding.verdict]
     published, grade, *rest = (Cell(text=text) for text in texts)
-    measurement = Cell(mean, error, len(values), "" if values else "-", values=values)
+    measurement = Cell(mean, half, len(values), "" if values else "-", values=values)
     return Row(claim.label, (published, grade, measurement, *rest))

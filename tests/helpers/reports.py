@@ -30,7 +30,6 @@ def make(folder: Path) -> Path:
     (folder / "tiny.toml").write_text(SUITE)
     results = folder / "results"
     genbench.sweep(folder / "tiny.toml", results=results)
-    from rich.console import Console
 
     from genbench.report.publish import publish_suite
     from genbench.sweeps import suite
@@ -39,7 +38,7 @@ def make(folder: Path) -> Path:
     bad = resolve("otcfm", "moons", seed=0, metrics=["failed"])
     with store.hold(bad) as held:
         held.write_failure(bad, "the field is not finite at step 3")
-    publish_suite("tiny", [*specs, bad], store, Console(quiet=True))
+    publish_suite("tiny", [*specs, bad], store)
     genbench.run("cfm", "digits", metrics=["failed"], settings=DIGITS, results=results)
     return results
 

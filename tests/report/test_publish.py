@@ -1,7 +1,6 @@
 """Publishing: what depends on the machine is in separate files."""
 
 import pandas as pd
-from rich.console import Console
 
 from genbench.report.publish import write_suite
 
@@ -21,11 +20,11 @@ def record(train_seconds):
 
 
 def test_costs_have_separate_files_and_results_are_reproducible(tmp_path):
-    written = write_suite(tmp_path / "out" / "syn", [record(1.0)], [], Console(quiet=True))
+    written = write_suite(tmp_path / "out" / "syn", [record(1.0)], [])
     names = ["table.md", "table.tex", "table.csv", "cost.md", "cost.tex", "cost.csv", "records.jsonl.gz"]
     assert sorted(p.name for p in written) == sorted(names)
     first = {p.name: p.read_bytes() for p in written}
-    again = write_suite(tmp_path / "again" / "syn", [record(99.0)], [], Console(quiet=True))
+    again = write_suite(tmp_path / "again" / "syn", [record(99.0)], [])
     for path in again:
         same = path.read_bytes() == first[path.name]
         assert same is ("cost" not in path.name), path.name

@@ -10,16 +10,16 @@ from genbench.report.formats import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables
 
 
-def test_a_cell_has_mean_and_standard_error_and_the_floor_is_the_first_row():
+def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
     table = comparison_table(three_seeds(cfm=[1.0, 2.0, 4.0], otcfm=[0.5, 0.5, 0.5]))
     (cell,) = cells_of(table, "cfm")
     assert cell.mean == pytest.approx(np.mean([1, 2, 4]))
-    assert cell.error == pytest.approx(stats.sem([1, 2, 4]))
+    assert cell.half == pytest.approx(stats.sem([1, 2, 4]) * stats.t.ppf(0.975, 2))
     assert cell.seeds == 3
     assert [r.label for r in table.rows] == [FLOOR, "cfm", "otcfm"]
     assert cells_of(table, FLOOR)[0].mean == 0.24
-    assert cells_of(table, "otcfm")[0].error == 0
-    assert table.legend[0] == "Mean ± standard error over 3 seeds (0, 1, 2)."
+    assert cells_of(table, "otcfm")[0].half == 0
+    assert table.legend[0] == "Mean ± half its 95 % interval over 3 seeds (0, 1, 2)."
     assert "w2: exact; n = 2048." in table.legend
 
 
@@ -33,10 +33,10 @@ def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
     assert [r.label for r in tables[0].rows] == [FLOOR, "z", "a"]
 
 
-def test_one_seed_has_no_error():
+def test_one_seed_has_no_interval():
     table = comparison_table([row("cfm", 3, 0.5), row("otcfm", 3, 0.25)])
-    assert cells_of(table, "cfm")[0].error is None
-    assert table.legend[0] == "One seed (3): no standard error."
+    assert cells_of(table, "cfm")[0].half is None
+    assert table.legend[0] == "One seed (3): no interval."
     assert "±" not in markdown.table(table).partition("\n- ")[0]
     assert not any(r.cells[0].mark for r in table.rows)
     assert not any("Marks" in line for line in table.legend)
@@ -123,7 +123,7 @@ def test_two_protocols_are_two_columns(other):
 
 def test_data_that_is_not_the_original_is_marked():
     rows = [row("cfm", 0, 1.0, original=False), row("otcfm", 0, 2.0)]
-    assert any("The data of cfm is NOT the checksummed original" in line for line in comparison_table(rows).legend)
+    assert any("The data of cfm is a file, not a published original" in line for line in comparison_table(rows).legend)
     assert not any("NOT" in line for line in comparison_table(three_seeds(cfm=[1, 2])).legend)
     nowhere = [row("cfm", 0, 1.0, original=None)]
     assert not any("NOT" in line for line in comparison_table(nowhere).legend)

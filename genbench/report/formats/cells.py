@@ -31,7 +31,7 @@ def cell_text(cell: Cell, wrap: Mapping[str, str], escape: Callable[[str], str] 
         escape: applied to the text.
         note: format string of the numbers of its notes.
     """
-    text = escape(cell.text if cell.mean is None else format_mean(cell.mean, cell.error))
+    text = escape(cell.text if cell.mean is None else format_mean(cell.mean, cell.half))
     marked = wrap.get(cell.mark, "{}").format(text)
     return f"{marked} {note.format(','.join(map(str, cell.notes)))}".strip() if cell.notes else marked
 
@@ -48,7 +48,7 @@ def panels(
         label: how a row label is written.
         gap: characters between two columns.
     """
-    first = max([len("model"), *(len(label(row.label)) for row in table.rows)]) + gap
+    first = max([len(table.head), *(len(label(row.label)) for row in table.rows)]) + gap
     widths = [
         max([len(heading(column)), *(len(text(row.cells[i])) for row in table.rows)]) + gap
         for i, column in enumerate(table.columns)

@@ -38,7 +38,7 @@ def table(drawn: Table, *, width: int = 100) -> str:
     lines = [r"\begin{table}", r"  \centering", rf"  \caption{{{_escape(drawn.title)}}}"]
     for columns, rows in panels(drawn, lambda cell: cell_text(cell, PLAIN), width):
         lines += [rf"  \begin{{tabular}}{{l{'r' * len(columns)}}}", r"    \toprule"]
-        lines.append("    " + " & ".join(["model", *(_escape(heading(c)) for c in columns)]) + r" \\")
+        lines.append("    " + " & ".join([_escape(drawn.head), *(_escape(heading(c)) for c in columns)]) + r" \\")
         lines.append(r"    \midrule")
         for row in rows:
             lines.append("    " + " & ".join([_escape(row.label), *map(_cell, row.cells)]) + r" \\")

@@ -1,12 +1,13 @@
 """The leaderboard as text of at most 40 lines and 80 columns, and as CSV."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from genbench.analysis.labels import plain
+from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry, Leaderboard
-from genbench.analysis.statistics import LEVEL, format_mean, half_width, mean_and_error
+from genbench.analysis.statistics import LEVEL, format_mean, mean_and_half
 from genbench.analysis.values import group_by
 from genbench.report.formats.cells import ARROWS
 from genbench.report.formats.csv import text
@@ -14,25 +15,24 @@ from genbench.report.formats.csv import text
 LINES, WIDTH = 40, 80
 SIGNS = {OTHER_BUDGET: "†", OTHER_SEEDS: "‡"}
 FLOOR = "floor"
-MAX_DATA, MAX_METHOD = 17, 25
-"""Characters of a label; longer ones are cut."""
+MAX_DATA, MAX_METHOD = 20, 25
+"""Characters of a label."""
 MAX_METHODS = 14
 
 
-def lines(found: Leaderboard) -> list[str]:
+def lines(found: Leaderboard, most: int = LINES) -> list[str]:
     """Return the leaderboard as lines: standings, then panels of data sets as long as there is room, then notes."""
-    compared = [board for board in found.boards if len(board.entries) > 1]
-    compared = compared or list(found.boards)
-    alone = [board for board in found.boards if board not in compared]
+    boards = compared(found)
+    alone = [board for board in found.boards if board not in boards]
     head, body, shown = _standings(found), [], 0
-    while shown < len(compared):
-        panel, fitting = _panel(found, compared[shown:])
-        below = _below(found, compared[: shown + fitting], [*compared[shown + fitting :], *alone])
-        if body and len(head) + len(body) + len(panel) + len(below) > LINES:
+    while shown < len(boards):
+        panel, fitting = _panel(found, boards[shown:])
+        below = _below(found, boards[: shown + fitting], [*boards[shown + fitting :], *alone])
+        if body and len(head) + len(body) + len(panel) + len(below) > most:
             break
         body += panel
         shown += fitting
-    return [*head, *body, *_below(found, compared[:shown], [*compared[shown:], *alone])][:LINES]
+    return [*head, *body, *_below(found, boards[:shown], [*boards[shown:], *alone])][:most]
 
 
 def document(found: Leaderboard) -> str:
@@ -47,8 +47,7 @@ def interval(entry: Entry) -> str:
 
 def floor_interval(board: Board) -> str:
     """Return the mean of the floor with half its 95 % interval."""
-    mean, error = mean_and_error(board.floor.values())
-    return format_mean(mean, half_width(error, len(board.floor)))
+    return format_mean(*mean_and_half(board.floor.values()))
 
 
 def heading(board: Board) -> str:
@@ -72,16 +71,25 @@ def methods(found: Leaderboard) -> list[str]:
     return list(dict.fromkeys([*(standing.method for standing in found.standings), *others]))
 
 
+def names_of_data(found: Leaderboard) -> dict[str, str]:
+    """Return {label: short label} of the data sets on which methods are compared; short ones are distinct."""
+    return distinct((board.data for board in compared(found)), MAX_DATA)
+
+
+def compared(found: Leaderboard) -> list[Board]:
+    """Return the boards of more than one method, or all."""
+    return [board for board in found.boards if len(board.entries) > 1] or list(found.boards)
+
+
 def _standings(found: Leaderboard) -> list[str]:
     if not found.standings:
         return []
-    head = ["method", "mean rank", "95 %", "alike", "NFE", "training, s"]
+    head, names = ["method", "mean rank", "95 %", "alike", "NFE", "training, s"], distinct(methods(found), MAX_METHOD)
     rows = []
     for standing in found.standings[:MAX_METHODS]:
-        ends = (
-            f"{standing.low:.2f}-{standing.high:.2f}" if standing.low < standing.high else "-"
-        )  # the same in all seeds
-        cells = [_cut(plain(standing.method), MAX_METHOD), f"{standing.mean:.2f}", ends, standing.letters]
+        low, high = f"{standing.low:.2f}", f"{standing.high:.2f}"
+        interval = f"{low}-{high}" if standing.low < standing.high else "-"  # the same in all seeds
+        cells = [plain(names[standing.method]), f"{standing.mean:.2f}", interval, standing.letters]
         rows.append([*cells, *costs(found, standing.method)])
     if len(found.over) == 1:  # the ranks on one data set are those of its own column
         head, rows = [head[0], *head[4:]], [[row[0], *row[4:]] for row in rows]
@@ -90,15 +98,16 @@ def _standings(found: Leaderboard) -> list[str]:
 
 def _panel(found: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], int]:
     """Return lines with as many boards side by side as fit, and their number."""
+    data, short = names_of_data(found), distinct(methods(found), MAX_METHOD)
     for fitting in range(len(boards), 0, -1):
         shown = boards[:fitting]
         names = [m for m in methods(found) if any(m == entry.method for board in shown for entry in board.entries)]
-        rows = [["", *(_cut(plain(board.data)) for board in shown)], ["", *map(heading, shown)]]
+        rows = [["", *(plain(data[board.data]) for board in shown)], ["", *map(heading, shown)]]
         if any(board.floor for board in shown):
             rows.append([FLOOR, *(_short(floor_interval(board)) if board.floor else "" for board in shown)])
         for method in names[:MAX_METHODS]:
             entries = [next((e for e in board.entries if e.method == method), None) for board in shown]
-            rows.append([_cut(plain(method), MAX_METHOD), *(_cell(entry) if entry else "" for entry in entries)])
+            rows.append([plain(short[method]), *(_cell(entry) if entry else "" for entry in entries)])
         drawn = _grid(rows)
         if max(map(len, drawn)) <= WIDTH or fitting == 1:
             return [*(line[:WIDTH] for line in drawn), ""], fitting
@@ -120,29 +129,29 @@ def _grid(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _cut(text: str, width: int = MAX_DATA) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
 def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) -> list[str]:
     """Return what a reader has to know, and where the rest is."""
-    level = f"Holm, {100 * LEVEL:g} %"
-    notes = [f"Cells: rank, mean±95 %; same rank: not told apart by paired tests ({level})."]
+    names = names_of_data(found)
+
+    def listed(data: Iterable[str]) -> str:
+        return ", ".join(plain(names[label]) for label in data)
+
+    notes = [f"Cells: rank, mean±95 %; same rank: not told apart by paired tests (Holm, {100 * LEVEL:g} %)."]
     if len(found.over) > 1:
-        notes.append(f"Mean rank: within seeds, over {', '.join(_cut(plain(data)) for data in found.over)}.")
+        notes.append(f"Mean rank: over {listed(found.over)}.")
         notes.append("Alike: methods with a common letter are not told apart (sign-flip test, Holm).")
     if found.standings:
         notes.append(f"NFE: where curves are within {100 * NEAR:g} % of their best; training: sum over these data.")
     used = {entry.mark for board in shown for entry in board.entries}
     notes.append(" ".join(f"{sign} {mark}: not ranked." for mark, sign in SIGNS.items() if mark in used))
-    for said, own in group_by(shown, budget).items():
-        notes.append(f"{said}: {', '.join(_cut(plain(board.data)) for board in own)}.")
-    if changed := [plain(board.data) for board in shown if not board.original]:
-        notes.append(f"NOT the checksummed original data: {', '.join(changed)}.")
+    budgets = group_by(shown, budget).items()
+    notes.append(" ".join(f"{said}: {listed(board.data for board in own)}." for said, own in budgets))
+    if files := [board.data for board in shown if not board.original]:
+        notes.append(f"Files, not published originals: {listed(files)}.")
     left = [f"{len(hidden)} other data sets (--dataset)"] if hidden else []
     left += [f"{found.variants} other settings (--variants)"] if found.variants else []
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
-    return [_cut(note, WIDTH) for note in notes if note]
+    return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 
 
 def budget(board: Board) -> str:

@@ -16,7 +16,7 @@ def table(drawn: Table, *, width: int = 120) -> str:
     lines = [f"## {_escape(drawn.title)}", ""]
     for columns, rows in panels(drawn, _cell, width, _escape):
         grid = [
-            ["model", *(_escape(heading(column)) for column in columns)],
+            [_escape(drawn.head), *(_escape(heading(column)) for column in columns)],
             *([_escape(r.label), *map(_cell, r.cells)] for r in rows),
         ]
         widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]

@@ -181,8 +181,8 @@ def _is(kind: type, block: object) -> bool:
 
 def _columns(found: Leaderboard) -> tuple[Sequence[Board], Sequence[Board]]:
     """Return the boards of the first table, and the others that compare methods."""
-    compared = [board for board in found.boards if len(board.entries) > 1] or list(found.boards)
-    return compared[:MAX_BOARDS], compared[MAX_BOARDS:]
+    boards = ranked.compared(found)
+    return boards[:MAX_BOARDS], boards[MAX_BOARDS:]
 
 
 def _models(drawn: Charts) -> list[str]:

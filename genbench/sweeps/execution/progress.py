@@ -1,4 +1,4 @@
-"""Progress of runs and sweeps on stderr: bars on a terminal, one line per event elsewhere."""
+"""Progress of runs and sweeps on stderr: bars on a terminal, a few lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from genbench.sweeps.execution.jobs import JobEvent
 
-LINES_PER_RUN = 10
-"""How many lines a single run prints where there is no terminal."""
+LINES = 10
+"""How many lines a run or a sweep prints where there is no terminal, if it is quick."""
 
 SECONDS_PER_LINE = 60.0
-"""Seconds between two lines of one cell of a sweep where there is no terminal."""
+"""Seconds after which a sweep, or one of its cells, prints another line where there is no terminal."""
 
 
 class ProgressDisplay:
@@ -42,6 +42,7 @@ class ProgressDisplay:
         self.last_line: dict[int, float] = {}
         self.postponed: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
+        self.start = self.last_count = time.monotonic()
         self.total: TaskID | None = None
 
     def __enter__(self) -> "ProgressDisplay":
@@ -75,8 +76,6 @@ class ProgressDisplay:
             return  # it was trained in its ensemble, and is measured now
         self.began.pop(cell, None)
         self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=None, note="")
-        if not self.console.is_terminal and (cell, "") not in self.postponed:
-            self._print(f"started {self.labels[cell]}")
 
     def _show_step(self, event: JobEvent) -> None:
         """Show how far a run has come, its speed and its latest scalars."""
@@ -100,7 +99,7 @@ class ProgressDisplay:
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
-            every = max(1, event.steps // LINES_PER_RUN)
+            every = max(1, event.steps // LINES)
             return event.step % every < 100 <= event.step or event.step == event.steps
         if now - self.last_line.setdefault(event.cell, now) < SECONDS_PER_LINE:
             return False
@@ -121,7 +120,7 @@ class ProgressDisplay:
         if event.cell in self.bar_of:
             self.bars.remove_task(self.bar_of.pop(event.cell))
         if (event.cell, event.message) not in self.postponed:
-            self.postponed |= {(event.cell, event.message), (event.cell, "")}
+            self.postponed.add((event.cell, event.message))
             self._print(f"later: {self.labels[event.cell]}: {event.message}")
 
     def _show_end(self, event: JobEvent) -> None:
@@ -133,8 +132,18 @@ class ProgressDisplay:
             self.bars.update(self.total, completed=self.finished, note=self._counts())
         if event.kind == "failed":
             self._print(f"failed {self.labels[event.cell]}: {event.message}", "red")
-        elif not self.console.is_terminal:
-            self._print(f"done {self.finished} of {len(self.labels)}: {self.labels[event.cell]}")
+        if not self.console.is_terminal:
+            self._print_count()
+
+    def _print_count(self) -> None:
+        """Print how many cells are done: at each tenth of them, and after a minute."""
+        count, now = len(self.labels), time.monotonic()
+        tenth = self.finished * LINES // count > (self.finished - 1) * LINES // count
+        if tenth or now - self.last_count >= SECONDS_PER_LINE:
+            self.last_count, rate = now, (now - self.start) / self.finished
+            left = f", about {duration(rate * (count - self.finished))} left" if self.finished < count else ""
+            failed = f", {self.failed} failed" if self.failed else ""
+            self._print(f"{self.finished} of {count} done{failed}{left}")
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
     show([wide_table()], console)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 60
-    numbers = [format_mean(cell.mean, cell.error) for cell in cells_of(wide_table(), "cfm")]
+    numbers = [format_mean(cell.mean, cell.half) for cell in cells_of(wide_table(), "cfm")]
     assert all(number in text for number in numbers)
     assert f"* {numbers[0]}" in text  # marked without styles
     assert "* better than every other model of the column." in text

@@ -1,4 +1,4 @@
-"""The live view: bars on a terminal, a line an event elsewhere."""
+"""The live view: bars on a terminal, few lines elsewhere."""
 
 import io
 import re
@@ -47,7 +47,7 @@ def test_a_terminal_shows_step_loss_rest_and_counts(clock):
     assert re.search(r"cfm on moons, seed 0 .* 200/400 .* 10 steps/s loss 0.25", cell)
 
 
-def test_elsewhere_an_event_is_a_line_and_a_long_cell_speaks_once_a_minute(clock):
+def test_elsewhere_a_long_cell_speaks_once_a_minute(clock):
     steps = [JobEvent(0, "step", 100 * k, 2000, (("loss", 1 / k),)) for k in range(1, 21)]
     busy = JobEvent(2, "busy", message="process 7 on there is at it")
     events = [
@@ -62,14 +62,19 @@ def test_elsewhere_an_event_is_a_line_and_a_long_cell_speaks_once_a_minute(clock
     lines = shown(events, terminal=False, clock=clock, moments=15).strip().splitlines()
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
     lines = [line[9:] for line in lines]
-    assert lines[0] == "started cfm on moons, seed 0"
-    steps = [re.search(r"step (\d+) of 2000, (.*) left  6.667 steps/s loss", line).groups() for line in lines[1:-3]]
+    steps = [re.search(r"step (\d+) of 2000, (.*) left  6.667 steps/s loss", line).groups() for line in lines[:-2]]
     assert steps == [("500", "4 min"), ("900", "3 min"), ("1300", "2 min"), ("1700", "45 s")]
-    assert lines[-3:] == [
-        "done 1 of 3: cfm on moons, seed 0",
-        "started wcfm on moons, seed 0",
-        "later: wcfm on moons, seed 0: process 7 on there is at it",
-    ]
+    assert lines[-2:] == ["1 of 3 done, about 11 min left", "later: wcfm on moons, seed 0: process 7 on there is at it"]
+
+
+def test_a_quick_sweep_of_many_cells_prints_ten_lines_and_a_slow_one_a_line_a_minute(clock):
+    labels = [f"cfm on moons, seed {n}" for n in range(100)]
+    events = [JobEvent(n, kind) for n in range(100) for kind in ("started", "done")]
+    quick = shown(events, terminal=False, labels=labels, clock=clock, moments=0.5).strip().splitlines()
+    assert [line[9:] for line in quick][::9] == ["10 of 100 done, about 2 min left", "100 of 100 done"]
+    assert len(quick) == 10
+    slow = shown(events, terminal=False, labels=labels, clock=clock, moments=31).strip().splitlines()
+    assert len(slow) == 100
 
 
 def test_a_single_run_speaks_ten_times_without_a_clock(clock):
