@@ -71,10 +71,10 @@ def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
     return " ".join(shared), {label: " ".join(parts) for label, parts in short.items()}
 
 
-def distinct(labels: Iterable[str], width: int = 1000) -> dict[str, str]:
-    """Return {label: its name, and the settings that tell it from labels of the same name}, at most so wide.
+def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
+    """Return {label: the label}, or of a wider one its name and the settings that tell it from labels of that name.
 
-    >>> list(distinct(["gaussian dims=8", "cfm steps=9", "cfm lr=1 steps=9", "cfm lr=2 steps=9"]).values())
+    >>> list(distinct(["gaussian dims=8 std=1", "cfm", "cfm lr=1 steps=9", "cfm lr=2 steps=9"], 8).values())
     ['gaussian', 'cfm', 'cfm lr=1', 'cfm lr=2']
     >>> list(distinct(["a long name", "a long game"], 7).values())
     ['a long…', 'a lon…2']
@@ -91,6 +91,7 @@ def distinct(labels: Iterable[str], width: int = 1000) -> dict[str, str]:
             short[label] = " ".join([name, *(mine[:needed] if others else [])])
     found: dict[str, str] = {}
     for label, text in short.items():
+        text = label if len(label) <= width else text
         cut, number = text if len(text) <= width else f"{text[: width - 1]}…", 1
         while cut in found.values():
             number += 1

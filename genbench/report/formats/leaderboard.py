@@ -17,7 +17,7 @@ SIGNS = {OTHER_BUDGET: "†", OTHER_SEEDS: "‡"}
 FLOOR = "floor"
 MAX_DATA, MAX_METHOD = 20, 25
 """Characters of a label."""
-MAX_METHODS = 14
+MAX_METHODS = 12
 
 
 def lines(found: Leaderboard, most: int = LINES) -> list[str]:
@@ -150,6 +150,7 @@ def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) 
         notes.append(f"Files, not published originals: {listed(files)}.")
     left = [f"{len(hidden)} other data sets (--dataset)"] if hidden else []
     left += [f"{found.variants} other settings (--variants)"] if found.variants else []
+    left += [f"{number} other methods (--json)"] if (number := len(methods(found)) - MAX_METHODS) > 0 else []
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
     return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 

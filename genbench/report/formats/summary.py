@@ -17,19 +17,20 @@ from genbench.report.tables import comparison_tables
 
 METRICS = 6
 """Metrics of the first table, at most."""
+NAME = 16
+"""Characters of a model or data set in it."""
 
 
 def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     """Print the best model by each metric, the leaderboard, and where the rest is."""
-    found = leaderboard([suite])
+    found = leaderboard([suite], variants=True)
+    board = lines(found, LINES - 2) if found.boards else []
     headlines = {board.data: board.metric for board in found.boards}
     best = best_by_metric(comparison_tables(suite.values, suite.failures), headlines, console.width)
-    used = 1
-    if best is not None:
+    if best is not None and len(best.rows) + len(best.legend) + 5 + len(board) < LINES:
         show([best], console)
-        used += len(best.rows) + len(best.legend) + 4
-    if found.boards:
-        console.print("\n".join(lines(found, LINES - 1 - used)), highlight=False, markup=False)
+    if board:
+        console.print("\n".join(board), highlight=False, markup=False)
     text = f"All tables and times: {folder / 'table.md'}, {folder / 'cost.md'}"
     console.print(text, soft_wrap=True, highlight=False, markup=False)
 
@@ -44,7 +45,7 @@ def best_by_metric(tables: Sequence[Table], headlines: Mapping[str, str], width:
     """
     found: dict[str, dict[str, Cell]] = {}
     for table in tables:
-        names = distinct(row.label for row in table.rows)
+        names = distinct((row.label for row in table.rows), NAME)
         for index, column in enumerate(table.columns):
             for row in table.rows if column.title != headlines.get(table.title) else ():
                 if (cell := row.cells[index]).rank == 1:
@@ -52,7 +53,7 @@ def best_by_metric(tables: Sequence[Table], headlines: Mapping[str, str], width:
                     found.setdefault(heading(column), {})[table.title] = Cell(text=text)
     if not found:
         return None
-    titles = distinct(table.title for table in tables)
+    titles = distinct((table.title for table in tables), NAME)
     rows = (Row(metric, tuple(cells.get(data, Cell()) for data in titles)) for metric, cells in found.items())
     whole = Table("Best mean", tuple(map(Column, titles.values())), tuple(rows)[:METRICS], head="metric")
     columns, shown = next(panels(whole, lambda cell: cell.text, width, gap=GAP))
