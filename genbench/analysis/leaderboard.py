@@ -14,8 +14,8 @@ import numpy as np
 from scipy import special, stats
 
 from genbench.analysis.labels import words
-from genbench.analysis.suite_results import Run, SuiteResults, digest
 from genbench.analysis.statistics import LEVEL, holm, mean_and_error, mean_and_half, ranks, sign_flip_p
+from genbench.analysis.suite_results import Run, SuiteResults, digest
 from genbench.analysis.values import Value, group_by, headline_metric
 from genbench.errors import unknown
 
