@@ -16,7 +16,7 @@ from genbench.metrics.starting_noise import noise
 from genbench.numerics.ode import trajectory
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
@@ -42,7 +42,7 @@ def of_the_plane() -> tuple[nn.Module, Model]:
     data, build = datasets["8gaussians-moons"].build(), models["cfm"].build
     model = call(build, data.event, data.source, settings=bind(build, {}, "cfm", context=data.event))
     plan = Plan(steps=500)
-    fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    fit(model, data, plan, start_group("cpu"), seed=0)
     reference = MLP(dim=2, time_varying=True)
     with torch.no_grad():
         for a, b in zip(reference.parameters(), model.net.parameters(), strict=True):

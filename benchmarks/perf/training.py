@@ -14,7 +14,7 @@ from genbench.core import Learner, Model
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.training.ensemble import Ensemble
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
@@ -68,7 +68,7 @@ def genbench_loop(
 
     def loop() -> Learner:
         learner = model() if seeds == 1 else Ensemble([model() for _ in range(seeds)], range(seeds))
-        return fit(learner, data, plan, fabric_of(plan, "cpu"), seed=0)
+        return fit(learner, data, plan, start_group("cpu"), seed=0)
 
     return loop
 

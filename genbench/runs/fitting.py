@@ -18,7 +18,7 @@ from genbench.seeds import derive
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
-from genbench.training.fabric import Fabric
+from genbench.training.group import Group
 from genbench.training.loop import Progress, fit
 from genbench.training.plan import Plan
 
@@ -59,7 +59,7 @@ def fit_and_save(
     trained: Sequence[Trainable],
     stores: Sequence[Store],
     data: Data,
-    fabric: Fabric,
+    group: Group,
     progress: Sequence[Progress],
     spent: Mapping[str, float] = MappingProxyType({}),
 ) -> list[str | None]:
@@ -69,7 +69,7 @@ def fit_and_save(
         specs: what to train; they share data and plan.
         trained: built by `fresh` for each spec; modified in place.
         stores: that hold the leases of the specs.
-        fabric: launched.
+        group: the processes that share each batch.
         progress: one callback per spec.
         spent: the cost of prerequisites, saved with the cost of training.
 
@@ -93,7 +93,7 @@ def fit_and_save(
             evaluation(step)
 
     seconds, reasons = 0.0, cast(list[str | None], [None] * len(specs))
-    with provenance.Meter(fabric.device) as meter:
+    with provenance.Meter(group.device) as meter:
         for stage in learner.stages():
             places = [folder / stage.name for folder in folders]
             seconds += checkpoint.elapsed(places[0] / checkpoint.NAME)
@@ -101,7 +101,7 @@ def fit_and_save(
                 stage.learner,
                 data,
                 plan_of(specs[0]) if stage.plan is None else Plan(**stage.plan),
-                fabric,
+                group,
                 seed=derive(specs[0].seed, specs[0].kind, stage.name) if stage.name else specs[0].seed,
                 folder=places,
                 run=f"{run} {stage.name}".rstrip(),
@@ -113,7 +113,7 @@ def fit_and_save(
     cost = {"train_seconds": seconds / len(specs), "train_peak_mib": meter.peak_mib, **spent}
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
-    if fabric.is_global_zero:
+    if group.is_first:
         # The first spec comes last, because its folder contains the checkpoint, which is needed until all are saved.
         for spec, model, store, reason in reversed(list(zip(specs, trained, stores, reasons, strict=True))):
             if reason is not None:
@@ -121,7 +121,7 @@ def fit_and_save(
             elif not store.has_weights(spec):
                 store.save_model(spec, model.state_dict(), cost)
         stores[0].drop_checkpoints(specs[0])
-    fabric.barrier()
+    group.barrier()
     return reasons
 
 

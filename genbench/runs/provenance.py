@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "lightning-fabric", "numpy", "scikit-learn", "scipy")
+LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "scikit-learn", "scipy")
 
 
 @lru_cache

@@ -29,7 +29,7 @@ from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 from genbench.storage.lease import Busy
-from genbench.training.fabric import Fabric, broadcast, fabric_of
+from genbench.training.group import Group, start_group
 from genbench.training.loop import Progress, no_progress
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -49,13 +49,13 @@ class Launch(NamedTuple):
     devices: int = 1
     wait: float = math.inf
 
-    def fabric(self, spec: Spec) -> Fabric:
-        """Return the Fabric for the plan of a spec."""
-        return fabric_of(plan_of(spec), self.accelerator, self.devices)
+    def group(self) -> Group:
+        """Return the group of this process, which is started at the first call."""
+        return start_group(self.accelerator, self.devices)
 
-    def hold(self, store: Store, spec: Spec, fabric: Fabric) -> AbstractContextManager[Store]:
+    def hold(self, store: Store, spec: Spec) -> AbstractContextManager[Store]:
         """Hold the lease of a run; of several processes, the first one holds it."""
-        return store.hold(spec, self.wait) if fabric.is_global_zero else nullcontext(store)
+        return store.hold(spec, self.wait) if self.group().is_first else nullcontext(store)
 
 
 LAUNCH = Launch()
@@ -84,8 +84,9 @@ def run(
         ConfigError: if `may_train` is False and the weights are not kept.
         Busy: if another process holds the run, or a prerequisite, for too long.
     """
+    group = launch.group()
     record = store.record(spec)
-    if broadcast(_is_complete(record, spec, store, again)):
+    if group.broadcast(_is_complete(record, spec, store, again)):
         return cast(Record, record)
     for _ in range(2):  # a second time where kept weights turn out to be damaged
         if may_train:
@@ -93,14 +94,13 @@ def run(
             failed = train(spec, store, {spec.train_key: progress}, launch=launch, measured=missing)
             if spec.train_key in failed:
                 raise RunFailed(failed[spec.train_key])
-        fabric = launch.fabric(spec)
-        with launch.hold(store, spec, fabric) as held:
+        with launch.hold(store, spec) as held:
             record = held.record(spec)  # again, since another process may have written it before this one got the lease
-            if broadcast(_is_complete(record, spec, held, again)):
+            if group.broadcast(_is_complete(record, spec, held, again)):
                 return cast(Record, record)
-            missing = broadcast(_missing(record, spec, again))
+            missing = group.broadcast(_missing(record, spec, again))
             with _attempt([spec], [held]):
-                new_record = _measure(spec, held, record, missing, fabric, may_train)
+                new_record = _measure(spec, held, record, missing, group, may_train)
         if new_record is not None:
             return new_record
     raise RunFailed(f"{files.shown(store.weights_path(spec))} is damaged right after it was written")
@@ -132,16 +132,16 @@ def train(
         RunFailed: if all of them failed, or a prerequisite.
         Busy: if another process holds one of them, or a prerequisite, for too long.
     """
-    if broadcast(store.has_weights(spec)):
-        return {}
     if spec.stack and launch.devices > 1:
         raise ConfigError("an ensemble is trained by one process: leave --devices out")
-    members, fabric = spec.members, launch.fabric(spec)
+    members, group = spec.members, launch.group()
+    if group.broadcast(store.has_weights(spec)):
+        return {}
     lease.start_expiry_timers(store.root / "leases", map(run_name, members))
     with ExitStack() as leases:
         # All processes take the leases in this order, so that no two wait for each other.
-        held = [leases.enter_context(launch.hold(store, member, fabric)) for member in members]
-        if broadcast(held[0].has_weights(spec)):
+        held = [leases.enter_context(launch.hold(store, member)) for member in members]
+        if group.broadcast(held[0].has_weights(spec)):
             return {}
         with _attempt(members, held):
             data = build_data(spec.data)
@@ -154,7 +154,7 @@ def train(
             spent: dict[str, float] = {}
             for member, model, callback in zip(members, models, callbacks, strict=True):
                 spent |= learn_from_prerequisites(member, model, store, data, callback, launch)
-            reasons = fit_and_save(members, models, held, data, fabric, callbacks, spent)
+            reasons = fit_and_save(members, models, held, data, group, callbacks, spent)
     return {member.train_key: reason for member, reason in zip(members, reasons, strict=True) if reason is not None}
 
 
@@ -182,7 +182,7 @@ def _trained(
     """Return a trained prerequisite and the cost of its training; it is run where its weights are not kept."""
     model = fresh(spec, data)
     for _ in range(2):  # a second time where kept weights turn out to be damaged
-        has_weights = broadcast(store.has_weights(spec))
+        has_weights = launch.group().broadcast(store.has_weights(spec))
         try:
             patience = launch._replace(wait=0.0) if has_weights else launch
             run(spec, store, progress=with_prefix(progress, name), launch=patience)
@@ -191,19 +191,18 @@ def _trained(
         except Busy:  # the process that measures it needs its lease, but we need only its weights
             if not has_weights:
                 raise
-        fabric = launch.fabric(spec)
         try:
             cost = restore_weights(model, store.weights_path(spec), spec)
         except Damaged:
-            with launch.hold(store, spec, fabric) as held:
+            with launch.hold(store, spec) as held:
                 cost = take_weights(model, spec, held)
         if cost is not None:
-            return model.eval().to(fabric.device), cost
+            return model.eval().to(launch.group().device), cost
     raise RunFailed(f"the {name}, {spec.model_label}, has no weights")
 
 
 def _measure(
-    spec: Spec, held: Store, record: Record | None, missing: Metrics, fabric: Fabric, may_train: bool
+    spec: Spec, held: Store, record: Record | None, missing: Metrics, group: Group, may_train: bool
 ) -> Record | None:
     """Measure what is missing and write the record; None if the weights turned out to be damaged."""
     data, plan = build_data(spec.data), plan_of(spec)
@@ -213,19 +212,19 @@ def _measure(
         model = fresh(spec, data)
     except Unsupported as reason:
         rows = [row for name in missing for row in unsupported(name, str(reason))]
-        return _write(spec, held, data, record, merge_rows(record, rows, missing), {}, fabric)
+        return _write(spec, held, data, record, merge_rows(record, rows, missing), {}, group)
     cost = take_weights(model, spec, held) if may_train else _required_weights(model, spec, held)
     if cost is None:
         return None
     _check_files(missing, data)
-    model.eval().to(fabric.device)
+    model.eval().to(group.device)
     cost["parameters"] = sum(p.numel() for p in model.parameters())
     rows = []
-    if fabric.is_global_zero:
+    if group.is_first:
         held.drop_checkpoints(spec)
         if isinstance(model, Model) and missing:
             chosen = {name: settings_in(part) for name, part in missing.items()}
-            with provenance.Meter(fabric.device) as meter:
+            with provenance.Meter(group.device) as meter:
                 rows, main = evaluate(
                     model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed
                 )
@@ -236,7 +235,7 @@ def _measure(
             cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
             cost["sample_seconds"] = main.seconds
             cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
-    return _write(spec, held, data, record, merge_rows(record, rows, missing), cost, fabric)
+    return _write(spec, held, data, record, merge_rows(record, rows, missing), cost, group)
 
 
 def _required_weights(model: Trainable, spec: Spec, store: Store) -> dict[str, float]:
@@ -286,7 +285,7 @@ def _write(
     old: Record | None,
     rows: list[Row],
     cost: Mapping[str, float],
-    fabric: Fabric,
+    group: Group,
 ) -> Record:
     """Write a record, and return it."""
     measured = (old["spec"]["metrics"] if old is not None else {}) | spec.metrics
@@ -297,13 +296,13 @@ def _write(
         provenance={
             "code": {**provenance.code(), "sources": sources_of(spec.json())},
             "data": dict(data.provenance),
-            "machine": provenance.machine(fabric.device),
+            "machine": provenance.machine(group.device),
             "cost": {name: round(value, 4) for name, value in cost.items()},
         },
     )
-    if fabric.is_global_zero:
+    if group.is_first:
         held.write_record(spec, record)
-    fabric.barrier()
+    group.barrier()
     return record
 
 

@@ -6,21 +6,25 @@ one bit for bit although no state of a generator is kept.
 """
 
 import multiprocessing
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genbench.core import Data, Example, Learner
+from genbench.errors import ConfigError
 from genbench.seeds import derive
 from genbench.training import checkpoint
-from genbench.training.fabric import Fabric
+from genbench.training.group import Group
 from genbench.training.plan import Plan
 from genbench.training.train_log import TrainLog
 
@@ -44,7 +48,7 @@ def fit(
     learner: L,
     data: Data,
     plan: Plan,
-    fabric: Fabric,
+    group: Group,
     *,
     seed: int,
     folder: Path | Sequence[Path] | None = None,
@@ -59,7 +63,7 @@ def fit(
         learner: freshly built, or with any weights if the folder contains a checkpoint to resume.
         data: its training split is used.
         plan: the budget.
-        fabric: sets devices and precision.
+        group: the processes that share each batch.
         seed: all randomness derives from it; the members of an ensemble have seeds of their own.
         folder: for train.csv and the checkpoint; None keeps nothing. An ensemble has one folder per member for
             train.csv, and its checkpoint is in the first.
@@ -70,9 +74,13 @@ def fit(
 
     Raises:
         RunFailed: if the loss is not finite, with the step.
-        ConfigError: if the batch cannot be divided as planned, or the checkpoint belongs to another run.
+        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, or the plan needs
+            a compiler that is not there.
     """
-    parts = plan.parts(fabric.world_size)
+    parts = plan.parts(group.size)
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
+    if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
+        raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
     torch.set_num_threads(plan.threads)
     folders = [folder] if isinstance(folder, Path) else folder or []
     callbacks = [progress] if callable(progress) else progress
@@ -80,7 +88,7 @@ def fit(
     found = checkpoint.read(saved, run) if saved is not None else None
     if found is None:
         learner.prepare(data, derive(seed, "prepare"))
-    learner = learner.to(fabric.device)
+    learner = learner.to(group.device)
     trained = [p for p in learner.parameters() if p.requires_grad]
     average = [p.detach().clone() for p in trained] if plan.ema else []
     optimizer = make_optimizer(trained, plan)
@@ -90,58 +98,59 @@ def fit(
     if start >= plan.steps:
         return _use_average(learner, trained, average)
 
-    module, wrapped = fabric.setup(cast(L, torch.compile(learner)) if plan.compile else learner, optimizer)
-    module.train()
-    generator = torch.Generator(device=fabric.device)
-    batch_source = learner.batch_source(data, fabric.device)
-    log = TrainLog([path / "train.csv" for path in folders if fabric.is_global_zero], start, plan.steps)
+    learner.train()
+    module = group.wrap(learner)
+    loss_of = _in_precision(torch.compile(module) if plan.compile else module, plan.precision, group.device)
+    generator = torch.Generator(device=group.device)
+    batch_source = learner.batch_source(data, group.device)
+    log = TrainLog([path / "train.csv" for path in folders if group.is_first], start, plan.steps)
     began = last_save = last_check = time.monotonic()
     steps = range(start, plan.steps)
 
     def draw(step: int) -> Example:
         return learner.example(batch_source, step, plan.batch_size, seed, generator)
 
-    examples = prefetch(draw, steps) if learner.prefetch and has_idle_core(fabric.device) else map(draw, steps)
+    examples = prefetch(draw, steps) if learner.prefetch and has_idle_core(group.device) else map(draw, steps)
     for step, example in zip(steps, examples, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.lr_at(step)
-        _seed_dropout(derive(seed, "dropout", step, fabric.global_rank), fabric.device)
+        for options in optimizer.param_groups:
+            options["lr"] = plan.lr_at(step)
+        _seed_dropout(derive(seed, "dropout", step, group.rank), group.device)
         logged: dict[str, Tensor] = {}
         # Every process draws the whole batch and takes its share, so that a coupling sees the global batch.
         for part in range(plan.accumulate):
-            share = _share(example, fabric.global_rank * plan.accumulate + part, parts)
-            with fabric.no_backward_sync(module, enabled=part + 1 < plan.accumulate):  # type: ignore[arg-type]
-                scalars = module(share)
-                fabric.backward(scalars["loss"].sum() / plan.accumulate)
+            share = _share(example, group.rank * plan.accumulate + part, parts)
+            with group.backward(module, last=part + 1 == plan.accumulate):
+                scalars = loss_of(share)
+                (scalars["loss"].sum() / plan.accumulate).backward()
             for name, value in scalars.items():
                 logged[name] = logged.get(name, 0) + value.detach() / plan.accumulate
         if plan.clip:
             learner.clip(plan.clip)
-        wrapped.step()
-        wrapped.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if average:
             get_ema_multi_avg_fn(plan.ema_at(step))(average, [p.detach() for p in trained], 0)
         log.add(logged)
         block_ends = step + 1 in (start + 1, start + 20, plan.steps) or (step + 1) % BLOCK == 0
         row_ends = (step + 1) % log.steps_per_row == 0
         # Slow steps are also logged by time. Single process only: the clocks of several differ.
-        check_due = row_ends and fabric.world_size == 1 and time.monotonic() - last_check > save_every / 2
+        check_due = row_ends and group.size == 1 and time.monotonic() - last_check > save_every / 2
         if block_ends or check_due:
-            logs, last_check = log.flush(fabric, learner), time.monotonic()
-            for callback, latest in zip(callbacks, logs if fabric.is_global_zero else (), strict=False):
+            logs, last_check = log.flush(group, learner), time.monotonic()
+            for callback, latest in zip(callbacks, logs if group.is_first else (), strict=False):
                 callback(step + 1, plan.steps, latest)
             # A checkpoint is saved at the end of a row of train.csv, because a resumed run begins with a new row.
-            if saved is not None and row_ends and fabric.is_global_zero and time.monotonic() - last_save > save_every:
+            if saved is not None and row_ends and group.is_first and time.monotonic() - last_save > save_every:
                 seconds = seconds_before + time.monotonic() - began
                 checkpoint.save(saved, learner, average, optimizer, step + 1, seconds, run)
                 last_save = time.monotonic()
         if evaluate is not None and plan.evaluates_after(step + 1):
-            if fabric.is_global_zero:
+            if group.is_first:
                 evaluation_began = time.monotonic()
                 with _averaged(learner, trained, average):
                     evaluate(step + 1)
                 began += time.monotonic() - evaluation_began
-            fabric.barrier()
+            group.barrier()
     return _use_average(learner, trained, average)
 
 
@@ -168,6 +177,21 @@ def make_optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Op
     if plan.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=plan.lr, betas=plan.betas, fused=True)
     return torch.optim.AdamW(parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True)
+
+
+def _in_precision(
+    module: Callable[[Example], dict[str, Tensor]], precision: str, device: torch.device
+) -> Callable[[Example], dict[str, Tensor]]:
+    """Return the loss as computed in the precision of a plan; under bf16 the example itself is rounded, too."""
+    if precision == "fp32":
+        return module
+
+    def loss_of(example: Example) -> dict[str, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16):
+            rounded = (item.bfloat16() if item is not None and item.is_floating_point() else item for item in example)
+            return {name: value.float() for name, value in module(type(example)(*rounded)).items()}
+
+    return loss_of
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:

@@ -5,14 +5,13 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from genbench.core import Learner
 from genbench.storage import files
-from genbench.training.fabric import Fabric
+from genbench.training.group import Group
 
 MAX_ROWS = 10_000
 
@@ -48,7 +47,7 @@ class TrainLog:
         """Keep the scalars of one step; vectors where several models are trained."""
         self.pending.append(scalars)
 
-    def flush(self, fabric: Fabric, learner: Learner) -> list[dict[str, float]]:
+    def flush(self, group: Group, learner: Learner) -> list[dict[str, float]]:
         """Write what is pending and return the latest scalars of each model.
 
         Raises:
@@ -56,7 +55,7 @@ class TrainLog:
         """
         names = list(self.pending[0])
         rows = torch.stack([torch.stack([row[name].float() for name in names]) for row in self.pending])
-        values = cast(Tensor, fabric.all_reduce(rows, reduce_op="mean")).cpu().reshape(*rows.shape[:2], -1)
+        values = group.mean(rows).cpu().reshape(*rows.shape[:2], -1)
         finite = torch.isfinite(values[:, names.index("loss")])
         first = self.step + 1 + (~finite).int().argmax(0)
         learner.diverged(torch.where(finite.all(0), self._learned_nothing(names, values), first).tolist())

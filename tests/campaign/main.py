@@ -27,7 +27,6 @@ evaluation = {n = 64, curve = [1]}
 
 def prepare(folder: Path) -> Path:
     """Import what commands import, so that forks have it; make a finished sweep in the folder and return it."""
-    import lightning_fabric.strategies.ddp  # noqa: F401
     import torch
 
     import genbench.cli.main

@@ -6,7 +6,7 @@ import torch
 
 from genbench.models.build import build_model
 from genbench.runs.spec import build_data, plan_of, resolve
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 
 TESTS = str(Path(__file__).parents[1])
@@ -39,7 +39,7 @@ def train(model="cfm", dataset="moons", settings=None, progress=None, folder=Non
     """Return a model trained by the plan."""
     built, data, bound = start(model, dataset, settings, **plan)
     watch = {"progress": progress} if progress else {}
-    fabric = fabric_of(bound, "cpu")
+    fabric = start_group("cpu")
     return fit(built, data, bound, fabric, seed=0, folder=folder, run=run, save_every=save_every, **watch)
 
 

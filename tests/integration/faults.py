@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 
-import lightning_fabric  # noqa: F401 - imported before the forks, like the modules below
 import torch
 
 from genbench.cli import main
@@ -48,8 +47,7 @@ COMPONENTS += ("metrics.distance", "metrics.diagnostics")
 for module in COMPONENTS:
     __import__(f"genbench.{module}")
     source_code.digest(f"genbench.{module}")  # which takes as long as all else in so small a sweep
-for module in ("lightning_fabric.strategies.ddp", "sklearn.datasets"):  # imported at the first need
-    __import__(module)
+__import__("sklearn.datasets")  # imported at the first need
 torch.set_num_threads(1)
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))]).zero_grad()  # imports what it needs, before the forks
 

@@ -161,8 +161,7 @@ try:
     main()
 except SystemExit as stop:
     assert not stop.code, stop.code
-# lightning_fabric imports torchmetrics by itself, and that torch-fidelity
-assert not {"genbench.metrics.feature_metrics", "cleanfid"} & set(sys.modules)
+assert not {"genbench.metrics.feature_metrics", "cleanfid", "torchmetrics", "torchvision"} & set(sys.modules)
 """
 RUN = "run --model cfm --dataset moons --metric w2 --set plan.steps=2 --set evaluation.n=32"
 

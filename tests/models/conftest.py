@@ -6,7 +6,7 @@ import torch
 from genbench.metrics.starting_noise import noise
 from genbench.models.build import build_model
 from genbench.runs.spec import build_data, plan_of, resolve
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 
 
@@ -18,7 +18,7 @@ def trained():
         spec = resolve(model, dataset, metrics=[], settings=settings)
         data, plan = build_data(spec.data), plan_of(spec)
         torch.manual_seed(0)
-        return fit(build_model(spec.model, spec.encoder, data), data, plan, fabric_of(plan, "cpu"), seed=0), data
+        return fit(build_model(spec.model, spec.encoder, data), data, plan, start_group("cpu"), seed=0), data
 
     return train
 

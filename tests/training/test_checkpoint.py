@@ -11,7 +11,7 @@ from helpers.toy_trainings import TESTS, Stop, start, stop_at, train, weights
 
 from genbench.errors import ConfigError
 from genbench.training import checkpoint
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 
 
@@ -32,7 +32,7 @@ def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
     def go(folder, **watch):
         model, data, plan = start("cfm", "digits", steps=8, batch_size=16)
         model.to(memory_format=torch.channels_last)
-        return fit(model, data, plan, fabric_of(plan, "cpu"), seed=0, folder=folder, save_every=0, **watch)
+        return fit(model, data, plan, start_group("cpu"), seed=0, folder=folder, save_every=0, **watch)
 
     with pytest.raises(Stop):
         go(tmp_path, progress=stop_at(8))

@@ -23,7 +23,7 @@ from genbench.sweeps.shell_commands import command
 from genbench.sweeps.suite import load
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 
 PLAN = {"batch_size": 32, "schedule": "cosine", "ema": 0.99, "clip": 0.5}
@@ -45,7 +45,7 @@ def train(specs, folder=None, **options):
     models = [fresh(spec, data) for spec in specs]
     learner = models[0] if len(models) == 1 else Ensemble(models, [spec.seed for spec in specs])
     folders = folder and [folder / str(i) for i in range(len(specs))]
-    fit(learner, data, plan, fabric_of(plan, "cpu"), seed=specs[0].seed, folder=folders, **options)
+    fit(learner, data, plan, start_group("cpu"), seed=specs[0].seed, folder=folders, **options)
     return models
 
 
@@ -142,12 +142,12 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
     stack, data, plan = started(True)
     folders = [tmp_path / str(i) for i in range(3)]
     with pytest.raises(Stop):
-        fit(stack, data, plan, fabric_of(plan, "cpu"), seed=0, folder=folders, progress=[interrupt], save_every=0)
+        fit(stack, data, plan, start_group("cpu"), seed=0, folder=folders, progress=[interrupt], save_every=0)
     stack, data, plan = started(False)
-    fit(stack, data, plan, fabric_of(plan, "cpu"), seed=0, folder=folders)
+    fit(stack, data, plan, start_group("cpu"), seed=0, folder=folders)
     assert stack.reasons == [None, "the loss is not finite at step 42", None]
     other, data, plan = started(False)
-    fit(other, data, plan, fabric_of(plan, "cpu"), seed=0)
+    fit(other, data, plan, start_group("cpu"), seed=0)
     for i in (0, 2):
         assert torch.equal(weights(stack.members[i]), weights(other.members[i]))
     assert (tmp_path / "0/train.csv").read_text().count("\n") == 131

@@ -14,9 +14,8 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.training import checkpoint
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
-from genbench.training.plan import Plan
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -51,7 +50,7 @@ def test_a_loss_that_is_not_finite_names_its_step():
 
     model.loss = loss
     with pytest.raises(RunFailed, match=r"step 42$"):
-        fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+        fit(model, data, plan, start_group("cpu"), seed=0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"plan": "sinkhorn", "reg": 1.0}])
@@ -85,7 +84,7 @@ def test_a_plan_that_fails_fails_at_its_step(monkeypatch):
 
     model.coupling.forward = forward
     with pytest.raises(RunFailed, match="no plan"):
-        fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+        fit(model, data, plan, start_group("cpu"), seed=0)
     assert len(steps) == 11
 
 
@@ -106,7 +105,7 @@ def test_clipping_bounds_the_step():
     """Adam's steps do not depend on the gradient's scale, its relative size between steps does."""
     model, data, plan = start(steps=1, clip=1e-3)
     before = [p.detach().clone() for p in model.parameters()]
-    fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    fit(model, data, plan, start_group("cpu"), seed=0)
     norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None] or [torch.zeros(1)]).norm()
     assert norm <= 1e-3 * 1.01
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
@@ -116,7 +115,7 @@ def test_an_absent_accelerator_is_one_line():
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
     with pytest.raises(ConfigError, match=r"^devices: "):
-        fabric_of(Plan(), "cuda")
+        start_group("cuda")
 
 
 DISTRIBUTED = """
@@ -124,12 +123,12 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from helpers.toy_trainings import start, weights
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2, settings={settings!r})
-fabric = fabric_of(plan, "cpu", 2)
-fit(model, data, plan, fabric, seed=0, folder=Path(sys.argv[1]))
-if fabric.is_global_zero:
+group = start_group("cpu", 2)
+fit(model, data, plan, group, seed=0, folder=Path(sys.argv[1]))
+if group.is_first:
     torch.save(weights(model), sys.argv[1] + "/weights.pt")
 """
 

@@ -9,7 +9,7 @@ from genbench.models.flow_matching.few_step import build_coupling
 from genbench.registry import couplings
 from genbench.runs.spec import plan_of, resolve
 from genbench.training.ensemble import Ensemble
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 
 NAMES = ["meanflow", "shortcut", "consistency"]
@@ -46,9 +46,9 @@ def test_members_of_an_ensemble_take_the_steps_that_they_take_alone(built, name)
     alone = []
     for seed in (3, 4):
         model, data = built(name, "moons", **settings)
-        alone.append(fit(model, data, plan, fabric_of(plan, "cpu"), seed=seed))
+        alone.append(fit(model, data, plan, start_group("cpu"), seed=seed))
     members = [built(name, "moons", **settings)[0] for _ in range(2)]
-    fit(Ensemble(members, [3, 4]), data, plan, fabric_of(plan, "cpu"), seed=3)
+    fit(Ensemble(members, [3, 4]), data, plan, start_group("cpu"), seed=3)
     for own, member in zip(alone, members, strict=True):
         for (key, a), b in zip(own.state_dict().items(), member.state_dict().values(), strict=True):
             assert_close(b, a, rtol=1e-3, atol=1e-5, msg=key)

@@ -13,7 +13,7 @@ from genbench.models.flow_matching.reflow import Reflow
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.runs.store import Store, read_weights
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 
 PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
@@ -37,7 +37,7 @@ def test_paths_are_straighter_than_the_teachers_and_end_where_its_do(trained):
     model, plan = pupil("8gaussians")
     pool = model.pairs(teacher, data, seed=0, count=4096)
     model.learn(pool)
-    fit(model, data, plan, fabric_of(plan, "cpu"), seed=0)
+    fit(model, data, plan, start_group("cpu"), seed=0)
     assert bend(model, data) < bend(teacher, data) / 10
     x0 = noise(model.source, 512, seed=5)
     with torch.no_grad():

@@ -9,7 +9,7 @@ from genbench.data.digits import digits
 from genbench.models.latent.decoder_finetuning import tuning
 from genbench.registry import encoders
 from genbench.settings import bind, call
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
@@ -37,7 +37,7 @@ def run_stages():
     def run(stages, data):
         for stage in stages:
             plan = Plan(**stage.plan)
-            fit(stage.learner, data, plan, fabric_of(plan, "cpu"), seed=0)
+            fit(stage.learner, data, plan, start_group("cpu"), seed=0)
 
     return run
 

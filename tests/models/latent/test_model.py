@@ -20,7 +20,7 @@ from genbench.registry import encoders, models
 from genbench.seeds import derive
 from genbench.settings import bind, call
 from genbench.space import Real
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 
@@ -69,7 +69,7 @@ def latent(name, data, **settings):
 
 def train(model, data, steps=4, **how):
     plan = Plan(steps=steps, batch_size=16)
-    return fit(model, data, plan, fabric_of(plan, "cpu"), seed=0, **how)
+    return fit(model, data, plan, start_group("cpu"), seed=0, **how)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -1,0 +1,227 @@
+"""Groups: the processes that share the work of a run, each with a device of its own.
+
+All processes of a group execute the same program. torchrun starts them, or the first one does: it repeats its own
+command once for each of the others. They divide batches, and meet in the methods of `Group`.
+"""
+
+import atexit
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from genbench.errors import ConfigError, RunFailed
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for one another: for as long as the first one works alone."""
+
+GRACE = 10.0
+"""Seconds in which a process may end by itself after another one has failed."""
+
+PARENT = "GENBENCH_PARENT"
+"""Environment variable with the process that started this one."""
+
+T = TypeVar("T")
+
+
+class Group:
+    """The processes that share a run, as one of them sees them.
+
+    Args:
+        device: of this process.
+        rank: index of this process.
+        size: number of processes.
+    """
+
+    def __init__(self, device: torch.device, rank: int = 0, size: int = 1) -> None:
+        self.device, self.rank, self.size = device, rank, size
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process alone writes files and holds leases."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return a module whose gradients are means over the processes."""
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=None if self.device.index is None else [self.device.index])
+
+    @contextmanager
+    def backward(self, module: nn.Module, *, last: bool) -> Iterator[None]:
+        """The context of a forward and backward pass; the last one of a step averages the gradients of processes.
+
+        Raises:
+            RunFailed: if another process has ended.
+        """
+        alone = last or not isinstance(module, DistributedDataParallel)
+        with self._watch(), nullcontext() if alone else module.no_sync():
+            yield
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over the processes, which overwrites the values."""
+        if self.size == 1:
+            return values
+        with self._watch():
+            distributed.all_reduce(values)
+        return values / self.size
+
+    def broadcast(self, value: T) -> T:
+        """Return the value of the first process."""
+        if self.size == 1:
+            return value
+        values = [value]
+        with self._watch():
+            distributed.broadcast_object_list(values)
+        return values[0]
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        self.broadcast(None)
+
+    @contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Raise RunFailed where a collective operation fails, with the process that has ended."""
+        try:
+            yield
+        except RuntimeError as error:
+            lost = "gloo" in str(error) or isinstance(error, distributed.DistError)
+            if self.size == 1 or not lost:
+                raise
+            raise RunFailed(_first_failure(GRACE) or f"one of {self.size} processes has ended") from error
+
+
+def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
+    """Return the group of this process, with its other processes started unless they run.
+
+    Args:
+        accelerator: auto, cpu, cuda, gpu or mps.
+        devices: number of processes, unless torchrun or an earlier call has decided it.
+
+    Raises:
+        ConfigError: if the devices are not available, or this process cannot start others.
+    """
+    by_launcher = "LOCAL_WORLD_SIZE" in os.environ
+    local_rank, local_size = (_whole("LOCAL_RANK"), _whole("LOCAL_WORLD_SIZE")) if by_launcher else (0, devices)
+    device = _device(accelerator, local_rank, local_size)
+    if not distributed.is_initialized():
+        if by_launcher:
+            _join(device, _whole("RANK"), _whole("WORLD_SIZE"), "env://")
+        elif devices > 1:
+            store = _start_others(devices)
+            _join(device, 0, devices, f"tcp://{store.host}:{store.port}")
+        else:
+            return Group(device)
+    return Group(device, distributed.get_rank(), distributed.get_world_size())
+
+
+def _whole(name: str) -> int:
+    value = os.environ.get(name, "")
+    if not value.isdecimal():
+        raise ConfigError(
+            f"{name}={value or 'unset'} is no whole number: unset LOCAL_WORLD_SIZE, or start with torchrun"
+        )
+    return int(value)
+
+
+def _device(accelerator: str, local_rank: int, local_size: int) -> torch.device:
+    """Return the device of a process of this machine."""
+    present = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+    wanted = {"auto": [*present, "cpu"], "gpu": present, "cpu": ["cpu"]}.get(accelerator, [accelerator])
+    kind = next((name for name in wanted if name in ("cpu", *present)), None)
+    if kind is None:
+        raise ConfigError(f"devices: this machine has no {accelerator} that torch can use: choose cpu")
+    if kind == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if local_size > count:
+        raise ConfigError(f"devices: {local_size} processes need as many devices, and there are {count} ({kind})")
+    device = torch.device(kind, local_rank)
+    if kind == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def _join(device: torch.device, rank: int, size: int, address: str) -> None:
+    """Meet the other processes at an address."""
+    if PARENT in os.environ:
+        threading.Thread(target=_exit_with_parent, args=(int(os.environ.pop(PARENT)),), daemon=True).start()
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, init_method=address, rank=rank, world_size=size, timeout=PATIENCE)
+    # The group stays until the exit, because the next run uses it; an exit with a living group aborts.
+    atexit.register(_leave)
+
+
+_others: list[subprocess.Popen] = []
+"""The processes that this one has started."""
+
+
+def _start_others(size: int) -> distributed.TCPStore:
+    """Repeat the command of this process for each of the others, and return the store where they meet."""
+    # Jupyter, a prompt and a script on stdin cannot be repeated; nor can a worker of multiprocessing.
+    path = getattr(sys.modules["__main__"], "__file__", sys.argv[0])
+    if path in ("", "-", "<stdin>") or "ipykernel" in sys.modules or multiprocessing.parent_process() is not None:
+        raise ConfigError("devices: several processes start from a script or the command line only, or by torchrun")
+    # Port 0 is any free one; the group opens a second store of the same server.
+    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    shared = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    for rank in range(1, size):
+        own = shared | {"RANK": rank, "LOCAL_RANK": rank, PARENT: os.getpid()}
+        environment = os.environ | {name: str(value) for name, value in own.items()}
+        _others.append(subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=environment))
+    threading.Thread(target=_exit_with_others, daemon=True).start()
+    return store
+
+
+def _first_failure(seconds: float) -> str:
+    """Return which of the other processes has failed, and how; empty if none does within some seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        codes = [process.poll() for process in _others]
+        for rank, code in enumerate(codes, 1):
+            if code or (code == 0 and not distributed.is_initialized()):
+                how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+                return f"process {rank} of {len(_others) + 1} {how}"
+        if None not in codes:
+            break
+        time.sleep(0.1)
+    return ""
+
+
+def _exit_with_others() -> None:
+    """End this process if another one fails and the main thread does not notice: it may wait for a GPU forever."""
+    reason = _first_failure(PATIENCE.total_seconds())
+    if not reason:
+        return
+    time.sleep(GRACE)
+    print(f"genbench: {reason}; the others are stopped", file=sys.stderr, flush=True)
+    for process in _others:
+        process.kill()
+    os._exit(1)
+
+
+def _exit_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _leave() -> None:
+    """Leave the group; the process that started others ends last."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    for process in _others:
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
