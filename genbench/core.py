@@ -218,7 +218,7 @@ class Trainable(nn.Module, ABC):
     def learn_from(self, trained: Mapping[str, "Trainable"], data: Data, seed: int) -> dict[str, float]:
         """Use the trained prerequisites of a run, by name, and return what that cost, such as {"pair_seconds": 3.2}.
 
-        It depends on nothing but its arguments, because an interrupted run repeats it.
+        It depends on its arguments only, because an interrupted run repeats it.
         """
         return {}
 

@@ -194,7 +194,7 @@ def execute_file(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if source is None:
-        raise ConfigError(f"{path} does not exist, or is no file")
+        raise ConfigError(f"{path} does not exist or is not a file")
     digest = hashlib.sha256(source).hexdigest()[:8]
     module = f"genbench_file_{digest}"
     if module not in sys.modules:

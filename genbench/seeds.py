@@ -8,7 +8,7 @@ Purpose = str | int
 
 
 def derive(seed: int, *purpose: Purpose) -> int:
-    """Return a 63-bit seed that depends on the given seed and on nothing but the words of its purpose.
+    """Return a 63-bit seed that depends only on the given seed and the words of its purpose.
 
     >>> derive(0, "train", 7) == derive(0, "train", 7) != derive(0, "train", 8)
     True

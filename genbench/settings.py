@@ -76,7 +76,9 @@ class Nested:
         name = given.pop("name")
         if not isinstance(name, str):
             names = ", ".join(self.allowed or self.registry)
-            raise ConfigError(f"{what}: {name!r} is no {self.registry.kind}; give a name ({names}) or a table with one")
+            raise ConfigError(
+                f"{what}: {name!r} is not a {self.registry.kind}; give a name ({names}) or a table with one"
+            )
         if self.allowed and name not in self.allowed:
             raise ConfigError(f"{what}: {name} is not {' or '.join(self.allowed)}; nothing else is allowed here")
         entry = self.registry[name]

@@ -95,7 +95,7 @@ optimal, sliced, independent
 # %% [markdown]
 # ## Compare it
 #
-# In the session that imported the module, the name works wherever a name of genbench does.
+# In the session that imported the module, the name works like any name of genbench.
 
 # %%
 import genbench
@@ -115,7 +115,7 @@ table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 # ## Use it everywhere
 #
 # The file is a name: `genbench run --model sliced_coupling.py:sliced-cfm --dataset moons`, and the same in suites. Records name
-# it by its content, so a changed file never mixes with results of the old one. To share it under a name of its own, put the
+# it by its content, so a changed file never mixes with results of the old one. To share it under its own name, put the
 # module into a package with an entry point, and install it:
 #
 # ```toml
@@ -124,4 +124,4 @@ table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 # ```
 #
 # In a package, raise `version` whenever the same settings would give other numbers: results of the old version then count as
-# outdated. [A method in 30 lines](../new_method.md) shows a model that is no flow matching.
+# outdated. [A method in 30 lines](../new_method.md) shows a model other than flow matching.

@@ -101,7 +101,7 @@ class Board(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """The mean rank of a method, its 95 % interval, and letters: methods that share one are not told apart."""
+    """The mean rank of a method, its 95 % interval, and letters: methods that share one do not differ significantly."""
 
     method: str
     mean: float
@@ -319,7 +319,7 @@ def _standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing
 
 
 def _letters(order: Sequence[int], apart: Iterable[tuple[int, int]]) -> dict[int, str]:
-    """Give items letters so that two share one exactly if they are not told apart (insert and absorb; Piepho, 2004).
+    """Give items letters; two share one exactly if they do not differ (insert and absorb; Piepho, 2004).
 
     >>> _letters([0, 1, 2], [(0, 2)])
     {0: 'a', 1: 'ab', 2: 'b'}

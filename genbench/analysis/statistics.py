@@ -223,7 +223,7 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
 
 
 def ranks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, int]:
-    """Rank models with ties: the first rank is shared by all that `marks` marks, the next one likewise by the rest.
+    """Rank models with ties: the first rank is shared by all that `marks` marks, and so on for the rest.
 
     >>> ranks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
     {'a': 1, 'c': 1, 'b': 3}

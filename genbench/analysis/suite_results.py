@@ -141,7 +141,7 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         run = results / "runs" / path
         if not run.exists():
             hint = "" if path == results else "; to compare two models, add --dataset NAME"
-            raise ConfigError(f"{path} is no folder or run with records{hint}")
+            raise ConfigError(f"{path} is not a folder or run with records{hint}")
         path = run
     if path.name.endswith(".jsonl.gz"):
         return read_published(path)

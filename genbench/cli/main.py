@@ -36,7 +36,7 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 @app.callback()
 def root(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Compare generative flows: models x data sets, on shared data, samplers and metrics."""
     if show_version:
@@ -57,7 +57,7 @@ def main() -> None:
         "JAX",
         "TENSORFLOW",
         "CUPY",
-    ):  # POT imports whichever is installed, and we give it NumPy arrays only
+    ):  # POT imports those that are installed; it gets NumPy arrays only
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     if "GENBENCH_MEMORY" in os.environ:
         _fail("GENBENCH_MEMORY has no effect any more: images are streamed, and what cannot fit is refused", 0)

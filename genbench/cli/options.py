@@ -90,7 +90,7 @@ def commands() -> typer.Typer:
 
 
 def stdout() -> "Console":
-    """Return the console of results: 80 columns wide where stdout is no terminal."""
+    """Return the console of results: 80 columns wide where stdout is not a terminal."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 80)
@@ -122,7 +122,7 @@ def parse_seeds(text: str) -> list[int]:
     """Parse the seeds of an option.
 
     Raises:
-        ConfigError: if they are no whole numbers from 0 on.
+        ConfigError: if they are not whole numbers from 0 on.
 
     >>> parse_seeds("3"), parse_seeds("0-3"), parse_seeds("0,2,5-6")
     ([3], [0, 1, 2, 3], [0, 2, 5, 6])

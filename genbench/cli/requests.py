@@ -101,7 +101,7 @@ def _component(kind: str, name: str, settings: Any, what: str, *, grid: bool = F
 
 
 def _settings(schema: Schema, settings: Any, what: str, *, grid: bool = False) -> None:
-    """Check settings; with `grid`, a list of values is right wherever each of them is."""
+    """Check settings; with `grid`, a list is right if each of its values is."""
     for name, value in canonical(table_of(settings, what), schema).items():
         if name not in schema:
             raise unknown(f"{what} has no setting", name, schema)

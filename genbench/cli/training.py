@@ -119,7 +119,7 @@ def _rank() -> int:
     """Return which process of this machine this is, as torchrun tells by environment variables."""
     for name in ("LOCAL_RANK", "RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
         if not os.environ.get(name, "0").isdecimal():
-            raise ConfigError(f"{name}={os.environ[name]} is no whole number: unset it, or start with torchrun")
+            raise ConfigError(f"{name}={os.environ[name]} is not a whole number: unset it, or start with torchrun")
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 

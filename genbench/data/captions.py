@@ -139,7 +139,7 @@ class CaptionTable:
             valid=valid,
             test=test,
             captions=self.captions,
-            # Another selection is other data, with cache entries of its own.
+            # Another selection is other data, with other cache entries.
             provenance={
                 **data.provenance,
                 "sha256": self.digest(str(data.provenance["sha256"])),

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from genbench.core import Data, Event, Normal
+from genbench.data.images import OF_THE_MODEL
 from genbench.data.splits import Arrays, Finite, stratified
 from genbench.errors import RunFailed
 from genbench.registry import datasets
@@ -15,18 +16,7 @@ from genbench.space import Pixels
 SHA256 = "65e5b4619795efb40c1082f4c350c049e4ad552200d369b6ae99e21eef5e72c5"
 """Of the 1797 images as uint8, followed by their labels as little-endian int64."""
 
-METRICS = (
-    "fd-digits_cnn",
-    "class_balance",
-    "nll",
-    "bits_per_dim",
-    "path_energy",
-    "straightness",
-    "curvature",
-    "nfe",
-    "parameters",
-    "failed",
-)
+METRICS = ("fd-digits_cnn", "class_balance", "nll", *OF_THE_MODEL)
 SIZES = {"train": 1197, "valid": 100, "test": 500}
 
 

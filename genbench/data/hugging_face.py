@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from genbench.data.image_files.tree import SPLITS
 from genbench.errors import ConfigError, first_line
-from genbench.storage import cache, content_hash, files
+from genbench.storage import arrays, cache, content_hash, files
 from genbench.storage.files import Damaged
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
         if column:
             files.replace(place, lambda temporary: _write_images(temporary, rows, name, column))
         else:
-            arrays = _vectors(rows, name)
-            files.replace(place, lambda temporary: _write_arrays(temporary, arrays))
+            arrays.save(place, _vectors(rows, name), compressed=False)
         kept = {"file": place.name, "sha256": content_hash.remembered(place)}
         files.write_sealed(entry, json.dumps(kept), entry.name)
 
@@ -113,7 +112,7 @@ def _from_hub(name: str) -> "dict[str, Dataset]":
     except Exception as error:
         offline = "GENBENCH_OFFLINE or HF_HUB_OFFLINE is set, and it " if datasets.config.HF_HUB_OFFLINE else "it "
         raise ConfigError(
-            f"hf:{name} is no folder, and {offline}cannot be read from the hub or its cache: {first_line(error)}"
+            f"hf:{name} is not a folder, and {offline}cannot be read from the hub or its cache: {first_line(error)}"
         ) from error
 
 
@@ -204,10 +203,5 @@ def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
         columns.append(values.reshape(len(some), -1))
     if not columns or not len(some):
         raise ConfigError(f"hf:{name} holds no images and no vectors")
-    arrays = {"samples": np.concatenate(columns, axis=1)}
-    return arrays | ({"label": np.array(table[label].to_pylist())} if label else {})
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
+    label_array = {"label": np.array(table[label].to_pylist())} if label else {}
+    return {"samples": np.concatenate(columns, axis=1)} | label_array

@@ -15,18 +15,8 @@ from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Size
 from genbench.space import Pixels
 
-METRICS = (
-    "fid-legacy",
-    "fd-efficientnet_lite0",
-    "norm",
-    "bits_per_dim",
-    "path_energy",
-    "straightness",
-    "curvature",
-    "nfe",
-    "parameters",
-    "failed",
-)
+OF_THE_MODEL = ("bits_per_dim", "path_energy", "straightness", "curvature", "nfe", "parameters", "failed")
+METRICS = ("fid-legacy", "fd-efficientnet_lite0", "norm", *OF_THE_MODEL)
 """The published FID, which shows "-" without the Inception weights, and a distance that needs no download."""
 
 PUBLISHED = {
@@ -140,7 +130,7 @@ EVALUATION = {"n": 10_000, "batch": 500}
 
 
 def original_or_path(name: str, original: Original, path: str | None) -> Collection:
-    """Return an original data set, or the images of a path in its place.
+    """Return an original data set, or the images at a path instead.
 
     Raises:
         ConfigError: if the path holds other splits or another number of classes.
@@ -151,7 +141,7 @@ def original_or_path(name: str, original: Original, path: str | None) -> Collect
     images = decoding.collection(path, ImageFormat(size, 1 if channels == 1 else 3))
     if len(images.classes) != len(original.classes) or "test" not in images.counts:
         raise ConfigError(
-            f"{path} is no {name}: it needs train and test with {len(original.classes)} class folders each, and has "
+            f"{path} is not {name}: it needs train and test with {len(original.classes)} class folders each, and has "
             f"{' and '.join(images.counts)} with {len(images.classes)}"
         )
     return images

@@ -72,8 +72,8 @@ def points(
 def _read(path: Path) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return the rows (n, d) in float32, the class of each, and the number of classes."""
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist, or is no file")
-    values, label = _arrays(path) if path.suffix in arrays.SUFFIXES else _table(path)
+        raise ConfigError(f"{path} does not exist or is not a file")
+    values, label = arrays.load_samples(path, LABEL) if path.suffix in arrays.SUFFIXES else _table(path)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
         raise ConfigError(f"{path}: points are rows of real numbers; this is {values.shape} of {values.dtype}")
     bad = ~np.isfinite(values).all(1)
@@ -85,15 +85,6 @@ def _read(path: Path) -> tuple[torch.Tensor, torch.Tensor, int]:
         raise ConfigError(f"{path}: labels must be {len(values)} whole numbers or texts, one a row")
     names, classes = np.unique(label.astype(str) if label.dtype.kind == "O" else label, return_inverse=True)
     return torch.from_numpy(values.astype(np.float32)), torch.from_numpy(classes.astype(np.int64)), len(names)
-
-
-def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    names = arrays.names(path)
-    others = [name for name in names if name != LABEL]
-    chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
-    if chosen is None:
-        raise ConfigError(f"{path} holds {', '.join(names)}; call the array of points 'samples'")
-    return arrays.load(path, chosen), arrays.load(path, LABEL) if LABEL in names else None
 
 
 def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

@@ -1,4 +1,4 @@
-"""Rows of arrays on disk: read when they are indexed, each verified by a checksum of its own.
+"""Rows of arrays on disk: read when they are indexed, each verified by its checksum.
 
 A file is a .npy file, followed by the CRC-32 of every row (uint32, little-endian).
 """
@@ -54,7 +54,7 @@ class CachedRows(LazyRows):
         return self._read(rows)
 
     def read_ahead(self, rows: Int[Tensor, " b"]) -> None:
-        """Start to read, in a thread, the rows that will be asked for next."""
+        """Start to read, in a thread, the rows that are needed next."""
         self._ahead = (rows, self._reader.submit(self._read, rows))
 
     def _read(self, rows: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ class CachedRows(LazyRows):
         except (ValueError, SyntaxError, TokenError):  # NumPy parses the header as Python
             sound = False
         if not sound:
-            raise Damaged(f"{files.shown(path)} is damaged: it is no array of shape {self.shape}, with checksums")
+            raise Damaged(f"{files.shown(path)} is damaged: it is not an array of shape {self.shape}, with checksums")
         handle.seek(end)
         return _File(path, handle, start, np.fromfile(handle, "<u4"))
 
@@ -135,7 +135,7 @@ class _File(NamedTuple):
 
 
 class SelectedRows(LazyRows):
-    """Some rows of an array, in an order of their own; each is read when it is indexed."""
+    """Some rows of an array in a given order; each is read when it is indexed."""
 
     def __init__(self, rows: Rows, indices: Int[Tensor, " n"]) -> None:
         self.shape = (len(indices), *rows.shape[1:])

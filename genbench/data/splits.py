@@ -46,7 +46,7 @@ def remember(known: dict[Key, Value], key: Key, value: Value) -> Value:
 class Endless(Split):
     """A split of a distribution: every batch is fresh, and the same again for the same step, size and seed.
 
-    Training batches are cut from blocks, each drawn from a generator of its own; the current block of each seed is
+    Training batches are cut from blocks, each drawn from its generator; the current block of each seed is
     kept.
 
     Args:

@@ -77,7 +77,7 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
     median = evaluation.cached_for_task(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
     if median == 0:
-        raise Unsupported("half of the test data is one point: the median distance 0 is no bandwidth")
+        raise Unsupported("half of the test data is one point: the median distance is 0, which is not a bandwidth")
 
     def kernel(distance: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
         # From the widest kernel to the narrowest: halving the bandwidth is taking the fourth power.

@@ -111,7 +111,7 @@ def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5,
     """
     inner = evaluation.inner
     if inner is evaluation:
-        raise Unsupported("it is no model of latents")
+        raise Unsupported("it is not a model of latents")
     measured = _densities(inner, "test data", n, tol, probes)
     unit = inner.data.event.dims * math.log(2)
     protocol = f"bits/dim of {inner.space} as data, {measured.protocol}"

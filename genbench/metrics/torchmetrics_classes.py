@@ -32,11 +32,11 @@ SHORT = {
 """Other names of classes."""
 
 OF_NETWORKS = ("LearnedPerceptualImagePatchSimilarity", "DeepImageStructureAndTextureSimilarity")
-"""Classes that download a network of their own, which nothing verifies."""
+"""Classes that download a network, which nothing verifies."""
 
 OURS = ("self", "feature", "normalize", "reset_real_features", "input_img_size", "feature_extractor_weights_path")
 OURS += ("antialias", "kwargs")
-"""Arguments that are no settings: the extractor is one, and it resizes and quantizes."""
+"""Arguments that are not settings: the extractor is one, and it resizes and quantizes."""
 
 Reconstructed = Annotated[Count, "number of test images that are reconstructed, at most"]
 

@@ -27,7 +27,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
     if encoder is None:
         return build_component(models, model, data.event, data.source)
     if not isinstance(data.source, Normal):
-        raise Unsupported("a model of latents starts from N(0, I); this task has a source of its own")
+        raise Unsupported("a model of latents starts from N(0, I); this task has another source")
     built = build_encoder(encoder, data.event)
     return Latent(data.event, build_component(models, model, built.latent, Normal(built.latent.shape)), built)
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.nets.embedding import Conditioned, Time, TimeEmbedding, frequencies, label_embedding
 from genbench.nets.patches import Patches
-from genbench.nets.unet import frequencies
 from genbench.registry import nets
 from genbench.settings import Count
 
@@ -47,21 +47,8 @@ def modulate(
     return h * (1 + scale) + shift
 
 
-class TimeEmbedding(nn.Sequential):
-    """Linear(SiLU(Linear(frequencies(t))))."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(nn.Linear(TIME_SIZE, width), nn.SiLU(), nn.Linear(width, width))
-        for layer in (self[0], self[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-
-    def forward(self, input: Float[Tensor, " b"]) -> Float[Tensor, "b width"]:
-        """Return the embedding of times."""
-        return super().forward(frequencies(input, TIME_SIZE))
-
-
 @nets.register("dit")
-class DiT(nn.Module):
+class DiT(Conditioned):
     """Transformer over patches for images and latents (DiT); the defaults are S/2, 32.9 M parameters on latents.
 
     Positions are fixed, and there is no causal order:
@@ -106,7 +93,7 @@ class DiT(nn.Module):
         if event.shape[1] % patch or event.shape[2] % patch:
             raise ConfigError(f"dit.patch={patch} does not divide images of {event.shape[1]} x {event.shape[2]}")
         super().__init__()
-        self.patches, self.classes = Patches(event.shape, patch), classes
+        self.patches = Patches(event.shape, patch)
         self.enter = nn.Linear(self.patches.size, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
@@ -117,33 +104,35 @@ class DiT(nn.Module):
                 nn.init.zeros_(layer.bias)
         for layer in (self.leave, self.condition, *(block.condition for block in self.blocks)):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
-        self.time = TimeEmbedding(width)
-        self.interval = TimeEmbedding(width) if times == 2 else None
-        # The additional row stands for "no label".
-        self.label = nn.Embedding(classes + 1, width) if classes else None
+        self.time = time_embedding(width)
+        self.interval = time_embedding(width) if times == 2 else None
+        self.label = label_embedding(classes, width)
         if self.label is not None:
             nn.init.normal_(self.label.weight, std=0.02)
         self.register_buffer("positions", grid_positions(self.patches, width), persistent=False)
 
     def forward(
         self,
-        t: Float[Tensor, ""] | Float[Tensor, " b"],
+        t: Time,
         x: Float[Tensor, "b c h w"],
         label: Int[Tensor, " b"] | None = None,
-        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
+        interval: Time | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Return one image per sample; None stands for no label. The interval is given to nets of two times."""
-        c = self.time(t.reshape(-1).expand(len(x)))
-        if self.interval is not None and interval is not None:
-            c = c + self.interval(interval.reshape(-1).expand(len(x)))
-        if self.label is not None:
-            c = c + (self.label.weight[self.classes] if label is None else self.label(label))
-        c = F.silu(c)
+        c = self.embedding(len(x), t, label, interval)
         h = self.enter(self.patches.split(x)) + self.positions
         for block in self.blocks:
             h = block(h, c)
         shift, scale = self.condition(c)[:, None].chunk(2, -1)
         return self.patches.join(self.leave(modulate(self.norm(h), shift, scale)))
+
+
+def time_embedding(width: int) -> TimeEmbedding:
+    """Return an embedding of times with small weights."""
+    embedding = TimeEmbedding(TIME_SIZE, width)
+    for layer in (embedding[0], embedding[2]):
+        nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+    return embedding
 
 
 def grid_positions(patches: Patches, width: int) -> Float[Tensor, "tokens width"]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.nets.embedding import Time, add_label, label_embedding
 from genbench.registry import nets
 from genbench.settings import Count
 
@@ -49,10 +50,8 @@ class MLP(nn.Module):
             raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")
         super().__init__()
         (dims,) = event.shape
-        self.classes = classes
         self.first = nn.Linear(dims + times, width)
-        # The additional row stands for "no label". Adding an embedding here equals a one-hot input beside x and t.
-        self.label = nn.Embedding(classes + 1, width) if classes else None
+        self.label = label_embedding(classes, width)  # added here, it equals a one-hot input beside x and t
         layers: list[nn.Module] = [ACTIVATIONS[activation]()]
         for _ in range(depth - 1):
             layers += [nn.Linear(width, width), ACTIVATIONS[activation]()]
@@ -60,14 +59,11 @@ class MLP(nn.Module):
 
     def forward(
         self,
-        t: Float[Tensor, ""] | Float[Tensor, " b"],
+        t: Time,
         x: Float[Tensor, "b d"],
         label: Int[Tensor, " b"] | None = None,
-        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
+        interval: Time | None = None,
     ) -> Float[Tensor, "b d"]:
         """Return one vector per sample; None stands for no label. The interval is given to nets of two times."""
         times = [time.reshape(-1, 1).expand(len(x), 1) for time in (t, interval) if time is not None]
-        h = self.first(torch.cat([x, *times], 1))
-        if self.label is not None:
-            h = h + (self.label.weight[self.classes] if label is None else self.label(label))
-        return self.rest(h)
+        return self.rest(add_label(self.first(torch.cat([x, *times], 1)), self.label, label))

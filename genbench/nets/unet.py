@@ -1,7 +1,5 @@
 """The U-Net for images."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -10,6 +8,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.nets.embedding import Conditioned, Time, TimeEmbedding, label_embedding
 from genbench.registry import nets
 from genbench.settings import Count, Fraction, Positive
 
@@ -42,13 +41,6 @@ def zero(layer: nn.Conv2d) -> nn.Conv2d:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
-
-
-def frequencies(t: Float[Tensor, " b"], size: int) -> Float[Tensor, "b size"]:
-    """Return cosines and sines of t at frequencies that fall geometrically from 1 to 1/10000."""
-    exponent = torch.arange(size // 2, device=t.device, dtype=t.dtype) / (size // 2)
-    angle = t[:, None] * torch.exp(-math.log(10_000) * exponent)
-    return torch.cat([angle.cos(), angle.sin()], 1)
 
 
 class Residual(nn.Module):
@@ -151,7 +143,7 @@ class Stage(nn.ModuleList):
 
 
 @nets.register("unet")
-class UNet(nn.Module):
+class UNet(Conditioned):
     """U-Net with attention for images; defaults are the published CIFAR-10 flow-matching net (35.75 M parameters).
 
     Residual blocks down to the smallest level and up again, with skip connections from every output on the way down:
@@ -209,14 +201,11 @@ class UNet(nn.Module):
                 f"{height} x {side}; give fewer multipliers or resize the images"
             )
         super().__init__()
-        self.channels, self.classes = channels, classes
-        self.time_scale, self.checkpoint = time_scale, checkpoint
+        self.checkpoint = checkpoint
         size = 4 * channels
-        self.time = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size))
-        # The additional row stands for "no label".
-        self.label = nn.Embedding(classes + 1, size) if classes else None
-        two = times == 2
-        self.interval = nn.Sequential(nn.Linear(channels, size), nn.SiLU(), nn.Linear(size, size)) if two else None
+        self.time = TimeEmbedding(channels, size, time_scale)
+        self.label = label_embedding(classes, size)
+        self.interval = TimeEmbedding(channels, size, time_scale) if times == 2 else None
 
         def residual(in_channels: int, out_channels: int, level: int) -> Stage:
             stage = Stage([Residual(in_channels, out_channels, size, dropout)])
@@ -256,21 +245,16 @@ class UNet(nn.Module):
 
     def forward(
         self,
-        t: Float[Tensor, ""] | Float[Tensor, " b"],
+        t: Time,
         x: Float[Tensor, "b c h w"],
         label: Int[Tensor, " b"] | None = None,
-        interval: Float[Tensor, ""] | Float[Tensor, " b"] | None = None,
+        interval: Time | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Return one image per sample, in the memory format of x; None stands for no label.
 
         The interval is given to nets of two times.
         """
-        e = self.time(frequencies(self.time_scale * t.reshape(-1).expand(len(x)), self.channels))
-        if self.interval is not None and interval is not None:
-            e = e + self.interval(frequencies(self.time_scale * interval.reshape(-1).expand(len(x)), self.channels))
-        if self.label is not None:
-            e = e + (self.label.weight[self.classes] if label is None else self.label(label))
-        e = F.silu(e)
+        e = self.embedding(len(x), t, label, interval)
         h = self.enter(x.contiguous(memory_format=torch.channels_last))
         skips = [h]
         for stage in self.down:

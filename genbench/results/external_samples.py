@@ -26,8 +26,6 @@ from genbench.space import Pixels
 from genbench.storage import arrays, content_hash
 
 HALVES = 12
-NAMES = ("samples", "arr_0")
-"""Names of the array of samples in an .npz: that of genbench, and NumPy's default."""
 
 
 class ExternalSamples(NamedTuple):
@@ -139,7 +137,7 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
 
 
 def _array(path: Path, data: Data, name: str) -> ExternalSamples:
-    raw, label = _load(path)
+    raw, label = arrays.load_samples(path)
     shape = data.event.shape
     if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
         raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")
@@ -166,11 +164,3 @@ def _labels(path: Path, label: np.ndarray | None, n: int, classes: int) -> Int[T
     if label.shape != (n,) or label.dtype.kind not in "iu" or label.min() < 0 or label.max() >= classes:
         raise ConfigError(f"{path}: labels must be {n} whole numbers from 0 to {classes - 1}")
     return torch.from_numpy(label.astype(np.int64))
-
-
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    names = arrays.names(path)
-    own = next((name for name in ("", *NAMES) if name in names), names[0] if len(names) == 1 else None)
-    if own is None:
-        raise ConfigError(f"{path} holds {', '.join(names)}; call the array of samples 'samples'")
-    return arrays.load(path, own), arrays.load(path, "label") if "label" in names else None

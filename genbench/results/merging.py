@@ -130,7 +130,7 @@ def _copy(source: Path, target: Path) -> None:
         if source.suffix == ".npz":
             _check_arrays(source, file)
         elif source.suffix == ".png" and file.read(8) != b"\x89PNG\r\n\x1a\n":
-            raise Damaged(f"{source} is no PNG")
+            raise Damaged(f"{source} is not a PNG")
         file.seek(0)
         files.replace(target, lambda temporary: _write(temporary, file))
 
@@ -144,13 +144,13 @@ def _check_arrays(path: Path, file: BinaryIO) -> None:
     try:
         members = ZipFile(file).infolist()
     except (BadZipFile, ValueError, OSError) as error:
-        raise Damaged(f"{path} is no archive of arrays: {error}") from error
+        raise Damaged(f"{path} is not an archive of arrays: {error}") from error
     if sum(member.file_size for member in members) > MOST[path.suffix]:
         raise Damaged(f"{path} would unpack to more than {MOST[path.suffix]:,} bytes")
 
 
 def _is_own(path: Path) -> bool:
-    """Return whether a path of the source is no link, nor below one; links are reported."""
+    """Return whether a path of the source is neither a link nor below one; links are reported."""
     link = next((place for place in (path, path.parent) if place.is_symlink()), None)
     if link is not None:
         log.warning("%s is a link, which is not followed", link)

@@ -27,7 +27,7 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
 
 
 def identity(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what enters a key: name, version, the settings that are no defaults, and the hash of local files."""
+    """Return what enters a key: name, version, the settings that are not defaults, and the hash of local files."""
     entry, settings = registry[component["name"]], settings_in(component)
     content = entry.traits.get("content", lambda settings: {})
     named = {"name": component["name"], "version": component["version"]}
@@ -80,7 +80,7 @@ def model_class(entry: Entry) -> type[Model]:
     """Return the class of a model: its builder, or the return annotation of that.
 
     Raises:
-        ConfigError: if this is no Model.
+        ConfigError: if this is not a Model.
     """
     build = entry.build
     kind = build if inspect.isclass(build) else inspect.signature(build, eval_str=True).return_annotation
@@ -91,7 +91,7 @@ def model_class(entry: Entry) -> type[Model]:
 
 @lru_cache
 def own_options(kind: type[Model]) -> Callable:
-    """Return the sampling method's schema: its keyword-only options but for the label, which is no setting."""
+    """Return the sampling method's schema: its keyword-only options but for the label, which is not a setting."""
 
     def options() -> None: ...
 

@@ -39,7 +39,7 @@ Natural = Annotated[int, Ge(0), Le(2**63 - 1)]
 
 
 class Misfiled(Damaged):
-    """A file belongs to another run than the folder that it is in, or than the one that is asked for."""
+    """A file belongs to another run than its folder, or than the requested one."""
 
 
 class Labels(TypedDict):
@@ -170,7 +170,7 @@ def read_record(path: Path) -> Record:
     """Read a record.
 
     Raises:
-        Damaged: if the file is no record, or does not have its checksum.
+        Damaged: if the file is not a record, or does not have its checksum.
         FileNotFoundError: if there is none.
     """
     body, seal, end = files.read(path).rpartition(_SEAL.encode())
@@ -242,7 +242,7 @@ def read_published(path: Path) -> list[Record]:
     """Read SUITE-records.jsonl.gz: one record per line, without provenance.
 
     Raises:
-        Damaged: if the file is damaged or a line is no record.
+        Damaged: if the file is damaged or a line is not a record.
     """
     unknown = {"code": {}, "data": {}, "machine": {}, "cost": {}}
     try:

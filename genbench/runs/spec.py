@@ -162,7 +162,7 @@ class Spec:
 
     @shared
     def evaluation_key(self) -> str:
-        """Hash of how its samples are drawn; metrics have versions of their own in the record."""
+        """Hash of how its samples are drawn; metrics have their own versions in the record."""
         return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
 
     @property

@@ -291,7 +291,7 @@ def read_failure(path: Path) -> Failure:
     except (OSError, ValueError, RecursionError) as error:
         return Failure(f"{files.shown(path)} is damaged: {error}", {})
     if not isinstance(spec, dict):
-        return Failure(f"{files.shown(path)} is damaged: its spec is no object", {})
+        return Failure(f"{files.shown(path)} is damaged: its spec is not an object", {})
     return Failure(reason.strip() or "no reason is kept", spec)
 
 
@@ -308,7 +308,7 @@ def spec_at(run: Path) -> Spec:
         return _restored(weights, json.loads(tensors.head(weights, WEIGHTS)["spec"]))
     for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_kept(path)["spec"])
-    raise ConfigError(f"{run} is no kept run: it holds neither record.json nor model.safetensors")
+    raise ConfigError(f"{run} is not a kept run: it holds neither record.json nor model.safetensors")
 
 
 def _restored(path: Path, spec: dict[str, Any]) -> Spec:

@@ -4,7 +4,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -13,7 +13,7 @@ from tokenize import TokenError
 import numpy as np
 
 from genbench.errors import ConfigError
-from genbench.storage import memory
+from genbench.storage import files, memory
 
 SUFFIXES = (".npy", ".npz")
 
@@ -34,7 +34,7 @@ def names(path: Path) -> list[str]:
             members = archive.namelist()
     others = [name for name in members if not name.endswith(".npy")]
     if others or not members:
-        raise ConfigError(f"{path} is no .npz: it holds {others[0] if others else 'nothing'}")
+        raise ConfigError(f"{path} is not an .npz: it holds {others[0] if others else 'nothing'}")
     return [name.removesuffix(".npy") for name in members]
 
 
@@ -58,6 +58,30 @@ def load(path: Path, name: str = "") -> np.ndarray:
                 return _read(file, member.file_size, path)
 
 
+def load_samples(path: Path, label: str = "label") -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the array of samples, called samples, by NumPy's default, or anything if it is the only one; and its labels.
+
+    Raises:
+        ConfigError: as `load` does, and if no array is the one of samples.
+    """
+    found = names(path)
+    others = [name for name in found if name != label]
+    chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
+    if chosen is None:
+        raise ConfigError(f"{path} holds {', '.join(found)}; call the array of samples 'samples'")
+    return load(path, chosen), load(path, label) if label in found else None
+
+
+def save(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = True) -> None:
+    """Write named arrays atomically, as an .npz."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # NumPy would append .npz to the name
+            (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
+
+    files.replace(path, write)
+
+
 def load_all(path: Path, most: int) -> dict[str, np.ndarray]:
     """Read all arrays of an .npz. Raises ConfigError as `load` does, and if they hold more bytes than `most`."""
     with _checked(path), zipfile.ZipFile(path) as archive:
@@ -75,13 +99,13 @@ def load_all(path: Path, most: int) -> dict[str, np.ndarray]:
 @contextmanager
 def _checked(path: Path) -> Iterator[None]:
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist, or is no file")
+        raise ConfigError(f"{path} does not exist or is not a file")
     try:
         yield
     except (*_BAD, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{path} is no readable {path.suffix}: {error}") from error
+        raise ConfigError(f"{path} is not a readable {path.suffix}: {error}") from error
 
 
 def _read(file: BufferedIOBase, size: int, path: Path) -> np.ndarray:

@@ -3,7 +3,7 @@
     $GENBENCH_HOME/KIND/NAME          (by default below ~/.cache/genbench)
 
 An entry is one file that never changes, so the cache may be deleted at any time. It is written atomically and under a
-lock of its own: of several processes that need it, one makes it. Reading an entry verifies it; a damaged entry is
+lock per entry: of several processes that need it, one makes it. Reading an entry verifies it; a damaged entry is
 reported in one line and made again.
 """
 

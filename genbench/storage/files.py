@@ -37,7 +37,7 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
         follow: whether a symbolic link is followed.
 
     Raises:
-        Damaged: if it is no regular file, or larger.
+        Damaged: if it is not a regular file, or too large.
         FileNotFoundError: if there is none.
     """
     try:
@@ -47,9 +47,9 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
     except OSError as error:
         if not path.is_symlink() and error.errno != errno.ENXIO:  # that of a socket
             raise
-        raise Damaged(f"{shown(path)} is no regular file") from error
+        raise Damaged(f"{shown(path)} is not a regular file") from error
     status = os.fstat(handle)
-    wrong = "" if stat.S_ISREG(status.st_mode) else "is no regular file"
+    wrong = "" if stat.S_ISREG(status.st_mode) else "is not a regular file"
     if most is not None and status.st_size > most:
         wrong = wrong or f"has {status.st_size:,} bytes, more than the {most:,} that are read"
     if wrong:
@@ -114,7 +114,7 @@ def _remove_empty(folder: Path) -> None:
     """Remove an empty folder from where a file belongs.
 
     Raises:
-        ConfigError: if something is in it, which nothing but its owner may remove.
+        ConfigError: if it is not empty: only its owner may remove the content.
     """
     try:
         folder.rmdir()

@@ -47,7 +47,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
         reason, attempts = "GENBENCH_OFFLINE or HF_HUB_OFFLINE is set", (True,)
     else:
         reason, attempts = f"the hub has no {patterns[0]} of it", (True, False)
-    for cached in attempts:  # a snapshot in the cache is used as it is, also if its branch has moved on
+    for cached in attempts:  # a cached snapshot is used even if its branch has moved on
         try:
             found = Path(
                 snapshot_download(
@@ -68,7 +68,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
         except (HfHubHTTPError, OSError) as error:
             reason = reason if cached else first_line(error)
     raise ConfigError(
-        f"{setting}.model={model} is no local folder, not in the hub's cache, and cannot be downloaded ({reason}); "
+        f"{setting}.model={model} is not a local folder, not in the hub's cache, and cannot be downloaded ({reason}); "
         f"{alternative} works without downloads"
     )
 

@@ -48,7 +48,7 @@ _held: set[Path] = set()
 
 
 class Busy(RuntimeError):
-    """Another process runs this run, or has taken it over; that is no failure."""
+    """Another process runs this run, or has taken it over; that is not a failure."""
 
 
 class Owner(NamedTuple):
@@ -105,7 +105,7 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
     threading.Thread(target=_refresh, args=(path, stop), daemon=True).start()
     try:
         yield path
-    except Exception as error:  # libraries raise errors of their own for a file that cannot be written
+    except Exception as error:  # libraries have their own errors for a file that cannot be written
         if path.exists():
             raise
         raise Busy(f"{run} was taken over: its lease had not been refreshed for {EXPIRY:.0f} s") from error
@@ -136,7 +136,7 @@ def _make(leases: Path) -> None:
             leases.mkdir(parents=True)
         except FileExistsError:
             return
-        except FileNotFoundError:  # in /proc for ever
+        except FileNotFoundError:  # in /proc always
             if attempt == 4:
                 raise
 

@@ -46,7 +46,7 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
     header = head(path, fields)
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
     except (SafetensorError, ValueError) as error:
         raise Damaged(f"{files.shown(path)} is damaged: {error}") from error
     if header.pop("sha256") != _digest(tensors, header):

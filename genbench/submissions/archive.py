@@ -103,10 +103,10 @@ def unpack(path: Path, folder: Path) -> None:
     """Write the members of a submission below a folder, after their names, sizes and hashes were checked.
 
     Raises:
-        ConfigError: if the file is no submission, or not as it was written.
+        ConfigError: if the file is not a submission, or was changed after it was written.
     """
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist, or is no file")
+        raise ConfigError(f"{path} does not exist or is not a file")
     try:
         with ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
@@ -121,12 +121,12 @@ def unpack(path: Path, folder: Path) -> None:
     except (BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{path} is no submission, or damaged: {error}") from error
+        raise ConfigError(f"{path} is not a submission, or is damaged: {error}") from error
 
 
 def _check_members(path: Path, members: dict[str, ZipInfo], number: int) -> None:
     if MANIFEST not in members:
-        raise ConfigError(f"{path} is no submission: it has no {MANIFEST}; genbench submit writes submissions")
+        raise ConfigError(f"{path} is not a submission: it has no {MANIFEST}; genbench submit writes submissions")
     if number != len(members) or number > MAX_MEMBERS:
         raise ConfigError(f"{path}: a member is there twice, or there are more than {MAX_MEMBERS:,}")
     if sum(info.file_size for info in members.values()) > MAX_BYTES:
@@ -136,7 +136,7 @@ def _check_members(path: Path, members: dict[str, ZipInfo], number: int) -> None
         if info.flag_bits & 1 or info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise ConfigError(f"{path}: {name!r} is encrypted, or compressed in another way than deflate")
         if name != MANIFEST and (not MEMBER.fullmatch(name) or kind not in (0, stat.S_IFREG)):
-            raise ConfigError(f"{path}: {name!r} is no member of a submission")
+            raise ConfigError(f"{path}: {name!r} is not a member of a submission")
         limit = MAX_WEIGHTS if name.endswith(".safetensors") else MAX_TEXT
         if info.file_size > limit:
             raise ConfigError(f"{path}: {name} has {info.file_size:,} bytes, more than {limit:,}")
@@ -154,10 +154,10 @@ def _manifest(path: Path, text: bytes) -> dict[str, str]:
             raise ConfigError(f"{path} has format {manifest['format']}; this genbench reads format {FORMAT}")
         hashes = manifest["members"]
         if not all(isinstance(value, str) for value in hashes.values()):
-            raise TypeError("a checksum is no text")
+            raise TypeError("a checksum is not a text")
         return dict(hashes)
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{path} is no submission: its manifest is damaged: {error}") from error
+        raise ConfigError(f"{path} is not a submission: its manifest is damaged: {error}") from error
 
 
 def _extract(archive: ZipFile, info: ZipInfo, target: Path) -> str:

@@ -45,7 +45,7 @@ def entries_of(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, li
         own: the records it is ranked beside.
 
     Raises:
-        ConfigError: if the file is no submission, or not as it was written.
+        ConfigError: if the file is not a submission, or was changed after it was written.
     """
     name = path.name.removesuffix(SUFFIX).removesuffix(".zip")
     known = _known(path)

@@ -40,7 +40,7 @@ class Difference(NamedTuple):
     """A value that was measured again.
 
     Args:
-        metric: its metric, with the point of a curve; or what else differs of it, such as its floor.
+        metric: its metric, with the point of a curve; or another field that differs, such as the floor.
         submitted: what the record says; None if it says nothing.
         again: what measuring again gives; None if it gives nothing.
         share: the absolute difference over half the 95 % interval of the mean over the submitted seeds; None for one

@@ -18,7 +18,7 @@ DEEPEST = 16
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
     """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
 
-    If a setting has settings of its own as well, its word is their name.
+    If a setting has nested settings as well, its word becomes their name.
 
     >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
     {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}

@@ -121,20 +121,20 @@ def read(path: Path) -> Suite:
     """Read a suite file.
 
     Raises:
-        ConfigError: if it is no suite.
+        ConfigError: if it is not a suite.
     """
     try:
         if path.stat().st_size > LARGEST:
-            raise ConfigError(f"{path} is no suite: it has more than {LARGEST:,} bytes")
+            raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
         suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except RecursionError as error:
-        raise ConfigError(f"{path} is no suite: it is nested too deeply") from error
+        raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is no TOML: {error}") from error
+        raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is not TOML: {error}") from error
     return _with_user_files(suite, path.parent)
 
 

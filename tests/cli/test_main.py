@@ -32,7 +32,7 @@ import pytest
             ],
             "fid-legacy.features.weights: nowhere.pt does not exist",
         ),  # before the training, which would take hours
-        (["eval", "nowhere"], "is no kept run"),
+        (["eval", "nowhere"], "is not a kept run"),
         (["sweep", "nowhere.toml"], "no suite at nowhere.toml"),
         (["report", "nowhere"], "no results folder at nowhere"),
         (["show", "wcfn"], "did you mean 'wcfm'?"),

@@ -27,8 +27,8 @@ WRONG = [
     ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
     ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
     ((*RUN, "--stack", "[" * 30000 + "]" * 30000), "nested too deeply"),
-    (("sweep", "deep.toml"), "deep.toml is no suite: it is nested too deeply"),
-    (("sweep", "large.toml"), "large.toml is no suite: it has more than"),
+    (("sweep", "deep.toml"), "deep.toml is not a suite: it is nested too deeply"),
+    (("sweep", "large.toml"), "large.toml is not a suite: it has more than"),
     (("sweep", "pipe.toml"), "no suite at pipe.toml"),
     (("sweep", "names.toml"), "names.toml: no model 'cmf'; did you mean 'cfm'?"),
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
@@ -86,7 +86,7 @@ def test_a_rank_that_is_no_number_is_refused(cli, folder, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "x")
     code, out, err = cli(*RUN)
     assert (code, out) == (2, "")
-    assert "LOCAL_RANK=x is no whole number" in err
+    assert "LOCAL_RANK=x is not a whole number" in err
 
 
 def test_no_refusal_imports_torch(folder):

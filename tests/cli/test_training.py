@@ -133,7 +133,7 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
             "datasets = ['moons']\nmodels = [{name='cfm', sigmaa=1}]",
             "cfm has no setting 'sigmaa'; did you mean 'sigma'?",
         ),
-        ("datasets = ['moons'", "is no TOML"),
+        ("datasets = ['moons'", "is not TOML"),
         ("datasets = ['moons']\nmodels = [{name='wcfm', kappa=[]}]", "wcfm.kappa: [] is wrong"),
         ("datasets = ['moons']\nmodels = ['cfm']\nexclude = [{model='cfm'}]", "exclude removes every cell"),
         ("datasets = ['moons']\nmodels = ['cfm']\nseeds = 3", "seeds: 3 is wrong"),

@@ -55,7 +55,7 @@ def test_an_original_may_come_from_a_folder(tmp_path):
 @pytest.mark.usefixtures("own_home")
 def test_a_folder_unlike_the_original_is_refused(tmp_path):
     ten_classes(tmp_path / "nine", classes=9)
-    with pytest.raises(ConfigError, match=r"is no cifar10: it needs train and test with 10 class folders each"):
+    with pytest.raises(ConfigError, match=r"is not cifar10: it needs train and test with 10 class folders each"):
         datasets["cifar10"].build(path=str(tmp_path / "nine"))
     ten_classes(tmp_path / "small", (32, 30))
     data = datasets["cifar10"].build(path=str(tmp_path / "small"), valid=0)

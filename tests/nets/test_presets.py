@@ -129,8 +129,8 @@ def test_settings_of_a_net_override_its_defaults():
         ({"chanels": 8}, "unet.* has no setting 'chanels'; did you mean 'channels'"),
         ({"channels": "many"}, "channels: 'many' is wrong"),
         ({"version": 999}, "version 999 of unet"),
-        ({"name": 3}, "3 is no net"),
-        (3, "3 is no net"),
+        ({"name": 3}, "3 is not a net"),
+        (3, "3 is not a net"),
     ],
 )
 def test_wrong_settings_of_a_net_suggest_the_right_ones(value, message):

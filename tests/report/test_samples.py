@@ -80,7 +80,7 @@ def test_a_log_that_cannot_be_read_is_left_out_without_waiting(results, caplog):
         log.unlink()
         os.mkfifo(log)
         assert not list(loss_curves([run], Drawings(results, "none")))
-        assert "is no regular file" in caplog.text
+        assert "is not a regular file" in caplog.text
     finally:
         log.unlink()
         log.write_text(text)

@@ -181,7 +181,7 @@ def test_an_archive_of_several_arrays_names_them(data, tmp_path):
     with pytest.raises(ConfigError, match="holds a, b; call the array of samples 'samples'"):
         read(tmp_path / "x.npz", data, "folder")
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04")
-    with pytest.raises(ConfigError, match=r"is no readable \.np"):
+    with pytest.raises(ConfigError, match=r"is not a readable \.np"):
         read(tmp_path / "x.npz", data, "folder")
 
 
@@ -258,9 +258,9 @@ def test_samples_sorted_by_class_are_measured_like_any_others(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY"])
 def test_an_empty_file_is_one_line(inside, data, tmp_path, content):
     (tmp_path / "x.npy").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"is no readable \.np"):
+    with pytest.raises(ConfigError, match=r"is not a readable \.np"):
         read(tmp_path / "x.npy", data, "folder")
-    with pytest.raises(ConfigError, match=r"none\.npy does not exist, or is no file"):
+    with pytest.raises(ConfigError, match=r"none\.npy does not exist or is not a file"):
         read(tmp_path / "none.npy", data, "folder")
     np.save(tmp_path / "y.npy", np.float64(1.0))
     with pytest.raises(ConfigError, match="one row each"):

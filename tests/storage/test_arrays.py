@@ -87,5 +87,5 @@ def test_other_files_are_refused_in_one_line_and_take_no_memory(tmp_path, monkey
 
 
 def test_a_device_is_no_file():
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="is not a file"):
         arrays.names(Path("/dev/zero"))

@@ -56,7 +56,7 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
     """Return the images below a path as a collection; they are decoded when first needed.
 
     Raises:
-        ConfigError: if the path is no tree of images. An image that cannot be decoded is found when it is needed.
+        ConfigError: if the path is not a tree of images. An image that cannot be decoded is found when it is needed.
     """
     root = Path(path).expanduser()
     sha256 = content_hash.remembered(root)

@@ -45,7 +45,7 @@ class Mixture(Source):
         """Draw n samples with the expected count in every mode, up to the remainder, in random order.
 
         Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
-        mixture from .14 to .6 (8gaussians, n = 1024): more than what tells good models apart.
+        mixture from .14 to .6 (8gaussians, n = 1024): more than the differences between good models.
         """
         expected = self.weights.double() * n
         counts = (expected + 1e-6).floor().long()

@@ -23,7 +23,7 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
         n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
 
     Raises:
-        Unsupported: if there is no classifier for the data, or the samples have no captions.
+        Unsupported: if there is not a classifier for the data, or the samples have no captions.
     """
     data = evaluation.data
     network = caption_classifier(data)

@@ -58,7 +58,9 @@ def caption_classifier(data: Data) -> CaptionClassifier:
         raise Unsupported("its labels are not captions")
     attributes = data.captions.attributes
     if dict(attributes) != {"class": CLASSES, "look": LOOKS}:
-        raise Unsupported(f"no classifier tells {' and '.join(attributes)} apart; captions_cnn is for class and look")
+        raise Unsupported(
+            f"no classifier recognizes {' and '.join(attributes)}; captions_cnn recognizes class and look"
+        )
     net = blank_captions_cnn()
     net.check_images(data)
     test = in_every_look(data, "test")

@@ -22,7 +22,7 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
         n: number of samples; by default all.
 
     Raises:
-        Unsupported: if there is no classifier for the data.
+        Unsupported: if there is not a classifier for the data.
     """
     network = digit_classifier(evaluation.data)
     images = evaluation.decoded(n or len(evaluation.x))

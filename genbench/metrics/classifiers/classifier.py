@@ -82,7 +82,7 @@ class Classifier(FeatureExtractor):
         """Load the weights that ship with genbench, and compute in float64 so that no number depends on the batch.
 
         Raises:
-            RunFailed: if the file is not there, or not the one that was shipped.
+            RunFailed: if the file is missing or damaged.
         """
         try:
             content = (files("genbench.metrics.classifiers") / "weights" / f"{self.name}.safetensors").read_bytes()

@@ -64,7 +64,7 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
         n: number of samples; by default all. The test split is always used whole.
 
     Raises:
-        Unsupported: if there is no classifier for the data.
+        Unsupported: if there is not a classifier for the data.
 
     Reference: Heusel et al., 2017.
     """

@@ -69,7 +69,7 @@ def _vision_transformer(state: dict[str, Tensor]) -> Any:
     )
     position = "embeddings.position_embeddings"
     tensors = {**state, position: _at_size(state[position])}
-    load: Any = Dinov2Model.from_pretrained  # which returns two values where it is asked for both
+    load: Any = Dinov2Model.from_pretrained  # it returns two values with output_loading_info=True
     network, found = load(None, config=config, state_dict=tensors, output_loading_info=True)
     if wrong := [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]:
         raise ValueError(f"{len(wrong)} tensors are missing, not known or of other shapes, such as {wrong[0]}")

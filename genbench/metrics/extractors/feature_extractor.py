@@ -32,8 +32,8 @@ class FeatureExtractor(nn.Module, ABC):
         """Return the features of each image, independent of the batch."""
 
     def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
-        """Return the class logits of features. Raises Unsupported if the network is no classifier."""
-        raise Unsupported(f"{self.name} is no classifier")
+        """Return the class logits of features. Raises Unsupported if the network is not a classifier."""
+        raise Unsupported(f"{self.name} is not a classifier")
 
     def train(self, mode: bool = True) -> "FeatureExtractor":
         """Stay in evaluation mode."""

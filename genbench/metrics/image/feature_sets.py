@@ -138,7 +138,7 @@ class DecodedSamples(LazyRows):
 def check_features(data: Data, settings: Mapping[str, Any]) -> None:
     """Check, before training, the files that the settings of a metric name: weights and statistics.
 
-    A network that is not available is no error here: the metric will give the reason, and the others are measured.
+    An unavailable network is not an error here: the metric will give the reason, and the others are measured.
 
     Raises:
         ConfigError: if a file is not of the right content.

@@ -21,7 +21,7 @@ from genbench.registry import extractors, metrics
 from genbench.seeds import derive, generator
 from genbench.settings import Count, Nested, OnDisk
 
-AT_HAND = ("digits_cnn", "mnist5k_cnn", "efficientnet_lite0")
+WITHOUT_DOWNLOAD = ("digits_cnn", "mnist5k_cnn", "efficientnet_lite0")
 """Encoders that need no download."""
 
 Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
@@ -142,18 +142,18 @@ def fd_infinity(
 def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple[str, ...] | None = None) -> Value:
     """Mean over encoders of the Frechet distance of samples divided by that of held-out images; 1 is as good as these.
 
-    With k encoders an FDr-k, in which no encoder can be pleased alone; published values are of six encoders.
+    With k encoders an FDr-k: a model cannot fit a single encoder only. Published values use six encoders.
 
     Args:
         encoders: names of extractors; by default those that need no download and accept the images.
 
     Raises:
-        Unsupported: if no encoder is at hand, or one that is named is not.
+        Unsupported: if no encoder is available, or a named one is not.
 
     Reference: FDr-6 (arXiv 2604.28190).
     """
     ratios, reasons = {}, []
-    for name in encoders or AT_HAND:
+    for name in encoders or WITHOUT_DOWNLOAD:
         try:
             sets = feature_sets(evaluation, name, images)
             found = _distance(sets)
@@ -167,7 +167,7 @@ def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple
         elif encoders:
             raise Unsupported(f"the distance of held-out images is not known for {name}")
     if not ratios:
-        raise Unsupported(f"no encoder is at hand ({'; '.join(reasons) or 'too few held-out images'})")
+        raise Unsupported(f"no encoder is available ({'; '.join(reasons) or 'too few held-out images'})")
     protocol = f"FDr-{len(ratios)} over {', '.join(ratios)}, n={sets.n} against {images.split} images"
     return Value(sum(ratios.values()) / len(ratios), sets.n, protocol, floor=1.0, details={"ratios": ratios})
 

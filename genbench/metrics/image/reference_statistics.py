@@ -150,7 +150,7 @@ def open_statistics(path: Path) -> Statistics:
     """Return the statistics in a file, of which only the header is read.
 
     Raises:
-        Damaged: if it is no such file, or not what was written.
+        Damaged: if it is not such a file, or was changed.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -189,7 +189,7 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
     """Read a file of statistics: of genbench, or an .npz with mu and sigma as clean-fid and others publish them.
 
     Raises:
-        ConfigError: if it is no such file, or one of another protocol.
+        ConfigError: if it is not such a file, or of another protocol.
     """
     return _published(Path(path).expanduser(), extractor)
 
@@ -197,7 +197,7 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
 @lru_cache(maxsize=4)
 def _published(path: Path, extractor: FeatureExtractor) -> Published:
     if not path.is_file():
-        raise ConfigError(f"{path} is no file of statistics")
+        raise ConfigError(f"{path} is not a file of statistics")
     source = f"{path.name} {content_hash.sha256(path)[:8]}"
     if path.suffix == ".safetensors":
         found = open_statistics(path)

@@ -30,7 +30,7 @@ class Consistency(FewStep):
 
     Args:
         segments: equal parts of [0, 1]; samples take a multiple of that many steps.
-        delta: distance of the two times whose predictions shall agree, below the length of a segment.
+        delta: distance of the two times whose predictions are matched, below the length of a segment.
         alpha: weight of the agreement of velocities.
         boundary: time from which the end of the pair is the target.
         end_steps: first steps of training in which it is the target at all times; 100,000 as published.

@@ -34,7 +34,7 @@ class MeanFlow(FewStep):
     u = v + (r - t) D u,   D u = v grad_x u + du/dt at fixed r
     loss = E w |u - sg(v + (r - t) D u)|^2 / sg(|...|^2 + c)^p,   v = x1 - x0
 
-    improved (iMF): the tangent is the network's own velocity u(x_t, t, t), with a loss of its own.
+    improved (iMF): the tangent is the network's velocity u(x_t, t, t), which has a second loss.
     guided, where the label was kept: v becomes a v + (1 - a - k) u(x_t, t, t) without label + k u(x_t, t, t) with it.
 
     Geng et al., 2025, "Mean flows for one-step generative modeling", https://arxiv.org/abs/2505.13447; "Improved mean
@@ -48,7 +48,7 @@ class MeanFlow(FewStep):
         power: p of the adaptive weight 1 / (error + c)^p; by default 0.75 for images and 0 for vectors. Above 0 the
             minimizer is no longer the mean velocity.
         offset: c of the adaptive weight.
-        improved: iMF: the network's own velocity as tangent, with a loss of its own.
+        improved: iMF: the network's velocity as tangent, and a loss for it.
         target_guidance: weight a of the pair's velocity in the guided target; 1 with no mix is unguided.
         guidance_mix: weight k of the conditional velocity there; k = 1 - 1/w with a = 1 is scale w of iMF.
     """

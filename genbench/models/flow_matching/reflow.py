@@ -94,7 +94,7 @@ class Reflow(FlowMatching):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return False: every seed has a teacher and pairs of its own."""
+        """Return False: every seed has another teacher and other pairs."""
         return False
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:

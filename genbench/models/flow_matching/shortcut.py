@@ -155,7 +155,7 @@ class Shortcut(FewStep):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse numbers of steps that are no power of two, or too large."""
+        """Refuse numbers of steps that are not a power of two, or too large."""
         steps, finest = options["steps"], settings["finest"]
         if steps & (steps - 1) or steps > finest:
             raise ConfigError(f"sample.steps={steps}: shortcut takes a power of two up to model.finest={finest}")

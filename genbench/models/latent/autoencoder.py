@@ -117,7 +117,7 @@ class Autoencoder(Encoder):
         tune: steps of that fine-tuning; 0 for none.
 
     Raises:
-        ConfigError: if the data is no image, its sides are no multiples of the factor, or only one of noise and tune
+        ConfigError: if the data is not images, the factor does not divide their sides, or only one of noise and tune
             is given.
     """
 
@@ -169,7 +169,7 @@ class Autoencoder(Encoder):
         return in_parts(lambda part: self.outward(part * self.scale + self.shift), z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the training of the whole on data, then that of the decoder on noised latents if it is asked for."""
+        """Yield the training of both nets on data, then the fine-tuning of the decoder if there is any."""
         self.requires_grad_(True)
         plan = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr, "schedule": "cosine"}
         yield Stage(Reconstruction(self, self.kl), "reconstruction", {**plan, "weight_decay": 0.0})

@@ -24,7 +24,7 @@ class DecoderTuning(Model):
 
     loss = mean (decode(encode(x) + noise eps) - x)^2
 
-    The paper adds a perceptual (LPIPS) and an adversarial loss, which need networks of their own; with the squared
+    The paper adds a perceptual (LPIPS) and an adversarial loss, which need further networks; with the squared
     error alone, details that the noise hides are decoded as their mean.
 
     Args:

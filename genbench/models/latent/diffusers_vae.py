@@ -178,7 +178,7 @@ class DiffusersVAE(Encoder):
         return in_parts(image, z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Load the weights, and yield the decoder's tuning on noised latents, if it is asked for."""
+        """Load the weights, and yield the fine-tuning of the decoder if there is any."""
         self.load()
         yield from decoder_finetuning.tuning(
             self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr

@@ -33,7 +33,7 @@ class TrainingEvaluation:
     def __init__(self, folder: Path, spec: Spec, model: Model, data: Data) -> None:
         self.folder, self.spec, self.model, self.data = folder, spec, model, data
         self.seconds = 0.0
-        """Time that evaluation took, which is no training time."""
+        """Time that evaluation took, which is not training time."""
 
     def __call__(self, step: int) -> None:
         """Evaluate the model after this many steps."""

@@ -1,8 +1,6 @@
 """Samples as files: arrays of raw data, and grids of images as PNG."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,7 +8,7 @@ from PIL import Image
 from genbench.core import Data
 from genbench.metrics.evaluation import Evaluation
 from genbench.space import Pixels
-from genbench.storage import files
+from genbench.storage import arrays, files
 
 GRID_SIZE = 100
 """Samples in a grid, in rows of ten."""
@@ -25,9 +23,8 @@ def save_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
     """Save the samples as samples.npz with raw data, and images also as samples.png and as the grids of metrics."""
     if evaluation.failures:
         return
-    arrays = {"samples": data.space.decode(evaluation.x).numpy()}
-    arrays |= {"label": evaluation.label.numpy()} if evaluation.label is not None else {}
-    files.replace(folder / "samples.npz", lambda temporary: _savez(temporary, arrays))
+    label = {"label": evaluation.label.numpy()} if evaluation.label is not None else {}
+    arrays.save(folder / "samples.npz", {"samples": data.space.decode(evaluation.x).numpy()} | label)
     save_image_grid(folder / "samples.png", evaluation, data)
     save_metric_grids(folder, evaluation, data)
 
@@ -50,11 +47,6 @@ def _save(path: Path, raw: np.ndarray, data: Data) -> None:
     if isinstance(data.space, Pixels) and has_images(data):
         grid = _grid(raw * (255 // (data.space.levels - 1)))
         files.replace(path, lambda temporary: grid.save(temporary, format="PNG"))
-
-
-def _savez(path: Path, arrays: Mapping[str, Any]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
 
 
 def _grid(images: np.ndarray) -> Image.Image:

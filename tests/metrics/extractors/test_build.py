@@ -14,7 +14,7 @@ from genbench.settings import settings_of
         ("inceptoin-legacy", "did you mean 'inception-legacy'?"),
         ({"name": "dinov2", "wieghts": "x"}, "did you mean 'weights'?"),
         ({"name": "dinov2", "version": 0}, "version 0 of dinov2"),
-        (3, "is no feature extractor"),
+        (3, "is not a feature extractor"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_a_suggestion(data, value, message):

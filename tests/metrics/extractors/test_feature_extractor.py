@@ -18,5 +18,5 @@ def test_features_are_extracted_in_batches(monkeypatch):
 def test_it_has_no_training_mode_and_no_classes():
     pixels = PixelExtractor()
     assert not torch.nn.Sequential(pixels).train()[0].training
-    with pytest.raises(Unsupported, match="pixels is no classifier"):
+    with pytest.raises(Unsupported, match="pixels is not a classifier"):
         pixels.logits(torch.zeros(1, 12))

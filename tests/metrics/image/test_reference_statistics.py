@@ -71,7 +71,7 @@ def test_published_statistics_replace_real_images(data, tmp_path):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("nowhere.npz", "is no file of statistics"),
+        ("nowhere.npz", "is not a file of statistics"),
         ("cifar10_clean_train_32.npz", "is of another protocol: clean-fid's clean, not pixels"),
         ("narrow.npz", "is of another protocol: of 3 features, not 12"),
         ("other.npz", "holds no statistics"),

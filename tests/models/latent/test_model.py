@@ -237,7 +237,7 @@ def test_likelihoods_of_data_and_of_latents_are_not_confused(data, fixed_density
     assert row["reason"] == "its density is one of latents, not of data"
     latents = Latent(data.event, plain, encoder).within(data)[1]
     (row,) = measure(among_latents(latents, plain), "latent_bits_per_dim", {"n": 50}, True)
-    assert row["reason"] == "it is no model of latents"
+    assert row["reason"] == "it is not a model of latents"
 
 
 def test_a_model_prepares_on_latents(data):

@@ -45,7 +45,7 @@ class Semidiscrete(Coupling):
 
     The potentials h are found once and kept in the cache, by the content of the points. Unlike the plan of a batch it
     does not depend on the batch size, and it moves the data: the drawn noise decides which points a batch holds. The
-    data's marginal is exact up to `tolerance`. With labels, every class has potentials of its own.
+    data's marginal is exact up to `tolerance`. With labels, each class has its potentials.
 
     Args:
         settings: see `SemidiscreteSettings`.
