@@ -225,6 +225,19 @@ def table_of(settings: Any, what: str) -> Settings:
     return settings
 
 
+SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
+"""Sections of the settings of a run."""
+
+
+def check_sections(settings: Settings) -> None:
+    """Raise ConfigError unless settings are tables by section."""
+    for section, table in settings.items():
+        if section not in SECTIONS:
+            raise unknown("no section of settings", section, SECTIONS)
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+
+
 def plain(setting: Setting, value: Any, what: str) -> Any:
     """Return a value of a setting as the plain JSON of its type: 1 as 1.0 for a float, a tuple as a list.
 

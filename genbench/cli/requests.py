@@ -13,10 +13,8 @@ from genbench import registry
 from genbench.aliases import canonical
 from genbench.cli.catalog import Schema, read
 from genbench.errors import ConfigError, unknown
-from genbench.settings import Settings, table_of, validated
+from genbench.settings import Settings, check_sections, table_of, validated
 from genbench.suites import find
-
-SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
 
 
 def check(
@@ -36,11 +34,7 @@ def check(
     chosen = list(metrics or ())
     for name in chosen:
         _known("metrics", name)
-    for section, table in (settings or {}).items():
-        if section not in SECTIONS:
-            raise unknown("no section of settings", section, SECTIONS)
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    check_sections(settings or {})
     for name in (settings or {}).get("metric", {}) if chosen else ():
         if name not in chosen:
             raise unknown("settings for a metric that is not measured:", name, chosen)

@@ -64,7 +64,7 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> N
     from genbench.analysis.labels import plain
     from genbench.report.formats.terminal import counted
     from genbench.results import verifying
-    from genbench.runs.store import existing_store
+    from genbench.runs.store import evaluation_name, existing_store
 
     store = existing_store(results)
     found = verifying.check(store)
@@ -78,8 +78,7 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> N
             typer.echo(plain(f"not measured again: {error}"))
             continue
         difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
-        name = f"{path.parts[-3]}/{path.parts[-2]}"
-        typer.echo(plain(f"{name}: {again.values} values measured again, {difference}"))
+        typer.echo(plain(f"{evaluation_name(path)}: {again.values} values measured again, {difference}"))
         wrong += again.worst > tolerance
     typer.echo(f"{results}: {counted(*found[:2])}, {len(found.damaged)} damaged files", err=True)
     if found.damaged or wrong:

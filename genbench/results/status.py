@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from genbench.runs.record import Record, read_kept
 from genbench.runs.spec import Spec, plan_of
-from genbench.runs.store import Store, missing_metrics, run_name
+from genbench.runs.store import Store, evaluation_name, missing_metrics, run_name
 from genbench.runs.versions import changed_sources, outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
@@ -128,7 +127,7 @@ def of_folder(store: Store) -> Folder:
         prerequisites=results.count(False),
         running=running,
         begun=sorted(begun - running.keys()),
-        failed={_run_of(path): failure.reason.splitlines()[-1] for path, failure in store.failures()},
+        failed={evaluation_name(path): failure.reason.splitlines()[-1] for path, failure in store.failures()},
         stale=dict(outdated),
         unknown=dict(unknown),
         changed=dict(changed),
@@ -165,7 +164,3 @@ def _name(component: Mapping[str, Any]) -> tuple[str]:
 
 def _cell_of(record: Record) -> tuple[str, str, int]:
     return record["labels"]["model"], record["labels"]["data"], record["spec"]["seed"]
-
-
-def _run_of(path: Path) -> str:
-    return f"{path.parent.parent.name}/{path.parent.name}"

@@ -27,14 +27,24 @@ from genbench.runs.component import (
     shared,
 )
 from genbench.runs.estimate import check_memory
-from genbench.settings import Nested, Settings, bind, build_component, explain, merge, settings_in, settings_of, typed
+from genbench.settings import (
+    SECTIONS,
+    Nested,
+    Settings,
+    bind,
+    build_component,
+    check_sections,
+    explain,
+    merge,
+    settings_in,
+    settings_of,
+    typed,
+)
 from genbench.storage import trust
 from genbench.training.plan import VERSION, Plan
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
-
-SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
 
 
 def _named(component: dict[str, Any]) -> dict[str, Any]:
@@ -222,11 +232,7 @@ def resolve(
 
 
 def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
-    for section, table in settings.items():
-        if section not in SECTIONS:
-            raise unknown("no section of settings", section, SECTIONS)
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    check_sections(settings)
     if not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
     part = {section: dict(settings.get(section, {})) for section in SECTIONS}

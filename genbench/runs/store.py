@@ -241,6 +241,11 @@ def run_name(spec: Spec) -> str:
     return filename(f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}")
 
 
+def evaluation_name(path: Path) -> str:
+    """Return RUN/EVALUATION of the path of a record or of another file beside it."""
+    return f"{path.parts[-3]}/{path.parts[-2]}"
+
+
 def missing_metrics(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
     """Return the metrics of a spec that a record lacks, or has with another version or other settings."""
     kept = record["spec"]["metrics"] if record is not None else {}

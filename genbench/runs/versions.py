@@ -7,7 +7,7 @@ source that changed under the same version is only a hint that the version shoul
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from genbench.errors import ConfigError
-from genbench.registry import datasets, encoders, metrics
+from genbench.registry import Registry, datasets, encoders, metrics
 from genbench.runs import source_code
 from genbench.runs.component import differences
 from genbench.runs.record import Record, Row
@@ -34,9 +34,7 @@ _keys: dict[str, str | None] = {}
 def why_outdated(record: Record) -> str | None:
     """Return why today's code would train another model than the one of a record; None if it would not."""
     spec = record["spec"]
-    components = [(datasets, spec["data"]), (REGISTRIES[spec.get("kind", "model")], spec["model"])]
-    components += [(encoders, spec["encoder"])] if "encoder" in spec else []
-    for registry, component in components:
+    for _, registry, component in _trained(spec):
         for why in differences(registry, component):
             return why
     text = json.dumps({**spec, "metrics": {}, "sample": {}, "evaluation": {}, "seed": 0})
@@ -48,8 +46,7 @@ def why_outdated(record: Record) -> str | None:
 def unknown_components(record: Record) -> list[str]:
     """Return the components of a record that are not installed here, or cannot be imported."""
     spec = record["spec"]
-    components = [(datasets, spec["data"]["name"]), (REGISTRIES[spec.get("kind", "model")], spec["model"]["name"])]
-    components += [(encoders, spec["encoder"]["name"])] if spec.get("encoder") else []
+    components = [(registry, part["name"]) for _, registry, part in _trained(spec)]
     missing = []
     for registry, name in [*components, *((metrics, name) for name in spec["metrics"])]:
         try:
@@ -120,14 +117,22 @@ def changed_sources(record: Record) -> list[str]:
 
 def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return {component of a spec: hash of its source}."""
-    kind = spec.get("kind", "model")
-    components = [("data", datasets, spec["data"]["name"]), (kind, REGISTRIES[kind], spec["model"]["name"])]
+    components = [(kind, registry, part["name"]) for kind, registry, part in _trained(spec)]
     components += [("metric", metrics, name) for name in spec["metrics"]]
     found = {}
     for kind, registry, name in components:
         with suppress(ConfigError):  # a component that is not installed here, or broken
             found[f"{kind} {name}"] = source_code.digest(registry[name].build.__module__)
     return {name: digest for name, digest in found.items() if digest is not None}
+
+
+def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[str, Registry, Mapping[str, Any]]]:
+    """Yield the components that training depends on: what each is, its registry, its part of the spec."""
+    kind = spec.get("kind", "model")
+    yield "data", datasets, spec["data"]
+    yield kind, REGISTRIES[kind], spec["model"]
+    if spec.get("encoder"):
+        yield "encoder", encoders, spec["encoder"]
 
 
 def _other_key(spec: Mapping[str, Any], run: str) -> str | None:

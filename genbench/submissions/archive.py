@@ -19,7 +19,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from genbench.analysis.suite_results import suite_file, suite_names
 from genbench.errors import ConfigError, unknown
 from genbench.runs.record import read_published, read_record
-from genbench.runs.store import Store
+from genbench.runs.store import Store, evaluation_name
 from genbench.storage import files
 from genbench.storage.files import Damaged
 
@@ -48,7 +48,7 @@ def records_of(store: Store, name: str) -> list[Path]:
         ConfigError: if there is no such run or suite, with a suggestion.
     """
     paths = store.record_paths()
-    own = [path for path in paths if name in (path.parts[-3], f"{path.parts[-3]}/{path.parts[-2]}")]
+    own = [path for path in paths if name in (path.parts[-3], evaluation_name(path))]
     if own:
         return own
     suites = suite_names(store.root)

@@ -23,7 +23,7 @@ from genbench.results.verifying import measure_again, pairs
 from genbench.runs.record import Record, cell, read_record
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data, restore
-from genbench.runs.store import WEIGHTS, Store, read_weights, run_name
+from genbench.runs.store import WEIGHTS, Store, evaluation_name, read_weights, run_name
 from genbench.runs.versions import changed_sources
 from genbench.storage import tensors
 
@@ -106,9 +106,9 @@ def judge(
     chosen = random.Random(seed).sample(replayable, min(sample, len(replayable)))
     for path, _, _, _ in submitted:
         if path in refused:
-            yield Verdict(_name(path), "refused", refused[path])
+            yield Verdict(evaluation_name(path), "refused", refused[path])
     for path, record, spec in sound:
-        verdict = Verdict(_name(path), "not replayed", "not in the sample", labels=labels[id(record)])
+        verdict = Verdict(evaluation_name(path), "not replayed", "not in the sample", labels=labels[id(record)])
         if path not in replayable:
             verdict = verdict._replace(reason="its weights were not submitted")
         elif path in chosen:
@@ -117,10 +117,6 @@ def judge(
                 again = _train_again(record, spec, halves, tolerance, again)
             verdict = again
         yield verdict
-
-
-def _name(path: Path) -> str:
-    return f"{path.parts[-3]}/{path.parts[-2]}"
 
 
 def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:

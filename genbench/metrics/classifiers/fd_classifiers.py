@@ -1,6 +1,7 @@
 """Frechet distances on the features of the small classifiers; only a distance on Inception's features is an FID."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from jaxtyping import UInt8
@@ -16,16 +17,15 @@ from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
 from genbench.registry import metrics
 from genbench.settings import Count
 
+N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
+
 
 @metrics.register("fd-digits_cnn", version=2, better="lower", of="samples")
-def fd_digits_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
 
     Biased upward, the more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of
     training images, has nearly the same bias.
-
-    Args:
-        n: number of samples; by default all. The test split is always used whole.
 
     Raises:
         Unsupported: if the data is not 8x8 digits.
@@ -36,13 +36,10 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
 
 
 @metrics.register("fd-mnist5k_cnn", version=1, better="lower", of="samples")
-def fd_mnist5k_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
 
     Biased like `fd-digits_cnn`.
-
-    Args:
-        n: number of samples; by default all. The test split is always used whole.
 
     Raises:
         Unsupported: if the data is not 28x28 digits.
@@ -53,15 +50,12 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
 
 
 @metrics.register("fd-captions_cnn", version=2, better="lower", of="samples")
-def fd_captions_cnn(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
     Combinations of class and look that training lacks are excluded from samples and test images. Biased upward, the
     more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of training images, has
     the same bias.
-
-    Args:
-        n: number of samples; by default all. The test split is always used whole.
 
     Raises:
         Unsupported: if there is not a classifier for the data.

@@ -23,26 +23,10 @@ class FlowMatching(PairModel, Transport):
     """
 
     steering = (
-        "sigma",
-        "kappa",
-        "epsilon",
-        "cost",
-        "normaliser",
-        "weigh",
-        "plan",
-        "resample",
-        "reg",
-        "pool",
-        "mismatch",
-        "entropy",
-        "tolerance",
-        "points",
-        "clip",
-        "schedule",
-        "reference",
-        "running",
-        "label_dropout",
-        "dequantise",
+        *("sigma", "clip", "schedule"),  # of paths
+        *("kappa", "epsilon", "cost", "normaliser", "weigh", "reference", "running"),  # of weights
+        *("plan", "resample", "reg", "pool", "mismatch", "entropy", "tolerance", "points"),  # of transport
+        *("label_dropout", "dequantise"),
     )
 
     def loss(self, example: Example) -> dict[str, Tensor]:

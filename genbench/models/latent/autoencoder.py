@@ -64,28 +64,21 @@ class Posterior(NamedTuple):
     log_variance: Float[Tensor, "b *latent"]
 
 
-def default_channels(event: Event) -> int:
-    """Return 2 for images up to 16 pixels a side, 4 for larger ones."""
-    return 2 if _side(event) <= 16 else 4
+class Sizes(NamedTuple):
+    """Sizes of an autoencoder, and the steps of its training."""
+
+    channels: int
+    factor: int
+    width: int
+    steps: int
 
 
-def default_width(event: Event) -> int:
-    """Return 16 for images up to 16 pixels a side, 32 for larger ones."""
-    return 16 if _side(event) <= 16 else 32
-
-
-def default_factor(event: Event) -> int:
-    """Return 2 for images up to 16 pixels a side, 4 up to 64, 8 for larger ones."""
-    return 2 if _side(event) <= 16 else 4 if _side(event) <= 64 else 8
-
-
-def default_steps(event: Event) -> int:
-    """Return 1500 steps for images up to 16 pixels a side, 10,000 for larger ones."""
-    return 1500 if _side(event) <= 16 else 10_000
-
-
-def _side(event: Event) -> int:
-    return max(event.shape[1:], default=0)
+def default_sizes(event: Event) -> Sizes:
+    """Return the sizes for images of up to 16, of up to 64, and of more pixels a side."""
+    side = max(event.shape[1:], default=0)
+    if side <= 16:
+        return Sizes(channels=2, factor=2, width=16, steps=1500)
+    return Sizes(channels=4, factor=4 if side <= 64 else 8, width=32, steps=10_000)
 
 
 def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -128,21 +121,22 @@ class Autoencoder(Encoder):
         self,
         event: Event,
         *,
-        channels: Annotated[Count | None, ByEvent(default_channels)] = None,
-        factor: Annotated[Count | None, ByEvent(default_factor)] = None,
-        width: Annotated[Count | None, ByEvent(default_width)] = None,
+        channels: Annotated[Count | None, ByEvent(lambda event: default_sizes(event).channels)] = None,
+        factor: Annotated[Count | None, ByEvent(lambda event: default_sizes(event).factor)] = None,
+        width: Annotated[Count | None, ByEvent(lambda event: default_sizes(event).width)] = None,
         kl: Positive = 1e-2,
-        steps: Annotated[Count | None, ByEvent(default_steps)] = None,
+        steps: Annotated[Count | None, ByEvent(lambda event: default_sizes(event).steps)] = None,
         batch_size: Count = 64,
         lr: Positive = 2e-3,
         noise: NonNegative = 0.0,
         tune: Size = 0,
     ) -> None:
         decoder_finetuning.check(noise, tune)
-        factor, width = factor or default_factor(event), width or default_width(event)
-        shape = latent_shape(event, {"factor": factor, "channels": channels or default_channels(event)})
+        usual = default_sizes(event)
+        factor, width = factor or usual.factor, width or usual.width
+        shape = latent_shape(event, {"factor": factor, "channels": channels or usual.channels})
         super().__init__(event, shape)
-        self.kl, self.steps = kl, steps or default_steps(event)
+        self.kl, self.steps = kl, steps or usual.steps
         self.batch_size, self.lr, self.noise, self.tune = batch_size, lr, noise, tune
         self.inward = encoder_net(event.shape[0], width, factor, shape[0])
         self.outward = decoder_net(event.shape[0], width, factor, shape[0])
