@@ -58,7 +58,7 @@ class Consistency(FewStep):
         super().__init__(event, source, net=net, coupling=coupling, shared=shared)
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
-        self.by_ends = False
+        self.by_ends, self.limits = False, {"segments": segments}
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         """Return the example of a step; in the first ones, targets are the ends of the pairs."""
@@ -93,11 +93,6 @@ class Consistency(FewStep):
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
         """Return the mean velocity to the end of the segment, whatever the target within it."""
         return self.net(t, x, label)
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The number of segments."""
-        return {"segments": self.segments}
 
     @classmethod
     def fewest(cls, settings: Mapping[str, Any]) -> int:

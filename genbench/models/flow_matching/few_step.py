@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import torch
@@ -41,6 +42,8 @@ class FewStep(PairModel):
     """
 
     steering = ("coupling", "label_dropout", "dequantise")
+    limits: Mapping[str, Any] = MappingProxyType({})
+    """The settings that decide which numbers of steps are possible."""
 
     def __init__(
         self,
@@ -101,16 +104,11 @@ class FewStep(PairModel):
             steps: number of equal steps; 0 takes the fewest that the model knows.
             guidance: w of u_c + w (u_c - u_u), for conditional models; doubles the evaluations.
         """
-        self.check({"steps": steps, "guidance": guidance}, {**self.settings, "conditional": self.conditional})
-        x, steps = x0, steps or self.fewest(self.settings)
+        self.check({"steps": steps, "guidance": guidance}, {**self.limits, "conditional": self.conditional})
+        x, steps = x0, steps or self.fewest(self.limits)
         for t, end in pairwise(torch.linspace(0, 1, steps + 1, device=x0.device)):
             x = self.jump(t, end, x, label, guidance)
         return Samples(x, steps * (2 if guidance else 1))
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings that decide which numbers of steps are possible."""
-        return {}
 
     @classmethod
     def fewest(cls, settings: Mapping[str, Any]) -> int:
@@ -126,7 +124,7 @@ class FewStep(PairModel):
             raise Unsupported(f"guidance takes {cost} evaluations per step, which do not divide {nfe}")
         found = {**options, "method": method, "steps": nfe // cost}
         try:
-            self.check(found, {**self.settings, "conditional": self.conditional})
+            self.check(found, {**self.limits, "conditional": self.conditional})
         except ConfigError as reason:
             raise Unsupported(str(reason)) from reason
         return found

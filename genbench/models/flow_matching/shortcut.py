@@ -104,7 +104,7 @@ class Shortcut(FewStep):
             raise ConfigError("model.target_guidance needs model.conditional=true")
         super().__init__(event, source, net=net, coupling=coupling, shared=shared, times=2)
         self.finest, self.share, self.guidance = finest, share, target_guidance
-        self.bound = clip or default_clip(event) or math.inf
+        self.bound, self.limits = clip or default_clip(event) or math.inf, {"finest": finest}
         self.average = AveragedWeights(self.net, decay)
         self.prefetch = False  # targets depend on the weights
 
@@ -147,11 +147,6 @@ class Shortcut(FewStep):
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
         """Return the mean velocity from time t to a later time, at a distance of 1, 1/2, 1/4, ..."""
         return self.net(t, x, label, step_input(end - t))
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The smallest step."""
-        return {"finest": self.finest}
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
