@@ -72,7 +72,7 @@ class Registry:
         return {point.name: point for point in _entry_points().select(group=self.group)}
 
     @cached_property
-    def _families(self) -> dict[str, EntryPoint]:
+    def families(self) -> dict[str, EntryPoint]:
         """Functions that make the entries called FAMILY:NAME, such as torchmetrics:FID."""
         return {point.name: point for point in _entry_points().select(group=f"{self.group}.families")}
 
@@ -108,7 +108,7 @@ class Registry:
         if "@" in name and name not in self._entries:
             _load_files()
         family, colon, _ = name.partition(":")
-        return name in self._entries or name in self._points or (colon == ":" and family in self._families)
+        return name in self._entries or name in self._points or (colon == ":" and family in self.families)
 
     def load(self, path: str | Path, name: str = "") -> str:
         """Execute a Python file of the user, and return the name of a component that it registers.
@@ -141,7 +141,7 @@ class Registry:
             raise unknown(f"no {self.kind}", name, self)
         if name not in self._entries and ":" in name:
             family, _, member = name.partition(":")
-            self._entries[name] = self._families[family].load()(member)
+            self._entries[name] = self.families[family].load()(member)
         if name not in self._entries:
             module = self._points[name].module
             try:
@@ -171,7 +171,7 @@ class Registry:
 
     def origin(self, name: str) -> str:
         """Return the distribution whose entry point has the name, or 'this session' for a local registration."""
-        point = self._points.get(name) or self._families.get(name.partition(":")[0])
+        point = self._points.get(name) or self.families.get(name.partition(":")[0])
         return point.dist.name if point and point.dist else "this session"
 
 

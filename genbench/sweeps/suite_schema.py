@@ -18,16 +18,21 @@ def schema() -> dict[str, Any]:
     found = Suite.model_json_schema()
     data_names, model_names, metric_names = datasets.working(), models.working(), metrics.working()
     definitions = found["$defs"]
+    of_families = f"^({'|'.join(metrics.families)}):"
+    every_metric = _closed({name: _table(settings_of(metrics[name].build)) for name in metric_names})
     sections = {
         "plan": _table(settings_of(Plan)),
         "evaluation": _table(settings_of(Sampling)),
-        "metric": _closed({name: _table(settings_of(metrics[name].build)) for name in metric_names}),
+        "metric": every_metric | {"patternProperties": {of_families: {"type": "object"}}},
     }
     for table in (found, *definitions.values()):
         properties = table["properties"]
         properties |= {name: {"$ref": f"#/$defs/{name}"} for name in sections if name in properties}
         if "metrics" in properties:
-            properties["metrics"] = {"type": "array", "items": {"enum": metric_names}}
+            properties["metrics"] = {
+                "type": "array",
+                "items": {"anyOf": [{"enum": metric_names}, {"pattern": of_families}]},
+            }
     found["properties"]["stack"]["items"] = {"enum": ["seed", *_steering(model_names)]}
     encoder = {"encoder": {"anyOf": [{"enum": encoders.working()}, {"type": "object", "required": ["name"]}]}}
     data = [_entry(datasets, name, definitions["DataEntry"], {}) for name in data_names]
