@@ -95,7 +95,7 @@ def test_defaults_are_filled_in_as_plain_json():
         ({"shape": "sqare"}, "no shape 'sqare'; did you mean 'square'"),
         ({"shape": {"name": "square", "radius": 1}}, r"it\.shape \(square\) has no setting 'radius'"),
         ({"shape": {"name": "square", "version": 2}}, "of version 2 of square, which is now 3"),
-        ({"shape": {"name": 5}}, "5 is no shape; give a name"),
+        ({"shape": {"name": 5}}, "5 is not a shape; give a name"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_setting(settings, message):

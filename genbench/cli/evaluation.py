@@ -44,7 +44,7 @@ def eval_command(
     elif path.suffix in (".npy", ".npz"):
         raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
     elif not path.exists() and not (results / "runs" / path).exists():
-        raise ConfigError(f"{what} is no kept run, neither as a path nor in {results}/runs")
+        raise ConfigError(f"{what} is not a kept run, neither as a path nor in {results}/runs")
     else:
         _eval_run(path, metric, settings, results, as_json)
 

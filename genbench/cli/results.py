@@ -35,7 +35,7 @@ def leaderboard(
     files.require_folder(results, there=not add)
     for path in add or ():
         if not path.is_file():
-            raise ConfigError(f"{path} does not exist, or is no file")
+            raise ConfigError(f"{path} does not exist or is not a file")
 
     from genbench.analysis import leaderboard
     from genbench.analysis.labels import plain

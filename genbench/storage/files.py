@@ -63,7 +63,7 @@ def require_folder(path: Path, *, there: bool = False) -> None:
     if there and not path.exists():
         raise ConfigError(f"no results folder at {path}")
     if os.path.lexists(path) and not path.is_dir():
-        raise ConfigError(f"{path} is no folder: name another one for results")
+        raise ConfigError(f"{path} is not a folder: name another one for results")
 
 
 def write(path: Path, content: bytes | str) -> None:

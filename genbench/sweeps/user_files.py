@@ -42,7 +42,7 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     path = folder / text
     if path.suffix in POINTS:
         if not path.is_file():
-            raise ConfigError(f"{path} does not exist, or is no file")
+            raise ConfigError(f"{path} does not exist or is not a file")
         return "points", {"path": str(path)}
     if ARCHIVE.search(text) or path.is_dir():
         return "folder", {"path": str(path)}

@@ -129,7 +129,7 @@ def _whole(name: str) -> int:
     value = os.environ.get(name, "")
     if not value.isdecimal():
         raise ConfigError(
-            f"{name}={value or 'unset'} is no whole number: unset LOCAL_WORLD_SIZE, or start with torchrun"
+            f"{name}={value or 'unset'} is not a whole number: unset LOCAL_WORLD_SIZE, or start with torchrun"
         )
     return int(value)
 

@@ -22,7 +22,7 @@ def points(over: Settings, method: str, methods: Sequence[str]) -> Iterator[dict
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
 
     Raises:
-        ConfigError: if values are no lists, or there are too many combinations.
+        ConfigError: if values are not lists, or there are too many combinations.
     """
     for section in over:
         if section not in (*TUNED, *methods):

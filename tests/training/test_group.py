@@ -117,5 +117,5 @@ def test_what_cannot_be_repeated_is_refused():
 
 def test_a_half_set_environment_is_named(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="LOCAL_RANK=unset is no whole number"):
+    with pytest.raises(ConfigError, match="LOCAL_RANK=unset is not a whole number"):
         start_group("cpu")
