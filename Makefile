@@ -25,9 +25,9 @@ help: ## list the targets
 install: $(READY) ## make the environment and install genbench into it
 
 reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables and a report under results/
-	$(BIN)/genbench sweep synthetic --jobs $(JOBS)
-	$(BIN)/genbench sweep digits --jobs $(JOBS)
-	$(BIN)/genbench calibrate
+	$(BIN)/genbench sweep synthetic --jobs $(JOBS) >/dev/null
+	$(BIN)/genbench sweep digits --jobs $(JOBS) >/dev/null
+	$(BIN)/genbench calibrate >/dev/null
 	$(BIN)/genbench report results --html results/report.html
 
 # In order of cost. The first lines of each file state its question and its cost.

@@ -91,7 +91,8 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
             short[label] = " ".join([name, *(mine[:needed] if others else [])])
     found: dict[str, str] = {}
     for label, text in short.items():
-        text = label if len(label) <= width else text
+        indent = label[: len(label) - len(label.lstrip())]
+        text = label if len(label) <= width else indent + text
         cut, number = text if len(text) <= width else f"{text[: width - 1]}…", 1
         while cut in found.values():
             number += 1

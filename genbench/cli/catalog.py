@@ -7,6 +7,7 @@ sources of all packages that register components.
 import hashlib
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache as once
 from importlib.metadata import version
@@ -66,6 +67,9 @@ def _sources() -> Iterator[tuple[str, str]]:
 
 
 def _make() -> Catalog:
+    if sys.stderr.isatty():
+        print("first start: reading the settings of all components (a few seconds)", file=sys.stderr)
+
     from genbench.metrics.sampling import Sampling
     from genbench.runs.component import sampler
     from genbench.training.plan import Plan

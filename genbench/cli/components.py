@@ -20,7 +20,7 @@ def list_command(
     kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the available names, each with a one-line summary."""
+    """List names, each with a line of summary."""
     from genbench import registry
     from genbench.cli import catalog
     from genbench.errors import unknown
@@ -56,11 +56,13 @@ def show(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show the settings of a component or a section (type, default, meaning) and where they come from."""
+    """Show what a component is, and what its settings mean."""
     from genbench import registry
     from genbench.errors import unknown
 
     *kinds, name = words
+    if len(words) == 1 and (named := [key for key in registry.ALL if name in (key, key.removesuffix("s"))]):
+        raise ConfigError(f"show {name}: add a name, which `genbench list {named[0]}` has: genbench show {name} NAME")
     kind = kinds[0].removesuffix("s") + "s" if kinds else ""
     if len(words) > 2 or kind not in ("", *registry.ALL):
         raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
@@ -84,7 +86,7 @@ def check(
     module: Annotated[str, typer.Argument(help="A module that registers components, or a Python file.")],
     dataset: Annotated[list[str] | None, typer.Option(help="A data set to check metrics on. Repeatable.")] = None,
 ) -> None:
-    """Run the conformance tests on every component that a module registers."""
+    """Run the conformance tests on the components of a module."""
     from genbench.testing import check_module
 
     try:
@@ -99,7 +101,7 @@ def new(
     kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
     name: Annotated[str, typer.Argument(help="Its name, and that of the file.")],
 ) -> None:
-    """Write a commented template of a model, a data set, a metric or a suite, which works as it is, to a new file."""
+    """Write a template: a model, data set, metric or suite."""
     if not re.fullmatch(r"[a-z][\w-]*", name):
         raise ConfigError(f"new {kind} {name}: a name begins with a small letter, then letters, digits, - and _")
     path = Path(f"{name.replace('-', '_')}.py" if kind != "suite" else f"{name}.toml")
@@ -139,7 +141,10 @@ def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or pa
 def schema(
     kind: Annotated[Literal["suite", "record"], typer.Argument(help="The files it describes.")] = "suite",
 ) -> None:
-    """Print the JSON Schema of suites or records. Editors use it with `#:schema PATH` as the first line of a suite."""
+    """Print the JSON Schema of suites or records.
+
+    Editors use it with `#:schema PATH` as the first line of a suite.
+    """
     if kind == "record":
         from genbench.runs.record import RECORD
 
@@ -152,7 +157,7 @@ def schema(
 
 @app.command()
 def doctor() -> None:
-    """Show versions, devices, downloaded data and weights, and what each missing piece would enable."""
+    """Show what is installed and downloaded, and what is missing."""
     from genbench.cli.environment import findings
 
     for line in findings():

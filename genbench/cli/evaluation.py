@@ -29,7 +29,10 @@ def eval_command(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Measure a kept model with other metrics or another solver, or samples made elsewhere."""
+    """Measure a kept model again, or samples made elsewhere.
+
+    A kept model is measured with other metrics or another solver: --metric, --set sample.NAME=VALUE.
+    """
     from genbench.cli import requests
     from genbench.sweeps import user_files
 
@@ -79,15 +82,19 @@ def _eval_samples(
             | ({"half_intervals": halves} if beside is not None else {})
         )
         return
-    print_rows(rows, f"{about['n']} samples of {path} ({about['layout']}) against {dataset}", stdout())
+    title = f"{about['n']} samples of {path} ({about['layout']}) against {dataset}"
+    if beside is None:
+        print_rows(rows, title, stdout())
+    else:
+        _print_beside(rows, halves, data, results if str(beside) == "published" else beside, title)
     for note in (f"samples: {about['note']}" if "note" in about else "", origin(real), *map(str, pages)):
         if note:
             stdout().print(note, soft_wrap=True, highlight=False, markup=False)
-    if beside is not None:
-        _print_beside(rows, halves, data, results if str(beside) == "published" else beside)
 
 
-def _print_beside(rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path) -> None:
+def _print_beside(
+    rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path, title: str
+) -> None:
     from genbench.analysis.suite_results import load_suites, suite_names
     from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
@@ -95,7 +102,7 @@ def _print_beside(rows: list[dict[str, Any]], halves: dict[str, float], data: di
     from genbench.studies.published import read_claims
 
     suites = load_suites(Store(results), suite_names(results)) if suite_names(results) else []
-    show(beside(rows, halves, data, suites, read_claims()), stdout())
+    show(beside(rows, halves, data, suites, read_claims(), title), stdout())
 
 
 def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool) -> None:
@@ -140,7 +147,10 @@ def reference(
     set_: Set = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the checksums of everything kept.")] = False,
 ) -> None:
-    """Compute the statistics of real images that metrics compare with, or list or verify those that are kept."""
+    """Compute, list or verify statistics of real images.
+
+    Metrics on images compare with them. Without a data set: list what is kept.
+    """
     from genbench.cli import requests
 
     requests.check((), [dataset] if dataset else ())
@@ -173,7 +183,10 @@ def calibrate(
     minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call goes on.")] = 90,
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes: few draws; writes nothing.")] = False,
 ) -> None:
-    """Measure with how many samples each metric detects which fault, on samplers with faults of known size."""
+    """Measure which faults each metric detects, at how many samples.
+
+    On samplers with faults of known size.
+    """
     from genbench.report.blocks import Charts, Table
     from genbench.report.formats.figures import write_charts
     from genbench.report.formats.terminal import show

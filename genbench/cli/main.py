@@ -21,6 +21,7 @@ from genbench.training.allocator import keep_freed
 app = typer.Typer(
     name="genbench",
     no_args_is_help=True,
+    rich_markup_mode=None,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,7 +39,10 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 def root(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """Compare generative flows: models x data sets, on shared data, samplers and metrics."""
+    """Train, sample, measure and compare generative flows under equal conditions.
+
+    Begin with: genbench run --model wcfm --dataset moons
+    """
     if show_version:
         typer.echo(f"genbench {version('genbench')}")
         raise typer.Exit

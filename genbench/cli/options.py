@@ -80,7 +80,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and 
 Trust = Annotated[
     bool, typer.Option("--trust", help="Open the files and names that records give as settings.", callback=_trust)
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", callback=_set_quiet)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
 

@@ -31,7 +31,10 @@ def leaderboard(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Rank the methods on each data set by its headline metric, with intervals, and over the data sets."""
+    """Rank the methods on each data set, and over the data sets.
+
+    On each data set by its headline metric, with intervals and paired tests.
+    """
     files.require_folder(results, there=not add)
     for path in add or ():
         if not path.is_file():
@@ -82,7 +85,7 @@ def report(
     trust: Trust = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
 ) -> None:
-    """Write the tables of everything kept as Markdown and CSV, and print the leaderboard."""
+    """Write tables and pages of all results, print the leaderboard."""
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
@@ -106,7 +109,7 @@ def status(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Show what is done, running, started, failed, outdated or damaged in a results folder."""
+    """Show what is done, running, failed, outdated or damaged."""
     if suite is not None:
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=suite is None)
@@ -139,7 +142,10 @@ def clean(
     failed: Annotated[bool, typer.Option("--failed", help="Remove notes of failures.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Remove leases and temporary files of dead processes and, on request, outdated or failed runs."""
+    """Remove leftovers and, on request, outdated or failed runs.
+
+    Leftovers are leases and temporary files of dead processes.
+    """
     from genbench.results.cleaning import clean as removals
     from genbench.runs.store import existing_store
 
@@ -156,7 +162,10 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders of other machines.")],
     trust: Trust = False,
 ) -> None:
-    """Copy the results of other machines. Records that differ from kept ones are reported and not copied."""
+    """Copy the results of other machines.
+
+    Records that differ from kept ones are reported and not copied.
+    """
     files.require_folder(into)
     for source in sources:
         files.require_folder(source, there=True)
@@ -185,7 +194,7 @@ def compare(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Show the differences between two models, runs or sweeps, and whether they are more than noise."""
+    """Compare two models, runs or sweeps: is it more than noise?"""
     if metric and dataset is None:
         raise ConfigError("--metric selects metrics of two models: add --dataset")
 

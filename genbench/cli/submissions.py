@@ -21,7 +21,10 @@ def submit(
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
     results: Results = Path("results"),
 ) -> None:
-    """Pack runs, with records, hashes and small weights, into one file that others can verify and rank."""
+    """Pack runs into one file that others can verify and rank.
+
+    It holds records, hashes and small weights.
+    """
     if not to.name.endswith(SUFFIX):
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
     files.require_folder(results, there=True)
@@ -50,7 +53,10 @@ def verify_command(
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Check the checksums of everything kept or submitted, and measure some records again from their weights."""
+    """Check checksums, and measure some records again.
+
+    Of a results folder or of a submission; from the kept weights.
+    """
     if what.is_file():
         _verify_submission(what, sample, retrain, seed, tolerance, as_json)
     elif retrain or as_json:

@@ -164,7 +164,7 @@ def sweep(
     log: Log = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run what is missing of a suite, write its tables, print its leaderboard."""
+    """Run what is missing of a suite and print its leaderboard."""
     from genbench.cli import requests
 
     settings = parse(set_ or [])
@@ -217,7 +217,7 @@ def retry(
     trust: Trust = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run again what failed in a results folder, from any suite or command."""
+    """Run again what failed in a results folder."""
     from genbench.results.status import cell_name
     from genbench.runs.spec import restore
     from genbench.runs.store import existing_store
@@ -261,7 +261,10 @@ def tune(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose settings on the validation split with equal budgets, or the kappa of W-CFM by the elbow rule."""
+    """Choose settings on the validation split, with equal budgets.
+
+    A single model without --over: the kappa of W-CFM, by the elbow rule.
+    """
     from genbench.cli import requests
     from genbench.tuning.candidates import points
 

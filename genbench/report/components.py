@@ -1,15 +1,14 @@
 """Components: what a model, data set, metric, net, encoder or extractor is, and its settings, as data and as text."""
 
 import inspect
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from genbench.errors import unknown
 from genbench.metrics.sampling import Sampling
@@ -45,7 +44,7 @@ def describe(name: str, kind: str = "") -> dict[str, Any]:
         "kind": registry.kind,
         "version": entry.version,
         "from": registry.origin(name),
-        "about": (inspect.getdoc(entry.build) or "").partition("Args:")[0].strip(),
+        "about": (inspect.getdoc(entry.build) or "").partition("Args:")[0].partition("Raises:")[0].strip(),
         "settings": {
             section: {name: _setting(setting) for name, setting in settings_of(build).items()}
             for section, build in builders.items()
@@ -79,7 +78,7 @@ def describe_section(section: str) -> dict[str, Any]:
             names.setdefault(name, []).append(owner)
     if len(owners) > 1:
         for name, setting in settings.items():
-            setting["meaning"] += f" ({', '.join(names[name])})"
+            setting["of"] = names[name]
     about = {"name": section, "kind": "section of settings", "version": 1, "from": "genbench"}
     return about | {"about": SECTIONS[section], "settings": {section: settings}}
 
@@ -93,29 +92,57 @@ def _setting(setting: Setting) -> dict[str, Any]:
     }
 
 
+PREFIXES = {
+    **{name: name for name in ("model", "sample", "plan", "evaluation", "data")},
+    **{"data set": "data", "net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"},
+}
+LINES, DEFAULT = 40, 12
+"""Lines of a description, and characters of a default, at most."""
+
+
 def print_description(description: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe` returns."""
-    console.print(
-        f"[bold]{description['name']}[/bold]: {description['kind']}, version {description['version']}, "
-        f"from {description['from']}\n"
-    )
-    console.print(escape(description["about"]), highlight=False)
-    prefixes = {"model": "model", "sample": "sample", "data set": "data"}
-    prefixes |= {"plan": "plan", "evaluation": "evaluation", "data": "data"}
-    prefixes |= {"net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"}
-    for section, settings in description["settings"].items():
-        prefix = prefixes.get(section, f"metric.{description['name']}")
-        table = Table(header_style="bold")
-        for name in ("setting", "type", "default", "meaning"):
-            table.add_column(name, overflow="fold")
-        for name, setting in settings.items():
-            default = "required" if setting["required"] else _default(setting["default"])
-            table.add_row(f"{prefix}.{name}", escape(setting["type"]), escape(default), escape(setting["meaning"]))
-        console.print(table if settings else f"{section}: no settings")
+    """Print what `describe` returns: in at most 40 lines, for which meanings are cut if they have to be."""
+    kind = f"{description['kind']}, version {description['version']}, from {description['from']}"
+    head = [f"{description['name']}: {kind}", "", *_wrapped(description["about"], console.width), ""]
     for section, values in description.get("usual", {}).items():
         text = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
-        if text:
-            console.print(f"{section} by default: {text}", highlight=False)
+        head += textwrap.wrap(f"Usual {section}: {text}", console.width, subsequent_indent="  ") if text else []
+    head += [""] * bool(description.get("usual"))
+    for most in (9, 2, 1):
+        lines = [*head, *_settings(description, console.width, most)]
+        if len(lines) < LINES:
+            break
+    if most < 9:
+        one = "Of one: genbench show NAME. " if description["name"] in ("sample", "data") else ""
+        lines = [*lines[: LINES - 1], f"{one}In full: genbench show {description['name']} --json"]
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    paragraphs = text.split("\n\n")
+    return [line for part in paragraphs for line in (*textwrap.wrap(part, width), "")][:-1]
+
+
+def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator[str]:
+    """Yield at most so many lines for each setting: its name, its default, what it means, its type."""
+    metric = f"metric.{description['name']}"
+    found = [
+        (f"{PREFIXES.get(section, metric)}.{name}", setting)
+        for section, settings in description["settings"].items()
+        for name, setting in settings.items()
+    ]
+    left = max((len(name) for name, _ in found), default=0)
+    for name, setting in found:
+        default = "required" if setting["required"] else _default(setting["default"])
+        default = default if len(default) <= DEFAULT else f"{default[: DEFAULT - 1]}…"
+        *more, last = setting.get("of", [""])
+        owner = f"{more[0]} and {len(more)} more: " if more else f"{last}: " if last else ""
+        text, space = f"{owner}{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
+        first, *rest = textwrap.wrap(text, space, max_lines=most, placeholder=" …")
+        yield f"{name:<{left}}  {default:<{DEFAULT}}  {first}"
+        yield from (" " * (left + DEFAULT + 4) + line for line in rest)
+    if not found:
+        yield "No settings."
 
 
 def _default(value: Any) -> str:

@@ -7,11 +7,15 @@ from genbench.analysis.statistics import format_mean, mean_and_half
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.formats.cells import heading
+from genbench.report.tables import COUNTS
 from genbench.studies.published import Claim
 
-MOST = 20
-"""Rows of a table that are shown."""
-COLUMNS = (Column("value"), Column("n"), Column("source"))
+BEST, NEAR = 4, 2
+"""Published values of a metric that are shown: the best, and those before and after the samples."""
+MOST = 8
+"""Published values under other protocols that are shown."""
+COLUMNS = (Column("value"), Column("source"))
 
 
 class Neighbor(NamedTuple):
@@ -20,7 +24,6 @@ class Neighbor(NamedTuple):
     Args:
         mean: the value, over seeds where there are several.
         half: half its 95 % interval, or its published error; None if it is not known.
-        n: number of samples; None if it is not stated.
         source: the suite with its number of seeds, or the paper with its grade.
         protocol: how it was measured.
         same: whether the protocol is that of the samples.
@@ -29,7 +32,6 @@ class Neighbor(NamedTuple):
     label: str
     mean: float
     half: float | None
-    n: float | None
     source: str
     protocol: str
     same: bool
@@ -41,29 +43,49 @@ def beside(
     data: Mapping[str, Any],
     suites: Iterable[SuiteResults],
     claims: Iterable[Claim],
+    title: str = "These samples",
 ) -> list[Table]:
-    """Return two tables for each measured metric: published values of the same protocol, and all others.
+    """Return a table of the samples among published values of the same protocol, and one of all others.
 
     Args:
-        rows: of the samples, as in a record.
+        rows: of the samples, as in a record; counts and metrics without a value are left out.
         halves: half the 95 % interval of each value.
         data: the data set they were compared with, as in a spec.
         suites: published suites.
         claims: numbers of papers.
+        title: of the first table.
     """
     suites, claims = list(suites), list(claims)
-    tables = []
+    first: list[Row] = []
+    second: list[Row] = []
+    legend, how, alone = [], {}, []
     for row in rows:
-        if row["value"] is None:
+        if row["value"] is None or row["metric"] in COUNTS:
             continue
         found = sorted([*_of_suites(row, data, suites), *_of_papers(row, data, claims)], key=lambda item: item.mean)
+        found = [same[0] for same in group_by(found, lambda item: item._replace(source="")).values()]  # in two suites
         if row["better"] == "higher":
             found.reverse()
         same = [item for item in found if item.same]
         others = [item for item in found if not item.same]
-        tables.append(_table(row, halves.get(row["metric"]), same))
+        stated = "" if "n=" in row["protocol"] else f", n={row['n']}"
+        head = Row(heading(Column(row["metric"], row["better"])), (Cell(), Cell()))
+        first += [head, *_listed(row, halves.get(row["metric"]), same)]
+        legend.append(f"{row['metric']}: {row['protocol']}{stated}.")
+        alone += [row["metric"]] if not same else []
         if others:
-            tables.append(_others(row, others))
+            second += [head, *map(_published, others[:MOST])]
+            second += [Row(f"  ... {len(others) - MOST} more", (Cell(), Cell()))] if len(others) > MOST else []
+            how |= {f"{item.source}: {item.protocol}.": None for item in others[:MOST]}
+    legend.append("±: half the 95 % interval: of samples by random halves, of suites over seeds, of papers as stated.")
+    if without := [row["metric"] for row in rows if row["metric"] not in halves and row["metric"] not in COUNTS]:
+        legend.append(f"Without an interval, since they need all samples at once: {', '.join(without)}.")
+    if alone:
+        legend.append(f"No published value has this protocol: {', '.join(alone)}.")
+    tables = [Table(title, COLUMNS, tuple(first), tuple(legend), head="metric, method")]
+    if second:
+        apart = "Under other protocols: not to be compared with these samples"
+        tables.append(Table(apart, COLUMNS, tuple(second), tuple(how)[:MOST], head="metric, method"))
     return tables
 
 
@@ -85,7 +107,7 @@ def _of_suites(row: Mapping[str, Any], data: Mapping[str, Any], suites: Iterable
             name = model if nfe is None else f"{model}, {nfe:g} evaluations"
             seeds = f"suite {suite.name}, {len(own)} seed{'' if len(own) == 1 else 's'}"
             how = f"{protocol}; {label}"
-            yield Neighbor(name, mean, half, n, seeds, how, same)
+            yield Neighbor(name, mean, half, seeds, how, same)
 
 
 def _of_papers(row: Mapping[str, Any], data: Mapping[str, Any], claims: Iterable[Claim]) -> Iterator[Neighbor]:
@@ -93,42 +115,33 @@ def _of_papers(row: Mapping[str, Any], data: Mapping[str, Any], claims: Iterable
         if claim.metric == row["metric"] and claim.data.partition(" ")[0] == data["name"]:
             same = f"{row['n']:,} samples" in claim.protocol
             source = f"{claim.paper} (grade {claim.grade})"
-            yield Neighbor(claim.label, claim.value, claim.spread, None, source, claim.protocol, same)
+            yield Neighbor(claim.label, claim.value, claim.spread, source, claim.protocol, same)
 
 
-def _table(row: Mapping[str, Any], half: float | None, same: Sequence[Neighbor]) -> Table:
-    arrow = {"lower": ", lower is better", "higher": ", higher is better"}.get(row["better"], "")
-    rows = (
-        [_row("floor: real data", row["floor"], None, row["n"], "", floor=True)] if row.get("floor") is not None else []
-    )
-    own = _row("these samples", row["value"], half, row["n"], "")
+def _listed(row: Mapping[str, Any], half: float | None, same: Sequence[Neighbor]) -> Iterator[Row]:
+    """Yield the floor, then the samples among published values: the best of these and the nearest."""
+    if row.get("floor") is not None:
+        yield _row("floor: real data", row["floor"], None, "", floor=True)
     sign = -1 if row["better"] == "higher" else 1
-    ahead = [item for item in same if sign * item.mean < sign * row["value"]]
-    listed = [_published(item) for item in same]
-    listed.insert(len(ahead), own)
-    legend = [f"Protocol: {row['protocol']}, n={row['n']}."]
-    legend.append(
-        "± half the 95 % interval: of these samples by random halves, of suites over seeds; of papers, as stated."
-    )
-    if half is None:
-        legend.append("These samples have no interval: the metric needs all of them at once.")
-    if not same:
-        legend.append("No published value has this protocol.")
-    return Table(f"{row['metric']}{arrow}", COLUMNS, tuple([*rows, *listed][: MOST + 1]), tuple(legend))
-
-
-def _others(row: Mapping[str, Any], others: Sequence[Neighbor]) -> Table:
-    how = tuple(f"{source}: {protocol}." for source, protocol in dict.fromkeys((o.source, o.protocol) for o in others))
-    left = len(others) - MOST
-    legend = (*how[:MOST], *([f"{left} more are not shown."] if left > 0 else []))
-    title = f"{row['metric']} under other protocols: not to be compared with these samples"
-    return Table(title, COLUMNS, tuple(map(_published, others[:MOST])), legend)
+    ahead = sum(sign * item.mean < sign * row["value"] for item in same)
+    own = _row("these samples", row["value"], half, "")
+    shown = {*range(BEST), *range(ahead - NEAR, ahead + NEAR)}
+    left = 0
+    for index, listed in enumerate([*map(_published, same[:ahead]), own, *map(_published, same[ahead:])]):
+        if listed is not own and index - (index > ahead) not in shown:
+            left += 1
+            continue
+        if left:
+            yield Row(f"  ... {left} more", (Cell(), Cell()))
+        left = 0
+        yield listed
+    if left:
+        yield Row(f"  ... {left} more", (Cell(), Cell()))
 
 
 def _published(item: Neighbor) -> Row:
-    return _row(item.label, item.mean, item.half, item.n, item.source)
+    return _row(item.label, item.mean, item.half, item.source)
 
 
-def _row(label: str, value: float, half: float | None, n: float | None, source: str, *, floor: bool = False) -> Row:
-    cells = format_mean(value, half), "" if n is None else f"{n:,g}", source
-    return Row(label, tuple(Cell(text=text) for text in cells), floor)
+def _row(label: str, value: float, half: float | None, source: str, *, floor: bool = False) -> Row:
+    return Row(f"  {label}", (Cell(text=format_mean(value, half)), Cell(text=source)), floor)

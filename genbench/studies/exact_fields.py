@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.analysis.statistics import mean_and_error
+from genbench.analysis.statistics import mean_and_half
 from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
@@ -79,7 +79,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     cells = [Row(metric, tuple(_cell(found.get(task, {})) for task in tasks)) for metric, found in values.items()]
     legend = (
         "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
-        "perfectly trained network. Mean ± standard error over the noise of the evaluation seeds.",
+        "perfectly trained network. Mean ± half its 95 % interval over the noise of the evaluation seeds.",
     )
     return Table("Exact fields", tuple(map(Column, tasks)), tuple(cells), legend)
 
@@ -87,4 +87,4 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _cell(values: Mapping[int, float]) -> Cell:
     if not values:
         return Cell(text="-")
-    return Cell(*mean_and_error(values.values()), len(values), values=tuple(sorted(values.items())))
+    return Cell(*mean_and_half(values.values()), len(values), values=tuple(sorted(values.items())))

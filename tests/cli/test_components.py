@@ -27,11 +27,19 @@ def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     assert plan["settings"]["plan"]["steps"]["default"] == 5000
     assert "plan.batch_size" in cli("show", "plan")[1]
     sample = json.loads(cli("show", "sample", "--json")[1])["settings"]["sample"]
-    assert "cfm" in sample["method"]["meaning"]
-    assert "mixture" in json.loads(cli("show", "data", "--json")[1])["settings"]["data"]["modes"]["meaning"]
+    assert "cfm" in sample["method"]["of"]
+    assert "mixture" in json.loads(cli("show", "data", "--json")[1])["settings"]["data"]["modes"]["of"]
     assert cli("show", "metric", "w2")[1] == cli("show", "w2")[1] == cli("show", "metrics", "w2")[1]
     assert "nothing among models called 'w2'" in cli("show", "model", "w2")[2]
     assert cli("show", "paper", "w2")[0] == 2
+    assert "genbench list metrics" in cli("show", "metrics")[2]
+
+
+@pytest.mark.parametrize("name", ["plan", "data", "sample", "tarflow", "cifar10"])
+def test_show_fits_a_screen(cli, name):
+    lines = cli("show", name)[1].splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(("kind", "option"), [("model", "--model"), ("dataset", "--dataset"), ("metric", "--metric")])
@@ -82,5 +90,5 @@ def test_show_prints_type_default_and_meaning():
 
 def test_show_prints_the_defaults_of_a_data_set():
     shown = genbench("show", "cifar10").stdout
-    for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "metrics by default: fid-legacy"):
+    for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "Usual metrics: fid-legacy"):
         assert said in shown

@@ -14,7 +14,7 @@ def row(metric="fid-legacy", value=5.0, n=50_000, **more):
 
 
 def labels(table):
-    return [item.label for item in table.rows]
+    return [item.label.strip() for item in table.rows[1:]]
 
 
 def test_papers_with_as_many_samples_stand_in_order_and_others_apart():
@@ -32,7 +32,7 @@ def test_other_data_and_other_metrics_are_not_shown():
     claims = [Claim(**FID, label="x", value=1.0, protocol="50,000 samples", data="mnist")]
     (table,) = beside([row(floor=0.5)], {}, {"name": "cifar10"}, [], claims)
     assert labels(table) == ["floor: real data", "these samples"]
-    assert "No published value has this protocol." in table.legend
+    assert "No published value has this protocol: fid-legacy." in table.legend
 
 
 def test_suites_of_the_same_protocol_and_data_are_the_same(swept):
