@@ -30,7 +30,6 @@ class Difference(NamedTuple):
         other: mean of the second side.
         paired: second minus first over common seeds.
         p: corrected by Holm's method over all values of the comparison; None if there is no test.
-        better: direction of the metric.
         family: number of values tested together.
     """
 

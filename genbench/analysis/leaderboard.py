@@ -38,7 +38,6 @@ class Entry(NamedTuple):
     """A method on a data set.
 
     Args:
-        method: its row.
         label: of its model, with the settings that are not defaults.
         values: {seed: value of the headline metric}.
         rank: with ties by paired tests; None if it is not ranked.
@@ -73,9 +72,6 @@ class Board(NamedTuple):
     """The methods on one data set, best mean first, those that are not ranked last.
 
     Args:
-        metric: its headline metric.
-        better: the direction of the metric.
-        protocol: how it was measured.
         budget: of the methods that are ranked.
         seeds: of the methods that are ranked.
         floor: {seed: value of real data}.

@@ -48,7 +48,6 @@ class Run:
     """A run.
 
     Args:
-        record: its record.
         model: label of its model in tables.
         folder: of its evaluation; None if only its record was published.
     """

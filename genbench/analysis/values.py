@@ -140,9 +140,6 @@ def headline_metric(data: str, values: Sequence[Value]) -> str:
 
     If that was not measured, one that represents quality: with a floor and a direction, always positive, along the
     curve if there is one; empty if there is none.
-
-    Args:
-        values: measured on it.
     """
     main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
     try:

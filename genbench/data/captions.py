@@ -64,7 +64,6 @@ class CaptionTable:
 
     Args:
         styles: names of transforms; the first is "plain".
-        templates: the wordings.
         held_out: combinations, such as "thick five", that are missing from training and validation.
         setting: how messages call the setting of `held_out`.
 

@@ -31,7 +31,6 @@ class CachedRows(LazyRows):
     A row is verified when this object first reads it; a damaged file is made again, also in the middle of a run.
 
     Args:
-        name: file name in the cache.
         make: yields the rows if they have to be made.
     """
 

@@ -50,7 +50,6 @@ class Endless(Split):
     kept.
 
     Args:
-        draw: draws independent samples.
         name: of the split, so that no two splits share a random stream.
         take: draws samples for evaluation, if not in the same way (stratified by mode, say).
     """
@@ -108,9 +107,6 @@ class Finite(Split):
     the border of two epochs.
 
     Args:
-        load: returns the arrays.
-        size: number of rows of this split.
-        space: encodes raw samples.
         augmentations: each training sample passes one of these, drawn at random; evaluation uses none.
     """
 

@@ -29,10 +29,8 @@ def vectors(
 
     Args:
         name: where the data comes from, for the provenance.
-        draw: draws independent labeled samples.
         stratified: draws the validation and test samples instead, stratified by mode.
         source: where sampling starts; N(0, I) by default.
-        truth: what is known exactly.
         scale: units of the data per unit of model space.
     """
     truth = truth or Truth()

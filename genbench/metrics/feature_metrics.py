@@ -162,9 +162,7 @@ class KernelDistance(CollectingMetric):
     """Unbiased squared MMD of a cubic kernel, the mean over random subsets; a KID on Inception's features.
 
     Args:
-        feature: module from images to features.
         size: images per subset; all images, if there are fewer.
-        settings: of FeatureMetric.
 
     Reference: Binkowski et al., 2018.
     """
@@ -187,9 +185,7 @@ class MongeDistance(CollectingMetric):
     """3 d times the mean squared W2 of features on random lines; a MIND on Inception's features.
 
     Args:
-        feature: module from images to features.
         seed: of the part that is taken of the larger set.
-        settings: of FeatureMetric.
 
     Reference: MIND (arXiv 2605.06797).
     """

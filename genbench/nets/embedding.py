@@ -23,7 +23,6 @@ class TimeEmbedding(nn.Sequential):
 
     Args:
         size: number of frequencies, cosines and sines together.
-        width: size of the embedding.
         scale: factor on t.
     """
 

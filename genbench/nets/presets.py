@@ -49,7 +49,6 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
     """Build a net.
 
     Args:
-        event: shape of one sample.
         classes: number of classes the net is conditioned on; 0 for none.
         value: None for the default net, a name, or a table of settings with or without a name.
         times: number of time inputs; with 2, `net(t, x, label, interval)` also takes the length of an interval.

@@ -25,7 +25,6 @@ class Architecture:
         width: size of a token inside the transformer.
         head_dim: size of an attention head; divides the width.
         positions: "rope" rotates queries and keys, "learned" adds a vector to every input.
-        norm: LayerNorm or RMSNorm.
         final_norm: norm before the output, if any.
         inject: how the condition enters: "prefix" puts its tokens before the first, "add" adds its one token to all.
         init: standard deviation of learned positions at initialization.
@@ -128,7 +127,6 @@ class Cache:
     """Keys and values of the tokens of one sequence.
 
     Args:
-        layers: cache of each layer.
         offset: number of prefix positions before the first token.
         added: the condition that is added to every input (`inject="add"`).
     """
@@ -142,11 +140,7 @@ class CausalTransformer(nn.Module):
     """Output i depends on the condition and on inputs 0..i; it is zero at initialization.
 
     Args:
-        inputs: size of an input token.
-        outputs: size of an output token.
         grid: coordinates of each token along the axes of the data, for rotary positions.
-        conditioned: whether it takes a condition.
-        architecture: what the layers share.
     """
 
     rotation: Tensor

@@ -47,10 +47,8 @@ class Residual(nn.Module):
     """Return skip(x) + Conv(Dropout(SiLU(Norm(h)))) with h = Conv(SiLU(Norm(x))) + Linear(e).
 
     Args:
-        in_channels: of x.
         out_channels: of the result; if different, skip is a 1x1 convolution.
         embedding: size of e, the embedding of time and label.
-        dropout: dropout probability.
     """
 
     def __init__(self, in_channels: int, out_channels: int, embedding: int, dropout: float) -> None:
@@ -74,7 +72,6 @@ class Attention(nn.Module):
     """Return x + Conv(attention(q, k, v)) over all pixels, with 1x1 convolutions q, k, v of Norm(x).
 
     Args:
-        channels: of x.
         head_dim: channels of each head; fewer channels form one head.
 
     Raises:

@@ -61,9 +61,7 @@ def integrate(
     """Solve dx/dt = field(t, x) from t0 to t1, and return the state at t1.
 
     Args:
-        x: the state at t0.
         method: an adaptive solver, which uses `tol`, or a fixed-step solver, which takes exactly `steps` equal steps.
-        steps: number of steps of a fixed-step solver.
         tol: relative and absolute tolerance of an adaptive solver.
 
     Raises:

@@ -106,8 +106,6 @@ class Kernel(NamedTuple):
         """Return the potential at x (soft c-transform).
 
         Args:
-            x: points of one marginal.
-            y: points of the other marginal.
             log_weight: the other potential at y, plus the log-probability of each y (within its group).
             groups: groups of x and of y; mass moves within groups only.
         """

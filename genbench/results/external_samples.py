@@ -62,8 +62,6 @@ def measure_samples(
     Args:
         path: .npy or .npz of shape (n, *event), images also with their channels last; or a folder or tar archive of
             images.
-        dataset: the data set, as in a spec.
-        metrics: the metrics, as in a spec.
         seed: of the reference samples and of metrics.
 
     Returns:
@@ -90,9 +88,6 @@ def half_intervals(evaluation: Evaluation, metrics: Mapping[str, Mapping], halve
 
     A statistic of n samples varies as much as that of a random half of them varies around its mean (Shao and Wu, 1989).
     A metric that needs more samples than half of them has no interval.
-
-    Args:
-        metrics: the metrics, as in a spec.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for part in range(halves):

@@ -44,10 +44,6 @@ def merge(into: Store, source: Store) -> Iterator[Merged]:
     differs. Every file is checked before it is copied: records and weights by checksum and by the run that they belong
     to. Links are not followed.
 
-    Args:
-        into: the folder to extend.
-        source: the folder to read.
-
     Raises:
         ConfigError: if the source holds no runs.
     """

@@ -39,15 +39,12 @@ class Folder:
     """The state of a results folder.
 
     Args:
-        records: number of records with results.
         prerequisites: number of records of models that were only trained, for others.
         running: {run: the process that holds its lease, and the seconds since it last touched it}.
         begun: runs with a checkpoint whose lease no process holds.
-        failed: {run: the last line of why it failed}.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
         changed: {component whose source changed under the same version: number of records}.
-        damaged: a line on each damaged record.
     """
 
     records: int

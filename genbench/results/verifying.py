@@ -26,9 +26,7 @@ class Checked(NamedTuple):
     """The state of the files of a results folder.
 
     Args:
-        records: number of undamaged records with results.
         prerequisites: number of undamaged records of models that were only trained.
-        damaged: a line on each damaged file.
     """
 
     records: int
@@ -40,9 +38,7 @@ class Remeasured(NamedTuple):
     """The values of one record, measured again.
 
     Args:
-        values: number of values measured again.
         worst: largest relative difference.
-        metric: the metric with that difference.
     """
 
     path: Path
@@ -141,7 +137,6 @@ def pairs(
     Rows during training are left out, whose weights are not kept.
 
     Args:
-        again: rows measured again.
         measured: the metrics that were measured again; others are outdated.
     """
     ours = {cell(row): row for row in record["results"] if row["point"] != "training" and metric_of(row) in measured}

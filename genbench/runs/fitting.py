@@ -68,9 +68,7 @@ def fit_and_save(
     Args:
         specs: what to train; they share data and plan.
         trained: built by `fresh` for each spec; modified in place.
-        stores: that hold the leases of the specs.
         group: the processes that share each batch.
-        progress: one callback per spec.
         spent: the cost of prerequisites, saved with the cost of training.
 
     Returns:

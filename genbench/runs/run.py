@@ -40,7 +40,6 @@ class Launch(NamedTuple):
     """How runs are started.
 
     Args:
-        accelerator: auto, cpu or cuda.
         devices: number of processes that share a batch.
         wait: seconds to wait for a process that holds the same run.
     """
@@ -119,7 +118,6 @@ def train(
     Its prerequisites are run first. A model that is incompatible with the data is not trained; its record says why.
 
     Args:
-        spec: of any member.
         store: where weights are kept; the checkpoint of an ensemble is stored with its first member.
         progress: callbacks, by the training keys of the members.
         launch: devices, and how long to wait for other processes.

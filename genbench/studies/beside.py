@@ -22,10 +22,8 @@ class Neighbor(NamedTuple):
     """A published value.
 
     Args:
-        mean: the value, over seeds where there are several.
         half: half its 95 % interval, or its published error; None if it is not known.
         source: the suite with its number of seeds, or the paper with its grade.
-        protocol: how it was measured.
         same: whether the protocol is that of the samples.
     """
 
@@ -51,8 +49,6 @@ def beside(
         rows: of the samples, as in a record; counts and metrics without a value are left out.
         halves: half the 95 % interval of each value.
         data: the data set they were compared with, as in a spec.
-        suites: published suites.
-        claims: numbers of papers.
         title: of the first table.
     """
     suites, claims = list(suites), list(claims)

@@ -25,11 +25,7 @@ METRICS = ("path_energy", "straightness", "npe", "curvature", "nll")
 
 
 class ExactField(Model, Transport):
-    """Flow matching with independent pairs in the limit of perfect training, in closed form.
-
-    Args:
-        data: its data set.
-    """
+    """Flow matching with independent pairs in the limit of perfect training, in closed form."""
 
     def __init__(self, data: Data) -> None:
         super().__init__()

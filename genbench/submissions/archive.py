@@ -66,7 +66,6 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
 
     Args:
         records: paths of records in a results folder. Their weights are found beside them.
-        path: the file to write.
 
     Raises:
         Damaged: if a record is damaged.

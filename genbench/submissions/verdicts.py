@@ -70,8 +70,6 @@ class Verdict(NamedTuple):
         name: RUN/EVALUATION.
         state: refused if its files contradict one another; otherwise whether its values were measured again.
         reason: of a state that is not "confirmed"; otherwise empty.
-        values: number of values measured again.
-        different: the values that differ by more than rounding.
         labels: what a reader should know: chosen seeds, other code, other data.
     """
 
@@ -89,7 +87,6 @@ def judge(
     """Judge every record of an unpacked submission.
 
     Args:
-        store: the folder of the submission.
         sample: number of records to measure again; of those, the ones whose weights are there.
         retrain: number of these to train again too.
         seed: selects them.

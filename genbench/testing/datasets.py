@@ -33,7 +33,6 @@ def check_dataset(dataset: str | Callable[..., Data], settings: Settings | None 
 
     Args:
         dataset: a registered name, or a builder.
-        settings: of the data set.
 
     Raises:
         AssertionError: with a sentence that says which requirement is violated.

@@ -28,8 +28,6 @@ class Candidate:
     """A candidate.
 
     Args:
-        text: its settings.
-        specs: one run for each seed.
         records: of the runs that did not fail.
     """
 
@@ -121,7 +119,6 @@ def grid_search(
     Args:
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
-        settings: of every candidate, nested by section.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.

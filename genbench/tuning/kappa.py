@@ -84,8 +84,6 @@ def by_elbow(
     Args:
         model: one whose pairs are weighted by exp(-cost / epsilon).
         dataset: its training split is used.
-        settings: nested by section.
-        grid: candidates of kappa.
         flat: largest decrease per doubling of kappa that counts as flat.
         store: where the encoder of a model of latents is, or will be once trained.
 

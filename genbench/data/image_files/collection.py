@@ -29,9 +29,6 @@ class Collection:
 
     Args:
         counts: {split: images of each class}, in the order in which the splits are stored; "train" is one of them.
-        classes: names of the classes, one or more.
-        load: returns the images.
-        provenance: where they come from.
     """
 
     counts: Mapping[str, tuple[int, ...]]
@@ -55,7 +52,6 @@ def make_splits(
     Args:
         valid: images held out for validation if the collection has no such split.
         test: images held out for testing if the collection has no such split.
-        space: encodes the images.
         augmentations: of training images; the last one is the identity.
 
     Raises:

@@ -134,10 +134,6 @@ def _decoded(
 def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarray, "channels height width"]:
     """Decode one image; the orientation that a camera noted is applied.
 
-    Args:
-        data: content of the file.
-        image_format: size and channels of the result.
-
     Raises:
         ConfigError: if the file is corrupt, or the image has other channels or another size.
     """

@@ -26,8 +26,6 @@ class Original:
     Args:
         kind: name of its class in torchvision.datasets.
         archives: {file below the download folder: sha256}.
-        train: training images of each class.
-        test: test images of each class.
         classes: names of the classes in the order of their labels.
     """
 

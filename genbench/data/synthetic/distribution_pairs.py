@@ -18,11 +18,7 @@ from genbench.settings import Count, Positive
 
 @dataclass(frozen=True)
 class SampledSource(Source):
-    """A source without a known density.
-
-    Args:
-        draw: draws labeled samples.
-    """
+    """A source without a known density."""
 
     name: str
     draw: Draw

@@ -14,8 +14,6 @@ class Mixture(Source):
     """A mixture of isotropic Gaussians, sum_k w_k N(m_k, s_k^2 I), in any dimension.
 
     Args:
-        means: the modes' centers.
-        stds: the modes' standard deviations.
         weights: the modes' probabilities; all equal by default.
     """
 
@@ -85,11 +83,7 @@ class Mixture(Source):
 
 
 class Gaussian(Source):
-    """N(m, C) in any dimension, with its distance from N(0, I).
-
-    Args:
-        covariance: the covariance, symmetric and positive definite.
-    """
+    """N(m, C) in any dimension, with its distance from N(0, I)."""
 
     def __init__(self, mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"]) -> None:
         # In float64 and kept by eigenvectors: the density, the distance and the field are functions of eigenvalues.

@@ -70,9 +70,6 @@ class PairModel(Model, Coupled):
     """A model of a network trained on the paths between pairs: (x0, x1), w ~ coupling;  x_t, u = path(x0, x1, t).
 
     Args:
-        coupling: draws the pairs.
-        path: between the ends of a pair.
-        shared: settings of every such model.
         times: time inputs of the network: 1 for the time of the state, 2 with the length of an interval from there.
     """
 

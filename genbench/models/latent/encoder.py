@@ -68,7 +68,6 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"],
     """Apply a function to parts of a batch, so that memory does not grow with its size.
 
     Args:
-        function: maps every sample independently.
         dims: numbers in a sample of data.
     """
     return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])

@@ -108,12 +108,7 @@ class Latent(Model):
 
 
 class Encoding(Split):
-    """A split whose samples are encoded as they are served.
-
-    Args:
-        split: of data.
-        encode: maps a batch of data to latents.
-    """
+    """A split whose samples are encoded as they are served."""
 
     def __init__(self, split: Split, encode: Encode) -> None:
         self.size = split.size

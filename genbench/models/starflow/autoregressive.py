@@ -27,11 +27,7 @@ class Block(nn.Module):
     log |det| = - sum log sigma
 
     Args:
-        patches: how samples are cut into tokens.
-        layers: number of layers of the transformer.
-        order: order of the tokens.
         design: how the outputs of the network become mu and sigma.
-        conditioned: whether the network takes a condition.
     """
 
     def __init__(
@@ -128,7 +124,6 @@ class Flow(nn.Module):
 
     Args:
         layers: number of layers of each block, in sampling order.
-        design: the settings of all blocks.
 
     Raises:
         ConfigError: if sizes do not fit the event or one another.

@@ -57,9 +57,7 @@ class TransformerFlow(Model):
     loss = (mean z^2 / 2 + mean log sigma summed over blocks + penalty * mean square between blocks)
 
     Args:
-        source: N(0, I) of the same shape.
         layers: number of layers of each block, in sampling order.
-        design: the other settings.
 
     Raises:
         ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.

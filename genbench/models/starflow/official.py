@@ -36,7 +36,6 @@ def read_official(weights: Mapping[str, Tensor], shape: tuple[int, int, int], pa
         weights: by their names in that code; a start token marks STARFlow.
         shape: (channels, height, width) of a sample.
         patch: side of a patch.
-        head: size of an attention head.
 
     Raises:
         ConfigError: if weights are missing, unknown, of a wrong shape, or class embeddings differ between blocks.

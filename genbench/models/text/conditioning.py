@@ -74,8 +74,6 @@ def build(event: Event, width: int, value: dict[str, Any] | str) -> TextEncoder:
     """Build a text encoder.
 
     Args:
-        event: has the captions.
-        width: size of a token of the prefix.
         value: a name, or a table of settings with or without a name.
 
     Raises:

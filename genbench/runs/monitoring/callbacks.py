@@ -25,9 +25,7 @@ class TrainingEvaluation:
     evaluated again: the result would be the same.
 
     Args:
-        folder: for the files of the steps.
         spec: describes how samples are drawn, and which metrics there are.
-        model: in training.
     """
 
     def __init__(self, folder: Path, spec: Spec, model: Model, data: Data) -> None:

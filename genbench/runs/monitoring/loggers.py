@@ -29,7 +29,6 @@ class TensorBoardLogger:
     """The event file of a run for TensorBoard, which names the run by its folder.
 
     Args:
-        folder: for the files of the run.
         spec: of the run, shown as text.
     """
 
@@ -81,7 +80,6 @@ class Loggers:
     """The loggers of one run, opened when there is something to log.
 
     Args:
-        kinds: which ones.
         root: results folder; they write to its folder logs.
 
     Raises:

@@ -46,12 +46,7 @@ def execute(
     on_event: OnEvent,
     loggers: Sequence[str] = (),
 ) -> list[str | None]:
-    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
-
-    Args:
-        on_event: called with what happens to the cells.
-        loggers: kinds of loggers of all runs.
-    """
+    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others."""
     reasons: dict[int, str | None] = {}
 
     def watch(event: JobEvent) -> None:

@@ -26,9 +26,6 @@ class JobEvent:
         cell: its index; -1 for a warning, which belongs to no cell.
         kind: started; step (with step, steps and logs); done; failed (with the reason); busy (another process holds
             it; it is tried again later); lost (its process was killed; it is tried again); warning.
-        step: finished steps of training.
-        steps: all steps of training.
-        logs: latest logged scalars.
         message: why it failed, which process holds it, or the warning.
     """
 
@@ -50,7 +47,6 @@ class Job:
     Args:
         cells: specs by index.
         wait: seconds to wait for another process that holds a cell.
-        loggers: kinds of loggers of its runs.
     """
 
     cells: Mapping[int, Spec]

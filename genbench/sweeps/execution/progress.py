@@ -19,7 +19,6 @@ class ProgressDisplay:
     """Shows the progress of a run or a sweep.
 
     Args:
-        labels: what each cell is called.
         console: where to print; stderr by default.
         skipped: number of cells of the sweep that are done already, and not among these.
     """

@@ -22,7 +22,6 @@ class Pairs(NamedTuple):
     """Noise in the order of its data, and the weight of each pair in the loss (1 on average).
 
     Args:
-        weight: pair weights.
         tilt: estimates of the tilt of source and data, if the coupling has them; see `tilt_of_batch`.
         x1: data in the place of the batch's, from a coupling that moves the data; before dequantization.
     """
@@ -72,11 +71,7 @@ class Coupling(nn.Module, ABC):
 
 
 class Coupled(ABC):
-    """Base class of models trained on pairs of noise and data.
-
-    Args:
-        coupling: draws the pairs.
-    """
+    """Base class of models trained on pairs of noise and data."""
 
     coupling: Coupling
 

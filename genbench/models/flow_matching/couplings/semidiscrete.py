@@ -48,7 +48,6 @@ class Semidiscrete(Coupling):
     data's marginal is exact up to `tolerance`. With labels, each class has its potentials.
 
     Args:
-        settings: see `SemidiscreteSettings`.
         classes: number of classes to pair within; 0 for none.
     """
 
