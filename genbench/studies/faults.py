@@ -145,12 +145,12 @@ DIGITS = (
 )
 CIFAR10 = (
     Fault("brighter by {:.0%}", (0.03, 0.1), shift),
-    Fault("noise of {:.0%}", (0.02, 0.05), noise),
-    Fault("blur of {:g} pixels", (0.4, 0.6), blur),
-    Fault("{:g} of 10 classes dropped", (0.5, 1, 2), drop),
-    Fault("classes uneven by {:.0%}", (0.2, 0.4, 0.8), imbalance),
-    Fault("only {:g} different images", (500, 200, 50), repeat),
-    Fault("{:.0%} copies of training images", (0.1, 0.3, 1), copy),
+    Fault("noise of {:.0%}", (0.02,), noise),
+    Fault("blur of {:g} pixels", (0.4,), blur),
+    Fault("{:g} of 10 classes dropped", (1, 2), drop),
+    Fault("classes uneven by {:.0%}", (0.4, 0.8), imbalance),
+    Fault("only {:g} different images", (500, 200), repeat),
+    Fault("{:.0%} copies of training images", (0.3, 1), copy),
 )
 
 

@@ -111,7 +111,7 @@ def cifar10(path: Path) -> Trial:
     data = build_data(spec)
     network = build_extractor(data, "efficientnet_lite0")
     name = f"fd-{network.name}"
-    return _of_images(data, spec, network, name, faults.CIFAR10, (128, 256, 512, 1024), 2048, 1024)
+    return _of_images(data, spec, network, name, faults.CIFAR10, (128, 512, 1024), 2048, 1024)
 
 
 def _of_images(
