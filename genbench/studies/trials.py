@@ -93,7 +93,7 @@ def points() -> Trial:
         lambda pool: pool,
         {name: measure(name) for name in names},
         (128, 256, 512, 1024, 2048),
-        {"w2": 1024},
+        {"w2": 512, "energy_distance": 1024, "mmd": 1024},
     )
 
 

@@ -19,12 +19,13 @@ MADE_FOR = {
     "fd-infinity": "digits",
     "monge_distance": "digits",
     "copy_ratio": "digits",
+    "gaussian_mmd": "digits",
     "fd_ratio": "digits",
     "fd-captions_cnn": "digits-captions",
     "caption_accuracy": "digits-captions",
 }
 NEEDS_PHOTOGRAPHS = {"fid-legacy", "fid-clean", "fid-infinity", "fd-dinov2", "fd-efficientnet_lite0", "inception_score"}
-NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn"}
+NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn", "sfid"}
 """Networks of photographs, which take too long on as many images; tests of extractors have them."""
 
 FEWER = {"kid": {"subsets": 5}}

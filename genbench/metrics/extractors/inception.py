@@ -19,6 +19,8 @@ from genbench.registry import extractors
 from genbench.settings import OnDisk
 
 SIZE, FEATURES = 299, 2048
+CHANNELS = 7
+"""Of the spatial features."""
 
 TORCHSCRIPT = WeightFile(
     "inception-2015-12-05.pt",
@@ -64,6 +66,15 @@ def inception_torchmetrics(data: Data, *, weights: State = None, sha256: Sha256 
     return _state("inception-torchmetrics", data, weights, sha256, ANTIALIASED)
 
 
+@extractors.register("inception-spatial", version=1)
+def inception_spatial(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Network:
+    """Features of sFID: the first 7 channels of mixed_6/conv at 17x17 places of torch-fidelity's Inception.
+
+    Reference: Nash et al., 2021; Dhariwal and Nichol, 2021.
+    """
+    return _state("inception-spatial", data, weights, sha256, TENSORFLOW, spatial=True)
+
+
 def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *, clean: bool) -> Network:
     check_images(data, name)
     from cleanfid.inception_torchscript import InceptionV3W
@@ -87,13 +98,23 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
     return Network(name, weights.sha256, rule, size, net, head, device, FEATURES)
 
 
-def _state(name: str, data: Data, path: str | None, sha256: str | None, rule: Resize) -> Network:
+def _state(
+    name: str, data: Data, path: str | None, sha256: str | None, rule: Resize, *, spatial: bool = False
+) -> Network:
     check_images(data, name)
     weights = read(STATE, path, sha256)
     device = extractor_device()
     inception = _fidelity_inception(weights.content)
     # Its layers are registered in the order in which they are applied.
-    body = nn.Sequential(*(layer for part, layer in inception.named_children() if part != "fc")).to(device)
+    layers = dict(inception.named_children())
+    if spatial:  # TensorFlow's mixed_6 is torch's Mixed_6d, and mixed_6/conv its branch of 1x1 convolutions
+        before = list(layers.values())[: list(layers).index("Mixed_6d")]
+        body = nn.Sequential(*before, layers["Mixed_6d"].branch1x1).to(device)
+        return Network(
+            name, weights.sha256, rule, SIZE, lambda x: body((x - 128) / 128)[:, :CHANNELS].flatten(1), None, device,
+            CHANNELS * 17**2,
+        )  # fmt: skip
+    body = nn.Sequential(*(layer for part, layer in layers.items() if part != "fc")).to(device)
 
     def net(x: Tensor) -> Tensor:
         return body((x - 128) / 128).flatten(1)

@@ -28,6 +28,7 @@ Own = "settings of the network: weights (a file), sha256 (of a file that is not 
 Legacy = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-legacy",)), Own]
 Clean = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-clean",)), Own]
 DINOv2 = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("dinov2",)), Own]
+Spatial = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-spatial",)), Own]
 Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("efficientnet_lite0",)), "the network"]
 File = Annotated[
     str | None,
@@ -62,6 +63,17 @@ def fid_clean(
     Reference: Parmar et al., 2022.
     """
     return _distance(feature_sets(evaluation, features or "inception-clean", images), statistics)
+
+
+@metrics.register("sfid", version=1, better="lower", of="samples", floor=False)
+def sfid(
+    evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Spatial = None
+) -> Value:
+    """Frechet distance in spatial features of Inception, which see where in the image something is.
+
+    Reference: Nash et al., 2021.
+    """
+    return _distance(feature_sets(evaluation, features or "inception-spatial", images), statistics)
 
 
 @metrics.register("fd-dinov2", version=1, better="lower", of="samples", floor=False)

@@ -8,6 +8,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
+from genbench.metrics.image.kid import squared_gaussian_mmd
 from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.metrics.image.real_images import real_images
@@ -93,12 +94,7 @@ def share_of_test(
     between = torch.cat(list(squared_distance_blocks(test, train)))
     bandwidth = float(between.median().sqrt()) / 3
 
-    def kernel(a: Tensor, b: Tensor) -> float:
-        blocks = squared_distance_blocks(a, b)
-        return sum(float((block / (-2 * bandwidth**2)).exp().sum()) for block in blocks) / (len(a) * len(b))
-
-    own = kernel(x, x)
-    to_test, to_train = (own + kernel(real, real) - 2 * kernel(x, real) for real in (test, train))
+    to_test, to_train = (squared_gaussian_mmd(x, real, bandwidth) for real in (test, train))
     return to_test / (to_test + to_train), bandwidth
 
 

@@ -52,6 +52,24 @@ def test_a_weight_file_gives_an_fid_with_its_protocol(inception_setting, data):
     assert row["value"] >= 1
 
 
+def test_spatial_features_are_seven_channels_of_the_layer_and_give_an_sfid(inception_files, inception_setting, data):
+    images, path = patches(3), str(inception_files[inception.STATE][0])
+    whole = FeatureExtractorInceptionV3("inception-v3-compat", ["768"], path).eval()
+    seen = []
+    whole.Mixed_6d.branch1x1.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    whole(images)
+    setting = inception_setting("inception-spatial")
+    ours = build_extractor(data, setting)(images)
+    torch.testing.assert_close(ours, seen[0][:, :7].flatten(1), rtol=1e-5, atol=1e-6)
+    assert ours.shape == (3, 2023)
+    own_images = Evaluation(data, 0, x=data.train.take(2, 0).x)
+    (row,) = measure(own_images, "sfid", {"features": setting}, True)
+    assert abs(row["value"]) < 1e-6
+    moved = Evaluation(data, 0, x=data.train.take(2, 0).x.roll(8, -1))  # the same things elsewhere
+    (row,) = measure(moved, "sfid", {"features": setting}, True)
+    assert row["value"] > 1e-3
+
+
 def test_logits_leave_out_the_bias(inception_files, inception_setting, data):
     net = build_extractor(data, inception_setting("inception-legacy"))
     features = net(patches(2))

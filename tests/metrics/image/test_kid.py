@@ -1,5 +1,10 @@
+import math
+
+import pytest
 import torch
-from helpers.pixel_features import measured, normal_images
+from helpers.pixel_features import PixelExtractor, measured, normal_images
+
+from genbench.metrics.image.kid import squared_gaussian_mmd
 
 
 def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
@@ -17,3 +22,26 @@ def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
     few = measured("kid", data, normal_images(150, 0))["kid"]
     assert "100 subsets of 150" in few["protocol"]
     assert "standard_error" not in few["details"]
+
+
+def test_the_gaussian_mmd_of_two_gaussians_is_that_in_closed_form():
+    stream, n, d, bandwidth = torch.Generator().manual_seed(0), 4000, 3, 2.0
+    x = torch.randn(n, d, generator=stream) * 0.5
+    y = torch.randn(n, d, generator=stream) * 1.5 + torch.tensor([1.0, 0.0, 0.0])
+
+    def expected(apart, variance):  # E k of points whose difference is N(apart, variance I)
+        total = bandwidth**2 + variance
+        return (bandwidth**2 / total) ** (d / 2) * math.exp(-(apart**2) / (2 * total))
+
+    exact = expected(0, 0.5) + expected(0, 4.5) - 2 * expected(1, 2.5)
+    assert squared_gaussian_mmd(x, y, bandwidth) == pytest.approx(exact, rel=0.05)
+    assert squared_gaussian_mmd(x, x, bandwidth) == pytest.approx(0, abs=1e-12)
+
+
+def test_with_a_wide_kernel_only_the_means_of_unit_vectors_count(data):
+    raw = normal_images(500, 3, mean=140.0)
+    value = measured("gaussian_mmd", data, raw)["gaussian_mmd"]
+    means = []
+    for rows in (raw, data.train.raw(3000, 0)[torch.arange(3000)]):
+        means.append(torch.nn.functional.normalize(PixelExtractor()(rows), dim=1).double().mean(0))
+    assert value["value"] == pytest.approx(10 * float((means[0] - means[1]).square().sum()), rel=0.02)
