@@ -123,35 +123,6 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("datasetz = ['moons']", "no key 'datasetz'; did you mean 'datasets'?"),
-        ("datasets = ['moons']", "models: field required"),
-        ("datasets = ['moons']\nmodels = ['cmf']", "no model 'cmf'; did you mean 'cfm'?"),
-        (
-            "datasets = ['moons']\nmodels = [{name='cfm', sigmaa=1}]",
-            "cfm has no setting 'sigmaa'; did you mean 'sigma'?",
-        ),
-        ("datasets = ['moons'", "is not TOML"),
-        ("datasets = ['moons']\nmodels = [{name='wcfm', kappa=[]}]", "wcfm.kappa: [] is wrong"),
-        ("datasets = ['moons']\nmodels = ['cfm']\nexclude = [{model='cfm'}]", "exclude removes every cell"),
-        ("datasets = ['moons']\nmodels = ['cfm']\nseeds = 3", "seeds: 3 is wrong"),
-        (
-            "datasets = ['moons']\nmodels = ['cfm']\n[plan]\nstep = 3",
-            "plan has no setting 'step'; did you mean 'steps'?",
-        ),
-    ],
-)
-def test_wrong_suites_are_one_line(inside, tmp_path, text, message):
-    (tmp_path / "wrong.toml").write_text(text)
-    code, said = inside("sweep", "wrong.toml", "--results", "r")
-    assert code == 2
-    assert message in said
-    assert len(said.strip().splitlines()) == 1
-    assert not (tmp_path / "r").exists()
-
-
 @pytest.mark.parametrize("results", ["/proc/x", "stray", "file"])
 @pytest.mark.parametrize(
     "command", [["sweep", "s.toml"], ["tune", "cfm", "--dataset", "moons", "--over", "plan.lr=[1]"]]

@@ -1,11 +1,8 @@
 """Suites: which cells a file stands for."""
 
-from pathlib import Path
-
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.suites import FOLDER, find, packaged
 from genbench.sweeps.suite import load
 
 
@@ -73,29 +70,6 @@ def test_cells_can_be_included_once(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('exclude = [{model = "otcfm"}]', "no cell is like number 1"),
-        ('exclude = [{modell = "cfm"}]', r"exclude\.0: no key 'modell'; did you mean 'model'"),
-        ('include = [{model = "cfm"}]', r"include\.0\.dataset: field required"),
-        ('exclude = "cfm"', "exclude: 'cfm' is wrong: input should be a valid list"),
-        ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
-        ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
-        ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
-        ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
-        ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
-        ('models = [{name = "wcfm", plan = 3}]', r"models\.0\.plan: 3 is wrong: input should be a valid dictionary"),
-        ('models = [{name = "wcfm", kapa = 3}]', "wcfm has no setting 'kapa'; did you mean 'kappa'"),
-        ('stack = "seed"', "stack: 'seed' is wrong: input should be a valid list"),
-    ],
-)
-def test_wrong_choices_of_cells_are_refused(tmp_path, line, message):
-    kept = [own for own in BOTH.splitlines() if own.split()[0] != line.split()[0]]
-    with pytest.raises(ConfigError, match=message):
-        write(tmp_path, "\n".join([*kept, line]))
-
-
 def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path):
     (tmp_path / "suite.toml").write_text(
         'models = ["cfm", "otcfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
@@ -123,35 +97,6 @@ def test_a_cell_that_is_named_twice_is_one(tmp_path):
         ("cfm", 1),
         *((f"wcfm kappa={kappa}", seed) for kappa in (2.0, 0.5) for seed in (0, 1)),
     ]
-
-
-def test_suites_are_found_by_name_by_path_and_where_they_used_to_be(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert find("smoke") == find("benchmarks/smoke.toml") == find(FOLDER / "smoke.toml") == FOLDER / "smoke.toml"
-    assert packaged()["smoke"].startswith("A minute of everything")
-    assert load("smoke").name == "smoke"
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks/smoke.toml").touch()
-    assert find("benchmarks/smoke.toml") == Path("benchmarks/smoke.toml")
-    with pytest.raises(ConfigError, match="no suite 'smokee'; did you mean 'smoke'"):
-        find("smokee")
-    with pytest.raises(ConfigError, match=r"no suite at other/smoke\.toml"):
-        load("other/smoke.toml")
-
-
-def test_settings_and_keys_of_suites_may_be_typed_by_other_names(tmp_path, monkeypatch):
-    monkeypatch.setattr("genbench.aliases.NAMES", {"temperature": "kappa", "ensemble": "stack"})
-    path = tmp_path / "suite.toml"
-    text = 'datasets = ["moons"]\nmodels = [{name = "wcfm", kappa = 0.5}]\nseeds = [0, 1]\nstack = ["seed"]'
-    path.write_text(text)
-    (before, _) = load(path).specs
-    path.write_text(text.replace("kappa", "temperature").replace("stack", "ensemble"))
-    (again, _) = load(path).specs
-    assert again == before
-    assert again.train_key == before.train_key
-    path.write_text(text.replace("kappa = 0.5", "kappa = 0.5, temperature = 1.0"))
-    with pytest.raises(ConfigError, match="temperature is another name of kappa: give one of them"):
-        load(path)
 
 
 @pytest.mark.parametrize("name", ["runs", "leases", "tuning", "REPORT.md"])

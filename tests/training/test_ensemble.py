@@ -1,8 +1,6 @@
 """Ensembles: a member is what it would be alone, whatever the other members are, and if they fail."""
 
-import json
 import math
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,13 +12,7 @@ from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.runs.fitting import fresh
-from genbench.runs.spec import build_data, plan_of, resolve, restore
-from genbench.runs.store import Store, read_weights
-from genbench.sweeps.ensembles import ensemble_of
-from genbench.sweeps.execution.executors import execute, local
-from genbench.sweeps.execution.jobs import make_jobs
-from genbench.sweeps.shell_commands import command
-from genbench.sweeps.suite import load
+from genbench.runs.spec import build_data, plan_of, resolve
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.group import start_group
@@ -186,147 +178,3 @@ def test_members_of_different_shapes_are_refused():
     ]
     with pytest.raises(ConfigError, match="differ in the shapes"):
         Ensemble(models, [0, 1])
-
-
-SUITE = """
-datasets = ["moons", "digits"]
-models = ["cfm", {name = "wcfm", kappa = [0.5, 1.0], sample = {method = "euler", steps = [1, 2]}}, "starflow"]
-metrics = ["sliced_w2"]
-seeds = [0, 1]
-plan = {steps = 3, batch_size = 16}
-evaluation = {n = 32}
-"""
-
-
-def suite(tmp_path, extra="", text=SUITE):
-    path = tmp_path / "suite.toml"
-    path.write_text(text + extra)
-    return load(path).specs
-
-
-def test_the_suite_chooses_what_is_stacked(tmp_path):
-    bare, seeds, both = (
-        suite(tmp_path),
-        suite(tmp_path, 'stack = ["seed"]'),
-        suite(tmp_path, 'stack = ["seed", "kappa"]'),
-    )
-    assert not any(spec.stack for spec in bare)
-    assert [(s.model_label, s.data_label, s.seed) for s in both] == [
-        (s.model_label, s.data_label, s.seed) for s in bare
-    ]
-    found = {(s.model["name"], s.data["name"], len(s.stack or ())) for s in seeds}
-    assert found == {(m, d, 2 * (d == "moons")) for m in ("cfm", "wcfm", "starflow") for d in ("moons", "digits")}
-    wide = next(spec for spec in both if spec.model["name"] == "wcfm")
-    assert wide.stack == [{"seed": s, "kappa": k} for k in (0.5, 1.0) for s in (0, 1)]
-    keys = [len({spec.train_key for spec in specs}) for specs in (bare, seeds, both)]
-    assert keys == [16, 16, 16]
-    assert (
-        len({spec.train_key for specs in (bare, seeds, both) for spec in specs if spec.data["name"] == "moons"}) == 20
-    )
-
-
-def test_the_members_of_a_spec_are_the_cells_of_its_stack(tmp_path):
-    cells = [spec for spec in suite(tmp_path, 'stack = ["seed", "kappa"]') if spec.stack]
-    for spec in cells:
-        assert spec in spec.members
-        assert {m.train_key for m in spec.members} <= {cell.train_key for cell in cells}
-        assert restore(spec.json()) == spec
-    assert len(make_jobs(cells)) == 3
-
-
-def test_excluded_cells_are_no_members_and_one_is_no_stack(tmp_path):
-    cells = suite(tmp_path, 'stack = ["seed"]\nexclude = [{seed = 1, model = "cfm"}, {dataset = "digits"}]')
-    assert {spec.model["name"] for spec in cells if spec.stack is None} == {"cfm"}
-    cells = suite(tmp_path, 'stack = ["seed"]\ninclude = [{dataset = "moons", model = "cfm", seeds = [7]}]')
-    assert cells[0].stack == [{"seed": 0}, {"seed": 1}, {"seed": 7}]
-
-
-@pytest.mark.parametrize(
-    ("extra", "message"),
-    [
-        ('stack = ["sed"]', "stack: no model has a setting 'sed'; did you mean 'seed'"),
-        (
-            'stack = ["seed", "width"]',
-            "starflow can differ in seed, noise, label_dropout within a stack, not in 'width'",
-        ),
-        ('stack = "seed"', "stack: 'seed' is wrong: input should be a valid list"),
-    ],
-)
-def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
-    with pytest.raises(ConfigError, match=message):
-        suite(tmp_path, extra)
-
-
-@pytest.mark.parametrize(
-    ("model", "dataset", "stack", "settings", "message"),
-    [
-        ("cfm", "moons", [{"seed": 0}], {}, "at least two different members"),
-        ("cfm", "moons", [{"seed": 0}, {"seed": 0}], {}, "at least two different members"),
-        ("cfm", "moons", [0, 1], {}, "write a list"),
-        ("cfm", "digits", [{"seed": 0}, {"seed": 1}], {}, "small network"),
-        ("cfm", "moons", [{"seed": 0}, {"seed": 1}], {"plan": {"accumulate": 2}}, "trained alone"),
-        ("wcfm", "moons", [{"seed": 0, "kapa": 1}, {"seed": 1, "kapa": 2}], {}, "did you mean 'kappa'"),
-    ],
-)
-def test_wrong_stacks_are_refused(model, dataset, stack, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        ensemble_of(model, dataset, stack, [], settings)
-
-
-def rows(store, specs):
-    return [store.record(spec)["results"] for spec in specs]
-
-
-def run(specs, folder, jobs=1):
-    store, said = Store(folder), []
-    return store, execute(specs, store, local(store, jobs), said.append), said
-
-
-def test_which_cells_are_missing_changes_nothing(tmp_path):
-    cells = [
-        spec for spec in suite(tmp_path, 'stack = ["seed", "kappa"]') if spec.model["name"] == "wcfm" and spec.stack
-    ]
-    one, _, _ = run(cells, tmp_path / "one")
-    two, outcomes, _ = run(cells[3:4], tmp_path / "two")
-    assert outcomes == [None]
-    kept = [read_weights(two.folder(m) / "model.safetensors") for m in cells[0].members]
-    assert all(kept)  # all members were trained, one was measured
-    assert two.record(cells[3]) is not None
-    assert two.record(cells[0]) is None
-    run(cells, tmp_path / "two")
-    assert rows(one, cells) == rows(two, cells)
-
-
-def test_weights_that_are_missing_are_made_again_by_the_whole_stack(tmp_path):
-    cells = [spec for spec in suite(tmp_path, 'stack = ["seed"]') if spec.model["name"] == "cfm" and spec.stack]
-    store, _, _ = run(cells, tmp_path / "results")
-    path = store.folder(cells[1]) / "model.safetensors"
-    before, others = read_weights(path)[0], (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns
-    path.unlink()
-    store.record_path(cells[1]).unlink()
-    _, outcomes, _ = run(cells[1:2], tmp_path / "results")
-    assert outcomes == [None]
-    assert all(torch.equal(value, before[name]) for name, value in read_weights(path)[0].items())
-    assert (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns == others
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tmp_path, jobs):
-    text = SUITE.replace('["moons", "digits"]', '["8gaussians-moons"]').replace('"starflow"', '"starflow", "vp"')
-    cells = [s for s in suite(tmp_path, 'stack = ["seed"]', text) if s.model["name"] in ("starflow", "vp")]
-    assert len(cells) == 4
-    store, said = Store(tmp_path / "results"), []
-    assert execute(cells, store, local(store, jobs), said.append) == [None] * 4
-    assert sorted(event.cell for event in said if event.kind == "done") == [0, 1, 2, 3]
-    for spec in cells:
-        (row,) = store.record(spec)["results"]
-        assert row["value"] is None
-        assert "N(0, I)" in row["reason"]
-        assert not list(store.folder(spec).rglob("failure.txt"))
-
-
-def test_the_command_of_a_stack_is_the_stack(tmp_path):
-    for spec in [spec for spec in suite(tmp_path, 'stack = ["seed", "kappa"]') if spec.stack]:
-        words = shlex.split(command(spec, tmp_path))
-        assert json.loads(words[words.index("--stack") + 1]) == spec.stack
-        assert "--seed" not in words

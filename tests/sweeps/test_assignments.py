@@ -1,0 +1,84 @@
+"""Assignments: what the words of a command line mean, and that settings survive being written as words."""
+
+import math
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.sweeps.assignments import literal, parse
+
+VALUES = [
+    0,
+    -7,
+    10**18,
+    1e-12,
+    -0.25,
+    1e300,
+    True,
+    False,
+    None,
+    "norm",
+    "two words",
+    "",
+    "none",
+    "1",
+    "true",
+    "inf",
+    "a.b",
+]
+VALUES += [
+    "it's",
+    'a "quoted" word',
+    "\u00e9\n",
+    [],
+    [8, 2],
+    [0.5, 1.0],
+    ["a", "1"],
+    [[1], [2, 3]],
+    math.inf,
+    -math.inf,
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_survives_being_written_as_a_word(value):
+    found = parse([f"model.it={literal(value)}"])["model"]["it"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_no_number_survives_as_no_number():
+    assert math.isnan(parse([f"plan.lr={literal(math.nan)}"])["plan"]["lr"])
+
+
+WORDS = {"none": None, "None": None, "TRUE": True, ".5": 0.5, "-.5e-3": -0.5e-3, " 3 ": 3, "1_000": 1000}
+WORDS |= {"sqnorm": "sqnorm", "1.2.3": "1.2.3", "a=b": "a=b", "9" * 5000: "9" * 5000, "{a = 1}": {"a": 1}}
+
+
+@pytest.mark.parametrize("word", WORDS, ids=lambda word: word[:9])
+def test_words_are_toml_or_text(word):
+    assert parse([f"a.b={word}"]) == {"a": {"b": WORDS[word]}}
+
+
+def test_the_order_of_a_name_and_its_settings_does_not_matter():
+    expected = {"model": {"net": {"name": "unet", "channels": 16}}}
+    assert parse(["model.net=unet", "model.net.channels=16"]) == expected
+    assert parse(["model.net.channels=16", "model.net=unet"]) == expected
+    assert parse(["plan.steps=1", "plan.steps=2"]) == {"plan": {"steps": 2}}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["steps=3"], "write section.name=value"),
+        (["plan.=3"], "write section.name=value"),
+        (["plan.steps"], "write section.name=value"),
+        (["plan.steps=3", "plan.steps.a=1"], "'steps' already has a value"),
+        (["a." * 16 + "b=1"], "no setting is nested 16 levels deep"),
+        (["a.b=" + "[" * 10_000], "nested too deeply"),
+    ],
+)
+def test_what_is_no_assignment_is_refused(words, message):
+    with pytest.raises(ConfigError, match=message) as refused:
+        parse(words)
+    assert len(str(refused.value)) < 200

@@ -1,0 +1,101 @@
+"""Suite files: what is refused, in one line, and other names of keys."""
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.sweeps.suite import load
+from genbench.sweeps.suite_file import read
+
+BOTH = 'datasets = ["moons", "circles"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('exclude = [{model = "otcfm"}]', "no cell is like number 1"),
+        ('exclude = [{modell = "cfm"}]', r"exclude\.0: no key 'modell'; did you mean 'model'"),
+        ('include = [{model = "cfm"}]', r"include\.0\.dataset: field required"),
+        ('exclude = "cfm"', "exclude: 'cfm' is wrong: input should be a valid list"),
+        ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
+        ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
+        ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
+        ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
+        ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
+        ('models = [{name = "wcfm", plan = 3}]', r"models\.0\.plan: 3 is wrong: input should be a valid dictionary"),
+        ('models = [{name = "wcfm", kapa = 3}]', "wcfm has no setting 'kapa'; did you mean 'kappa'"),
+        ('stack = "seed"', "stack: 'seed' is wrong: input should be a valid list"),
+    ],
+)
+def test_wrong_choices_of_cells_are_refused(tmp_path, line, message):
+    kept = [own for own in BOTH.splitlines() if own.split()[0] != line.split()[0]]
+    path = tmp_path / "suite.toml"
+    path.write_text("\n".join([*kept, line]))
+    with pytest.raises(ConfigError, match=message):
+        load(path)
+
+
+def test_settings_and_keys_of_suites_may_be_typed_by_other_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("genbench.aliases.NAMES", {"temperature": "kappa", "ensemble": "stack"})
+    path = tmp_path / "suite.toml"
+    text = 'datasets = ["moons"]\nmodels = [{name = "wcfm", kappa = 0.5}]\nseeds = [0, 1]\nstack = ["seed"]'
+    path.write_text(text)
+    (before, _) = load(path).specs
+    path.write_text(text.replace("kappa", "temperature").replace("stack", "ensemble"))
+    (again, _) = load(path).specs
+    assert again == before
+    assert again.train_key == before.train_key
+    path.write_text(text.replace("kappa = 0.5", "kappa = 0.5, temperature = 1.0"))
+    with pytest.raises(ConfigError, match="temperature is another name of kappa: give one of them"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasetz = ['moons']", "no key 'datasetz'; did you mean 'datasets'?"),
+        ("datasets = ['moons']", "models: field required"),
+        ("datasets = ['moons']\nmodels = ['wcmf']", "no model 'wcmf'; did you mean 'wcfm'?"),
+        (
+            "datasets = ['moons']\nmodels = [{name='cfm', sigmaa=1}]",
+            "cfm has no setting 'sigmaa'; did you mean 'sigma'?",
+        ),
+        ("datasets = ['moons'", "is not TOML"),
+        ("datasets = ['moons']\nmodels = [{name='wcfm', kappa=[]}]", "wcfm.kappa: [] is wrong"),
+        ("datasets = ['moons']\nmodels = ['cfm']\nexclude = [{model='cfm'}]", "exclude removes every cell"),
+        ("datasets = ['moons']\nmodels = ['cfm']\nseeds = 3", "seeds: 3 is wrong"),
+        (
+            "datasets = ['moons']\nmodels = ['cfm']\n[plan]\nstep = 3",
+            "plan has no setting 'step'; did you mean 'steps'?",
+        ),
+    ],
+)
+def test_a_wrong_suite_is_one_line_and_runs_nothing(cli, tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.toml").write_text(text)
+    code, out, said = cli("sweep", "wrong.toml", "--results", "r")
+    assert (code, out) == (2, "")
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_name_alone_is_a_component_without_settings(tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_text('datasets = ["moons"]\nmodels = ["cfm", {name = "wcfm", kappa = [1.0, 2.0], plan = {steps = 3}}]')
+    suite = read(path)
+    assert [(model.name, model.settings, model.sections["plan"]) for model in suite.models] == [
+        ("cfm", {}, {}),
+        ("wcfm", {"kappa": [1.0, 2.0]}, {"steps": 3}),
+    ]
+    assert (suite.seeds, suite.metrics, suite.exclude) == ([0], None, [])
+
+
+def test_what_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_bytes(b"models = '\xff'")
+    with pytest.raises(ConfigError, match="no suite at"):
+        read(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ConfigError, match=r"no suite at .*: Is a directory"):
+        read(path)
