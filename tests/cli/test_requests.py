@@ -1,7 +1,6 @@
 """Wrong requests: refused in one line, from the catalog, without torch."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -126,26 +125,6 @@ def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cl
     assert "in faulty" in path.read_text()
     assert "run --model cfm --dataset faulty" in path.read_text()
     path.unlink()
-
-
-LARGE = [
-    ("plan.batch_size=100000000000", "plan.batch_size=100000000000 needs at least"),
-    ("evaluation.n=100000000000", "evaluation.n=100000000000 needs at least"),
-    ("model.net.width=10000000", "model.net.width=10000000 needs at least"),
-    ("data.dims=1000000", "gaussian.dims=1000000 needs at least"),
-]
-
-
-@pytest.mark.parametrize(("setting", "message"), LARGE, ids=lambda value: value)
-def test_what_cannot_fit_into_memory_is_refused_before_anything_is_allocated(cli, folder, setting, message):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    arguments = ("run", "--model", "cfm", "--dataset", "gaussian", "--set", "model.net=mlp", "--set", setting)
-    code, _, err = cli(*arguments)
-    assert code == 2
-    assert message in err
-    assert len(err.strip().splitlines()) == 1
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
-    assert not (folder / "results").exists()
 
 
 @pytest.mark.parametrize(

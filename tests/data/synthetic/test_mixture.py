@@ -1,0 +1,79 @@
+"""Gaussians and their mixtures: densities, exact fields and strata against torch, regression and the ODE."""
+
+import math
+
+import pytest
+import torch
+
+from genbench.core import Normal
+from genbench.numerics.ode import log_density
+from genbench.registry import datasets
+
+TASKS = {
+    "isotropic": ("gaussian", {"dims": 3, "std": 2.0}),
+    "correlated": ("gaussian", {"dims": 4, "mean": 0.7, "std": 0.8, "spread": 5.0, "correlation": 0.6}),
+    "8gaussians": ("8gaussians", {}),
+    "weighted": ("mixture", {"dims": 3, "modes": 4, "weights": (1.0, 2.0, 3.0, 10.0)}),
+    "explicit": ("mixture", {"dims": 1, "modes": 2, "means": ((-2.0,), (3.0,)), "std": 0.3}),
+}
+
+
+each_task = pytest.mark.parametrize("task", TASKS)
+
+
+def build(task):
+    name, settings = TASKS[task]
+    return datasets[name].build(**settings)
+
+
+@each_task
+def test_the_exact_field_solves_the_regression_of_flow_matching(task):
+    """E[(x1 - x0 - v(t, x_t)) g(x_t)] = 0 for every function g, and for no other field."""
+    data = build(task)
+    n, d = 200_000, data.event.shape[0]
+    x0 = torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x1 = data.train.take(n, 0).x.double()
+    for t in (0.05, 0.3, 0.7, 0.95):
+        x = (1 - t) * x0 + t * x1
+        residual = x1 - x0 - data.truth.velocity(torch.tensor(t, dtype=torch.float64), x)
+        for g in (torch.ones_like(x), x, torch.sin(3 * x), x.roll(1, 1), (x[:, :1] > 0).double()):
+            product = residual * g
+            assert (product.mean(0).abs() / (product.std(0) / math.sqrt(n))).max() < 5
+
+
+@each_task
+def test_the_exact_field_carries_the_source_to_the_exact_density(task):
+    data = build(task)
+    x = data.test.take(40, 0).x.double()
+    solved = log_density(data.truth.velocity, x, Normal(data.event.shape).log_prob, tol=1e-8)
+    torch.testing.assert_close(solved.x, data.truth.log_prob(x), rtol=0, atol=1e-4)
+
+
+@each_task
+def test_the_field_at_both_ends(task):
+    data = build(task)
+    x = torch.randn(20, *data.event.shape)
+    torch.testing.assert_close(data.truth.velocity(torch.tensor(1.0), x), x, rtol=1e-4, atol=1e-5)
+    start = data.truth.velocity(torch.tensor(0.0), x) + x
+    torch.testing.assert_close(start, data.train.take(200_000, 0).x.mean(0).expand_as(x), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("dims", [2, 8, 50])
+def test_mixture_against_torch(dims):
+    data = datasets["mixture"].build(dims=dims, modes=3, weights=(1.0, 1.0, 2.0), std=0.4)
+    law = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.tensor([1.0, 1.0, 2.0])),
+        torch.distributions.Independent(torch.distributions.Normal(data.truth.modes, 0.4), 1),
+    )
+    x = data.train.take(1000, 0).x
+    torch.testing.assert_close(data.truth.log_prob(x), law.log_prob(x))
+    shares = torch.bincount(data.train.take(100_000, 1).label) / 100_000
+    torch.testing.assert_close(shares, torch.tensor([0.25, 0.25, 0.5]), rtol=0, atol=0.01)
+    assert torch.bincount(data.test.take(101, 0).label).tolist() in ([25, 25, 51], [26, 25, 50], [25, 26, 50])
+
+
+def test_ties_of_the_remainder_favour_no_mode():
+    data = datasets["mixture"].build(modes=8)
+    total = sum(torch.bincount(data.test.take(9, seed).label, minlength=8) for seed in range(400))
+    assert total.min() > 400 + 25
+    assert total.max() < 400 + 80

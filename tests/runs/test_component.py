@@ -1,0 +1,88 @@
+"""Components in specs: what enters their identity and their label, and versions that are no longer installed."""
+
+from typing import Annotated
+
+import pytest
+
+from genbench.core import Event, Model
+from genbench.errors import ConfigError
+from genbench.registry import Entry, Registry, models
+from genbench.runs.component import (
+    component,
+    differences,
+    differing,
+    identity,
+    label,
+    model_class,
+    same_version,
+    sampler,
+)
+from genbench.settings import Nested, settings_of
+
+shapes = Registry("shape", "tests.shapes")
+boxes = Registry("box", "tests.boxes")
+
+
+@shapes.register("disc", version=2)
+def disc(*, radius: float = 0.5, edge: str = "sharp"): ...
+
+
+@boxes.register("box", version=5)
+def box(
+    *, owner: str, size: int = 3, shape: Annotated[str | dict | None, Nested(shapes, lambda event: "disc")] = None
+): ...
+
+
+def made(**settings):
+    return component(boxes, "box", {"owner": "me", **settings}, Event((2,)))
+
+
+def test_defaults_do_not_enter_the_identity_however_they_are_given():
+    plain = identity(boxes, made())
+    assert plain == {"name": "box", "version": 5, "owner": "me", "shape": {"name": "disc", "version": 2}}
+    assert identity(boxes, made(size=3, shape={"name": "disc", "radius": 0.5})) == plain
+    other = identity(boxes, made(size=4, shape={"radius": 2}))
+    assert other == plain | {"size": 4, "shape": {"name": "disc", "version": 2, "radius": 2.0}}
+
+
+def test_files_enter_the_identity_by_their_content():
+    known = Registry("file", "tests.files")
+
+    @known.register("file", version=1, content=lambda settings: {"path": f"sha of {settings['path']}"})
+    def file(*, path: str = "a"): ...
+
+    assert identity(known, {"name": "file", "version": 1, "path": "b"})["path"] == "sha of b"
+
+
+def test_a_label_shows_what_differs_from_the_defaults():
+    event = Event((2,))
+    assert label(boxes, made(), context=event) == "box"
+    shown = label(boxes, made(size=4, shape={"edge": "soft"}), {"solver": "heun"}, event)
+    assert shown == "box size=4 shape={edge=soft} solver=heun"
+    assert label(boxes, made(size=4), context=event, hidden=["size"]) == "box"
+    assert differing(box, {"owner": "me"}) == {"owner": "me"}
+
+
+def test_other_versions_are_named_where_they_are_nested():
+    old = made() | {"version": 4, "shape": {"name": "disc", "version": 1}}
+    assert list(differences(boxes, old)) == ["made with version 4 of box 'box', which is now 5"]
+    kept = {"name": "cfm", "version": 1, "net": {"name": "mlp", "version": 77}}
+    (found,) = [text for text in differences(models, kept) if "net" in text]
+    assert found.startswith("made with version 77 of net 'mlp', which is now")
+    assert list(differences(boxes, {"name": "crate", "version": 1})) == ["there is no box 'crate' any more"]
+    same_version(boxes, "box", 5)
+    with pytest.raises(ConfigError, match="it was made with version 4 of box 'box', which is now 5"):
+        same_version(boxes, "box", 4)
+
+
+def test_the_sampling_options_of_a_model_are_those_of_its_class():
+    options = settings_of(sampler(models["cfm"]))
+    assert {"method", "steps", "guidance"} <= options.keys()
+    assert "label" not in options
+    assert all(setting.meaning for setting in options.values())
+
+    def untyped(event, source): ...
+
+    with pytest.raises(ConfigError, match="model 'untyped': annotate its builder with the Model class"):
+        model_class(Entry("untyped", untyped, 1, {}))
+    assert issubclass(model_class(models["starflow"]), Model)

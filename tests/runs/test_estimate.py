@@ -1,0 +1,55 @@
+"""Estimates: what cannot fit into memory is refused before it is allocated, and what fits is not."""
+
+import resource
+
+import pytest
+import torch
+
+from genbench.errors import ConfigError
+from genbench.models.build import build_model
+from genbench.runs.estimate import check_memory
+from genbench.runs.spec import build_data, resolve
+
+
+@pytest.mark.parametrize(("dims", "width"), [(2, 64), (1000, 64), (2, 3000)])
+def test_the_estimate_is_that_of_the_largest_part(monkeypatch, dims, width):
+    settings = {"data": {"dims": dims}, "model": {"net": {"name": "mlp", "width": width}}}
+    settings |= {"plan": {"batch_size": 1000}, "evaluation": {"n": 3000}}
+    spec = resolve("cfm", "gaussian", metrics=[], settings=settings)
+    data = build_data(spec.data)
+    weights = sum(p.numel() for p in build_model(spec.model, None, data).parameters()) if width > 1024 else 0
+    least = max(
+        4 * 4 * dims * 1000, 3 * 4 * dims * 3000, 16 * weights
+    )  # batch, samples, weights with gradient and Adam
+    state = torch.get_rng_state()
+    for size, fits in ((least, True), (least - 1, False)):
+        monkeypatch.setattr("genbench.storage.memory.total", lambda size=size: float(size))
+        if fits:
+            check_memory(data, spec.model, None, spec.plan, spec.evaluation)
+        else:
+            with pytest.raises(ConfigError, match="needs at least"):
+                check_memory(data, spec.model, None, spec.plan, spec.evaluation)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+LARGE = [
+    ("plan.batch_size=100000000000", "plan.batch_size=100000000000 needs at least"),
+    ("evaluation.n=100000000000", "evaluation.n=100000000000 needs at least"),
+    ("model.net.width=10000000", "model.net.width=10000000 needs at least"),
+    ("data.dims=1000000", "gaussian.dims=1000000 needs at least"),
+]
+
+
+@pytest.mark.parametrize(("setting", "message"), LARGE, ids=lambda value: value)
+def test_what_cannot_fit_into_memory_is_refused_before_anything_is_allocated(
+    cli, tmp_path, monkeypatch, setting, message
+):
+    monkeypatch.chdir(tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    arguments = ("run", "--model", "cfm", "--dataset", "gaussian", "--set", "model.net=mlp", "--set", setting)
+    code, _, err = cli(*arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+    assert not (tmp_path / "results").exists()

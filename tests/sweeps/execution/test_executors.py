@@ -1,0 +1,65 @@
+"""Executors: which one a request names, and that every cell has its reason in order."""
+
+import threading
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.runs.spec import resolve
+from genbench.runs.store import Store
+from genbench.sweeps.execution import jobs
+from genbench.sweeps.execution.executors import choose, execute, local
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "address", "gpus", "message"),
+    [
+        ("locl", 1, None, 0, "no engine 'locl'; did you mean 'local'"),
+        ("local", 1, "10.0.0.1", 0, "--address and --gpus are options of a Ray cluster"),
+        ("local", 1, None, 0.5, "--address and --gpus are options of a Ray cluster"),
+        ("ray", 2, None, 0, "--jobs is an option of the local engine"),
+    ],
+)
+def test_options_of_another_executor_are_refused(tmp_path, name, processes, address, gpus, message):
+    with pytest.raises(ConfigError, match=message):
+        choose(name, Store(tmp_path), processes, address, gpus)
+
+
+def cells():
+    plans = [{"steps": 2}, {"steps": 200, "lr": 1e30}, {"steps": 3}]
+    settings = {"evaluation": {"n": 16, "curve": []}}
+    return [resolve("cfm", "moons", metrics=["nfe"], settings=settings | {"plan": plan}) for plan in plans]
+
+
+def test_every_cell_has_its_reason_in_order(tmp_path):
+    store, heard = Store(tmp_path), []
+    first, second, third = execute(cells(), store, local(store, 1), heard.append)
+    assert (first, third) == (None, None)
+    assert "not finite" in second
+    assert sorted(event.cell for event in heard if event.kind in ("done", "failed")) == [0, 1, 2]
+    assert not list(tmp_path.glob("leases/*"))
+
+
+def test_a_cell_that_another_process_holds_is_done_when_it_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "FIRST_WAIT", 0.05)
+    store, heard, free = Store(tmp_path), [], threading.Event()
+    (spec, *_) = cells()
+
+    def hold():
+        with store.hold(spec):
+            held.set()
+            free.wait(60)
+
+    held, other = threading.Event(), threading.Thread(target=hold)
+    other.start()
+    assert held.wait(60)
+
+    def watch(event):
+        heard.append(event.kind)
+        if event.kind == "busy":
+            free.set()
+
+    assert execute([spec], store, local(store, 1), watch) == [None]
+    other.join()
+    assert "busy" in heard
+    assert heard[-1] == "done"
