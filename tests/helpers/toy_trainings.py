@@ -39,8 +39,8 @@ def train(model="cfm", dataset="moons", settings=None, progress=None, folder=Non
     """Return a model trained by the plan."""
     built, data, bound = start(model, dataset, settings, **plan)
     watch = {"progress": progress} if progress else {}
-    fabric = start_group("cpu")
-    return fit(built, data, bound, fabric, seed=0, folder=folder, run=run, save_every=save_every, **watch)
+    group = start_group("cpu")
+    return fit(built, data, bound, group, seed=0, folder=folder, run=run, save_every=save_every, **watch)
 
 
 def weights(model):

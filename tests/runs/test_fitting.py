@@ -6,9 +6,9 @@ from helpers.toy_trainings import weights
 
 from genbench.errors import RunFailed
 from genbench.runs.fitting import fit_and_save, fresh, take_weights, with_prefix
-from genbench.runs.spec import build_data, plan_of, resolve
+from genbench.runs.spec import build_data, resolve
 from genbench.runs.store import Store
-from genbench.training.fabric import fabric_of
+from genbench.training.group import start_group
 
 
 def spec_of(seed=0, **plan):
@@ -20,9 +20,12 @@ def fitted(specs, root, spent=None):
     """Train specs and save their weights; return the models and the reasons."""
     data = build_data(specs[0].data)
     models, store = [fresh(spec, data) for spec in specs], Store(root)
-    fabric = fabric_of(plan_of(specs[0]), "cpu")
     silent = [lambda *_: None] * len(specs)
-    return models, fit_and_save(specs, models, [store] * len(specs), data, fabric, silent, spent or {}), store
+    return (
+        models,
+        fit_and_save(specs, models, [store] * len(specs), data, start_group("cpu"), silent, spent or {}),
+        store,
+    )
 
 
 def test_initial_weights_are_those_of_the_seed():
