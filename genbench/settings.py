@@ -93,6 +93,17 @@ class Nested:
                 bound |= entry.traits["complete"](context, bound)
         return {"name": name, "version": entry.version, **bound}
 
+    def build(self, value: Any, what: str, context: Any, *args: Any) -> Any:
+        """Build the component that a value stands for. Raises ConfigError as `resolve` does.
+
+        Args:
+            args: of the builder; see `resolve` for the others.
+        """
+        component = self.resolve(value, what, context)
+        if component is None:
+            raise ConfigError(f"{what}: name one of {', '.join(self.registry)}")
+        return build_component(self.registry, component, *args)
+
     def _usual(self, context: Any) -> dict[str, Any] | None:
         if self.allowed:
             return {"name": self.allowed[0]}

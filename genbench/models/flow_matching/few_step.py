@@ -12,11 +12,10 @@ from torch import Tensor
 
 from genbench.core import Event, Samples, Source
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.couplings.base import Coupling
 from genbench.models.flow_matching.pair_model import Net, PairModel, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.registry import couplings
-from genbench.settings import Nested, NonNegative, Size, build_component
+from genbench.settings import Nested, NonNegative, Size
 
 COUPLING = Nested(couplings, lambda event: "independent")
 
@@ -25,13 +24,6 @@ CouplingSetting = Annotated[
     COUPLING,
     "how noise is paired with data, a name or a table of its settings; independent by default",
 ]
-
-
-def build_coupling(event: Event, classes: int, value: Any) -> Coupling:
-    """Build a coupling from a setting: None for independent pairs, a name, or a table of settings with a name."""
-    coupling = COUPLING.resolve(value, "coupling", event)
-    assert coupling is not None
-    return build_component(couplings, coupling, event, classes)
 
 
 class FewStep(PairModel):
@@ -55,7 +47,7 @@ class FewStep(PairModel):
         shared: SharedSettings,
         times: int = 1,
     ) -> None:
-        built = build_coupling(event, shared.classes(event), coupling)
+        built = COUPLING.build(coupling, "coupling", event, event, shared.classes(event))
         super().__init__(event, source, net=net, coupling=built, path=Straight(), shared=shared, times=times)
 
     @abstractmethod

@@ -14,7 +14,7 @@ from genbench.models.starflow.autoregressive import Flow, Latents
 from genbench.models.starflow.design import Design
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
-from genbench.models.text.conditioning import TextEncoder, build
+from genbench.models.text.conditioning import TEXT, TextEncoder
 from genbench.settings import Count, NonNegative
 from genbench.space import dequantise
 
@@ -97,7 +97,7 @@ class TransformerFlow(Model):
         """Return the module that embeds labels or captions as prefixes; None for an unconditional model."""
         width = self.flow.blocks[0].net.architecture.width
         if design.text is not None:
-            return build(self.event, width, design.text)
+            return TEXT.build(design.text, "model.text", self.event, self.event, width)
         if design.conditional:
             return ClassEmbedding(self.event.classes, width, design.init, design.null == "learned")
         return None

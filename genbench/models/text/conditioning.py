@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.registry import texts
-from genbench.settings import Nested, build_component
+from genbench.settings import Nested
 
 
 class TextEncoder(nn.Module, ABC):
@@ -68,17 +68,3 @@ TextSetting = Annotated[
     "encoder of captions, a name (words, transformers) or a table of its settings; makes the model conditional, on"
     " captions; none treats labels as class numbers",
 ]
-
-
-def build(event: Event, width: int, value: dict[str, Any] | str) -> TextEncoder:
-    """Build a text encoder.
-
-    Args:
-        value: a name, or a table of settings with or without a name.
-
-    Raises:
-        ConfigError: if the value is wrong, or the event has no captions.
-    """
-    text = TEXT.resolve(value, "model.text", event)
-    assert text is not None
-    return build_component(texts, text, event, width)

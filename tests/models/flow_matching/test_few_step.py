@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.few_step import build_coupling
+from genbench.models.flow_matching.few_step import COUPLING
 from genbench.registry import couplings
 from genbench.runs.spec import plan_of, resolve
 from genbench.training.ensemble import Ensemble
@@ -22,7 +22,7 @@ def test_any_coupling_goes_with_any_generator(built, name, coupling):
     model, data = built(name, "8gaussians", coupling=settings)
     model.prepare(data, 0)
     example = model.draw(model.batch_source(data).batch(0, 64, 0), torch.Generator().manual_seed(0))
-    assert isinstance(model.coupling, type(build_coupling(data.event, 0, coupling)))
+    assert isinstance(model.coupling, type(COUPLING.build(coupling, "coupling", data.event, data.event, 0)))
     loss = model.loss(example)
     loss["loss"].backward()
     assert loss["loss"].isfinite()

@@ -11,8 +11,12 @@ from genbench.core import Batch, Event
 from genbench.errors import ConfigError
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import sequential
-from genbench.models.text.conditioning import build
+from genbench.models.text.conditioning import TEXT
 from genbench.runs.spec import resolve, restore
+
+
+def build(event, width, value):
+    return TEXT.build(value, "model.text", event, event, width)
 
 
 @pytest.mark.parametrize("name", ["starflow", "tarflow"])

@@ -12,9 +12,13 @@ from genbench.core import Event, Normal
 from genbench.errors import ConfigError
 from genbench.models.starflow.model import Example
 from genbench.models.text import transformers_encoder
-from genbench.models.text.conditioning import build
+from genbench.models.text.conditioning import TEXT
 from genbench.registry import models
 from genbench.settings import bind, call
+
+
+def build(event, width, value):
+    return TEXT.build(value, "model.text", event, event, width)
 
 
 def test_pretrained_states_are_those_of_the_encoder(t5):

@@ -6,7 +6,11 @@ from helpers.toy_captions import EVENT, WORDS, flow, points
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
-from genbench.models.text.conditioning import build
+from genbench.models.text.conditioning import TEXT
+
+
+def build(event, width, value):
+    return TEXT.build(value, "model.text", event, event, width)
 
 
 def test_a_caption_is_its_words_padded_and_the_empty_one_is_padding():
