@@ -97,16 +97,25 @@ def paired(one: Mapping[int, float], other: Mapping[int, float], *, interval: bo
     Raises:
         ValueError: if they have no seed in common.
     """
+    return _paired(_differences(one, other), interval=interval)
+
+
+def _differences(one: Mapping[int, float], other: Mapping[int, float]) -> Float64[np.ndarray, " n"]:
     differences = np.array([one[seed] - other[seed] for seed in one if seed in other], dtype=np.float64)
     if not len(differences):
         raise ValueError("no common seeds")
+    return differences
+
+
+def _paired(differences: Float64[np.ndarray, " n"], *, interval: bool, p: float | None = None) -> Paired:
+    """Describe paired differences; the p of the sign-flip test may be known."""
     pairs, (mean, error) = len(differences), mean_and_error(differences)
     half = half_width(error, pairs)
     if error is None or half is None:
         return Paired(mean, None, None, None, None, None, 1)
     if pairs >= MIN_PERMUTATION_PAIRS:
         low, high = sign_flip_interval(differences) if interval else (None, None)
-        p = sign_flip_p(differences)
+        p = float(sign_flip_p(differences)) if p is None else p
     else:
         low, high = mean - half, mean + half
         p = 2 * float(special.stdtr(pairs - 1, -abs(mean) / error)) if error else float(mean == 0)
@@ -127,17 +136,17 @@ def detectable(error: float, pairs: int, family: int = 1) -> float | None:
     return None if smallest_p > level else error * noncentrality(pairs, level)
 
 
-def sign_flip_p(differences: Float64[np.ndarray, " n"]) -> float:
-    """Return the two-sided p of the hypothesis that each difference is as likely as its negative.
+def sign_flip_p(differences: Float64[np.ndarray, "n *samples"]) -> Float64[np.ndarray, "*samples"] | np.float64:
+    """Return the two-sided p of the hypothesis that each difference is as likely as its negative, for each sample.
 
     Exact up to 14 pairs; with more, estimated from a fixed random sample of sign flips, the observed signs included.
     """
-    whole = differences.sum()
+    whole = differences.sum(0)
     flips, observed_extra = _sign_flips(len(differences))
     totals = flips @ differences
     # Equal sums may round differently. A flipped sum is that of the kept differences minus that of the others.
-    extreme = observed_extra + (np.abs(2 * totals - whole) >= abs(whole) * (1 - 1e-9)).sum()
-    return float(extreme / (observed_extra + len(totals)))
+    extreme = observed_extra + (np.abs(2 * totals - whole) >= np.abs(whole) * (1 - 1e-9)).sum(0)
+    return extreme / (observed_extra + len(totals))
 
 
 def sign_flip_interval(differences: Float64[np.ndarray, " n"]) -> tuple[float, float]:
@@ -246,7 +255,12 @@ def against_best(found: Mapping[str, Mapping[int, float]], better: str) -> dict[
         return {}
     best = best_mean(found, better)
     comparable = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
-    return {model: paired(found[model], found[best], interval=False) for model in comparable}
+    differences = {model: _differences(found[model], found[best]) for model in comparable}
+    p: dict[str, float] = {}
+    for pairs in {len(each) for each in differences.values()} - set(range(MIN_PERMUTATION_PAIRS)):
+        alike = {model: each for model, each in differences.items() if len(each) == pairs}
+        p |= zip(alike, np.asarray(sign_flip_p(np.stack([*alike.values()], axis=1))).tolist(), strict=True)
+    return {model: _paired(each, interval=False, p=p.get(model)) for model, each in differences.items()}
 
 
 def format_mean(mean: float, error: float | None = None) -> str:

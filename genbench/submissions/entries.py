@@ -38,8 +38,9 @@ def remember(path: Path, verdicts: Sequence[Verdict]) -> None:
 def entries_of(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[str]]:
     """Return the records of a submission that a leaderboard takes, and what is to be said of them.
 
-    Its methods are called NAME:METHOD, after the file. Records that contradict themselves, whose values were not
-    confirmed on this machine, or which are among one's own, are left out.
+    Its methods are called NAME:METHOD, after the file, and NAME?:METHOD unless all their records were confirmed on this
+    machine. Records that contradict themselves, whose values were not confirmed, or which are among one's own, are left
+    out.
 
     Args:
         own: the records it is ranked beside.
@@ -54,15 +55,18 @@ def entries_of(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, li
         state = {verdict.name: known.get(verdict.name, verdict.state) for verdict in verdicts}
         taken = [v for v in verdicts if v.state != "refused" and state[v.name] != "not confirmed"]
         known_already = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
-        records = without_outdated([read_record(store.runs / v.name / "record.json") for v in taken])
+        read = {v.name: read_record(store.runs / v.name / "record.json") for v in taken}
+    records = without_outdated(read.values())
+    unconfirmed = {r["labels"]["model"] for verdict, r in read.items() if state[verdict] != "confirmed"}
     new = [r for r in records if (r["labels"]["run"], json.dumps(r["results"])) not in known_already]
-    runs = tuple(Run(_renamed(record, name), f"{name}:{record['labels']['model']}", None) for record in new)
+    renamed = [_renamed(record, name, record["labels"]["model"] in unconfirmed) for record in new]
+    runs = tuple(Run(record, record["labels"]["model"], None) for record in renamed)
     confirmed = sum(state[v.name] == "confirmed" for v in taken)
     notes = [f"{name}: {len(taken)} of {len(verdicts)} submitted records, {confirmed} confirmed here."]
     if len(new) < len(records):
         notes.append(f"  {len(records) - len(new)} are the same as your own, and are not shown twice.")
     if confirmed < len(taken):
-        notes.append(f"  The others are sealed, not verified: genbench verify {path.name}")
+        notes.append(f"  {name}?: sealed, not verified: genbench verify {path.name}")
     if left := [v for v in verdicts if v not in taken]:
         notes.append(f"  {len(left)} left out, such as {left[0].name}: {left[0].reason or 'not confirmed'}.")
     labels = dict.fromkeys(label for v in taken for label in v.labels)
@@ -70,9 +74,10 @@ def entries_of(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, li
     return SuiteResults(name, runs, ()), notes
 
 
-def _renamed(record: Record, name: str) -> Record:
+def _renamed(record: Record, name: str, unconfirmed: bool) -> Record:
     labels = record["labels"]
-    return {**record, "labels": {**labels, "run": f"{name}/{labels['run']}", "model": f"{name}:{labels['model']}"}}
+    model = f"{name}{'?' if unconfirmed else ''}:{labels['model']}"
+    return {**record, "labels": {**labels, "run": f"{name}/{labels['run']}", "model": model}}
 
 
 def _remembered(path: Path) -> Path:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import arrays, images, names, results, suites, surroundings
+from campaign import archives, arrays, damage, images, names, results, suites, surroundings
 from campaign.harness import Case, judge, run
 
 TINY = """
@@ -43,14 +43,16 @@ def prepare(folder: Path) -> Path:
     assert outcome.ending == "done", outcome.stderr
     for name in (".stdout", ".stderr"):
         (finished / name).unlink()
+    damage.prepare(folder / "kept")
     return finished
 
 
 def cases(finished: Path) -> Iterator[Case]:
     """Yield all cases."""
-    for module in (names, suites, arrays, images, surroundings):
+    for module in (names, suites, arrays, images, archives, surroundings):
         yield from module.cases()
     yield from results.cases(finished)
+    yield from damage.cases(finished.with_name("kept"))
 
 
 def meet(case: Case, folder: Path, finished: Path) -> tuple[str | None, str]:

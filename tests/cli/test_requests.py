@@ -29,9 +29,9 @@ WRONG = [
     (("sweep", "deep.toml"), "deep.toml is not a suite: it is nested too deeply"),
     (("sweep", "large.toml"), "large.toml is not a suite: it has more than"),
     (("sweep", "pipe.toml"), "no suite at pipe.toml"),
-    (("sweep", "names.toml"), "names.toml: no model 'cmf'; did you mean 'cfm'?"),
+    (("sweep", "names.toml"), "names.toml: no model 'otcmf'; did you mean 'otcfm'?"),
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
-    (("validate", "names.toml"), "no model 'cmf'"),
+    (("validate", "names.toml"), "no model 'otcmf'"),
     (("show", "WCFM"), "did you mean 'wcfm'?"),
     (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
     (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
@@ -66,7 +66,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "deep.toml").write_text(f"datasets=['moons']\nmodels=['cfm']\nseeds={'[' * 5000}{']' * 5000}")
     (tmp_path / "large.toml").write_text("#" * 2**21)
-    (tmp_path / "names.toml").write_text("datasets=['moons']\nmodels=['cmf']")
+    (tmp_path / "names.toml").write_text("datasets=['moons']\nmodels=['otcmf']")
     (tmp_path / "grid.toml").write_text("datasets=['moons']\nmodels=[{name='wcfm', kappa=[1.0, 'x']}]")
     os.mkfifo(tmp_path / "pipe.toml")
     return tmp_path

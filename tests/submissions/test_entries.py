@@ -28,8 +28,8 @@ def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks,
     forger.set_value(seed, "sliced_w2", lambda value: value + 0.01)  # as from another machine
     forger.set_value(forger.record_of("cfm", 1), "sliced_w2", lambda value: value + 0.01)
     found = ranks(root, "--add", path)
-    assert found.keys() == {"cfm", "wcfm", "theirs:cfm"}
-    assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs:cfm"]["mean"]) + 0.01)
+    assert found.keys() == {"cfm", "wcfm", "theirs?:cfm"}
+    assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs?:cfm"]["mean"]) + 0.01)
     out = cli("leaderboard", root, "--add", path)[1]
     assert "0 confirmed here" in out
     assert "2 are the same as your own" in out
@@ -37,14 +37,14 @@ def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks,
 
 def test_without_own_results_the_submission_is_shown_alone(forger, tmp_path, ranks):
     path = forger.submit(tmp_path / "theirs.genbench.zip")
-    assert ranks(tmp_path / "nothing", "--add", path).keys() == {"theirs:cfm", "theirs:wcfm"}
+    assert ranks(tmp_path / "nothing", "--add", path).keys() == {"theirs?:cfm", "theirs?:wcfm"}
 
 
 def test_what_was_verified_here_is_said_and_what_was_not_confirmed_is_left_out(forger, tmp_path, ranks, cli):
     for seed in (0, 1):
         forger.set_value(forger.record_of("wcfm", seed), "sliced_w2", lambda value: value / 2)
     path, root = forger.submit(tmp_path / "forged.genbench.zip"), tmp_path / "nothing"
-    assert "forged:wcfm" in ranks(root, "--add", path)
+    assert "forged?:wcfm" in ranks(root, "--add", path)
     assert cli("verify", path, "--sample", "9")[0] == 1
     assert ranks(root, "--add", path).keys() == {"forged:cfm"}
     out = cli("leaderboard", root, "--add", path)[1]

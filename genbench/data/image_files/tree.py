@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
+from lzma import LZMAError
 from pathlib import Path
 from posixpath import commonpath, dirname, normpath, splitext
 
@@ -22,6 +23,13 @@ from genbench.errors import ConfigError
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 LARGEST = 2**30
 """Bytes of an image file."""
+
+MOST_UNPACKED = 100
+"""Size of the members of an archive in terms of its own, above `LARGEST` bytes; images hardly get smaller."""
+
+EXTENDING = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2]})
+MOST_HEADER = 2**20
+"""Types of headers that extend the next one, as by a long name, and their bytes."""
 
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 """{folder name: split}."""
@@ -123,16 +131,31 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
     if not path.exists():
         raise ConfigError(f"{path} does not exist")
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
+            left = MOST_UNPACKED * path.stat().st_size + LARGEST
             for member in archive:
                 name = normpath(member.name).lstrip("/")
                 if _is_image(name):
                     _check_size(path, name, member.size)
+                left -= member.size
+                if left < 0:
+                    raise ConfigError(f"{path} would unpack to more than {MOST_UNPACKED} times its size")
                 file = archive.extractfile(member) if read and member.isfile() and _is_image(name) else None
                 yield name, member, file.read() if file else None
                 archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"{path} is neither a folder nor a readable tar archive: {error}") from error
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is refused before memory is taken for what it claims."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # tarfile lets subclasses override it
+        if self.size < 0 or (self.type in EXTENDING and self.size > MOST_HEADER):
+            raise tarfile.ReadError(f"a header claims {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def _check_size(path: Path, name: str, size: int) -> None:

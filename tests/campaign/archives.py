@@ -1,0 +1,175 @@
+"""Archives of images: links, odd names, repetitions, bombs, broken headers, flipped bits."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from campaign.harness import Case
+from campaign.images import EITHER, REFUSED, RUN, image_bytes, member, sound_archive, sound_members, write_tar
+
+FLIPS = 30
+"""Places at which a bit of an archive is flipped, for each compression."""
+
+DONE = frozenset({"done"})
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "tar": bytes,
+    "tar.gz": lambda data: gzip.compress(data, mtime=0),
+    "tar.bz2": bz2.compress,
+    "tar.xz": lzma.compress,
+}
+
+
+def _with(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
+    return lambda path: write_tar(path, [*sound_members(), *more])
+
+
+def _first(*members: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
+    return lambda path: write_tar(path, [*members, *sound_members()])
+
+
+def _large(name: str, size: int) -> Callable[[Path], object]:
+    """Return what writes an archive, compressed, with a member of zeros."""
+
+    def make(path: Path) -> None:
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            info = member(name)
+            info.size = size
+            file.write(info.tobuf())
+            block = bytes(1 << 20)
+            for _ in range(size >> 20):
+                file.write(block)
+            file.write(sound_archive())
+
+    return make
+
+
+def _claimed(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> Callable[[Path], object]:
+    """Return what writes an archive whose first member claims a size."""
+
+    def make(path: Path) -> None:
+        info = member(name, kind)
+        info.size = size
+        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + sound_archive())
+
+    return make
+
+
+def _chained(path: Path) -> None:
+    """Write an archive that begins with thousands of headers that extend the next header."""
+    info = member("x", tarfile.XHDTYPE)
+    info.size = 512
+    record = b"13 path=x.png"[:12] + b"\n"
+    path.write_bytes((info.tobuf() + record.ljust(512, b"\0")) * 20_000 + sound_archive())
+
+
+def _raw_name(name: bytes) -> Callable[[Path], object]:
+    def make(path: Path) -> None:
+        first = io.BytesIO()
+        write_tar(first, [(member("train/a/" + "x" * len(name) + ".png"), image_bytes(1)), *sound_members()])
+        data = bytearray(first.getvalue())
+        data[8 : 8 + len(name)] = name
+        data[148:156] = b"        "
+        data[148:156] = b"%06o\0 " % sum(data[:512])
+        path.write_bytes(bytes(data))
+
+    return make
+
+
+def _pax(**fields: str) -> tuple[tarfile.TarInfo, bytes]:
+    info = member("train/a/pax.png")
+    info.pax_headers = fields
+    return info, image_bytes(1)
+
+
+SYM, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
+PICTURE = image_bytes(1)
+ARCHIVES: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
+    "link to a member": (_with((member("train/a/l.png", SYM, "0.png"), b"")), REFUSED),
+    "link out": (_with((member("train/a/l.png", SYM, "/etc/passwd"), b"")), REFUSED),
+    "hard link to a member": (_with((member("train/a/l.png", HARD, "train/a/0.png"), b"")), EITHER),
+    "hard link out": (_with((member("train/a/l.png", HARD, "/etc/passwd"), b"")), REFUSED),
+    "link as a class": (_first((member("train/c", SYM, "/etc"), b""), (member("train/c/x.png"), PICTURE)), REFUSED),
+    "link to itself": (_with((member("train/a/l.png", SYM, "l.png"), b"")), REFUSED),
+    "absolute name": (_with((member("/train/a/9.png"), PICTURE)), EITHER),
+    "name above": (_with((member("../train/a/9.png"), PICTURE)), EITHER),
+    "name above, inside": (_with((member("train/a/../b/9.png"), PICTURE)), EITHER),
+    "name far above": (_with((member("../" * 30 + "etc/passwd.png"), PICTURE)), EITHER),
+    "name of two spellings": (_with((member("train/./a//0.png"), PICTURE)), REFUSED),
+    "name of backslashes": (_with((member("train\\a\\9.png"), PICTURE)), EITHER),
+    "name of a drive": (_with((member("C:/train/a/9.png"), PICTURE)), REFUSED),
+    "names of two cases": (_with((member("train/a/0.PNG"), PICTURE)), EITHER),
+    "classes of two cases": (
+        _with(*((member(f"{split}/A/0.png"), PICTURE) for split in ("train", "test"))),
+        EITHER,
+    ),
+    "name of control characters": (_with((member("train/a/\x1b[2J\n\r.png"), PICTURE)), EITHER),
+    "name of no text": (_raw_name(b"\xff\xfe\xfd"), EITHER),
+    "name of a zero byte": (_raw_name(b"a\0b"), EITHER),
+    "empty name": (_with((member(""), b"x")), EITHER),
+    "name of 100,000 characters": (_with((member(f"train/a/{'x' * 100_000}.png"), PICTURE)), EITHER),
+    "name of 10,000 folders": (_with((member(f"{'x/' * 10_000}y.png"), PICTURE)), REFUSED),
+    "member twice": (_with((member("train/a/0.png"), PICTURE)), REFUSED),
+    "file and folder of one name": (_first((member("train/a"), b"x")), EITHER),
+    "folder named as an image": (_with((member("train/a/x.png/", tarfile.DIRTYPE), b"")), EITHER),
+    "archive in the archive": (_with((member("train/a/x.tar"), b"x" * 600)), REFUSED),
+    "archive called an image": (_with((member("train/a/x.png"), b"x" * 600)), REFUSED),
+    "archive above the images": (_with((member("x.tar"), b"x" * 600)), EITHER),
+    "device": (_with((member("train/a/d.png", tarfile.BLKTYPE), b"")), REFUSED),
+    "unknown kind of member": (_with((member("train/a/u.png", b"Z"), b"")), EITHER),
+    "image of a claimed exabyte": (_claimed("train/a/e.png", 1 << 60), REFUSED),
+    "image of a claimed negative size": (_claimed("train/a/e.png", -512), REFUSED),
+    "text of a claimed exabyte": (_claimed("notes.txt", 1 << 60), REFUSED),
+    "header of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.XHDTYPE), REFUSED),
+    "global header of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.XGLTYPE), REFUSED),
+    "long name of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.GNUTYPE_LONGNAME), REFUSED),
+    "headers without an end": (_chained, REFUSED),
+    "pax size that is a word": (_with(_pax(size="many")), EITHER),
+    "pax size that is negative": (_with(_pax(size="-1")), EITHER),
+    "pax path above": (_with(_pax(path="../../x.png")), EITHER),
+    "pax time that is no time": (_with(_pax(mtime="inf")), EITHER),
+    "pax sparse map": (_with(_pax(**{"GNU.sparse.size": "9" * 20, "GNU.sparse.map": "0,1"})), EITHER),
+    "100,000 tiny members": (
+        lambda path: write_tar(path, [*sound_members(), *((member(f"notes/{i}"), b"") for i in range(100_000))]),
+        EITHER,
+    ),
+}
+
+COMPRESSED: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
+    "image of 2 GiB of zeros": (_large("train/a/z.png", 2 << 30), REFUSED),
+    "text of 4 GiB of zeros": (_large("notes.txt", 4 << 30), REFUSED),
+    "image of 300 MiB of zeros": (_large("train/a/z.png", 300 << 20), REFUSED),
+    "compressed twice": (lambda path: path.write_bytes(gzip.compress(gzip.compress(sound_archive()))), REFUSED),
+    "zeros without an archive": (lambda path: path.write_bytes(gzip.compress(bytes(1 << 26))), REFUSED),
+    "bytes after the end": (
+        lambda path: path.write_bytes(gzip.compress(sound_archive()) + b"trailing"),
+        EITHER,
+    ),
+}
+
+
+def cases() -> Iterator[Case]:
+    """Yield cases of archives."""
+    for suffix, some in (("tar", ARCHIVES), ("tar.gz", COMPRESSED)):
+        for name, (make, expect) in some.items():
+            yield _case(f"{suffix}, {name}", suffix, make, expect)
+    sound = sound_archive()
+    for suffix, pack in PACKED.items():
+        packed, draw = pack(sound), random.Random(suffix)
+        yield _case(f"{suffix}, sound", suffix, lambda path, data=packed: path.write_bytes(data) and None, DONE)
+        for number in range(FLIPS):
+            place, bit = draw.randrange(len(packed)), 1 << draw.randrange(8)
+            data = packed[:place] + bytes([packed[place] ^ bit]) + packed[place + 1 :]
+            yield _case(f"{suffix}, bit {number} flipped", suffix, lambda p, d=data: p.write_bytes(d) and None, EITHER)
+        for share in range(10):
+            cut = packed[: share * len(packed) // 10]
+            yield _case(f"{suffix}, cut to {share} tenths", suffix, lambda p, d=cut: p.write_bytes(d) and None, EITHER)
+
+
+def _case(name: str, suffix: str, make: Callable[[Path], object], expect: frozenset[str]) -> Case:
+    arguments = (*RUN, "--set", f"data.path={{}}/t.{suffix}")
+    return Case(f"archives/{name}", arguments, expect, lambda folder: make(folder / f"t.{suffix}") and None)

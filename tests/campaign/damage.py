@@ -1,0 +1,179 @@
+"""Damage at random places of every kind of file that genbench keeps: no number may depend on it."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from campaign.harness import Case, Outcome, run
+from campaign.images import sound_archive
+
+FLIPS = 30
+"""Places at which a bit of each kind of file is flipped."""
+
+NET = """net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = []},
+ sample = {method = "euler", steps = 1}""".replace("\n", "")
+
+SUITES = {
+    "pictures": f"""
+models = [{{name = "cfm", {NET}, encoder = {{name = "autoencoder", width = 4, steps = 2}}}}]
+datasets = [{{name = "folder", path = "t.tar", size = 8, valid = 0.0, metrics = ["norm"]}}]
+""",
+    "features": f"""
+models = [{{name = "cfm", {NET}}}]
+datasets = [{{name = "digits", metrics = ["fd-digits_cnn"]}}]
+evaluation = {{n = 70, floor = false}}
+""",
+    "transport": """
+models = ["sdcfm"]
+datasets = [{name = "points", path = "p.npy", metrics = ["sliced_w2"]}]
+""",
+    "together": """
+models = ["cfm"]
+datasets = [{name = "moons", metrics = ["sliced_w2"]}]
+seeds = [0, 1]
+stack = ["seed"]
+""",
+    "resumed": """
+models = ["otcfm"]
+datasets = [{name = "moons", metrics = ["sliced_w2"]}]
+plan = {steps = 40, batch_size = 16, eval_every = 10}
+""",
+}
+COMMON = {"seeds": "[0]", "plan": "{steps = 2, batch_size = 8}", "evaluation": "{n = 8}"}
+
+KEPT = {
+    "decoded images": ("pictures", "home/images/*.npy"),
+    "list of images": ("pictures", "home/images/*.json"),
+    "latents": ("pictures", "home/latents/*.npy"),
+    "reference statistics": ("features", "home/references/*.safetensors"),
+    "potentials": ("transport", "home/potentials/*.safetensors"),
+    "catalog of settings": ("together", "home/catalog/*.json"),
+}
+"""{kind of file of the cache: a suite that needs it, where it is}. The suite runs again, in an empty results folder."""
+
+RESULTS = {
+    "record": ("together", "r/runs/cfm-moons-0-*/*/record.json"),
+    "weights": ("transport", "r/runs/sdcfm-*/model.safetensors"),
+    "weights of an encoder": ("pictures", "r/runs/autoencoder-*/model.safetensors"),
+    "weights of an ensemble": ("together", "r/runs/cfm-moons-1-*/model.safetensors"),
+    "checkpoint": ("resumed", "r/runs/otcfm-*/checkpoint.safetensors"),
+    "earlier checkpoint": ("resumed", "r/runs/otcfm-*/previous-checkpoint.safetensors"),
+    "log of a training": ("resumed", "r/runs/otcfm-*/train.csv"),
+    "evaluation in training": ("resumed", "r/runs/otcfm-*/*/steps/*.json"),
+}
+"""{kind of file of a results folder: its suite, where it is}. The suite runs again without its records."""
+
+WHOLE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "one byte": lambda path: path.write_bytes(path.read_bytes()[:1]),
+    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "last byte lost": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "read-only": lambda path: path.chmod(0o400),
+    "absent": lambda path: path.unlink(),
+    "empty folder": lambda path: (path.unlink(), path.mkdir()),
+    "dangling link": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
+    "endless device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+}
+
+
+def prepare(folder: Path) -> Path:
+    """Run every suite, so that all kinds of files are there; return the folder."""
+    folder.mkdir(parents=True)
+    (folder / "t.tar").write_bytes(sound_archive())
+    np.save(folder / "p.npy", np.random.default_rng(0).normal(size=(200, 2)))
+    for name, text in SUITES.items():
+        common = "".join(f"{key} = {value}\n" for key, value in COMMON.items() if f"\n{key} =" not in text)
+        (folder / f"{name}.toml").write_text(common + text)
+        outcome = run(_sweep(name), folder)
+        assert outcome.ending == "done", outcome.stderr
+    _interrupt(folder)
+    return folder
+
+
+def cases(prepared: Path) -> Iterator[Case]:
+    """Yield cases of damage; each meets a copy of what `prepare` made."""
+    for kind, (suite, pattern) in (KEPT | RESULTS).items():
+        draw = random.Random(kind)
+        damages = {f"bit {number} flipped": _flip(draw.random(), draw.randrange(8)) for number in range(FLIPS)} | WHOLE
+        for name, damage in damages.items():
+
+            def files(folder: Path, kind: str = kind, pattern: str = pattern, damage: Callable = damage) -> None:
+                shutil.copytree(prepared, folder, dirs_exist_ok=True)
+                if kind in KEPT:
+                    shutil.rmtree(folder / "r")
+                elif kind != "record":
+                    for record in folder.glob(f"{pattern.split('*')[0]}*/*/record.json"):
+                        record.unlink()
+                path = sorted(folder.glob(pattern))[0]
+                damage(path)
+
+            yield _sweep(suite, f"damage/{kind}, {name}", files, _same(prepared, suite))
+
+
+def _sweep(suite: str, name: str = "", files: Callable | None = None, check: Callable | None = None) -> Case:
+    return Case(
+        name,
+        ("sweep", f"{suite}.toml", "--results", "r"),
+        frozenset({"done"}),
+        files,
+        env={"GENBENCH_HOME": "{}/home"},
+        check=check,
+    )
+
+
+def _same(prepared: Path, suite: str) -> Callable[[Path, Outcome], str | None]:
+    """Return a check that the table is that of sound files, and that damage is said in few lines."""
+
+    def check(folder: Path, outcome: Outcome) -> str | None:
+        said = [line for line in outcome.stderr.splitlines() if line.startswith("genbench: ")]
+        if len(said) > 2:
+            return f"said {len(said)} lines: {said}"
+        table = f"r/{suite}/table.csv"
+        return None if (folder / table).read_bytes() == (prepared / table).read_bytes() else "another table"
+
+    return check
+
+
+def _flip(share: float, bit: int) -> Callable[[Path], object]:
+    def flip(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[int(share * len(data))] ^= 1 << bit
+        path.write_bytes(data)
+
+    return flip
+
+
+def _interrupt(folder: Path) -> None:
+    """Stop the training of the suite "resumed" after its second checkpoint, which stays with the one before it."""
+    (run_folder,) = folder.glob("r/runs/otcfm-*")
+    shutil.rmtree(run_folder)
+    child = os.fork()
+    if not child:
+        from genbench.training import checkpoint, loop
+
+        save = checkpoint.save
+
+        def stop(path: Path, *state: object) -> None:
+            save(path, *state)  # type: ignore[arg-type]
+            if state[3] >= 20:  # type: ignore[operator]
+                os._exit(0)
+
+        os.environ["GENBENCH_HOME"] = str(folder / "home")
+        os.chdir(folder)
+        assert loop.fit.__kwdefaults__ is not None
+        loop.fit.__kwdefaults__["save_every"] = 0.0
+        checkpoint.save = stop  # type: ignore[assignment]
+        from genbench.runs.run import run as run_cell
+        from genbench.runs.store import Store
+        from genbench.sweeps.suite import load
+
+        run_cell(load(Path("resumed.toml")).specs[0], Store(Path("r")))
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    shutil.rmtree(folder / "r/leases", ignore_errors=True)
