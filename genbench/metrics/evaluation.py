@@ -22,6 +22,7 @@ from genbench.errors import Unsupported
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import call
+from genbench.training.group import ALONE, Group
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Evaluation:
         nfe: network evaluations per sample; None for samples of unknown origin.
         model: the model, for metrics of the model.
         seconds: time that drawing the samples took.
+        group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Evaluation:
         options: Mapping[str, Any] | None = None,
         batch: int = 512,
         seconds: float = 0.0,
+        group: Group = ALONE,
     ) -> None:
         self.data = data
         self.seconds = seconds
@@ -80,6 +83,7 @@ class Evaluation:
         self.model = model
         self.options = dict(options or {})
         self.batch = batch
+        self.group = group
         self.image_grids: dict[str, Tensor] = {}
         """Raw images that metrics show, ten per row, by the name of the grid."""
         self._cache: dict[Hashable, Any] = {}
@@ -134,7 +138,8 @@ class Evaluation:
         if model is self.model:
             return self
         none = torch.empty(0, *data.event.shape)
-        return Evaluation(data, self.seed, x=none, model=model, options=self.options, batch=self.batch)
+        settings: dict[str, Any] = {"options": self.options, "batch": self.batch, "group": self.group}
+        return Evaluation(data, self.seed, x=none, model=model, **settings)
 
     @property
     def space(self) -> str:

@@ -1,8 +1,7 @@
 """Densities of models: likelihood of test data, in nats and in bits per dimension, and effective sample sizes."""
 
 import math
-from collections.abc import Callable
-from itertools import repeat
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from genbench.core import Event, Model, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.sampling import batches
 from genbench.numerics.importance_weights import relative_ess
 from genbench.numerics.ode import log_density, rademacher
 from genbench.registry import metrics
@@ -198,7 +198,7 @@ def _measure(evaluation: Evaluation, points: Points, n: int, tol: float, probes:
     if isinstance(model, Transport):
         log_prob, details = _ode_log_prob(evaluation, model, x, label, tol, probes)
     else:
-        log_prob, details = _in_batches(evaluation, lambda x, label: model.log_prob(x, label=label), x, label), {}
+        log_prob, details = _in_batches(evaluation, lambda x, label, _: model.log_prob(x, label=label), x, label), {}
     bad = int((~torch.isfinite(log_prob)).sum())
     if bad:
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
@@ -226,13 +226,11 @@ def _ode_log_prob(
     model.source.log_prob(model.source.sample(1, generator(evaluation.seed, "density")))
 
     def at(tol: float) -> Tensor:
-        stream = generator(evaluation.seed, "probes")
-
-        def log_prob(x: Tensor, label: Tensor | None) -> Tensor:
-            drawn = rademacher((probes, *x.shape), stream).to(x) if probes else None
+        def log_prob(x: Tensor, label: Tensor | None, drawn: Tensor | None) -> Tensor:
+            drawn = None if drawn is None else drawn.to(x)
             return log_density(lambda t, y: velocity(t, y, label), x, model.source.log_prob, probes=drawn, tol=tol).x
 
-        return _in_batches(evaluation, log_prob, x, label)
+        return _in_batches(evaluation, log_prob, x, label, probes)
 
     log_prob = at(tol)
     difference = abs(float((log_prob - at(10 * tol)).mean()))
@@ -242,11 +240,20 @@ def _ode_log_prob(
 @torch.no_grad()
 def _in_batches(
     evaluation: Evaluation,
-    log_prob: Callable[[Tensor, Tensor | None], Tensor],
+    log_prob: Callable[[Tensor, Tensor | None, Tensor | None], Tensor],
     x: Float[Tensor, "n *event"],
     label: Int[Tensor, " n"] | None,
+    probes: int = 0,
 ) -> Float[Tensor, " n"]:
+    """Return a function of points, labels and probes, whose batches the processes share."""
     device = next(evaluation.density_model().parameters()).device
-    labels = repeat(None) if label is None else label.to(device).split(evaluation.batch)
-    batches = zip(x.split(evaluation.batch), labels, strict=False)
-    return torch.cat([log_prob(rows.to(device), label).double().cpu() for rows, label in batches])
+    stream = generator(evaluation.seed, "probes")
+
+    def parts() -> Iterator[tuple[Tensor, Tensor | None, Tensor | None]]:
+        for rows in batches(len(x), evaluation.batch):
+            some = x[rows.start : rows.stop]
+            # Every process draws the probes of all batches, because they come from one stream.
+            drawn = rademacher((probes, *some.shape), stream) if probes else None
+            yield some.to(device), None if label is None else label[rows.start : rows.stop].to(device), drawn
+
+    return torch.cat(evaluation.group.map(lambda part: log_prob(*part).double().cpu(), parts()))

@@ -14,15 +14,25 @@ from genbench.metrics.floors import real_vs_real
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
 from genbench.seeds import derive
+from genbench.training.group import ALONE, Group
 
 _NOT_SAMPLED = {"solver": None, "nfe": None}
 """Solver and NFE in the rows of metrics of the model, which do not depend on how samples were drawn."""
 
 
 def evaluate(
-    model: Model, data: Data, chosen: Mapping[str, Mapping], *, sample: Mapping, sampling: Sampling, seed: int
+    model: Model,
+    data: Data,
+    chosen: Mapping[str, Mapping],
+    *,
+    sample: Mapping,
+    sampling: Sampling,
+    seed: int,
+    group: Group = ALONE,
 ) -> tuple[list[dict[str, Any]], Evaluation]:
     """Measure the chosen metrics {name: bound settings} of a model.
+
+    The processes of a group share sampling and all that runs in batches; each of them returns the same.
 
     Returns:
         The rows of the record, and the evaluation with the samples of the main solver.
@@ -33,10 +43,19 @@ def evaluate(
 
     def evaluation_with(options: Mapping[str, Any]) -> Evaluation:
         began = time.perf_counter()
-        x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options)
+        x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options, group)
         seconds = time.perf_counter() - began
         return Evaluation(
-            data, seed, x=x, label=label, nfe=nfe, model=model, options=options, batch=sampling.batch, seconds=seconds
+            data,
+            seed,
+            x=x,
+            label=label,
+            nfe=nfe,
+            model=model,
+            options=options,
+            batch=sampling.batch,
+            seconds=seconds,
+            group=group,
         )
 
     main = evaluation_with(sample)

@@ -1,6 +1,6 @@
 """Sampling for an evaluation: how many samples, from which noise and labels, and how they are drawn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from genbench.core import Model
 from genbench.metrics.starting_noise import noise
 from genbench.numerics.ode import FixedStepMethod
 from genbench.settings import Count, typed
+from genbench.training.group import ALONE, Group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,30 +38,36 @@ class Sampling:
     split: Literal["test", "valid"] = "test"
 
 
-def starting_points(
-    model: Model, n: int, batch: int, seed: int
-) -> Iterator[tuple[Float[Tensor, "b *event"], Int[Tensor, " b"] | None]]:
-    """Yield the noise and the labels of n samples in batches, on the model's device.
+def batches(n: int, size: int) -> list[range]:
+    """Return the indices of n samples in batches."""
+    return [range(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def starting_points(model: Model, rows: range, seed: int) -> tuple[Float[Tensor, "b *event"], Int[Tensor, " b"] | None]:
+    """Return the noise and the labels of the samples with these indices, on the model's device.
 
     Sample i has its own noise and, from a conditional model, the label i modulo the number of classes.
     """
     device = next(model.parameters()).device
-    for start in range(0, n, batch):
-        stop = min(start + batch, n)
-        label = torch.arange(start, stop, device=device) % model.event.classes if model.conditional else None
-        yield noise(model.source, stop - start, seed, start=start).to(device), label
+    label = torch.arange(rows.start, rows.stop, device=device) % model.event.classes if model.conditional else None
+    return noise(model.source, len(rows), seed, start=rows.start).to(device), label
 
 
 @torch.no_grad()
 def draw(
-    model: Model, n: int, batch: int, seed: int, options: Mapping[str, Any]
+    model: Model, n: int, batch: int, seed: int, options: Mapping[str, Any], group: Group = ALONE
 ) -> tuple[Float[Tensor, "n *event"], Int[Tensor, " n"] | None, float]:
-    """Draw n samples in batches. Returns samples, labels (None from an unconditional model) and the mean NFE."""
+    """Draw n samples in batches, which the processes of a group share.
+
+    Returns:
+        Samples, labels (None from an unconditional model) and the mean NFE.
+    """
     arguments = typed(model.sampler, options)
-    samples, labels, evaluations = [], [], 0.0
-    for x0, label in starting_points(model, n, batch, seed):
+
+    def one(rows: range) -> tuple[Tensor, Tensor | None, float]:
+        x0, label = starting_points(model, rows, seed)
         drawn = model.sample(x0, label=label, **arguments)
-        samples.append(drawn.x.float().cpu())
-        labels += [] if label is None else [label.cpu()]
-        evaluations += drawn.nfe * len(x0)
-    return torch.cat(samples), torch.cat(labels) if labels else None, evaluations / n
+        return drawn.x.float().cpu(), None if label is None else label.cpu(), drawn.nfe * len(x0)
+
+    samples, labels, evaluations = zip(*group.map(one, batches(n, batch)), strict=True)
+    return torch.cat(samples), torch.cat(labels) if model.conditional else None, sum(evaluations) / n

@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.core import Event, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.sampling import starting_points
+from genbench.metrics.sampling import batches, starting_points
 from genbench.metrics.wasserstein import source_to_data
 from genbench.numerics.ode import trajectory
 from genbench.registry import metrics
@@ -127,9 +127,13 @@ def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
     """Solve for the paths that start at the noise of the first n samples."""
     model = evaluation.ode_model()
     velocity = cast(Transport, model).velocity
-    starts = starting_points(model, n, evaluation.batch, evaluation.seed)
-    parts = [_solve_batch(velocity, z0, label, tol) for z0, label in starts]
-    energy, length, chord = (torch.cat(part).double().cpu() for part in zip(*parts, strict=True))
+
+    def solve(rows: range) -> list[Tensor]:
+        z0, label = starting_points(model, rows, evaluation.seed)
+        return [each.cpu() for each in _solve_batch(velocity, z0, label, tol)]
+
+    parts = evaluation.group.map(solve, batches(n, evaluation.batch))
+    energy, length, chord = (torch.cat(part).double() for part in zip(*parts, strict=True))
     bad = int((~torch.isfinite(energy + chord)).sum())
     if bad:
         raise Unsupported(f"{bad} of {n} paths are not finite")

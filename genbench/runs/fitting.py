@@ -81,7 +81,7 @@ def fit_and_save(
     run = "+".join(spec.train_key for spec in specs)
     folders = [store.folder(spec) for store, spec in zip(stores, specs, strict=True)]
     evaluations = [
-        TrainingEvaluation(store.record_path(spec).parent / "steps", spec, model, data)
+        TrainingEvaluation(store.record_path(spec).parent / "steps", spec, model, data, group)
         for store, spec, model in zip(stores, specs, trained, strict=True)
         if isinstance(model, Model)
     ]

@@ -220,19 +220,21 @@ def _measure(
     rows = []
     if group.is_first:
         held.drop_checkpoints(spec)
-        if isinstance(model, Model) and missing:
-            chosen = {name: settings_in(part) for name, part in missing.items()}
-            with provenance.Meter(group.device) as meter:
-                rows, main = evaluate(
-                    model, data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed
-                )
+    if isinstance(model, Model) and missing:
+        chosen = {name: settings_in(part) for name, part in missing.items()}
+        with provenance.Meter(group.device) as meter:
+            sampling = sampling_of(spec)
+            rows, main = evaluate(
+                model, data, chosen, sample=spec.sample, sampling=sampling, seed=spec.seed, group=group
+            )
+        if group.is_first:
             folder = held.record_path(spec).parent
             rows += read_steps(folder / "steps", missing)
             save_samples(folder, main, data)
-            earlier = record["provenance"]["cost"].get("evaluate_seconds", 0.0) if record is not None else 0.0
-            cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
-            cost["sample_seconds"] = main.seconds
-            cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
+        earlier = record["provenance"]["cost"].get("evaluate_seconds", 0.0) if record is not None else 0.0
+        cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
+        cost["sample_seconds"] = main.seconds
+        cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
     return _write(spec, held, data, record, merge_rows(record, rows, missing), cost, group)
 
 
@@ -300,8 +302,7 @@ def _write(
     )
     if group.is_first:
         held.write_record(spec, record)
-    group.barrier()
-    return record
+    return group.broadcast(record)
 
 
 @contextmanager

@@ -201,7 +201,7 @@ def _sample(model: Model) -> None:
         x, _, nfe = draw(model, SIZE, SIZE, 0, options)
         again = draw(model, SIZE, SIZE, 0, options)[0]
         batched, single = (draw(model, SIZE, batch, 0, fixed)[0] for batch in (SIZE, 1))
-    ((x0, label),) = starting_points(model, SIZE, SIZE, 0)
+    x0, label = starting_points(model, range(SIZE), 0)
     with torch.no_grad():
         model.sample(x0, label=label, **typed(model.sampler, fixed))
     assert_equal(x0, noise(model.source, SIZE, 0), "sample must not write into its noise")

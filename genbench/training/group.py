@@ -1,19 +1,21 @@
 """Groups: the processes that share the work of a run, each with a device of its own.
 
 All processes of a group execute the same program. torchrun starts them, or the first one does: it repeats its own
-command once for each of the others. They divide batches, and meet in the methods of `Group`.
+command once for each of the others. They divide batches and meet in the methods of `Group`.
 """
 
 import atexit
+import gc
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from operator import itemgetter
 from typing import TypeVar
 
 import torch
@@ -32,6 +34,7 @@ PARENT = "GENBENCH_PARENT"
 """Environment variable with the process that started this one."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Group:
@@ -85,6 +88,34 @@ class Group:
             distributed.broadcast_object_list(values)
         return values[0]
 
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Return the results of a function for all items, in order; each process computes its share of them.
+
+        Args:
+            function: its results are on the CPU. An exception is raised in all processes, the first one if there are
+                several; what it does besides happens in one process only.
+            items: the same in all processes.
+        """
+        if self.size == 1:
+            return [function(item) for item in items]
+        own: dict[int, R | Exception] = {}
+        for index, item in enumerate(items):
+            if index % self.size == self.rank:
+                try:
+                    own[index] = function(item)
+                except Exception as error:
+                    own[index] = error
+                    break
+        shares: list[dict[int, R | Exception]] = [{}] * self.size
+        with self._watch():
+            distributed.all_gather_object(shares, own)
+        results = []
+        for _, result in sorted((pair for share in shares for pair in share.items()), key=itemgetter(0)):
+            if isinstance(result, Exception):
+                raise result
+            results.append(result)
+        return results
+
     def barrier(self) -> None:
         """Wait for all processes."""
         self.broadcast(None)
@@ -99,6 +130,10 @@ class Group:
             if self.size == 1 or not lost:
                 raise
             raise RunFailed(_first_failure(GRACE) or f"one of {self.size} processes has ended") from error
+
+
+ALONE = Group(torch.device("cpu"))
+"""The group of a process that shares its work with none."""
 
 
 def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
@@ -218,6 +253,8 @@ def _exit_with_parent(parent: int) -> None:
 
 def _leave() -> None:
     """Leave the group; the process that started others ends last."""
+    # A wrapped module refers to itself and to the group, whose threads end with it: later than now is too late.
+    gc.collect()
     if distributed.is_initialized():
         distributed.destroy_process_group()
     for process in _others:

@@ -145,12 +145,10 @@ def fit(
                 checkpoint.save(saved, learner, average, optimizer, step + 1, seconds, run)
                 last_save = time.monotonic()
         if evaluate is not None and plan.evaluates_after(step + 1):
-            if group.is_first:
-                evaluation_began = time.monotonic()
-                with _averaged(learner, trained, average):
-                    evaluate(step + 1)
-                began += time.monotonic() - evaluation_began
-            group.barrier()
+            evaluation_began = time.monotonic()
+            with _averaged(learner, trained, average):
+                evaluate(step + 1)
+            began += time.monotonic() - evaluation_began
     return _use_average(learner, trained, average)
 
 

@@ -1,7 +1,7 @@
 import torch
 
 from genbench.core import Event, Normal
-from genbench.metrics.sampling import draw, starting_points
+from genbench.metrics.sampling import batches, draw, starting_points
 
 
 def test_samples_do_not_depend_on_the_batch(fixed_density):
@@ -17,5 +17,5 @@ def test_samples_do_not_depend_on_the_batch(fixed_density):
 def test_labels_of_a_conditional_model_come_in_turn(fixed_density):
     model = fixed_density(Event((2,), 3), Normal((2,)), None)
     model.conditional = True
-    labels = torch.cat([label for _, label in starting_points(model, 8, 5, 0)])
+    labels = torch.cat([starting_points(model, rows, 0)[1] for rows in batches(8, 5)])
     assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]

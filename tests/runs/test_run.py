@@ -1,6 +1,10 @@
 """Prerequisites: an encoder, or a teacher, is trained once by a run of its own, whatever happens meanwhile."""
 
 import inspect
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -177,3 +181,44 @@ def test_a_failed_encoder_can_be_retried(tmp_path, processes):
     assert "encoder" in {one.kind for one in failed}
     reasons = execute(failed, store, local(store, processes), lambda event: None)
     assert all("not finite" in reason for reason in reasons)
+
+
+SHARED = """
+import json, sys
+from pathlib import Path
+from genbench.runs.run import Launch, run
+from genbench.runs.spec import restore
+from genbench.runs.store import Store
+
+store, processes = Store(Path(sys.argv[1])), int(sys.argv[2])
+for request in json.loads(Path(sys.argv[3]).read_text()):
+    run(restore(request), store, launch=Launch("cpu", processes), may_train=False)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path, processes):
+    small = {"plan": {"steps": 2, "batch_size": 12}, "evaluation": {"n": 50, "batch": 16, "curve": [2]}}
+    sizes = {"metric": {"nll": {"n": 20}, "straightness": {"n": 20}}}
+    images = {"metric": {"bits_per_dim": {"n": 20}}, "model": {"net": NET}, "sample": {"method": "euler", "steps": 2}}
+    specs = [
+        resolve("cfm", "moons", metrics=["w2", "nll", "straightness", "nfe"], settings=small | sizes),
+        resolve("cfm", "digits", metrics=["fd-digits_cnn", "bits_per_dim"], settings=small | images),
+    ]
+    for spec in specs:
+        run(replace(spec, metrics={}), Store(tmp_path / "one"))  # the weights, by one process
+    shutil.copytree(tmp_path / "one", tmp_path / "shared")
+    for spec in specs:
+        run(spec, Store(tmp_path / "one"))
+    (tmp_path / "script.py").write_text(SHARED)
+    (tmp_path / "requests.json").write_text(json.dumps([spec.json() for spec in specs]))
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "shared", str(processes), tmp_path / "requests.json"]
+    subprocess.run(command, check=True, timeout=300)
+    for spec in specs:
+        paths = [Store(tmp_path / name).record_path(spec) for name in ("one", "shared")]
+        alone, together = map(read_record, paths)
+        assert len(alone["results"]) >= 3
+        assert all(row["value"] is not None for row in alone["results"])
+        assert together["results"] == alone["results"]
+        assert (paths[1].parent / "samples.npz").read_bytes() == (paths[0].parent / "samples.npz").read_bytes()

@@ -36,13 +36,20 @@ def test_alone_nothing_changes():
     assert (group.rank, group.size, group.is_first) == (0, 1, True)
     assert group.mean(values) is values
     assert group.broadcast("a") == "a"
+    assert group.map(str, range(3)) == ["0", "1", "2"]
 
 
 EXCHANGE = """
 group = start_group("cpu", 3)
 assert start_group("cpu").size == group.size  # what was started stays
 torch.testing.assert_close(group.mean(torch.tensor([group.rank, 1.0])), torch.tensor([(group.size - 1) / 2, 1]))
-print(group.broadcast(f"{group.rank} of {group.size}"), flush=True)
+who = []
+assert group.map(lambda n: who.append(n) or n * n, range(7)) == [n * n for n in range(7)]
+assert who == list(range(group.rank, 7, group.size))  # unequal shares
+try:
+    group.map(lambda n: 1 / (n - 4) + 1 / (n - 5), range(7))
+except ZeroDivisionError:  # in all processes, though each of the two items belongs to one
+    print(group.broadcast(f"{group.rank} of {group.size}"), flush=True)
 """
 
 

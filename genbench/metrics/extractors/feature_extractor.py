@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from genbench.core import Rows
 from genbench.errors import Unsupported
+from genbench.training.group import ALONE, Group
 
 BATCH = 256
 
@@ -40,6 +41,6 @@ class FeatureExtractor(nn.Module, ABC):
         return super().train(False)
 
 
-def extract(extractor: FeatureExtractor, images: Rows) -> Float[Tensor, "n k"]:
-    """Return the features of all images, computed in batches."""
-    return torch.cat([extractor(images[rows]) for rows in torch.arange(images.shape[0]).split(BATCH)])
+def extract(extractor: FeatureExtractor, images: Rows, group: Group = ALONE) -> Float[Tensor, "n k"]:
+    """Return the features of all images, computed in batches that the processes of a group share."""
+    return torch.cat(group.map(lambda rows: extractor(images[rows]), torch.arange(images.shape[0]).split(BATCH)))

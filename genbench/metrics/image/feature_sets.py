@@ -160,5 +160,6 @@ def sample_features(evaluation: Evaluation, extractor: FeatureExtractor, n: int)
     parts: list[Tensor] = evaluation.cached(("features", extractor.name, extractor.sha256), list)
     done = sum(map(len, parts))
     if done < n:
-        parts.append(extract(extractor, DecodedSamples(evaluation.data.space, evaluation.x[done:n])))
+        images = DecodedSamples(evaluation.data.space, evaluation.x[done:n])
+        parts.append(extract(extractor, images, evaluation.group))
     return torch.cat(parts)[:n]

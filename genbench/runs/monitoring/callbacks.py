@@ -16,6 +16,7 @@ from genbench.runs.spec import Spec, sampling_of
 from genbench.settings import settings_in
 from genbench.storage import files
 from genbench.storage.files import Damaged
+from genbench.training.group import ALONE, Group
 
 
 class TrainingEvaluation:
@@ -26,10 +27,11 @@ class TrainingEvaluation:
 
     Args:
         spec: describes how samples are drawn, and which metrics there are.
+        group: processes that share the work; the first one writes the files.
     """
 
-    def __init__(self, folder: Path, spec: Spec, model: Model, data: Data) -> None:
-        self.folder, self.spec, self.model, self.data = folder, spec, model, data
+    def __init__(self, folder: Path, spec: Spec, model: Model, data: Data, group: Group = ALONE) -> None:
+        self.folder, self.spec, self.model, self.data, self.group = folder, spec, model, data, group
         self.seconds = 0.0
         """Time that evaluation took, which is not training time."""
 
@@ -38,7 +40,7 @@ class TrainingEvaluation:
         eval_every = self.spec.plan["eval_every"]
         measures = bool(eval_every) and step % eval_every == 0
         path = self.folder / f"{step}.{'json' if measures else 'png'}"
-        if path.exists() or not (measures or has_images(self.data)):
+        if self.group.broadcast(path.exists()) or not (measures or has_images(self.data)):
             return
         began = time.monotonic()
         files.make(self.folder.parent)
@@ -49,9 +51,12 @@ class TrainingEvaluation:
         else:
             sampling = replace(sampling, n=min(GRID_SIZE, sampling.n))
         spec = self.spec
-        rows, main = evaluate(self.model, self.data, chosen, sample=spec.sample, sampling=sampling, seed=spec.seed)
-        save_image_grid(path.with_suffix(".png"), main, self.data)
-        if measures:
+        rows, main = evaluate(
+            self.model, self.data, chosen, sample=spec.sample, sampling=sampling, seed=spec.seed, group=self.group
+        )
+        if self.group.is_first:
+            save_image_grid(path.with_suffix(".png"), main, self.data)
+        if measures and self.group.is_first:
             files.write_sealed(path, json.dumps([row | {"point": "training", "step": step} for row in rows]))
         self.seconds += time.monotonic() - began
 
