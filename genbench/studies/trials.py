@@ -5,7 +5,7 @@ Metrics run on pools of points or of features that are computed once, so that a 
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,8 @@ def cifar10(path: Path) -> Trial:
     data = build_data(spec)
     network = build_extractor(data, "efficientnet_lite0")
     name = f"fd-{network.name}"
-    return _of_images(data, spec, network, name, faults.CIFAR10, (128, 512, 1024), 2048, 1024)
+    trial = _of_images(data, spec, network, name, faults.CIFAR10, (128, 512, 1024), 2048, 1024)
+    return replace(trial, largest=dict.fromkeys(("precision_recall", "density_coverage", "memorisation"), 512))
 
 
 def _of_images(
