@@ -64,14 +64,16 @@ def _eval_samples(
 ) -> None:
     import torch
 
+    from genbench.metrics.intervals import half_intervals
     from genbench.report.formats.terminal import origin, print_rows
-    from genbench.results.external_samples import components, half_intervals, measure_samples
+    from genbench.results.external_samples import components, measure_samples
     from genbench.runs import provenance
     from genbench.runs.monitoring.image_grids import save_metric_grids
+    from genbench.settings import settings_in
 
     data, metrics = components(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
-    halves = half_intervals(evaluation, metrics) if beside is not None else {}
+    halves = half_intervals(evaluation, {n: settings_in(m) for n, m in metrics.items()}) if beside is not None else {}
     pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
     if as_json:

@@ -109,6 +109,18 @@ class Evaluation:
         """Return the first n samples as raw data (uint8 for images)."""
         return self.data.space.decode(self.samples(n))
 
+    def part(self, rows: Int[Tensor, " m"]) -> "Evaluation":
+        """Return the evaluation of some of the samples, whose features are not computed again."""
+        label = None if self.label is None else self.label[rows]
+        own = Evaluation(
+            self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
+            batch=self.batch,
+        )  # fmt: skip
+        for key, value in self._cache.items():
+            if isinstance(key, tuple) and key[0] == "features" and sum(map(len, value)) == len(self.x):
+                own._cache[key] = [torch.cat(value)[rows]]
+        return own
+
     def reference(self, n: int) -> Batch:
         """Return n samples of the test split in model space, the same for every model."""
         return self.cached(("reference", n), lambda: self.data.test.take(n, derive(self.seed, "reference")))

@@ -11,6 +11,7 @@ from genbench.core import Data, Model
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.floors import real_vs_real
+from genbench.metrics.intervals import half_intervals
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
 from genbench.seeds import derive
@@ -60,6 +61,9 @@ def evaluate(
 
     main = evaluation_with(sample)
     rows = [row for name, settings in chosen.items() for row in measure(main, name, settings, sampling.floor)]
+    if sampling.interval:
+        halves = half_intervals(main, chosen)
+        rows = [row | {"details": {**row.get("details", {}), **_stated(halves, row)}} for row in rows]
     along = sampling.curve_metrics or chosen
     of_samples = {name: settings for name, settings in chosen.items() if name in along and _in_curve(name)}
     for nfe in sampling.curve if model.nfe_curve else ():
@@ -120,6 +124,10 @@ def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) ->
 def validation_as_test(data: Data) -> Data:
     """Return the task with its validation split in place of the test split, which becomes inaccessible."""
     return replace(data, test=data.valid)
+
+
+def _stated(halves: Mapping[str, float], row: Mapping[str, Any]) -> dict[str, float]:
+    return {"half_interval": halves[row["metric"]]} if row["metric"] in halves else {}
 
 
 def _in_curve(name: str) -> bool:

@@ -1,6 +1,5 @@
 """External samples: an array or a folder of images, measured like the samples of a model."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Int, Shaped
-from scipy.special import stdtrit
 from torch import Tensor
 
 from genbench.core import Data
@@ -24,8 +22,6 @@ from genbench.seeds import derive, generator
 from genbench.settings import Settings, settings_in
 from genbench.space import Pixels
 from genbench.storage import arrays, content_hash
-
-HALVES = 12
 
 
 class ExternalSamples(NamedTuple):
@@ -81,26 +77,6 @@ def measure_samples(
     evaluation = Evaluation(data, derive(seed, "evaluation"), x=x, label=label)
     rows = [row for name, m in metrics.items() for row in measure(evaluation, name, settings_in(m), True)]
     return rows, found.description, evaluation
-
-
-def half_intervals(evaluation: Evaluation, metrics: Mapping[str, Mapping], halves: int = HALVES) -> dict[str, float]:
-    """Return half the 95 % t interval of each value, by the delete-half jackknife.
-
-    A statistic of n samples varies as much as that of a random half of them varies around its mean (Shao and Wu, 1989).
-    A metric that needs more samples than half of them has no interval.
-    """
-    values: dict[str, list[float]] = defaultdict(list)
-    for part in range(halves):
-        order = torch.randperm(len(evaluation.x), generator=generator(evaluation.seed, "half", part))
-        half = order[: len(order) // 2]
-        label = None if evaluation.label is None else evaluation.label[half]
-        own = Evaluation(evaluation.data, evaluation.seed, x=evaluation.x[half], label=label)
-        for name, m in metrics.items():
-            for row in measure(own, name, settings_in(m), False):
-                if row["value"] is not None:
-                    values[row["metric"]].append(row["value"])
-    factor = float(stdtrit(halves - 1, 0.975))
-    return {name: factor * float(np.std(found, ddof=1)) for name, found in values.items() if len(found) == halves}
 
 
 def read(path: Path, data: Data, name: str) -> ExternalSamples:

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from genbench.analysis.suite_results import load_suites
 from genbench.runs.store import Store
@@ -60,18 +59,3 @@ def test_a_kept_run_has_nothing_beside_it(swept, cli):
     code, _, err = cli("eval", run, "--beside", "published")
     assert code == 2
     assert "--reference" in err
-
-
-@pytest.mark.parametrize("n", [256, 1024])
-def test_the_interval_of_a_mean_is_that_of_statistics(n, tmp_path):
-    """The norm of samples is a mean, of which the standard error is known."""
-    from genbench.results.external_samples import components, half_intervals, measure_samples
-
-    x = np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)
-    np.save(tmp_path / "x.npy", x)
-    data, metrics = components("gaussian", ["norm"], {})
-    rows, _, evaluation = measure_samples(tmp_path / "x.npy", data, metrics, 0)
-    half = half_intervals(evaluation, metrics, halves=200)["norm"]
-    expected = 1.97 * evaluation.x.norm(dim=1).std().item() / n**0.5
-    assert half == pytest.approx(expected, rel=0.15)
-    assert rows[0]["value"] == pytest.approx(evaluation.x.norm(dim=1).mean().item(), rel=1e-5)

@@ -1,0 +1,46 @@
+"""Intervals of values from one evaluation: how much they would vary with other samples of the same model."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy.special import stdtrit
+
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.registry import metrics
+from genbench.seeds import generator
+
+HALVES = 12
+
+
+def half_intervals(evaluation: Evaluation, chosen: Mapping[str, Mapping], halves: int = HALVES) -> dict[str, float]:
+    """Return half the 95 % t interval of the values of metrics of samples, by the delete-half jackknife.
+
+    A statistic of n samples varies as much as that of a random half of them varies around its mean (Shao and Wu, 1989).
+    The interval is for the mean of the metric over samples of this size and the same real data, and covers it in 93 to
+    97 % of evaluations; in more where a distance is near 0 and so no longer smooth, since halves vary more. A metric
+    that needs more samples than half of them has none, nor has one whose value is the same for all halves, such as a
+    share of 0.
+
+    Args:
+        evaluation: of the samples.
+        chosen: {name: bound settings} of metrics; those of the model have no interval.
+        halves: number of random halves.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    of_samples = {name: own for name, own in chosen.items() if metrics[name].traits["of"] == "samples"}
+    for index in range(halves):
+        order = torch.randperm(len(evaluation.x), generator=generator(evaluation.seed, "half", index))
+        half = evaluation.part(order[: len(order) // 2])
+        for name, settings in of_samples.items():
+            try:
+                found = values_of(metrics[name], half, settings)
+            except Unsupported:
+                continue
+            for value in found:
+                values[f"{name}.{value.part}" if value.part else name].append(value.value)
+    factor = float(stdtrit(halves - 1, 0.975))
+    known = {name: np.array(found) for name, found in values.items() if len(found) == halves and np.ptp(found) > 0}
+    return {name: factor * float(found.std(ddof=1)) for name, found in known.items()}

@@ -1,0 +1,82 @@
+"""Intervals of one evaluation: those of statistics, and they cover the mean of a metric in 95 % of evaluations."""
+
+import numpy as np
+import pytest
+import torch
+
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.intervals import half_intervals
+from genbench.metrics.measurement import evaluate
+from genbench.metrics.sampling import Sampling
+from genbench.registry import metrics
+from genbench.results.external_samples import components
+from genbench.runs.spec import build_data
+from genbench.settings import settings_in
+from genbench.studies import faults, trials
+from genbench.studies.exact_fields import ExactField
+
+
+def chosen(dataset, **settings):
+    spec, found = components(dataset, settings, {"metric": settings})
+    return build_data(spec), {name: settings_in(part) for name, part in found.items()}
+
+
+@pytest.mark.parametrize("n", [256, 1024])
+def test_the_interval_of_a_mean_is_that_of_statistics(n):
+    data, own = chosen("gaussian", norm={})
+    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
+    half = half_intervals(Evaluation(data, 0, x=x), own, halves=200)["norm"]
+    assert half == pytest.approx(1.97 * x.norm(dim=1).std().item() / n**0.5, rel=0.15)
+
+
+def test_a_value_without_spread_and_one_of_too_few_samples_have_no_interval():
+    data, own = chosen("8gaussians", mode_coverage={}, sliced_w2={"n": 200})
+    evaluation = Evaluation(data, 0, x=data.train.take(256, 0).x)
+    assert half_intervals(evaluation, own).keys() == {"mode_coverage.on_mode", "mode_coverage.balance"}
+
+
+def test_a_record_states_it_where_it_is_asked_for():
+    data, own = chosen("gaussian", sliced_w2={}, path_energy={})
+    for asked in (False, True):
+        rows, _ = evaluate(ExactField(data), data, own, sample={}, sampling=Sampling(n=64, interval=asked), seed=0)
+        stated = {row["metric"]: "half_interval" in row.get("details", {}) for row in rows}
+        assert stated == {"sliced_w2": asked, "path_energy": False}
+
+
+def coverage(data, own, pool, draws, n):
+    """Return {metric: share of draws whose interval contains the mean over all draws}."""
+    stream = torch.Generator().manual_seed(0)
+    values, halves = [], []
+    for _ in range(draws):
+        drawn = pool.draw(n, stream)
+        evaluation = Evaluation(data, 0, x=data.space.encode(drawn.x), label=drawn.label)
+        found = [(name, value) for name, m in own.items() for value in values_of(metrics[name], evaluation, m)]
+        values.append({f"{name}.{value.part}".rstrip("."): value.value for name, value in found})
+        halves.append(half_intervals(evaluation, own))
+    mean = {name: np.mean([each[name] for each in values]) for name in values[0]}
+    known = [(name, abs(v[name] - mean[name]) <= h[name]) for v, h in zip(values, halves, strict=True) for name in h]
+    return {name: np.mean([inside for other, inside in known if other == name]) for name in mean}
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_mean_of_metrics_of_points():
+    data, own = chosen("8gaussians", norm={}, sliced_w2={}, energy_distance={}, mmd={})
+    real = trials.points().real
+    pool = faults.drop(real, 1, torch.Generator())
+    found = coverage(data, own, pool, 300, 256)
+    assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.02)
+    for share in found.values():  # 300 draws tell it up to .03
+        assert 0.90 < share < 0.99
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_mean_of_metrics_of_features():
+    test = {"split": "test"}
+    data, own = chosen("digits", vendi={}, density_coverage=test, precision_recall=test, class_balance={})
+    stream = torch.Generator().manual_seed(1)
+    pool = faults.noise(trials.digits().real, 0.1, stream)
+    found = coverage(data, own, pool, 100, 200)
+    found.pop("class_balance.accuracy", None)  # nearly 1: a share of which few samples decide
+    assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.025)
+    for share in found.values():
+        assert 0.87 < share <= 1
