@@ -1,10 +1,6 @@
 """The leaderboard: ranks, mean ranks, marks and costs of results whose order is known."""
 
-import csv
 import dataclasses
-import io
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +11,12 @@ from genbench.analysis.leaderboard import OTHER_BUDGET, OTHER_SEEDS, Board, Budg
 from genbench.analysis.leaderboard import _letters as letters
 from genbench.analysis.leaderboard import _standings as standings
 from genbench.analysis.statistics import ranks
-from genbench.analysis.suite_results import Run, SuiteResults, load_suites
+from genbench.analysis.suite_results import Run, SuiteResults
 from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
 from genbench.report.formats import leaderboard as formats
 from genbench.runs.spec import resolve
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import run_name
 
 RESULTS = Path(__file__).parents[2] / "results"
 NOISE = np.random.default_rng(0).normal(size=(4, 12))
@@ -187,32 +183,6 @@ def test_the_headline_metric_of_every_data_set_is_one_that_it_measures_and_has_a
         assert metrics[headline.partition(".")[0]].traits["better"] in ("lower", "higher")
     for name in ("moons", "mixture", "digits", "8gaussians-moons"):
         assert datasets[name].traits["headline"] in datasets[name].build().metrics
-
-
-def test_the_committed_results_fit_a_screen_and_say_what_they_say():
-    suites = load_suites(Store(RESULTS))
-    for variants in (False, True):
-        text = formats.lines(leaderboard(suites, variants=variants))
-        assert len(text) <= 40
-        assert max(map(len, text)) <= 80
-    found = leaderboard(suites)
-    boards = {board.data: board for board in found.boards}
-    assert {e.method: e.rank for e in boards["digits"].entries if e.rank} == {
-        "otcfm": 1, "cfm": 2, "wcfm": 3, "starflow": 4, "tarflow": 5,
-    }  # fmt: skip
-    assert entry(boards["8gaussians"], "nsf").mark == OTHER_SEEDS
-    table = {line.split()[0]: line for line in formats.lines(found)[:10] if line}
-    assert table["otcfm"].split()[3] == table["wcfm-balanced"].split()[3] == "a"
-
-
-def test_the_command_prints_text_csv_and_json(cli, tmp_path):
-    shutil.copytree(RESULTS / "density", tmp_path / "density")
-    assert "mixture dims=10" in cli("leaderboard", tmp_path)[1]
-    rows = list(csv.DictReader(io.StringIO(cli("leaderboard", tmp_path, "--suite", "density", "--csv")[1])))
-    found = json.loads(cli("leaderboard", tmp_path, "--json")[1])
-    assert [row["mean"] for row in found["rows"]] == [float(row["mean"]) for row in rows]
-    code, _, err = cli("leaderboard", tmp_path, "--dataset", "mixtur")
-    assert (code, err.strip()) == (2, "genbench: no results on a data set called 'mixtur'; did you mean 'mixture'?")
 
 
 def test_an_unknown_data_set_is_refused():

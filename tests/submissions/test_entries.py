@@ -57,19 +57,3 @@ def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_p
     cli("verify", path, "--sample", "4")
     cli("verify", path, "--sample", "0")
     assert "4 confirmed here" in cli("leaderboard", forger.store.root, "--add", path)[1]
-
-
-def test_submit_names_what_is_unknown(forger, tmp_path, cli):
-    code, _, err = cli("submit", "tinny", "--to", tmp_path / "x.genbench.zip", "--results", forger.store.root)
-    assert code == 2
-    assert "did you mean 'tiny'?" in err
-    code, _, err = cli("submit", "tiny", "--to", tmp_path / "x.zip", "--results", forger.store.root)
-    assert code == 2
-    assert ".genbench.zip" in err
-
-
-def test_submit_takes_a_suite_or_a_run(forger, tmp_path, cli):
-    root, path = forger.store.root, tmp_path / "x.genbench.zip"
-    assert "4 records and 4 weights" in cli("submit", "tiny", "--to", path, "--results", root)[1]
-    run = forger.record_of("cfm", 0).parts[-3]
-    assert "1 records and 1 weights" in cli("submit", run, "--to", path, "--results", root)[1]

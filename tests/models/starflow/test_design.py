@@ -1,0 +1,45 @@
+"""The design of transformer flows: how many parameters it has, and settings that contradict one another."""
+
+import pytest
+import torch
+from helpers.toy_transformer_flows import NAMES, build
+
+from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.registry import models
+from genbench.settings import bind
+
+
+def test_parameters_of_tarflow_follow_from_its_formulas():
+    with torch.device("meta"):
+        model = build("tarflow", Event((3, 8, 8)), patch=2, width=24, head=8, blocks=[3, 1])
+    n, d, w = 16, 12, 24
+    layer = 3 * w * w + 3 * w + w * w + w + 8 * w * w + 5 * w + 4 * w
+    block = (d * w + w) + (n - 1) * w + (w * 2 * d + 2 * d)
+    assert sum(p.numel() for p in model.parameters()) == 4 * layer + 2 * block
+
+
+def test_both_methods_have_equal_layers_and_parameters_by_default():
+    for event in (Event((2,)), Event((1, 8, 8)), Event((1, 28, 28)), Event((3, 32, 32))):
+        resolved = [bind(models[name].build, {}, name, context=event) for name in NAMES]
+        assert sum(resolved[0]["blocks"]) == sum(resolved[1]["blocks"])
+        counts = [sum(p.numel() for p in build(name, event).parameters()) for name in NAMES]
+        assert abs(counts[0] / counts[1] - 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"patch": 5}, "patch=5 does not divide"),
+        ({"head": 48}, "head=48 must be even and divide"),
+        ({"order": []}, "order is empty"),
+        ({"blocks": []}, "blocks"),
+        ({"conditional": True}, "needs data with classes"),
+        ({"patch": 8, "first": "shift"}, "copies the only token"),
+        ({"noise": -0.1}, "noise"),
+        ({"rotary": "published", "width": 18, "head": 6}, "rotary=published needs model.head=4, 8"),
+    ],
+)
+def test_wrong_settings_are_errors(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        build("starflow", Event((1, 8, 8)), **settings)

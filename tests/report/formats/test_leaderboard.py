@@ -1,0 +1,40 @@
+"""The leaderboard as text and CSV: it fits a screen, and says what the results say."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+from genbench.analysis.leaderboard import OTHER_SEEDS, leaderboard
+from genbench.analysis.suite_results import load_suites
+from genbench.report.formats import leaderboard as formats
+from genbench.runs.store import Store
+
+RESULTS = Path(__file__).parents[3] / "results"
+
+
+def test_the_committed_results_fit_a_screen_and_say_what_they_say():
+    suites = load_suites(Store(RESULTS))
+    for variants in (False, True):
+        text = formats.lines(leaderboard(suites, variants=variants))
+        assert len(text) <= 40
+        assert max(map(len, text)) <= 80
+    found = leaderboard(suites)
+    boards = {board.data: board for board in found.boards}
+    assert {e.method: e.rank for e in boards["digits"].entries if e.rank} == {
+        "otcfm": 1, "cfm": 2, "wcfm": 3, "starflow": 4, "tarflow": 5,
+    }  # fmt: skip
+    assert {e.mark for e in boards["8gaussians"].entries if e.method == "nsf"} == {OTHER_SEEDS}
+    table = {line.split()[0]: line for line in formats.lines(found)[:10] if line}
+    assert table["otcfm"].split()[3] == table["wcfm-balanced"].split()[3] == "a"
+
+
+def test_the_command_prints_text_csv_and_json(cli, tmp_path):
+    shutil.copytree(RESULTS / "density", tmp_path / "density")
+    assert "mixture dims=10" in cli("leaderboard", tmp_path)[1]
+    rows = list(csv.DictReader(io.StringIO(cli("leaderboard", tmp_path, "--suite", "density", "--csv")[1])))
+    found = json.loads(cli("leaderboard", tmp_path, "--json")[1])
+    assert [row["mean"] for row in found["rows"]] == [float(row["mean"]) for row in rows]
+    code, _, err = cli("leaderboard", tmp_path, "--dataset", "mixtur")
+    assert (code, err.strip()) == (2, "genbench: no results on a data set called 'mixtur'; did you mean 'mixture'?")

@@ -1,0 +1,45 @@
+"""The tests mirror the packages: the test of genbench/a/b.py is tests/a/test_b.py."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "genbench"
+ELSEWHERE = {
+    "__main__.py": "starts the command line, as every test of a process does",
+}
+"""Modules without a test file of their own, and why."""
+TOPICS = {
+    "test_layout.py": "is this file",
+    "cli/test_docs.py": "tests README.md and docs/",
+    "report/formats/test_browser.py": "opens the pages of report/formats/page.py in a browser",
+}
+"""Test files that belong to no module, and what they test."""
+BESIDE = {"integration", "parity", "campaign", "benchmarks", "plugin", "helpers"}
+"""Folders that mirror no package."""
+LARGEST = 350
+
+
+def expected():
+    """Return {test file: module} for every module, and for every package, whose own test file is optional."""
+    modules = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    return {str(module.parent / f"test_{module.name}"): str(module) for module in modules}
+
+
+def found():
+    paths = (path.relative_to(TESTS) for path in TESTS.rglob("test_*.py"))
+    return {str(path) for path in paths if path.parts[0] not in BESIDE}
+
+
+def test_every_module_has_a_test_file_of_its_name():
+    missing = {module for test, module in expected().items() if test not in found()}
+    assert missing == ELSEWHERE.keys()
+
+
+def test_every_test_file_has_the_name_of_a_module_or_a_package():
+    packages = {str(path.relative_to(PACKAGE).with_name(f"test_{path.name}.py")) for path in PACKAGE.rglob("*/")}
+    assert found() - expected().keys() - packages == TOPICS.keys()
+
+
+def test_no_test_file_is_longer_than_a_module_may_be():
+    long = {str(path) for path in TESTS.rglob("*.py") if len(path.read_text("utf-8").splitlines()) > LARGEST}
+    assert not long
