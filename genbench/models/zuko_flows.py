@@ -1,7 +1,7 @@
 """Autoregressive flows of zuko: normalizing flows of vectors, the likelihood baselines."""
 
 import importlib.util
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -16,13 +16,6 @@ from genbench.settings import Count
 Transforms = Annotated[Count, "number of autoregressive transformations, in alternating order of the coordinates"]
 Hidden = Annotated[tuple[Count, ...], "widths of the hidden layers of the networks that compute the transformations"]
 Conditional = Annotated[bool, "whether the model is trained on labels"]
-
-
-class Example(NamedTuple):
-    """A batch of data."""
-
-    x: Float[Tensor, "b d"]
-    label: Int[Tensor, " b"]
 
 
 class ZukoFlow(Model):
@@ -73,11 +66,11 @@ class ZukoFlow(Model):
         self.std.copy_(std)
         self.mean.copy_(mean)
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Return the batch; nothing is random."""
-        return Example(*batch)
+        return batch
 
-    def loss(self, example: Example) -> dict[str, Tensor]:
+    def loss(self, example: Batch) -> dict[str, Tensor]:
         """Return the negative log-likelihood per dimension, in nats."""
         label = example.label if self.conditional else None
         return {"loss": -self.log_prob(example.x, label=label).mean() / self.event.dims}

@@ -1,19 +1,11 @@
 """An affine flow: a model whose samples, density and velocity are known in closed form."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.core import Batch, Event, Model, Samples, Source, Transport
 from genbench.models.flow_matching.couplings.base import Coupled, Independent
-
-
-class Example(NamedTuple):
-    """A training step: the data, unchanged."""
-
-    x: Float[Tensor, "b *event"]
 
 
 class AffineFlow(Model, Transport, Coupled):
@@ -28,11 +20,11 @@ class AffineFlow(Model, Transport, Coupled):
         self.log_scale = nn.Parameter(torch.full(event.shape, -0.3))
         self.shift = nn.Parameter(torch.full(event.shape, 0.1))
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Draw nothing: likelihood needs no noise."""
-        return Example(batch.x)
+        return batch
 
-    def loss(self, example: Example) -> dict[str, Tensor]:
+    def loss(self, example: Batch) -> dict[str, Tensor]:
         """Return the negative log-likelihood per dimension."""
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}
 

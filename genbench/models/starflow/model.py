@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -20,13 +20,6 @@ from genbench.space import dequantise
 
 JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
 """Where Jacobi decoding was measured to be faster than sequential decoding."""
-
-
-class Example(NamedTuple):
-    """One training step: noised data, and labels (-1 for dropped ones)."""
-
-    x: Float[Tensor, "b *event"]
-    label: Int[Tensor, " b"]
 
 
 class ClassEmbedding(nn.Module):
@@ -117,7 +110,7 @@ class TransformerFlow(Model):
         if isinstance(self.classes, TextEncoder):
             self.classes.prepare()
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Add noise to the data, and drop labels."""
         x, label = batch
         if self.uniform:
@@ -127,9 +120,9 @@ class TransformerFlow(Model):
         if self.conditional:
             dropped = torch.rand(len(label), generator=generator, device=label.device) < self.label_dropout
             label = torch.where(dropped, -1, label)
-        return Example(x, label)
+        return Batch(x, label)
 
-    def loss(self, example: Example) -> dict[str, Tensor]:
+    def loss(self, example: Batch) -> dict[str, Tensor]:
         """Return the loss, the negative log-likelihood (nats per dimension) and the mean square between blocks."""
         latents = self._latents(example.x, example.label)
         energy = latents.z.square().mean() / 2 - latents.log_det.mean() / self.event.dims

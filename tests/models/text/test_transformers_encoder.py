@@ -8,9 +8,8 @@ from helpers.toy_captions import CAPTIONS, EVENT, SMALL, points, save_text_encod
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from genbench.core import Event, Normal
+from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError
-from genbench.models.starflow.model import Example
 from genbench.models.text import transformers_encoder
 from genbench.models.text.conditioning import TEXT
 from genbench.registry import models
@@ -66,7 +65,7 @@ def test_a_trained_model_is_loaded_without_its_encoder(t5, tmp_path, monkeypatch
     assert bound["text"]["shape"] == [5, 12]
     model = call(build_flow, event, Normal(event.shape), settings=bound)
     x, label = points(4), torch.arange(4)
-    assert model.loss(Example(x, label))["loss"].isnan()  # nothing was read yet, and nothing is made up
+    assert model.loss(Batch(x, label))["loss"].isnan()  # nothing was read yet, and nothing is made up
     model.classes.prepare()
     assert model.log_prob(x, label=label).isfinite().all()
     save_file(model.state_dict(), tmp_path / "model.safetensors")
