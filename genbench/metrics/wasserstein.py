@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
-from genbench.numerics.optimal_transport import assignment
+from genbench.numerics.optimal_transport import assignment, pot
 from genbench.seeds import derive, generator
 
 ITERATIONS = 10**9
@@ -61,8 +61,7 @@ def transport_plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Transpor
 
     Reference: Bonneel et al., 2011; Flamary et al., 2021 (POT).
     """
-    import ot  # takes a second, which `genbench list` should not
-
+    ot = pot()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:

@@ -5,6 +5,8 @@ their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x
 """
 
 import math
+import warnings
+from types import ModuleType
 from typing import Literal, NamedTuple
 
 import torch
@@ -38,6 +40,14 @@ SAFE_RANGE = 50.0
 
 CHUNK = 2**17
 """Entries of a kernel in memory at once: allocating pages costs more than the arithmetic on them."""
+
+
+def pot() -> ModuleType:
+    """Import POT: where it is needed, since it takes a second, and without the warnings on its docstrings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ot
+    return ot
 
 
 def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, permute_noise, squared_distances
+from genbench.numerics.optimal_transport import pot
 
 
 class Sinkhorn(Coupling):
@@ -42,11 +43,7 @@ def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "
     Raises:
         RunFailed: if Sinkhorn's algorithm does not converge.
     """
-    # Importing POT takes a second, which most couplings can save.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import ot
-
+    ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
     with warnings.catch_warnings():
