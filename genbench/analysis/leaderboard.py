@@ -16,7 +16,7 @@ from scipy import special, stats
 from genbench.analysis.labels import words
 from genbench.analysis.statistics import LEVEL, holm, mean_and_error, mean_and_half, ranks, sign_flip_p
 from genbench.analysis.suite_results import Run, SuiteResults, digest
-from genbench.analysis.values import Value, group_by, headline_metric
+from genbench.analysis.values import Value, group_by, headline_metric, stated_protocol
 from genbench.errors import unknown
 
 NEAR = 0.05
@@ -220,7 +220,7 @@ def _board(
         data=first.data,
         metric=metric,
         better=first.better,
-        protocol=str(first.protocol) if first.n is None else f"{first.protocol}; n = {first.n:g}",
+        protocol=stated_protocol(first),
         budget=budget,
         seeds=tuple(sorted(seeds)),
         floor={seed: mean_and_error(v.floor for v in rows)[0] for seed, rows in floors.items()},
@@ -257,7 +257,8 @@ def _place(value: Value) -> float | None:
 def _curve_metric(headline: str, values: Sequence[Value]) -> str:
     curve = [v for v in values if v.point == "curve" and v.value is not None]
     found = [v.metric for v in curve if v.better in ("lower", "higher")]
-    return headline if headline in found else next(iter(found), "")
+    close = [metric for metric in found if metric.endswith(f"_{headline}")]  # sliced_w2 for w2
+    return headline if headline in found else next(iter([*close, *found]), "")
 
 
 def _budget(run: Run) -> Budget:

@@ -1,6 +1,7 @@
 """Values: what tables and charts are made from, one row per measured value, run or failure."""
 
 import logging
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -157,6 +158,13 @@ def headline_metric(data: str, values: Sequence[Value]) -> str:
         and len({(v.protocol, v.n) for v in rows}) == 1
     ]
     return min(candidates, key=lambda metric: metric not in curve, default="")
+
+
+def stated_protocol(value: Value) -> str:
+    """Return how a value was measured, with its number of samples."""
+    protocol = value.protocol or "no protocol was recorded"
+    stated = value.n is None or re.search(rf"\bn ?= ?{value.n:g}\b", protocol)
+    return protocol if stated else f"{protocol}; n = {value.n:g}"
 
 
 def group_by(rows: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:

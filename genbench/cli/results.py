@@ -60,7 +60,7 @@ def leaderboard(
 
         if (drawn := pareto(found)) is None:
             raise ConfigError(f"--figure: {results} has no curves and no times of training to draw")
-        typer.echo(f"written: {', '.join(map(str, write_charts(drawn, figure)))}", err=True)
+        typer.echo(f"written: {', '.join(map(str, write_charts(drawn, figure, formats.methods(found))))}", err=True)
     if export is not None:
         from genbench.report.formats import exports
 

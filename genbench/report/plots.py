@@ -112,8 +112,10 @@ def pareto(found: Leaderboard) -> Charts | None:
         f"Bars: {INTERVAL}. Lines: fixed-step solvers; single marks: the main solver. Broad gray: the Pareto front of "
         "the means; dashed: the floor, real vs. real. Times are those of the machine used."
     )
+    others = dict.fromkeys(f"{b.curve} for {b.metric}" for b in boards if b.curve != b.metric and b.curve)
+    caption += f" Against NFE: {', '.join(others)}, which was not measured along the curve." if others else ""
     title = "Quality against NFE and training time"
-    return Charts("pareto", title, tuple(charts), caption, small=True) if charts else None
+    return Charts("pareto", title, tuple(charts), caption) if charts else None
 
 
 def _against_nfe(board: Board) -> Chart:

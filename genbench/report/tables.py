@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from genbench.analysis.statistics import LEVEL, Mark, against_best, marks, mean_and_half
-from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by
+from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 
 FLOOR = "real vs. real (floor)"
@@ -270,9 +270,7 @@ def _models(rows: Iterable[Value | Cost]) -> list[str]:
 
 
 def _protocol(value: Value) -> str:
-    protocol = value.protocol or "no protocol was recorded"
-    stated = value.n is None or re.search(rf"\bn ?= ?{value.n:g}\b", protocol)
-    return f"{protocol}." if stated else f"{protocol}; n = {value.n:g}."
+    return f"{stated_protocol(value)}."
 
 
 def _seeds(seeds: Sequence[int], usual: int) -> str:

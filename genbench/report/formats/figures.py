@@ -66,9 +66,9 @@ def write(report: Report, folder: Path) -> list[Path]:
     return written
 
 
-def write_charts(drawn: Charts, stem: Path) -> list[Path]:
-    """Write charts as STEM-light.svg and STEM-dark.svg, and return the paths."""
-    model_styles = styles(series.model for chart in drawn.charts for series in chart.series)
+def write_charts(drawn: Charts, stem: Path, models: Sequence[str] = ()) -> list[Path]:
+    """Write charts as STEM-light.svg and STEM-dark.svg, styles by the order of the models, and return the paths."""
+    model_styles = styles([*models, *(series.model for chart in drawn.charts for series in chart.series)])
     paths = {stem.with_name(f"{stem.name}-{name}.svg"): theme for name, theme in THEMES.items()}
     for path, theme in paths.items():
         files.write(path, encoded(charts(drawn, model_styles, theme), "svg"))

@@ -62,8 +62,7 @@ class _Pages:
     def __init__(self, report: Report, found: Leaderboard, name: str) -> None:
         self.report, self.found, self.name = report, found, name
         self.folder = Path(name).stem
-        methods = [entry.method for board in found.boards for entry in board.entries]
-        self.styles = styles([*report.models, *methods])
+        self.styles = styles([*ranked.methods(found), *report.models])
         self.classes = {model: f"k{index}" for index, model in enumerate(self.styles)}
         self.suites = []
         for index, section in enumerate(report.sections, 1):

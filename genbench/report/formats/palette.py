@@ -7,9 +7,9 @@ too, so figures can be read without color. The colors can be distinguished with 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-LIGHT = ("#114aa3", "#8f1408", "#2ca481", "#6f2d67", "#b78919", "#147788", "#977cca", "#81633e")
-DARK = ("#5a9dfb", "#d05119", "#91c996", "#d878a9", "#e7a82b", "#40cdf2", "#776cc3", "#8d766b")
-"""The same hues for a dark background."""
+LIGHT = ("#114aa3", "#8f1408", "#2ca481", "#6f2d67", "#b78919", "#147788", "#977cca", "#81633e", "#fe0ffd", "#8302f4")
+DARK = ("#5a9dfb", "#d05119", "#91c996", "#d878a9", "#e7a82b", "#40cdf2", "#776cc3", "#8d766b", "#cb05fb", "#b72085")
+"""Close hues for a dark background."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Names of matplotlib."""
 DASHES = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2))
