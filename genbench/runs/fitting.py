@@ -86,9 +86,9 @@ def fit_and_save(
         if isinstance(model, Model)
     ]
 
-    def evaluate(step: int) -> None:
-        for evaluation in evaluations:
-            evaluation(step)
+    def evaluate(step: int) -> float | None:
+        losses = [evaluation(step) for evaluation in evaluations]
+        return losses[0]
 
     seconds, reasons = 0.0, cast(list[str | None], [None] * len(specs))
     with provenance.Meter(group.device) as meter:
@@ -111,6 +111,8 @@ def fit_and_save(
     cost = {"train_seconds": seconds / len(specs), "train_peak_mib": meter.peak_mib, **spent}
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
+    if plan_of(specs[0]).stop == "validation":
+        cost["kept_step"] = float(evaluations[0].best_step())
     if group.is_first:
         # The first spec comes last, because its folder contains the checkpoint, which is needed until all are saved.
         for spec, model, store, reason in reversed(list(zip(specs, trained, stores, reasons, strict=True))):

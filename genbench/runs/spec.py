@@ -43,6 +43,8 @@ from genbench.settings import (
 from genbench.storage import trust
 from genbench.training.plan import VERSION, Plan
 
+VALIDATION = "validation_loss"
+"""The metric that is measured every `plan.validate_every` steps."""
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
 
@@ -244,7 +246,15 @@ def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None,
     sample = bind(sampler(entry), part["sample"], f"sample ({model})")
     model_spec = component(models, model, part["model"], context=latent_event(encoder, data.event))
     model_class(entry).check(sample, settings_in(model_spec))
-    chosen = bind_metrics(metrics if metrics is not None else data.metrics, part["metric"], data.event)
+    plan = bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan")
+    names = [*(metrics if metrics is not None else data.metrics)]
+    if plan["validate_every"] and VALIDATION not in names:
+        names.append(VALIDATION)
+    if plan["validate_every"] and data.valid.size == 0:
+        raise ConfigError(f"plan.validate_every: {dataset} holds no data out for validation")
+    if plan["stop"] == "validation" and not plan["validate_every"]:
+        raise ConfigError("plan.stop=validation needs plan.validate_every, such as plan.validate_every=100")
+    chosen = bind_metrics(names, part["metric"], data.event)
     evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
     for name in evaluation["curve_metrics"]:
         if name not in chosen:
@@ -252,7 +262,7 @@ def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None,
     return Spec(
         data=data_spec,
         model=model_spec,
-        plan=bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan"),
+        plan=plan,
         sample=sample,
         evaluation=evaluation,
         metrics=chosen,

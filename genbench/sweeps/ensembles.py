@@ -20,6 +20,8 @@ def why_alone(spec: Spec) -> str | None:
         return f"{name} on {spec.data['name']} cannot be stacked: the loss of a small network alone can"
     if plan.accumulate > 1 or plan.precision != "fp32":
         return "plan.accumulate and plan.precision=bf16 are for models that are trained alone"
+    if plan.stop == "validation":
+        return "plan.stop=validation is for models that are trained alone"
     return None
 
 

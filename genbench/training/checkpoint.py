@@ -1,6 +1,8 @@
 """Checkpoints: the whole state of a training in one safetensors file; the previous file is kept."""
 
 import logging
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,17 @@ log = logging.getLogger("genbench")
 NAME = "checkpoint.safetensors"
 """File name, in the folder of the run; the previous checkpoint has the prefix "previous-"."""
 FIELDS = ("step", "seconds", "run")
+
+
+class Best(NamedTuple):
+    """The trained parameters with the lowest validation loss so far."""
+
+    loss: float = math.inf
+    weights: Sequence[Tensor] = ()
+
+
+NONE = Best()
+"""Before the first validation, and where none chooses the weights."""
 
 
 class Checkpoint(NamedTuple):
@@ -32,6 +45,14 @@ class Checkpoint(NamedTuple):
     step: int
     seconds: float
 
+    @property
+    def best(self) -> Best:
+        """The weights with the lowest validation loss of these steps."""
+        if "best.loss" not in self.state:
+            return NONE
+        count = sum(name.startswith("best.") for name in self.state) - 1
+        return Best(float(self.state["best.loss"]), [self.state[f"best.{i}"] for i in range(count)])
+
 
 def save(
     path: Path,
@@ -41,10 +62,14 @@ def save(
     step: int,
     seconds: float,
     run: str,
+    best: Best = NONE,
 ) -> None:
     """Write the state after some steps and their duration; the existing file becomes the previous one."""
     state = {f"model.{name}": value for name, value in model.state_dict().items()}
     state |= {f"average.{i}": value for i, value in enumerate(average)}
+    if best.weights:
+        state |= {"best.loss": torch.tensor(best.loss, dtype=torch.float64)}
+        state |= {f"best.{i}": value for i, value in enumerate(best.weights)}
     for i, fields in optimizer.state_dict()["state"].items():
         state |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in fields.items()}
     if path.exists():

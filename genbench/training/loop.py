@@ -24,6 +24,7 @@ from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
 from genbench.seeds import derive
 from genbench.training import checkpoint
+from genbench.training.checkpoint import Best
 from genbench.training.group import Group
 from genbench.training.plan import Plan
 from genbench.training.train_log import TrainLog
@@ -36,8 +37,8 @@ L = TypeVar("L", bound=Learner)
 Progress = Callable[[int, int, dict[str, float]], None]
 """Progress callback: (finished steps, all steps, latest logged scalars)."""
 
-Callback = Callable[[int], None]
-"""Callback with the number of finished steps, which must leave the model as it is."""
+Callback = Callable[[int], float | None]
+"""Callback with the number of finished steps, which must leave the model as it is and may return a validation loss."""
 
 
 def no_progress(step: int, steps: int, logs: dict[str, float]) -> None:
@@ -70,6 +71,7 @@ def fit(
         run: identifies the training in its checkpoints.
         progress: called after every block of steps; one callback per member of an ensemble.
         evaluate: called after the steps for which `plan.evaluates_after` is true; the averaged weights are in use then.
+            With `plan.stop` at validation, those of the lowest loss that it returns are kept.
         save_every: seconds between checkpoints; results do not depend on it.
 
     Raises:
@@ -94,9 +96,10 @@ def fit(
     optimizer = make_optimizer(trained, plan)
     if found is not None:
         checkpoint.restore(found, learner, average, optimizer)
+    best = checkpoint.NONE if found is None else found.best
     start, seconds_before = (found.step, found.seconds) if found is not None else (0, 0.0)
     if start >= plan.steps:
-        return _use_average(learner, trained, average)
+        return _use_average(learner, trained, best.weights or average)
 
     learner.train()
     module = group.wrap(learner)
@@ -139,17 +142,21 @@ def fit(
             logs, last_check = log.flush(group, learner), time.monotonic()
             for callback, latest in zip(callbacks, logs if group.is_first else (), strict=False):
                 callback(step + 1, plan.steps, latest)
-            # A checkpoint is saved at the end of a row of train.csv, because a resumed run begins with a new row.
-            if saved is not None and row_ends and group.is_first and time.monotonic() - last_save > save_every:
-                seconds = seconds_before + time.monotonic() - began
-                checkpoint.save(saved, learner, average, optimizer, step + 1, seconds, run)
-                last_save = time.monotonic()
         if evaluate is not None and plan.evaluates_after(step + 1):
             evaluation_began = time.monotonic()
             with _averaged(learner, trained, average):
-                evaluate(step + 1)
+                loss = group.broadcast(evaluate(step + 1))
+                if plan.stop == "validation" and loss is not None and loss < best.loss:
+                    best = Best(loss, [parameter.detach().clone() for parameter in trained])
             began += time.monotonic() - evaluation_began
-    return _use_average(learner, trained, average)
+        # A checkpoint is saved at the end of a row of train.csv, because a resumed run begins with a new row, and after
+        # the evaluation of its step, which a resumed run does not repeat.
+        due = (block_ends or check_due) and row_ends and time.monotonic() - last_save > save_every
+        if saved is not None and due and group.is_first:
+            seconds = seconds_before + time.monotonic() - began
+            checkpoint.save(saved, learner, average, optimizer, step + 1, seconds, run, best)
+            last_save = time.monotonic()
+    return _use_average(learner, trained, best.weights or average)
 
 
 def has_idle_core(device: torch.device) -> bool:

@@ -35,6 +35,8 @@ class Plan:
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between grids of sample images during training; 0 draws none.
+        validate_every: steps between measurements of the loss on validation data; 0 measures none.
+        stop: which weights are kept: those after the last step, or those of the step with the lowest validation loss.
     """
 
     steps: Size = 5000
@@ -54,6 +56,8 @@ class Plan:
     compile: bool = False
     eval_every: Size = 0
     grid_every: Size = 10_000
+    validate_every: Size = 0
+    stop: Literal["steps", "validation"] = "steps"
 
     def parts(self, devices: int) -> int:
         """Return into how many parts a batch is divided.
@@ -83,5 +87,13 @@ class Plan:
         return min(self.ema, (1 + step) / (10 + step))
 
     def evaluates_after(self, steps: int) -> bool:
-        """Return whether the model is evaluated, or its samples are drawn, after this many steps and before the end."""
-        return steps < self.steps and any(every and steps % every == 0 for every in (self.eval_every, self.grid_every))
+        """Return whether the model is evaluated or validated, or its samples are drawn, after this many steps."""
+        return self.validates_after(steps) or (
+            steps < self.steps and any(every and steps % every == 0 for every in (self.eval_every, self.grid_every))
+        )
+
+    def validates_after(self, steps: int) -> bool:
+        """Return whether the loss on validation data is measured: at the end only if that may decide the weights."""
+        if not self.validate_every or (steps == self.steps and self.stop == "steps"):
+            return False
+        return steps % self.validate_every == 0 or steps == self.steps

@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from genbench.core import Data, Model
 from genbench.errors import RunFailed
-from genbench.metrics.measurement import evaluate
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.measurement import evaluate, measure
 from genbench.registry import metrics
 from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
-from genbench.runs.spec import Spec, sampling_of
+from genbench.runs.spec import VALIDATION, Spec, plan_of, sampling_of
+from genbench.seeds import derive
 from genbench.settings import settings_in
 from genbench.storage import files
 from genbench.storage.files import Damaged
@@ -22,8 +26,9 @@ from genbench.training.group import ALONE, Group
 class TrainingEvaluation:
     """Callback that measures the metrics of samples every `plan.eval_every` steps, and draws images at `grid_every`.
 
-    A step is kept as STEP.json and STEP.png, or as the image alone. A step that an interrupted run has kept is not
-    evaluated again: the result would be the same.
+    Every `plan.validate_every` steps it measures and returns the loss on validation data. A step is kept as STEP.json
+    and STEP.png, or as the image alone. A step that an interrupted run has kept is not evaluated again: the result
+    would be the same.
 
     Args:
         spec: describes how samples are drawn, and which metrics there are.
@@ -35,15 +40,45 @@ class TrainingEvaluation:
         self.seconds = 0.0
         """Time that evaluation took, which is not training time."""
 
-    def __call__(self, step: int) -> None:
-        """Evaluate the model after this many steps."""
-        eval_every = self.spec.plan["eval_every"]
-        measures = bool(eval_every) and step % eval_every == 0
-        path = self.folder / f"{step}.{'json' if measures else 'png'}"
-        if self.group.broadcast(path.exists()) or not (measures or has_images(self.data)):
-            return
-        began = time.monotonic()
-        files.make(self.folder.parent)
+    def __call__(self, step: int) -> float | None:
+        """Evaluate the model after this many steps, and return its loss on validation data if that is due."""
+        plan, began = plan_of(self.spec), time.monotonic()
+        measures = bool(plan.eval_every) and step % plan.eval_every == 0 and step < plan.steps
+        validates = plan.validates_after(step)
+        draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
+        path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
+        if self.group.broadcast(path.exists()):
+            rows = self.group.broadcast(_read_step(path) if validates and self.group.is_first else [])
+        else:
+            files.make(self.folder.parent)
+            rows = self._validate() if validates else []
+            rows += self._sample(path, measures) if measures or draws else []
+            if (measures or validates) and self.group.is_first:
+                rows = [row | {"point": "training", "step": step} for row in rows]
+                files.write_sealed(path, json.dumps(rows))
+        self.seconds += time.monotonic() - began
+        return next((row["value"] for row in rows if row["metric"] == VALIDATION), None)
+
+    def best_step(self) -> int:
+        """Return the step with the lowest loss on validation data.
+
+        Raises:
+            RunFailed: if the model has no such loss.
+        """
+        rows = [row for row in read_steps(self.folder, [VALIDATION]) if row["metric"] == VALIDATION]
+        measured = [row for row in rows if row["value"] is not None]
+        if not measured:
+            raise RunFailed(f"plan.stop=validation cannot choose a step: {rows[-1]['reason']}")
+        return min(measured, key=lambda row: row["value"])["step"]
+
+    def _validate(self) -> list[dict[str, Any]]:
+        seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.spec.metrics[VALIDATION])
+        none = torch.empty(0, *self.data.event.shape)
+        evaluation = Evaluation(self.data, seed, x=none, model=self.model, batch=sampling_of(self.spec).batch)
+        return measure(evaluation, VALIDATION, settings, False)
+
+    def _sample(self, path: Path, measures: bool) -> list[dict[str, Any]]:
+        """Draw samples, save them as images, and measure them if that is due."""
         chosen, sampling = {}, replace(sampling_of(self.spec), curve=())
         if measures:
             of_samples = [name for name in self.spec.metrics if metrics[name].traits["of"] == "samples"]
@@ -56,9 +91,7 @@ class TrainingEvaluation:
         )
         if self.group.is_first:
             save_image_grid(path.with_suffix(".png"), main, self.data)
-        if measures and self.group.is_first:
-            files.write_sealed(path, json.dumps([row | {"point": "training", "step": step} for row in rows]))
-        self.seconds += time.monotonic() - began
+        return rows
 
 
 def read_steps(folder: Path, wanted: Collection[str]) -> list[dict[str, Any]]:

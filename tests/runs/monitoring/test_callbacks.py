@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from genbench.analysis.values import read_costs, read_values
-from genbench.errors import RunFailed
+from genbench.errors import ConfigError, RunFailed
 from genbench.report.tables import cost_tables, training_tables
 from genbench.runs.run import run
 from genbench.runs.spec import resolve
@@ -44,6 +44,52 @@ def test_an_interrupted_run_measures_the_same_steps(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(spec_of(), broken, progress=stop)
     assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+
+
+VALIDATED = {"validate_every": 10, "eval_every": 0, "lr": 0.02, "ema": 0.0}
+
+
+def losses(record):
+    return {r["step"]: r["value"] for r in record["results"] if r["metric"] == "validation_loss" and "step" in r}
+
+
+def test_validation_is_recorded_and_chooses_the_weights(tmp_path):
+    store = Store(tmp_path)
+    plain = run(spec_of(**VALIDATED), store)
+    assert sorted(losses(plain)) == [10, 20, 30, 40, 50]
+    ends = {r["metric"]: r["value"] for r in plain["results"] if r["point"] == "main"}
+    chosen = spec_of(**VALIDATED, stop="validation")
+    record = run(chosen, store)
+    assert losses(record) == losses(plain) | {60: ends["validation_loss"]}
+    best = min(losses(record), key=losses(record).get)
+    assert best < 60  # so that there is something to choose
+    assert record["provenance"]["cost"]["kept_step"] == best
+    shorter = run(spec_of(**VALIDATED | {"validate_every": 0}, steps=best), store)
+    assert at(record, None) == pytest.approx(at(shorter, None), rel=1e-6)
+    assert {r["value"] for r in record["results"] if r["metric"] == "validation_loss" and r["point"] == "main"} == {
+        losses(record)[best]
+    }
+
+
+def test_validation_survives_an_interruption(tmp_path):
+    def stop(step, steps, logs):
+        if step == 60:
+            raise KeyboardInterrupt
+
+    spec = spec_of(**VALIDATED, stop="validation")
+    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, broken, progress=stop)
+    assert run(spec, broken)["results"] == run(spec, whole)["results"]
+
+
+def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
+    assert spec_of(validate_every=0, stop="steps").train_key == spec_of().train_key
+    assert spec_of(validate_every=10).train_key != spec_of().train_key
+    with pytest.raises(ConfigError, match=r"plan.stop=validation needs plan.validate_every, such as"):
+        spec_of(stop="validation")
+    with pytest.raises(ConfigError, match="cifar10 holds no data out for validation"):
+        resolve("cfm", "cifar10", settings={"data": {"valid": 0}, "plan": {"validate_every": 5}})
 
 
 @pytest.mark.parametrize(
