@@ -120,8 +120,8 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows, one for each sampler and each value of a metric, with lists over the numbers of samples.
 
-    A row of the true sampler has the share of false alarms, mean, standard deviation and seconds of the metric; one of
-    a fault has power and mean.
+    A row has the power on a faulty sampler, or the share of false alarms and the seconds on the true one, and mean and
+    standard deviation of the metric.
     """
     thresholds: dict[tuple[str, int], Mapping[str, list[float]]] = {}
     for sampler in samplers(trial):
@@ -207,9 +207,9 @@ def _better(metric: str) -> str:
 
 def _add(row: dict[str, Any], sampler: Sampler, n: int, share: float, values: Sequence[float], seconds: float) -> None:
     """Add what was found at one number of samples."""
-    found: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share, "mean": float(np.mean(values))}
-    if not sampler.fault:
-        found |= {"sd": float(np.std(values, ddof=1)), "seconds": seconds}
+    found: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share}
+    found |= {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
+    found |= {} if sampler.fault else {"seconds": seconds}
     for name, value in found.items():
         row.setdefault(name, []).append(float(f"{value:.4g}") if name != "n" else n)
 

@@ -144,12 +144,11 @@ DIGITS = (
     Fault("{:.0%} wrong labels", (0.02, 0.05, 0.1), mislabel),
 )
 CIFAR10 = (
-    Fault("brighter by {:.0%}", (0.03, 0.1), shift),
-    Fault("noise of {:.0%}", (0.02,), noise),
+    Fault("brighter by {:.0%}", (0.1,), shift),
     Fault("blur of {:g} pixels", (0.4,), blur),
     Fault("{:g} of 10 classes dropped", (1, 2), drop),
     Fault("classes uneven by {:.0%}", (0.4, 0.8), imbalance),
-    Fault("only {:g} different images", (500, 200), repeat),
+    Fault("only {:g} different images", (500,), repeat),
     Fault("{:.0%} copies of training images", (0.3, 1), copy),
 )
 

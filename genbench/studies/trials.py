@@ -102,7 +102,8 @@ def digits() -> Trial:
     spec, _ = components("digits", [], {})
     data = build_data(spec)
     network = build_extractor(data, "digits_cnn")
-    return _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
+    trial = _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
+    return replace(trial, largest={"copy_ratio": 500, "precision_recall": 500})
 
 
 def cifar10(path: Path) -> Trial:
