@@ -52,6 +52,12 @@ def test_a_spec_survives_json():
     assert (again.train_key, again.evaluation_key) == (spec.train_key, spec.evaluation_key)
 
 
+def test_the_settings_of_a_spec_request_the_same_run():
+    own = {"model": {"encoder": {"name": "autoencoder", "width": 4}, "sigma": 0.1}, "metric": {"norm": {"n": 20}}}
+    spec = resolve("cfm", "digits", seed=3, metrics=["norm"], settings=own | {"sample": {"tol": 0.1}})
+    assert resolve("cfm", "digits", seed=3, metrics=["norm"], settings=spec.settings) == spec
+
+
 def test_a_spec_of_another_version_is_refused():
     spec = resolve("wcfm", "moons", metrics=[]).json()
     spec["model"]["version"] = 99
