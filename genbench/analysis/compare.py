@@ -260,7 +260,8 @@ def _compared(
     single = len(ones) == len(others) == 1  # single runs are paired whatever their seeds, which are then a difference
     ignored: dict[str, Any] = {} if single else {"seed": 0}
     spec = _changes(first["spec"] | ignored, second["spec"] | ignored)
-    code = [c for c in _changes(_made_by(first), _made_by(second)) if not _one_sided_source(c)]
+    code = _changes(_made_by(first), _made_by(second))
+    code = [c for c in code if not (c.name.startswith("code.sources.") and None in (c.one, c.other))]
     left, right = _values(ones, main, single), _values(others, main, single)
     values, only = [], []
     for key in left:
@@ -275,10 +276,6 @@ def _compared(
     only += [f"only the first measured {key[0]} ({key[1]}, n={key[2]})" for key in left if key not in right]
     only += [f"only the second measured {key[0]} ({key[1]}, n={key[2]})" for key in right if key not in left]
     return Comparison(_label(one), _label(other), spec, code, values, only)
-
-
-def _one_sided_source(change: Change) -> bool:
-    return change.name.startswith("code.sources.") and None in (change.one, change.other)
 
 
 def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, dict[int, float]]:

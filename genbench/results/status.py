@@ -71,7 +71,11 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
     """Return the state of each cell."""
     records = store.records()
     expected = Expectation(records)
-    outdated = {_cell_of(record): why for record in records if (why := why_outdated(record)) is not None}
+    outdated = {
+        (record["labels"]["model"], record["labels"]["data"], record["spec"]["seed"]): why
+        for record in records
+        if (why := why_outdated(record)) is not None
+    }
     running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
     cells, trained = [], set()
     for spec in specs:
@@ -157,7 +161,3 @@ class Expectation:
 
 def _name(component: Mapping[str, Any]) -> tuple[str]:
     return (component["name"],)  # a tuple, which no label equals
-
-
-def _cell_of(record: Record) -> tuple[str, str, int]:
-    return record["labels"]["model"], record["labels"]["data"], record["spec"]["seed"]

@@ -113,11 +113,9 @@ def measure_again(path: Path, spec: Spec) -> list[dict[str, Any]]:
         ConfigError: if its weights are not kept.
         Damaged: if they are damaged, or belong to another run.
     """
-    # A prerequisite is only trained.
-    return _measure(spec, path.parents[1] / "model.safetensors") if spec.metrics else []
-
-
-def _measure(spec: Spec, weights: Path) -> list[dict[str, Any]]:
+    if not spec.metrics:  # a prerequisite is only trained
+        return []
+    weights = path.parents[1] / "model.safetensors"
     torch.set_num_threads(plan_of(spec).threads)
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
