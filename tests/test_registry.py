@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,28 +46,39 @@ def environment(tmp_path_factory):
     return os.environ | {"PYTHONPATH": str(site)}
 
 
-def genbench(environment, *arguments):
-    command = [sys.executable, "-c", "from genbench.cli.main import main; main()", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+COMMANDS = {
+    "run": ("run", "--model", "cfm", "--dataset", "moons", "--dry-run"),
+    "list": ("list", "--json"),
+    "doctor": ("doctor",),
+    "schema": ("schema",),
+    "broken": ("run", "--model", "raises", "--dataset", "moons"),
+}
+CODE = f"""
+import json, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from helpers.command_line import begin
+print(json.dumps({{name: begin(*words) for name, words in {COMMANDS!r}.items()}}))
+"""
 
 
-def test_broken_components_are_named_and_all_others_work(environment, tmp_path):
-    done = genbench(environment, "run", "--model", "cfm", "--dataset", "moons", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    listed = genbench(environment, "list", "--json")
-    found = {name: summary for names in json.loads(listed.stdout).values() for name, summary in names.items()}
+@pytest.fixture(scope="module")
+def said(environment):
+    """What each command says in that environment: {command: (exit code, stdout, stderr)}."""
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_broken_components_are_named_and_all_others_work(said):
+    assert said["run"][0] == 0, said["run"]
+    found = {name: summary for names in json.loads(said["list"][1]).values() for name, summary in names.items()}
     for name, reason in REASONS.items():
         assert reason in found[name]
         assert "of broken-plugin" in found[name]
+        assert reason in said["doctor"][1]
+        assert reason in said["schema"][2]
     assert found["cfm"].startswith("Conditional flow matching")
-    doctor = genbench(environment, "doctor").stdout
-    assert all(reason in doctor for reason in REASONS.values())
-    schema = genbench(environment, "schema")
-    assert json.loads(schema.stdout)["$defs"]["ModelEntry"]
-    assert all(reason in schema.stderr for reason in REASONS.values())
-    used = genbench(environment, "run", "--model", "raises", "--dataset", "moons")
-    assert used.returncode == 2
-    assert used.stderr == f"genbench: model 'raises' of broken-plugin is broken: {REASONS['raises']}\n"
+    assert json.loads(said["schema"][1])["$defs"]["ModelEntry"]
+    assert said["broken"] == [2, "", f"genbench: model 'raises' of broken-plugin is broken: {REASONS['raises']}\n"]
 
 
 def test_a_name_is_suggested():

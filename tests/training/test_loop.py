@@ -118,34 +118,47 @@ def test_an_absent_accelerator_is_one_line():
         start_group("cuda")
 
 
-DISTRIBUTED = """
+SHARED = {
+    "cfm": ("cfm", {}),
+    "otcfm": ("otcfm", {}),
+    "wcfm": ("wcfm", {}),
+    "wcfm-batch": ("wcfm", {"normaliser": "batch"}),
+    "starflow": ("starflow", {}),
+}
+DISTRIBUTED = f"""
 import sys, torch
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {TESTS!r})
 from helpers.toy_trainings import start, weights
 from genbench.training.group import start_group
 from genbench.training.loop import fit
-model, data, plan = start({model!r}, steps=20, batch_size=64, accumulate=2, settings={settings!r})
 group = start_group("cpu", 2)
-fit(model, data, plan, group, seed=0, folder=Path(sys.argv[1]))
-if group.is_first:
-    torch.save(weights(model), sys.argv[1] + "/weights.pt")
+for name, (model, settings) in {SHARED!r}.items():
+    folder = Path(sys.argv[1]) / name
+    model, data, plan = start(model, steps=20, batch_size=64, accumulate=2, settings=settings)
+    fit(model, data, plan, group, seed=0, folder=folder)
+    if group.is_first:
+        torch.save(weights(model), folder / "weights.pt")
 """
 
 
+@pytest.fixture(scope="module")
+def by_two_processes(tmp_path_factory):
+    """A folder with the weights and the logs of models that two processes trained together."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "train.py").write_text(DISTRIBUTED)
+    subprocess.run([sys.executable, str(folder / "train.py"), str(folder)], check=True, timeout=600)
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "settings"),
-    [("cfm", {}), ("otcfm", {}), ("wcfm", {}), ("wcfm", {"normaliser": "batch"}), ("starflow", {})],
-)
-def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, model, settings):
-    script = tmp_path / "train.py"
-    script.write_text(DISTRIBUTED.format(tests=TESTS, model=model, settings=settings))
-    subprocess.run([sys.executable, str(script), str(tmp_path / "two")], check=True, timeout=600)
-    both = torch.load(tmp_path / "two" / "weights.pt", weights_only=True)
-    one = train(model, folder=tmp_path / "one", steps=20, batch_size=64, settings=settings)
+@pytest.mark.parametrize("name", SHARED)
+def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, by_two_processes, name):
+    model, settings = SHARED[name]
+    both = torch.load(by_two_processes / name / "weights.pt", weights_only=True)
+    one = train(model, folder=tmp_path, steps=20, batch_size=64, settings=settings)
     assert_close(both, weights(one), rtol=0, atol=1e-4)
-    curves = [list(csv.DictReader((tmp_path / name / "train.csv").open())) for name in ("one", "two")]
+    curves = [list(csv.DictReader((folder / "train.csv").open())) for folder in (tmp_path, by_two_processes / name)]
     assert len(curves[0]) == 20
     for a, b in zip(*curves, strict=True):  # the loss, and what is logged of the weights of the global batch
         assert {name: float(value) for name, value in a.items()} == pytest.approx(
@@ -157,7 +170,7 @@ COMPILED = """
 import sys
 sys.path.insert(0, {tests!r})
 from helpers.toy_trainings import train, weights
-settings = {{"checkpoint": True, "width": 16, "head": 16, "blocks": [1, 1]}}
+settings = {{"checkpoint": True, "width": 16, "head": 16, "blocks": [1]}}
 eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
 print(float((eager - compiled).abs().max()))
 """

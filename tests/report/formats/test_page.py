@@ -9,10 +9,9 @@ from pathlib import Path, PurePosixPath
 import html5lib
 import numpy as np
 import pytest
-from helpers.reports import blocks, tables, text
+from helpers.reports import blocks, gathered, tables, text
 
 from genbench.analysis.leaderboard import Leaderboard, leaderboard
-from genbench.analysis.suite_results import load_suites
 from genbench.report.blocks import (
     Axis,
     Cell,
@@ -32,7 +31,6 @@ from genbench.report.blocks import (
     Table,
 )
 from genbench.report.formats.page import pages
-from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
 NOTHING = Leaderboard((), (), (), 0)
@@ -188,11 +186,9 @@ def test_tables_of_the_report_are_those_of_its_pages(report, trees):
 
 
 @pytest.mark.slow
-def test_the_pages_of_the_committed_results_are_small(report):
-    from helpers.reports import gathered
-
-    suites = load_suites(Store(RESULTS))
-    site = pages(gathered(RESULTS)[0], leaderboard(suites), "report.html")
+def test_the_pages_of_the_committed_results_are_small():
+    committed, suites, _ = gathered(RESULTS)
+    site = pages(committed, leaderboard(suites), "report.html")
     assert len(site["report.html"]) < 400_000
     assert max(map(len, site.values())) < 1_500_000
     overview = parsed(site["report.html"])
