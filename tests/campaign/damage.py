@@ -23,8 +23,8 @@ datasets = [{{name = "folder", path = "t.tar", size = 8, valid = 0.0, metrics = 
 """,
     "features": f"""
 models = [{{name = "cfm", {NET}}}]
-datasets = [{{name = "digits", metrics = ["fd-digits_cnn"]}}]
-evaluation = {{n = 70, floor = false}}
+datasets = [{{name = "folder", path = "t.tar", size = 8, valid = 0.0, metrics = ["fd-efficientnet_lite0"]}}]
+evaluation = {{n = 8, floor = false}}
 """,
     "transport": """
 models = ["sdcfm"]
@@ -48,7 +48,7 @@ KEPT = {
     "decoded images": ("pictures", "home/images/*.npy"),
     "list of images": ("pictures", "home/images/*.json"),
     "latents": ("pictures", "home/latents/*.npy"),
-    "reference statistics": ("features", "home/references/*.safetensors"),
+    "reference statistics": ("features", "home/references/*-train-*.safetensors"),
     "potentials": ("transport", "home/potentials/*.safetensors"),
     "catalog of settings": ("together", "home/catalog/*.json"),
 }
