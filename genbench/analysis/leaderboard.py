@@ -11,7 +11,8 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special, stats
+import pandas as pd
+from scipy import special
 
 from genbench.analysis.labels import words
 from genbench.analysis.statistics import LEVEL, holm, mean_and_error, mean_and_half, ranks, sign_flip_p
@@ -296,7 +297,7 @@ def _standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing
     for board in boards:
         sign = -1 if board.better == "higher" else 1
         values = [[sign * board.ranked[method].values[seed] for method in methods] for seed in board.seeds]
-        tables.append(stats.rankdata(values, axis=1))  # (seeds, methods)
+        tables.append(pd.DataFrame(values).rank(axis=1).to_numpy())  # (seeds, methods)
     means = np.array([table.mean(0) for table in tables]).mean(0)
     errors = np.sqrt(sum(table.var(0, ddof=1) / len(table) for table in tables)) / len(tables)
     freedom = sum(len(table) - 1 for table in tables)

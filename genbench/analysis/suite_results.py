@@ -29,6 +29,7 @@ from genbench.runs.versions import without_outdated
 from genbench.settings import explain
 from genbench.storage import files
 from genbench.storage.files import Damaged
+from genbench.storage.memory import paused_collection
 
 log = logging.getLogger("genbench")
 
@@ -95,6 +96,7 @@ class SuiteResults:
         return read_costs(self.records)
 
 
+@paused_collection()
 def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     """Read the suites of a results folder, in the order of their names, then its other runs.
 

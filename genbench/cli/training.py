@@ -177,16 +177,19 @@ def sweep(
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
     from genbench.runs.monitoring.loggers import check_kinds
-    from genbench.runs.store import Store, writable_store
+    from genbench.runs.store import Store, missing_metrics, writable_store
+    from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
     from genbench.sweeps.execution.ray_executor import RayExecutor
 
-    loaded = suites.load(Path(suite), settings)
     store = Store(results) if dry_run or as_commands else writable_store(results)
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
-    missing = [spec for spec in loaded.specs if store.missing_metrics(spec)]
+    with paused_collection():
+        loaded = suites.load(Path(suite), settings)
+        records = [None if missing_metrics(kept := store.record(spec), spec) else kept for spec in loaded.specs]
+    missing = [spec for spec, record in zip(loaded.specs, records, strict=True) if record is None]
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if as_commands:
         from genbench.sweeps.shell_commands import command
@@ -204,7 +207,7 @@ def sweep(
     with ProgressDisplay(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
-    publish_suite(loaded.name, loaded.specs, store, stdout(), failed)
+    publish_suite(loaded.name, loaded.specs, store, stdout(), failed, records)
     _check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
 
 

@@ -79,7 +79,7 @@ class CachedRows(LazyRows):
         return cache.get(*self._entry, read, self._write)
 
     def _opened(self, path: Path) -> "_File":
-        handle = path.open("rb", buffering=0)
+        handle = files.open_regular(path)
         try:
             np.lib.format.read_magic(handle)
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(handle)

@@ -35,17 +35,20 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 from genbench.storage import files
+from genbench.storage.memory import paused_collection
 from genbench.sweeps import suite as suites
 
 log = logging.getLogger("genbench")
 
 
+@paused_collection()
 def publish_suite(
     name: str,
     specs: Sequence[Spec],
     store: Store,
     console: Console | None = None,
     failed: Mapping[Path, str] | None = None,
+    known: Sequence[Record | None] = (),
 ) -> list[Path]:
     """Write the tables and records of a suite to RESULTS/NAME, and print a summary.
 
@@ -58,11 +61,13 @@ def publish_suite(
         console: where to print; None prints nothing.
         failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
             ones.
+        known: records of the cells, as far as they were read already.
 
     Returns:
         The files written.
     """
-    records = without_outdated(record for spec in specs if (record := store.record(spec)) is not None)
+    pairs = zip(specs, known or [None] * len(specs), strict=True)
+    records = without_outdated(record for spec, kept in pairs if (record := kept or store.record(spec)) is not None)
     reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
     failures = [
         Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1])
@@ -100,6 +105,7 @@ def refresh_suite(suite: Path, store: Store) -> str:
     return loaded.name
 
 
+@paused_collection()
 def publish_report(
     store: Store,
     console: Console,

@@ -15,6 +15,7 @@ from genbench.runs.record import Misfiled
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, restore_weights
 from genbench.seeds import derive
+from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
@@ -49,7 +50,7 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> dict[str, float] 
         path.replace(path.with_name(f"misfiled-{path.name}"))
         log.warning("%s; it is kept as misfiled-%s, and this run is trained again", error, path.name)
     except Damaged as error:
-        path.unlink(missing_ok=True)
+        files.discard(path)
         log.warning("%s; it is trained again", error)
     return None
 

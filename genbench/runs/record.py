@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -249,7 +250,7 @@ def read_published(path: Path) -> list[Record]:
         with files.open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as content:
             lines = iter(lambda: content.readline(files.MAX_TEXT), "")
             return [RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines]
-    except (OSError, ValueError, EOFError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, EOFError, TypeError, RecursionError, zlib.error) as error:
         raise Damaged(f"{files.shown(path)} holds no records: {explain(error)}") from error
 
 

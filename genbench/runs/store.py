@@ -14,7 +14,6 @@ Records and weights that are damaged, or belong to another folder, are reported 
 runs again.
 """
 
-import gc
 import json
 import logging
 import math
@@ -33,6 +32,7 @@ from genbench.runs.spec import SPEC, Spec, restore
 from genbench.settings import explain
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
+from genbench.storage.memory import paused_collection
 from genbench.training import checkpoint
 
 log = logging.getLogger("genbench")
@@ -174,15 +174,15 @@ class Store:
         """Return the metrics of a spec that are not kept, or have another version or other settings."""
         return missing_metrics(self.record(spec), spec)
 
+    @paused_collection()
     def records(self) -> list[Record]:
         """Read every record, in the order of the paths; damaged ones are reported and left out."""
         found = []
-        with _paused_collection():
-            for path in self.record_paths():
-                try:
-                    found.append(read_kept(path))
-                except Damaged as error:
-                    log.warning("%s; it is left out", error)
+        for path in self.record_paths():
+            try:
+                found.append(read_kept(path))
+            except Damaged as error:
+                log.warning("%s; it is left out", error)
         return found
 
     def record_paths(self) -> list[Path]:
@@ -321,15 +321,3 @@ def _restored(path: Path, spec: dict[str, Any]) -> Spec:
         return restore(spec)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-@contextmanager
-def _paused_collection() -> Iterator[None]:
-    """Pause cyclic garbage collection, which takes most of the time of reading thousands of records."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -110,6 +110,14 @@ def _replace(path: Path, save: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def discard(path: Path) -> None:
+    """Remove what cannot be used in place of a file: a damaged file, a link, a pipe or an empty folder."""
+    if path.is_dir() and not path.is_symlink():
+        _remove_empty(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _remove_empty(folder: Path) -> None:
     """Remove an empty folder from where a file belongs.
 

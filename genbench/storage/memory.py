@@ -1,7 +1,9 @@
 """Memory: requests that cannot fit into this machine are refused by an estimate, before anything is allocated."""
 
+import gc
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +23,18 @@ def total() -> float:
         with suppress(OSError, ValueError):
             found.append(float(Path(path).read_text()))
     return min(found, default=float("inf"))
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """Pause cyclic garbage collection, which takes a quarter of the time of commands that read thousands of records."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def require(size: float, what: str) -> None:

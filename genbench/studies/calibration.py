@@ -261,9 +261,9 @@ def _write(results: Path, rows: Sequence[Mapping[str, Any]], of_fields: Sequence
 def _kept(results: Path) -> dict[str, Any]:
     path, versions = results / FILE, _versions()
     try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = json.loads(files.read(path)) if path.exists() else {}
         return kept if kept.get("versions") == versions else {}
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged; remove it, then genbench calibrate creates it again") from error
 
 

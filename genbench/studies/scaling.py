@@ -10,6 +10,7 @@ import numpy as np
 
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Axis, Block, Cell, Chart, Charts, Column, Point, Row, Series, Table
+from genbench.storage import files
 
 FILE = "scaling.csv"
 SERIES = "genbench"
@@ -34,11 +35,9 @@ def load(results: Path) -> list[Measurement]:
     path = results / FILE
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Measurement(row["work"], row["against"], *(float(row[name]) for name in ("size", "seconds", "mib")))
-            for row in csv.DictReader(file)
-        ]
+    rows = csv.DictReader(files.read(path).decode().splitlines())
+    numbers = ("size", "seconds", "mib")
+    return [Measurement(row["work"], row["against"], *(float(row[name]) for name in numbers)) for row in rows]
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:

@@ -1,9 +1,15 @@
 """Sections of a report on what is compared beyond suites: published numbers, calibration, scaling."""
 
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from genbench.errors import first_line
 from genbench.report.blocks import Block, Section
-from genbench.studies import calibration_tables, published, scaling
+from genbench.storage import files
+from genbench.studies import calibration, calibration_tables, published, scaling
+
+log = logging.getLogger("genbench")
 
 
 def sections(results: Path) -> tuple[Section, ...]:
@@ -13,7 +19,16 @@ def sections(results: Path) -> tuple[Section, ...]:
         claims = (published.summary(results), *published.tables(results))
     found = (
         Section("Published vs. measured", claims),
-        Section("Calibration", calibration_tables.section(results)),
-        Section("Scaling", scaling.blocks(scaling.load(results))),
+        _section("Calibration", results / calibration.FILE, lambda: calibration_tables.section(results)),
+        _section("Scaling", results / scaling.FILE, lambda: scaling.blocks(scaling.load(results))),
     )
     return tuple(section for section in found if section.blocks)
+
+
+def _section(title: str, path: Path, make: Callable[[], Iterable[Block]]) -> Section:
+    """Return the section of a file; one that others made, or that is damaged, may hold anything."""
+    try:
+        return Section(title, tuple(make()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:  # Damaged included
+        log.warning("%s is left out: %s", files.shown(path), first_line(error))
+        return Section(title, ())

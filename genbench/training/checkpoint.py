@@ -108,7 +108,7 @@ def read(path: Path, run: str) -> Checkpoint | None:
             continue
         except (Damaged, ValueError) as error:
             log.warning("%s; training resumes from the previous checkpoint, or starts again", error)
-            candidate.unlink(missing_ok=True)
+            files.discard(candidate)
             continue
         if header["run"] != run:
             other = header["run"] or "without a name"

@@ -115,12 +115,16 @@ class TrainCsv:
         self.rows = self.rows[ready:]
 
     def _drop_rows_after(self, start: int) -> None:
-        if not self.path.exists():
+        try:
+            text = files.read(self.path).decode(errors="replace")
+        except FileNotFoundError:
             return
+        except files.Damaged:  # no regular file
+            text = ""
         # A kill may have cut the last line off.
-        header, *rows = self.path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines() or [""]
+        header, *rows = text.rpartition("\n")[0].splitlines() or [""]
         kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= start]
         if kept:
             files.write(self.path, "\n".join([header, *kept]) + "\n")
         else:
-            self.path.unlink()
+            files.discard(self.path)

@@ -105,7 +105,8 @@ def _fetch(file: WeightFile, temporary: Path) -> None:
 
 
 def _verified(path: Path, expected: str) -> Weights:
-    content = path.read_bytes()
+    with files.open_regular(path) as file:
+        content = file.read()
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise Damaged(f"{path} has the sha256 {found}, not {expected}")

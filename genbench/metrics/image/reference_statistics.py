@@ -134,7 +134,8 @@ def _statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: in
         sha256 = {name: _sha256(value) for name, value in tensors.items()}
         source = str(data.provenance.get("source", ""))
         header = Header(**protocol, part=split, n=n, source=source, sha256=sha256)
-        text = {"about": header.model_dump_json()}
+        about = header.model_dump_json()
+        text = {"about": about, "seal": _seal(about)}
         files.replace(path, lambda temporary: save_file(tensors, temporary, text))
 
     key = cache.key(version=VERSION, **protocol)[:16]
@@ -153,8 +154,13 @@ def open_statistics(path: Path) -> Statistics:
         Damaged: if it is not such a file, or was changed.
     """
     try:
+        files.open_regular(path).close()
         with safe_open(path, "pt") as file:
-            header = Header.model_validate_json((file.metadata() or {}).get("about", "{}"))
+            metadata = file.metadata() or {}
+        about = metadata.get("about", "{}")
+        if metadata.get("seal", _seal(about)) != _seal(about):  # files of earlier versions have none
+            raise Damaged(f"{path} is damaged: the checksum of its header differs")
+        header = Header.model_validate_json(about)
     except FileNotFoundError:
         raise
     except ValidationError as error:
@@ -219,6 +225,10 @@ def _published(path: Path, extractor: FeatureExtractor) -> Published:
     if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
         raise ConfigError(f"{path}: mu and sigma must be finite")
     return Published(Moments.of(0, mean, covariance), source)
+
+
+def _seal(about: str) -> str:
+    return hashlib.sha256(about.encode()).hexdigest()
 
 
 def _sha256(value: Tensor) -> str:
