@@ -14,8 +14,8 @@ from typing import Any
 import component_pictures  # pyright: ignore[reportMissingImports]
 from mkdocs.structure.files import File, Files
 
+from genbench.cli.descriptions import describe
 from genbench.registry import ALL
-from genbench.report.components import describe
 
 TITLES = {
     "models": "Models",

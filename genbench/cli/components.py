@@ -72,7 +72,7 @@ def show(
         names = [known for registered in registries for known in registered]
         raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
 
-    from genbench.report.components import describe, describe_section, print_description
+    from genbench.cli.descriptions import describe, describe_section, print_description
 
     description = describe_section(name) if section else describe(name, kind)
     if as_json:

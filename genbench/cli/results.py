@@ -114,7 +114,7 @@ def status(
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=suite is None)
 
-    from genbench.report.formats.terminal import print_cells, print_folder
+    from genbench.cli.printing import print_cells, print_folder
     from genbench.results import status
     from genbench.runs.store import Store, existing_store
     from genbench.sweeps import suite as suites
@@ -200,7 +200,7 @@ def compare(
 
     from genbench.analysis.compare import compare_models, compare_records
     from genbench.analysis.suite_results import load_records
-    from genbench.report.formats.terminal import print_comparison, print_models
+    from genbench.cli.printing import print_comparison, print_models
 
     if dataset is not None:
         difference = compare_models(load_records(results), one, other, dataset, metric or ())

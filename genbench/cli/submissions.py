@@ -68,7 +68,7 @@ def verify_command(
 
 def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> None:
     from genbench.analysis.labels import plain
-    from genbench.report.formats.terminal import counted
+    from genbench.cli.printing import counted
     from genbench.results import verifying
     from genbench.runs.store import evaluation_name, existing_store
 

@@ -198,7 +198,7 @@ def sweep(
             typer.echo(line)
         return
     if dry_run:
-        from genbench.report.formats.terminal import print_cells
+        from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite
 
         print_cells(of_suite(loaded.specs, store), jobs, stdout())

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Ge, Le
 
+from genbench.cli import descriptions
+from genbench.cli.descriptions import describe, describe_section
 from genbench.errors import ConfigError
 from genbench.registry import ALL
-from genbench.report import components
-from genbench.report.components import describe, describe_section
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -50,4 +50,4 @@ def test_settings_of_a_section_name_the_components_that_have_them():
     ],
 )
 def test_types_are_written_for_readers(annotation, text):
-    assert components._type(annotation) == text
+    assert descriptions._type(annotation) == text

@@ -1,0 +1,115 @@
+"""Printing: the state of suites and of results folders, and comparisons."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from genbench.analysis.compare import Change, Comparison
+from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.formats.terminal import print_line, show, styled
+from genbench.results.status import Cell as RunStatus
+from genbench.results.status import Folder
+from genbench.sweeps.execution.progress import duration
+
+SHOWN = 30
+"""Cells of a suite, and notes on a folder of each kind, that are listed; more are counted."""
+
+
+def print_cells(cells: Sequence[RunStatus], jobs: int, console: Console) -> None:
+    """Print the state of each cell of a suite, one per line, and the time that the remaining ones will take."""
+    for cell in cells[:SHOWN]:
+        left = "" if cell.state == "done" else f"  about {duration(cell.seconds)}" if cell.seconds is not None else ""
+        note = f"  ({cell.note})" if cell.note else ""
+        print_line(console, f"{cell.state:<8} {cell.name}{left}{note}")
+    if len(cells) > SHOWN:
+        print_line(console, f"and {len(cells) - SHOWN} more")
+    counts = Counter(cell.state for cell in cells)
+    print_line(console, ", ".join(f"{count} {state}" for state, count in counts.items()))
+    left = [cell.seconds for cell in cells if cell.state not in ("done", "running")]
+    known = [seconds for seconds in left if seconds is not None]
+    if known:
+        # Cells without an estimate count as much as the mean of the others.
+        total = sum(known) * len(left) / len(known)
+        print_line(console, f"about {duration(total / min(jobs, len(left)))} with {jobs} at a time")
+
+
+def counted(records: int, prerequisites: int) -> str:
+    """Return the number of records, and of those of models that were only trained, if there are any."""
+    return f"{records} records" + (f", {prerequisites} prerequisites" if prerequisites else "")
+
+
+def print_folder(folder: Folder, path: Path, console: Console) -> None:
+    """Print the status of a results folder: number of records, and one line for everything that needs attention."""
+    print_line(console, f"{path}: {counted(folder.records, folder.prerequisites)}")
+    groups = [
+        ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
+        ("interrupted", folder.begun),
+        ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
+        ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
+        ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
+        ("source changed, version unchanged", [f"{name}: {count} x" for name, count in folder.changed.items()]),
+        ("damaged", folder.damaged),
+    ]
+    for title, notes in groups:
+        for line in notes[:SHOWN]:
+            print_line(console, f"{title}: {line}")
+        if len(notes) > SHOWN:
+            print_line(console, f"{title}: {len(notes) - SHOWN} more (--json)")
+
+
+def print_comparison(comparisons: Sequence[Comparison], unpaired: Sequence[str], console: Console) -> None:
+    """Print the differences of two sets of runs."""
+    for part in comparisons:
+        show([_differences(part)], console)
+        for kind, changes in (("spec", part.spec), ("made by", part.code)):
+            for change in changes:
+                print_line(console, f"{kind}: {_change(change)}")
+        for line in part.only:
+            print_line(console, line)
+    for line in unpaired:
+        print_line(console, line)
+    _tests(comparisons, console)
+
+
+def print_models(part: Comparison, console: Console) -> None:
+    """Print how two models compare: a table, then a sentence for each metric."""
+    show([_differences(part)], console)
+    names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
+    said = [value.sentence(*names) for value in part.values]
+    said += [f"Their budgets differ: {_change(c)}." for c in part.spec if c.name.startswith(("plan.", "evaluation."))]
+    for line in [*said, *part.only]:
+        console.print(styled(line))
+    _tests([part], console)
+
+
+def _differences(part: Comparison) -> Table:
+    title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
+    columns = tuple(map(Column, ("first", "second", "change", "95 % interval", "p", "verdict")))
+    rows = []
+    for value in part.values:
+        found = value.paired
+        interval = "" if found.low is None else f"{found.low:.2g} .. {found.high:.2g}"
+        p = "" if value.p is None else f"{value.p:.2g}"
+        numbers = (f"{value.one:.3g}", f"{value.other:.3g}", f"{found.mean:.3g}", interval, p, value.verdict)
+        rows.append(Row(value.metric, tuple(Cell(text=text) for text in numbers)))
+    return Table(title, columns, tuple(rows), head="metric")
+
+
+def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
+    values = [value for part in comparisons for value in part.values]
+    tests = sorted({value.paired.test for value in values if value.p is not None})
+    if tests:
+        seeds = sorted({value.paired.pairs for value in values})
+        over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        console.print(
+            f"[dim]Change: second minus first over {over} common seeds, which share evaluation noise and "
+            f"held-out data. p: {' or '.join(tests)}, Holm's correction over all values of a comparison; interval: "
+            f"of a single value, by the same test.[/dim]",
+            highlight=False,
+        )
+
+
+def _change(change: Change) -> str:
+    return f"{change.name} {change.one!r} -> {change.other!r}"
