@@ -27,7 +27,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from genbench.core import Batch, Event, Normal
 from genbench.registry import models
 from genbench.settings import bind, call
-from genbench.training.loop import make_optimizer
+from genbench.training.optimizer import Adam
 from genbench.training.plan import Plan
 
 SHAPE = (3, 32, 32)
@@ -66,7 +66,7 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = Fals
     module = torch.compile(model) if compiled else model
     trained = list(model.parameters())
     average = [parameter.detach().clone() for parameter in trained]
-    optimizer = make_optimizer(trained, PLAN)
+    optimizer = Adam(trained, PLAN.optimizer, betas=PLAN.betas)
     update = get_ema_multi_avg_fn(PLAN.ema)
     generator = torch.Generator().manual_seed(0)
     batch = Batch(x1, torch.zeros(len(x1), dtype=torch.long))
@@ -78,8 +78,7 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = Fals
             loss = module(example)["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, PLAN.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(PLAN.lr)
         update(average, [parameter.detach() for parameter in trained], 0)
         return loss.item()
 

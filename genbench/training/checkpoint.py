@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from genbench.errors import ConfigError
 from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
+from genbench.training.optimizer import Adam
 
 log = logging.getLogger("genbench")
 NAME = "checkpoint.safetensors"
@@ -58,7 +58,7 @@ def save(
     path: Path,
     model: nn.Module,
     average: list[Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     step: int,
     seconds: float,
     run: str,
@@ -70,8 +70,8 @@ def save(
     if best.weights:
         state |= {"best.loss": torch.tensor(best.loss, dtype=torch.float64)}
         state |= {f"best.{i}": value for i, value in enumerate(best.weights)}
-    for i, fields in optimizer.state_dict()["state"].items():
-        state |= {f"optimizer.{i}.{name}": torch.as_tensor(value) for name, value in fields.items()}
+    for i, fields in enumerate(optimizer.states):
+        state |= {f"optimizer.{i}.{name}": value for name, value in fields.items()}
     if path.exists():
         path.replace(_previous(path))
     tensors.save(path, state, {"step": str(step), "seconds": str(seconds), "run": run})
@@ -117,7 +117,7 @@ def read(path: Path, run: str) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
+def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], optimizer: Adam) -> None:
     """Restore the state of a training.
 
     Raises:
@@ -132,17 +132,10 @@ def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], opt
         raise ConfigError(f"{checkpoint.path} belongs to another model: {why}") from error
     for i, mean in enumerate(average):
         mean.copy_(state[f"average.{i}"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for name, value in state.items():
-        if name.startswith("optimizer."):
-            _, i, field = name.split(".", 2)
-            like = parameters[int(i)]
-            # Fused optimizers require moments with the memory layout of their parameter.
-            moments.setdefault(int(i), {})[field] = (
-                torch.empty_like(like, device="cpu").copy_(value) if value.shape == like.shape else value
-            )
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    for i, fields in enumerate(optimizer.states):
+        for name, value in fields.items():
+            # Absent for a parameter without gradients so far. What lies otherwise in memory than a file is kept so.
+            value.copy_(state.get(f"optimizer.{i}.{name}", value))
 
 
 def _previous(path: Path) -> Path:

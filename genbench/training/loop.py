@@ -26,6 +26,7 @@ from genbench.seeds import derive
 from genbench.training import checkpoint
 from genbench.training.checkpoint import Best
 from genbench.training.group import Group
+from genbench.training.optimizer import Adam
 from genbench.training.plan import Plan
 from genbench.training.train_log import TrainLog
 
@@ -93,7 +94,7 @@ def fit(
     learner = learner.to(group.device)
     trained = [p for p in learner.parameters() if p.requires_grad]
     average = [p.detach().clone() for p in trained] if plan.ema else []
-    optimizer = make_optimizer(trained, plan)
+    optimizer = Adam(trained, plan.optimizer, betas=plan.betas, weight_decay=plan.weight_decay)
     if found is not None:
         checkpoint.restore(found, learner, average, optimizer)
     best = checkpoint.NONE if found is None else found.best
@@ -115,8 +116,6 @@ def fit(
 
     examples = prefetch(draw, steps) if learner.prefetch and has_idle_core(group.device) else map(draw, steps)
     for step, example in zip(steps, examples, strict=True):
-        for options in optimizer.param_groups:
-            options["lr"] = plan.lr_at(step)
         _seed_dropout(derive(seed, "dropout", step, group.rank), group.device)
         logged: dict[str, Tensor] = {}
         # Every process draws the whole batch and takes its share, so that a coupling sees the global batch.
@@ -129,8 +128,7 @@ def fit(
                 logged[name] = logged.get(name, 0) + value.detach() / plan.accumulate
         if plan.clip:
             learner.clip(plan.clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(plan.lr_at(step))
         if average:
             get_ema_multi_avg_fn(plan.ema_at(step))(average, [p.detach() for p in trained], 0)
         log.add(logged)
@@ -175,13 +173,6 @@ def prefetch(draw: Callable[[int], Example], steps: range) -> Iterator[Example]:
             example, coming = coming.result(), thread.submit(draw, following)
             yield example
         yield coming.result()
-
-
-def make_optimizer(parameters: list[nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
-    """Return the optimizer of a plan."""
-    if plan.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=plan.lr, betas=plan.betas, fused=True)
-    return torch.optim.AdamW(parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay, fused=True)
 
 
 def _in_precision(
