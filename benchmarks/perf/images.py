@@ -1,4 +1,4 @@
-"""Compare image metrics on real images with the libraries behind published numbers; writes results/images.md.
+"""Compare image metrics on real images with the libraries behind published numbers; writes results/image_metrics.md.
 
     pip install 'genbench[perf,efficientnet]'
     python benchmarks/perf/images.py --path cifar10.tar.gz --results results
@@ -145,7 +145,7 @@ def main() -> None:
     for line in page(datasets["cifar10"].build(path=arguments.path, valid=0), arguments.n, arguments.repeats):
         print(line, flush=True)
         lines.append(line)
-    write(arguments.results / "images.md", "\n".join(lines).rstrip() + "\n")
+    write(arguments.results / "image_metrics.md", "\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

