@@ -92,6 +92,16 @@ def test_a_file_that_is_no_array_is_made_again(cached, array, tmp_path, content)
     assert len(calls) == 5
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_made_again_or_bypassed(cached, array, tmp_path, make):
+    open_rows, _ = cached
+    path = tmp_path / "home/images/a.npy"
+    open_rows()
+    path.unlink()
+    make(path)
+    torch.testing.assert_close(open_rows()[torch.arange(30)], torch.from_numpy(array))
+
+
 def test_a_file_that_is_cut_off_in_use_is_made_again(cached, array, tmp_path):
     open_rows, _ = cached
     path = tmp_path / "home/images/a.npy"

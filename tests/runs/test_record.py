@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import json
+import random
 from pathlib import Path
 
 import jsonschema
@@ -115,3 +116,19 @@ def test_numbers_that_no_table_can_hold_are_damage(swept, first_path, edit_recor
     edit_record(path, lambda record: record["results"][0].update({field: 10**30}))
     with pytest.raises(Damaged):
         read_record(path)
+
+
+def test_no_flipped_bit_of_published_records_gives_others(tmp_path):
+    whole = min(PUBLISHED, key=lambda path: path.stat().st_size).read_bytes()
+    path, draw, sound = tmp_path / "records.jsonl.gz", random.Random(0), None
+    for place in [None, *(draw.randrange(len(whole)) for _ in range(60))]:
+        changed = bytearray(whole)
+        if place is not None:
+            changed[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(changed)
+        try:
+            found = read_published(path)
+        except Damaged:
+            continue
+        sound = sound or found
+        assert found == sound

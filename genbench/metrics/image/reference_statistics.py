@@ -46,6 +46,7 @@ class Header(BaseModel):
         images: sha256 of the set of images.
         part: split of the images.
         source: origin of the images.
+        seal: sha256 of all other fields; files of earlier versions have none.
     """
 
     extractor: str
@@ -57,6 +58,7 @@ class Header(BaseModel):
     source: str
     sha256: dict[str, str]
     version: int = VERSION
+    seal: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Statistics:
                 value = file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise Damaged(f"{self.path} is damaged: {error}") from error
-        if _sha256(value) != self.header.sha256[name]:
+        if _sha256(value) != self.header.sha256.get(name):
             raise Damaged(f"{self.path} is damaged: the sha256 of {name} differs")
         return value
 
@@ -134,8 +136,8 @@ def _statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: in
         sha256 = {name: _sha256(value) for name, value in tensors.items()}
         source = str(data.provenance.get("source", ""))
         header = Header(**protocol, part=split, n=n, source=source, sha256=sha256)
-        about = header.model_dump_json()
-        text = {"about": about, "seal": _seal(about)}
+        header.seal = _seal(header)
+        text = {"about": header.model_dump_json()}  # of several fields, safetensors would write them in any order
         files.replace(path, lambda temporary: save_file(tensors, temporary, text))
 
     key = cache.key(version=VERSION, **protocol)[:16]
@@ -156,11 +158,9 @@ def open_statistics(path: Path) -> Statistics:
     try:
         files.open_regular(path).close()
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        about = metadata.get("about", "{}")
-        if metadata.get("seal", _seal(about)) != _seal(about):  # files of earlier versions have none
+            header = Header.model_validate_json((file.metadata() or {}).get("about", "{}"))
+        if header.seal not in ("", _seal(header)):
             raise Damaged(f"{path} is damaged: the checksum of its header differs")
-        header = Header.model_validate_json(about)
     except FileNotFoundError:
         raise
     except ValidationError as error:
@@ -227,8 +227,8 @@ def _published(path: Path, extractor: FeatureExtractor) -> Published:
     return Published(Moments.of(0, mean, covariance), source)
 
 
-def _seal(about: str) -> str:
-    return hashlib.sha256(about.encode()).hexdigest()
+def _seal(header: Header) -> str:
+    return hashlib.sha256(header.model_dump_json(exclude={"seal"}).encode()).hexdigest()
 
 
 def _sha256(value: Tensor) -> str:

@@ -119,3 +119,11 @@ def test_malformed_published_statistics_are_refused_with_one_line(tmp_path, mu, 
     (tmp_path / "empty.npz").write_bytes(b"")
     with pytest.raises(ConfigError, match="holds no statistics"):
         published(str(tmp_path / "empty.npz"), PixelExtractor("given"))
+
+
+def test_a_changed_header_is_noticed_where_nobody_knows_what_it_should_say(tmp_path):
+    small = task(normal_images(20, 0), normal_images(5, 1))
+    whole = statistics(small, PixelExtractor(), "train", 100).path.read_bytes()
+    (tmp_path / "s.safetensors").write_bytes(whole.replace(rb"\"n\":20", rb"\"n\":30"))
+    with pytest.raises(Damaged, match="the checksum of its header differs"):
+        open_statistics(tmp_path / "s.safetensors")
