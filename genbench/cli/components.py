@@ -1,6 +1,7 @@
 """Commands on components and suites: list, show, check, new, schema, validate, doctor."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,11 +43,16 @@ def list_command(
     if as_json:
         print_json(selected)
         return
+    columns = shutil.get_terminal_size().columns
     for title, names in selected.items():
         typer.echo(typer.style(title, bold=True))
         width = max((len(name) for name in names), default=0)
         for name, summary in names.items():
-            typer.echo(f"  {name:<{width}}  {summary}")
+            typer.echo(f"  {name:<{width}}  {_shortened(summary, columns - width - 4)}")
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 @app.command()
