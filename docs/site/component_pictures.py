@@ -68,7 +68,8 @@ def _pairs(figure: Figure, name: str) -> None:
     model.prepare(data, 0)
     generator = torch.Generator().manual_seed(0)
     x1 = data.train.batch(0, 64, 0).x
-    x0, weight, _ = model.coupling(data.source.sample(64, generator), x1, None, generator)
+    pairs = model.coupling(data.source.sample(64, generator), x1, None, generator)
+    x0, x1, weight = pairs.x0, x1 if pairs.x1 is None else pairs.x1, pairs.weight
     axes = _axes(figure)
     shade = (0.45 * weight / weight.quantile(0.9)).clamp(0.0, 0.9)
     colors = [(0.25, 0.4, 0.9, float(alpha)) for alpha in shade]

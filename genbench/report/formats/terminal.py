@@ -62,12 +62,11 @@ def print_record(record: Mapping[str, Any], path: Path, console: Console) -> Non
     labels, cost = record["labels"], record["provenance"]["cost"]
     print_rows(record["results"], f"{labels['model']} on {labels['data']}, seed {record['spec']['seed']}", console)
     if cost:
-        console.print(
-            f"{cost['parameters']:,.0f} parameters; trained in {duration(cost['train_seconds'])} "
-            f"({cost['steps_per_second']:.4g} steps/s, {cost['train_peak_mib']:.0f} MiB), "
-            f"measured in {duration(cost['evaluate_seconds'])} ({cost['evaluate_peak_mib']:.0f} MiB)",
-            highlight=False,
-        )
+        parameters = f"{cost['parameters']:,.0f} parameters"
+        speed = f"{cost['steps_per_second']:.4g} steps/s, {cost['train_peak_mib']:.0f} MiB"
+        print_line(console, f"{parameters}; trained in {duration(cost['train_seconds'])} ({speed})")
+        memory = f"{cost['evaluate_peak_mib']:.0f} MiB"
+        print_line(console, f"measured in {duration(cost['evaluate_seconds'])} ({memory})")
     if note := origin(record["provenance"]["data"]):
         console.print(styled(note))
     print_line(console, f"kept in {path}")
