@@ -184,12 +184,12 @@ def sweep(
     from genbench.sweeps.execution.progress import ProgressDisplay
     from genbench.sweeps.execution.ray_executor import RayExecutor
 
-    store = Store(results) if dry_run or as_commands else writable_store(results)
-    executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     with paused_collection():
         loaded = suites.load(Path(suite), settings)
+        store = Store(results) if dry_run or as_commands else writable_store(results)
         records = [None if missing_metrics(kept := store.record(spec), spec) else kept for spec in loaded.specs]
     missing = [spec for spec, record in zip(loaded.specs, records, strict=True) if record is None]
+    executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if as_commands:
         from genbench.sweeps.shell_commands import command

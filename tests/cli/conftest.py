@@ -29,10 +29,8 @@ def one_run(tmp_path_factory):
     return results, done
 
 
-@pytest.fixture(scope="module")
-def kept(one_run, tmp_path_factory):
-    """A results folder of this module, the record in it, and the process that made it."""
+@pytest.fixture
+def kept(one_run, tmp_path):
+    """A results folder of this test, the record in it, and the process that made it."""
     results, done = one_run
-    own = tmp_path_factory.mktemp("results")
-    shutil.copytree(results, own, dirs_exist_ok=True)
-    return own, json.loads(done.stdout), done
+    return shutil.copytree(results, tmp_path / "kept"), json.loads(done.stdout), done

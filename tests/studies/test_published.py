@@ -90,7 +90,7 @@ def test_a_table_has_value_source_grade_tolerance_and_verdict(tmp_path):
     (tmp_path / "tong-records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     table = published.tables(tmp_path, published.CLAIMS)[0]
     text = markdown.table(table, width=400)
-    cells = ["I-CFM, N to 8gaussians", "0.222", "C", "0.22100 ± 0.00058", "0.059", "0.061", "agrees"]
+    cells = ["I-CFM, N to 8gaussians", "0.222", "C", "0.2210 ± 0.0025", "0.059", "0.061", "agrees"]
     assert cells in [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     verdicts = {row.label: row.cells[-1].text for row in table.rows}
     assert verdicts["OT-CFM, N to 8gaussians"] == "differs"

@@ -1,5 +1,7 @@
 """The data sets of Gaussians: distances in closed form, placement of modes, and what is refused."""
 
+import math
+
 import pytest
 import torch
 from scipy.linalg import sqrtm
