@@ -12,6 +12,7 @@ from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import datasets
 from genbench.runs.spec import build_data, resolve
+from genbench.settings import settings_of
 
 GRAY = "#808080"
 """Of axes and noise: readable on a light and on a dark page."""
@@ -25,7 +26,7 @@ CAPTIONS = {
 MODELS = {"independent": "cfm", "ot": "otcfm", "gibbs": "wcfm", "balanced": "wcfm-balanced"}
 """A flow-matching model on the pairs of each coupling."""
 PAIRED = (*MODELS.values(), "fm", "sbcfm")
-DOWNLOADED = ("folder", "mnist", "fashion_mnist", "cifar10", "cifar10-captions")
+DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar10-captions")
 
 
 def draw(kind: str, name: str) -> bytes | None:
@@ -36,9 +37,12 @@ def draw(kind: str, name: str) -> bytes | None:
         return _png(lambda figure: _pairs(figure, MODELS[name]))
     if kind == "datasets" and name.startswith("digits"):
         return _png(lambda figure: _images(figure, name))
-    if kind == "datasets" and name not in DOWNLOADED and datasets[name].build().event.shape == (2,):
-        return _png(lambda figure: _points(figure, name))
-    return None
+    if kind != "datasets" or name in DOWNLOADED:
+        return None
+    needed = any(setting.required for setting in settings_of(datasets[name].build).values())
+    if needed or datasets[name].build().event.shape != (2,):
+        return None
+    return _png(lambda figure: _points(figure, name))
 
 
 def _points(figure: Figure, name: str) -> None:
