@@ -74,6 +74,7 @@ def save(
     for i, fields in enumerate(optimizer.states):
         state |= {f"optimizer.{i}.{name}": value for name, value in fields.items()}
     if path.exists():
+        files.discard(_previous(path))
         path.replace(_previous(path))
     tensors.save(path, state, {"step": str(step), "seconds": str(seconds), "run": run})
 

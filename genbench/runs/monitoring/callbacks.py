@@ -47,7 +47,7 @@ class TrainingEvaluation:
         validates = plan.validates_after(step)
         draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
         path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
-        if self.group.broadcast(path.exists()):
+        if self.group.broadcast(path.is_file()):
             rows = self.group.broadcast(_read_step(path) if validates and self.group.is_first else [])
         else:
             files.make(self.folder.parent)
