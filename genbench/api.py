@@ -11,7 +11,8 @@ from genbench.models.build import build_model
 from genbench.results import frames
 from genbench.runs import run as runner
 from genbench.runs import store
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
 from genbench.storage.trust import trust_everything

@@ -49,7 +49,7 @@ class Source(ABC):
     """The distribution from which sampling starts."""
 
     shape: tuple[int, ...]
-    """Of one sample."""
+    """Shape of one sample."""
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
@@ -162,16 +162,12 @@ class Data:
 
     Args:
         event: what models know about one sample.
-        space: the map between raw data and model space.
         source: the distribution sampling starts from; N(0, I) unless the task maps x to y.
-        train: for training.
         valid: for choosing hyper-parameters.
         test: for the numbers in tables.
         plan: default training budget of this data set (fields of `genbench.training.plan.Plan`).
         evaluation: default evaluation settings of this data set.
         metrics: names of the default metrics.
-        truth: what is known exactly.
-        captions: the meaning of the labels of captioned data.
         provenance: origin of the data: "source", "sha256", "original" (whether it is the checksummed original).
     """
 

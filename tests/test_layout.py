@@ -1,5 +1,6 @@
 """The tests mirror the packages: the test of genbench/a/b.py is tests/a/test_b.py."""
 
+from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -17,6 +18,9 @@ TOPICS = {
 BESIDE = {"integration", "parity", "campaign", "benchmarks", "plugin", "helpers"}
 """Folders that mirror no package."""
 LARGEST = 350
+"""Lines of a file."""
+MOST = 12
+"""Modules of a folder; ten at the root."""
 
 
 def expected():
@@ -40,6 +44,12 @@ def test_every_test_file_has_the_name_of_a_module_or_a_package():
     assert found() - expected().keys() - packages == TOPICS.keys()
 
 
-def test_no_test_file_is_longer_than_a_module_may_be():
-    long = {str(path) for path in TESTS.rglob("*.py") if len(path.read_text("utf-8").splitlines()) > LARGEST}
-    assert not long
+def test_no_file_is_too_long():
+    files = [*PACKAGE.rglob("*.py"), *TESTS.rglob("*.py")]
+    assert not {str(path) for path in files if len(path.read_text("utf-8").splitlines()) > LARGEST}
+
+
+def test_no_folder_is_too_full():
+    folders = Counter(path.parent for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert folders.pop(PACKAGE) <= 10
+    assert not {str(folder) for folder, modules in folders.items() if modules > MOST}

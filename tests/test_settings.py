@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel
 
 from genbench.errors import ConfigError
 from genbench.registry import Registry
@@ -19,7 +18,6 @@ from genbench.settings import (
     build_component,
     call,
     check_paths,
-    explain,
     settings_of,
     typed,
 )
@@ -148,16 +146,3 @@ def test_paths_of_nested_components_must_exist(tmp_path):
     check_paths(reads, here, "it")
     with pytest.raises(ConfigError, match=r"it\.source\.path: .*none does not exist"):
         check_paths(reads, bind(reads, {"source": {"name": "file", "path": str(tmp_path / "none")}}, "it"), "it")
-
-
-def test_the_first_of_several_faults_is_explained():
-    class Point(BaseModel):
-        x: int
-        y: int
-
-    with pytest.raises(ValueError, match="x") as wrong:
-        Point.model_validate({"x": "one", "y": "two"})
-    said = explain(wrong.value)
-    assert said.startswith("x: 'one' is wrong: input should be a valid integer")
-    assert said.endswith("(and 1 more)")
-    assert explain(OSError("no room")) == "no room"

@@ -12,7 +12,7 @@ from harness import Row, Sides
 from torch import Tensor, nn
 
 from genbench.core import Model, Normal
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.numerics.ode import trajectory
 from genbench.registry import datasets, models
 from genbench.settings import bind, call

@@ -49,7 +49,7 @@ def distance(name: str, n: int) -> Work:
 
 def sampling(n: int) -> Work:
     """Return the sampling of n points from an untrained model by dopri5, in one batch."""
-    from genbench.metrics.starting_noise import noise
+    from genbench.metrics.sampling import noise
     from genbench.registry import datasets, models
     from genbench.settings import bind, call
 

@@ -23,7 +23,8 @@ from threadpoolctl import threadpool_limits
 
 import genbench
 from genbench.runs.record import format_record, read_record
-from genbench.runs.spec import Spec, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 from genbench.sweeps.execution.executors import Executor, SequentialExecutor, execute
 from genbench.sweeps.execution.jobs import JobEvent

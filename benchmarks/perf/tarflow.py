@@ -26,7 +26,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 
 from genbench.core import Batch, Event, Normal
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.starflow.autoregressive import Block
 from genbench.models.starflow.model import TransformerFlow
 from genbench.nets.transformer import Layer, rotate

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import datasets
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 from genbench.settings import settings_of
 
 GRAY = "#808080"

@@ -15,7 +15,8 @@ import pandas as pd
 from scipy import special
 
 from genbench.analysis.labels import words
-from genbench.analysis.statistics import LEVEL, holm, mean_and_error, mean_and_half, ranks, sign_flip_p
+from genbench.analysis.ranking import ranks
+from genbench.analysis.statistics import LEVEL, holm, mean_and_error, mean_and_half, sign_flip_p
 from genbench.analysis.suite_results import Run, SuiteResults, digest
 from genbench.analysis.values import Value, group_by, headline_metric, stated_protocol
 from genbench.errors import unknown

@@ -9,15 +9,13 @@ Holm's method (Holm, 1979).
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 from scipy import special
 
 from genbench.seeds import derive
-
-Mark = Literal["best", "tie"]
 
 LEVEL = 0.05
 """Significance level of every test; intervals have confidence 1 - LEVEL."""
@@ -97,17 +95,18 @@ def paired(one: Mapping[int, float], other: Mapping[int, float], *, interval: bo
     Raises:
         ValueError: if they have no seed in common.
     """
-    return _paired(_differences(one, other), interval=interval)
+    return paired_from(differences_by_seed(one, other), interval=interval)
 
 
-def _differences(one: Mapping[int, float], other: Mapping[int, float]) -> Float64[np.ndarray, " n"]:
+def differences_by_seed(one: Mapping[int, float], other: Mapping[int, float]) -> Float64[np.ndarray, " n"]:
+    """Return the differences of values at common seeds. Raises ValueError if there are none."""
     differences = np.array([one[seed] - other[seed] for seed in one if seed in other], dtype=np.float64)
     if not len(differences):
         raise ValueError("no common seeds")
     return differences
 
 
-def _paired(differences: Float64[np.ndarray, " n"], *, interval: bool, p: float | None = None) -> Paired:
+def paired_from(differences: Float64[np.ndarray, " n"], *, interval: bool, p: float | None = None) -> Paired:
     """Describe paired differences; the p of the sign-flip test may be known."""
     pairs, (mean, error) = len(differences), mean_and_error(differences)
     half = half_width(error, pairs)
@@ -197,70 +196,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, p_values[index] * (len(p_values) - rank)))
         corrected[index] = highest
     return corrected
-
-
-def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Mark]:
-    """Mark the model with the best mean as best if it differs significantly from all others; otherwise mark ties.
-
-    Ties are the model with the best mean and all models that do not differ significantly from it. All tests of a column
-    are one family of Holm's correction. Models are compared with the best mean and, if that model has fewer seeds than
-    others, also with the best of the models with most seeds, since few seeds have little power. If no model differs
-    significantly, none is marked. A model that beats the reference on their common seeds is never worse than it.
-
-    Args:
-        found: {model: {seed: value}}; models are paired by seed.
-        better: "lower" or "higher"; with any other value nothing is marked.
-
-    >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
-    {'a': 'tie', 'c': 'tie'}
-    >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}}, "lower")
-    {'a': 'best'}
-    """
-    most = max(map(len, found.values()), default=0)
-    full = {model: values for model, values in found.items() if len(values) == most}
-    known = [*against_best(found, better).items()]
-    if known and best_mean(found, better) not in full:
-        known += against_best(full, better).items()
-    tested = [(model, difference.mean, difference.p) for model, difference in known if difference.p is not None]
-    corrected = holm([p for _, _, p in tested])
-    sign = 1 if better == "lower" else -1
-    worse = {m for (m, mean, _), p in zip(tested, corrected, strict=True) if p <= LEVEL and sign * mean > 0}
-    leading = [model for model in found if model not in worse]
-    if len(leading) == len(found):
-        return {}
-    return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
-
-
-def ranks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, int]:
-    """Rank models with ties: the first rank is shared by all that `marks` marks, and so on for the rest.
-
-    >>> ranks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
-    {'a': 1, 'c': 1, 'b': 3}
-    """
-    ranked: dict[str, int] = {}
-    while rest := {model: values for model, values in found.items() if model not in ranked}:
-        ranked |= dict.fromkeys(marks(rest, better) or rest, 1 + len(ranked))
-    return ranked
-
-
-def best_mean(found: Mapping[str, Mapping[int, float]], better: str) -> str:
-    """Return the model with the best mean."""
-    sign = 1 if better == "lower" else -1
-    return min(found, key=lambda model: sign * mean_and_error(found[model].values())[0])
-
-
-def against_best(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
-    """Return the paired difference, without interval, of each model to the one with the best mean."""
-    if better not in ("lower", "higher") or not found:
-        return {}
-    best = best_mean(found, better)
-    comparable = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
-    differences = {model: _differences(found[model], found[best]) for model in comparable}
-    p: dict[str, float] = {}
-    for pairs in {len(each) for each in differences.values()} - set(range(MIN_PERMUTATION_PAIRS)):
-        alike = {model: each for model, each in differences.items() if len(each) == pairs}
-        p |= zip(alike, np.asarray(sign_flip_p(np.stack([*alike.values()], axis=1))).tolist(), strict=True)
-    return {model: _paired(each, interval=False, p=p.get(model)) for model, each in differences.items()}
 
 
 def format_mean(mean: float, error: float | None = None) -> str:

@@ -23,13 +23,13 @@ from genbench.analysis.values import Cost, Failure, Value, all_values, group_by,
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_kept, read_published, read_record
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
-from genbench.settings import explain
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
+from genbench.validation import explain
 
 log = logging.getLogger("genbench")
 

@@ -156,7 +156,7 @@ def schema(
 
         print_json(RECORD.json_schema())
         return
-    from genbench.sweeps.suite_schema import schema as suite_schema
+    from genbench.sweeps.editor_schema import schema as suite_schema
 
     print_json(suite_schema())
 

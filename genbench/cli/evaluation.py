@@ -111,8 +111,8 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     from dataclasses import replace
 
     from genbench.report.formats.terminal import print_record
+    from genbench.runs.requests import resolve
     from genbench.runs.run import run
-    from genbench.runs.spec import resolve
     from genbench.runs.store import Store, spec_at
     from genbench.settings import merge
     from genbench.sweeps.execution.progress import ProgressDisplay

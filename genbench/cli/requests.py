@@ -13,8 +13,9 @@ from genbench import registry
 from genbench.aliases import canonical
 from genbench.cli.catalog import Schema, read
 from genbench.errors import ConfigError, unknown
-from genbench.settings import Settings, check_sections, table_of, validated
+from genbench.settings import Settings, check_sections, table_of
 from genbench.suites import find
+from genbench.validation import validated
 
 
 def check(

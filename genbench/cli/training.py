@@ -80,8 +80,9 @@ def run_command(
     from genbench.results.status import cell_name
     from genbench.runs.fitting import fresh
     from genbench.runs.monitoring.loggers import Loggers, check_kinds
+    from genbench.runs.requests import resolve
     from genbench.runs.run import Launch, run
-    from genbench.runs.spec import build_data, plan_of, resolve
+    from genbench.runs.spec import build_data, plan_of
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.execution.progress import ProgressDisplay
@@ -222,7 +223,7 @@ def retry(
 ) -> None:
     """Run again what failed in a results folder."""
     from genbench.results.status import cell_name
-    from genbench.runs.spec import restore
+    from genbench.runs.requests import restore
     from genbench.runs.store import existing_store
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay

@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from genbench.core import Data, Model
+from genbench.core import Batch, Data, Model
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
-from genbench.metrics.floors import real_vs_real
 from genbench.metrics.intervals import half_intervals
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
@@ -134,3 +133,23 @@ def _in_curve(name: str) -> bool:
     """Return whether a metric is measured along the curve: it is of samples, and not registered with `curve=False`."""
     traits = metrics[name].traits
     return traits["of"] == "samples" and traits.get("curve", True)
+
+
+@lru_cache(maxsize=4096)
+def real_vs_real(data: Data, name: str, settings: tuple, seed: int, n: int) -> dict[str, float]:
+    """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
+
+    Args:
+        settings: bound settings of the metric, as sorted items.
+    """
+    try:
+        real = _training_samples(data, seed, n)
+        evaluation = Evaluation(data, seed, x=real.x, label=real.label)
+        return {value.part: value.value for value in values_of(metrics[name], evaluation, dict(settings))}
+    except Unsupported:
+        return {}
+
+
+@lru_cache(maxsize=16)
+def _training_samples(data: Data, seed: int, n: int) -> Batch:
+    return data.train.take(n if data.train.size is None else min(n, data.train.size), derive(seed, "floor"))

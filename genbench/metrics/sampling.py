@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Model
-from genbench.metrics.starting_noise import noise
+from genbench.core import Model, Source
 from genbench.numerics.ode import FixedStepMethod
+from genbench.seeds import derive
 from genbench.settings import Count, typed
 from genbench.training.group import ALONE, Group
 
@@ -44,6 +45,18 @@ class Sampling:
 def batches(n: int, size: int) -> list[range]:
     """Return the indices of n samples in batches."""
     return [range(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def noise(source: Source, n: int, seed: int, *, start: int = 0) -> Float[Tensor, "n *event"]:
+    """Draw the noise of samples start .. start+n-1. Each has its own seed, so sample i does not depend on n."""
+    return _noise(source, n, seed, start).clone()  # the cached tensor must not be modified by callers
+
+
+@lru_cache(maxsize=2)  # all points of an NFE curve start from the same noise
+def _noise(source: Source, n: int, seed: int, start: int) -> Float[Tensor, "n *event"]:
+    stream = torch.Generator()
+    drawn = [source.sample(1, stream.manual_seed(derive(seed, "noise", i))) for i in range(start, start + n)]
+    return torch.cat(drawn)
 
 
 def starting_points(model: Model, rows: range, seed: int) -> tuple[Float[Tensor, "b *event"], Int[Tensor, " b"] | None]:

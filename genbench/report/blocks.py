@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from genbench.analysis.statistics import Mark
+from genbench.analysis.ranking import Mark
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from genbench.analysis.suite_results import Run
 from genbench.analysis.values import by_model
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 from genbench.sweeps.shell_commands import command
 
 

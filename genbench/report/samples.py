@@ -19,13 +19,13 @@ from genbench.analysis.suite_results import DRAWINGS, Run, digest, suite_file
 from genbench.analysis.values import by_model
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
-from genbench.metrics.sampling import draw
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import draw, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.runs.monitoring.image_grids import has_images
-from genbench.runs.spec import Spec, build_data, data_of, plan_of, restore
+from genbench.runs.requests import data_of, restore
+from genbench.runs.spec import Spec, build_data, plan_of
 from genbench.runs.store import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels

@@ -28,9 +28,9 @@ from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
 from genbench.runs.spec import SPEC, Spec
-from genbench.settings import explain
 from genbench.storage import files, trust
 from genbench.storage.files import Damaged
+from genbench.validation import explain
 
 Number = Annotated[int, Ge(-(2**63)), Le(2**63)] | FiniteFloat
 """Integers stay integers, so that a record that is read and written again has the same bytes."""
@@ -112,7 +112,7 @@ def _checked(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 SpecJson = Annotated[dict[str, Any], AfterValidator(_checked), WithJsonSchema(SPEC.json_schema())]
-"""What `Spec.json` returns. `genbench.runs.spec.restore` says whether its components and versions are installed."""
+"""What `Spec.json` returns. `genbench.runs.requests.restore` says whether its components and versions are installed."""
 
 
 @with_config(ConfigDict(extra="forbid"))

@@ -2,49 +2,36 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from genbench.core import Data, Event
-from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.component import (
     component,
-    differences,
     differing,
     identity,
     label,
-    model_class,
-    same_version,
     sampler,
     shared,
 )
-from genbench.runs.estimate import check_memory
 from genbench.settings import (
-    SECTIONS,
     Nested,
     Settings,
-    bind,
     build_component,
-    check_sections,
-    explain,
-    merge,
     settings_in,
     settings_of,
     typed,
 )
-from genbench.storage import trust
 from genbench.training.plan import VERSION, Plan
 
-VALIDATION = "validation_loss"
-"""The metric that is measured every `plan.validate_every` steps."""
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
 
@@ -209,110 +196,6 @@ def encoder_spec(data: Component, encoder: Component) -> Spec:
     return Spec(data, encoder, plan={}, sample={}, evaluation={}, metrics={}, seed=0, kind="encoder")
 
 
-def resolve(
-    model: str,
-    dataset: str,
-    *,
-    seed: int = 0,
-    metrics: Iterable[str] | None = None,
-    settings: Settings | None = None,
-) -> Spec:
-    """Check a request of the user and fill in every default, without training or loading anything large.
-
-    Args:
-        metrics: names; by default those the data set names.
-        settings: nested by section: data, model, plan, sample, evaluation, metric.
-
-    Raises:
-        ConfigError: on an unknown name, a wrong value, or a size that does not fit into memory.
-        Unsupported: if the data set does not go with the model.
-    """
-    spec = _resolve(model, dataset, seed, metrics, settings or {})
-    check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation)
-    trust.allow(spec.parts())
-    return spec
-
-
-def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
-    check_sections(settings)
-    if not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
-    part = {section: dict(settings.get(section, {})) for section in SECTIONS}
-    data_spec = component(datasets, dataset, part["data"])
-    data = build_data(data_spec)
-    encoder = ENCODER.resolve(part["model"].pop("encoder", None), "model.encoder", data.event)
-    entry = models[model]
-    own_plan = entry.traits.get("plan", {})
-    sample = bind(sampler(entry), part["sample"], f"sample ({model})")
-    model_spec = component(models, model, part["model"], context=latent_event(encoder, data.event))
-    model_class(entry).check(sample, settings_in(model_spec))
-    plan = bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan")
-    names = [*(metrics if metrics is not None else data.metrics)]
-    if plan["validate_every"] and VALIDATION not in names:
-        names.append(VALIDATION)
-    if plan["validate_every"] and data.valid.size == 0:
-        raise ConfigError(f"plan.validate_every: {dataset} holds no data out for validation")
-    if plan["stop"] == "validation" and not plan["validate_every"]:
-        raise ConfigError("plan.stop=validation needs plan.validate_every, such as plan.validate_every=100")
-    chosen = bind_metrics(names, part["metric"], data.event)
-    evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
-    for name in evaluation["curve_metrics"]:
-        if name not in chosen:
-            raise unknown("evaluation.curve_metrics names a metric that is not measured:", name, chosen)
-    return Spec(
-        data=data_spec,
-        model=model_spec,
-        plan=plan,
-        sample=sample,
-        evaluation=evaluation,
-        metrics=chosen,
-        seed=seed,
-        encoder=encoder,
-    )
-
-
-def restore(record: Mapping[str, Any]) -> Spec:
-    """Return the spec that a record or a checkpoint carries.
-
-    Raises:
-        ConfigError: if a component it names has another version now, or does not know its settings any more.
-        Untrusted: if it names a file or a download that no request of the user names.
-    """
-    try:
-        spec = SPEC.validate_python(record)
-        trust.check(spec.parts())
-        parts = [(datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)]
-        for registry, part in parts:
-            if part is not None:
-                same_version(registry, part["name"], part["version"])
-        if spec.kind == "encoder":
-            data = component(datasets, spec.data["name"], settings_in(spec.data))
-            encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
-            assert encoder is not None
-            return encoder_spec(data, encoder)
-        current = {n: part for n, part in spec.metrics.items() if not any(differences(metrics, part))}
-        along = list(spec.evaluation.get("curve_metrics", ()))
-        known = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
-        settings = replace(spec, metrics=current, evaluation=known).settings
-        found = _resolve(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
-        # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
-        return replace(found, stack=spec.stack, evaluation={**found.evaluation, "curve_metrics": along})
-    except ValidationError as error:
-        raise ConfigError(f"not the spec of a run: {explain(error)}") from error
-
-
-def data_of(record: Mapping[str, Any]) -> Data:
-    """Build the data set of the spec of a record, whatever else the spec holds.
-
-    Raises:
-        ConfigError: if it cannot be built.
-        Untrusted: if it names a file that no request of the user names.
-    """
-    part = record["data"]
-    trust.check([("data", datasets[part["name"]].build, part)])
-    return build_data(part)
-
-
 def build_data(spec: Mapping[str, Any]) -> Data:
     """Build a data set from its part of a spec; the same part gives the same object within a process."""
     return _build_data(json.dumps(spec, sort_keys=True))
@@ -329,15 +212,6 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
         return event
     shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))
     return replace(event, shape=shape, bin=0.0)
-
-
-def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
-    """Return the metrics' part of a spec."""
-    names = list(names)
-    for name in settings:
-        if name not in names:
-            raise unknown("settings for a metric that is not measured:", name, names)
-    return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
 
 
 def _content(part: Mapping[str, Any]) -> dict[str, Any]:

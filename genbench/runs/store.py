@@ -28,12 +28,13 @@ from torch import Tensor, nn
 
 from genbench.errors import ConfigError
 from genbench.runs.record import Record, check_request, check_run, filename, format_record, read_kept
-from genbench.runs.spec import SPEC, Spec, restore
-from genbench.settings import explain
+from genbench.runs.requests import restore
+from genbench.runs.spec import SPEC, Spec
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 from genbench.training import checkpoint
+from genbench.validation import explain
 
 log = logging.getLogger("genbench")
 

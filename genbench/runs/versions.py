@@ -21,9 +21,9 @@ from genbench.runs.component import differences
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
-from genbench.settings import explain
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
+from genbench.validation import explain
 
 log = logging.getLogger("genbench")
 

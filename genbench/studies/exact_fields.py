@@ -12,7 +12,7 @@ from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.numerics.ode import integrate
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.results.external_samples import components

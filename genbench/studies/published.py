@@ -19,7 +19,8 @@ from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.record import Record, read_published
-from genbench.settings import NonNegative, explain
+from genbench.settings import NonNegative
+from genbench.validation import explain
 
 CLAIMS = Path(__file__).with_name("published.toml")
 

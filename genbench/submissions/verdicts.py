@@ -21,8 +21,9 @@ from genbench.analysis.statistics import half_width, mean_and_error
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.results.verifying import measure_again, pairs
 from genbench.runs.record import Record, cell, read_record
+from genbench.runs.requests import restore
 from genbench.runs.run import run
-from genbench.runs.spec import Spec, build_data, restore
+from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import WEIGHTS, Store, evaluation_name, read_weights, run_name
 from genbench.runs.versions import changed_sources
 from genbench.storage import tensors

@@ -8,7 +8,8 @@ from typing import Any
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.runs.component import model_class
-from genbench.runs.spec import Spec, build_data, plan_of, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import Spec, build_data, plan_of
 from genbench.settings import Settings, settings_in
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.component import differing
-from genbench.runs.spec import Spec, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import Spec
 from genbench.settings import Settings, settings_in
 from genbench.sweeps.assignments import literal, parse
 from genbench.sweeps.ensembles import ensemble_of

@@ -11,7 +11,8 @@ from genbench.aliases import canonical
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
-from genbench.runs.spec import Spec, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import Spec
 from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles

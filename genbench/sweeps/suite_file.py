@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
-from genbench.settings import explain
 from genbench.sweeps.user_files import component_name
+from genbench.validation import explain
 
 LARGEST = 2**20
 """Bytes of a suite file; none has a hundredth of it."""

@@ -11,7 +11,7 @@ from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.registry import datasets, metrics
 from genbench.settings import Settings, bind, call
 from genbench.testing.affine_flow import AffineFlow

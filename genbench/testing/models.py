@@ -11,8 +11,7 @@ from torch import Tensor
 
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.sampling import draw, starting_points
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import draw, noise, starting_points
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.reflow import Reflow
 from genbench.registry import Entry, models

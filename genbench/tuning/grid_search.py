@@ -16,7 +16,8 @@ from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
 from genbench.runs.record import Record
-from genbench.runs.spec import Spec, build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.ensembles import form_ensembles

@@ -12,8 +12,9 @@ from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.runs.requests import resolve
 from genbench.runs.run import learn_from_prerequisites
-from genbench.runs.spec import Spec, build_data, resolve
+from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
 from genbench.seeds import derive, generator
 from genbench.settings import Settings

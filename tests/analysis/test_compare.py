@@ -14,7 +14,7 @@ from genbench.analysis.suite_results import load_records
 from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.runs.record import format_record, read_record
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import run_name
 
 NOISE = np.random.default_rng(0).normal(size=(2, 12))

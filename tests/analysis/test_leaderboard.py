@@ -10,12 +10,12 @@ from scipy import stats
 from genbench.analysis.leaderboard import OTHER_BUDGET, OTHER_SEEDS, Board, Budget, Entry, leaderboard, near_best
 from genbench.analysis.leaderboard import _letters as letters
 from genbench.analysis.leaderboard import _standings as standings
-from genbench.analysis.statistics import ranks
+from genbench.analysis.ranking import ranks
 from genbench.analysis.suite_results import Run, SuiteResults
 from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
 from genbench.report.formats import leaderboard as formats
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import run_name
 
 RESULTS = Path(__file__).parents[2] / "results"

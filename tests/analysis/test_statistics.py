@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from genbench.analysis.ranking import against_best, marks
 from genbench.analysis.statistics import (
-    against_best,
     detectable,
     format_mean,
     holm,
-    marks,
     mean_and_error,
     noncentrality,
     paired,
@@ -131,15 +130,6 @@ def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power
     assert detectable(1.0, 10, 26) is None  # 26 x 2 / 1024 > 5 %: never rejected
 
 
-def test_a_model_that_another_beats_on_their_common_seeds_is_not_best():
-    few = {0: 1.0, 1: 1.11, 2: 1.2}
-    many = {0: 0.5, 1: 0.6, 2: 0.7, **{seed: 5 + seed / 100 for seed in range(3, 10)}}
-    assert against_best({"few": few, "many": many}, "lower")["many"].mean < 0
-    assert marks({"few": few, "many": many}, "lower") == {}
-    third = {seed: value + 2 + value / 100 for seed, value in few.items()}
-    assert marks({"few": few, "many": many, "third": third}, "lower") == {"few": "tie", "many": "tie"}
-
-
 def test_holm_keeps_the_order_and_the_family_error():
     chances = [0.04, 0.001, 0.5, 0.02]
     assert holm(chances) == pytest.approx([0.08, 0.004, 0.5, 0.06])
@@ -165,47 +155,6 @@ def test_the_test_depends_on_the_number_of_pairs():
 
 def test_the_error_of_equal_values_is_zero():
     assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
-
-
-def test_few_seeds_of_the_best_model_do_not_turn_worse_models_into_ties():
-    noise = np.random.default_rng(0).normal(0, 0.1, (2, 10))
-    few = {0: 0.0, 1: 1.5, 2: 1.2}  # the best mean, which three seeds tell from nothing
-    good, bad = (dict(enumerate(mean + noise[i])) for i, mean in ((0, 1.5), (1, 3.0)))
-    assert paired(bad, few).p * 2 > 0.05 > 3 * paired(bad, good).p
-    assert marks({"few": few, "good": good}, "lower") == {}
-    assert marks({"few": few, "good": good, "bad": bad}, "lower") == {"few": "tie", "good": "tie"}
-    assert marks({"good": good, "bad": bad}, "lower") == {"good": "best"}
-
-
-def test_ties_follow_the_paired_test_with_holms_correction():
-    shared = np.random.default_rng(0).normal(0, 1, 10)  # by their seed; far larger than what tells the models apart
-    jitter = 0.05 * (-1.0) ** np.arange(10)
-    gaps = {"best": 0.0, "near": 0.01, "far": 0.3, "farther": 0.5}
-    found = {name: dict(enumerate(gap + shared + jitter * (name != "best"))) for name, gap in gaps.items()}
-    assert marks(found, "lower") == {"best": "tie", "near": "tie"}
-    assert marks({name: found[name] for name in ("best", "far", "farther")}, "lower") == {"best": "best"}
-    assert marks({name: found[name] for name in ("best", "near")}, "lower") == {}
-    p = {m: stats.ttest_rel(list(found[m].values()), list(found["best"].values())).pvalue for m in ("near", "far")}
-    assert p["near"] > 0.05 > 3 * p["far"]
-    assert stats.ttest_ind(list(found["farther"].values()), list(found["best"].values())).pvalue > 0.05
-
-
-def test_holm_is_stricter_than_an_uncorrected_test():
-    best, other = {s: 0.0 for s in range(4)}, {0: 0.1, 1: 0.5, 2: 0.3, 3: 0.25}
-    p = stats.ttest_1samp(list(other.values()), 0).pvalue
-    assert 0.025 < p < 0.05
-    assert marks({"a": best, "b": other}, "lower") == {"a": "best"}
-    worse = {s: 9.0 + s / 100 for s in best}
-    more = marks({"a": best, "b": other, "c": {s: v * 1.01 for s, v in other.items()}, "d": worse}, "lower")
-    assert more == {"a": "tie", "b": "tie", "c": "tie"}
-
-
-def test_equal_models_share_the_first_place():
-    assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}, "c": {0: 2.0, 1: 2.0}}, "lower") == {
-        "a": "tie",
-        "b": "tie",
-    }
-    assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}}, "lower") == {}
 
 
 @pytest.mark.parametrize("exponent", range(-9, 12))

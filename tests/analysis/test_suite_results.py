@@ -18,7 +18,7 @@ from genbench.analysis.suite_results import FLAT, load_records, load_suites
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
 from genbench.report.samples import Drawings
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"

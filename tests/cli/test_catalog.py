@@ -5,7 +5,7 @@ import pytest
 from genbench.cli import catalog, requests
 from genbench.errors import ConfigError
 from genbench.registry import ALL
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from helpers.command_line import genbench
 
 from genbench.runs.record import format_record
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 
 
 def evaluation_key(record):

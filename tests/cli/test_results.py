@@ -18,7 +18,7 @@ def test_python_loads_what_the_command_line_kept(kept):
     model = package.load(results, record["labels"]["run"])
     import torch
 
-    from genbench.metrics.starting_noise import noise
+    from genbench.metrics.sampling import noise
 
     with torch.no_grad():
         x = model.sample(noise(model.source, 5, 0)).x

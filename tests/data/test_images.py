@@ -11,7 +11,7 @@ from PIL import Image
 from genbench.data.image_files import originals
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.settings import settings_of
 from genbench.storage import content_hash
 

@@ -10,7 +10,7 @@ from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.samples import Drawings
 from genbench.report.tables import comparison_tables
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 
 SUITE = """

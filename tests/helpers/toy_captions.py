@@ -3,7 +3,7 @@
 import torch
 
 from genbench.core import Event, Normal
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.registry import models
 from genbench.settings import bind, call
 

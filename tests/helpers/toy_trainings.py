@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from genbench.models.build import build_model
-from genbench.runs.spec import build_data, plan_of, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data, plan_of
 from genbench.training.group import start_group
 from genbench.training.loop import fit
 

@@ -1,7 +1,8 @@
 import torch
+from torch.testing import assert_close
 
 from genbench.core import Event, Normal
-from genbench.metrics.sampling import batches, draw, starting_points
+from genbench.metrics.sampling import batches, draw, noise, starting_points
 
 
 def test_samples_do_not_depend_on_the_batch(fixed_density):
@@ -19,3 +20,24 @@ def test_labels_of_a_conditional_model_come_in_turn(fixed_density):
     model.conditional = True
     labels = torch.cat([starting_points(model, rows, 0)[1] for rows in batches(8, 5)])
     assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_sample_i_has_the_same_noise_however_many_are_drawn():
+    source = Normal((3, 4))
+    whole = noise(source, 20, seed=5)
+    assert_close(torch.cat([noise(source, 7, 5), noise(source, 13, 5, start=7)]), whole, rtol=0, atol=0)
+    assert not torch.equal(noise(source, 20, seed=6), whole)
+
+
+def test_noise_is_standard_normal():
+    x = noise(Normal((2,)), 20_000, seed=0)
+    assert_close(x.mean(0), torch.zeros(2), rtol=0, atol=0.03)
+    assert_close(x.T.cov(), torch.eye(2), rtol=0, atol=0.04)
+
+
+def test_modifying_noise_does_not_change_later_noise():
+    source = Normal((3,))
+    first = noise(source, 4, 0)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(noise(source, 4, 0), kept)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
-from genbench.runs.spec import build_data, plan_of, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data, plan_of
 from genbench.training.group import start_group
 from genbench.training.loop import fit
 

@@ -14,7 +14,8 @@ from genbench.models.build import build_encoder, build_model
 from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import models
 from genbench.runs.component import model_class, sampler
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 from genbench.settings import bind, settings_of
 
 EVENTS = {

@@ -9,7 +9,8 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.build import build_model
 from genbench.registry import models
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 
 each_flow = pytest.mark.parametrize("name", ["nsf", "maf"])
 PLAN = {"steps": 200, "batch_size": 512, "lr": 5e-3, "schedule": "cosine"}

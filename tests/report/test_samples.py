@@ -13,7 +13,7 @@ from helpers.reports import blocks, gathered
 import genbench
 from genbench.analysis.suite_results import load_suites
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.report import samples
 from genbench.report.blocks import Flow, Gallery
 from genbench.report.samples import DENSITY_SAMPLES, POINTS, Drawings, loss_curves

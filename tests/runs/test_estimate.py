@@ -8,7 +8,8 @@ import torch
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.runs.estimate import check_memory
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 
 
 @pytest.mark.parametrize(("dims", "width"), [(2, 64), (1000, 64), (2, 3000)])

@@ -6,7 +6,8 @@ from helpers.toy_trainings import weights
 
 from genbench.errors import RunFailed
 from genbench.runs.fitting import fit_and_save, fresh, take_weights, with_prefix
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.training.group import start_group
 

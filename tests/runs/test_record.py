@@ -9,7 +9,7 @@ import pytest
 
 from genbench.registry import models
 from genbench.runs.record import RECORD, format_published, format_record, read_published, read_record
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 from genbench.runs.store import run_name
 from genbench.storage.files import Damaged
 

@@ -17,8 +17,8 @@ from genbench.results.status import of_folder
 from genbench.results.verifying import check, remeasure
 from genbench.runs import versions
 from genbench.runs.record import read_record
+from genbench.runs.requests import resolve, restore
 from genbench.runs.run import Launch, run
-from genbench.runs.spec import resolve, restore
 from genbench.runs.store import Store, read_weights, spec_at
 from genbench.storage.lease import Busy
 from genbench.sweeps.execution.executors import execute, local
@@ -187,7 +187,7 @@ SHARED = """
 import json, sys
 from pathlib import Path
 from genbench.runs.run import Launch, run
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 from genbench.runs.store import Store
 
 store, processes = Store(Path(sys.argv[1])), int(sys.argv[2])

@@ -3,8 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from genbench.errors import ConfigError
-from genbench.runs.spec import resolve, restore
+from genbench.runs.requests import resolve, restore
 from genbench.storage import content_hash
 
 
@@ -52,19 +51,6 @@ def test_a_spec_survives_json():
     assert (again.train_key, again.evaluation_key) == (spec.train_key, spec.evaluation_key)
 
 
-def test_the_settings_of_a_spec_request_the_same_run():
-    own = {"model": {"encoder": {"name": "autoencoder", "width": 4}, "sigma": 0.1}, "metric": {"norm": {"n": 20}}}
-    spec = resolve("cfm", "digits", seed=3, metrics=["norm"], settings=own | {"sample": {"tol": 0.1}})
-    assert resolve("cfm", "digits", seed=3, metrics=["norm"], settings=spec.settings) == spec
-
-
-def test_a_spec_of_another_version_is_refused():
-    spec = resolve("wcfm", "moons", metrics=[]).json()
-    spec["model"]["version"] = 99
-    with pytest.raises(ConfigError, match="made with version 99 of model 'wcfm'"):
-        restore(spec)
-
-
 def test_a_path_counts_by_what_it_holds(tmp_path):
     from PIL import Image
 
@@ -85,40 +71,6 @@ def test_a_path_counts_by_what_it_holds(tmp_path):
     assert keyed(here) == keyed(there) != keyed(other)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("wcmf", "moons", {}), "no model 'wcmf'; did you mean 'wcfm'?"),
-        (("wcfm", "moon", {}), "no data set 'moon'; did you mean 'moons'?"),
-        (("wcfm", "moons", {"model": {"kapa": 1}}), "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
-        (("wcfm", "moons", {"modle": {"kappa": 1}}), "no section of settings 'modle'; did you mean 'model'?"),
-        (
-            ("wcfm", "moons", {"plan": {"steps": -1}}),
-            "plan.steps: -1 is wrong: input should be greater than or equal to 0",
-        ),
-        (
-            ("wcfm", "moons", {"plan": {"steps": "many"}}),
-            "plan.steps: 'many' is wrong: input should be a valid integer",
-        ),
-        (("wcfm", "moons", {"model": {"cost": "l1"}}), "wcfm.cost: 'l1' is wrong: input should be 'norm' or 'sqnorm'"),
-        (("wcfm", "moons", {"sample": {"stepz": 1}}), "sample (wcfm) has no setting 'stepz'; did you mean 'steps'?"),
-        (("wcfm", "moons", {"model": {"net": {"name": "mpl"}}}), "no net 'mpl'; did you mean 'mlp'?"),
-        (("wcfm", "moons", {"metric": {"w3": {}}}), "settings for a metric that is not measured: 'w3'"),
-    ],
-)
-def test_wrong_requests_are_one_line_with_a_correction(arguments, message):
-    model, data, settings = arguments
-    with pytest.raises(ConfigError) as error:
-        resolve(model, data, settings=settings, metrics=["w2"])
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_a_negative_seed_is_refused():
-    with pytest.raises(ConfigError, match="seed"):
-        resolve("cfm", "moons", seed=-1)
-
-
 @pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
 def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_path):
     for part in ("train", "test"):
@@ -129,22 +81,3 @@ def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_p
     spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
     said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
     assert said == f"{label} images={content_hash.sha256(tmp_path)[:8]}"
-
-
-@pytest.mark.parametrize(
-    ("model", "settings", "message"),
-    [
-        ("starflow", {"sample": {"guidance": 2.0}}, "sample.guidance needs labels and a model trained on them"),
-        ("starflow", {"sample": {"denoise": True}}, "sample.denoise needs a model trained with Gaussian noise"),
-        ("cfm", {"sample": {"guidance": 2.0}}, "sample.guidance needs a conditional model"),
-    ],
-)
-def test_what_sampling_would_refuse_is_refused_before_training(model, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        resolve(model, "digits", metrics=[], settings=settings)
-    resolve(
-        model,
-        "digits",
-        metrics=[],
-        settings=settings | {"model": {"conditional": True} | ({"noise": 0.1} if model == "starflow" else {})},
-    )

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from genbench.runs.record import read_published
-from genbench.runs.spec import Spec, restore
+from genbench.runs.requests import restore
+from genbench.runs.spec import Spec
 from genbench.runs.versions import outdated_metrics, without_outdated
 
 

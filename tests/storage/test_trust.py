@@ -11,7 +11,7 @@ from helpers.image_trees import write_images
 from genbench import ConfigError
 from genbench.runs import spec as specs
 from genbench.runs import versions
-from genbench.runs.spec import resolve, restore
+from genbench.runs.requests import resolve, restore
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from genbench.errors import ConfigError
 from genbench.report.formats import markdown
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.studies import published
 from genbench.studies.published import Claim, Finding, findings, measured, read_claims
 from genbench.sweeps.suite import load

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from genbench.runs.record import format_record, read_record
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 from genbench.runs.store import WEIGHTS, Store, run_name
 from genbench.storage import tensors
 from genbench.submissions.archive import pack

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from genbench.errors import ConfigError
-from genbench.runs.spec import restore
+from genbench.runs.requests import restore
 from genbench.runs.store import Store, read_weights
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.execution.executors import execute, local

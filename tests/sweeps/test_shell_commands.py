@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.suites import FOLDER
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.shell_commands import command, parse

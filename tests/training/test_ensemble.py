@@ -12,7 +12,8 @@ from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.runs.fitting import fresh
-from genbench.runs.spec import build_data, plan_of, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data, plan_of
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.group import start_group

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
 

@@ -7,7 +7,8 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.few_step import COUPLING
 from genbench.registry import couplings
-from genbench.runs.spec import plan_of, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import plan_of
 from genbench.training.ensemble import Ensemble
 from genbench.training.group import start_group
 from genbench.training.loop import fit

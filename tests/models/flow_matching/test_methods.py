@@ -8,10 +8,11 @@ from helpers.toy_flows import tilted
 from torch.testing import assert_close
 
 from genbench.errors import Unsupported
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
 from genbench.models.flow_matching.paths import VariancePreserving
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 
 FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
 SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}

@@ -5,10 +5,11 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import Unsupported
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
-from genbench.runs.spec import build_data, resolve
+from genbench.runs.requests import resolve
+from genbench.runs.spec import build_data
 
 LONG = {"steps": 5000, "batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 

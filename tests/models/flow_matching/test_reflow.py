@@ -6,12 +6,13 @@ from torch.testing import assert_close
 
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.build import build_model
 from genbench.models.flow_matching.reflow import Reflow
+from genbench.runs.requests import resolve
 from genbench.runs.run import run
-from genbench.runs.spec import build_data, plan_of, resolve
+from genbench.runs.spec import build_data, plan_of
 from genbench.runs.store import Store, read_weights
 from genbench.training.group import start_group
 from genbench.training.loop import fit

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from genbench.core import Batch
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.shortcut import AveragedWeights
 
 SHORT = {"batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}

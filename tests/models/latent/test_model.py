@@ -12,8 +12,7 @@ from genbench.core import Batch, Data, Event, Normal, Split, Transport
 from genbench.data.splits import Endless
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.sampling import draw
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import draw, noise
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import encoders, models

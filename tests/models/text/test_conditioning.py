@@ -12,7 +12,7 @@ from genbench.errors import ConfigError
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import sequential
 from genbench.models.text.conditioning import TEXT
-from genbench.runs.spec import resolve, restore
+from genbench.runs.requests import resolve, restore
 
 
 def build(event, width, value):

@@ -7,8 +7,8 @@ from PIL import Image
 from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.tables import cost_tables, training_tables
+from genbench.runs.requests import resolve
 from genbench.runs.run import run
-from genbench.runs.spec import resolve
 from genbench.runs.store import Store, read_weights
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}

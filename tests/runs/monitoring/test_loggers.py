@@ -9,7 +9,7 @@ from genbench.errors import ConfigError
 from genbench.runs.monitoring import loggers
 from genbench.runs.monitoring.loggers import Loggers, check_kinds
 from genbench.runs.record import read_record
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 from genbench.sweeps.execution.executors import execute, local
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 from genbench.sweeps.execution import jobs
 from genbench.sweeps.execution.executors import execute, local

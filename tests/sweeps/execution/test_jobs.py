@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 from genbench.sweeps.execution import jobs
 from genbench.sweeps.execution.jobs import Job, JobEvent, WarningForwarder, give_up, make_jobs, run_job

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from genbench.runs.spec import resolve
+from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 from genbench.sweeps.execution.jobs import Job, make_jobs
 from genbench.sweeps.execution.process_pool import MAX_TRIES, ProcessPool

@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
-from genbench.metrics.starting_noise import noise
+from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.couplings.balanced import Balanced
 from genbench.models.flow_matching.couplings.base import PilotPairs
 from genbench.models.flow_matching.couplings.gibbs import Gibbs

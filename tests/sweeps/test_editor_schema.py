@@ -6,7 +6,7 @@ import pytest
 
 from genbench.runs.record import RECORD
 from genbench.suites import FOLDER
-from genbench.sweeps.suite_schema import schema
+from genbench.sweeps.editor_schema import schema
 
 SUITES = sorted(FOLDER.glob("*.toml"))
 

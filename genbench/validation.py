@@ -1,0 +1,36 @@
+"""Validation: values against types, and in one line why they do not fit."""
+
+import json
+import reprlib
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
+
+from genbench.errors import ConfigError
+
+
+def explain(error: Exception) -> str:
+    """Return in one line where data does not fit its model; for other errors, their message."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first, *others = error.errors()
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if first["type"] not in ("missing", "value_error", "extra_forbidden", "unexpected_keyword_argument"):
+        message = f"{reprlib.repr(first['input'])} is wrong: {message}"
+    place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+    return place + message + (f" (and {len(others)} more)" if others else "")
+
+
+def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> Any:
+    """Return a plain JSON value as the type has it. Raises ConfigError if it is of another type."""
+    try:
+        # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
+        return type_.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        # A union has one message per type.
+        messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: {', or '.join(list(messages)[:3])}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
