@@ -159,7 +159,7 @@ def reference(
     if split not in ("train", "test"):
         raise ConfigError(f"--split {split}: choose train or test")
 
-    from genbench.cli.reference_statistics import line, listed, make
+    from genbench.results.reference_statistics import line, listed, make
 
     if dataset:
         part: Any = split

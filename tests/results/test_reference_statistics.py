@@ -1,8 +1,8 @@
 import pytest
 
-from genbench.cli import reference_statistics
 from genbench.errors import ConfigError
 from genbench.metrics.image import reference_statistics as kept
+from genbench.results import reference_statistics
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Reference statistics for `genbench reference`: compute, list, verify."""
+"""Kept reference statistics of images: computed, listed, verified."""
 
 from collections.abc import Iterator
 from typing import Any
