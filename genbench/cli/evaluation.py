@@ -183,7 +183,7 @@ def calibrate(
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="8gaussians, digits or cifar10; by default all.")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call goes on.")] = 90,
-    quick: Annotated[bool, typer.Option("--quick", help="Two minutes: few draws; writes nothing.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Two minutes in all: few draws; writes nothing.")] = False,
 ) -> None:
     """Measure which faults each metric detects, at how many samples.
 

@@ -59,7 +59,7 @@ def same_version(registry: Registry, name: str, version: int) -> None:
         raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {installed}")
 
 
-def shared(compute: Callable[[Any], T]) -> "cached_property[T]":
+def cached_across_seeds(compute: Callable[[Any], T]) -> "cached_property[T]":
     """Make a property that is computed once for specs that differ in their seeds and metrics only."""
     known: dict[str, T] = {}
 

@@ -15,12 +15,12 @@ from genbench.core import Data, Event
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.component import (
+    cached_across_seeds,
     component,
     differing,
     identity,
     label,
     sampler,
-    shared,
 )
 from genbench.settings import (
     Nested,
@@ -124,9 +124,9 @@ class Spec:
         teacher = self.registry[self.model["name"]].traits.get("teacher")
         if teacher is not None:
             known = settings_of(models[teacher].build)
-            shared = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
+            inherited = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
             event = latent_event(self.encoder, build_data(self.data).event)
-            needed["teacher"] = replace(self, model=component(models, teacher, shared, context=event), metrics={})
+            needed["teacher"] = replace(self, model=component(models, teacher, inherited, context=event), metrics={})
         return needed
 
     @property
@@ -143,7 +143,7 @@ class Spec:
             parts["teacher"] = self.prerequisites["teacher"].train_key
         return _hash(parts)
 
-    @shared
+    @cached_across_seeds
     def _identities(self) -> dict[str, Any]:
         """What determines the trained model beside the seed and the teacher."""
         parts = {
@@ -159,7 +159,7 @@ class Spec:
             parts["stack"] = self.stack
         return parts
 
-    @shared
+    @cached_across_seeds
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have their own versions in the record."""
         return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
@@ -169,7 +169,7 @@ class Spec:
         """The sampling options that are not defaults."""
         return differing(sampler(models[self.model["name"]]), self.sample) if self.kind == "model" else {}
 
-    @shared
+    @cached_across_seeds
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
         extra, event = self._chosen_options, build_data(self.data).event
@@ -178,7 +178,7 @@ class Spec:
             extra = {"encoder": f"{{{text}}}" if " " in text else text} | extra
         return label(self.registry, self.model, extra, context=latent_event(self.encoder, event))
 
-    @shared
+    @cached_across_seeds
     def data_label(self) -> str:
         """The name of the data set in tables, with settings that are not defaults; paths are shown by their hash."""
         text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)

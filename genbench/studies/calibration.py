@@ -32,7 +32,7 @@ VERSION = 2
 TRUE, THRESHOLD = "true sampler", "threshold"
 """Samplers without a fault: that on which false alarms are counted, and that of the thresholds."""
 CERTAIN = 0.99
-"""Power from which on larger numbers of samples are not measured."""
+"""Stop increasing n once the power reaches this."""
 
 
 @dataclass(frozen=True)
@@ -77,29 +77,30 @@ def calibrate(
         seeds: of the exact fields.
         images: folder or archive of CIFAR-10; without it that task is left out.
         tasks: names of tasks; by default all.
-        minutes: of processor time for new draws; what they do not suffice for is left out.
+        minutes: of processor time for new draws on all tasks together; draws beyond this budget are skipped.
         progress: called with a line for each sampler.
 
     Raises:
         ConfigError: on an unknown task, or one whose images are missing.
     """
-    rows = load(results)
+    rows, seconds_left = load(results), 60 * minutes
     for trial in chosen(tasks, images):
-        until = time.process_time() + 60 * minutes
-        found = list(measure(trial, FULL[trial.name], until, progress))
+        began = time.process_time()
+        found = list(measure(trial, FULL[trial.name], began + seconds_left, progress))
+        seconds_left -= time.process_time() - began
         rows = [row for row in rows if row["task"] != trial.name] + found
-        minutes -= max(0.0, minutes - (until - time.process_time()) / 60)
         _write(results, rows, _fields(results, seeds))
     return results / FILE
 
 
 def quick(images: Path | None = None, tasks: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of a calibration of two minutes: fewer draws, faults of middle size. Nothing is written."""
+    """Return the rows of a calibration of two minutes in all: fewer draws, middle-sized faults. Nothing is written."""
     found: list[dict[str, Any]] = []
+    until = time.process_time() + 120
     for trial in chosen(tasks, images):
         kinds = tuple(kind._replace(sizes=kind.sizes[1:2]) for kind in trial.faults)
         small = replace(trial, faults=kinds, n=trial.n[:4])
-        found += measure(small, QUICK[trial.name], time.process_time() + 120, lambda line: None)
+        found += measure(small, QUICK[trial.name], until, lambda line: None)
     return found
 
 

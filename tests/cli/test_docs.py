@@ -74,7 +74,8 @@ def test_every_command_and_option_exists(arguments):
     group = get_command(app)
     with group.make_context("genbench", list(arguments), resilient_parsing=True) as context:
         name, command, rest = group.resolve_command(context, list(arguments))
-        command.make_context(name, rest, parent=context).close()
+        with command.make_context(name, rest, parent=context) as parsed:
+            assert parsed.args == []
 
 
 ELSEWHERE = ("data.path=cifar10.tar.gz", "model.text.name=transformers")
