@@ -1,7 +1,6 @@
 """Commands that train: run, sweep, retry, tune."""
 
 import json
-import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -67,7 +66,7 @@ def run_command(
     from genbench.cli import requests
     from genbench.sweeps import user_files
 
-    rank, settings, seeds = _rank(), parse(set_ or []), parse_seeds(seed or "0")
+    settings, seeds = parse(set_ or []), parse_seeds(seed or "0")
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
@@ -86,8 +85,9 @@ def run_command(
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.training.group import local_rank
 
-    store, kinds = Store(results), check_kinds(log or ())
+    rank, store, kinds = local_rank(), Store(results), check_kinds(log or ())
     if members is not None:
         specs = ensemble_of(model, dataset, members, metric or None, settings)
     else:
@@ -116,26 +116,22 @@ def run_command(
         print_record(record, store.record_path(spec), stdout())
 
 
-def _rank() -> int:
-    """Return which process of this machine this is, as torchrun tells by environment variables."""
-    for name in ("LOCAL_RANK", "RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):
-        if not os.environ.get(name, "0").isdecimal():
-            raise ConfigError(f"{name}={os.environ[name]} is not a whole number: unset it, or start with torchrun")
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
 def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
-    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(store.missing_metrics(spec))}
+    from genbench.runs.store import metrics_to_measure
+
+    missing = metrics_to_measure(store.record(spec), spec)
+    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(missing)}
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
     """Run several seeds, or the members of an ensemble, and print their records."""
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
+    from genbench.runs.store import metrics_to_measure
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
 
-    missing = [spec for spec in specs if store.missing_metrics(spec)]
+    missing = [spec for spec in specs if metrics_to_measure(store.record(spec), spec)]
     with ProgressDisplay([cell_name(spec) for spec in missing], stderr()) as display:
         reasons = execute(missing, store, local(store, 1), display.on_event, log)
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
@@ -178,7 +174,7 @@ def sweep(
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
     from genbench.runs.monitoring.loggers import check_kinds
-    from genbench.runs.store import Store, missing_metrics, writable_store
+    from genbench.runs.store import Store, metrics_to_measure, writable_store
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
     from genbench.sweeps.execution.executors import execute, local
@@ -188,7 +184,7 @@ def sweep(
     with paused_collection():
         loaded = suites.load(Path(suite), settings)
         store = Store(results) if dry_run or as_commands else writable_store(results)
-        records = [None if missing_metrics(kept := store.record(spec), spec) else kept for spec in loaded.specs]
+        records = [None if metrics_to_measure(kept := store.record(spec), spec) else kept for spec in loaded.specs]
     missing = [spec for spec, record in zip(loaded.specs, records, strict=True) if record is None]
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)

@@ -143,7 +143,7 @@ class Evaluation:
 
     @cached_property
     def inner(self) -> "Evaluation":
-        """The same evaluation, without samples, where density and paths of the model are: maybe among latents."""
+        """The same evaluation without samples, where density and paths are: in latent space if the model has one."""
         if self.model is None:
             return self
         model, data = self.model.within(self.data)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint as recompute
 
 THETA = 10_000.0
 """Base of the rotary frequencies (Su et al., 2021)."""
@@ -194,7 +194,7 @@ class CausalTransformer(nn.Module):
         rotation = self._rotation(0, t, prefix_tokens)
         for layer in self.layers:
             if self.architecture.checkpoint and torch.is_grad_enabled():
-                h = checkpoint(layer, h, rotation, use_reentrant=False)
+                h = recompute(layer, h, rotation, use_reentrant=False)
             else:
                 h = layer(h, rotation)
         return self.proj_out(self.norm(h[:, -t:]))

@@ -23,7 +23,7 @@ from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store, missing_metrics, restore_weights, run_name
+from genbench.runs.store import Store, metrics_to_measure, restore_weights, run_name
 from genbench.runs.versions import sources_of
 from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease
@@ -40,6 +40,7 @@ class Launch(NamedTuple):
     """How runs are started.
 
     Args:
+        accelerator: auto, cpu, cuda, gpu or mps.
         devices: number of processes that share a batch.
         wait: seconds to wait for a process that holds the same run.
     """
@@ -58,6 +59,9 @@ class Launch(NamedTuple):
 
 
 LAUNCH = Launch()
+
+ATTEMPTS = 2
+"""Kept weights that turn out to be damaged are removed, and trained once more."""
 
 
 def run(
@@ -87,9 +91,9 @@ def run(
     record = store.record(spec)
     if group.broadcast(_is_complete(record, spec, store, again)):
         return cast(Record, record)
-    for _ in range(2):  # a second time where kept weights turn out to be damaged
+    for _ in range(ATTEMPTS):
         if may_train:
-            missing = _missing(record, spec, again)
+            missing = metrics_to_measure(record, spec, again)
             failed = train(spec, store, {spec.train_key: progress}, launch=launch, measured=missing)
             if spec.train_key in failed:
                 raise RunFailed(failed[spec.train_key])
@@ -97,7 +101,7 @@ def run(
             record = held.record(spec)  # again, since another process may have written it before this one got the lease
             if group.broadcast(_is_complete(record, spec, held, again)):
                 return cast(Record, record)
-            missing = group.broadcast(_missing(record, spec, again))
+            missing = group.broadcast(metrics_to_measure(record, spec, again))
             with _attempt([spec], [held]):
                 new_record = _measure(spec, held, record, missing, group, may_train)
         if new_record is not None:
@@ -179,11 +183,11 @@ def _trained(
 ) -> tuple[Trainable, dict[str, float]]:
     """Return a trained prerequisite and the cost of its training; it is run where its weights are not kept."""
     model = fresh(spec, data)
-    for _ in range(2):  # a second time where kept weights turn out to be damaged
+    for _ in range(ATTEMPTS):
         has_weights = launch.group().broadcast(store.has_weights(spec))
         try:
-            patience = launch._replace(wait=0.0) if has_weights else launch
-            run(spec, store, progress=with_prefix(progress, name), launch=patience)
+            own_launch = launch._replace(wait=0.0) if has_weights else launch
+            run(spec, store, progress=with_prefix(progress, name), launch=own_launch)
         except RunFailed as error:
             raise RunFailed(f"the {name}, {spec.model_label}: {error}") from error
         except Busy:  # the process that measures it needs its lease, but we need only its weights
@@ -256,15 +260,11 @@ def _check_files(measured: Metrics, data: Data) -> None:
         check_features(data, settings_in(part))
 
 
-def _missing(record: Record | None, spec: Spec, again: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return the metrics that are still to be measured."""
-    blank = {row["metric"] for row in record["results"] if row["value"] is None} if record is not None else set()
-    return missing_metrics(record, spec) | {name: spec.metrics[name] for name in again if name in blank}
-
-
 def _is_complete(record: Record | None, spec: Spec, store: Store, again: Collection[str]) -> bool:
     """Return whether nothing is left to do; a run without metrics is about its weights."""
-    return record is not None and not _missing(record, spec, again) and (bool(spec.metrics) or store.has_weights(spec))
+    if record is None or metrics_to_measure(record, spec, again):
+        return False
+    return bool(spec.metrics) or store.has_weights(spec)
 
 
 def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[str]) -> list[Row]:

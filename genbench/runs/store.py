@@ -17,7 +17,7 @@ runs again.
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,10 +171,6 @@ class Store:
         for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
             leftover.unlink()
 
-    def missing_metrics(self, spec: Spec) -> dict[str, dict[str, Any]]:
-        """Return the metrics of a spec that are not kept, or have another version or other settings."""
-        return missing_metrics(self.record(spec), spec)
-
     @paused_collection()
     def records(self) -> list[Record]:
         """Read every record, in the order of the paths; damaged ones are reported and left out."""
@@ -201,7 +197,7 @@ class Store:
         """Return whether a later attempt succeeded, elsewhere or in a process that died before it removed the note."""
         with suppress(ConfigError):
             spec = restore(failure.spec)
-            return self.record_path(spec).exists() and not self.missing_metrics(spec)
+            return self.record_path(spec).exists() and not metrics_to_measure(self.record(spec), spec)
         return False
 
     def remove_leftovers(self) -> None:
@@ -247,10 +243,16 @@ def evaluation_name(path: Path) -> str:
     return f"{path.parts[-3]}/{path.parts[-2]}"
 
 
-def missing_metrics(record: Record | None, spec: Spec) -> dict[str, dict[str, Any]]:
-    """Return the metrics of a spec that a record lacks, or has with another version or other settings."""
+def metrics_to_measure(record: Record | None, spec: Spec, again: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the metrics of a spec that a record lacks, or has with another version or other settings.
+
+    Args:
+        again: metrics that are also measured again if they had no value.
+    """
     kept = record["spec"]["metrics"] if record is not None else {}
-    return {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
+    missing = {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
+    without_value = {row["metric"] for row in record["results"] if row["value"] is None} if record is not None else {}
+    return missing | {name: spec.metrics[name] for name in again if name in without_value}
 
 
 def restore_weights(model: nn.Module, path: Path, spec: Spec) -> dict[str, float] | None:

@@ -119,19 +119,19 @@ def read(path: Path, run: str) -> Checkpoint | None:
     return None
 
 
-def restore(checkpoint: Checkpoint, model: nn.Module, average: list[Tensor], optimizer: Adam) -> None:
+def restore(saved: Checkpoint, model: nn.Module, average: list[Tensor], optimizer: Adam) -> None:
     """Restore the state of a training.
 
     Raises:
         ConfigError: if the checkpoint belongs to another model.
     """
-    state = checkpoint.state
+    state = saved.state
     weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         why = str(error).splitlines()[-1].strip()
-        raise ConfigError(f"{checkpoint.path} belongs to another model: {why}") from error
+        raise ConfigError(f"{saved.path} belongs to another model: {why}") from error
     for i, mean in enumerate(average):
         mean.copy_(state[f"average.{i}"])
     for i, fields in enumerate(optimizer.states):

@@ -41,7 +41,7 @@ class Group:
     """The processes that share a run, as one of them sees them.
 
     Args:
-        device: of this process.
+        device: device of this process.
         rank: index of this process.
         size: number of processes.
     """
@@ -67,8 +67,8 @@ class Group:
         Raises:
             RunFailed: if another process has ended.
         """
-        alone = last or not isinstance(module, DistributedDataParallel)
-        with self._watch(), nullcontext() if alone else module.no_sync():
+        synchronise = last or not isinstance(module, DistributedDataParallel)
+        with self._watch(), nullcontext() if synchronise else module.no_sync():
             yield
 
     def mean(self, values: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class Group:
 
 
 ALONE = Group(torch.device("cpu"))
-"""The group of a process that shares its work with none."""
+"""The group of a process that works alone."""
 
 
 def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
@@ -147,11 +147,11 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
         ConfigError: if the devices are not available, or this process cannot start others.
     """
     by_launcher = "LOCAL_WORLD_SIZE" in os.environ
-    local_rank, local_size = (_whole("LOCAL_RANK"), _whole("LOCAL_WORLD_SIZE")) if by_launcher else (0, devices)
-    device = _device(accelerator, local_rank, local_size)
+    place = (_variable("LOCAL_RANK"), _variable("LOCAL_WORLD_SIZE")) if by_launcher else (0, devices)
+    device = _device(accelerator, *place)
     if not distributed.is_initialized():
         if by_launcher:
-            _join(device, _whole("RANK"), _whole("WORLD_SIZE"), "env://")
+            _join(device, _variable("RANK"), _variable("WORLD_SIZE"), "env://")
         elif devices > 1:
             store = _start_others(devices)
             _join(device, 0, devices, f"tcp://{store.host}:{store.port}")
@@ -160,17 +160,28 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
     return Group(device, distributed.get_rank(), distributed.get_world_size())
 
 
-def _whole(name: str) -> int:
-    value = os.environ.get(name, "")
+def local_rank() -> int:
+    """Return which process of this machine this is, by the variables of torchrun; 0 without them.
+
+    Raises:
+        ConfigError: if one of them is not a whole number.
+    """
+    rank, *_ = [_variable(name, "0") for name in ("LOCAL_RANK", "RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE")]
+    return rank
+
+
+def _variable(name: str, default: str = "") -> int:
+    """Return the value of a variable that torchrun sets."""
+    value = os.environ.get(name, default)
     if not value.isdecimal():
         raise ConfigError(
-            f"{name}={value or 'unset'} is not a whole number: unset LOCAL_WORLD_SIZE, or start with torchrun"
+            f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset its variables"
         )
     return int(value)
 
 
-def _device(accelerator: str, local_rank: int, local_size: int) -> torch.device:
-    """Return the device of a process of this machine."""
+def _device(accelerator: str, rank: int, size: int) -> torch.device:
+    """Return the device of a process, by its rank among those of this machine."""
     present = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
     wanted = {"auto": [*present, "cpu"], "gpu": present, "cpu": ["cpu"]}.get(accelerator, [accelerator])
     kind = next((name for name in wanted if name in ("cpu", *present)), None)
@@ -179,9 +190,9 @@ def _device(accelerator: str, local_rank: int, local_size: int) -> torch.device:
     if kind == "cpu":
         return torch.device("cpu")
     count = torch.cuda.device_count() if kind == "cuda" else 1
-    if local_size > count:
-        raise ConfigError(f"devices: {local_size} processes need as many devices, and there are {count} ({kind})")
-    device = torch.device(kind, local_rank)
+    if size > count:
+        raise ConfigError(f"devices: {size} processes need as many devices, and there are {count} ({kind})")
+    device = torch.device(kind, rank)
     if kind == "cuda":
         torch.cuda.set_device(device)
     return device
@@ -253,7 +264,8 @@ def _exit_with_parent(parent: int) -> None:
 
 def _leave() -> None:
     """Leave the group; the process that started others ends last."""
-    # A wrapped module refers to itself and to the group, whose threads end with it: later than now is too late.
+    # Collect wrapped modules, which refer to the group and to themselves, before destroying the group: its threads end
+    # with them.
     gc.collect()
     if distributed.is_initialized():
         distributed.destroy_process_group()
