@@ -52,39 +52,46 @@ def whole(tmp_path_factory):
     return store
 
 
-def test_an_encoder_is_a_run_that_all_seeds_share(whole):
+@pytest.fixture
+def own(whole, tmp_path):
+    """A copy of that store, which the test may change."""
+    return Store(shutil.copytree(whole.root, tmp_path / "own"))
+
+
+def test_an_encoder_is_a_run_that_all_seeds_share(own):
     spec = latent()
     encoder = spec.prerequisites["encoder"]
-    assert whole.folder(encoder).name.startswith("autoencoder-digits-0-")
-    record = read_record(whole.record_path(encoder))
+    assert own.folder(encoder).name.startswith("autoencoder-digits-0-")
+    record = read_record(own.record_path(encoder))
     assert record["results"] == []
     assert record["labels"]["model"] == "autoencoder width=8 steps=30 noise=0.3 tune=20"
     assert restore(record["spec"]) == encoder
-    assert spec_at(whole.folder(encoder)) == encoder
-    inner = {n.removeprefix("encoder."): v for n, v in weights(whole, spec).items() if n.startswith("encoder.")}
-    outer = weights(whole, encoder)
+    assert spec_at(own.folder(encoder)) == encoder
+    inner = {n.removeprefix("encoder."): v for n, v in weights(own, spec).items() if n.startswith("encoder.")}
+    outer = weights(own, encoder)
     assert all(torch.equal(inner[name], outer[name]) for name in outer if name not in ("shift", "scale"))
-    assert not list(whole.root.rglob("*checkpoint*"))
-    assert {path.parent.name for path in whole.folder(encoder).rglob("train.csv")} == {"reconstruction", "decoder"}
-    before = whole.weights_path(encoder).stat().st_mtime_ns
-    run(latent(seed=1), whole)
-    assert whole.weights_path(encoder).stat().st_mtime_ns == before
-    cost = read_record(whole.record_path(spec))["provenance"]["cost"]
+    assert not list(own.root.rglob("*checkpoint*"))
+    assert {path.parent.name for path in own.folder(encoder).rglob("train.csv")} == {"reconstruction", "decoder"}
+    before = own.weights_path(encoder).stat().st_mtime_ns
+    run(latent(seed=1), own)
+    assert own.weights_path(encoder).stat().st_mtime_ns == before
+    cost = read_record(own.record_path(spec))["provenance"]["cost"]
     assert cost["total_train_seconds"] == pytest.approx(cost["train_seconds"] + cost["encoder_seconds"], abs=1e-3)
 
 
-def test_runs_without_metrics_are_no_rows_of_tables(whole):
+def test_runs_without_metrics_are_no_rows_of_tables(own):
+    run(latent(seed=1), own)
     encoder = latent().prerequisites["encoder"]
-    records = list(whole.records())
+    records = list(own.records())
     assert {record["labels"]["model"] for record in records} >= {"autoencoder width=8 steps=30 noise=0.3 tune=20"}
     assert set(frame(records)["seed"]) == {0, 1}
     assert len(costs(records)) == 2
-    folder = of_folder(whole)
+    folder = of_folder(own)
     assert (folder.records, folder.prerequisites) == (2, 1)
     assert not folder.stale
-    assert check(whole) == (2, 1, [])
-    assert remeasure(whole.record_path(encoder)).values == 0
-    record = read_record(whole.record_path(encoder))
+    assert check(own) == (2, 1, [])
+    assert remeasure(own.record_path(encoder)).values == 0
+    record = read_record(own.record_path(encoder))
     assert versions.why_outdated(record) is None
     older = {**record, "spec": {**record["spec"], "model": {**record["spec"]["model"], "version": 0}}}
     assert "version 0 of encoder 'autoencoder'" in versions.why_outdated(older)
@@ -159,13 +166,13 @@ def test_a_model_that_is_incompatible_with_the_data_trains_no_encoder(tmp_path, 
     assert [path.name for path in store.runs.iterdir()] == [store.folder(spec).name]
 
 
-def test_a_teacher_of_latents_needs_the_encoder_too(whole):
+def test_a_teacher_of_latents_needs_the_encoder_too(own):
     spec = latent(model="reflow", pairs=16)
     assert spec.prerequisites["teacher"] == replace(latent(), metrics={})
     assert spec.prerequisites["teacher"].prerequisites["encoder"] == spec.prerequisites["encoder"]
-    before = whole.weights_path(latent()).stat().st_mtime_ns
-    cost = run(spec, whole)["provenance"]["cost"]
-    assert whole.weights_path(latent()).stat().st_mtime_ns == before
+    before = own.weights_path(latent()).stat().st_mtime_ns
+    cost = run(spec, own)["provenance"]["cost"]
+    assert own.weights_path(latent()).stat().st_mtime_ns == before
     assert cost["teacher_steps"] == 4
     assert {"encoder_seconds", "teacher_seconds", "pair_seconds"} <= cost.keys()
 

@@ -41,7 +41,7 @@ def test_code_counts(digest, old, new):
 
 
 def test_what_is_imported_from_genbench_counts_directly_or_not(digest, monkeypatch):
-    text = "from genbench.metrics import distance\n" + CODE
+    text = "from genbench.storage.memory import total\n" + CODE
     before = digest(text)
     assert before != digest(CODE)
     read = source_code._read

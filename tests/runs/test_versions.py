@@ -35,7 +35,7 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
     found = restore(record["spec"])
     assert "fd-digits_cnn" not in found.metrics
-    assert found.evaluation == record["spec"]["evaluation"]
+    assert found.evaluation.items() >= record["spec"]["evaluation"].items()  # settings that came later have defaults
     assert found.evaluation_key == Spec(**record["spec"]).evaluation_key
 
 
