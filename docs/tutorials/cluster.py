@@ -49,12 +49,13 @@ with open("cluster.toml", "w") as file:
 # %% language="bash"
 # genbench sweep cluster.toml > first.log 2>&1 & first=$!
 # genbench sweep cluster.toml > second.log 2>&1 & second=$!
-# until grep -q "done 1 of 4" first.log second.log; do sleep 0.1; done
+# until grep -q "[1-4] of 4 done" first.log second.log || ! kill -0 $first; do sleep 0.1; done
 # kill -9 $first
+# echo "first worker killed; its output:"
+# cut -c 10- first.log
 # wait $second
-# grep -h "started" first.log | cut -c 10-
-# echo "first worker killed"
-# grep -h "done" second.log | cut -c 10-
+# echo "output of the second worker:"
+# grep -h " done" second.log | cut -c 10-
 # genbench status results
 
 # %% [markdown]

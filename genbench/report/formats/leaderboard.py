@@ -84,7 +84,7 @@ def compared(found: Leaderboard) -> list[Board]:
 def _standings(found: Leaderboard) -> list[str]:
     if not found.standings:
         return []
-    head, names = ["method", "mean rank", "95 %", "alike", "NFE", "training, s"], distinct(methods(found), MAX_METHOD)
+    head, names = ["method", "mean rank", "95 %", "group", "NFE", "training, s"], distinct(methods(found), MAX_METHOD)
     rows = []
     for standing in found.standings[:MAX_METHODS]:
         low, high = f"{standing.low:.2f}", f"{standing.high:.2f}"
@@ -136,10 +136,10 @@ def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) 
     def listed(data: Iterable[str]) -> str:
         return ", ".join(plain(names[label]) for label in data)
 
-    notes = [f"Cells: rank, mean±95 %; same rank: not told apart by paired tests (Holm, {100 * LEVEL:g} %)."]
+    notes = [f"Cells: rank, mean±95 %; same rank: no significant difference (Holm, {100 * LEVEL:g} %)."]
     if len(found.over) > 1:
         notes.append(f"Mean rank: over {listed(found.over)}.")
-        notes.append("Alike: methods with a common letter are not told apart (sign-flip test, Holm).")
+        notes.append(f"Group: methods that share a letter do not differ (sign-flip test, Holm, {100 * LEVEL:g} %).")
     if found.standings:
         notes.append(f"NFE: where curves are within {100 * NEAR:g} % of their best; training: sum over these data.")
     used = {entry.mark for board in shown for entry in board.entries}
