@@ -132,12 +132,25 @@ class Leaderboard(NamedTuple):
                 floor = mean_and_error(board.floor.values())[0] if board.floor else None
                 standing = standings.get(entry.method) if board.data in self.over else None
                 rows.append(
-                    {"data": board.data, "method": entry.method, "model": entry.label, "metric": board.metric}
-                    | {"better": board.better, "mean": entry.mean, "half_interval": entry.half, "rank": entry.rank}
-                    | {"mark": entry.mark, "seeds": len(entry.values), "floor": floor, "steps": entry.budget.steps}
-                    | {"batch_size": entry.budget.batch, "nfe_to_quality": entry.nfe}
-                    | {"train_seconds": entry.train_seconds, "mean_rank": standing and standing.mean}
-                    | {"protocol": board.protocol}
+                    {
+                        "data": board.data,
+                        "method": entry.method,
+                        "model": entry.label,
+                        "metric": board.metric,
+                        "better": board.better,
+                        "mean": entry.mean,
+                        "half_interval": entry.half,
+                        "rank": entry.rank,
+                        "mark": entry.mark,
+                        "seeds": len(entry.values),
+                        "floor": floor,
+                        "steps": entry.budget.steps,
+                        "batch_size": entry.budget.batch,
+                        "nfe_to_quality": entry.nfe,
+                        "train_seconds": entry.train_seconds,
+                        "mean_rank": standing and standing.mean,
+                        "protocol": board.protocol,
+                    }
                 )
         return rows
 
@@ -281,8 +294,8 @@ def _usual(seeds: Iterable[frozenset[int]]) -> frozenset[int]:
 def _common(boards: Sequence[Board]) -> tuple[list[str], list[Board]]:
     """Return methods and the boards that rank all of them: those that give the most comparisons of two methods."""
     sets = {frozenset(board.ranked) for board in boards}
-    for _ in sets.copy():
-        sets |= {a & b for a in sets for b in sets}
+    while added := {a & b for a in sets for b in sets} - sets:  # close the sets under intersection
+        sets |= added
     candidates = [(methods, [b for b in boards if methods <= b.ranked.keys()]) for methods in sets if len(methods) > 1]
     if not candidates:
         return [], []

@@ -66,12 +66,12 @@ def _eval_samples(
 
     from genbench.metrics.intervals import half_intervals
     from genbench.report.formats.terminal import origin, print_rows
-    from genbench.results.external_samples import components, measure_samples
+    from genbench.results.external_samples import measure_samples, task_without_model
     from genbench.runs import provenance
     from genbench.runs.monitoring.image_grids import save_metric_grids
     from genbench.settings import settings_in
 
-    data, metrics = components(dataset, metric or None, settings)
+    data, metrics = task_without_model(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
     halves = half_intervals(evaluation, {n: settings_in(m) for n, m in metrics.items()}) if beside is not None else {}
     pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
@@ -100,11 +100,11 @@ def _print_beside(
     from genbench.analysis.suite_results import load_suites, suite_names
     from genbench.report.formats.terminal import show
     from genbench.runs.store import Store
-    from genbench.studies.beside import beside
+    from genbench.studies.placement import place_among_published
     from genbench.studies.published import read_claims
 
     suites = load_suites(Store(results), suite_names(results)) if suite_names(results) else []
-    show(beside(rows, halves, data, suites, read_claims(), title), stdout())
+    show(place_among_published(rows, halves, data, suites, read_claims(), title), stdout())
 
 
 def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool) -> None:

@@ -33,7 +33,7 @@ class ExternalSamples(NamedTuple):
     description: dict[str, Any]
 
 
-def components(
+def task_without_model(
     dataset: str, names: Iterable[str] | None, settings: Settings
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return the data's and the metrics' parts of a spec, for samples that come without a model.

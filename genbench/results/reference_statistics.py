@@ -7,7 +7,7 @@ from genbench.metrics.extractors.build import build_extractor, default_extractor
 from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.real_images import SplitName
 from genbench.metrics.image.reference_statistics import Statistics
-from genbench.results.external_samples import components
+from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import Settings
 from genbench.storage.files import Damaged
@@ -28,7 +28,7 @@ def make(dataset: str, part: SplitName, features: str | None, n: int, settings: 
         Unsupported: if the network is not available.
     """
     own = settings.get("features", {})
-    spec, _ = components(dataset, (), {name: part for name, part in settings.items() if name != "features"})
+    spec, _ = task_without_model(dataset, (), {name: part for name, part in settings.items() if name != "features"})
     data = build_data(spec)
     value: dict[str, Any] | str | None = {"name": features or default_extractor(data.event), **own}
     return reference_statistics.statistics(data, build_extractor(data, value), part, n)

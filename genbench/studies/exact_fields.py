@@ -15,7 +15,7 @@ from genbench.metrics.measurement import measure
 from genbench.metrics.sampling import noise
 from genbench.numerics.ode import integrate
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.results.external_samples import components
+from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.seeds import derive
 from genbench.settings import settings_in
@@ -54,7 +54,7 @@ class ExactField(Model, Transport):
 def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Yield the path metrics and likelihoods of exact fields: rows of a record, with task and seed."""
     for name in FIELDS:
-        spec, chosen = components(name, METRICS, {})
+        spec, chosen = task_without_model(name, METRICS, {})
         data = build_data(spec)
         model = ExactField(data)
         for seed in seeds:

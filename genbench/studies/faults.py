@@ -39,7 +39,7 @@ class Real(NamedTuple):
     Args:
         pool: what the true sampler draws from.
         training: other real samples, that copies are made of.
-        levels: of gray; 0 for points.
+        levels: number of gray levels; 0 for points.
     """
 
     pool: Pool

@@ -28,7 +28,7 @@ from genbench.metrics.image.precision_recall import density_and_coverage, precis
 from genbench.metrics.image.reference_statistics import statistics
 from genbench.metrics.image.vendi_score import vendi_score
 from genbench.registry import metrics
-from genbench.results.external_samples import components
+from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.seeds import derive
 from genbench.settings import settings_in
@@ -49,10 +49,10 @@ class Trial:
     """A task.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         key: hash of data and features.
         real: what the true sampler draws from, in raw units.
-        faults: of the faulty samplers.
+        faults: faults of the other samplers.
         prepare: from a pool of raw samples to one of what metrics take.
         measures: {metric: its function}.
         n: numbers of samples, from small to large.
@@ -72,7 +72,7 @@ class Trial:
 def points() -> Trial:
     """Return the trial in the plane: 8gaussians, whose metrics compare with fresh test points in each draw."""
     names = ("w2", "sliced_w2", "energy_distance", "mmd", "mode_coverage", "norm")
-    spec, chosen = components("8gaussians", names, {})
+    spec, chosen = task_without_model("8gaussians", names, {})
     data = build_data(spec)
 
     def measure(name: str) -> Measure:
@@ -99,7 +99,7 @@ def points() -> Trial:
 
 def digits() -> Trial:
     """Return the trial on 8x8 digits, in the features of `digits_cnn` against 500 test images."""
-    spec, _ = components("digits", [], {})
+    spec, _ = task_without_model("digits", [], {})
     data = build_data(spec)
     network = build_extractor(data, "digits_cnn")
     trial = _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
@@ -108,7 +108,7 @@ def digits() -> Trial:
 
 def cifar10(path: Path) -> Trial:
     """Return the trial on CIFAR-10 of a folder or archive, in the features of EfficientNet-Lite0."""
-    spec, _ = components("cifar10", [], {"data": {"path": str(path)}})
+    spec, _ = task_without_model("cifar10", [], {"data": {"path": str(path)}})
     data = build_data(spec)
     network = build_extractor(data, "efficientnet_lite0")
     name = f"fd-{network.name}"
@@ -130,7 +130,7 @@ def _of_images(
 
     Args:
         data: the task.
-        spec: of the data.
+        spec: part of a spec that describes the data.
         network: the extractor.
         frechet_name: name of the Frechet distance in its features.
         kinds: the faults.

@@ -9,7 +9,7 @@ from genbench.metrics.intervals import half_intervals
 from genbench.metrics.measurement import evaluate
 from genbench.metrics.sampling import Sampling
 from genbench.registry import metrics
-from genbench.results.external_samples import components
+from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
 from genbench.studies import faults, trials
@@ -17,7 +17,7 @@ from genbench.studies.exact_fields import ExactField
 
 
 def chosen(dataset, **settings):
-    spec, found = components(dataset, settings, {"metric": settings})
+    spec, found = task_without_model(dataset, settings, {"metric": settings})
     return build_data(spec), {name: settings_in(part) for name, part in found.items()}
 
 

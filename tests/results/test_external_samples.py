@@ -13,7 +13,7 @@ from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.metrics.extractors import network
 from genbench.registry import datasets
-from genbench.results.external_samples import components, measure_samples, read
+from genbench.results.external_samples import measure_samples, read, task_without_model
 
 SIZE = 16
 
@@ -244,7 +244,7 @@ def test_wrong_requests_are_one_line(inside, arguments, message):
 
 def test_samples_sorted_by_class_are_measured_like_any_others(tmp_path):
     """A metric that looks at the first 80 of 800 samples, sorted by mode, must not see one mode of eight."""
-    spec, chosen = components("8gaussians", ["sliced_w2"], {"metric": {"sliced_w2": {"n": 80}}})
+    spec, chosen = task_without_model("8gaussians", ["sliced_w2"], {"metric": {"sliced_w2": {"n": 80}}})
     batch = datasets["8gaussians"].build().train.take(800, 0)
     x = batch.x[batch.label.argsort()]
     np.save(tmp_path / "sorted.npy", x.numpy())

@@ -8,7 +8,7 @@ import torch
 from genbench.core import Batch
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.registry import metrics
-from genbench.results.external_samples import components
+from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
 from genbench.studies import trials
@@ -23,7 +23,7 @@ def digits():
 @pytest.mark.parametrize("name", ["fd-digits_cnn", "density_coverage", "precision_recall", "vendi", "class_balance"])
 def test_digits_are_measured_as_in_an_evaluation(digits, name):
     settings = {"split": "test"} if name in ("density_coverage", "precision_recall") else {}
-    spec, chosen = components("digits", [name], {"metric": {name: settings}})
+    spec, chosen = task_without_model("digits", [name], {"metric": {name: settings}})
     data = build_data(spec)
     drawn = digits.real.pool.draw(200, torch.Generator().manual_seed(0))
     x = data.space.encode(drawn.x)

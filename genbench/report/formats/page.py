@@ -61,6 +61,7 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
 class _Pages:
     def __init__(self, report: Report, found: Leaderboard, name: str) -> None:
         self.report, self.found, self.name = report, found, name
+        self.used: dict[str, None] = {}  # models whose keys the page at hand shows, in order
         self.folder = Path(name).stem
         self.styles = styles([*ranked.methods(found), *report.models])
         self.classes = {model: f"k{index}" for index, model in enumerate(self.styles)}
@@ -72,7 +73,7 @@ class _Pages:
         self.environment.filters["named"] = lambda rows: any(row.label in self.classes for row in rows)
         self.environment.globals |= {
             "key": self.key,
-            "main": self.main,
+            "with_main_columns": self.with_main_columns,
             "chart": self.chart,
             "flow": self.flow,
             "shown": {"charts": MAX_CHARTS, "open": FIRST},
@@ -101,7 +102,7 @@ class _Pages:
 
     def page(self, template: str, **context: Any) -> str:
         """Render a template with a policy for its own style and script."""
-        self.used: dict[str, None] = {}
+        self.used.clear()
         script = _asset("sort.js")
         body = self.environment.get_template(template).render(**context)
         keys = {self.classes[model]: _inline(figures.key(self.styles[model])) for model in self.used}
@@ -128,7 +129,7 @@ class _Pages:
         figure = figures.chart(drawn, self.styles, THEMES["light"], small=small)
         return _inline(figures.adaptive(figures.encoded(figure, "svg").decode()))
 
-    def main(self, table: Table) -> Table:
+    def with_main_columns(self, table: Table) -> Table:
         """Return a table with the columns that matter most: the headline metric, then those that rank models."""
         headline = next((board.metric for board in self.found.boards if board.data == table.title), "")
 
@@ -170,12 +171,8 @@ def _environment() -> Environment:
     kinds = {"a_text": str, "a_list": List, "a_table": Table, "charts": Charts, "a_flow": Flow, "a_gallery": Gallery}
     kinds |= {"origins": tuple}
     for kind, of in kinds.items():
-        made.tests[kind] = partial(_is, of)
+        made.tests[kind] = lambda block, of=of: isinstance(block, of)
     return made
-
-
-def _is(kind: type, block: object) -> bool:
-    return isinstance(block, kind)
 
 
 def _columns(found: Leaderboard) -> tuple[Sequence[Board], Sequence[Board]]:

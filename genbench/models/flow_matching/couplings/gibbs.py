@@ -85,7 +85,7 @@ class Gibbs(Coupling):
         cost: as in `KernelSettings`.
         normaliser: as in `WeightSettings`.
         classes: number of classes to normalize within; 0 for none.
-        momentum: of the running mean.
+        momentum: decay of the running mean.
         weighting: `weigh` of `WeightSettings`.
     """
 
@@ -111,8 +111,7 @@ class Gibbs(Coupling):
 
     def log_kernel(self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"]) -> Float64[Tensor, " b"]:
         """Return -c(x0, x1) / epsilon of each pair."""
-        distance = torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64)
-        return -(distance if self.cost == "norm" else distance.square()) / self.epsilon
+        return self._log_kernel(torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64))
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         """Estimate the constant normalizer of every class."""
@@ -131,6 +130,8 @@ class Gibbs(Coupling):
         Raises:
             RunFailed: if the normalizer is "constant" and has not been estimated.
         """
+        if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
+            raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
         if label is None:
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         log_weight = self.log_kernel(x0, x1) if self.weighting == "pair" else self._log_mean_of_data(x0, x1, label)
@@ -140,15 +141,15 @@ class Gibbs(Coupling):
             if self.normaliser == "running":
                 self._update(self._log_mean(log_weight, label))
             log_mean = self.log_mean
-        weight = torch.exp(log_weight - log_mean[label])
-        if self.normaliser == "constant" and bool(torch.isnan(log_mean).any()):
-            raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
-        return Pairs(x0, weight.to(x0.dtype))
+        return Pairs(x0, torch.exp(log_weight - log_mean[label]).to(x0.dtype))
+
+    def _log_kernel(self, distance: Tensor) -> Tensor:
+        """Return the log of the kernel at Euclidean distances."""
+        return -(distance if self.cost == "norm" else distance.square()) / self.epsilon
 
     def _log_mean_of_data(self, x0: Tensor, x1: Tensor, label: Tensor) -> Float64[Tensor, " b"]:
         """Return for each data point the log of the mean kernel over the noise of its class."""
-        distance = torch.cdist(x0.flatten(1).double(), x1.flatten(1).double())
-        log_kernel = -(distance if self.cost == "norm" else distance.square()) / self.epsilon
+        log_kernel = self._log_kernel(torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()))
         same_class = label[:, None] == label
         return torch.logsumexp(torch.where(same_class, log_kernel, -math.inf), 0) - same_class.sum(0).log()
 

@@ -35,7 +35,7 @@ class Neighbor(NamedTuple):
     same: bool
 
 
-def beside(
+def place_among_published(
     rows: Sequence[Mapping[str, Any]],
     halves: Mapping[str, float],
     data: Mapping[str, Any],

@@ -2,7 +2,7 @@ import numpy as np
 
 from genbench.analysis.suite_results import load_suites
 from genbench.runs.store import Store
-from genbench.studies.beside import beside
+from genbench.studies.placement import place_among_published
 from genbench.studies.published import Claim
 
 FID = dict(paper="Paper", url="https://example.org", grade="A", metric="fid-legacy", difference="-", incomparable="-")
@@ -21,7 +21,7 @@ def test_papers_with_as_many_samples_stand_in_order_and_others_apart():
         return Claim(**FID, label=label, value=value, protocol=f"U-Net, {n} samples", data="cifar10 valid=0")
 
     claims = [claim("worse", 7.0, "50,000"), claim("better", 3.0, "50,000"), claim("few", 1.0, "10,000")]
-    same, others = beside([row()], {"fid-legacy": 0.1}, {"name": "cifar10"}, [], claims)
+    same, others = place_among_published([row()], {"fid-legacy": 0.1}, {"name": "cifar10"}, [], claims)
     assert labels(same) == ["better", "these samples", "worse"]
     assert labels(others) == ["few"]
     assert "not to be compared" in others.title
@@ -29,7 +29,7 @@ def test_papers_with_as_many_samples_stand_in_order_and_others_apart():
 
 def test_other_data_and_other_metrics_are_not_shown():
     claims = [Claim(**FID, label="x", value=1.0, protocol="50,000 samples", data="mnist")]
-    (table,) = beside([row(floor=0.5)], {}, {"name": "cifar10"}, [], claims)
+    (table,) = place_among_published([row(floor=0.5)], {}, {"name": "cifar10"}, [], claims)
     assert labels(table) == ["floor: real data", "these samples"]
     assert "No published value has this protocol: fid-legacy." in table.legend
 
@@ -38,10 +38,10 @@ def test_suites_of_the_same_protocol_and_data_are_the_same(swept):
     suites = load_suites(Store(swept[1]), ["tiny"])
     record = suites[0].records[0]
     kept = next(r for r in record["results"] if r["metric"] == "sliced_w2" and r["point"] == "main")
-    same, *_ = beside([{**kept, "value": 0.0}], {}, record["spec"]["data"], suites, [])
+    same, *_ = place_among_published([{**kept, "value": 0.0}], {}, record["spec"]["data"], suites, [])
     assert labels(same)[1] == "these samples"
     assert set(labels(same)[2:]) >= {"cfm", "wcfm kappa=0.5"}
-    _, others = beside([{**kept, "n": 63}], {}, record["spec"]["data"], suites, [])
+    _, others = place_among_published([{**kept, "n": 63}], {}, record["spec"]["data"], suites, [])
     assert {"cfm", "wcfm kappa=0.5"} <= set(labels(others))
 
 
