@@ -113,7 +113,7 @@ def test_ten_pairs_or_more_get_the_sign_flip_test():
 def test_impossible_comparisons_are_refused_with_a_suggestion():
     records = sweep(2)
     for request, message in (
-        (("cfm", "wcf", "moons"), "no results on moons of 'wcf'; did you mean 'wcfm'?"),
+        (("cfm", "wcf", "moons"), "no results on moons of 'wcf'; did you mean 'wcfm' or 'wcfm kappa=0.5'?"),
         (("cfm", "wcfm", "moon"), "no results on 'moon'; did you mean 'moons'?"),
         (("cfm", "wcfm kappa=9", "moons"), "no results on moons of 'wcfm kappa=9'; did you mean 'wcfm kappa=0.5'?"),
         (("cfm", "cfm", "moons"), "cfm and cfm are both cfm: nothing to compare"),
