@@ -60,7 +60,8 @@ def _sources() -> Iterator[tuple[str, str]]:
     packages = {"genbench", *(module.partition(".")[0] for registry in ALL.values() for module in registry.modules)}
     for package in sorted(packages):
         spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations or [spec.origin]) if spec is not None else []:
+        places = [] if spec is None else spec.submodule_search_locations or [spec.origin or ""]
+        for place in places:
             paths = sorted(Path(place).rglob("*.py")) if Path(place).is_dir() else [Path(place)]
             for path in paths:
                 yield str(path), hashlib.sha256(path.read_bytes()).hexdigest()

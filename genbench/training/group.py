@@ -67,8 +67,8 @@ class Group:
         Raises:
             RunFailed: if another process has ended.
         """
-        synchronise = last or not isinstance(module, DistributedDataParallel)
-        with self._watch(), nullcontext() if synchronise else module.no_sync():
+        apart = isinstance(module, DistributedDataParallel) and not last
+        with self._watch(), module.no_sync() if apart else nullcontext():  # type: ignore[operator]
             yield
 
     def mean(self, values: Tensor) -> Tensor:
@@ -212,7 +212,7 @@ _others: list[subprocess.Popen] = []
 """The processes that this one has started."""
 
 
-def _start_others(size: int) -> distributed.TCPStore:
+def _start_others(size: int) -> distributed.TCPStore:  # type: ignore[attr-defined]
     """Repeat the command of this process for each of the others, and return the store where they meet."""
     # Jupyter, a prompt and a script on stdin cannot be repeated; nor can a worker of multiprocessing.
     path = getattr(sys.modules["__main__"], "__file__", sys.argv[0])

@@ -126,7 +126,7 @@ class PairModel(Model, Coupled):
             self._pool = (number, size, seed), self.pair(whole, generator.manual_seed(derive(seed, "pool", number)))
         pairs, label = self._pool[1]
         rows = slice(part * size, (part + 1) * size)
-        mine = Pairs(*(None if item is None else item[rows] for item in pairs))
+        mine = Pairs(*(None if item is None else item[rows] for item in pairs))  # type: ignore[arg-type]
         generator.manual_seed(derive(seed, "train", step))
         return self.interpolate(mine, None if label is None else label[rows], generator)
 
