@@ -147,7 +147,8 @@ def pairs(
 def _compare(path: Path, record: Record, spec: Spec, rows: list[dict[str, Any]]) -> Remeasured:
     compared, worst, metric = 0, 0.0, ""
     for row, again in pairs(record, rows, spec.metrics):
-        one, other = row and row["value"], again and again["value"]
+        one: Any = row and row["value"]
+        other: Any = again and again["value"]
         if row is not None and again is not None and one is None and other is None:
             continue
         compared += 1

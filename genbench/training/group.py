@@ -219,7 +219,9 @@ def _start_others(size: int) -> distributed.TCPStore:  # type: ignore[attr-defin
     if path in ("", "-", "<stdin>") or "ipykernel" in sys.modules or multiprocessing.parent_process() is not None:
         raise ConfigError("devices: several processes start from a script or the command line only, or by torchrun")
     # Port 0 is any free one; the group opens a second store of the same server.
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True
+    )
     shared = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     for rank in range(1, size):
         own = shared | {"RANK": rank, "LOCAL_RANK": rank, PARENT: os.getpid()}

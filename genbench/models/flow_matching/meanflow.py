@@ -90,6 +90,7 @@ class MeanFlow(FewStep):
 
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the weighted squared error of the identity."""
+        assert example.end is not None
         t, x, label, interval = example.t, example.x, example.label, example.end - example.t
         velocity = self.guided(example)
 
@@ -101,7 +102,7 @@ class MeanFlow(FewStep):
             own = self.net(t, x, label, torch.zeros_like(t)) if self.improved else velocity
             ones = torch.ones_like(t)
             try:
-                u, change = jvp(mean_velocity, (t, x, interval), (ones, own.detach(), -ones))
+                u, change = jvp(mean_velocity, (t, x, interval), (ones, own.detach(), -ones))  # type: ignore[misc]
             except NotImplementedError as error:
                 raise ConfigError(f"meanflow needs a net with forward derivatives: {first_line(error)}") from error
             errors = [u - (velocity + expand(interval, x) * change).detach()]

@@ -141,6 +141,7 @@ class Shortcut(FewStep):
 
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the weighted squared error."""
+        assert example.end is not None
         u = self.net(example.t, example.x, example.label, step_input(example.end - example.t))
         return scalars((example.weight * (u - example.velocity).square().flatten(1).mean(1)).mean(), example)
 
