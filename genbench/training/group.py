@@ -58,7 +58,9 @@ class Group:
         """Return a module whose gradients are means over the processes."""
         if self.size == 1:
             return module
-        return DistributedDataParallel(module, device_ids=None if self.device.index is None else [self.device.index])
+        with self._watch():
+            own = None if self.device.index is None else [self.device.index]
+            return DistributedDataParallel(module, device_ids=own)
 
     @contextmanager
     def backward(self, module: nn.Module, *, last: bool) -> Iterator[None]:
@@ -203,7 +205,12 @@ def _join(device: torch.device, rank: int, size: int, address: str) -> None:
     if PARENT in os.environ:
         threading.Thread(target=_exit_with_parent, args=(int(os.environ.pop(PARENT)),), daemon=True).start()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, init_method=address, rank=rank, world_size=size, timeout=PATIENCE)
+    if rank >= size:
+        raise ConfigError(f"RANK={rank} is not below WORLD_SIZE={size}: start with torchrun")
+    try:
+        distributed.init_process_group(backend, init_method=address, rank=rank, world_size=size, timeout=PATIENCE)
+    except ValueError as error:  # an address that is missing or malformed
+        raise ConfigError(f"the processes of torchrun cannot meet: {error}") from error
     # The group stays until the exit, because the next run uses it; an exit with a living group aborts.
     atexit.register(_leave)
 

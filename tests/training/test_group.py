@@ -116,3 +116,15 @@ def test_a_half_set_environment_is_named(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="LOCAL_RANK=unset is not a whole number"):
         start_group("cpu")
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "port", "message"),
+    [("5", "2", "1", "RANK=5 is not below"), ("0", "0", "1", "RANK=0 is not below"), ("0", "1", "x", "cannot meet")],
+)
+def test_a_wrong_environment_is_refused_at_once(monkeypatch, rank, size, port, message):
+    values = {"LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    for name, value in (values | {"RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=message):
+        start_group("cpu")
