@@ -93,14 +93,14 @@ def stdout() -> "Console":
     """Return the console of results: 80 columns wide where stdout is not a terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 80)
+    return Console(width=None if sys.stdout and sys.stdout.isatty() else 80)
 
 
 def stderr() -> "Console":
     """Return the console of progress. FORCE_COLOR, which asks for colors, makes no terminal of a file."""
     from rich.console import Console
 
-    return Console(stderr=True, quiet=_quiet, force_terminal=None if sys.stderr.isatty() else False)
+    return Console(stderr=True, quiet=_quiet, force_terminal=None if sys.stderr and sys.stderr.isatty() else False)
 
 
 def print_json(value: Any) -> None:

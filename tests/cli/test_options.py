@@ -55,3 +55,10 @@ def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path):
     assert (code, err) == (0, "")
     assert json.loads(out)["results"][0]["metric"] == "nfe"
     assert "step 2 of 2" in cli(*run, "--seed", "1")[2]
+
+
+def test_a_closed_stream_has_a_console(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    options.stdout().print("x")
+    options.stderr().print("x")
