@@ -51,10 +51,8 @@ with open("cluster.toml", "w") as file:
 # genbench sweep cluster.toml > second.log 2>&1 & second=$!
 # until grep -q "[1-4] of 4 done" first.log second.log || ! kill -0 $first; do sleep 0.1; done
 # kill -9 $first
-# echo "first worker killed; its output:"
-# cut -c 10- first.log
+# echo "first worker killed; the second one:"
 # wait $second
-# echo "output of the second worker:"
 # grep -h " done" second.log | cut -c 10-
 # genbench status results
 
