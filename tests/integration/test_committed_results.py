@@ -42,6 +42,7 @@ EVALUATION_KEYS = {
         "bd63414091c4": 3,
         "a9d89787c7d9": 3,
     },
+    "images": {"cd8d385f4da2": 3, "f90eb7888950": 2},
     "kappa": {"6386b14841c2": 180},
     "starflow": {"7c710690d33e": 20, "a77e96ac0ce0": 10, "103fd2a94378": 10, "bb7f208d3c91": 10},
     "synthetic": {"7f35a8b0f2e1": 189, "22ead4979528": 18},
