@@ -238,7 +238,7 @@ def _board(
         protocol=stated_protocol(first),
         budget=budget,
         seeds=tuple(sorted(seeds)),
-        floor={seed: mean_and_error(v.floor for v in rows)[0] for seed, rows in floors.items()},
+        floor={seed: mean_and_error(v.floor for v in rows if v.floor is not None)[0] for seed, rows in floors.items()},
         curve=curve,
         entries=tuple(entries),
         original=all(v.original is not False for v in same),
@@ -257,7 +257,8 @@ def near_best(points: Sequence[Value]) -> float | None:
     """Return the smallest NFE whose mean is within 5 % of the best mean along the curve and of the main solver."""
     means = {}
     for nfe, rows in group_by([v for v in points if v.value is not None and v.nfe], _place).items():
-        means[nfe or mean_and_error(v.nfe for v in rows)[0]] = mean_and_error(v.value for v in rows)[0]
+        nfe = nfe or mean_and_error(v.nfe for v in rows if v.nfe is not None)[0]
+        means[nfe] = mean_and_error(v.value for v in rows if v.value is not None)[0]
     if len(means) < 2 or min(means.values()) <= 0:
         return None
     if points[0].better == "higher":
@@ -319,10 +320,10 @@ def _standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing
     total = sum(map(len, tables))
     every = np.concatenate([table * total / (len(tables) * len(table)) for table in tables])  # equal weight of data
     pairs = list(combinations(range(len(methods)), 2))
-    corrected = holm([sign_flip_p(every[:, a] - every[:, b]) for a, b in pairs])
-    order = np.argsort(means, kind="stable")
+    corrected = holm([float(sign_flip_p(every[:, a] - every[:, b])) for a, b in pairs])
+    order: list[int] = np.argsort(means, kind="stable").tolist()
     apart = [pair for pair, p in zip(pairs, corrected, strict=True) if p <= LEVEL]
-    letters = _letters([int(i) for i in order], apart)
+    letters = _letters(order, apart)
     return [
         Standing(methods[i], float(means[i]), max(1.0, float(means[i] - half[i])),
                  min(float(len(methods)), float(means[i] + half[i])), letters[i])

@@ -293,7 +293,7 @@ def _write(
         labels={"run": held.folder(spec).name, "model": spec.model_label, "data": spec.data_label},
         spec=spec.json() | {"metrics": dict(sorted(measured.items()))},
         results=rows,
-        provenance={
+        provenance={  # type: ignore[typeddict-item]
             "code": {**provenance.code(), "sources": sources_of(spec.json())},
             "data": dict(data.provenance),
             "machine": provenance.machine(group.device),

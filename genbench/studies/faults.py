@@ -115,7 +115,8 @@ def copy(real: Real, size: float, stream: torch.Generator) -> Pool:
     """Replace this share of samples by training samples."""
     parts = ((real.pool, 1 - size), (real.training, size))
     odds = [torch.full_like(part.odds, share / len(part.odds)) for part, share in parts]
-    return Pool(*(torch.cat([part[i] for part, _ in parts]) for i in (0, 1)), torch.cat(odds))
+    x, label = (torch.cat([part[i] for part, _ in parts]) for i in (0, 1))
+    return Pool(x, label, torch.cat(odds))
 
 
 def mislabel(real: Real, size: float, stream: torch.Generator) -> Pool:

@@ -216,7 +216,7 @@ def _averaged(learner: Learner, trained: list[nn.Parameter], average: list[Tenso
         _use_average(learner, trained, own).train()
 
 
-def _use_average(learner: L, trained: list[nn.Parameter], average: list[Tensor]) -> L:
+def _use_average(learner: L, trained: Sequence[nn.Parameter], average: Sequence[Tensor]) -> L:
     with torch.no_grad():
         for parameter, mean in zip(trained, average, strict=bool(average)):
             parameter.copy_(mean)

@@ -119,7 +119,7 @@ def _read_block(block: Block, weights: dict[str, Tensor], at: str, patch: int) -
     if not block.copied:  # there: row, column, channel; here: channel, row, column
         element = element.view(patch, patch, -1).permute(2, 0, 1).flatten()
         block.start.copy_(weights.pop(at + "sos_embed")[..., element])  # type: ignore[operator]
-        net.norm.weight.copy_(1 + weights.pop(at + "final_norm.weight"))  # stored minus 1
+        net.norm.weight.copy_(1 + weights.pop(at + "final_norm.weight"))  # type: ignore[operator]  # stored minus 1
     else:
         places = weights.pop(at + "pos_embed")
         net.position.copy_((places.flip(0) if block.flip else places)[: block.steps])
