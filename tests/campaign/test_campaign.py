@@ -1,27 +1,22 @@
 """A sample of the campaign; `make campaign` runs all of it."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-from campaign.main import cases, meet, prepare
-
-EVERY = 131
-"""One case in so many is met."""
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("campaign"))
 
 
 @pytest.mark.slow
-def test_a_sample_of_the_cases_ends_as_it_may(finished, tmp_path):
-    wrong = {}
-    for number, case in enumerate(list(cases(finished))[::EVERY]):
-        found, ending = meet(case, tmp_path / str(number), finished)
-        if found is not None:
-            wrong[case.name] = f"{found} ({ending})"
-    assert not wrong
-
-
-def test_the_campaign_has_no_case_twice(finished):
-    names = [case.name for case in cases(finished)]
-    assert len(names) == len(set(names)) >= 700
+def test_a_sample_of_the_cases_ends_as_it_may():
+    # In a process of its own: its forks would hang on locks that threads of earlier tests may hold.
+    command = [sys.executable, "-m", "campaign.main", "--every", "131"]
+    env = {name: value for name, value in os.environ.items() if name != "GENBENCH_HOME"}
+    env |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
+    assert found.returncode == 0, found.stdout + found.stderr
+    met = re.search(r"^(\d+) of (\d+) cases, 0 wrong$", found.stdout, re.MULTILINE)
+    assert int(met[1]) >= 10
+    assert int(met[2]) >= 700

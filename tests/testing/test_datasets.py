@@ -14,6 +14,7 @@ from genbench.testing import check_dataset
 from genbench.testing.toy_tasks import Blobs, toy_tasks
 
 NEEDS_FILES = {"cifar10", "cifar10-captions", "mnist", "fashion_mnist", "folder", "points"}
+NEEDS_FILES |= {"power", "gas", "hepmass", "miniboone", "bsds300"}
 
 
 @pytest.mark.parametrize("name", sorted(set(datasets) - NEEDS_FILES))
