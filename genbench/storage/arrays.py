@@ -6,9 +6,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def load(path: Path, name: str = "") -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             with archive.open(member) as file:
-                return _read(file, member.file_size, path)
+                return _read(file, member.file_size, path)  # type: ignore[arg-type]
 
 
 def load_samples(path: Path, label: str = "label") -> tuple[np.ndarray, np.ndarray | None]:
@@ -92,7 +92,7 @@ def load_all(path: Path, most: int) -> dict[str, np.ndarray]:
         found = {}
         for member in members:
             with archive.open(member) as file:
-                found[member.filename.removesuffix(".npy")] = _read(file, member.file_size, path)
+                found[member.filename.removesuffix(".npy")] = _read(file, member.file_size, path)  # type: ignore[arg-type]
         return found
 
 
@@ -108,7 +108,7 @@ def _checked(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path} is not a readable {path.suffix}: {error}") from error
 
 
-def _read(file: IO[bytes], size: int, path: Path) -> np.ndarray:
+def _read(file: BufferedIOBase, size: int, path: Path) -> np.ndarray:
     """Read an array of a file of that size, whose header is compared with it first."""
     version = np.lib.format.read_magic(file)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

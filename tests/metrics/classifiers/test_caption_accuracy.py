@@ -64,7 +64,7 @@ def test_other_data_is_refused_with_a_reason(captioned, real):
     with pytest.raises(Unsupported, match="8x8"):
         caption_classifier(replace(captioned, event=Event((3, 32, 32), 90, captions=captioned.event.captions)))
     captions = replace(captioned.captions, attributes={"class": ("a",), "size": ("small",)})
-    with pytest.raises(Unsupported, match="class and size apart"):
+    with pytest.raises(Unsupported, match="class and size"):
         caption_classifier(replace(captioned, captions=captions))
     rows = read(captioned, real.x, real.label, "fd-digits_cnn")
     assert "not for captions" in rows["fd-digits_cnn"]["reason"]
