@@ -53,7 +53,7 @@ def check(parts: Parts) -> None:
             if text not in _named:
                 raise Untrusted(
                     f"{setting}={text!r} comes from a results folder and is not opened: add --trust if you trust "
-                    "whoever made the folder"
+                    "its author"
                 )
 
 

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache as once
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from genbench.analysis.statistics import LEVEL
 from genbench.errors import ConfigError
@@ -46,6 +48,33 @@ class Draws:
 
 FULL = {"8gaussians": Draws(299, 400, 50), "digits": Draws(299, 400, 50), "cifar10": Draws(59, 60, 20)}
 QUICK = {"8gaussians": Draws(99, 100, 25), "digits": Draws(99, 100, 25), "cifar10": Draws(19, 20, 5)}
+
+
+class Row(TypedDict):
+    """What was found of a value of a metric on one sampler, in lists over the numbers of samples."""
+
+    task: str
+    metric: str
+    sampler: str
+    fault: NotRequired[str]
+    size: NotRequired[float]
+    n: list[int]
+    alarms: NotRequired[list[float]]
+    power: NotRequired[list[float]]
+    mean: list[float]
+    sd: list[float]
+    seconds: NotRequired[list[float]]
+
+
+class Kept(TypedDict):
+    """The file of a calibration."""
+
+    versions: dict[str, int]
+    rows: list[Row]
+    fields: list[dict[str, Any]]
+
+
+KEPT = TypeAdapter(Kept)
 
 
 class Sampler(NamedTuple):
@@ -247,7 +276,7 @@ def _values(
 
 def _fields(results: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
     kept = fields(results)
-    return kept if {row["seed"] for row in kept} == set(seeds) else list(exact_fields.measure_fields(seeds))
+    return kept if {row.get("seed") for row in kept} == set(seeds) else list(exact_fields.measure_fields(seeds))
 
 
 def _write(results: Path, rows: Sequence[Mapping[str, Any]], of_fields: Sequence[Mapping[str, Any]]) -> None:
@@ -263,7 +292,10 @@ def _kept(results: Path) -> dict[str, Any]:
     path, versions = results / FILE, _versions()
     try:
         kept = json.loads(files.read(path)) if path.exists() else {}
-        return kept if kept.get("versions") == versions else {}
+        if kept.get("versions") != versions:
+            return {}
+        KEPT.validate_python(kept)
+        return kept
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged; remove it, then genbench calibrate creates it again") from error
 

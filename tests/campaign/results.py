@@ -148,7 +148,7 @@ def cases(finished: Path) -> Iterator[Case]:
     for what, make in STRAY.items():
         for command in ("status", "sweep", "report", "verify", "merge", "clean"):
             found = case(f"stray {what}", command, lambda folder, make=make: make(folder / "r") and None)
-            # Nobody knows whose file it is: whoever has to write names it and stops.
+            # The file may be somebody's: a command that has to write names it and stops.
             refused = command == "sweep" and what == "leases are a file"
             yield replace(found, expect=REFUSED, check=None) if refused else found
     for name, make in {

@@ -68,9 +68,11 @@ def test_a_calibration_goes_on_where_it_stopped(normal, tmp_path, monkeypatch):
     kept["versions"]["calibration"] = 1
     path.write_text(json.dumps(kept))
     assert calibration.load(tmp_path) == []
-    path.write_text(text[:-20])
-    with pytest.raises(ConfigError, match=r"calibration\.json is damaged"):
-        calibration.load(tmp_path)
+    damaged = [json.dumps(json.loads(text) | {"rows": rows}) for rows in ([1], [{"x": 1}], [{"task": "points"}], {})]
+    for content in (text[:-20], "[]", *damaged):
+        path.write_text(content)
+        with pytest.raises(ConfigError, match=r"calibration\.json is damaged"):
+            calibration.load(tmp_path)
 
 
 def test_nothing_is_drawn_after_the_time(normal):
