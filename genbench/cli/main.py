@@ -1,5 +1,6 @@
 """The command line: reads arguments, calls the library, prints. No command imports torch before it needs it."""
 
+import io
 import logging
 import os
 import shlex
@@ -55,6 +56,9 @@ UsageError: Any = typer.BadParameter.__base__
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request was wrong, 130 stopped."""
     logging.getLogger("genbench").addHandler(_WarnOnce())
+    for stream in (sys.stdout, sys.stderr):  # None where it is closed; ASCII has no arrows, for which no run must fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     _stop_on_signals()
     keep_freed()
     for library in (

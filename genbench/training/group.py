@@ -8,6 +8,7 @@ import atexit
 import gc
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -153,6 +154,7 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
     device = _device(accelerator, *place)
     if not distributed.is_initialized():
         if by_launcher:
+            _check_host(os.environ.get("MASTER_ADDR", ""))
             _join(device, _variable("RANK"), _variable("WORLD_SIZE"), "env://")
         elif devices > 1:
             store = _start_others(devices)
@@ -198,6 +200,14 @@ def _device(accelerator: str, rank: int, size: int) -> torch.device:
     if kind == "cuda":
         torch.cuda.set_device(device)
     return device
+
+
+def _check_host(name: str) -> None:
+    """Refuse a host that is unknown, for which torch would wait as long as for processes that start late."""
+    try:
+        socket.getaddrinfo(name or None, 0)
+    except OSError as error:
+        raise ConfigError(f"MASTER_ADDR={name} is not a known host: start with torchrun") from error
 
 
 def _join(device: torch.device, rank: int, size: int, address: str) -> None:

@@ -1,5 +1,6 @@
 """The command line as a whole: wrong commands, signals, what it imports."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -85,3 +86,10 @@ assert not {"torchmetrics", "torchvision", "transformers"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_encoding_without_arrows_fails_no_command():
+    code = "import sys; sys.argv = ['genbench', 'none↓']; from genbench.cli.main import main; main()"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "genbench: No such command 'none\\u2193' (genbench --help)\n")

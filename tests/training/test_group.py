@@ -128,3 +128,12 @@ def test_a_wrong_environment_is_refused_at_once(monkeypatch, rank, size, port, m
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=message):
         start_group("cpu")
+
+
+def test_an_unknown_host_is_refused_at_once(monkeypatch):
+    for name in ("LOCAL_WORLD_SIZE", "LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("MASTER_ADDR", "no such host")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(ConfigError, match="MASTER_ADDR=no such host is not a known host"):
+        start_group("cpu")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -108,7 +109,8 @@ class ProgressDisplay:
     def _print(self, text: str, style: str | None = None) -> None:
         """Print a line above the bars; brackets in it are not markup."""
         clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
-        self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
+        with suppress(OSError):  # progress that cannot be written, as to a full disk, stops no run
+            self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
 
     def _counts(self) -> str:
         counts = {"failed": self.failed, "skipped": self.skipped}

@@ -1,5 +1,6 @@
 """The live view: bars on a terminal, few lines elsewhere."""
 
+import errno
 import io
 import re
 
@@ -105,3 +106,17 @@ def test_brackets_in_labels_and_reasons_are_no_markup():
     print_rows([], label, console)
     assert out.getvalue().count("order=[flip,identity]") == 3
     assert "a [bold] reason" in out.getvalue()
+
+
+def test_progress_that_cannot_be_written_stops_nothing():
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    console = Console(file=Full(), width=120)
+    with pytest.raises(OSError, match="No space"):
+        console.print("x")
+    with ProgressDisplay(LABELS, console) as view:
+        view.on_event(JobEvent(0, "warning", message="slow"))
+        view.on_event(JobEvent(0, "done"))
+    assert view.finished == 1
