@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from harness import Row, Sides
+from jax_loop import jax_loop
 
 from genbench.core import Learner, Model
 from genbench.registry import datasets, models
@@ -98,6 +99,17 @@ def rows() -> list[Row]:
             aim=aim,
         )
 
+    def beside_jax(name: str, aim: float | None, *, compiled: bool = False) -> Row:
+        def sides() -> Sides:
+            ours, theirs = genbench_loop("cfm", STEPS, SEEDS, compiled=compiled), jax_loop(STEPS, SEEDS, BATCH)
+            compilation = _seconds(ours) if compiled else 0.0, _seconds(theirs)
+            note = "{:.0f} s and {:.0f} s of compilation not included".format(*compilation)
+            return Sides(ours, theirs, (SEEDS * STEPS, SEEDS * STEPS), note)
+
+        how = f"{SEEDS} seeds as one ensemble" + (", plan.compile" if compiled else "")
+        peer = "JAX: vmap over seeds, scan over steps"
+        return Row(name=name, work=f"2D training, cfm, {how}", peer=peer, sides=sides, aim=aim)
+
     return [
         row("cfm", "cfm", plain, SEEDS, 10.0),
         row("wcfm", "wcfm", plain, SEEDS, 10.0),
@@ -105,6 +117,8 @@ def rows() -> list[Row]:
         row("compiled-cfm", "cfm", plain, SEEDS, 10.0, compiled=True),
         row("compiled-wcfm", "wcfm", plain, SEEDS, 10.0, compiled=True),
         row("compiled-otcfm", "otcfm", paired, SEEDS, 3.0, compiled=True),
+        beside_jax("2d-jax", None),
+        beside_jax("2d-jax-compiled", 1.0, compiled=True),
         row("single-cfm", "cfm", plain, 1, None),
         row("single-otcfm", "otcfm", paired, 1, None),
         Row(
