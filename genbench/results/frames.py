@@ -1,14 +1,19 @@
-"""Frames: records as pandas tables, with one row per measured value or one row per run."""
+"""Frames: records as pandas tables, with one row per measured value or one row per run.
+
+pandas is imported where it is used: `genbench run` needs no table of it, and would take a quarter of a second longer.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from genbench.runs.record import Record, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OF_RUN = ["model", "data", "seed", "original", "run"]
 COLUMNS = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
@@ -16,8 +21,10 @@ COLUMNS += ["step", "reason", "original", "run"]
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
 
 
-def frame(records: Iterable[Record]) -> pd.DataFrame:
+def frame(records: Iterable[Record]) -> "pd.DataFrame":
     """Return one row per measured value: the row of the record, with its run, model, data set and seed."""
+    import pandas as pd
+
     records = list(records)
     rows = [row for record in records for row in record["results"]]
     names = [*COLUMNS, *sorted({name for row in rows for name in row}.difference(COLUMNS))]
@@ -39,8 +46,10 @@ def protocol(row: Row | Mapping[str, Any]) -> str | None:
     return f"{row['protocol']}; its bias would be {known['bias']:.3g} if features were Gaussian"
 
 
-def costs(records: Iterable[Record]) -> pd.DataFrame:
+def costs(records: Iterable[Record]) -> "pd.DataFrame":
     """Return one row per run: what training took, with all that had to be trained before it, and evaluation."""
+    import pandas as pd
+
     records, rows = list(records), []
     for record, run in zip(records, _of_runs(records), strict=True):
         cost = record["provenance"]["cost"]
