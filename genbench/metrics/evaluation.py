@@ -11,6 +11,7 @@ paths) and is measured once.
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property, lru_cache
+from threading import RLock
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -46,6 +47,22 @@ class Value(NamedTuple):
     floor: float | None = None
     details: Mapping[str, Any] = {}
     better: Literal["", "lower", "higher", "none"] = ""
+
+
+class Once:
+    """A value that the first of several threads computes, while the others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self.value: Any = None
+        self._known = False
+
+    def get(self, compute: Callable[[], T]) -> T:
+        """Return the value; an error of computing it is raised, and the next caller tries again."""
+        with self._lock:
+            if not self._known:
+                self.value, self._known = compute(), True
+            return self.value
 
 
 class Evaluation:
@@ -86,7 +103,7 @@ class Evaluation:
         self.group = group
         self.image_grids: dict[str, Tensor] = {}
         """Raw images that metrics show, ten per row, by the name of the grid."""
-        self._cache: dict[Hashable, Any] = {}
+        self._cache: dict[Hashable, Once] = {}
 
     @property
     def failures(self) -> int:
@@ -116,9 +133,9 @@ class Evaluation:
             self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
             batch=self.batch,
         )  # fmt: skip
-        for key, value in self._cache.items():
-            if isinstance(key, tuple) and key[0] == "features" and sum(map(len, value)) == len(self.x):
-                own._cache[key] = [torch.cat(value)[rows]]
+        for key, once in self._cache.items():
+            if isinstance(key, tuple) and key[0] == "features" and sum(map(len, once.value)) == len(self.x):
+                own.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
         return own
 
     def reference(self, n: int) -> Batch:
@@ -161,11 +178,11 @@ class Evaluation:
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute once what several metrics of this evaluation use."""
-        return _once(self._cache, key, compute)
+        return self._cache.setdefault(key, Once()).get(compute)
 
     def cached_for_task(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute once what depends on data and seed only, for all evaluations with the same data and seed."""
-        return _once(_task_cache(self.data, self.seed), key, compute)
+        return _task_cache(self.data, self.seed).setdefault(key, Once()).get(compute)
 
 
 def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:
@@ -175,11 +192,5 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another
-def _task_cache(data: Data, seed: int) -> dict[Hashable, Any]:
+def _task_cache(data: Data, seed: int) -> dict[Hashable, Once]:
     return {}
-
-
-def _once(cache: dict[Hashable, Any], key: Hashable, compute: Callable[[], T]) -> T:
-    if key not in cache:
-        cache[key] = compute()
-    return cache[key]

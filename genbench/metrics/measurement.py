@@ -2,10 +2,14 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
+
+import torch
 
 from genbench.core import Batch, Data, Model
 from genbench.errors import RunFailed, Unsupported
@@ -15,6 +19,9 @@ from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
 from genbench.seeds import derive
 from genbench.training.group import ALONE, Group
+from genbench.training.loop import has_idle_core
+
+Rows = list[dict[str, Any]]
 
 _NOT_SAMPLED = {"solver": None, "nfe": None}
 """Solver and NFE in the rows of metrics of the model, which do not depend on how samples were drawn."""
@@ -58,21 +65,27 @@ def evaluate(
             group=group,
         )
 
-    main = evaluation_with(sample)
-    rows = [row for name, settings in chosen.items() for row in measure(main, name, settings, sampling.floor)]
-    if sampling.interval:
-        halves = half_intervals(main, chosen)
-        rows = [row | {"details": {**row.get("details", {}), **_stated(halves, row)}} for row in rows]
-    along = sampling.curve_metrics or chosen
-    of_samples = {name: settings for name, settings in chosen.items() if name in along and _in_curve(name)}
-    for nfe in sampling.curve if model.nfe_curve else ():
-        try:
-            point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe))
-        except Unsupported as reason:
-            where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
-            rows += [row for name in of_samples for row in unsupported(name, str(reason), where)]
-            continue
-        rows += [row for n, s in of_samples.items() for row in measure(point, n, s, sampling.floor, point="curve")]
+    of_samples = {name: own for name, own in chosen.items() if metrics[name].traits["of"] == "samples"}
+    along = [n for n in of_samples if n in (sampling.curve_metrics or chosen) and metrics[n].traits.get("curve", True)]
+    with _second_thread(data, group) as submit:
+        main = evaluation_with(sample)
+        measured = {name: submit(measure, main, name, own, sampling.floor) for name, own in of_samples.items()}
+        curve: list[Callable[[], Rows]] = []
+        for nfe in sampling.curve if model.nfe_curve else ():
+            try:
+                point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe))
+            except Unsupported as reason:
+                where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
+                curve += [partial(unsupported, name, str(reason), where) for name in along]
+                continue
+            curve += [submit(measure, point, n, of_samples[n], sampling.floor, point="curve") for n in along]
+        # Only this thread calls the model.
+        of_model = {name: measure(main, name, own, False) for name, own in chosen.items() if name not in of_samples}
+        rows = [row for n in chosen for row in (of_model[n] if n in of_model else measured[n]())]
+        if sampling.interval:
+            halves = half_intervals(main, chosen)
+            rows = [row | {"details": {**row.get("details", {}), **_stated(halves, row)}} for row in rows]
+        rows += [row for value in curve for row in value()]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
         rows = [row if row["value"] is None else row | {"protocol": f"{row['protocol']}, {note}"} for row in rows]
@@ -129,10 +142,25 @@ def _stated(halves: Mapping[str, float], row: Mapping[str, Any]) -> dict[str, fl
     return {"half_interval": halves[row["metric"]]} if row["metric"] in halves else {}
 
 
-def _in_curve(name: str) -> bool:
-    """Return whether a metric is measured along the curve: it is of samples, and not registered with `curve=False`."""
-    traits = metrics[name].traits
-    return traits["of"] == "samples" and traits.get("curve", True)
+@contextmanager
+def _second_thread(data: Data, group: Group) -> Iterator[Callable[..., Callable[[], Rows]]]:
+    """Yield a function that lets a second thread call another one, and returns how to get its result.
+
+    It is called at once where no core is idle, and for images, whose networks would be in memory twice.
+    """
+    if group.size > 1 or len(data.event.shape) > 1 or not has_idle_core(torch.device("cpu")):
+
+        def at_once(function: Callable[..., Rows], *arguments: Any, **options: Any) -> Callable[[], Rows]:
+            found = function(*arguments, **options)
+            return lambda: found
+
+        yield at_once
+        return
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            yield lambda function, *arguments, **options: thread.submit(function, *arguments, **options).result
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
 
 
 @lru_cache(maxsize=4096)

@@ -1,12 +1,15 @@
+from threading import get_ident
+
 import pytest
 import torch
 
 from genbench.core import Event, Normal
 from genbench.errors import RunFailed, Unsupported
+from genbench.metrics import measurement
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.measurement import evaluate, measure, real_vs_real, validation_as_test
 from genbench.metrics.sampling import Sampling
-from genbench.registry import datasets, metrics
+from genbench.registry import datasets, metrics, models
 from genbench.seeds import derive
 
 
@@ -58,6 +61,37 @@ def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
     sampling = Sampling(n=20, batch=20, split="valid")
     rows, _ = evaluate(model, digits, {"norm": {"n": None}}, sample={}, sampling=sampling, seed=0)
     assert rows[0]["protocol"].endswith("the validation split taking the place of the test split")
+
+
+def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
+    threads = set()
+
+    def mean(evaluation):
+        threads.add(get_ident())
+        return Value(float(evaluation.x.mean()), len(evaluation.x), "mean")
+
+    metric("mean", mean)
+    chosen = {"curvature": {}, "mean": {}, "mmd": {"n": None}, "w2": {"n": None}}
+    sampling = Sampling(n=256, batch=256, curve=(1, 4), interval=True)
+    torch.manual_seed(0)
+    model = models["cfm"].build(moons.event, moons.source).eval()
+
+    def rows(idle):
+        monkeypatch.setattr(measurement, "has_idle_core", lambda device: idle)
+        real_vs_real.cache_clear()
+        return evaluate(model, moons, chosen, sample={}, sampling=sampling, seed=0)[0]
+
+    beside = rows(idle=True)
+    assert len(threads) == 2  # and this one measures the intervals
+    assert [(row["metric"], row["point"]) for row in beside[:4]] == [(name, "main") for name in chosen]
+    assert rows(idle=False) == beside
+
+
+def test_an_error_in_the_second_thread_is_raised(moons, metric):
+    metric("nan", lambda evaluation: Value(float("nan"), 9, "p"))
+    model = models["cfm"].build(moons.event, moons.source).eval()
+    with pytest.raises(RunFailed, match="nan is nan"):
+        evaluate(model, moons, {"nan": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1,)), seed=0)
 
 
 def test_the_floor_is_the_metric_of_training_samples():

@@ -28,7 +28,7 @@ def test_exact_transport_agrees_with_another_solver_and_with_sorting():
 
 def test_an_unfinished_plan_is_an_error(monkeypatch):
     monkeypatch.setattr(wasserstein, "ITERATIONS", 3)
-    with pytest.raises(RunFailed, match="did not finish"):
+    with pytest.raises(RunFailed, match="did not finish"), pytest.warns(UserWarning, match="numItermax"):
         transport_plan(normal(100, 2, 0).double(), normal(100, 2, 1).double())
 
 
