@@ -52,13 +52,15 @@ class Endless(Split):
     Args:
         name: of the split, so that no two splits share a random stream.
         take: draws samples for evaluation, if not in the same way (stratified by mode, say).
+        stand_in: draws samples that stand for the distribution, if not in the same way as those for evaluation.
     """
 
     size = None
 
-    def __init__(self, draw: Draw, name: str, *, take: Draw | None = None) -> None:
+    def __init__(self, draw: Draw, name: str, *, take: Draw | None = None, stand_in: Draw | None = None) -> None:
         self._draw = draw
         self._take = take or draw
+        self._stand_in = stand_in or self._take
         self._name = name
         self._blocks: dict[tuple[int, int], tuple[int, Batch]] = {}
 
@@ -76,6 +78,10 @@ class Endless(Split):
     def take(self, n: int, seed: int) -> Batch:
         """Return n fresh samples for evaluation."""
         return self._take(n, generator(seed, "take", self._name))
+
+    def stand_in(self, n: int, seed: int) -> Batch:
+        """Return n fresh samples that stand for the distribution."""
+        return self._stand_in(n, generator(seed, "take", self._name))
 
     @cached_property
     def _dims(self) -> int:

@@ -29,7 +29,7 @@ def vectors(
 
     Args:
         name: where the data comes from, for the provenance.
-        stratified: draws the validation and test samples instead, stratified by mode.
+        stratified: draws by mode the validation and test samples, and those that stand for the distribution.
         source: where sampling starts; N(0, I) by default.
         scale: units of the data per unit of model space.
     """
@@ -40,7 +40,7 @@ def vectors(
         event=Event((dims,), classes, space.bin),
         space=space,
         source=source or Normal((dims,)),
-        train=Endless(draw, "train"),
+        train=Endless(draw, "train", stand_in=stratified),
         valid=Endless(draw, "valid", take=stratified),
         test=Endless(draw, "test", take=stratified),
         plan=PLAN,

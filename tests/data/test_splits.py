@@ -56,8 +56,10 @@ def test_endless_take_is_pure_and_may_be_drawn_otherwise():
     split = Endless(numbers, "test", take=lambda n, generator: Batch(torch.zeros(n, 3), torch.arange(n)))
     assert split.take(5, 0).x.abs().max() == 0
     assert split.batch(0, 5, 0).x.abs().max() > 0
+    assert split.stand_in(5, 0).x.abs().max() == 0
     split = Endless(numbers, "test")
     torch.testing.assert_close(split.take(5, 0).x, split.take(5, 0).x, rtol=0, atol=0)
+    torch.testing.assert_close(split.take(5, 0).x, split.stand_in(5, 0).x, rtol=0, atol=0)
 
 
 def test_every_sample_once_per_epoch_across_borders():

@@ -27,7 +27,8 @@ class SemidiscreteSettings:
     Args:
         entropy: strength of the entropy, in units of the squared distance; 0 sends every noise to one point.
         tolerance: largest chi-square distance of the masses that the points receive from equal ones.
-        points: number of points that stand for a distribution whose draws are always fresh.
+        points: number of points that stand for a distribution whose draws are always fresh; known modes have their
+            proportions among them.
     """
 
     entropy: NonNegative = 0.0
@@ -60,7 +61,7 @@ class Semidiscrete(Coupling):
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         """Read the points, and find their potentials or read them from the cache."""
         count = self.settings.points if train.size is None else train.size
-        x, label = train.take(count, derive(0, "semidiscrete"))
+        x, label = train.stand_in(count, derive(0, "semidiscrete"))
         groups = label.unique().tolist() if self.classes else [0]
         for group in groups:
             points = x[label == group] if self.classes else x
@@ -107,7 +108,7 @@ class Semidiscrete(Coupling):
         return Pairs(x0, x0.new_ones(len(x0)), x1=moved)
 
 
-@couplings.register("semidiscrete", version=1)
+@couplings.register("semidiscrete", version=2)
 def semidiscrete(event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> Semidiscrete:
     """The optimal transport of the source to all training points, as in SD-CFM."""
     return Semidiscrete(settings, classes)

@@ -1,4 +1,4 @@
-"""The nouns: what every source, stage, learner and model has by default."""
+"""What every stage, learner and model has by default."""
 
 import pytest
 import torch
@@ -13,18 +13,6 @@ from genbench.testing.toy_tasks import toy_tasks
 @pytest.fixture
 def model():
     return AffineFlow(Event((2,)), Normal((2,)))
-
-
-def test_the_number_of_coordinates_is_the_product_of_the_shape():
-    assert [Event(shape).dims for shape in ((7,), (3, 4, 5))] == [7, 60]
-
-
-def test_the_normal_source_has_the_density_of_its_samples():
-    source = Normal((2, 3, 4))
-    x = source.sample(5000, torch.Generator().manual_seed(0))
-    expected = torch.distributions.MultivariateNormal(torch.zeros(24), torch.eye(24)).log_prob(x.flatten(1))
-    torch.testing.assert_close(source.log_prob(x), expected)
-    torch.testing.assert_close(x.flatten(1).T.cov(), torch.eye(24), rtol=0, atol=0.1)
 
 
 def test_the_example_of_a_step_is_a_function_of_seed_and_step(model):

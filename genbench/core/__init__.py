@@ -1,0 +1,38 @@
+"""The nouns: samples, splits, data sets, models. Everything else is built from these."""
+
+from genbench.core.models import CPU, Example, Learner, Model, Samples, Stage, Trainable, Transport
+from genbench.core.tasks import (
+    Batch,
+    Captions,
+    Data,
+    Encode,
+    Event,
+    LazyRows,
+    Normal,
+    Rows,
+    Source,
+    Split,
+    Truth,
+)
+
+__all__ = [
+    "CPU",
+    "Batch",
+    "Captions",
+    "Data",
+    "Encode",
+    "Event",
+    "Example",
+    "LazyRows",
+    "Learner",
+    "Model",
+    "Normal",
+    "Rows",
+    "Samples",
+    "Source",
+    "Split",
+    "Stage",
+    "Trainable",
+    "Transport",
+    "Truth",
+]

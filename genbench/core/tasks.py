@@ -1,0 +1,185 @@
+"""What models learn from: samples, sources, splits, and the task that they make up."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from genbench.space import Space
+
+
+class Batch(NamedTuple):
+    """Samples in model space with their labels (all zero where the data has no classes)."""
+
+    x: Float[Tensor, "b *event"]
+    label: Int[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a model may know about one sample.
+
+    Args:
+        shape: (d,) for vectors, (channels, height, width) for images.
+        classes: number of labels; 0 without labels.
+        bin: width of one quantization step in model space; 0 for continuous data.
+        captions: text of each label; empty without captions.
+    """
+
+    shape: tuple[int, ...]
+    classes: int = 0
+    bin: float = 0.0
+    captions: tuple[str, ...] = ()
+
+    @property
+    def dims(self) -> int:
+        """Number of coordinates of one sample."""
+        return int(torch.Size(self.shape).numel())
+
+
+class Source(ABC):
+    """The distribution from which sampling starts."""
+
+    shape: tuple[int, ...]
+    """Shape of one sample."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
+        """Draw n independent samples on the generator's device."""
+
+    @abstractmethod
+    def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
+        """Return the log-density in nats. Raises Unsupported if it is unknown."""
+
+
+@dataclass(frozen=True)
+class Normal(Source):
+    """N(0, I) over samples of the given shape."""
+
+    shape: tuple[int, ...]
+
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
+        """Draw n independent samples on the generator's device."""
+        return torch.randn(n, *self.shape, generator=generator, device=generator.device)
+
+    def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
+        """Return the log-density in nats."""
+        return torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
+
+
+class LazyRows(ABC):
+    """An array whose rows are read when they are indexed."""
+
+    shape: tuple[int, ...]
+    """(rows, *shape of one row)."""
+
+    @abstractmethod
+    def __getitem__(self, rows: Int[Tensor, " b"], /) -> Shaped[Tensor, "b *event"]:
+        """Return the rows with these indices, in this order."""
+
+
+Rows = Tensor | LazyRows
+
+Encode = Callable[[Tensor], Tensor]
+"""From samples in model space to latents."""
+
+
+class Split(ABC):
+    """One part of a data set. Its methods are pure: the same arguments give the same samples."""
+
+    size: int | None
+    """Number of samples; None if every draw is fresh from a distribution."""
+
+    @abstractmethod
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return the training batch of a step: finite data is visited once per epoch, in an order set by the seed."""
+
+    @abstractmethod
+    def take(self, n: int, seed: int) -> Batch:
+        """Return n distinct samples for evaluation, not augmented. Raises Unsupported if the split has fewer."""
+
+    def stand_in(self, n: int, seed: int) -> Batch:
+        """Return n distinct samples that stand for the distribution, by default those of `take`."""
+        return self.take(n, seed)
+
+    def raw(self, n: int, seed: int) -> Rows | None:
+        """Return the samples of `take` as raw data, read lazily; None if the split does not store raw data."""
+        return None
+
+    def on(self, device: torch.device) -> "Split":
+        """Return a split with the same batches that may build them on the device; by default this split."""
+        return self
+
+    def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> "Split | None":
+        """Return a split that stores the latents of these samples; None if this split cannot store them.
+
+        Args:
+            encode: applied to samples; the shape is that of one latent.
+            key: identifies the encoder and the collection.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known exactly about a task, in model space; None if unknown.
+
+    Args:
+        log_prob: log-density of the data in nats.
+        modes: centers of the modes, (modes, d).
+        w2_squared: squared 2-Wasserstein distance from source to data.
+        velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths.
+    """
+
+    log_prob: Callable[[Tensor], Tensor] | None = None
+    modes: Tensor | None = None
+    w2_squared: float | None = None
+    velocity: Callable[[Tensor, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The meaning of the labels of captioned data.
+
+    Args:
+        attributes: {name: its possible values}, such as {"class": ("zero", ...), "look": ("plain", ...)}.
+        values: {name: index into its values, per label}.
+        held_out: per label, whether its combination of attributes never occurs in training.
+    """
+
+    attributes: Mapping[str, tuple[str, ...]]
+    values: Mapping[str, tuple[int, ...]]
+    held_out: tuple[bool, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A task: source, target and units.
+
+    Args:
+        event: what models know about one sample.
+        source: the distribution sampling starts from; N(0, I) unless the task maps x to y.
+        valid: for choosing hyper-parameters.
+        test: for the numbers in tables.
+        plan: default training budget of this data set (fields of `genbench.training.plan.Plan`).
+        evaluation: default evaluation settings of this data set.
+        metrics: names of the default metrics.
+        provenance: origin of the data: "source", "sha256", "original" (whether it is the checksummed original).
+    """
+
+    event: Event
+    space: Space
+    source: Source
+    train: Split
+    valid: Split
+    test: Split
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = ()
+    truth: Truth = field(default_factory=Truth)
+    captions: Captions | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,17 @@
+"""Events and sources."""
+
+import torch
+
+from genbench.core import Event, Normal
+
+
+def test_the_number_of_coordinates_is_the_product_of_the_shape():
+    assert [Event(shape).dims for shape in ((7,), (3, 4, 5))] == [7, 60]
+
+
+def test_the_normal_source_has_the_density_of_its_samples():
+    source = Normal((2, 3, 4))
+    x = source.sample(5000, torch.Generator().manual_seed(0))
+    expected = torch.distributions.MultivariateNormal(torch.zeros(24), torch.eye(24)).log_prob(x.flatten(1))
+    torch.testing.assert_close(source.log_prob(x), expected)
+    torch.testing.assert_close(x.flatten(1).T.cov(), torch.eye(24), rtol=0, atol=0.1)
