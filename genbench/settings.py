@@ -22,6 +22,8 @@ NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 Size = Annotated[int, Ge(0)]
+Layers = Annotated[int, Ge(1), Le(1000)]
+"""More of them take minutes to build, before an estimate of their memory is possible."""
 
 Settings = Mapping[str, Any]
 T = TypeVar("T")

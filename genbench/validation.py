@@ -1,7 +1,9 @@
 """Validation: values against types, and in one line why they do not fit."""
 
 import json
+import math
 import reprlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,13 +26,37 @@ def explain(error: Exception) -> str:
 
 
 def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> Any:
-    """Return a plain JSON value as the type has it. Raises ConfigError if it is of another type."""
+    """Return a plain JSON value as the type has it.
+
+    Raises:
+        ConfigError: if it is of another type, or holds a number that is not finite or needs more than 64 bits.
+    """
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
+    for number in _numbers(value):
+        if isinstance(number, int) and abs(number) >= 2**63:
+            raise ConfigError(f"{what}: {reprlib.repr(number)} is wrong: whole numbers are below 2^63")
+        if not math.isfinite(number):
+            raise ConfigError(f"{what}: {number} is wrong: numbers are finite")
     try:
         # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
-        return type_.validate_json(json.dumps(value), strict=True)
+        return type_.validate_json(text, strict=True)
     except ValidationError as error:
         # A union has one message per type.
         messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
         raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: {', or '.join(list(messages)[:3])}") from error
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """Yield the numbers in plain JSON."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+        elif isinstance(item, int | float):
+            yield item

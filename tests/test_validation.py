@@ -1,7 +1,11 @@
-import pytest
-from pydantic import BaseModel
+import math
+from typing import Any
 
-from genbench.validation import explain
+import pytest
+from pydantic import BaseModel, TypeAdapter
+
+from genbench.errors import ConfigError
+from genbench.validation import explain, validated
 
 
 def test_the_first_of_several_faults_is_explained():
@@ -15,3 +19,21 @@ def test_the_first_of_several_faults_is_explained():
     assert said.startswith("x: 'one' is wrong: input should be a valid integer")
     assert said.endswith("(and 1 more)")
     assert explain(OSError("no room")) == "no room"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (math.nan, "nan is wrong: numbers are finite"),
+        (-math.inf, "-inf is wrong: numbers are finite"),
+        ([1.0, {"x": math.inf}], "inf is wrong: numbers are finite"),
+        (2**63, "9223372036854775808 is wrong: whole numbers are below 2^63"),
+        (-(2**63), "whole numbers are below 2^63"),
+        (10**400, "whole numbers are below 2^63"),
+    ],
+)
+def test_numbers_that_no_tensor_holds_are_refused(value, why):
+    with pytest.raises(ConfigError, match=r"plan.lr: ") as wrong:
+        validated(TypeAdapter(Any), value, "plan.lr")
+    assert str(wrong.value).endswith(why)
+    assert validated(TypeAdapter(Any), [2**63 - 1, 1e308], "plan.lr") == [2**63 - 1, 1e308]

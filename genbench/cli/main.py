@@ -67,9 +67,11 @@ def main() -> None:
         "CUPY",
     ):  # POT imports those that are installed; it gets NumPy arrays only
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors raise exceptions; their log has a hundred lines
     if "GENBENCH_MEMORY" in os.environ:
         _fail("GENBENCH_MEMORY has no effect any more: images are streamed, and what cannot fit is refused", 0)
     try:
+        _require_current_folder()
         code = app(prog_name="genbench", standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:
             raise KeyboardInterrupt
@@ -87,6 +89,14 @@ def main() -> None:
         sys.exit(_usage(error))
     except Exception as error:
         sys.exit(_fail(_unforeseen(error), 1))
+
+
+def _require_current_folder() -> None:
+    """Refuse a current folder that was removed: libraries cannot be loaded in it, and say so in their own words."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError("the current folder does not exist any more: change to another one") from error
 
 
 def _usage(error: Any) -> int:

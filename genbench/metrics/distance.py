@@ -135,11 +135,14 @@ def mode_coverage(
     if modes is None or len(modes) < 2:
         raise Unsupported("the data has fewer than two known modes")
     n = n or len(evaluation.x)
+    unreached = Unsupported(f"{n} test points do not reach all {len(modes)} modes")
+    if len(modes) > n:
+        raise unreached
     mode, distance = _nearest(evaluation.samples(n), modes)
     test_mode, test_distance = _nearest(evaluation.reference(n).x, modes)
     expected = torch.bincount(test_mode, minlength=len(modes))
     if (expected == 0).any():
-        raise Unsupported(f"{n} test points do not reach all {len(modes)} modes")
+        raise unreached
     radius = torch.stack([test_distance[test_mode == k].quantile(quantile) for k in range(len(modes))])
     on_mode = distance <= radius[mode]
     covered = torch.bincount(mode[on_mode], minlength=len(modes)) >= share * expected

@@ -109,14 +109,17 @@ def measure(
         known = real_vs_real(evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x))
     rows = []
     for value in values:
+        floor = value.floor if value.floor is not None else known.get(value.part)
         if not math.isfinite(value.value):
             raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
+        if floor is not None and not math.isfinite(floor):
+            raise RunFailed(f"{name} of real data (the floor) is {floor}: the data is too large, or not finite")
         rows.append(
             row
             | {
                 "metric": f"{name}.{value.part}" if value.part else name,
                 "value": value.value,
-                "floor": value.floor if value.floor is not None else known.get(value.part),
+                "floor": floor,
                 "n": value.n,
                 "protocol": value.protocol,
                 "better": value.better or row["better"],

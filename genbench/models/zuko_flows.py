@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
-from genbench.settings import Count
+from genbench.settings import Count, Layers
 
-Transforms = Annotated[Count, "number of autoregressive transformations, in alternating order of the coordinates"]
+Transforms = Annotated[Layers, "number of autoregressive transformations, in alternating order of the coordinates"]
 Hidden = Annotated[tuple[Count, ...], "widths of the hidden layers of the networks that compute the transformations"]
 Conditional = Annotated[bool, "whether the model is trained on labels"]
 

@@ -13,7 +13,7 @@ from genbench.errors import ConfigError
 from genbench.nets.embedding import Conditioned, Time, TimeEmbedding, frequencies, label_embedding
 from genbench.nets.patches import Patches
 from genbench.registry import nets
-from genbench.settings import Count
+from genbench.settings import Count, Layers
 
 TIME_SIZE = 256
 """Cosines and sines of a time."""
@@ -83,7 +83,7 @@ class DiT(Conditioned):
         *,
         patch: Count = 2,
         width: Annotated[int, Ge(4)] = 384,
-        depth: Count = 12,
+        depth: Layers = 12,
         heads: Count = 6,
     ) -> None:
         if len(event.shape) != 3:

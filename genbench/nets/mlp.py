@@ -10,7 +10,7 @@ from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.nets.embedding import Time, add_label, label_embedding
 from genbench.registry import nets
-from genbench.settings import Count
+from genbench.settings import Count, Layers
 
 ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -43,7 +43,7 @@ class MLP(nn.Module):
         times: int = 1,
         *,
         width: Count = 64,
-        depth: Count = 3,
+        depth: Layers = 3,
         activation: Literal["selu", "silu", "gelu", "relu", "tanh"] = "selu",
     ) -> None:
         if len(event.shape) != 1:

@@ -10,7 +10,7 @@ from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.nets.embedding import Conditioned, Time, TimeEmbedding, label_embedding
 from genbench.registry import nets
-from genbench.settings import Count, Fraction, Positive
+from genbench.settings import Count, Fraction, Layers, Positive
 
 
 class Norm(nn.GroupNorm):
@@ -177,7 +177,7 @@ class UNet(Conditioned):
         *,
         channels: Count = 128,
         multipliers: tuple[Count, ...] = (1, 2, 2, 2),
-        blocks: Count = 2,
+        blocks: Layers = 2,
         attention: tuple[Count, ...] = (16,),
         head_channels: Count = 64,
         dropout: Fraction = 0.1,

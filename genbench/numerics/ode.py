@@ -31,6 +31,9 @@ SOLVERS = {
     "rk4": Solver("rk4", 4),
 }
 
+MOST = 100_000
+"""Evaluations of a field after which an adaptive solver gives up; a model of use needs some hundreds."""
+
 if TYPE_CHECKING:
     Method: TypeAlias = str
     FixedStepMethod: TypeAlias = str
@@ -66,7 +69,8 @@ def integrate(
         tol: relative and absolute tolerance of an adaptive solver.
 
     Raises:
-        RunFailed: if the adaptive step underflows, for example because the field is not finite.
+        RunFailed: if the adaptive step underflows, for example because the field is not finite, or the steps are too
+            many.
     """
     path, nfe = trajectory(field, x, torch.tensor([t0, t1]), method=method, steps=steps, tol=tol)
     return Solution(path[-1], nfe)
@@ -92,6 +96,8 @@ def trajectory(
     def counted(t: Tensor, y: Any) -> Any:
         nonlocal nfe
         nfe += 1
+        if nfe > MOST and SOLVERS[method].stages is None:
+            raise RunFailed(f"{method} takes more than {MOST:,} evaluations at tolerance {tol:g}: the field diverges")
         return field(t, y)
 
     with warnings.catch_warnings():  # imported here, since it takes a third of a second

@@ -102,13 +102,16 @@ def _balance(
 ) -> tuple[Tensor, float]:
     n, steps, best = len(points), float(STEPS), math.inf
     step = FIRST_STEP * float(points.norm(dim=1).mean()) * min(1.0, BATCH / n)
-    checks = math.ceil(4 * math.sqrt(2 * n) / tolerance)  # draws for a standard error of a quarter of the tolerance
+    # Draws for a standard error of a quarter of the tolerance.
+    checks = max(2, math.ceil(4 * math.sqrt(2 * n) / tolerance))
     for number in range(ROUNDS):
         current, mean = h, torch.zeros_like(h)
         for k in range(round(steps)):
             current = current + step * (1 / n - _mass(draw(BATCH), points, current, epsilon)[0] / BATCH)
             mean += (current - mean) / (k + 1)
         chi2 = inequality(points, mean, draw, checks, epsilon)
+        if not math.isfinite(chi2):
+            raise RunFailed(f"semidiscrete potentials are not finite: entropy={epsilon:g} is too small for this data")
         # Where half the step no longer helps, slow modes remain, which need long averages of large steps.
         helped = number < 5 or chi2 < 0.8 * best
         step, steps = (step / 2, 1.3 * steps) if helped else (2 * step, min(2 * steps, 16.0 * STEPS))

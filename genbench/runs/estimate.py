@@ -14,29 +14,42 @@ from genbench.storage import memory
 FLOAT = 4
 """Bytes of a number."""
 
-LARGE = 1024
-"""A model none of whose settings is a larger number is not built for an estimate: that takes milliseconds."""
+LARGE, MANY = 1024, 2**20
+"""A model with neither a larger setting nor more coordinates or classes is not built for an estimate: that takes
+milliseconds."""
 
 Part = Mapping[str, Any]
 
 
-def check_memory(data: Data, model: Part, encoder: Part | None, plan: Part, evaluation: Part) -> None:
+def check_memory(
+    data: Data, model: Part, encoder: Part | None, plan: Part, evaluation: Part, metrics: Mapping[str, Part]
+) -> None:
     """Refuse a run that cannot fit into the memory of this machine.
 
     Args:
-        model: as in a spec, and so are the encoder, the plan and the evaluation.
+        model: as in a spec, and so are the encoder, the plan, the evaluation and the metrics.
 
     Raises:
         ConfigError: if there is too little memory for a batch, for the samples, or for the weights.
     """
     sample = FLOAT * data.event.dims
     # Of a batch: data, noise, the point between, its velocity. Of an evaluation: samples, noise, data to compare with.
-    memory.require(4 * sample * plan["batch_size"], f"plan.batch_size={plan['batch_size']}")
-    memory.require(3 * sample * evaluation["n"], f"evaluation.n={evaluation['n']}")
+    batch = plan["batch_size"]
+    memory.require(4 * sample * batch, f"plan.batch_size={batch}")
+    if encoder is not None:
+        size = encoder.get("batch_size", 0)
+        memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
+    coupling = model.get("coupling") or model
+    if coupling.get("plan") == "exact":  # the cost of every pair
+        memory.require(FLOAT * (batch * coupling["pool"]) ** 2, f"pool={coupling['pool']} of plan.batch_size={batch}")
+    for name, part in {"evaluation": evaluation, **{f"metric.{name}": part for name, part in metrics.items()}}.items():
+        size = part.get("n") or 0
+        memory.require(3 * sample * size, f"{name}.n={size}")
     large = [f"{name}={number}" for name, number in _numbers("model", model) if number > LARGE]
-    if large:
+    if large or max(data.event.dims, data.event.classes) > MANY:
+        what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"
         # Weights, gradients, and the two moments of Adam.
-        memory.require(4 * FLOAT * _weights(data, model, encoder), ", ".join(large))
+        memory.require(4 * FLOAT * _weights(data, model, encoder), what)
 
 
 def _weights(data: Data, model: Part, encoder: Part | None) -> int:

@@ -41,7 +41,7 @@ def resolve(
         Unsupported: if the data set does not go with the model.
     """
     spec = _resolve(model, dataset, seed, metrics, settings or {})
-    check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation)
+    check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     trust.allow(spec.parts())
     return spec
 

@@ -233,7 +233,7 @@ def _measure(
             )
         if group.is_first:
             folder = held.record_path(spec).parent
-            rows += read_steps(folder / "steps", missing)
+            rows += read_steps(folder / "steps", plan, missing)
             save_samples(folder, main, data)
         earlier = record["provenance"]["cost"].get("evaluate_seconds", 0.0) if record is not None else 0.0
         cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}

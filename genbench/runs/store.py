@@ -141,7 +141,7 @@ class Store:
         """Write a record atomically, remove the note of an earlier failure, and return the path."""
         path = self.record_path(spec)
         files.write(path, format_record(record))
-        path.with_name("failure.txt").unlink(missing_ok=True)
+        files.discard(path.with_name("failure.txt"))
         return path
 
     def failure(self, spec: Spec) -> str | None:
@@ -169,7 +169,7 @@ class Store:
     def drop_checkpoints(self, spec: Spec) -> None:
         """Remove the checkpoints of a run whose trained weights are kept."""
         for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
-            leftover.unlink()
+            files.discard(leftover)
 
     @paused_collection()
     def records(self) -> list[Record]:

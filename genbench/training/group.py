@@ -23,10 +23,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError, RunFailed, first_line
 
 PATIENCE = timedelta(days=7)
 """How long processes wait for one another: for as long as the first one works alone."""
+
+START = "GENBENCH_START_TIMEOUT"
+"""Environment variable: seconds in which all processes have to start, 600 by default."""
 
 GRACE = 10.0
 """Seconds in which a process may end by itself after another one has failed."""
@@ -178,9 +181,7 @@ def _variable(name: str, default: str = "") -> int:
     """Return the value of a variable that torchrun sets."""
     value = os.environ.get(name, default)
     if not value.isdecimal():
-        raise ConfigError(
-            f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset its variables"
-        )
+        raise ConfigError(f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset it")
     return int(value)
 
 
@@ -213,14 +214,23 @@ def _check_host(name: str) -> None:
 def _join(device: torch.device, rank: int, size: int, address: str) -> None:
     """Meet the other processes at an address."""
     if PARENT in os.environ:
-        threading.Thread(target=_exit_with_parent, args=(int(os.environ.pop(PARENT)),), daemon=True).start()
+        parent = _variable(PARENT)
+        del os.environ[PARENT]
+        threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if rank >= size:
         raise ConfigError(f"RANK={rank} is not below WORLD_SIZE={size}: start with torchrun")
+    wait = timedelta(seconds=_variable(START, "600"))
     try:
-        distributed.init_process_group(backend, init_method=address, rank=rank, world_size=size, timeout=PATIENCE)
-    except ValueError as error:  # an address that is missing or malformed
+        store, rank, size = next(distributed.rendezvous(address, rank, size, timeout=wait))
+        store.set_timeout(PATIENCE)
+    except (ValueError, OverflowError) as error:  # an address that is missing or malformed
         raise ConfigError(f"the processes of torchrun cannot meet: {error}") from error
+    except distributed.DistError as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}" if "env" in address else address
+        why = f"process {rank} waited at {where} for {size} processes, {wait.seconds} s ({START})"
+        raise ConfigError(f"{why}: {first_line(error)}") from error
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     # The group stays until the exit, because the next run uses it; an exit with a living group aborts.
     atexit.register(_leave)
 
@@ -278,6 +288,7 @@ def _exit_with_others() -> None:
 def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
+    print(f"genbench: process {parent}, which started this one, has ended", file=sys.stderr, flush=True)
     os._exit(1)
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import archives, arrays, damage, images, names, results, suites, surroundings
+from campaign import archives, arrays, damage, extremes, images, names, results, suites, surroundings
 from campaign.harness import Case, judge, run
 
 TINY = """
@@ -49,7 +49,7 @@ def prepare(folder: Path) -> Path:
 
 def cases(finished: Path) -> Iterator[Case]:
     """Yield all cases."""
-    for module in (names, suites, arrays, images, archives, surroundings):
+    for module in (names, extremes, suites, arrays, images, archives, surroundings):
         yield from module.cases()
     yield from results.cases(finished)
     yield from damage.cases(finished.with_name("kept"))

@@ -50,6 +50,38 @@ ENVIRONMENTS = {
     "no path": {"PATH": ""},
 }
 
+COMMANDS = (
+    ("list",),
+    ("show", "cfm"),
+    ("schema",),
+    ("doctor",),
+    ("status",),
+    ("status", "r"),
+    ("report",),
+    ("report", "r"),
+    ("verify",),
+    ("retry",),
+    ("clean",),
+    ("merge", "into", "r"),
+    ("compare", "a", "b"),
+    ("eval", "r/runs/x"),
+    ("leaderboard",),
+    ("submit",),
+    ("validate", "smoke"),
+    ("validate", "s.toml"),
+    ("check", "m.py"),
+    ("reference", "digits", "--n", "100"),
+    ("sweep", "smoke"),
+    ("sweep", "smoke", "--dry-run"),
+    ("sweep", "s.toml"),
+    ("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=[0.1]"),
+    ("run", "--model", "cfm", "--dataset", "moons"),
+    ("run", "--model", "cfm", "--dataset", "moons", "--dry-run"),
+    ("run", "--model", "m.py", "--dataset", "moons"),
+    ("run", "--model", "cfm", "--dataset", "x.npy"),
+)
+"""Commands with their results folders in the current folder."""
+
 LABELS = {
     "script": "<script>alert(1)</script>",
     "image": '"><img src=x onerror=alert(1)>',
@@ -128,8 +160,9 @@ def cases() -> Iterator[Case]:
                 send=(number, seconds),
             )
     yield Case("signals/SIGHUP after 1 s", LONG, frozenset({"stopped"}), send=(signal.SIGHUP, 1.0))
-    for name in ("status", "report", "list"):
-        yield Case(f"environment/{name} in a folder that is gone", (name,), frozenset({"refused", "done"}), gone=True)
+    for number, command in enumerate(COMMANDS):
+        name = f"environment/{command[0]} ({number}) in a folder that is gone"
+        yield Case(name, command, frozenset({"refused"}), gone=True)
 
 
 def _no_script_if_written(folder: Path, outcome: Outcome) -> str | None:

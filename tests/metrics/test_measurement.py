@@ -54,6 +54,12 @@ def test_no_value_has_a_reason_and_a_value_that_is_not_finite_fails(moons, metri
         measure(evaluation, "nan", {}, True)
 
 
+def test_a_floor_that_is_not_finite_fails(moons, metric):
+    metric("large", lambda evaluation: Value(1.0, 9, "p", floor=float("inf")))
+    with pytest.raises(RunFailed, match="large of real data"):
+        measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "large", {}, True)
+
+
 def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
     digits = datasets["digits"].build()
     assert validation_as_test(digits).test is digits.valid

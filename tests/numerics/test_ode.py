@@ -84,6 +84,14 @@ def test_a_field_that_is_not_finite_is_an_error_of_one_line():
         integrate(lambda t, x: x / (t - t), torch.ones(1, 1))
 
 
+def test_an_adaptive_solver_ends_where_the_field_diverges(monkeypatch):
+    monkeypatch.setattr("genbench.numerics.ode.MOST", 1000)
+    stiff = integrate(lambda t, x: -50 * x, torch.ones(1, 1), tol=1e-4)
+    assert stiff.nfe < 1000
+    with pytest.raises(RunFailed, match=r"more than 1,000 evaluations at tolerance 0\.0001"):
+        integrate(lambda t, x: torch.sin(1e6 * t) * 1e6, torch.ones(1, 1), tol=1e-4)
+
+
 def test_steps_that_miss_a_time_are_errors():
     with pytest.raises(ValueError, match="multiple of 3 steps"):
         trajectory(grow, torch.ones(1, 1), torch.linspace(0, 1, 4), method="euler", steps=10)

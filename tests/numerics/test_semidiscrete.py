@@ -106,6 +106,16 @@ def test_parts_of_the_points_do_not_change_the_assignment(monkeypatch):
     assert torch.equal(assign(x, y, torch.zeros(57), 0.0, stream()), whole)
 
 
+@pytest.mark.parametrize("epsilon", [1e-308, 1e-40])
+def test_potentials_that_are_not_finite_are_an_error_at_once(epsilon):
+    with pytest.raises(RunFailed, match="not finite: entropy="):
+        potentials(torch.randn(20, 2), normal(2), epsilon=epsilon)
+
+
+def test_any_tolerance_is_met():
+    assert potentials(torch.randn(20, 2), normal(2), tolerance=1e308).chi2 < math.inf
+
+
 def test_rounds_that_do_not_suffice_are_an_error(monkeypatch):
     monkeypatch.setattr(semidiscrete, "ROUNDS", 1)
     monkeypatch.setattr(semidiscrete, "STEPS", 1)

@@ -26,10 +26,10 @@ def test_the_estimate_is_that_of_the_largest_part(monkeypatch, dims, width):
     for size, fits in ((least, True), (least - 1, False)):
         monkeypatch.setattr("genbench.storage.memory.total", lambda size=size: float(size))
         if fits:
-            check_memory(data, spec.model, None, spec.plan, spec.evaluation)
+            check_memory(data, spec.model, None, spec.plan, spec.evaluation, {})
         else:
             with pytest.raises(ConfigError, match="needs at least"):
-                check_memory(data, spec.model, None, spec.plan, spec.evaluation)
+                check_memory(data, spec.model, None, spec.plan, spec.evaluation, {})
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -38,6 +38,7 @@ LARGE = [
     ("evaluation.n=100000000000", "evaluation.n=100000000000 needs at least"),
     ("model.net.width=10000000", "model.net.width=10000000 needs at least"),
     ("data.dims=1000000", "gaussian.dims=1000000 needs at least"),
+    ("metric.npe.n=100000000000", "metric.npe.n=100000000000 needs at least"),
 ]
 
 
@@ -47,7 +48,8 @@ def test_what_cannot_fit_into_memory_is_refused_before_anything_is_allocated(
 ):
     monkeypatch.chdir(tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    arguments = ("run", "--model", "cfm", "--dataset", "gaussian", "--set", "model.net=mlp", "--set", setting)
+    arguments = ("run", "--model", "cfm", "--dataset", "gaussian", "--metric", "npe", "--set", "model.net=mlp")
+    arguments = (*arguments, "--set", setting)
     code, _, err = cli(*arguments)
     assert code == 2
     assert message in err

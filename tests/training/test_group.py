@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -136,4 +137,25 @@ def test_an_unknown_host_is_refused_at_once(monkeypatch):
     monkeypatch.setenv("MASTER_ADDR", "no such host")
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(ConfigError, match="MASTER_ADDR=no such host is not a known host"):
+        start_group("cpu")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_processes_that_do_not_start_are_not_waited_for_without_end(monkeypatch, rank):
+    values = {"LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2", "RANK": rank}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in (values | {"MASTER_PORT": str(port), "GENBENCH_START_TIMEOUT": "1"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=rf"process {rank} waited at 127.0.0.1:{port} for 2 processes, 1 s"):
+        start_group("cpu")
+
+
+@pytest.mark.parametrize("name", ["GENBENCH_PARENT", "GENBENCH_START_TIMEOUT"])
+def test_variables_of_genbench_are_checked(monkeypatch, name):
+    values = {"LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "1", "RANK": "0"}
+    for key, value in (values | {"MASTER_PORT": "1", name: "x"}).items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(ConfigError, match=f"{name}=x is not a whole number"):
         start_group("cpu")

@@ -20,6 +20,9 @@ from genbench.registry import datasets
 from genbench.settings import Count, Positive
 from genbench.storage import memory
 
+BLOCK = 2**20
+"""Samples of one well that are computed at once."""
+
 WEIGHTS = ("ess", "forward_ess")
 """Metrics of importance weights, which every energy has by default."""
 
@@ -45,7 +48,7 @@ def many_well(*, wells: Count = 16) -> Data:
 
     Reference: Midgley et al., 2023.
     """
-    memory.require(8 * wells, f"many_well.wells={wells}")
+    memory.require(24 * wells, f"many_well.wells={wells}")
     return _wells("many_well", wells, None)
 
 
@@ -89,12 +92,8 @@ def funnel(*, dims: Count = 10, std: Positive = 3.0) -> Data:
 
 def _wells(name: str, wells: int, modes: Float[Tensor, "modes d"] | None) -> Data:
     def draw(n: int, generator: torch.Generator) -> Batch:
-        grid, distribution, _ = _tabulated()
-        grid, distribution = grid.to(generator.device), distribution.to(generator.device)
         level = torch.rand(n, wells, generator=generator, device=generator.device, dtype=torch.float64)
-        right = torch.searchsorted(distribution, level, right=True)
-        share = (level - distribution[right - 1]) / (distribution[right] - distribution[right - 1])
-        x = torch.lerp(grid[right - 1], grid[right], share).float()
+        x = torch.cat([_quantiles(part) for part in level.flatten().split(BLOCK)]).view(n, wells)
         y = torch.randn(n, wells, generator=generator, device=generator.device)
         return unlabelled(torch.stack([x, y], 2).flatten(1))
 
@@ -104,6 +103,15 @@ def _wells(name: str, wells: int, modes: Float[Tensor, "modes d"] | None) -> Dat
         return (_log_height(well) - gaussian.square() / 2 - log_z).sum(1)
 
     return _weighed(vectors(name, draw, dims=2 * wells, truth=Truth(log_prob=log_prob, modes=modes)))
+
+
+def _quantiles(level: Float64[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return the points of the double well below which these shares of it lie."""
+    grid, distribution, _ = _tabulated()
+    grid, distribution = grid.to(level.device), distribution.to(level.device)
+    right = torch.searchsorted(distribution, level, right=True)
+    share = (level - distribution[right - 1]) / (distribution[right] - distribution[right - 1])
+    return torch.lerp(grid[right - 1], grid[right], share).float()
 
 
 def _log_height(x: Tensor) -> Tensor:

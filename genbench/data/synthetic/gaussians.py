@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal
 
 from genbench.core import Batch, Data, Truth
-from genbench.data.synthetic.mixture import Gaussian, Mixture
+from genbench.data.synthetic.mixture import Gaussian, Mixture, blocks
 from genbench.data.tables import DIMS
 from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
@@ -110,7 +110,7 @@ def tabular_twin(
     Reference: Ghahramani and Hinton, 1996.
     """
     dims = DIMS[of]
-    memory.require(8 * modes * dims, f"tabular-twin.modes={modes}")
+    memory.require(16 * modes * dims, f"tabular-twin.modes={modes}")
     stream = torch.Generator().manual_seed(placement)
     # On average, half of the variance of a coordinate is between modes, and .45 is due to the two factors.
     centers = math.sqrt(0.5) * torch.randn(modes, dims, generator=stream)
@@ -128,6 +128,7 @@ def tabular_twin(
         # In float64, since a covariance of low rank is inverted.
         mean, factor = centers.to(x.device).double(), loadings.to(x.device).double()
         law = LowRankMultivariateNormal(mean, factor, torch.full_like(mean, noise))
-        return (law.log_prob(x.double()[:, None]).logsumexp(1) - math.log(modes)).to(x.dtype)
+        each = [law.log_prob(rows.double()[:, None]).logsumexp(1) for rows in blocks(x, modes)]
+        return (torch.cat(each) - math.log(modes)).to(x.dtype)
 
     return vectors("tabular-twin", draw, dims=dims, classes=modes, truth=Truth(log_prob=log_prob))

@@ -85,6 +85,7 @@ def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive =
 
 def ring(modes: int, radius: float, std: float) -> Mixture:
     """Return the mixture of equal Gaussians on a circle, the first one on the first axis."""
+    memory.require(40 * modes, f"modes={modes}")
     angle = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
     return Mixture(radius * torch.stack([angle.cos(), angle.sin()], 1), torch.full((modes,), std))
 
@@ -157,8 +158,9 @@ def checkerboard(*, cells: Count = 4, side: Positive = 2.0) -> Data:
     """
     if cells < 2:
         raise ConfigError("checkerboard.cells: a board has at least 2 squares along an edge")
-    memory.require(100 * cells**2, f"checkerboard.cells={cells}")
-    filled = torch.tensor([(i, j) for i, j in itertools.product(range(cells), repeat=2) if (i + j) % 2 == 0])
+    memory.require(17 * cells**2, f"checkerboard.cells={cells}")
+    column = torch.arange(cells)
+    filled = ((column[:, None] + column) % 2 == 0).nonzero()
     log_area = math.log(len(filled) * side**2)
 
     def draw(n: int, generator: torch.Generator) -> Batch:

@@ -10,11 +10,11 @@ from genbench.errors import ConfigError
 from genbench.models.text.conditioning import TextSetting
 from genbench.nets.patches import Patches
 from genbench.nets.transformer import Architecture, Norm, Positions
-from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
+from genbench.settings import ByEvent, Count, Fraction, Layers, NonNegative, Positive
 
 Order = Literal["identity", "flip"]
 Noise = Literal["uniform"] | Positive | None
-Blocks = Annotated[tuple[Count, ...], MinLen(1)]
+Blocks = Annotated[tuple[Layers, ...], MinLen(1)]
 
 
 def _size(event: Event) -> Literal["vector", "small", "large"]:

@@ -3,8 +3,10 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Le
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -32,7 +34,7 @@ class VocabularyEncoder(TextEncoder):
 
     table: Tensor
 
-    def __init__(self, event: Event, width: int, *, layers: Size = 1, heads: Count = 4) -> None:
+    def __init__(self, event: Event, width: int, *, layers: Annotated[Size, Le(1000)] = 1, heads: Count = 4) -> None:
         captions = event.captions
         if layers and width % heads:
             raise ConfigError(f"model.text.heads={heads} must divide model.width={width}")

@@ -22,6 +22,7 @@ from genbench.settings import settings_in
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.training.group import ALONE, Group
+from genbench.training.plan import Plan
 
 
 class TrainingEvaluation:
@@ -44,12 +45,12 @@ class TrainingEvaluation:
     def __call__(self, step: int) -> float | None:
         """Evaluate the model after this many steps, and return its loss on validation data if that is due."""
         plan, began = plan_of(self.spec), time.monotonic()
-        measures = bool(plan.eval_every) and step % plan.eval_every == 0 and step < plan.steps
+        measures = _measures(plan, step)
         validates = plan.validates_after(step)
         draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
         path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
         if self.group.broadcast(path.is_file()):
-            rows = self.group.broadcast(_read_step(path) if validates and self.group.is_first else [])
+            rows = self.group.broadcast(_read_step(path, step) if validates and self.group.is_first else [])
         else:
             files.make(self.folder.parent)
             rows = self._validate() if validates else []
@@ -66,7 +67,7 @@ class TrainingEvaluation:
         Raises:
             RunFailed: if the model has no such loss.
         """
-        rows = [row for row in read_steps(self.folder, [VALIDATION]) if row["metric"] == VALIDATION]
+        rows = [row for row in read_steps(self.folder, plan_of(self.spec), [VALIDATION]) if row["metric"] == VALIDATION]
         measured = [row for row in rows if row["value"] is not None]
         if not measured:
             raise RunFailed(f"plan.stop=validation cannot choose a step: {rows[-1]['reason']}")
@@ -95,21 +96,34 @@ class TrainingEvaluation:
         return rows
 
 
-def read_steps(folder: Path, wanted: Collection[str]) -> list[dict[str, Any]]:
+def read_steps(folder: Path, plan: Plan, wanted: Collection[str]) -> list[dict[str, Any]]:
     """Return what was measured of some metrics during training, step by step.
 
+    Nothing, where the weights were trained for another evaluation, so that there is no folder.
+
     Raises:
-        RunFailed: if a file is damaged. It is removed with the trained weights, so that the next attempt repeats it.
+        RunFailed: if a file is damaged or lost. The trained weights are removed, so that the next attempt repeats it.
     """
-    paths = sorted(folder.glob("*.json"), key=lambda path: int(path.stem))
-    rows = [row for path in paths for row in _read_step(path)]
+    if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
+        return []
+    steps = [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
+    rows = [row for step in steps for row in _read_step(folder / f"{step}.json", step)]
     return [row for row in rows if row["metric"].partition(".")[0] in wanted]
 
 
-def _read_step(path: Path) -> list[dict[str, Any]]:
+def _measures(plan: Plan, step: int) -> bool:
+    """Return whether metrics of samples are measured after this many steps, before the last one."""
+    return bool(plan.eval_every) and step % plan.eval_every == 0 and step < plan.steps
+
+
+def _read_step(path: Path, step: int) -> list[dict[str, Any]]:
     try:
-        return json.loads(files.read_sealed(path))
-    except Damaged as error:
-        path.unlink()
+        rows = json.loads(files.read_sealed(path))
+        if any(row["step"] != step for row in rows):
+            raise Damaged(f"{files.shown(path)} is of another step")
+        return rows
+    except (Damaged, FileNotFoundError) as error:
+        files.discard(path)
         (path.parents[2] / "model.safetensors").unlink(missing_ok=True)
-        raise RunFailed(f"{error}; the next attempt trains and measures it again") from error
+        reason = f"{files.shown(path)} is missing" if isinstance(error, FileNotFoundError) else str(error)
+        raise RunFailed(f"{reason}; the next attempt trains and measures it again") from error

@@ -72,6 +72,15 @@ def test_mixture_against_torch(dims):
     assert torch.bincount(data.test.take(101, 0).label).tolist() in ([25, 25, 51], [26, 25, 50], [25, 26, 50])
 
 
+@pytest.mark.parametrize(("name", "of"), [("8gaussians", {}), ("tabular-twin", {"of": "gas"})])
+def test_parts_of_the_rows_have_the_densities_of_all(monkeypatch, name, of):
+    data = datasets[name].build(**of)
+    x = data.train.take(50, 0).x
+    whole = data.truth.log_prob(x)
+    monkeypatch.setattr("genbench.data.synthetic.mixture.BLOCK", 100)
+    torch.testing.assert_close(data.truth.log_prob(x), whole)
+
+
 def test_ties_of_the_remainder_favour_no_mode():
     data = datasets["mixture"].build(modes=8)
     total = sum(torch.bincount(data.test.take(9, seed).label, minlength=8) for seed in range(400))

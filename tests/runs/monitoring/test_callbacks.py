@@ -92,17 +92,26 @@ def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
         resolve("cfm", "cifar10", settings={"data": {"valid": 0}, "plan": {"validate_every": 5}})
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-30], lambda data: data.replace(b"0.", b"1.", 1), lambda data: b""]
-)
-def test_a_damaged_step_is_reported_and_measured_again(tmp_path, damage):
+DAMAGE = {
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-30]), "20.json is damaged: its checksum differs"),
+    "changed": (lambda path: path.write_bytes(path.read_bytes().replace(b"0.", b"1.", 1)), "its checksum differs"),
+    "empty": (lambda path: path.write_bytes(b""), "its checksum differs"),
+    "missing": (lambda path: path.unlink(), "20.json is missing"),
+    "another step": (lambda path: path.write_bytes(path.with_name("40.json").read_bytes()), "is of another step"),
+    "folder": (lambda path: (path.unlink(), path.mkdir()), "20.json is not a regular file"),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_step_is_reported_and_measured_again(tmp_path, damage, message):
     whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
     run(spec_of(), broken)
     record = broken.record_path(spec_of())
     record.unlink()
     step = record.parent / "steps/20.json"
-    step.write_bytes(damage(step.read_bytes()))
-    with pytest.raises(RunFailed, match=r"20.json is damaged: its checksum differs; the next attempt"):
+    (step.parent / "notes.json").write_text("{}")  # a stray file is not read
+    damage(step)
+    with pytest.raises(RunFailed, match=f"{message}; the next attempt"):
         run(spec_of(), broken)
     assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
 
