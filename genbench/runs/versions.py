@@ -37,6 +37,8 @@ def why_outdated(record: Record) -> str | None:
     for _, registry, component in _trained(spec):
         for why in differences(registry, component):
             return why
+        if component["name"] not in registry:  # the file that registers it is elsewhere
+            return None
     text = json.dumps({**spec, "metrics": {}, "sample": {}, "evaluation": {}, "seed": 0})
     if text not in _keys:
         _keys[text] = _other_key(spec, record["labels"]["run"])

@@ -85,6 +85,9 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     assert (code, "executed" in err) == (0, False), err
     assert "r: 1 records" in out
     assert f"unknown: 1 x model '{name}', not installed here" in out
+    code, out, err = cli("leaderboard", "r")
+    assert (code, err) == (0, "")
+    assert name in out
     assert name not in models
     with pytest.raises(ConfigError, match="a Python file registers it; set GENBENCH_FILES"):
         models[name]
