@@ -194,7 +194,9 @@ class Finite(Split):
     def sample_indices(self, n: int, seed: int) -> Int[Tensor, " n"]:
         """Return n different rows of this split, drawn from the seed; all are in stored order."""
         if n > self.size:
-            raise Unsupported(f"needs {n} samples, this split of the data has {self.size}")
+            raise Unsupported(
+                f"needs {n} samples, this split of the data has {self.size} (--set metric.NAME.n={self.size})"
+            )
         if n == self.size:
             return torch.arange(n)
         return torch.randperm(self.size, generator=generator(seed, "take"))[:n]

@@ -28,14 +28,14 @@ def w2(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     Biased upward, the more so the fewer samples: compare it with its floor, measured at the same n.
 
     Args:
-        n: number of samples and of test points; by default all samples, up to 2048.
+        n: number of samples and of test points; by default all there are of both, up to 2048.
 
     Raises:
         Unsupported: on images.
 
     Reference: Bonneel et al., 2011 (network simplex); Flamary et al., 2021 (POT).
     """
-    x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
+    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
     return Value(math.sqrt(squared_w2(x, y)), len(x), f"exact OT, raw units, n={len(x)} against test data")
 
 
@@ -44,7 +44,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     """Sliced 2-Wasserstein distance, the root of the mean square over random directions, in raw units.
 
     Args:
-        n: number of samples and of test points; by default all samples.
+        n: number of samples and of test points; by default all there are of both.
         directions: number of random directions, the same for every model.
 
     Raises:
@@ -52,7 +52,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 
     Reference: Bonneel et al., 2015.
     """
-    x, y = _vectors(evaluation, n or len(evaluation.x))
+    x, y = _vectors(evaluation, n or _all(evaluation))
     axes = random_directions(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
     of_y = evaluation.cached_for_task(("sliced_w2", len(y), directions), lambda: sorted_projections(y, axes))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
@@ -67,14 +67,14 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     within the test data, so that the kernel does not depend on the model.
 
     Args:
-        n: number of samples and of test points; by default all samples, up to 2048.
+        n: number of samples and of test points; by default all there are of both, up to 2048.
 
     Raises:
         Unsupported: on images.
 
     Reference: Gretton et al., 2012.
     """
-    x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
+    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
     median = evaluation.cached_for_task(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
     if median == 0:
         raise Unsupported("half of the test data is one point: the median distance is 0, which is not a bandwidth")
@@ -98,14 +98,14 @@ def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
 
     Args:
-        n: number of samples and of test points; by default all samples, up to 2048.
+        n: number of samples and of test points; by default all there are of both, up to 2048.
 
     Raises:
         Unsupported: on images.
 
     Reference: Szekely and Rizzo, 2013.
     """
-    x, y = _vectors(evaluation, n or min(len(evaluation.x), SAMPLES))
+    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
 
     within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(torch.sum, y))
     value = 2 * _between(torch.sum, x, y) - _within(torch.sum, x) - within
@@ -154,6 +154,11 @@ def mode_coverage(
         Value(float(on_mode.double().mean()), n, within, part="on_mode"),
         Value(balance, n, protocol, part="balance"),
     ]
+
+
+def _all(evaluation: Evaluation, most: int | None = None) -> int:
+    """Return the number of samples, at most that of the test data and at most so many."""
+    return min(n for n in (len(evaluation.x), evaluation.data.test.size, most) if n is not None)
 
 
 def _vectors(evaluation: Evaluation, n: int) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:

@@ -117,7 +117,7 @@ class Evaluation:
             Unsupported: if there are fewer, or if some are not finite (they are never redrawn).
         """
         if n > len(self.x):
-            raise Unsupported(f"needs {n} samples, there are {len(self.x)}")
+            raise Unsupported(f"needs {n} samples, there are {len(self.x)} (--set metric.NAME.n={len(self.x)})")
         if self.failures:
             raise Unsupported(f"{self.failures} of {len(self.x)} samples are not finite")
         return self.x[:n]

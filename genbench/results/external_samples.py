@@ -43,7 +43,10 @@ def task_without_model(
     """
     for section in settings:
         if section not in ("data", "metric"):
-            raise ConfigError(f"{section}: samples that come without a model take settings of data and metric only")
+            raise ConfigError(
+                f"{section}: samples that come without a model take settings of data and metric only; "
+                "--set metric.NAME.n=1000 sets how many of them a metric takes"
+            )
     spec = component(datasets, dataset, settings.get("data", {}))
     data = build_data(spec)
     if names is None:

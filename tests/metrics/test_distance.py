@@ -159,6 +159,14 @@ def test_a_fixed_number_of_samples_is_never_made_smaller():
         read("energy_distance", against(x[:1], x))
 
 
+@pytest.mark.parametrize("name", ["w2", "sliced_w2", "mmd", "energy_distance"])
+def test_by_default_more_samples_than_test_data_are_measured_at_the_number_of_these(name):
+    x, y = normal(500, 2, 0) + 1, normal(300, 2, 1)
+    assert read(name, against(x, y)) == read(name, against(x, y), n=300) == read(name, against(x[:300], y))
+    with pytest.raises(Unsupported, match="too few"):
+        read(name, against(x, y), n=400)
+
+
 @pytest.mark.parametrize("name", ["sliced_w2", "mmd", "energy_distance"])
 def test_a_distance_does_not_depend_on_what_was_measured_before(name):
     x, y = normal(300, 2, 0) + 1, normal(300, 2, 1)
