@@ -131,7 +131,7 @@ def test_methods_with_another_budget_or_other_seeds_are_marked_and_not_ranked():
     assert {e.method: e.mark for e in board.entries if e.rank is None} == {"vp": OTHER_BUDGET, "fm": OTHER_SEEDS}
     assert entry(board, "cfm").rank == 1
     text = "\n".join(formats.lines(leaderboard([suite(runs)])))
-    assert "† other budget: not ranked. ‡ other seeds: not ranked." in text
+    assert "† 90 steps of 4: not ranked. ‡ 3 seeds: not ranked." in text
 
 
 def test_more_seeds_than_the_others_are_no_advantage():

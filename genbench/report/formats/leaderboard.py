@@ -141,20 +141,54 @@ def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) 
         notes.append(f"Mean rank: over {listed(found.over)}.")
         notes.append(f"Group: methods that share a letter do not differ (sign-flip test, Holm, {100 * LEVEL:g} %).")
     if found.standings:
-        notes.append(f"NFE: where curves are within {100 * NEAR:g} % of their best; training: sum over these data.")
-    used = {entry.mark for board in shown for entry in board.entries}
-    notes.append(" ".join(f"{sign} {mark}: not ranked." for mark, sign in SIGNS.items() if mark in used))
+        notes.append(f"NFE: curve{curves(found)} within {100 * NEAR:g} % of its best; training: sum over these data.")
+    notes.append(f"{unranked(shown)} {settings(found, shown)}".strip())
     budgets = group_by(shown, budget).items()
     notes.append(" ".join(f"{said}: {listed(board.data for board in own)}." for said, own in budgets))
     if files := [board.data for board in shown if not board.original]:
         notes.append(f"Files, not published originals: {listed(files)}.")
-    left = [f"{len(hidden)} other data sets (--dataset)"] if hidden else []
-    left += [f"{found.variants} other settings (--variants)"] if found.variants else []
-    left += [f"{number} other methods (--json)"] if (number := len(methods(found)) - MAX_METHODS) > 0 else []
+    left = [counted(len(hidden), "other data set") + " (--dataset)"] if hidden else []
+    left += [counted(found.variants, "other setting") + " (--variants)"] if found.variants else []
+    left += [counted(number, "other method") + " (--json)"] if (number := len(methods(found)) - MAX_METHODS) > 0 else []
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
     return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 
 
 def budget(board: Board) -> str:
     """Return budget and number of seeds of the methods that are ranked."""
-    return f"{board.budget}, {len(board.seeds)} seed{'' if len(board.seeds) == 1 else 's'}"
+    return f"{board.budget}, {counted(len(board.seeds), 'seed')}"
+
+
+def curves(found: Leaderboard) -> str:
+    """Return the metrics of the curves in brackets, where they are not those that methods are ranked by."""
+    other = dict.fromkeys(b.curve for b in found.boards if b.data in found.over and b.curve not in ("", b.metric))
+    return f" (of {', '.join(other)})" if other else ""
+
+
+def unranked(boards: Sequence[Board]) -> str:
+    """Return with which budgets or seeds the methods that are not ranked were run."""
+    marked = group_by((entry for board in boards for entry in board.entries), lambda entry: entry.mark)
+    texts = {mark: ", ".join(dict.fromkeys(map(_differing, own))) for mark, own in marked.items()}
+    return " ".join(f"{sign} {texts[mark]}: not ranked." for mark, sign in SIGNS.items() if mark in texts)
+
+
+def settings(found: Leaderboard, shown: Sequence[Board]) -> str:
+    """Return with which settings methods are shown, where they were run with several."""
+    if not found.variants:
+        return ""
+    own = group_by([e for board in shown for e in board.entries], lambda e: e.label.removeprefix(e.method).strip())
+    but = [f"; {', '.join(dict.fromkeys(e.method for e in of))}: {plain(text)}" for text, of in own.items() if text]
+    return f"Settings: the defaults{''.join(but)}."
+
+
+def _differing(entry: Entry) -> str:
+    return str(entry.budget) if entry.mark == OTHER_BUDGET else counted(len(entry.values), "seed")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things.
+
+    >>> counted(1, "seed"), counted(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
