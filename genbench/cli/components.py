@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import AsJson, commands, print_json, stdout
+from genbench.cli.options import AsJson, commands, print_json, print_wrapped, stdout
 from genbench.errors import ConfigError, RunFailed
 
 app = commands()
@@ -97,7 +97,7 @@ def check(
 
     try:
         for line in check_module(module, dataset or ()):
-            typer.echo(line)
+            print_wrapped(line)
     except AssertionError as error:
         raise RunFailed(str(error)) from error
 
@@ -167,4 +167,4 @@ def doctor() -> None:
     from genbench.cli.environment import findings
 
     for line in findings():
-        typer.echo(line)
+        print_wrapped(line)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Metric, Results, Seed, Set, Trust, commands, print_json, stderr, stdout
+from genbench.cli.options import AsJson, Metric, Quiet, Results, Seed, Set, Trust, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
 from genbench.sweeps.assignments import parse
 
@@ -28,6 +28,7 @@ def eval_command(
     results: Results = Path("results"),
     as_json: AsJson = False,
     trust: Trust = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a kept model again, or samples made elsewhere.
 
@@ -184,6 +185,7 @@ def calibrate(
     task: Annotated[list[str] | None, typer.Option(help="8gaussians, digits or cifar10; by default all.")] = None,
     minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call goes on.")] = 90,
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes in all: few draws; writes nothing.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure which faults each metric detects, at how many samples.
 

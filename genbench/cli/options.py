@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,10 +98,22 @@ def stdout() -> "Console":
 
 
 def stderr() -> "Console":
-    """Return the console of progress. FORCE_COLOR, which asks for colors, makes no terminal of a file."""
+    """Return the console of progress, as wide as that of results.
+
+    FORCE_COLOR, which asks for colors, makes no terminal of a file.
+    """
     from rich.console import Console
 
-    return Console(stderr=True, quiet=_quiet, force_terminal=None if sys.stderr and sys.stderr.isatty() else False)
+    terminal = sys.stderr and sys.stderr.isatty()
+    width, forced = (None, None) if terminal else (80, False)
+    return Console(stderr=True, quiet=_quiet, width=width, force_terminal=forced)
+
+
+def print_wrapped(text: str, indent: str = "    ") -> None:
+    """Print a sentence on as many lines as it needs in the width of stdout; paths and other long words stay whole."""
+    whole: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    for line in textwrap.wrap(text, stdout().width, subsequent_indent=indent, **whole):
+        typer.echo(line)
 
 
 def print_json(value: Any) -> None:
@@ -131,10 +144,10 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
-            raise ConfigError(f"--seed {text}: write a whole number from 0 on, or several as 0-4 or 0,2,5")
+            raise ConfigError(f"--seed / --seeds {text}: write a whole number from 0 on, or several as 0-4 or 0,2,5")
         if len(first) > 40 or int(last or first) - int(first) > 10_000:
-            raise ConfigError(f"--seed {text}: too many seeds")
+            raise ConfigError(f"--seed / --seeds {text}: too many seeds")
         seeds += range(int(first), int(last or first) + 1)
     if not seeds:
-        raise ConfigError(f"--seed {text}: the last seed is smaller than the first")
+        raise ConfigError(f"--seed / --seeds {text}: the last seed is smaller than the first")
     return list(dict.fromkeys(seeds))

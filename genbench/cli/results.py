@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from genbench.cli.options import AsJson, DryRun, Folder, Kept, Results, Trust, commands, print_json, stdout
+from genbench.cli.options import (
+    AsJson,
+    DryRun,
+    Folder,
+    Kept,
+    Results,
+    Trust,
+    commands,
+    print_json,
+    print_wrapped,
+    stdout,
+)
 from genbench.errors import ConfigError
 from genbench.storage import files
 from genbench.suites import find
@@ -70,7 +81,9 @@ def leaderboard(
     elif as_csv:
         typer.echo(formats.document(found), nl=False)
     else:
-        typer.echo("\n".join([*formats.lines(found), *(plain(note) for _, notes in joined for note in notes)]))
+        typer.echo("\n".join(formats.lines(found)))
+        for note in (note for _, notes in joined for note in notes):
+            print_wrapped(plain(note))
 
 
 @app.command()

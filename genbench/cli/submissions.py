@@ -1,11 +1,11 @@
 """Commands on submissions: submit, verify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Results, Trust, commands, print_json
+from genbench.cli.options import AsJson, Results, Trust, commands, print_json, print_wrapped
 from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
 from genbench.submissions import SUFFIX
@@ -17,7 +17,7 @@ SHOWN = 10
 
 @app.command()
 def submit(
-    what: Annotated[list[str], typer.Argument(help="Runs, or suites that were swept into the results folder.")],
+    what: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of suites that were swept.")],
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
     results: Results = Path("results"),
 ) -> None:
@@ -35,10 +35,12 @@ def submit(
     store = Store(results)
     packed = pack(dict.fromkeys(path for name in what for path in records_of(store, name)), to)
     size = to.stat().st_size / 2**20
-    typer.echo(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
+    print_wrapped(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
     if packed.without_weights:
         names = ", ".join(packed.without_weights[:3])
-        typer.echo(f"without weights, so that nobody can replay them: {len(packed.without_weights)} runs ({names} ...)")
+        print_wrapped(
+            f"without weights, so that nobody can replay them: {len(packed.without_weights)} runs ({names} ...)"
+        )
 
 
 @app.command("verify")
@@ -57,16 +59,18 @@ def verify_command(
 
     Of a results folder or of a submission; from the kept weights.
     """
+    if not what.exists():
+        raise ConfigError(f"no results folder or submission at {what}")
     if what.is_file():
         _verify_submission(what, sample, retrain, seed, tolerance, as_json)
-    elif retrain or as_json:
-        raise ConfigError("--retrain and --json are for submissions (NAME.genbench.zip)")
+    elif retrain:
+        raise ConfigError("--retrain is for submissions (NAME.genbench.zip)")
     else:
         files.require_folder(what, there=True)
-        _verify_folder(what, sample, seed, tolerance)
+        _verify_folder(what, sample, seed, tolerance, as_json)
 
 
-def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> None:
+def _verify_folder(results: Path, sample: int, seed: int, tolerance: float, as_json: bool) -> None:
     from genbench.analysis.labels import plain
     from genbench.cli.printing import counted
     from genbench.results import verifying
@@ -74,18 +78,22 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float) -> N
 
     store = existing_store(results)
     found = verifying.check(store)
-    for line in found.damaged:
-        typer.echo(plain(line))
-    wrong = 0
+    lines = [*found.damaged]
+    measured: list[dict[str, Any]] = []
     for path in verifying.sample(store, sample, seed):
         try:
             again = verifying.remeasure(path)
         except ConfigError as error:
-            typer.echo(plain(f"not measured again: {error}"))
+            lines.append(f"not measured again: {error}")
             continue
+        measured.append(again._asdict() | {"path": str(again.path)})
         difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
-        typer.echo(plain(f"{evaluation_name(path)}: {again.values} values measured again, {difference}"))
-        wrong += again.worst > tolerance
+        lines.append(f"{evaluation_name(path)}: {again.values} values measured again, {difference}")
+    wrong = sum(again["worst"] > tolerance for again in measured)
+    if as_json:
+        print_json({"damaged": found.damaged, "measured_again": measured})
+    for line in [] if as_json else lines:
+        print_wrapped(plain(line))
     typer.echo(f"{results}: {counted(*found[:2])}, {len(found.damaged)} damaged files", err=True)
     if found.damaged or wrong:
         raise RunFailed(f"{len(found.damaged)} damaged files, {wrong} records with other values when measured again")
@@ -106,13 +114,15 @@ def _verify_submission(path: Path, sample: int, retrain: int, seed: int, toleran
         for verdict in verdicts:
             values = f", {verdict.values} values" if verdict.values else ""
             reason = f" ({verdict.reason})" if verdict.reason else ""
-            typer.echo(plain(f"{verdict.state}{values}: {verdict.name}{reason}"))
+            print_wrapped(plain(f"{verdict.state}{values}: {verdict.name}{reason}"))
             for line in [*map(str, verdict.different[:SHOWN]), *verdict.labels]:
-                typer.echo(f"    {plain(line)}")
+                print_wrapped(f"    {plain(line)}", "        ")
             if len(verdict.different) > SHOWN:
                 typer.echo(f"    and {len(verdict.different) - SHOWN} other values")
     remember(path, verdicts)
     counts = Counter(verdict.state for verdict in verdicts)
     typer.echo(f"{path}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())), err=True)
+    if counts["not replayed"] and sample < len(verdicts):
+        typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counts['refused']} records are refused, {counts['not confirmed']} are not confirmed")

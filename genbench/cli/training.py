@@ -124,8 +124,8 @@ def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
-    """Run several seeds, or the members of an ensemble, and print their records."""
-    from genbench.report.formats.terminal import print_record
+    """Run several seeds, or the members of an ensemble, and print their records and their means."""
+    from genbench.report.formats.terminal import print_means, print_record
     from genbench.results.status import cell_name
     from genbench.runs.store import metrics_to_measure
     from genbench.sweeps.execution.executors import execute, local
@@ -140,6 +140,7 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
     else:
         for spec, record in kept:
             print_record(record, store.record_path(spec), stdout())
+        print_means([record for _, record in kept], stdout())
     _check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
 
 

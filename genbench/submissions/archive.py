@@ -44,10 +44,18 @@ class Packed(NamedTuple):
 def records_of(store: Store, name: str) -> list[Path]:
     """Return the paths of the records of a run, a record of it, or a suite that was swept into the folder.
 
+    Args:
+        name: name or path of a run, of a record, or of a suite.
+
     Raises:
         ConfigError: if there is no such run or suite, with a suggestion.
     """
     paths = store.record_paths()
+    given = Path(name)
+    if given.suffix == ".toml":
+        name = given.stem
+    elif given.resolve().is_relative_to(store.runs.resolve()):
+        name = "/".join(given.resolve().relative_to(store.runs.resolve()).parts[:2])
     own = [path for path in paths if name in (path.parts[-3], evaluation_name(path))]
     if own:
         return own

@@ -66,7 +66,8 @@ def entries_of(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, li
     if len(new) < len(records):
         notes.append(f"  {len(records) - len(new)} are the same as your own, and are not shown twice.")
     if confirmed < len(taken):
-        notes.append(f"  {name}?: sealed, not verified: genbench verify {path.name}")
+        known = f"{confirmed} of {len(taken)} records verified" if confirmed else "sealed, not verified"
+        notes.append(f"  {name}?: {known}: genbench verify {path.name} --sample {len(taken)}")
     if left := [v for v in verdicts if v not in taken]:
         notes.append(f"  {len(left)} left out, such as {left[0].name}: {left[0].reason or 'not confirmed'}.")
     labels = dict.fromkeys(label for v in taken for label in v.labels)

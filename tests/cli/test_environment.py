@@ -20,9 +20,10 @@ def found(word):
     return line
 
 
-def test_every_finding_is_one_line_that_begins_with_its_state(cli, own_home):
+def test_every_finding_begins_with_its_state_and_goes_on_indented(cli, own_home):
     said = cli("doctor")[1].splitlines()
-    assert {line[:4] for line in said} == {"ok  ", "--  "}
+    assert {line[:4] for line in said} == {"ok  ", "--  ", "    "}
+    assert max(len(line) for line in said if "/" not in line) <= 80
     assert any(line.startswith("ok  torch ") for line in said)
     assert found("cache folder").startswith(f"ok  cache folder {own_home}")
 

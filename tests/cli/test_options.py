@@ -32,7 +32,7 @@ def test_completion_knows_every_kind(kind, start, names):
 
 @pytest.mark.parametrize("text", ["", "1,", "-1", "1.5", "x", "1-2-3", "9" * 50, "0-99999", "5-2"])
 def test_wrong_seeds_are_refused(text):
-    with pytest.raises(ConfigError, match=r"^--seed "):
+    with pytest.raises(ConfigError, match=r"^--seed / --seeds "):
         options.parse_seeds(text)
 
 

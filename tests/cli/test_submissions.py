@@ -1,5 +1,7 @@
 """submit and verify: what is packed, what is refused, and what is found in a folder."""
 
+import json
+
 import pytest
 
 from genbench.runs.record import read_record
@@ -16,6 +18,21 @@ def test_submit_takes_suites_and_runs_each_once(cli, swept, first_path, tmp_path
     path, run = tmp_path / "x.genbench.zip", first_path(results).parts[-3]
     assert "4 records and 4 weights" in cli("submit", "tiny", run, "--to", path, "--results", results)[1]
     assert "1 records and 1 weights" in cli("submit", run, "--to", path, "--results", results)[1]
+
+
+def test_submit_takes_paths_of_runs_records_and_suites(cli, swept, first_path, tmp_path, monkeypatch):
+    _, results = swept
+    path, record = tmp_path / "x.genbench.zip", first_path(results)
+    monkeypatch.chdir(results.parent)
+    for name in (record, record.parents[1], record.parents[1].relative_to(results.parent)):
+        assert "1 records and 1 weights" in cli("submit", name, "--to", path, "--results", results)[1]
+    assert "4 records and 4 weights" in cli("submit", "elsewhere/tiny.toml", "--to", path, "--results", results)[1]
+
+
+def test_verify_says_what_it_takes(cli, tmp_path):
+    code, out, err = cli("verify", tmp_path / "nothing")
+    assert (code, out) == (2, "")
+    assert f"no results folder or submission at {tmp_path}" in err
 
 
 def test_submit_names_what_is_unknown(cli, swept, tmp_path):
@@ -46,10 +63,11 @@ def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, s
     assert "1 damaged files" in cli("verify", results, "--sample", "0")[2]
 
 
-def test_options_of_submissions_are_refused_for_folders(cli, swept):
+def test_a_folder_is_not_trained_again_and_its_checks_are_printed_as_json(cli, swept):
     _, results = swept
-    for option in (["--retrain", "1"], ["--json"]):
-        code, out, err = cli("verify", results, *option)
-        assert (code, out) == (2, "")
-        assert "are for submissions" in err
+    code, out, err = cli("verify", results, "--retrain", "1")
+    assert (code, out) == (2, "")
+    assert "is for submissions" in err
+    found = json.loads(cli("verify", results, "--sample", "2", "--json")[1])
+    assert (found["damaged"], [again["worst"] for again in found["measured_again"]]) == ([], [0, 0])
     assert read_record(next(iter(results.glob("runs/*/*/record.json"))))

@@ -63,7 +63,7 @@ def test_a_component_whose_version_rises_makes_its_records_stale(swept, monkeypa
     assert "version 1 of model 'cfm', which is now 2" in cells[0].note
 
 
-@pytest.mark.parametrize("command", ["status", "retry", "clean", "verify"])
+@pytest.mark.parametrize("command", ["status", "retry", "clean", "report"])
 def test_a_folder_that_is_not_there_is_no_empty_one(cli, tmp_path, command):
     code, _, err = cli(command, tmp_path / "resluts")
     assert (code, err) == (2, f"genbench: no results folder at {tmp_path / 'resluts'}\n")

@@ -10,7 +10,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
-from genbench.analysis.statistics import format_mean, half_width
+from genbench.analysis.statistics import format_mean, half_width, mean_and_half
+from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
 from genbench.results.frames import protocol
@@ -70,6 +71,39 @@ def print_record(record: Mapping[str, Any], path: Path, console: Console) -> Non
     if note := origin(record["provenance"]["data"]):
         console.print(styled(note))
     print_line(console, f"kept in {path}")
+
+
+def print_means(records: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Print the mean over seeds of each value of the main solver, for the models and data sets with several seeds."""
+    for own in group_by(records, lambda r: (r["labels"]["model"], r["labels"]["data"])).values():
+        if len(own) > 1:
+            show([_means(own)], console)
+
+
+def _means(records: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [row for record in records for row in record["results"] if row["point"] == "main"]
+    cells = []
+    for of_metric in group_by(rows, lambda row: row["metric"]).values():
+        known = [row["value"] for row in of_metric if row["value"] is not None]
+        floors = [row["floor"] for row in of_metric if row.get("floor") is not None]
+        values = [
+            _mean(known) if len(known) == len(records) else f"{len(known)} of {len(records)} seeds",
+            _mean(floors),
+        ]
+        label = heading(Column(of_metric[0]["metric"], of_metric[0]["better"] if known else "none"))
+        cells.append(Row(label, tuple(Cell(text=text) for text in values)))
+    labels, seeds = records[0]["labels"], sorted(record["spec"]["seed"] for record in records)
+    return Table(
+        f"{labels['model']} on {labels['data']}, mean of {len(records)} seeds",
+        (Column("mean"), Column("floor")),
+        tuple(cells),
+        (f"Seeds {', '.join(map(str, seeds))}. ±: half the 95 % interval over seeds.",),
+        head="metric",
+    )
+
+
+def _mean(values: Sequence[float]) -> str:
+    return format_mean(*mean_and_half(values)) if values else ""
 
 
 def origin(data: Mapping[str, Any]) -> str:

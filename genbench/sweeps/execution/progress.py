@@ -84,18 +84,17 @@ class ProgressDisplay:
             self.began[cell] = (now, step)
         since, first = self.began[cell]
         rate = (step - first) / (now - since) if step > first else 0.0
-        note = " ".join([f"{rate:.4g} steps/s" if rate else "", *(f"{k} {v:.4g}" for k, v in event.logs)]).strip()
-        if step >= steps:
-            note += "  measuring"
+        notes = [f"{rate:.4g} steps/s" if rate else "", *(f"{k} {v:.4g}" for k, v in event.logs)]
+        notes = [*(["measuring"] if step >= steps else []), *filter(None, notes)]
         if cell not in self.bar_of:
             self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=steps, note="")
-        self.bars.update(self.bar_of[cell], completed=step, total=steps, note=note)
+        self.bars.update(self.bar_of[cell], completed=step, total=steps, note=" ".join(notes))
         estimate = (steps - step) / rate if rate else 0.0
         if step == first + 19 and estimate > 60 and len(self.labels) == 1:
             self._print(f"{self.labels[cell]}: about {duration(estimate)} of training left")
         if not self.console.is_terminal and self._line_is_due(event, now):
-            left = f", {duration(estimate)} left" if step < steps else ""
-            self._print(f"{self.labels[cell]}: step {step} of {steps}{left}  {note}")
+            left = [f"{duration(estimate)} left"] if step < steps else []
+            self._print_fitting(f"{self.labels[cell]}: step {step} of {steps}", [*left, *notes])
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
@@ -111,6 +110,15 @@ class ProgressDisplay:
         clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
         with suppress(OSError):  # progress that cannot be written, as to a full disk, stops no run
             self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
+
+    def _print_fitting(self, text: str, notes: Sequence[str]) -> None:
+        """Print a text with as many of the notes as fit into the width of the console."""
+        room = self.console.width - (len("00:00:00 ") if len(self.labels) > 1 else 0)
+        for note in notes:
+            if len(f"{text}, {note}") > room:
+                break
+            text = f"{text}, {note}"
+        self._print(text)
 
     def _counts(self) -> str:
         counts = {"failed": self.failed, "skipped": self.skipped}

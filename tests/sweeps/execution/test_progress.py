@@ -23,9 +23,9 @@ def clock(monkeypatch):
     return now
 
 
-def shown(events, *, terminal, labels=LABELS, moments=None, clock=None, skipped=0):
+def shown(events, *, terminal, labels=LABELS, moments=None, clock=None, skipped=0, width=120):
     out = io.StringIO()
-    with ProgressDisplay(labels, Console(file=out, force_terminal=terminal, width=120), skipped) as view:
+    with ProgressDisplay(labels, Console(file=out, force_terminal=terminal, width=width), skipped) as view:
         for item in events:
             if clock is not None:
                 clock[0] += moments
@@ -63,7 +63,7 @@ def test_elsewhere_a_long_cell_speaks_once_a_minute(clock):
     lines = shown(events, terminal=False, clock=clock, moments=15).strip().splitlines()
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
     lines = [line[9:] for line in lines]
-    steps = [re.search(r"step (\d+) of 2000, (.*) left  6.667 steps/s loss", line).groups() for line in lines[:-2]]
+    steps = [re.search(r"step (\d+) of 2000, (.*) left, 6.667 steps/s, loss", line).groups() for line in lines[:-2]]
     assert steps == [("500", "4 min"), ("900", "3 min"), ("1300", "2 min"), ("1700", "45 s")]
     assert lines[-2:] == ["1 of 3 done, about 11 min left", "later: wcfm on moons, seed 0: process 7 on there is at it"]
 
@@ -82,7 +82,14 @@ def test_a_single_run_speaks_ten_times_without_a_clock(clock):
     events = [JobEvent(0, "step", 100 * k, 2000) for k in range(1, 21)]
     lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1).strip().splitlines()
     assert len(lines) == 10
-    assert lines[-1].startswith("cfm on moons, seed 0: step 2000 of 2000  100 steps/s")
+    assert lines[-1].startswith("cfm on moons, seed 0: step 2000 of 2000, measuring, 100 steps/s")
+
+
+def test_lines_fit_the_console_and_leave_out_the_last_scalars(clock):
+    logs = (("loss", 1.234), ("ess", 0.6789), ("source_tilt", 0.12345), ("data_tilt", 0.54321))
+    events = [JobEvent(0, "step", 100 * k, 2000, logs) for k in range(1, 21)]
+    lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1, width=80).strip().splitlines()
+    assert all("loss 1.234" in line and len(line) <= 80 for line in lines)
 
 
 def test_the_speed_of_a_cell_that_begins_again_is_that_of_its_second_life(clock):
