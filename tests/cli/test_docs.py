@@ -78,7 +78,7 @@ def test_every_command_and_option_exists(arguments):
             assert parsed.args == []
 
 
-ELSEWHERE = ("data.path=cifar10.tar.gz", "model.text.name=transformers")
+ELSEWHERE = ("data.path=cifar10.tar.gz", "model.text.name=transformers", "mine.py")
 """Of runs that need a file or a download."""
 
 
@@ -173,3 +173,15 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch):
     )
     printed = CliRunner().invoke(app, ["leaderboard"]).stdout
     assert [line.rstrip() for line in printed.strip().splitlines()] == shown.strip().splitlines()
+
+
+def test_blocks_fit_a_page():
+    pages = {name: text for name, text in PAGES.items() if name.endswith(".md")}
+    wide = [
+        f"{name}: {line}"
+        for name, text in pages.items()
+        for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+        if language in ("sh", "toml", "text") and len(line) > 88
+    ]
+    assert not wide
