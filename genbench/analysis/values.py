@@ -2,13 +2,14 @@
 
 import logging
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
+from genbench.analysis.statistics import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.frames import costs, names_of, protocol
-from genbench.runs.record import Record
+from genbench.runs.record import Record, Row
 
 log = logging.getLogger("genbench")
 
@@ -34,6 +35,8 @@ class Value(NamedTuple):
     step: float | None
     reason: str | None
     original: bool | None
+    half: float | None = None
+    """Half the 95 % interval of this evaluation, over its samples, test points or paths."""
 
 
 class Cost(NamedTuple):
@@ -95,12 +98,20 @@ def all_values(records: Sequence[Record]) -> list[Value]:
                 seed=record["spec"]["seed"],
                 original=record["provenance"]["data"].get("original", True),
                 protocol=protocol(row),
+                half=half_interval(row),
                 **{name: cast(Any, row.get(name)) for name in OF_ROW},
             )
             for record, model in zip(records, names_of(records), strict=True)
             for row in record["results"]
         )
     )
+
+
+def half_interval(row: Row | Mapping[str, Any]) -> float | None:
+    """Return half the 95 % interval of a row's value from one evaluation, if the row states it or a standard error."""
+    details, n = row.get("details") or {}, row.get("n") or 0
+    error = details.get("standard_error")
+    return details.get("half_interval", half_width(error, int(n)) if error and n > 1 else None)
 
 
 def check_unique(values: Iterable[Value]) -> None:

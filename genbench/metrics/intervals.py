@@ -1,4 +1,7 @@
-"""Intervals of values from one evaluation: how much they would vary with other samples of the same model."""
+"""Intervals of values from one evaluation: how much they would vary with other samples of the same model.
+
+Values with a closed form state a standard error in their details; random halves give the interval of all others.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping

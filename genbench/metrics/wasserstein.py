@@ -94,6 +94,31 @@ def sorted_projections(x: Float[Tensor, "n d"], axes: Float[Tensor, "directions 
     return torch.cat([torch.from_numpy(np.sort((some @ x.T).numpy(), axis=1)) for some in axes.split(16)])
 
 
+def sliced_influence(
+    x: Float[Tensor, "n d"], sorted_y: Float[Tensor, "directions n"], axes: Float[Tensor, "directions d"]
+) -> Float[Tensor, " n"]:
+    """Return the influence of each point of x on the mean over directions of squared W2 of projections.
+
+    It is the mean of the dual potentials, phi'(s) = 2 (s - T(s)) with the monotone map T, each with mean 0.
+
+    Args:
+        sorted_y: sorted projections of the other sample.
+
+    Reference: del Barrio and Loubes, 2019.
+    """
+    total = x.new_zeros(len(x))
+    for some, matched in zip(axes.split(16), sorted_y.split(16), strict=True):
+        line = some @ x.T
+        order = torch.from_numpy(np.argsort(line.numpy(), axis=1))
+        line = line.gather(1, order)
+        moved = line - matched
+        steps = line.diff() * (moved[:, 1:] + moved[:, :-1])
+        potential = torch.cat([steps.new_zeros(len(steps), 1), steps.cumsum(1)], 1)
+        potential -= potential.mean(1, keepdim=True)
+        total.index_add_(0, order.flatten(), potential.flatten())
+    return total / len(axes)
+
+
 @lru_cache(maxsize=64)
 def source_to_data(data: Data) -> Distance:
     """Return W2^2 between source and data in model space, the same for every model and every seed.

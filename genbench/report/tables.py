@@ -7,7 +7,7 @@ that a cell leaves out (a failed seed, an unsupported metric) is a numbered note
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, median
 
 from genbench.analysis.ranking import Mark, against_best, marks
 from genbench.analysis.statistics import LEVEL, mean_and_half
@@ -16,6 +16,9 @@ from genbench.report.blocks import Cell, Column, Row, Table
 
 FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""
+
+ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its samples, test points or paths"
+"""Apart from the spread over seeds, which includes it."""
 
 COUNTS = ("nfe", "failed")
 """Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
@@ -48,7 +51,7 @@ def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ())
     tables = []
     for data in dict.fromkeys([*(v.data for v in values), *(f.data for f in failures)]):
         main = [v for v in values if v.data == data and v.point == "main"]
-        contents, protocols, warnings = [], {}, []
+        contents, protocols, warnings, alone = [], {}, [], {}
         for metric, rows in group_by(main, lambda v: v.metric).items():
             variants = group_by([v for v in rows if v.value is not None], lambda v: (v.protocol, v.n))
             if not variants and any(v.metric.startswith(f"{metric}.") and v.value is not None for v in main):
@@ -62,10 +65,14 @@ def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ())
                 contents.append(_content(column, variant, missing))
                 if variant:
                     protocols.setdefault(_protocol(variant[0]), []).append(title)
+                if halves := [v.half for v in variant if v.half is not None]:
+                    alone[title] = f"{title} ±{median(halves):.2g}"
             if len(variants) > 1:
                 warnings.append(f"{metric} was measured under {len(variants)} protocols, which may not be compared.")
         contents = contents or [_Content(Column("outcome"), {}, {}, {})]
         legend = [f"{', '.join(titles)}: {protocol}" for protocol, titles in protocols.items()] + warnings
+        if alone:
+            legend.append(f"{ONE_EVALUATION}: {', '.join(alone.values())} (median).")
         tables.append(_table(data, main, contents, [f for f in failures if f.data == data], legend))
     return tables
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from genbench.analysis.statistics import half_width
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.intervals import half_intervals
 from genbench.metrics.measurement import evaluate
@@ -43,7 +44,14 @@ def test_a_record_states_it_where_it_is_asked_for():
         assert stated == {"sliced_w2": asked, "path_energy": False}
 
 
-def coverage(data, own, pool, draws, n):
+def stated(evaluation, own):
+    """Return {metric: half its interval} from the standard errors that values state."""
+    found = [(name, value) for name, m in own.items() for value in values_of(metrics[name], evaluation, m)]
+    errors = {f"{name}.{value.part}".rstrip("."): value.details.get("standard_error") for name, value in found}
+    return {name: half_width(error, len(evaluation.x)) for name, error in errors.items() if error}
+
+
+def coverage(data, own, pool, draws, n, intervals=half_intervals):
     """Return {metric: share of draws whose interval contains the mean over all draws}."""
     stream = torch.Generator().manual_seed(0)
     values, halves = [], []
@@ -52,10 +60,40 @@ def coverage(data, own, pool, draws, n):
         evaluation = Evaluation(data, 0, x=data.space.encode(drawn.x), label=drawn.label)
         found = [(name, value) for name, m in own.items() for value in values_of(metrics[name], evaluation, m)]
         values.append({f"{name}.{value.part}".rstrip("."): value.value for name, value in found})
-        halves.append(half_intervals(evaluation, own))
+        halves.append(intervals(evaluation, own))
     mean = {name: np.mean([each[name] for each in values]) for name in values[0]}
     known = [(name, abs(v[name] - mean[name]) <= h[name]) for v, h in zip(values, halves, strict=True) for name in h]
-    return {name: np.mean([inside for other, inside in known if other == name]) for name in mean}
+    return {name: np.mean([i for other, i in known if other == name]) for name in dict(known)}
+
+
+@pytest.mark.slow
+def test_the_stated_errors_of_points_cover_the_mean_of_the_metric():
+    data, own = chosen("8gaussians", norm={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
+    real = trials.points().real
+    shares = {}
+    for fault, size in ((faults.drop, 1), (faults.scale, 0.1)):
+        found = coverage(data, own, fault(real, size, torch.Generator()), 300, 512, stated)
+        assert found.keys() == {"norm", "sliced_w2", "energy_distance", "mmd", "mode_coverage.on_mode"}
+        shares |= {(fault, name): share for name, share in found.items()}
+    assert np.mean(list(shares.values())) == pytest.approx(0.95, abs=0.02)
+    for share in shares.values():  # 300 draws tell it up to .025
+        assert 0.89 < share < 0.99
+
+
+@pytest.mark.slow
+def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
+    data, own = chosen(
+        "digits",
+        gaussian_mmd={"bandwidth": 1.0},
+        **{"fd-digits_cnn": {}},
+        monge_distance={"directions": 100},
+        precision_recall={},
+    )
+    pool = faults.noise(trials.digits().real, 0.2, torch.Generator().manual_seed(1))
+    found = coverage(data, own, pool, 100, 400, stated)
+    assert found.keys() == {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "precision_recall.precision"}
+    for share in found.values():
+        assert 0.88 < share <= 1
 
 
 @pytest.mark.slow

@@ -33,6 +33,15 @@ def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
     assert [r.label for r in tables[0].rows] == [FLOOR, "z", "a"]
 
 
+def test_the_interval_of_one_evaluation_stands_apart_from_the_spread_over_seeds():
+    rows = [v._replace(half=half) for v, half in zip(three_seeds(cfm=[1.0, 2.0, 4.0]), (0.1, 0.2, 0.5), strict=True)]
+    table = comparison_table(rows)
+    assert cells_of(table, "cfm")[0].half == pytest.approx(stats.sem([1, 2, 4]) * stats.t.ppf(0.975, 2))
+    assert table.legend[2] == (
+        "Half the 95 % interval of a single evaluation, over its samples, test points or paths: w2 ±0.2 (median)."
+    )
+
+
 def test_one_seed_has_no_interval():
     table = comparison_table([row("cfm", 3, 0.5), row("otcfm", 3, 0.25)])
     assert cells_of(table, "cfm")[0].half is None

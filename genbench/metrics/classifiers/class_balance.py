@@ -5,7 +5,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genbench.metrics.classifiers.digit_classifiers import digit_classifier
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -34,8 +34,9 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
     values = [Value(balance(predicted, label, classes), len(images), protocol, details=details)]
     if evaluation.label is not None:
-        correct = float((predicted == evaluation.label[: len(images)]).double().mean())
-        values.append(Value(correct, len(images), f"class {name}", part="accuracy"))
+        correct = predicted == evaluation.label[: len(images)]
+        error = standard_error(correct)
+        values.append(Value(float(correct.double().mean()), len(images), f"class {name}", "accuracy", details=error))
     return values
 
 

@@ -11,9 +11,9 @@ from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_cnn
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -85,10 +85,14 @@ def _distance(network: FeatureExtractor, samples: UInt8[Tensor, "n c h w"], test
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")
     few = min(len(x), len(y)) <= x.shape[1]
-    moments = Moments([y])
+    own, moments = Moments([x]), Moments([y])
     return Value(
-        frechet_few(x, y) if few else frechet(Moments([x]), moments),
+        frechet_few(x, y) if few else frechet(own, moments),
         len(x),
         f"{network.name} {network.sha256[:8]}, resize {network.resize}, n={len(x)} against {len(y)} test images",
-        details={"bias": bias(moments, len(x), len(y)), "n_reference": len(y)},
+        details={
+            "bias": bias(moments, len(x), len(y)),
+            "n_reference": len(y),
+            **({} if few else standard_error(influence(x, own, moments))),
+        },
     )

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
-from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to
+from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to, influence
 from genbench.metrics.image.reference_statistics import Published, Statistics, published
 from genbench.models.latent.model import Latent
 from genbench.registry import extractors, metrics
@@ -194,6 +194,9 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = reference.n is None or reference.n > dims
     per_sample = reference.bias_constant if full_rank else 0.0
+    if sets.n > dims:  # otherwise the distance is not smooth in the samples
+        moments = Moments(sets.samples.split(4096))
+        details |= standard_error(influence(sets.samples, moments, reference.moments))
     details["bias"] = per_sample * (1 / sets.n + (1 / reference.n if reference.n else 0.0)) if full_rank else None
     # The bias is linear in 1/n: the excess of a floor of fewer images is subtracted.
     comparable = len(floor_samples) > 1 and (full_rank or len(floor_samples) == sets.n)

@@ -61,6 +61,27 @@ def frechet(a: Moments, b: Moments) -> float:
     return float(apart + a.covariance.trace() + b.covariance.trace() - 2 * cross)
 
 
+def influence(x: Float[Tensor, "n k"], a: Moments, b: Moments) -> Float64[Tensor, " n"]:
+    """Return the influence of each vector of x, whose moments are a, on the distance from a to b, up to a constant.
+
+    It is the dual potential 2 (m1 - m2) (x - m1) + (x - m1) (I - T) (x - m1), where T = L^-T (L^T S2 L)^(1/2) L^-1 maps
+    one Gaussian to the other; 0 for all x if the covariance is singular.
+
+    Reference: Rippl et al., 2016.
+    """
+    root, failed = torch.linalg.cholesky_ex(a.covariance)
+    if failed:
+        return x.new_zeros(len(x), dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(root.T @ b.covariance @ root)
+    parts = []
+    for rows in x.split(4096):
+        centered = rows.double() - a.mean
+        white = torch.linalg.solve_triangular(root, centered.T, upper=False)
+        moved = (vectors.T @ white).square().T @ values.clamp(min=0).sqrt()
+        parts.append(2 * centered @ (a.mean - b.mean) + centered.square().sum(1) - moved)
+    return torch.cat(parts)
+
+
 def frechet_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the distance for fewer samples than features, where both covariances are singular.
 

@@ -6,10 +6,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
-from genbench.metrics.image.neighbors import squared_distance_blocks
+from genbench.metrics.image.neighbors import ROWS, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -69,10 +69,13 @@ def gaussian_mmd(
     """
     sets = feature_sets(evaluation, features, images, n_max=MAX_IMAGES)
     real, held_out = (normalize(each[:MAX_IMAGES], dim=1) for each in (sets.reference.rows, sets.floor_samples))
-    value = 1000 * squared_gaussian_mmd(normalize(sets.samples, dim=1), real, bandwidth)
+    samples = normalize(sets.samples, dim=1)
+    value = 1000 * squared_gaussian_mmd(samples, real, bandwidth)
     floor = 1000 * squared_gaussian_mmd(held_out, real, bandwidth) if len(held_out) == sets.n else None
+    within, between = (gaussian_means(samples[:ROWS], each, bandwidth) for each in (samples, real))
+    details = {"n_reference": len(real), **standard_error(within - between, sets.n, scale=2000)}
     protocol = f"{sets.network}, n={sets.n} against {len(real)} {images.split} images, bandwidth {bandwidth:g}"
-    return Value(value, sets.n, protocol, floor=floor, details={"n_reference": len(real)})
+    return Value(value, sets.n, protocol, floor=floor, details=details)
 
 
 def squared_gaussian_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], bandwidth: float) -> float:
@@ -84,6 +87,11 @@ def mean_gaussian(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], bandwidth: f
     """Return the mean of that kernel over all pairs of a row of x and one of y."""
     blocks = squared_distance_blocks(x, y)
     return sum(float((block / (-2 * bandwidth**2)).exp_().sum()) for block in blocks) / (len(x) * len(y))
+
+
+def gaussian_means(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], bandwidth: float) -> Float64[Tensor, " n"]:
+    """Return the mean of that kernel over pairs of each row of x with all rows of y."""
+    return torch.cat([(block / (-2 * bandwidth**2)).exp_().mean(1) for block in squared_distance_blocks(x, y)])
 
 
 def subset_mmds(

@@ -5,7 +5,7 @@ from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.kid import squared_gaussian_mmd
@@ -55,9 +55,16 @@ def memorisation(
     protocol = f"{sets.network}, n={sets.n} against {sets.reference.n} train and {len(test)} test images"
     median, test_median = float(distance.median()), float(test_distance.median())
     details = {"limit": float(limit), "median": median, "median_test": test_median}
-    close = float((distance < limit).double().mean())
+    close = distance < limit
+    details |= standard_error(close)
     return [
-        Value(close, sets.n, f"{protocol}, near: the nearest {share:.2%}", floor=share, details=details),
+        Value(
+            float(close.double().mean()),
+            sets.n,
+            f"{protocol}, near: the nearest {share:.2%}",
+            floor=share,
+            details=details,
+        ),
         Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
     ]
 

@@ -5,10 +5,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.fid import Inception
+from genbench.metrics.wasserstein import sliced_influence, sorted_projections
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Count
@@ -56,7 +57,10 @@ def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Val
     # The distance of finite samples falls with their number: only that of as many images is a floor.
     comparable = min(len(held_out), len(real)) == n
     floor = sliced_distance(held_out, real, directions, evaluation.seed) if comparable else None
-    details = {"n_reference": sets.reference.n, "n_used": n}
+    lines = random_lines(directions, real.shape[1])
+    x, y = (_part(each, n, evaluation.seed).double() for each in (sets.samples, real))
+    influence = sliced_influence(x, sorted_projections(y, lines), lines)
+    details = {"n_reference": sets.reference.n, "n_used": n, **standard_error(influence, scale=3 * real.shape[1])}
     return Value(value, sets.n, f"{sets.protocol}, {directions} directions", floor=floor, details=details)
 
 
@@ -69,10 +73,15 @@ def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions
     """
     n, d = min(len(x), len(y)), x.shape[1]
     x, y = (_part(each, n, seed).double() for each in (x, y))
-    stream = torch.Generator().manual_seed(DIRECTIONS_SEED)
-    lines = F.normalize(torch.randn(directions, d, generator=stream), dim=1).double()
+    lines = random_lines(directions, d)
     total = sum(float((_sorted(x, some) - _sorted(y, some)).square().sum()) for some in lines.split(BLOCK))
     return 3 * d * total / (n * directions)
+
+
+def random_lines(directions: int, dims: int) -> Float64[Tensor, "directions d"]:
+    """Return unit vectors, always the same ones."""
+    stream = torch.Generator().manual_seed(DIRECTIONS_SEED)
+    return F.normalize(torch.randn(directions, dims, generator=stream), dim=1).double()
 
 
 def _part(x: Tensor, n: int, seed: int) -> Tensor:

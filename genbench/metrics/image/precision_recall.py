@@ -90,7 +90,8 @@ def _values(
     floors = measure(floor_samples, real, k) if len(floor_samples.points) > k else {}
     protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
     details = {"n_reference": len(real.points), "n_floor": len(floor_samples.points)}
+    error = {"standard_error": (p * (1 - p) / sets.n) ** 0.5} if 0 < (p := values.get("precision", 0.0)) < 1 else {}
     return [
-        Value(value, sets.n, protocol, part=part, floor=floors.get(part), details=details)
+        Value(value, sets.n, protocol, part, floors.get(part), details | (error if part == "precision" else {}))
         for part, value in values.items()
     ]

@@ -10,8 +10,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
-from genbench.analysis.statistics import format_mean, half_width, mean_and_half
-from genbench.analysis.values import group_by
+from genbench.analysis.statistics import format_mean, mean_and_half
+from genbench.analysis.values import group_by, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
 from genbench.results.frames import protocol
@@ -123,8 +123,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
         stated = row["value"] is None or "n=" in text
         protocols.setdefault(text if stated else f"{text}, n={row['n']}", []).append(row["metric"])
     legend = [f"{', '.join(metrics)}: {text}" for text, metrics in protocols.items()]
-    if any(_half(row) is not None for row in main):
-        legend.append("±: half the 95 % interval over test points or images; seeds vary in addition.")
+    if any(half_interval(row) is not None for row in main):
+        legend.append("±: half the 95 % interval of this evaluation, over its samples, test points or paths; models")
+        legend[-1] += " trained with other seeds vary in addition."
     table = Table(title, (Column("value"), Column("floor")), tuple(map(_row, main)), tuple(legend), head="metric")
     curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None]
     values = {(row["metric"], row["nfe"]): row["value"] for row in curve}
@@ -140,7 +141,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) 
 def _row(row: Mapping[str, Any]) -> Row:
     value, known = row["value"], row["value"] is not None
     label = heading(Column(row["metric"], row["better"] if known else "none"))
-    half = _half(row)
+    half = half_interval(row)
     text = "-" if not known else _number(value) if half is None else format_mean(value, half)
     return Row(label, (Cell(text=text), Cell(text=_number(row.get("floor")))))
 
@@ -148,11 +149,6 @@ def _row(row: Mapping[str, Any]) -> Row:
 def print_line(console: Console, text: str) -> None:
     """Print a text of others on one line, however long, so that it can be copied."""
     console.print(plain(text), soft_wrap=True, highlight=False, markup=False)
-
-
-def _half(row: Mapping[str, Any]) -> float | None:
-    error = (row.get("details") or {}).get("standard_error")
-    return half_width(error, row["n"]) if error is not None and row["n"] > 1 else None
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence
 
 
 def exact_moments(n, mean, root, seed=0):
@@ -29,6 +29,20 @@ def test_the_distance_of_gaussians_with_a_common_basis_is_the_closed_form():
     expected = 9 + float((a - b).square().sum())
     torch.testing.assert_close(frechet(Moments([x]), Moments([y])), expected, atol=1e-9, rtol=0)
     torch.testing.assert_close(frechet_few(x, y), expected, atol=1e-9, rtol=0)
+
+
+def test_the_influence_is_the_change_with_one_more_sample():
+    x, y = mixed(5000, 4, 0), mixed(300, 4, 1)
+    own, other = Moments([x]), Moments([y])
+    found = influence(x, own, other)
+    changes = [frechet(Moments([x, x[i : i + 1]]), other) - frechet(own, other) for i in range(20)]
+    torch.testing.assert_close(
+        torch.tensor(changes).double() * len(x), found[:20] - found.mean(), rtol=0.02, atol=0.05 * float(found.std())
+    )
+
+
+def test_vectors_that_never_vary_have_no_influence():
+    assert not influence(torch.ones(9, 2), Moments([torch.ones(9, 2)]), Moments([mixed(9, 2, 0)])).any()
 
 
 @pytest.mark.parametrize(("n", "m"), [(40, 60), (200, 25)])
