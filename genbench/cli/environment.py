@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from genbench.errors import ConfigError
-from genbench.metrics.extractors import dinov2, inception
+from genbench.metrics.extractors import clip, dinov2, inception
 from genbench.registry import ALL, datasets, metrics, models
 from genbench.runs.provenance import LIBRARIES, code
 from genbench.storage import cache, content_hash
@@ -55,6 +55,7 @@ def findings() -> Iterator[str]:
         inception.TORCHSCRIPT: "fid-legacy, fid-clean, kid",
         inception.STATE: "inception-fidelity, inception-torchmetrics",
         dinov2.FILE: "fd-dinov2",
+        clip.FILE: "cmmd",
     }
     for file, use in weights.items():
         place = next((place for place in file.places if place.is_file()), None)

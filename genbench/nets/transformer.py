@@ -88,15 +88,17 @@ class LayerCache:
 
     Args:
         positions: number of prefix positions and tokens of a sequence.
+        temperature: what the attention logits of each sample are divided by; None for 1.
     """
 
-    def __init__(self, layer: Layer, positions: int) -> None:
+    def __init__(self, layer: Layer, positions: int, temperature: Float[Tensor, " b"] | None = None) -> None:
         self.positions = positions
         self.head_dim = layer.attention.head_dim
         self.norms = (_norm_function(layer.norm1), _norm_function(layer.norm2))
         linears = (layer.attention.qkv, layer.attention.out, layer.up, layer.down)
         self.weights = [(linear.weight, linear.bias) for linear in linears]
         self.memory: tuple[Tensor, Tensor] | None = None
+        self.temperature = temperature
 
     def __call__(
         self,
@@ -110,6 +112,8 @@ class LayerCache:
         qkv, out, up, down = self.weights
         t = h.shape[1]
         q, k, v = split_heads(F.linear(norm1(h), *qkv), self.head_dim, rotation)
+        if self.temperature is not None:
+            q = q / self.temperature.to(q)[:, None, None, None]
         if self.memory is None:  # allocated here because the dtype depends on autocast
             shape = (*k.shape[:2], self.positions, self.head_dim)
             self.memory = (k.new_empty(shape), v.new_empty(shape))
@@ -199,11 +203,17 @@ class CausalTransformer(nn.Module):
                 h = layer(h, rotation)
         return self.proj_out(self.norm(h[:, -t:]))
 
-    def start(self, prefix: Float[Tensor, "b p width"] | None = None) -> Cache:
-        """Return the cache of a new sequence, which contains the prefix."""
+    def start(
+        self, prefix: Float[Tensor, "b p width"] | None = None, temperature: Float[Tensor, " b"] | None = None
+    ) -> Cache:
+        """Return the cache of a new sequence, which contains the prefix.
+
+        Args:
+            temperature: what the attention logits of each sample are divided by; None for 1.
+        """
         prefix_tokens = self._prefix_tokens(prefix)
         offset = 0 if prefix_tokens is None else prefix_tokens.shape[1]
-        layers = [LayerCache(layer, offset + self.tokens) for layer in self.layers]
+        layers = [LayerCache(layer, offset + self.tokens, temperature) for layer in self.layers]
         cache = Cache(layers, offset, prefix if self.inject == "add" else None)
         if prefix_tokens is not None:
             self._run_layers(prefix_tokens, self._rotation(0, 0, prefix_tokens), cache, 0)

@@ -20,12 +20,13 @@ MADE_FOR = {
     "monge_distance": "digits",
     "copy_ratio": "digits",
     "gaussian_mmd": "digits",
+    "fld": "digits",
     "fd_ratio": "digits",
     "fd-captions_cnn": "digits-captions",
     "caption_accuracy": "digits-captions",
 }
 NEEDS_PHOTOGRAPHS = {"fid-legacy", "fid-clean", "fid-infinity", "fd-dinov2", "fd-efficientnet_lite0", "inception_score"}
-NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn", "sfid"}
+NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn", "sfid", "cmmd"}
 """Networks of photographs, which take too long on as many images; tests of extractors have them."""
 
 NEEDS_LATENTS = {"latent_bits_per_dim", "reconstruction_fd"}

@@ -51,6 +51,14 @@ def antialiased(images: Images, size: int) -> Resized:
     return F.interpolate(images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
+def bicubic(images: Images, size: int) -> Resized:
+    """The central square, bicubic with the filter widened when shrinking, in floats that are not clipped: CMMD."""
+    side = min(images.shape[-2:])
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    square = images[..., top : top + side, left : left + side].float()
+    return F.interpolate(square, (size, size), mode="bicubic", align_corners=False, antialias=True)
+
+
 def _by_clean_fid(images: Tensor, size: int, *, quantize: bool) -> Tensor:
     from cleanfid.resize import make_resizer
 
@@ -62,4 +70,5 @@ def _by_clean_fid(images: Tensor, size: int, *, quantize: bool) -> Tensor:
 CLEAN = Resize("bicubic antialiased (clean-fid)", clean)
 PILLOW = Resize("bicubic antialiased 8-bit (Pillow)", pillow)
 TENSORFLOW = Resize("bilinear (TensorFlow 1)", tensorflow)
+BICUBIC = Resize("bicubic antialiased of the central square (CMMD)", bicubic)
 ANTIALIASED = Resize("bilinear antialiased (torchmetrics)", antialiased)

@@ -1,5 +1,7 @@
 """Kernel distances of features: KID, unbiased, so that few samples are enough, and that of CMMD."""
 
+from typing import Annotated, Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float64
@@ -11,9 +13,15 @@ from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.metrics.image.neighbors import ROWS, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
-from genbench.registry import metrics
+from genbench.registry import extractors, metrics
 from genbench.seeds import generator
-from genbench.settings import Count, Positive
+from genbench.settings import Count, Nested, Positive
+
+CLIP = Annotated[
+    dict[str, Any] | str | None,
+    Nested(extractors, allowed=("clip",)),
+    "settings of the network: weights (a file), sha256 (of a file that is not the published one)",
+]
 
 
 @metrics.register("kid", version=1, better="lower", of="samples", floor=False)
@@ -53,11 +61,20 @@ def kid(
     return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
 
+@metrics.register("cmmd", version=1, better="lower", of="samples", floor=False)
+def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = None) -> Value:
+    """CMMD: `gaussian_mmd` at bandwidth 10 in the features of CLIP, as published.
+
+    Reference: Jayasumana et al., 2024.
+    """
+    return gaussian_mmd(evaluation, images=images, features=features or "clip")
+
+
 @metrics.register("gaussian_mmd", version=1, better="lower", of="samples", floor=False)
 def gaussian_mmd(
     evaluation: Evaluation, *, images: Images = IMAGES, bandwidth: Positive = 10.0, features: Extractor = None
 ) -> Value:
-    """1000 times the squared MMD of a Gaussian kernel on features of unit length: a CMMD, if they are those of CLIP.
+    """1000 times the squared MMD of a Gaussian kernel on features of unit length: the estimator of `cmmd`.
 
     Biased upward by about 1000 (1/n + 1/m) / bandwidth^2 at most. At the default bandwidth it is nearly 10 times the
     squared distance of the means: it hardly sees covariances.

@@ -1,8 +1,10 @@
-"""Memorization: whether samples are closer to training images than test images are."""
+"""Memorization: whether samples are closer to training images than test images are, and likelihoods that see it."""
+
+import math
 
 import torch
 from jaxtyping import Float, Float64, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
@@ -13,7 +15,9 @@ from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.metrics.image.real_images import real_images
 from genbench.registry import metrics
+from genbench.seeds import generator
 from genbench.settings import Fraction
+from genbench.training.optimizer import Adam
 
 GRID_ROWS, NEIGHBORS = 10, 9
 """Of the image grid: samples, and nearest training images next to each."""
@@ -103,6 +107,92 @@ def share_of_test(
 
     to_test, to_train = (squared_gaussian_mmd(x, real, bandwidth) for real in (test, train))
     return to_test / (to_test + to_train), bandwidth
+
+
+@metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False)
+def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, features: Extractor = None) -> list[Value]:
+    """Feature likelihood divergence: how much less likely test images are under the samples than under training images.
+
+    Features are standardized by the test images. A mixture of Gaussians is centered on the samples, their variances
+    fitted to the training images; the value is 100 (l - l0), with the negative log-likelihood l of test images in nats
+    per feature, and l0 that of a mixture centered on half of the training images and fitted to the other half. Copies
+    of training images get tiny variances and make no test image likely: quality, diversity and novelty count. `gap` is
+    100 times the same of training minus test images under the samples: far below 0 for copies. Published values are
+    those of DINOv2 (features=dinov2).
+
+    Raises:
+        Unsupported: if the network is not available, or all test images have the same features.
+
+    Reference: Jiralerspong et al., 2023.
+    """
+    sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES, n_min=4)
+    test, train = sets.held_out.rows.double(), sets.reference.rows.double()
+    mean, scale = test.mean(0), test.std(0)
+    known = scale > 0  # a feature that never varies cannot be standardized
+    if not known.any():
+        raise Unsupported("all test images have the same features")
+    x, test, train = (((each - mean) / scale)[:, known] for each in (sets.samples.double(), test, train))
+    stream = generator(evaluation.seed, "fld")
+
+    def usual() -> float:
+        order = torch.randperm(len(train), generator=stream)
+        half = min(len(x), len(train) // 2)
+        return CenteredMixture(train[order[:half]], train[order[half:]], stream).nats(test)
+
+    baseline = evaluation.cached_for_task(("fld", sets.network, len(x), len(train)), usual)
+    mixture = CenteredMixture(x, train, stream)
+    on_test, on_train = mixture.nats(test), mixture.nats(train)
+    protocol = f"{sets.network}, n={sets.n}, fitted to {len(train)} train images, nats of {len(test)} test images"
+    return [
+        Value(100 * (on_test - baseline), sets.n, protocol, floor=0.0, details={"nats": on_test, "baseline": baseline}),
+        Value(100 * (on_train - on_test), sets.n, protocol, part="gap", better="none"),
+    ]
+
+
+class CenteredMixture:
+    """A mixture of equally likely isotropic Gaussians with given centers, its variances fitted to other points.
+
+    They start at what suits the nearest of these points alone, and are fitted by 50 epochs of Adam. Meanwhile a broad
+    component, centered on the mean of the points at 0.9 of their distance, explains points that no center is near.
+
+    Args:
+        centers: of the components.
+        points: that the variances make likely.
+        stream: the order of the points.
+
+    Reference: Jiralerspong et al., 2023, and its code.
+    """
+
+    EPOCHS, BATCH, RATE, NEARER = 50, 10_000, 0.5, 0.9
+
+    def __init__(self, centers: Float[Tensor, "n k"], points: Float[Tensor, "m k"], stream: torch.Generator) -> None:
+        points = points[torch.randperm(len(points), generator=stream)]
+        self.centers = centers
+        squares = torch.cat(list(squared_distance_blocks(points, centers)))
+        from_mean = self.NEARER**2 * (points - points.mean(0)).square().sum(1, keepdim=True)
+        self.log_variance = nn.Parameter(((squares.min(0).values + 1e-3) / centers.shape[1]).log())
+        broad = nn.Parameter(squares.new_zeros(1))
+        optimizer = Adam([self.log_variance, broad])
+        with torch.enable_grad():
+            for _ in range(self.EPOCHS):
+                for near, far in zip(squares.split(self.BATCH), from_mean.split(self.BATCH), strict=True):
+                    parts = [self._log_parts(near, self.log_variance) - math.log(len(centers))]
+                    log_density = torch.cat([*parts, self._log_parts(far, broad)], 1).logsumexp(1)
+                    (-log_density.mean() / centers.shape[1]).backward()
+                    optimizer.step(self.RATE)
+                    self.log_variance.data.clamp_(-40, 20)
+        self.log_variance.requires_grad_(False)
+
+    def nats(self, x: Float[Tensor, "n k"]) -> float:
+        """Return the mean negative log-likelihood of points, in nats per dimension."""
+        blocks = (self._log_parts(block, self.log_variance) for block in squared_distance_blocks(x, self.centers))
+        log_density = torch.cat([block.logsumexp(1) for block in blocks]) - math.log(len(self.centers))
+        return -float(log_density.mean()) / x.shape[1]
+
+    def _log_parts(self, squares: Float[Tensor, "n m"], log_variance: Float[Tensor, " m"]) -> Float[Tensor, "n m"]:
+        """Return the log-density of each component at squared distances from its center."""
+        dims = self.centers.shape[1]
+        return -0.5 * (squares / log_variance.exp() + dims * (log_variance + math.log(2 * math.pi)))
 
 
 def _grid(

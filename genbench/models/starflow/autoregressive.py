@@ -74,15 +74,18 @@ class Block(nn.Module):
         decode: Decoder,
         guidance: Guidance | None = None,
     ) -> Decoded:
-        """Map noise to data with the given decoder, and with guidance if the block is conditioned."""
+        """Map noise to data with the given decoder, and with guidance if there is any."""
         z = z.flip(1) if self.flip else z
         first, rest = self._first(z), z[:, self.copied :]
-        if not self.net.conditioned:
-            prefix = guidance = None
+        prefix = prefix if self.net.conditioned else None
+        temperature = None
         if guidance is not None:
-            assert prefix is not None
-            prefix = torch.cat([prefix, guidance.null])
-        cache = self.net.start(prefix)
+            if prefix is not None and guidance.null is not None:
+                prefix = torch.cat([prefix, guidance.null])
+            if guidance.temperature != 1:
+                temperature = z.new_ones(2 * len(z))
+                temperature[len(z) :] = guidance.temperature
+        cache = self.net.start(prefix, temperature)
 
         def step(inputs: Tensor, at: int) -> Affine:
             if guidance is None:
@@ -132,6 +135,7 @@ class Flow(nn.Module):
     def __init__(self, event: Event, layers: Sequence[int], design: Design) -> None:
         super().__init__()
         self.patches, architecture = design.patches(event), design.architecture(event)
+        self.guided = len(layers) if design.conditioned == "all" else 1
         if not design.order:
             raise ConfigError("model.order is empty; it needs at least one of identity, flip")
         if self.patches.count == 1 and design.first == "shift":
@@ -178,9 +182,9 @@ class Flow(nn.Module):
         u = self.patches.split(z)
         spent = 0
         total = 0
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
             depth = block.net.depth
-            u, evaluated = block.inverse(u, prefix, decode, guidance)
+            u, evaluated = block.inverse(u, prefix, decode, guidance if i < self.guided else None)
             spent += depth * evaluated
             total += depth * block.steps
         return self.patches.join(u), spent / total

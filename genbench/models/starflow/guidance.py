@@ -40,17 +40,19 @@ RULES: dict[str, Rule] = {"starflow": starflow, "tarflow": tarflow}
 
 
 class Guidance(NamedTuple):
-    """Classifier-free guidance of a flow.
+    """Guidance of a flow, away from predictions without the condition, at another temperature of attention, or both.
 
     Args:
-        null: the null condition.
+        null: the null condition; None for an unconditional model.
         rule: combines the conditional and the unconditional prediction.
         weight: weight of each token in decoding order; 0 is the conditional model.
+        temperature: what the attention logits of the null prediction are divided by.
     """
 
-    null: Float[Tensor, "b p width"]
+    null: Float[Tensor, "b p width"] | None
     rule: Rule
     weight: Float[Tensor, "tokens 1"]
+    temperature: float = 1.0
 
 
 def weights(

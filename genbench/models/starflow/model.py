@@ -15,7 +15,7 @@ from genbench.models.starflow.design import Design
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
 from genbench.models.text.conditioning import TEXT, TextEncoder
-from genbench.settings import Count, NonNegative
+from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantise
 
 JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
@@ -155,6 +155,7 @@ class TransformerFlow(Model):
         tolerance: NonNegative = 8e-3,
         sweeps: Count | None = None,
         denoise: bool | None = None,
+        temperature: Positive = 1.0,
     ) -> Samples:
         """Invert the flow at the given noise.
 
@@ -165,7 +166,8 @@ class TransformerFlow(Model):
         Args:
             x0: source noise.
             label: classes to sample from; None or -1 samples without a class.
-            guidance: weight of classifier-free guidance in every conditioned block; 0 is the plain model.
+            guidance: weight of guidance in every conditioned block (starflow: the deep one, tarflow: all), away from
+                the prediction without a condition; 0 is the plain model.
             rule: how guidance combines predictions: starflow by their scores, tarflow linearly.
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block: linear from 0 at the
                 first token; steps by (t + 1) / T over the T transformed tokens, as published (the same where the first
@@ -178,13 +180,15 @@ class TransformerFlow(Model):
             sweeps: Jacobi: maximal number of iterations of a token; none for no limit.
             denoise: whether one step along the score removes the Gaussian noise of training; none does so if there is
                 such noise.
+            temperature: of attention in the prediction that guidance leads away from: other than 1, it guides a model
+                without labels too.
 
         Raises:
-            ConfigError: on guidance of a model without labels, or without labels to sample from, and on denoising a
-                model trained without Gaussian noise.
+            ConfigError: on guidance at temperature 1 of a model without labels, or without labels to sample from, on a
+                temperature without guidance, and on denoising a model trained without Gaussian noise.
         """
         trained = {"noise": self.sigma, "conditional": self.conditional and label is not None, "text": None}
-        self.check({"denoise": denoise, "guidance": guidance}, trained)
+        self.check({"denoise": denoise, "guidance": guidance, "temperature": temperature}, trained)
         tokens = self.flow.patches.count
         few = len(x0) <= JACOBI_MAX_SAMPLES and tokens >= JACOBI_MIN_TOKENS
         jacobi = decode == "jacobi" or (decode == "auto" and few)
@@ -193,7 +197,8 @@ class TransformerFlow(Model):
             guide = None
             if guidance:
                 weight = weights(guidance, tokens, anneal, self.flow.blocks[0].copied)
-                guide = Guidance(self._null(len(x0), x0.device), RULES[rule], weight)
+                null = None if self.classes is None else self._null(len(x0), x0.device)
+                guide = Guidance(null, RULES[rule], weight, temperature)
             x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
         x = x.clone()  # no inference tensor: callers may need gradients
         if self.sigma is None or denoise is False:
@@ -205,12 +210,18 @@ class TransformerFlow(Model):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse guidance without labels, and denoising without Gaussian noise in training."""
+        """Refuse guidance without labels or temperature, and denoising without Gaussian noise in training."""
         if options["denoise"] and not isinstance(settings["noise"], float):
             raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
-        if options["guidance"] and not (settings["conditional"] or settings["text"] is not None):
+        tempered = options.get("temperature", 1) != 1
+        if tempered and not options["guidance"]:
             raise ConfigError(
-                "sample.guidance needs labels and a model trained on them: model.conditional=true, or model.text"
+                "sample.temperature is of the prediction that guidance leads away from: set sample.guidance"
+            )
+        if options["guidance"] and not (tempered or settings["conditional"] or settings["text"] is not None):
+            raise ConfigError(
+                "sample.guidance needs labels and a model trained on them (model.conditional=true, or model.text), or "
+                "another sample.temperature than 1"
             )
 
     def _latents(self, x: Tensor, label: Tensor | None) -> Latents:

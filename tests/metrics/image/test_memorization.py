@@ -2,7 +2,7 @@ import pytest
 import torch
 from helpers.pixel_features import evaluation, measured, normal_images
 
-from genbench.metrics.image.memorization import share_of_test
+from genbench.metrics.image.memorization import CenteredMixture, share_of_test
 from genbench.metrics.measurement import measure
 
 
@@ -34,3 +34,35 @@ def test_the_ratio_is_one_for_copies_and_a_half_for_fresh_images(data):
     assert ratio(test)["value"] == pytest.approx(0, abs=1e-6)
     x = train[:100].flatten(1).float()
     assert share_of_test(x, test[:100].flatten(1).float(), x)[0] == pytest.approx(1, abs=1e-9)
+
+
+def test_the_density_of_a_centered_mixture_is_that_of_torch():
+    stream = torch.Generator().manual_seed(0)
+    centers, points, x = (torch.randn(n, 3, generator=stream, dtype=torch.float64) for n in (5, 200, 40))
+    mixture = CenteredMixture(centers, points, stream)
+    own = torch.distributions.Normal(centers, (mixture.log_variance / 2).exp()[:, None].expand(-1, 3))
+    exact = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(5)), torch.distributions.Independent(own, 1)
+    )
+    assert mixture.nats(x) == pytest.approx(-float(exact.log_prob(x).mean()) / 3, rel=1e-6)
+
+
+def test_the_variance_around_one_center_is_the_mean_square_of_the_points():
+    stream = torch.Generator().manual_seed(0)
+    points = 0.3 * torch.randn(4000, 8, generator=stream, dtype=torch.float64)
+    far = torch.full((1, 8), 5.0, dtype=torch.float64)  # so far that only one component is near the points
+    mixture = CenteredMixture(torch.cat([points.mean(0, keepdim=True), far]), points, stream)
+    # The broad component, at .9 of the distance, explains most points: the variance is that of those it leaves.
+    assert 0.05 < float(mixture.log_variance[0].exp()) < 0.12
+
+
+def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_copies(data):
+    def values(raw):
+        found = measured("fld", data, raw)
+        return found["fld"]["value"], found["fld.gap"]["value"]
+
+    fresh, copies = values(normal_images(300, 5)), values(normal_images(3000, 1)[:300])
+    shifted = values((normal_images(300, 5).float() + 20).clamp(max=255).byte())
+    assert abs(fresh[0]) < 0.1 * abs(shifted[0])
+    assert copies[0] > 10 * abs(fresh[0])
+    assert copies[1] < 10 * fresh[1] < 0

@@ -1,11 +1,15 @@
 """Guidance of transformer flows."""
 
+import copy
+
 import pytest
 import torch
 from helpers.toy_transformer_flows import IMAGE, NAMES, perturbed, points
 from torch.testing import assert_close
 
-from genbench.models.starflow.guidance import Affine, starflow, tarflow, weights
+from genbench.errors import ConfigError
+from genbench.models.starflow.guidance import RULES, Affine, Guidance, starflow, tarflow, weights
+from genbench.models.starflow.jacobi_decoding import sequential
 
 LABEL = torch.tensor([0, 1, 2])
 
@@ -77,3 +81,39 @@ def test_guidance_applies_to_conditioned_blocks(name, rule):
     nothing = torch.full((3,), -1)
     unguided = model.sample(z, label=nothing, guidance=1.0, rule=rule)
     assert_close(unguided.x, model.sample(z).x)  # no label against no label
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_infinite_temperature_guides_away_from_uniform_attention(name):
+    """A block without queries attends to all tokens alike: the given and the guided prediction follow in parallel."""
+    model = perturbed(name, IMAGE, by=0.1).double()
+    block = model.flow.blocks[0]
+    flat = copy.deepcopy(block)
+    for layer in flat.net.layers:
+        width = layer.attention.out.in_features
+        layer.attention.qkv.weight.data[:width] = layer.attention.qkv.bias.data[:width] = 0
+    z = points(IMAGE, 3, torch.float64).flatten(1).unflatten(1, (-1, 8))
+    weight = weights(1.5, z.shape[1], "linear").double()
+    with torch.no_grad():
+        u = block.inverse(z, None, sequential, Guidance(None, RULES[name], weight, 1e12)).u
+        u, z = (each.flip(1) if block.flip else each for each in (u, z))
+        inputs = torch.cat([block._first(u), u[:, block.copied : -1]], 1)
+        given, null = (each._affine(each.net(inputs)) for each in (block, flat))
+        mu, log_sigma = RULES[name](given, null, weight[block.copied :])
+    assert float((given.mu - null.mu).abs().max()) > 1e-3
+    assert_close(mu + log_sigma.exp() * z[:, block.copied :], u[:, block.copied :], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "guided"), [("tarflow", 2.0), ("starflow", (2 * 2 + 1) / 3)])
+def test_a_temperature_guides_a_model_without_labels_in_the_blocks_of_its_paper(name, guided):
+    model, x0 = perturbed(name, IMAGE, by=0.1), points(IMAGE, 2)
+    plain, tempered = model.sample(x0), model.sample(x0, guidance=1.0, temperature=0.5)
+    assert (plain.nfe, tempered.nfe) == pytest.approx((1.0, guided))
+    assert float((plain.x - tempered.x).abs().max()) > 1e-4
+    almost = model.sample(x0, guidance=1.0, temperature=1 + 1e-6)
+    assert_close(almost.x, plain.x, rtol=0, atol=1e-3)
+
+
+def test_a_temperature_without_guidance_is_refused():
+    with pytest.raises(ConfigError, match=r"set sample\.guidance"):
+        perturbed("tarflow", IMAGE).sample(points(IMAGE, 1), temperature=2.0)
