@@ -4,7 +4,7 @@ import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -94,8 +94,8 @@ class DiffusersVAE(Encoder):
 
     These networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2; images are rescaled.
     Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
-    https://arxiv.org/abs/2112.10752. Latents are posterior means, shifted and scaled by the constants of the
-    configuration. The data must have its number of channels; gray images are not converted silently.
+    https://arxiv.org/abs/2112.10752. Latents are shifted and scaled by the constants of the configuration. The data
+    must have its number of channels; gray images are not converted silently.
 
     Args:
         model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
@@ -105,6 +105,7 @@ class DiffusersVAE(Encoder):
         tune: steps of that fine-tuning; 0 for none.
         batch_size: of that fine-tuning.
         lr: peak learning rate of that fine-tuning, on a cosine schedule.
+        posterior: whether models learn a fresh sample of the posterior at each step, or always its mean.
 
     Raises:
         ConfigError: if the package, the configuration or the weights are missing, or the data is of another kind.
@@ -123,13 +124,14 @@ class DiffusersVAE(Encoder):
         tune: Size = 0,
         batch_size: Count = 16,
         lr: Positive = 1e-4,
+        posterior: Literal["mean", "sample"] = "mean",
     ) -> None:
         decoder_finetuning.check(noise, tune)
         shape = latent_shape(event, {"model": model, "revision": revision})
         super().__init__(event, shape)
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-        self.model, self.revision = model, revision
+        self.model, self.revision, self.posterior = model, revision, posterior == "sample"
         self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
         self.white = 1 - event.bin / 2
         config = configuration(model, revision)
@@ -168,6 +170,15 @@ class DiffusersVAE(Encoder):
             return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
 
         return in_parts(mean, x, self.event.dims)
+
+    def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
+        """Return mean and standard deviation of the posterior, shifted and scaled alike."""
+
+        def both(part: Tensor) -> Tensor:
+            posterior = self.vae.encode(part / self.white).latent_dist
+            return torch.cat([(posterior.mean - self.shift) * self.scale, posterior.std * self.scale], 1)
+
+        return in_parts(both, x, self.event.dims)
 
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
         """Return images in model space."""

@@ -25,7 +25,10 @@ class Encoder(Trainable):
 
     Args:
         shape: of the latents. They are continuous, and have the data's classes and captions.
+        posterior: whether models learn samples of the posterior instead of its means.
     """
+
+    posterior = False
 
     def __init__(self, event: Event, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -35,6 +38,10 @@ class Encoder(Trainable):
     @abstractmethod
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
         """Return the posterior mean, shifted and scaled to about unit variance in every channel."""
+
+    def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
+        """Return mean and standard deviation of the posterior, one after the other along the channels."""
+        raise NotImplementedError
 
     @abstractmethod
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:

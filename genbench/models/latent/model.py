@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Encode, Event, Example, Model, Normal, Samples, Split, Trainable, Truth
 from genbench.models.latent.encoder import Encoder
+from genbench.seeds import generator
 from genbench.space import Real
 
 
@@ -87,21 +88,29 @@ class Latent(Model):
         """Return the task among latents."""
         device = next(self.encoder.parameters()).device
 
+        posterior, (channels, *side) = self.encoder.posterior, self.encoder.latent.shape
+        encoder = self.encoder.moments if posterior else self.encoder.encode
+
         @torch.no_grad()
         def encode(x: Tensor) -> Tensor:
-            return self.encoder.encode(x.to(device)).to(x.device)
+            return encoder(x.to(device)).to(x.device)
 
-        digest = self.encoder.digest()
+        def encoding(split: Split) -> Split:
+            encoded = Encoding(split, encode)
+            return PosteriorSamples(encoded) if posterior else encoded
+
+        digest = self.encoder.digest() + ("-posterior" if posterior else "")
         key = f"{data.provenance.get('sha256')}-{digest}"
-        train = data.train.encoded(encode, self.encoder.latent.shape, key) or Encoding(data.train, encode)
+        stored = data.train.encoded(encode, (channels * (1 + posterior), *side), key)
+        train = encoding(data.train) if stored is None else PosteriorSamples(stored) if posterior else stored
         return replace(
             data,
             event=self.encoder.latent,
             space=Real(),
             source=Normal(self.encoder.latent.shape),
             train=train,
-            valid=Encoding(data.valid, encode),
-            test=Encoding(data.test, encode),
+            valid=encoding(data.valid),
+            test=encoding(data.test),
             truth=Truth(),
             provenance={**data.provenance, "encoder": digest},
         )
@@ -123,3 +132,32 @@ class Encoding(Split):
         """Return the latents of samples for evaluation."""
         x, label = self._split.take(n, seed)
         return Batch(self._encode(x), label)
+
+
+class PosteriorSamples(Split):
+    """Samples of posteriors, drawn anew at each step.
+
+    Args:
+        moments: split whose samples are mean and standard deviation, one after the other along the channels.
+    """
+
+    def __init__(self, moments: Split) -> None:
+        self.size = moments.size
+        self._moments = moments
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return a sample of the posterior of each sample of a training batch."""
+        return self._drawn(self._moments.batch(step, size, seed), generator(seed, "posterior", step))
+
+    def take(self, n: int, seed: int) -> Batch:
+        """Return a sample of the posterior of each sample for evaluation."""
+        return self._drawn(self._moments.take(n, seed), generator(seed, "posterior"))
+
+    def on(self, device: torch.device) -> Split:
+        """Return a split that may read the moments on the device."""
+        return PosteriorSamples(self._moments.on(device))
+
+    def _drawn(self, batch: Batch, stream: torch.Generator) -> Batch:
+        mean, deviation = batch.x.chunk(2, 1)
+        noise = torch.randn(mean.shape, generator=stream, dtype=mean.dtype)  # the same on every device
+        return Batch(mean + deviation * noise.to(mean.device), batch.label)

@@ -172,3 +172,16 @@ def test_a_folder_within_a_name_is_found_in_the_cache_of_the_hub(monkeypatch, tm
     for name, value in vae.state_dict().items():
         assert torch.equal(encoder.vae.state_dict()[name], value), name
     hub.folder.cache_clear()
+
+
+def test_the_moments_of_the_posterior_are_scaled_like_its_mean(tmp_path, data, build_encoder):
+    _, folder = saved(tmp_path, latents_mean=[1.0, -2.0], latents_std=[0.5, 4.0], scaling_factor=2.0)
+    encoder = build_encoder(data.event, "diffusers", model=folder, posterior="sample")
+    assert encoder.posterior
+    encoder.load()
+    x = data.test.take(5, 0).x
+    with torch.no_grad():
+        mean, deviation = encoder.moments(x).chunk(2, 1)
+        assert_close(mean, encoder.encode(x))
+        own = encoder.vae.encode(x / encoder.white).latent_dist.std
+        assert_close(deviation, own * torch.tensor([4.0, 0.5]).view(2, 1, 1))

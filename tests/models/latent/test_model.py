@@ -52,6 +52,16 @@ class Halves(Encoder):
         return self
 
 
+class Spread(Halves):
+    """The same, as means of posteriors of deviation 0.1."""
+
+    posterior = True
+
+    def moments(self, x):
+        mean = self.encode(x)
+        return torch.cat([mean, torch.full_like(mean, 0.1)], 1)
+
+
 def build(name, event, **settings):
     entry = models[name]
     bound = bind(entry.build, {**SMALL.get(name, {}), **settings}, name, context=event)
@@ -289,3 +299,28 @@ def test_options_and_budgets_are_those_of_the_model(data):
     assert draw(model, 2, 2, 0, model.at_budget({"tol": 1e-3}, "euler", 5))[2] == 5
     flow = latent("starflow", data)
     assert not flow.nfe_curve
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_posterior_is_sampled_anew_at_each_step_around_its_mean(data, stored):
+    fresh = Endless(
+        lambda n, g: Batch(torch.randn(n, 1, 8, 8, generator=g), torch.zeros(n, dtype=torch.int64)), "train"
+    )
+    task = data if stored else replace(data, train=fresh)
+    means, samples = (Latent(data.event, build("cfm", k.latent), k) for k in (Halves(data.event), Spread(data.event)))
+    (_, means), (_, samples) = (model.within(task) for model in (means, samples))
+    assert means.provenance["encoder"] != samples.provenance["encoder"]
+    assert samples.train.size == means.train.size
+    for step in (0, 1):
+        known, found = (each.train.batch(step, 64, 3) for each in (means, samples))
+        assert_close(known.label, found.label)
+        noise = (found.x - known.x) / 0.1
+        assert abs(float(noise.mean())) < 0.07
+        assert float(noise.std()) == pytest.approx(1, abs=0.05)
+    first, again, second = (samples.train.batch(step, 64, 3).x for step in (0, 0, 1))
+    assert_close(first, again, rtol=0, atol=0)
+    noises = [each - means.train.batch(step, 64, 3).x for step, each in ((0, first), (1, second))]
+    assert abs(float((noises[0] * noises[1]).mean())) < 0.001
+    assert_close(samples.train.on(torch.device("cpu")).batch(0, 64, 3).x, first, rtol=0, atol=0)
+    error = samples.test.take(32, 0).x - means.test.take(32, 0).x
+    assert float(error.std()) == pytest.approx(0.1, abs=0.01)
