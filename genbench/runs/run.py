@@ -173,7 +173,7 @@ def learn_from_prerequisites(
     for name, needed in spec.prerequisites.items():
         trained[name], cost = _trained(name, needed, store, data, progress, launch)
         spent |= {f"{name}_steps": float(needed.plan["steps"])} if needed.plan else {}
-        spent[f"{name}_seconds"] = cost["train_seconds"]
+        spent[f"{name}_seconds"] = cost.get("total_train_seconds", cost["train_seconds"])
     torch.set_num_threads(plan_of(spec).threads)
     return spent | model.learn_from(trained, data, spec.seed)
 

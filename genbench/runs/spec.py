@@ -25,6 +25,7 @@ from genbench.runs.component import (
 from genbench.settings import (
     Nested,
     Settings,
+    bind,
     build_component,
     settings_in,
     settings_of,
@@ -126,7 +127,10 @@ class Spec:
             known = settings_of(models[teacher].build)
             inherited = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
             event = latent_event(self.encoder, build_data(self.data).event)
-            needed["teacher"] = replace(self, model=component(models, teacher, inherited, context=event), metrics={})
+            options = sampler(models[teacher])
+            sample = self.sample if options is sampler(models[self.model["name"]]) else bind(options, {}, "sample")
+            model = component(models, teacher, inherited, context=event)
+            needed["teacher"] = replace(self, model=model, sample=sample, metrics={})
         return needed
 
     @property

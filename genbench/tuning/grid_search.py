@@ -166,8 +166,11 @@ def _check_budgets(candidates: Sequence[Candidate]) -> None:
 
 
 def _budget(spec: Spec) -> dict[str, int]:
-    before = sum(needed.plan.get("steps", 0) for needed in spec.prerequisites.values())
-    return {"steps": spec.plan["steps"] + before, "batch_size": spec.plan["batch_size"]}
+    return {"steps": _steps(spec), "batch_size": spec.plan["batch_size"]}
+
+
+def _steps(spec: Spec) -> int:
+    return spec.plan.get("steps", 0) + sum(map(_steps, spec.prerequisites.values()))
 
 
 def _better(metric: str) -> str:
