@@ -109,7 +109,7 @@ def share_of_test(
     return to_test / (to_test + to_train), bandwidth
 
 
-@metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False)
+@metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False, novel=True)
 def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, features: Extractor = None) -> list[Value]:
     """Feature likelihood divergence: how much less likely test images are under the samples than under training images.
 

@@ -172,6 +172,8 @@ class Distilled(Pupil, FewStep):
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 
+    nfe_curve = False
+
     def __init__(
         self,
         event: Event,
