@@ -67,6 +67,16 @@ def test_the_cost_of_many_points_is_that_of_the_linear_program():
     assert own.item() == pytest.approx(float(plan), rel=0.04)  # masses are equal up to the tolerance only
 
 
+def test_every_mode_receives_its_mass():
+    """A hundredth of the mass that goes to the wrong mode costs more than all errors within modes together."""
+    angle = 2 * math.pi * (torch.arange(800) % 8) / 8
+    y = 5 * torch.stack([angle.cos(), angle.sin()], 1) + 0.56 * torch.randn(800, 2, generator=stream(4))
+    found = potentials(y, normal(2))
+    x = normal(2, seed=6)(400_000)
+    mode = torch.cat([assign(part, y, found.h, 0.0, stream()) for part in x.split(50_000)]) % 8
+    assert_close(8 * torch.bincount(mode, minlength=8) / len(x), torch.ones(8), rtol=0, atol=0.03)
+
+
 def test_a_gaussian_sample_is_reached_along_its_affine_map():
     """From N(0, I) to N(m, s^2 I) the optimal map is x -> m + s x, up to the sampling of the points."""
     y = 2.0 + 0.5 * torch.randn(1000, 2, generator=stream(3))

@@ -16,7 +16,7 @@ from genbench.seeds import derive, generator
 from genbench.settings import Count, NonNegative, Positive
 from genbench.storage import cache, tensors
 
-VERSION = 1
+VERSION = 2
 """Raised when other potentials would be found for the same points."""
 
 
