@@ -26,3 +26,35 @@ def test_no_label_reaches_the_terminal_as_a_command():
     text = printed([Cell(evil, "failed", evil, 1.0)])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert text.count("cfm x[bold]") == 2
+
+
+def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatch):
+    """Lines with a path, and errors, which are one line each, may be longer."""
+    suite, results = swept
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    small = ["--metric", "w2", "--set", "plan.steps=3", "--set", "evaluation.n=64", "--set", "evaluation.curve=[]"]
+    calls = [
+        ["list"],
+        ["show", "wcfm"],
+        ["show", "plan"],
+        ["new", "model", "mine"],
+        ["check", "mine.py"],
+        ["doctor"],
+        ["leaderboard", results],
+        ["status", results],
+        ["status", results, "--suite", suite],
+        ["report", results],
+        ["compare", "cfm", "wcfm", "--dataset", "moons", "--results", results],
+        ["submit", suite, "--to", "x.genbench.zip", "--results", results],
+        ["verify", "x.genbench.zip", "--sample", "1"],
+        ["leaderboard", results, "--add", "x.genbench.zip"],
+        ["verify", results, "--sample", "1"],
+        ["run", "--model", "cfm", "--dataset", "moons", "--seeds", "0-1", "--results", results, *small],
+    ]
+    wide = []
+    for call in calls:
+        code, out, err = cli(*call)
+        assert code == 0, (call, err)
+        wide += [line for line in [*out.splitlines(), *err.splitlines()] if len(line) > 80 and "/" not in line]
+    assert not wide
