@@ -14,7 +14,9 @@ from genbench.aliases import canonical
 from genbench.cli.catalog import Schema, read
 from genbench.errors import ConfigError, unknown
 from genbench.settings import Settings, check_sections, table_of
+from genbench.storage import memory
 from genbench.suites import find
+from genbench.training.plan import Plan
 from genbench.validation import validated
 
 
@@ -42,6 +44,20 @@ def check(
     for kind, name, section in components:
         _component(kind, name, (settings or {}).get(section, {}), name)
     _sections(settings or {}, list(models))
+
+
+def check_sizes(settings: Settings, devices: int = 1) -> None:
+    """Check the sizes that need neither the data nor the model: they must be possible for a single number per sample.
+
+    Raises:
+        ConfigError: if a batch cannot be divided, or a batch or the samples do not fit into memory.
+    """
+    plan, n = settings.get("plan", {}), settings.get("evaluation", {}).get("n", 0)
+    batch = plan.get("batch_size")
+    if batch is not None:
+        Plan(batch_size=batch, accumulate=plan.get("accumulate", 1)).parts(devices)
+        memory.require(16 * batch, f"plan.batch_size={batch}")
+    memory.require(12 * n, f"evaluation.n={n}")
 
 
 def check_suite(suite: str | Path, settings: Settings) -> None:

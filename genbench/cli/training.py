@@ -28,7 +28,7 @@ from genbench.cli.options import (
     stdout,
 )
 from genbench.errors import ConfigError, RunFailed
-from genbench.sweeps.assignments import parse
+from genbench.sweeps.assignments import parse, stack_members
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -74,6 +74,9 @@ def run_command(
         raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
     requests.check([model], [dataset], metric, settings)
+    requests.check_sizes(settings, devices)
+    for own in stack_members(members) if members is not None else ():
+        requests.check([model], settings={"model": {name: value for name, value in own.items() if name != "seed"}})
 
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name

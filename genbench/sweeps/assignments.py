@@ -4,7 +4,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genbench.errors import ConfigError
@@ -80,3 +80,16 @@ def _value(text: str) -> Any:
         if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
             return float(text)
         return _WORDS.get(text.lower(), text)
+
+
+def stack_members(stack: Any) -> list[Mapping[str, Any]]:
+    """Return the members of an ensemble, given as records have them: `[{"seed": 0}, {"seed": 1}]`.
+
+    Raises:
+        ConfigError: if they are given otherwise, or fewer than two of them differ.
+    """
+    if not isinstance(stack, list) or not all(isinstance(own, Mapping) and "seed" in own for own in stack):
+        raise ConfigError(f'stack: {stack!r} is wrong: write a list such as [{{"seed": 0}}, {{"seed": 1}}]')
+    if len({json.dumps(own, sort_keys=True) for own in stack}) < 2:
+        raise ConfigError("a stack needs at least two different members")
+    return stack

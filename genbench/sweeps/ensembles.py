@@ -1,7 +1,7 @@
 """Ensembles: which cells are trained as one. A spec records its ensemble as `stack`, the key that suites write."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from genbench.runs.component import model_class
 from genbench.runs.requests import resolve
 from genbench.runs.spec import Spec, build_data, plan_of
 from genbench.settings import Settings, settings_in
+from genbench.sweeps.assignments import stack_members
 
 
 def why_alone(spec: Spec) -> str | None:
@@ -60,8 +61,7 @@ def ensemble_of(
     Raises:
         ConfigError: if it is given otherwise, or its members cannot be trained as one.
     """
-    if not isinstance(stack, list) or not all(isinstance(own, Mapping) and "seed" in own for own in stack):
-        raise ConfigError(f'stack: {stack!r} is wrong: write a list such as [{{"seed": 0}}, {{"seed": 1}}]')
+    stack = stack_members(stack)
     settings, specs = settings or {}, []
     for own in stack:
         chosen = {name: value for name, value in own.items() if name != "seed"}

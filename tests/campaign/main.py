@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import archives, arrays, damage, extremes, images, names, results, suites, surroundings
+from campaign import archives, arrays, damage, extremes, images, names, results, submissions, suites, surroundings
 from campaign.harness import Case, judge, run
 
 TINY = """
@@ -44,6 +44,7 @@ def prepare(folder: Path) -> Path:
     for name in (".stdout", ".stderr"):
         (finished / name).unlink()
     damage.prepare(folder / "kept")
+    submissions.prepare(folder / "submitted")
     return finished
 
 
@@ -53,6 +54,7 @@ def cases(finished: Path) -> Iterator[Case]:
         yield from module.cases()
     yield from results.cases(finished)
     yield from damage.cases(finished.with_name("kept"))
+    yield from submissions.cases(finished.with_name("submitted"))
 
 
 def meet(case: Case, folder: Path, finished: Path) -> tuple[str | None, str]:

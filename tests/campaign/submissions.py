@@ -1,0 +1,192 @@
+"""Submissions that were damaged on their way, and archives that a hostile author sealed again."""
+
+import hashlib
+import json
+import math
+import random
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from campaign.harness import Case, Outcome, run
+
+FLIPS = 40
+"""Places at which a bit is flipped."""
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm"]
+metrics = ["sliced_w2", "nfe"]
+seeds = [0, 1]
+plan = {steps = 20, batch_size = 16, eval_every = 10}
+evaluation = {n = 64, curve = [1], interval = true}
+"""
+
+COMMANDS = {
+    "verify": ("verify", "s.genbench.zip", "--sample", "1"),
+    "verify as JSON": ("verify", "s.genbench.zip", "--sample", "0", "--json"),
+    "leaderboard": ("leaderboard", "r", "--add", "s.genbench.zip"),
+}
+
+REFUSED = frozenset({"refused"})
+NOT_BELIEVED = REFUSED | {"failed"}
+CLEAN_END = NOT_BELIEVED | {"done"}
+
+Change = Callable[[dict[str, Any]], object]
+"""Changes a record in place."""
+
+
+def _row(**values: Any) -> Change:
+    return lambda record: record["results"][0].update(values)
+
+
+def _spec(part: str, **values: Any) -> Change:
+    return lambda record: record["spec"][part].update(values)
+
+
+NUMBERS = {
+    "nan": math.nan,
+    "inf": math.inf,
+    "minus inf": -math.inf,
+    "largest": 1.7e308,
+    "smallest": 5e-324,
+    "many digits": 10**400,
+    "text": "1.0",
+    "true": True,
+    "list": [1.0],
+    "none": None,
+}
+FIELDS: dict[str, Callable[[Any], Change]] = {
+    "value": lambda x: _row(value=x),
+    "floor": lambda x: _row(floor=x),
+    "nfe": lambda x: _row(nfe=x),
+    "n": lambda x: _row(n=x),
+    "step": lambda x: _row(step=x, point="training"),
+    "half interval": lambda x: _row(details={"half_interval": x}),
+    "detail": lambda x: _row(details={"bias": x}),
+    "seconds": lambda x: lambda record: record["provenance"]["cost"].update(train_seconds=x),
+    "seed": lambda x: lambda record: record["spec"].update(seed=x),
+    "learning rate": lambda x: _spec("plan", lr=x),
+    "samples": lambda x: _spec("evaluation", n=x),
+}
+FORGED: dict[str, Change] = {
+    **{f"{field} is {name}": make(x) for field, make in FIELDS.items() for name, x in NUMBERS.items()},
+    "half interval is negative": _row(details={"half_interval": -1.0}),
+    "details are a list": _row(details=[1]),
+    "details are deep": _row(details={"half_interval": [[[[[[1.0]]]]]]}),
+    "metric is a path": _row(metric="../../x"),
+    "metric is a script": _row(metric="<script>alert(1)</script>"),
+    "metric has escapes": _row(metric="\x1b[2Jsliced_w2"),
+    "protocol has escapes": _row(protocol="\x1b]0;x\x07"),
+    "direction is unknown": _row(better="sideways"),
+    "point is unknown": _row(point="elsewhere"),
+    "row twice": lambda record: record["results"].append(record["results"][0]),
+    "no rows": lambda record: record["results"].clear(),
+    "rows are a table": lambda record: record.update(results={}),
+    "label of another model": lambda record: record["labels"].update(model="best"),
+    "label with escapes": lambda record: record["labels"].update(model="\x1b[31mcfm"),
+    "label of another run": lambda record: record["labels"].update(run="../../x"),
+    "unknown model": _spec("model", name="no-such-model"),
+    "model is a file": _spec("model", name="evil@12345678"),
+    "model is a module": _spec("model", name="os:system"),
+    "unknown data set": _spec("data", name="no-such-data"),
+    "data with a path": lambda record: record["spec"].update(
+        data={"name": "points", "version": 1, "path": "/etc/passwd"}
+    ),
+    "version is none": _spec("model", version=None),
+    "more keys": lambda record: record.update(extra=1),
+    "no provenance": lambda record: record.pop("provenance"),
+    "code is a text": lambda record: record["provenance"].update(code="x"),
+    "stack of strangers": lambda record: record["spec"].update(stack=[{"seed": 0}, {"seed": "x"}]),
+    "better value": lambda record: record["results"][0].update(value=record["results"][0]["value"] / 2),
+}
+
+
+def prepare(folder: Path) -> Path:
+    """Run a small sweep and submit it; return the folder."""
+    folder.mkdir(parents=True)
+    (folder / "tiny.toml").write_text(SUITE)
+    for arguments in (
+        ("sweep", "tiny.toml", "--results", "r"),
+        ("submit", "tiny", "--results", "r", "--to", "s.genbench.zip"),
+    ):
+        outcome = run(Case("", arguments), folder)
+        assert outcome.ending == "done", outcome.stderr
+    return folder
+
+
+def cases(prepared: Path) -> Iterator[Case]:
+    """Yield cases of submissions; each meets a copy of what `prepare` made."""
+    archive = prepared / "s.genbench.zip"
+    content = archive.read_bytes()
+    draw = random.Random("submission")
+    damages = {f"bit {i} flipped": _flip(content, draw.random(), draw.randrange(8)) for i in range(FLIPS)}
+    damages |= {f"cut to {share} tenths": content[: share * len(content) // 10] for share in range(10)}
+    damages |= {"longer": content + b"x", "twice": content * 2, "zeros": bytes(len(content))}
+    for number, (name, data) in enumerate(damages.items()):
+        command = list(COMMANDS)[number % len(COMMANDS)]
+        files = _copied(prepared, lambda folder, data=data: (folder / "s.genbench.zip").write_bytes(data) and None)
+        # Bytes outside the members, such as times and attributes, do not matter.
+        yield Case(f"submissions/{command}, {name}", COMMANDS[command], CLEAN_END, files, check=_shown)
+    for number, (name, change) in enumerate(FORGED.items()):
+        for command in list(COMMANDS)[number % 2 :: 2]:
+            files = _copied(prepared, lambda folder, change=change: _forge(folder / "s.genbench.zip", change))
+            yield Case(f"submissions/{command}, forged: {name}", COMMANDS[command], CLEAN_END, files, check=_shown)
+    yield from _samples(prepared)
+
+
+def _flip(content: bytes, share: float, bit: int) -> bytes:
+    data = bytearray(content)
+    data[int(share * len(data))] ^= 1 << bit
+    return bytes(data)
+
+
+def _copied(prepared: Path, damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    def files(folder: Path) -> None:
+        shutil.copytree(prepared, folder, dirs_exist_ok=True)
+        damage(folder)
+
+    return files
+
+
+def _forge(path: Path, change: Change) -> None:
+    """Change the first record of a submission, and seal the record and the manifest again."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in members if name.endswith("record.json"))
+    record = json.loads(members[name])
+    del record["sha256"]
+    change(record)
+    body = json.dumps(record)[:-1]
+    members[name] = f'{body},\n "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'.encode()
+    manifest = json.loads(members["manifest.json"])
+    manifest["members"][name] = hashlib.sha256(members[name]).hexdigest()
+    members["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+
+
+def _shown(folder: Path, outcome: Outcome) -> str | None:
+    """Return what a table shows that is not a number; what is left out is named with its reason."""
+    lines = [line for line in outcome.stdout.splitlines() if "left out" not in line and "refused" not in line]
+    found = [word for line in lines for word in line.split() if word in ("nan", "inf", "Infinity")]
+    return f"printed {found[0]}" if found and outcome.ending == "done" else None
+
+
+def _samples(prepared: Path) -> Iterator[Case]:
+    """Yield cases of samples.npz, which a run keeps and anybody may measure."""
+    (path,) = prepared.glob("r/runs/cfm-moons-0-*/*/samples.npz")
+    content, draw = path.read_bytes(), random.Random("samples")
+    for number in range(FLIPS):
+        data = _flip(content, draw.random(), draw.randrange(8))
+        files = _copied(prepared, lambda folder, data=data: (folder / "x.npz").write_bytes(data) and None)
+        yield Case(
+            f"submissions/eval, bit {number} of samples.npz flipped",
+            ("eval", "x.npz", "--dataset", "moons", "--metric", "sliced_w2", "--results", "out"),
+            CLEAN_END,
+            files,
+            check=_shown,
+        )
