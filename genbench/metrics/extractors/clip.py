@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Annotated, Any
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from genbench.core import Data
@@ -50,7 +52,8 @@ Archive = Annotated[str | None, OnDisk(), f"path of {FILE.name}"]
 def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Network:
     """CLIP ViT-L/14 at 336 pixels: its 768 features of images, as CMMD takes them.
 
-    The published weights in the implementation of transformers; images are cropped to their central square.
+    The published weights in the implementation of transformers; images are cropped to their central square. Other
+    weights are read from safetensors with the published names.
 
     Reference: Radford et al., 2021; Jayasumana et al., 2024.
     """
@@ -58,8 +61,11 @@ def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Netwo
     file = read(FILE, weights, sha256)
     device = extractor_device()
     try:
-        network = _image_model(_visual(file.content)).eval().requires_grad_(False).to(device)
-    except (KeyError, RuntimeError, ValueError) as error:
+        # An archive of TorchScript may hold code: only the published one is read as such, whatever a record names.
+        state = published(file.content) if file.sha256 == FILE.sha256 else safetensors.torch.load(file.content)
+        visual = {name: value.float() for name, value in state.items() if name.startswith("visual.")}
+        network = _image_model(visual).eval().requires_grad_(False).to(device)
+    except (KeyError, RuntimeError, ValueError, SafetensorError) as error:
         raise ConfigError(f"{FILE.name} holds no weights of CLIP: {' '.join(str(error).split())[:120]}") from error
     mean, scale = (torch.tensor(each, device=device)[:, None, None] for each in (MEAN, SCALE))
 
@@ -70,11 +76,9 @@ def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Netwo
     return Network("clip", file.sha256, BICUBIC, size, net, None, device, features)
 
 
-def _visual(content: bytes) -> dict[str, Tensor]:
-    """Return the weights of the image encoder, in float32."""
-    # An archive of TorchScript, which torch reads with its own loader only; its sha256 is known.
-    state = torch.jit.load(BytesIO(content), map_location="cpu").state_dict()
-    return {name: value.float() for name, value in state.items() if name.startswith("visual.")}
+def published(archive: bytes) -> dict[str, Tensor]:
+    """Return the weights in an archive of TorchScript, which torch reads with this loader only."""
+    return torch.jit.load(BytesIO(archive), map_location="cpu").state_dict()
 
 
 def _image_model(state: dict[str, Tensor]) -> Any:

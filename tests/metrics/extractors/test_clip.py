@@ -2,10 +2,12 @@ import hashlib
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from genbench.errors import ConfigError
 from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.clip import published
 
 WIDTH, DEPTH, PATCH, SIDE, OUT = 128, 2, 8, 4, 32
 
@@ -67,7 +69,11 @@ class Holder(nn.Module):
 
 
 def saved(state, path):
-    torch.jit.script(Holder(state)).save(str(path))
+    save_file({name: value.half().contiguous() for name, value in state.items()}, path)
+    return named(path)
+
+
+def named(path):
     return {"name": "clip", "weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -84,7 +90,7 @@ def visual():
 
 def test_the_published_weights_have_their_meaning(data, tmp_path, visual):
     state = {f"visual.{name}": value for name, value in visual.state_dict().items()} | {"logit_scale": torch.zeros(())}
-    net = build_extractor(data, saved(state, tmp_path / "weights.pt"))
+    net = build_extractor(data, saved(state, tmp_path / "weights.safetensors"))
     assert net.num_features == OUT
     images = torch.randint(256, (3, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
@@ -101,6 +107,16 @@ def test_an_archive_of_other_weights_is_refused(data, tmp_path, visual):
         build_extractor(data, saved({"weight": torch.zeros(3)}, tmp_path / "other.pt"))
     path = tmp_path / "text.pt"
     path.write_text("no archive")
-    given = {"name": "clip", "weights": str(path), "sha256": hashlib.sha256(b"no archive").hexdigest()}
     with pytest.raises(ConfigError, match="holds no weights of CLIP"):
-        build_extractor(data, given)
+        build_extractor(data, named(path))
+
+
+def test_torchscript_is_read_only_where_it_is_the_published_archive(data, tmp_path, visual):
+    state = {f"visual.{name}": value for name, value in visual.state_dict().items()}
+    path = tmp_path / "script.pt"
+    torch.jit.script(Holder(state)).save(str(path))
+    read = published(path.read_bytes())
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name].float(), state[name]) for name in state)
+    with pytest.raises(ConfigError, match="holds no weights of CLIP"):
+        build_extractor(data, named(path))
