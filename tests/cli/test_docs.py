@@ -182,6 +182,6 @@ def test_blocks_fit_a_page():
         for name, text in pages.items()
         for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         for line in block.splitlines()
-        if language in ("sh", "toml", "text") and len(line) > 88
+        if language in ("sh", "toml", "text") and len(line) > 80
     ]
     assert not wide
