@@ -167,16 +167,16 @@ def _interrupt(folder: Path) -> None:
 
         save = checkpoint.save
 
-        def stop(path: Path, *state: object) -> None:
-            save(path, *state)  # type: ignore[arg-type]
-            if state[3] >= 20:  # type: ignore[operator]
+        def stop(path: Path, state: checkpoint.Checkpoint, run: str) -> None:
+            save(path, state, run)
+            if state.step >= 20:
                 os._exit(0)
 
         os.environ["GENBENCH_HOME"] = str(folder / "home")
         os.chdir(folder)
         ticks = count(0, 1000)
         loop.time = SimpleNamespace(monotonic=lambda: float(next(ticks)))  # a checkpoint is always due
-        checkpoint.save = stop  # type: ignore[assignment]
+        checkpoint.save = stop
         from genbench.runs.run import run as run_cell
         from genbench.runs.store import Store
         from genbench.sweeps.suite import load

@@ -32,7 +32,7 @@ from genbench.runs import source_code
 from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps.execution import process_pool
-from genbench.training import loop
+from genbench.training import loop, step
 
 for module in (
     "sweeps.execution.executors",
@@ -80,7 +80,7 @@ def meet(fault, report):
 
     for name in where.split():
         if name == "step":
-            loop._seed_dropout = wrap(loop._seed_dropout)
+            step.seed_dropout = wrap(step.seed_dropout)
         elif name == "mkstemp":
             tempfile.mkstemp = wrap(tempfile.mkstemp)
         else:

@@ -1,0 +1,105 @@
+"""The state of a training: all that a checkpoint has to restore."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from genbench.core import Learner
+from genbench.errors import ConfigError
+from genbench.storage import files
+from genbench.training.checkpoint import Checkpoint
+from genbench.training.optimizer import Adam
+from genbench.training.plan import Plan
+
+L = TypeVar("L", bound=Learner)
+
+
+class TrainingState(Generic[L]):
+    """A learner between two steps of its training.
+
+    Args:
+        learner: on the device where it is trained.
+        plan: decides the optimizer, and whether weights are averaged.
+    """
+
+    def __init__(self, learner: L, plan: Plan) -> None:
+        self.learner = learner
+        self.trained = [p for p in learner.parameters() if p.requires_grad]
+        self.average = [p.detach().clone() for p in self.trained] if plan.ema else []
+        self.optimizer = Adam(self.trained, plan.optimizer, betas=plan.betas, weight_decay=plan.weight_decay)
+        self.step = 0
+        self.best_loss = math.inf  # of the validations so far
+        self.best_weights: list[Tensor] = []
+        self._began = time.monotonic()  # minus the seconds before a resumption, plus those of evaluations
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what restores this state, and the seconds of training so far."""
+        tensors = {f"model.{name}": value for name, value in self.learner.state_dict().items()}
+        tensors |= {f"average.{i}": value for i, value in enumerate(self.average)}
+        if self.best_weights:
+            tensors |= {"best.loss": torch.tensor(self.best_loss, dtype=torch.float64)}
+            tensors |= {f"best.{i}": value for i, value in enumerate(self.best_weights)}
+        for i, moments in enumerate(self.optimizer.states):
+            tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+        return Checkpoint(tensors, self.step, time.monotonic() - self._began)
+
+    def restore(self, saved: Checkpoint, path: Path) -> None:
+        """Return to the state of a checkpoint, which was read from a path.
+
+        Raises:
+            ConfigError: if the checkpoint belongs to another model.
+        """
+        tensors = saved.tensors
+        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        try:
+            self.learner.load_state_dict(weights)
+        except RuntimeError as error:
+            why = str(error).splitlines()[-1].strip()
+            raise ConfigError(f"{files.shown(path)} belongs to another model: {why}") from error
+        for i, mean in enumerate(self.average):
+            mean.copy_(tensors[f"average.{i}"])
+        for i, moments in enumerate(self.optimizer.states):
+            for name, value in moments.items():
+                # Absent for a parameter without gradients so far. The memory layout of the copy stays as it is.
+                value.copy_(tensors.get(f"optimizer.{i}.{name}", value))
+        if "best.loss" in tensors:
+            self.best_loss = float(tensors["best.loss"])
+            self.best_weights = [tensors[f"best.{i}"] for i in range(len(self.trained))]
+        self.step = saved.step
+        self._began = time.monotonic() - saved.seconds
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Give the learner its averaged weights for the duration of a block, whose time does not count as training."""
+        began = time.monotonic()
+        raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
+        self._use(self.average)
+        try:
+            yield
+        finally:
+            self._use(raw)
+            self.learner.train()
+            self._began += time.monotonic() - began
+
+    def keep_if_best(self, loss: float | None) -> None:
+        """Keep the weights in use if no validation so far had a loss as low."""
+        if loss is not None and loss < self.best_loss:
+            self.best_loss, self.best_weights = loss, [parameter.detach().clone() for parameter in self.trained]
+
+    def finish(self) -> L:
+        """Return the learner with the weights to be evaluated: those of the best validation, or else the average."""
+        self._use(self.best_weights or self.average)
+        return self.learner
+
+    def _use(self, weights: Sequence[Tensor]) -> None:
+        """Copy weights, or none, into the learner."""
+        with torch.no_grad():
+            for parameter, value in zip(self.trained, weights, strict=bool(weights)):
+                parameter.copy_(value)
+        self.learner.eval()

@@ -1,0 +1,82 @@
+"""A step of a training: the gradients of a batch, the optimizer, the average."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from genbench.core import Example
+from genbench.seeds import derive
+from genbench.training.group import Group
+from genbench.training.plan import Plan
+from genbench.training.state import TrainingState
+
+
+class Step:
+    """The step that a training repeats.
+
+    Args:
+        state: changed by every step.
+        plan: precision, accumulation, clipping, learning rates, decay of the average.
+        group: the processes that share each batch.
+        seed: of dropout.
+    """
+
+    def __init__(self, state: TrainingState, plan: Plan, group: Group, seed: int) -> None:
+        self.state, self.plan, self.group, self.seed = state, plan, group, seed
+        self.parts = plan.parts(group.size)
+        self.module = group.wrap(state.learner)
+        module = torch.compile(self.module) if plan.compile else self.module
+        self.loss_of = _in_precision(module, plan.precision, group.device)
+
+    def take(self, example: Example) -> dict[str, Tensor]:
+        """Take a step on a global batch, and return its scalars."""
+        state, plan, group, step = self.state, self.plan, self.group, self.state.step
+        seed_dropout(derive(self.seed, "dropout", step, group.rank), group.device)
+        logged: dict[str, Tensor] = {}
+        # Every process draws the whole batch and takes its share, so that a coupling sees the global batch.
+        for part in range(plan.accumulate):
+            share = _share(example, group.rank * plan.accumulate + part, self.parts)
+            with group.backward(self.module, last=part + 1 == plan.accumulate):
+                scalars = self.loss_of(share)
+                (scalars["loss"].sum() / plan.accumulate).backward()
+            for name, value in scalars.items():
+                logged[name] = logged.get(name, 0) + value.detach() / plan.accumulate
+        if plan.clip:
+            state.learner.clip(plan.clip)
+        state.optimizer.step(plan.lr_at(step))
+        if state.average:
+            get_ema_multi_avg_fn(plan.ema_at(step))(state.average, [p.detach() for p in state.trained], 0)
+        state.step += 1
+        return logged
+
+
+def seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed the global stream of the device in use. (torch.manual_seed costs a traceback where CUDA is never used.)"""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+def _share(example: Example, part: int, parts: int) -> Example:
+    """Return every `parts`-th sample of an example."""
+    if parts == 1:
+        return example
+    return type(example)(*(None if item is None else item[part::parts] for item in example))
+
+
+def _in_precision(
+    module: Callable[[Example], dict[str, Tensor]], precision: str, device: torch.device
+) -> Callable[[Example], dict[str, Tensor]]:
+    """Return the loss as computed in the precision of a plan; under bf16 the example itself is rounded, too."""
+    if precision == "fp32":
+        return module
+
+    def loss_of(example: Example) -> dict[str, Tensor]:
+        with torch.autocast(device.type, torch.bfloat16):
+            rounded = (item.bfloat16() if item is not None and item.is_floating_point() else item for item in example)
+            return {name: value.float() for name, value in module(type(example)(*rounded)).items()}
+
+    return loss_of

@@ -1,0 +1,57 @@
+"""The state of a training: what an interruption must not change."""
+
+import pytest
+import torch
+from helpers.toy_trainings import Stop, start, stop_at, train, weights
+
+from genbench.errors import ConfigError
+from genbench.training.group import start_group
+from genbench.training.loop import fit
+
+
+@pytest.mark.parametrize(("model", "plan"), [("cfm", {"ema": 0.999}), ("wcfm", {}), ("otcfm", {"optimizer": "adam"})])
+def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, model, plan):
+    plan = {"steps": 230, "schedule": "cosine", **plan}
+    whole = train(model, folder=tmp_path / "whole", **plan)
+    with pytest.raises(Stop):
+        train(model, folder=tmp_path / "cut", progress=stop_at(200), save_every=0, **plan)
+    resumed = train(model, folder=tmp_path / "cut", **plan)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert (tmp_path / "whole/train.csv").read_bytes() == (tmp_path / "cut/train.csv").read_bytes()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_weights_of_the_best_validation_are_kept_through_an_interruption(tmp_path, ema):
+    losses = {50: 3.0, 100: 1.0, 150: 1.0, 200: float("nan"), 230: 2.0}
+
+    def go(folder, **watch):
+        model, data, plan = start(steps=230, validate_every=50, stop="validation", ema=ema)
+        how = {"folder": folder, "save_every": 0, "evaluate": losses.get, **watch}
+        return weights(fit(model, data, plan, start_group("cpu"), seed=0, **how))
+
+    whole = go(tmp_path / "whole")
+    with pytest.raises(Stop):
+        go(tmp_path / "cut", progress=stop_at(200))
+    assert torch.equal(go(tmp_path / "cut"), whole)
+    assert torch.equal(whole, weights(train(steps=100, ema=ema)))
+    assert not torch.equal(whole, weights(train(steps=230, ema=ema)))
+
+
+def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
+    """Fused optimisers walk through memory, and files hold tensors row by row."""
+
+    def go(folder, **watch):
+        model, data, plan = start("cfm", "digits", steps=8, batch_size=16)
+        model.to(memory_format=torch.channels_last)
+        return fit(model, data, plan, start_group("cpu"), seed=0, folder=folder, save_every=0, **watch)
+
+    with pytest.raises(Stop):
+        go(tmp_path, progress=stop_at(8))
+    assert torch.equal(weights(go(tmp_path)), weights(go(None)))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    with pytest.raises(Stop):
+        train(folder=tmp_path, progress=stop_at(20), save_every=0, steps=240)
+    with pytest.raises(ConfigError, match=r"checkpoint\.safetensors belongs to another model"):
+        train("cfm", "digits", folder=tmp_path, steps=240)

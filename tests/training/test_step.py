@@ -1,0 +1,53 @@
+"""A step: parts of a batch, precision, clipping, compilation."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers.toy_trainings import TESTS, start, train, weights
+from torch.testing import assert_close
+
+from genbench.training.group import start_group
+from genbench.training.loop import fit
+
+
+def test_accumulated_parts_make_the_same_step():
+    whole, parts = train(steps=20), train(steps=20, accumulate=4)
+    assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
+
+
+def test_bf16_trains_close_to_fp32():
+    a, b = train(steps=50), train(steps=50, precision="bf16")
+    assert not torch.equal(weights(a), weights(b))
+    assert_close(weights(a), weights(b), rtol=0, atol=0.05)
+
+
+def test_clipping_bounds_the_step():
+    """Adam's steps do not depend on the gradient's scale, its relative size between steps does."""
+    model, data, plan = start(steps=1, clip=1e-3)
+    before = [p.detach().clone() for p in model.parameters()]
+    fit(model, data, plan, start_group("cpu"), seed=0)
+    norm = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None] or [torch.zeros(1)]).norm()
+    assert norm <= 1e-3 * 1.01
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+COMPILED = """
+import sys
+sys.path.insert(0, {tests!r})
+from helpers.toy_trainings import train, weights
+settings = {{"checkpoint": True, "width": 16, "head": 16, "blocks": [1]}}
+eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
+print(float((eager - compiled).abs().max()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
+def test_a_compiled_step_is_the_same_step():
+    # In a process of its own: what checks shapes in tests cannot be compiled.
+    script = COMPILED.format(tests=TESTS)
+    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
+    assert float(done.stdout) < 1e-5
