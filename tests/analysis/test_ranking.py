@@ -1,7 +1,7 @@
 import numpy as np
 from scipy import stats
 
-from genbench.analysis.ranking import against_best, marks
+from genbench.analysis.ranking import against_best, marks, ranks
 from genbench.analysis.statistics import paired
 
 
@@ -53,3 +53,11 @@ def test_equal_models_share_the_first_place():
         "b": "tie",
     }
     assert marks({"a": {0: 1.0, 1: 1.0}, "b": {0: 1.0, 1: 1.0}}, "lower") == {}
+
+
+def test_ranks_after_the_first_are_those_of_the_rest():
+    jitter = np.random.default_rng(0).normal(size=(3, 12)) / 100
+    found = {name: dict(enumerate(place + row)) for name, place, row in zip("abc", (0, 1, 2), jitter, strict=True)}
+    assert ranks(found, "lower") == {"a": 1, "b": 2, "c": 3}
+    assert ranks(found, "higher") == {"c": 1, "b": 2, "a": 3}
+    assert ranks({"a": {0: 1.0}, "b": {0: 2.0}}, "lower") == {"a": 1, "b": 1}  # one seed tells nothing

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from genbench.analysis.board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
 from genbench.analysis.labels import distinct, plain
-from genbench.analysis.leaderboard import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry, Leaderboard
+from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.statistics import LEVEL, format_mean, mean_and_half
 from genbench.analysis.values import group_by
 from genbench.report.formats.cells import ARROWS

@@ -1,0 +1,81 @@
+"""Standings: mean ranks of methods over data sets that rank them all, and which of them differ significantly."""
+
+import string
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from genbench.analysis.board import Board
+from genbench.analysis.statistics import LEVEL, holm, sign_flip_p
+
+
+class Standing(NamedTuple):
+    """The mean rank of a method, its 95 % interval, and letters: methods that share one do not differ significantly."""
+
+    method: str
+    mean: float
+    low: float
+    high: float
+    letters: str
+
+
+def common(boards: Sequence[Board]) -> tuple[list[str], list[Board]]:
+    """Return methods and the boards that rank all of them: those that give the most comparisons of two methods."""
+    sets = {frozenset(board.ranked) for board in boards}
+    while added := {a & b for a in sets for b in sets} - sets:  # close the sets under intersection
+        sets |= added
+    candidates = [(methods, [b for b in boards if methods <= b.ranked.keys()]) for methods in sets if len(methods) > 1]
+    if not candidates:
+        return [], []
+    methods, over = max(candidates, key=lambda c: (len(c[0]) * (len(c[0]) - 1) * len(c[1]), sorted(c[0])))
+    return sorted(methods), over
+
+
+def standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing]:
+    """Return mean ranks: of the ranks within each seed, averaged over the seeds of a data set, then over data sets."""
+    if not methods:
+        return []
+    tables = []
+    for board in boards:
+        sign = -1 if board.better == "higher" else 1
+        values = [[sign * board.ranked[method].values[seed] for method in methods] for seed in board.seeds]
+        tables.append(pd.DataFrame(values).rank(axis=1).to_numpy())  # (seeds, methods)
+    means = np.array([table.mean(0) for table in tables]).mean(0)
+    errors = np.sqrt(sum(table.var(0, ddof=1) / len(table) for table in tables)) / len(tables)
+    freedom = sum(len(table) - 1 for table in tables)
+    half = errors * special.stdtrit(freedom, 1 - LEVEL / 2)
+    total = sum(map(len, tables))
+    every = np.concatenate([table * total / (len(tables) * len(table)) for table in tables])  # equal weight of data
+    pairs = list(combinations(range(len(methods)), 2))
+    corrected = holm([float(sign_flip_p(every[:, a] - every[:, b])) for a, b in pairs])
+    order: list[int] = np.argsort(means, kind="stable").tolist()
+    apart = [pair for pair, p in zip(pairs, corrected, strict=True) if p <= LEVEL]
+    letters = _letters(order, apart)
+    return [
+        Standing(methods[i], float(means[i]), max(1.0, float(means[i] - half[i])),
+                 min(float(len(methods)), float(means[i] + half[i])), letters[i])
+        for i in order
+    ]  # fmt: skip
+
+
+def _letters(order: Sequence[int], apart: Iterable[tuple[int, int]]) -> dict[int, str]:
+    """Give items letters; two share one exactly if they do not differ (insert and absorb; Piepho, 2004).
+
+    >>> _letters([0, 1, 2], [(0, 2)])
+    {0: 'a', 1: 'ab', 2: 'b'}
+    """
+    groups = [frozenset(order)]
+    for a, b in apart:
+        split = [part for group in groups for part in ((group - {a}, group - {b}) if {a, b} <= group else (group,))]
+        groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
+    groups.sort(key=lambda group: sorted(map(order.index, group)))
+    return {item: "".join(c for c, group in zip(_names(len(groups)), groups, strict=True) if item in group)
+            for item in order}  # fmt: skip
+
+
+def _names(n: int) -> list[str]:
+    return list(string.ascii_letters[:n]) if n <= len(string.ascii_letters) else [f"({i})" for i in range(n)]

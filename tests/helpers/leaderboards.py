@@ -1,0 +1,48 @@
+"""Suites of results whose order is known."""
+
+import numpy as np
+
+from genbench.analysis.suite_results import Run, SuiteResults
+from genbench.runs.requests import resolve
+from genbench.runs.store import run_name
+
+NOISE = np.random.default_rng(0).normal(size=(4, 12))
+
+
+def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None):
+    spec = resolve(
+        model,
+        data,
+        seed=seed,
+        metrics=["w2"],
+        settings={"model": settings or {}, "plan": {"steps": 9, "batch_size": 4} | (plan or {})},
+    )
+    at = {"metric": metric, "floor": 0.1, "n": 64, "solver": "dopri5", "protocol": "exact", "better": better}
+    rows = [at | {"point": "main", "value": value, "nfe": 100.0}]
+    rows += [at | {"point": "curve", "value": y, "nfe": x, "solver": "euler"} for x, y in curve]
+    labels = {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label}
+    cost = {"train_seconds": 2.0 + seed, "steps_per_second": 1.0, "parameters": 9, "train_peak_mib": 1.0}
+    cost |= {"evaluate_peak_mib": 1.0, "evaluate_seconds": 1.0, "sample_seconds": 1.0}
+    provenance = {"code": {}, "data": {"original": True}, "machine": {"device": "cpu"}, "cost": cost}
+    record = {"labels": labels, "spec": spec.json(), "results": rows, "provenance": provenance}
+    return Run(record, spec.model_label, None)
+
+
+def suite(runs, name="tiny"):
+    return SuiteResults(name, tuple(runs), ())
+
+
+def known(seeds=12, datas=("moons", "circles")):
+    """Cfm is .5 better than otcfm, which equals sbcfm up to noise; all share what depends on the seed."""
+    runs = []
+    for data in datas:
+        for seed in range(seeds):
+            shared = 3 + NOISE[0, seed]
+            runs.append(run("cfm", seed, shared, data, curve=[(1.0, 9.0), (4.0, 3.1), (16.0, 3.0)]))
+            runs.append(run("otcfm", seed, shared + 0.5 + NOISE[1, seed] / 20, data))
+            runs.append(run("sbcfm", seed, shared + 0.5 + NOISE[2, seed] / 20, data))
+    return runs
+
+
+def entry(board, method):
+    return next(e for e in board.entries if e.method == method)
