@@ -194,18 +194,18 @@ def calibrate(
     from genbench.report.blocks import Charts, Table
     from genbench.report.formats.figures import write_charts
     from genbench.report.formats.terminal import show
-    from genbench.studies import calibration, calibration_tables
+    from genbench.studies.calibration import calibrate, tables
 
     written: list[Path] = []
     if quick:
-        blocks = tuple(calibration_tables.blocks(calibration.quick(images, task or ())))
+        blocks = tuple(tables.blocks(calibrate.quick(images, task or ())))
     else:
         written.append(
-            calibration.calibrate(
+            calibrate.calibrate(
                 results, range(seeds), images=images, tasks=task or (), minutes=minutes, progress=stderr().print
             )
         )
-        blocks = calibration_tables.section(results)
+        blocks = tables.section(results)
         drawn = [block for block in blocks if isinstance(block, Charts)]
         written += [picture for each in drawn for picture in write_charts(each, results / each.name)]
     show([block for block in blocks if isinstance(block, Table)], stdout())

@@ -1,4 +1,4 @@
-"""Sections of a report on what is compared beyond suites: published numbers, calibration, scaling."""
+"""Sections of a report on the studies: published numbers, calibration, scaling."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -7,7 +7,8 @@ from pathlib import Path
 from genbench.errors import first_line
 from genbench.report.blocks import Block, Section
 from genbench.storage import files
-from genbench.studies import calibration, calibration_tables, published, scaling
+from genbench.studies import published, scaling
+from genbench.studies.calibration import results_file, tables
 
 log = logging.getLogger("genbench")
 
@@ -19,7 +20,7 @@ def sections(results: Path) -> tuple[Section, ...]:
         claims = (published.summary(results), *published.tables(results))
     found = (
         Section("Published vs. measured", claims),
-        _section("Calibration", results / calibration.FILE, lambda: calibration_tables.section(results)),
+        _section("Calibration", results / results_file.FILE, lambda: tables.section(results)),
         _section("Scaling", results / scaling.FILE, lambda: scaling.blocks(scaling.load(results))),
     )
     return tuple(section for section in found if section.blocks)

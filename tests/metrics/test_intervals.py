@@ -13,8 +13,8 @@ from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
-from genbench.studies import faults, trials
-from genbench.studies.exact_fields import ExactField
+from genbench.studies.calibration import faults, tasks
+from genbench.studies.calibration.exact_fields import ExactField
 
 
 def chosen(dataset, **settings):
@@ -99,7 +99,7 @@ def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
 @pytest.mark.slow
 def test_the_interval_covers_the_mean_of_metrics_of_points():
     data, own = chosen("8gaussians", norm={}, sliced_w2={}, energy_distance={}, mmd={})
-    real = trials.points().real
+    real = tasks.points().real
     pool = faults.drop(real, 1, torch.Generator())
     found = coverage(data, own, pool, 300, 256)
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.02)
@@ -112,7 +112,7 @@ def test_the_interval_covers_the_mean_of_metrics_of_features():
     test = {"split": "test"}
     data, own = chosen("digits", vendi={}, density_coverage=test, precision_recall=test, class_balance={})
     stream = torch.Generator().manual_seed(1)
-    pool = faults.noise(trials.digits().real, 0.1, stream)
+    pool = faults.noise(tasks.digits().real, 0.1, stream)
     found = coverage(data, own, pool, 100, 200)
     found.pop("class_balance.accuracy", None)  # nearly 1: a share of which few samples decide
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.025)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from genbench.studies.exact_fields import measure_fields, table
+from genbench.studies.calibration.exact_fields import measure_fields, table
 
 
 def test_exact_fields_have_the_values_known_in_closed_form():

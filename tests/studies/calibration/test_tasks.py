@@ -1,4 +1,4 @@
-"""Trials measure as the metrics of an evaluation do, on samples that are drawn from pools."""
+"""Tasks measure as the metrics of an evaluation do, on samples that are drawn from pools."""
 
 from dataclasses import replace
 
@@ -11,13 +11,13 @@ from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
-from genbench.studies import trials
-from genbench.studies.calibration import TRUE, Draws, measure
+from genbench.studies.calibration import tasks
+from genbench.studies.calibration.power import TRUE, Draws, measure
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return trials.digits()
+    return tasks.digits()
 
 
 @pytest.mark.parametrize("name", ["fd-digits_cnn", "density_coverage", "precision_recall", "vendi", "class_balance"])
@@ -35,10 +35,10 @@ def test_digits_are_measured_as_in_an_evaluation(digits, name):
 
 
 def test_points_are_drawn_as_data_and_their_faults_are_detected():
-    trial = trials.points()
+    task = tasks.points()
     names = ("energy_distance", "mode_coverage")
-    kinds = tuple(kind._replace(sizes=(1,)) for kind in trial.faults if "dropped" in kind.label)
-    small = replace(trial, measures={m: trial.measures[m] for m in names}, faults=kinds, n=(512,))
+    kinds = tuple(kind._replace(sizes=(1,)) for kind in task.faults if "dropped" in kind.label)
+    small = replace(task, measures={m: task.measures[m] for m in names}, faults=kinds, n=(512,))
     rows = {(row["metric"], row["sampler"]): row for row in measure(small, Draws(59, 60, 20))}
     assert rows["energy_distance", "1 of 8 modes dropped"]["power"][0] > 0.9
     assert rows["mode_coverage", "1 of 8 modes dropped"]["mean"] == [7 / 8]

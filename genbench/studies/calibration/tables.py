@@ -7,26 +7,27 @@ from typing import Any
 from genbench.analysis.statistics import LEVEL, format_mean
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Axis, Block, Cell, Chart, Charts, Column, Point, Row, Series, Table
-from genbench.studies import exact_fields
-from genbench.studies.calibration import TRUE, fields, load, smallest_n
+from genbench.studies.calibration import exact_fields
+from genbench.studies.calibration.power import TRUE, smallest_n
+from genbench.studies.calibration.results_file import fields, load
 
 ENOUGH = 0.9
-"""Power that is asked for."""
+"""The power that a number of samples must reach."""
 MOST = 6
-"""Metrics in a chart."""
+"""Largest number of metrics in a chart."""
 
 
 def section(results: Path) -> tuple[Block, ...]:
     """Return the blocks of the calibration of a results folder; none if there is none."""
-    of_fields = fields(results)
-    return (*blocks(load(results)), *([exact_fields.table(of_fields)] if of_fields else []))
+    exact = fields(results)
+    return (*blocks(load(results)), *([exact_fields.table(exact)] if exact else []))
 
 
 def blocks(rows: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
     """Yield, for each task, the table of numbers of samples, that of the true sampler, and charts of power."""
-    for task, own in group_by(rows, lambda row: row["task"]).items():
-        true = [row for row in own if row["sampler"] == TRUE]
-        faulty = [row for row in own if row["sampler"] != TRUE]
+    for task, of_task in group_by(rows, lambda row: row["task"]).items():
+        true = [row for row in of_task if row["sampler"] == TRUE]
+        faulty = [row for row in of_task if row["sampler"] != TRUE]
         yield _smallest(task, [row["metric"] for row in true], faulty)
         yield _on_real(task, true)
         yield charts(task, faulty)
@@ -34,9 +35,9 @@ def blocks(rows: Sequence[Mapping[str, Any]]) -> Iterator[Block]:
 
 def _smallest(task: str, metrics: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
     table = []
-    for sampler, own in group_by(rows, lambda row: row["sampler"]).items():
-        found = {row["metric"]: _needed(row) for row in own}
-        table.append(Row(sampler, tuple(Cell(text=found.get(metric, "")) for metric in metrics)))
+    for sampler, of_sampler in group_by(rows, lambda row: row["sampler"]).items():
+        needed = {row["metric"]: _needed(row) for row in of_sampler}
+        table.append(Row(sampler, tuple(Cell(text=needed.get(metric, "")) for metric in metrics)))
     legend = (
         f"Smallest number of samples at which one evaluation detects the fault with {ENOUGH:.0%} power at level "
         f"{LEVEL:.0%}, among those tried; > if more are needed than were tried.",
@@ -45,8 +46,8 @@ def _smallest(task: str, metrics: Sequence[str], rows: Sequence[Mapping[str, Any
 
 
 def _needed(row: Mapping[str, Any]) -> str:
-    found = smallest_n(row["n"], row["power"], ENOUGH)
-    return f"> {row['n'][-1]}" if found is None else str(found)
+    smallest = smallest_n(row["n"], row["power"], ENOUGH)
+    return f"> {row['n'][-1]}" if smallest is None else str(smallest)
 
 
 def _on_real(task: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -69,11 +70,11 @@ def _on_real(task: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 def charts(task: str, rows: Sequence[Mapping[str, Any]]) -> Charts:
     """Return the power against the number of samples, a chart for the middle size of each fault."""
     drawn = []
-    mean_power = {m: _mean_power(own) for m, own in group_by(rows, lambda row: row["metric"]).items()}
+    mean_power = {m: _mean_power(of_metric) for m, of_metric in group_by(rows, lambda row: row["metric"]).items()}
     shown = sorted(mean_power, key=lambda metric: -mean_power[metric])[:MOST]
-    for own in group_by(rows, lambda row: row["fault"]).values():
-        sizes = list(dict.fromkeys(row["size"] for row in own))
-        middle = [row for row in own if row["size"] == sizes[(len(sizes) - 1) // 2] and row["metric"] in shown]
+    for of_fault in group_by(rows, lambda row: row["fault"]).values():
+        sizes = list(dict.fromkeys(row["size"] for row in of_fault))
+        middle = [row for row in of_fault if row["size"] == sizes[(len(sizes) - 1) // 2] and row["metric"] in shown]
         series = tuple(Series(row["metric"], tuple(map(Point, row["n"], row["power"]))) for row in middle)
         axes = Axis("samples", log=True), Axis("power", zero=True)
         drawn.append(Chart(middle[0]["sampler"], *axes, series, floor=LEVEL))

@@ -1,8 +1,8 @@
 """Tables of a calibration state the number of samples that a fault needs."""
 
 from genbench.report.blocks import Charts, Table
-from genbench.studies import calibration_tables
-from genbench.studies.calibration import TRUE
+from genbench.studies.calibration import tables
+from genbench.studies.calibration.power import TRUE
 
 
 def row(metric, sampler, **found):
@@ -19,7 +19,7 @@ ROWS = [
 
 
 def test_tables_and_charts_of_a_task():
-    needed, true, drawn = calibration_tables.blocks(ROWS)
+    needed, true, drawn = tables.blocks(ROWS)
     assert isinstance(needed, Table)
     assert isinstance(drawn, Charts)
     assert [[cell.text for cell in r.cells] for r in needed.rows] == [["20", "> 20"]]
@@ -30,4 +30,4 @@ def test_tables_and_charts_of_a_task():
 
 
 def test_a_folder_without_calibration_has_no_blocks(tmp_path):
-    assert calibration_tables.section(tmp_path) == ()
+    assert tables.section(tmp_path) == ()

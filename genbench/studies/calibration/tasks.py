@@ -1,4 +1,4 @@
-"""Trials: the tasks on which metrics are calibrated, each with its real samples, its faults and its metrics.
+"""Tasks on which metrics are calibrated, each with its real samples, its faults and its metrics.
 
 Metrics run on pools of points or of features that are computed once, so that a draw costs the metric alone.
 """
@@ -34,8 +34,8 @@ from genbench.seeds import derive
 from genbench.settings import settings_in
 from genbench.space import Pixels
 from genbench.storage import cache, tensors
-from genbench.studies import faults
-from genbench.studies.faults import Fault, Pool, Real
+from genbench.studies.calibration import faults
+from genbench.studies.calibration.faults import Fault, Pool, Real
 
 Measure = Callable[[Batch, int], Mapping[str, float]]
 """From samples and a seed to the values of a metric by part; a part without a name is the metric itself."""
@@ -45,8 +45,8 @@ BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """A task.
+class Task:
+    """A data set with samplers that are wrong in known ways, and the metrics that should notice.
 
     Args:
         name: name of the data set.
@@ -69,8 +69,8 @@ class Trial:
     largest: Mapping[str, int]
 
 
-def points() -> Trial:
-    """Return the trial in the plane: 8gaussians, whose metrics compare with fresh test points in each draw."""
+def points() -> Task:
+    """Return the task in the plane: 8gaussians, whose metrics compare with fresh test points in each draw."""
     names = ("w2", "sliced_w2", "energy_distance", "mmd", "mode_coverage", "norm")
     spec, chosen = task_without_model("8gaussians", names, {})
     data = build_data(spec)
@@ -79,13 +79,13 @@ def points() -> Trial:
         settings = settings_in(chosen[name])
 
         def values(batch: Batch, seed: int) -> dict[str, float]:
-            found = values_of(metrics[name], Evaluation(data, seed, x=batch.x), settings)
-            return {value.part: value.value for value in found}
+            measured = values_of(metrics[name], Evaluation(data, seed, x=batch.x), settings)
+            return {value.part: value.value for value in measured}
 
         return values
 
     pool = Pool.of(*data.train.take(2**16, derive(0, "calibration")))
-    return Trial(
+    return Task(
         "8gaussians",
         cache.key(data=spec),
         Real(pool, pool, 0),
@@ -97,23 +97,23 @@ def points() -> Trial:
     )
 
 
-def digits() -> Trial:
-    """Return the trial on 8x8 digits, in the features of `digits_cnn` against 500 test images."""
+def digits() -> Task:
+    """Return the task on 8x8 digits, in the features of `digits_cnn` against 500 test images."""
     spec, _ = task_without_model("digits", [], {})
     data = build_data(spec)
     network = build_extractor(data, "digits_cnn")
-    trial = _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
-    return replace(trial, largest={"copy_ratio": 500, "precision_recall": 500})
+    task = _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
+    return replace(task, largest={"copy_ratio": 500, "precision_recall": 500})
 
 
-def cifar10(path: Path) -> Trial:
-    """Return the trial on CIFAR-10 of a folder or archive, in the features of EfficientNet-Lite0."""
+def cifar10(path: Path) -> Task:
+    """Return the task on CIFAR-10 of a folder or archive, in the features of EfficientNet-Lite0."""
     spec, _ = task_without_model("cifar10", [], {"data": {"path": str(path)}})
     data = build_data(spec)
     network = build_extractor(data, "efficientnet_lite0")
     name = f"fd-{network.name}"
-    trial = _of_images(data, spec, network, name, faults.CIFAR10, (128, 512, 1024), 2048, 1024)
-    return replace(trial, largest=dict.fromkeys(("precision_recall", "density_coverage", "memorisation"), 512))
+    task = _of_images(data, spec, network, name, faults.CIFAR10, (128, 512, 1024), 2048, 1024)
+    return replace(task, largest=dict.fromkeys(("precision_recall", "density_coverage", "memorisation"), 512))
 
 
 def _of_images(
@@ -125,11 +125,11 @@ def _of_images(
     n: tuple[int, ...],
     pool: int,
     neighbors: int,
-) -> Trial:
-    """Return a trial on images.
+) -> Task:
+    """Return a task on images.
 
     Args:
-        data: the task.
+        data: the data set.
         spec: part of a spec that describes the data.
         network: the extractor.
         frechet_name: name of the Frechet distance in its features.
@@ -141,12 +141,12 @@ def _of_images(
     space = data.space
     assert isinstance(space, Pixels)
     rows = data.train.take(min(2 * pool, data.train.size or 2 * pool), derive(0, "calibration"))
-    own, training = (
+    drawn, training = (
         Pool.of(space.decode(rows.x[part]), rows.label[part]) for part in (slice(None, pool), slice(pool, None))
     )
 
-    def prepare(of: Pool) -> Pool:
-        return of._replace(x=features(network, of.x))
+    def prepare(raw: Pool) -> Pool:
+        return raw._replace(x=features(network, raw.x))
 
     reference = statistics(data, network, "test", 10_000)
     test = reference.rows[torch.randperm(reference.n, generator=torch.Generator().manual_seed(0))[:neighbors]]
@@ -165,7 +165,7 @@ def _of_images(
         measures["copy_ratio"] = lambda batch, seed: {"": share_of_test(batch.x, test, train[: len(test)])[0]}
         measures["vendi"] = lambda batch, seed: {"": vendi_score(batch.x)}
     key = cache.key(data=spec, source=str(data.provenance.get("sha256")), features=network.sha256, pool=pool)
-    return Trial(spec["name"], key, Real(own, training, space.levels), kinds, prepare, measures, n, {})
+    return Task(spec["name"], key, Real(drawn, training, space.levels), kinds, prepare, measures, n, {})
 
 
 def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], directions: int) -> dict[str, Measure]:
@@ -180,9 +180,9 @@ def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], d
         return {"": kernel_within(rows) + within() - 2 * kernel_between(rows, columns)}
 
     def memorisation(batch: Batch, seed: int) -> dict[str, float]:
-        found, usual = nearest(batch.x, train)[0], distance()
-        close = float((found < usual.quantile(0.01)).double().mean())
-        return {"": close, "ratio": float(found.median() / usual.median())}
+        sampled, real = nearest(batch.x, train)[0], distance()
+        close = float((sampled < real.quantile(0.01)).double().mean())
+        return {"": close, "ratio": float(sampled.median() / real.median())}
 
     return {
         "kid": kid,

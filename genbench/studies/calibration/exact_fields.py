@@ -58,8 +58,8 @@ def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
         data = build_data(spec)
         model = ExactField(data)
         for seed in seeds:
-            own = derive(seed, "evaluation")
-            evaluation = Evaluation(data, own, x=noise(data.source, 2, own), model=model, batch=2048)
+            derived = derive(seed, "evaluation")
+            evaluation = Evaluation(data, derived, x=noise(data.source, 2, derived), model=model, batch=2048)
             for metric, part in chosen.items():
                 for row in measure(evaluation, metric, settings_in(part), floor=False):
                     yield {"task": name, "seed": seed, **row}
@@ -72,7 +72,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> Table:
     values: dict[str, dict[str, dict[int, float]]] = {}
     for row in known:
         values.setdefault(row["metric"], {}).setdefault(row["task"], {})[row["seed"]] = row["value"]
-    cells = [Row(metric, tuple(_cell(found.get(task, {})) for task in tasks)) for metric, found in values.items()]
+    cells = [Row(metric, tuple(_cell(by_task.get(task, {})) for task in tasks)) for metric, by_task in values.items()]
     legend = (
         "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
         "perfectly trained network. Mean ± half its 95 % interval over the noise of the evaluation seeds.",

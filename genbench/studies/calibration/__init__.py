@@ -1,0 +1,1 @@
+"""Calibration: which metric detects which fault with how many samples, and the values of exact fields."""

@@ -1,0 +1,85 @@
+"""The file of a calibration, calibration.json in a results folder."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NotRequired
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from genbench.errors import ConfigError
+from genbench.registry import datasets, metrics
+from genbench.storage import files
+from genbench.studies.calibration import exact_fields
+from genbench.studies.calibration.power import FULL, VERSION
+
+FILE = "calibration.json"
+
+
+class Row(TypedDict):
+    """A value of a metric on one sampler: lists over the numbers of samples."""
+
+    task: str
+    metric: str
+    sampler: str
+    fault: NotRequired[str]
+    size: NotRequired[float]
+    n: list[int]
+    alarms: NotRequired[list[float]]
+    power: NotRequired[list[float]]
+    mean: list[float]
+    sd: list[float]
+    seconds: NotRequired[list[float]]
+
+
+class Kept(TypedDict):
+    """The file of a calibration."""
+
+    versions: dict[str, int]
+    rows: list[Row]
+    fields: list[dict[str, Any]]
+
+
+KEPT = TypeAdapter(Kept)
+
+
+def load(results: Path) -> list[dict[str, Any]]:
+    """Return the rows of a results folder; none if there are none, or if they are of other versions."""
+    return _kept(results).get("rows", [])
+
+
+def fields(results: Path) -> list[dict[str, Any]]:
+    """Return the rows of exact fields, as `load` does."""
+    return _kept(results).get("fields", [])
+
+
+def write(results: Path, rows: Sequence[Mapping[str, Any]], of_fields: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows of samplers and of exact fields, a row a line."""
+    parts = {"versions": _versions(), "draws": {name: asdict(draws) for name, draws in FULL.items()}}
+    lines = [f'"{name}": {json.dumps(value)}' for name, value in parts.items()]
+    for name, listed in (("rows", rows), ("fields", of_fields)):
+        inside = ",\n  ".join(json.dumps(row, allow_nan=False) for row in listed)
+        lines.append(f'"{name}": [\n  {inside}\n]')
+    files.write(results / FILE, "{" + ",\n ".join(lines) + "}\n")
+
+
+def _kept(results: Path) -> dict[str, Any]:
+    """Return the content of the file; empty without a file, or if it is of other versions."""
+    path, versions = results / FILE, _versions()
+    try:
+        kept = json.loads(files.read(path)) if path.exists() else {}
+        if kept.get("versions") != versions:
+            return {}
+        KEPT.validate_python(kept)
+        return kept
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{path} is damaged; remove it, then genbench calibrate creates it again") from error
+
+
+def _versions() -> dict[str, int]:
+    """Return the versions of the calibration, its data sets and the metrics of exact fields."""
+    names = (*FULL, *exact_fields.FIELDS)
+    known = {f"data set {name}": datasets[name].version for name in names}
+    return {"calibration": VERSION} | known | {f"metric {name}": metrics[name].version for name in exact_fields.METRICS}

@@ -1,0 +1,32 @@
+"""A calibration goes on where it stopped."""
+
+from dataclasses import replace
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.studies.calibration import calibrate, results_file
+from genbench.studies.calibration.power import Draws
+
+
+def test_a_calibration_goes_on_where_it_stopped(normal, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "chosen", lambda tasks, images: iter([normal]))
+    monkeypatch.setattr(calibrate, "FULL", calibrate.FULL | {"8gaussians": Draws(39, 40, 20)})
+    monkeypatch.setattr(calibrate.exact_fields, "measure_fields", lambda seeds: [{"seed": s} for s in seeds])
+    path = calibrate.calibrate(tmp_path, [0], minutes=0)
+    assert results_file.load(tmp_path) == []
+    calibrate.calibrate(tmp_path, [0])
+    rows = results_file.load(tmp_path)
+    assert [row["n"][0] for row in rows] == [16, 16]
+    text = path.read_text()
+    broken = replace(normal, measures={"w2": lambda batch, seed: {"": 1 / 0}})
+    monkeypatch.setattr(calibrate, "chosen", lambda tasks, images: iter([broken]))
+    calibrate.calibrate(tmp_path, [0], minutes=0)  # every draw is kept: none is measured again
+    assert path.read_text() == text
+
+
+def test_unknown_tasks_and_missing_images_are_refused():
+    with pytest.raises(ConfigError, match="cifar10: name its images"):
+        list(calibrate.chosen(["cifar10"], None))
+    with pytest.raises(ConfigError, match="choose from 8gaussians, digits, cifar10"):
+        list(calibrate.chosen(["moons"], None))

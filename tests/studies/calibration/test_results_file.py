@@ -1,0 +1,27 @@
+"""The file of a calibration: other versions count as none, and damage is one line."""
+
+import json
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.studies.calibration import results_file
+
+ROW = {"task": "digits", "metric": "kid", "sampler": "true sampler", "n": [16], "mean": [0.0], "sd": [1.0]}
+
+
+def test_other_versions_count_as_none_and_damage_is_refused(tmp_path):
+    results_file.write(tmp_path, [ROW], [{"seed": 0}])
+    assert results_file.load(tmp_path) == [ROW]
+    assert results_file.fields(tmp_path) == [{"seed": 0}]
+    path = tmp_path / results_file.FILE
+    text = path.read_text()
+    kept = json.loads(text)
+    kept["versions"]["calibration"] = 1
+    path.write_text(json.dumps(kept))
+    assert results_file.load(tmp_path) == []
+    damaged = [json.dumps(json.loads(text) | {"rows": rows}) for rows in ([1], [{"x": 1}], [{"task": "points"}], {})]
+    for content in (text[:-20], "[]", *damaged):
+        path.write_text(content)
+        with pytest.raises(ConfigError, match=r"calibration\.json is damaged"):
+            results_file.load(tmp_path)
