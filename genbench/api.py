@@ -35,7 +35,7 @@ def run(
     Args:
         model: name of a model, as `genbench list models` shows it; or a Python file that registers one, `file.py:name`.
         dataset: name of a data set; or a file of points, a folder or archive of images, a Python file.
-        seed: of everything random.
+        seed: everything random derives from it.
         metrics: names; by default those that the data set names.
         settings: nested by section, as `--set` writes them.
         results: folder in which results are kept.
@@ -55,8 +55,8 @@ def run(
         >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
         [['cfm', 'moons', 'sliced_w2', 1]]
     """
-    model, dataset, chosen, own = user_files.request(model, dataset, metrics, settings or {})
-    spec = resolve(model, dataset, seed=seed, metrics=chosen, settings=own)
+    model, dataset, chosen, files = user_files.request(model, dataset, metrics, settings or {})
+    spec = resolve(model, dataset, seed=seed, metrics=chosen, settings=files)
     return runner.run(spec, store.Store(Path(results)))
 
 

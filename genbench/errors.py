@@ -39,10 +39,10 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
 def _close(name: str, known: Iterable[str]) -> list[str]:
     """Return the name that differs little, else those with the same letters or beginning, else the most similar one."""
     folded, wanted = {other.casefold(): other for other in known}, name.casefold()
-    found = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.86)
-    found = found or [text for text in folded if sorted(text) == sorted(wanted)]
-    found = found or [text for text in folded if wanted and text.startswith(wanted)]
-    return [folded[text] for text in found or difflib.get_close_matches(wanted, folded, n=1)]
+    close = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.86)
+    close = close or [text for text in folded if sorted(text) == sorted(wanted)]
+    close = close or [text for text in folded if wanted and text.startswith(wanted)]
+    return [folded[text] for text in close or difflib.get_close_matches(wanted, folded, n=1)]
 
 
 def first_line(error: BaseException) -> str:

@@ -226,12 +226,12 @@ def _summaries(module: str) -> dict[str, str]:
         raise ImportError(f"no module named {module}")
     with open(spec.origin, encoding="utf-8") as file:
         tree = ast.parse(file.read())
-    found = {}
+    summaries = {}
     for node in tree.body:
         for call in getattr(node, "decorator_list", []):
             if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
-                found[call.args[0].value] = (ast.get_docstring(node) or "").partition("\n")[0]  # type: ignore[arg-type]
-    return found
+                summaries[call.args[0].value] = (ast.get_docstring(node) or "").partition("\n")[0]  # type: ignore[arg-type]
+    return summaries
 
 
 models = Registry("model", "genbench.models")

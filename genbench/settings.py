@@ -97,7 +97,7 @@ class Nested:
         """Build the component that a value stands for. Raises ConfigError as `resolve` does.
 
         Args:
-            args: of the builder; see `resolve` for the others.
+            args: positional arguments of the builder; see `resolve` for the others.
         """
         component = self.resolve(value, what, context)
         if component is None:

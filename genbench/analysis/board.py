@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """A method on a data set.
 
     Args:
-        label: of its model, with the settings that are not defaults.
+        label: label of its model, with the settings that are not defaults.
         values: {seed: value of the headline metric}.
         rank: with ties by paired tests; None if it is not ranked.
         mark: why it is not ranked, if its budget or its seeds are not those of the others; otherwise empty.
@@ -67,8 +67,8 @@ class Board(NamedTuple):
     """The methods on one data set, best mean first, those that are not ranked last.
 
     Args:
-        budget: of the methods that are ranked.
-        seeds: of the methods that are ranked.
+        budget: budget of the methods that are ranked.
+        seeds: seeds of the methods that are ranked.
         floor: {seed: value of real data}.
         curve: metric of the curves that `Entry.nfe` is read from; empty without curves.
         original: whether all data is the checksummed original.

@@ -84,9 +84,9 @@ class Difference(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
-        found = {"metric": self.metric, "one": self.one, "other": self.other, "better": self.better}
-        found |= {**self.paired._asdict(), "test": self.paired.test, "detectable": self.detectable}
-        return found | {"p_corrected": self.p, "verdict": self.verdict}
+        fields = {"metric": self.metric, "one": self.one, "other": self.other, "better": self.better}
+        fields |= {**self.paired._asdict(), "test": self.paired.test, "detectable": self.detectable}
+        return fields | {"p_corrected": self.p, "verdict": self.verdict}
 
 
 class Comparison(NamedTuple):
@@ -161,16 +161,18 @@ def compare_models(
     first, second = ((_matching(name, labels, f"no results on {data} of"), data) for name in (one, other))
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
-    found = _compared(first, second, groups[first], groups[second], main=True)
+    difference = _compared(first, second, groups[first], groups[second], main=True)
     seeds = [sorted(_seeds(groups[key])) for key in (first, second)]
     if not set(seeds[0]) & set(seeds[1]):
         raise ConfigError(f"no common seeds: {first[0]} has {seeds[0]}, {second[0]} has {seeds[1]}")
-    known = [value.metric for value in found.values]
+    known = [value.metric for value in difference.values]
     for name in metrics:
         if not any(_belongs(metric, name) for metric in known):
             raise unknown(f"{first[0]} and {second[0]} have not both measured", name, known)
-    kept = [value for value in found.values if not metrics or any(_belongs(value.metric, name) for name in metrics)]
-    return _corrected(found._replace(values=kept, only=[*found.only, *budgets]))
+    kept = [
+        value for value in difference.values if not metrics or any(_belongs(value.metric, name) for name in metrics)
+    ]
+    return _corrected(difference._replace(values=kept, only=[*difference.only, *budgets]))
 
 
 def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Sequence[Record], list[str]]:
@@ -181,7 +183,7 @@ def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Seq
     Returns:
         The records, and a sentence on the choice if there was one.
     """
-    found = []
+    shared = []
     for same in group_by(records, _budget).values():
         groups = {label: rows for (label, _), rows in _groups(same).items()}
         try:
@@ -191,11 +193,11 @@ def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Seq
         common = len(_seeds(first) & _seeds(second))
         plan = same[0]["spec"]["plan"]
         text = f"{plan['steps']:,} steps of batch {plan['batch_size']} ({common} common seeds)"
-        found.append((common, plan["steps"], text, same))
-    if not found:
+        shared.append((common, plan["steps"], text, same))
+    if not shared:
         return records, []
-    found.sort(key=lambda each: each[:2], reverse=True)
-    (_, _, chosen, kept), *rest = found
+    shared.sort(key=lambda each: each[:2], reverse=True)
+    (_, _, chosen, kept), *rest = shared
     others = "; ".join(dict.fromkeys(text for _, _, text, _ in rest))
     note = f"compared at {chosen}; results of both also exist at {others}: choose one, as in '{one} steps=...'"
     return kept, [note] if others else []
@@ -231,14 +233,14 @@ def _matching(name: str, labels: Sequence[str], problem: str) -> str:
 
 def _words(label: str) -> frozenset[str | tuple[str, float]]:
     """Return the words of a label; numbers by their value."""
-    found: list[str | tuple[str, float]] = []
+    words: list[str | tuple[str, float]] = []
     for word in label.split():
         name, _, value = word.partition("=")
         try:
-            found.append((name, float(value)))
+            words.append((name, float(value)))
         except ValueError:
-            found.append(word)
-    return frozenset(found)
+            words.append(word)
+    return frozenset(words)
 
 
 def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -280,7 +282,7 @@ def _compared(
 
 def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, dict[int, float]]:
     """Return {metric, point and protocol: {seed: value}}, with seed 0 for a single run."""
-    found: dict[tuple, dict[int, float]] = {}
+    values: dict[tuple, dict[int, float]] = {}
     for record in records:
         for row in record["results"]:
             if row["value"] is None or (main and row["point"] != "main"):
@@ -288,8 +290,8 @@ def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, 
             point = f" at {row['nfe']:g} NFE" if row["point"] == "curve" and row["nfe"] is not None else ""
             point = f" after {row['step']} steps" if row["point"] == "training" else point
             key = (row["metric"] + point, row["protocol"], row["n"], row["better"])
-            found.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
-    return found
+            values.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
+    return values
 
 
 def _corrected(part: Comparison) -> Comparison:
@@ -306,11 +308,11 @@ def _made_by(record: Record) -> dict[str, Any]:
 
 
 def _changes(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[Change]:
-    found: list[Change] = []
+    changes: list[Change] = []
     for name in dict.fromkeys([*one, *other]):
         a, b = one.get(name), other.get(name)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _changes(a, b, f"{prefix}{name}.")
+            changes += _changes(a, b, f"{prefix}{name}.")
         elif a != b:
-            found.append(Change(prefix + name, a, b))
-    return found
+            changes.append(Change(prefix + name, a, b))
+    return changes

@@ -47,14 +47,14 @@ def words(label: str) -> list[str]:
     >>> words("cfm net={unet channels=24} steps=10")
     ['cfm', 'net={unet channels=24}', 'steps=10']
     """
-    found, depth = [""], 0
+    split, depth = [""], 0
     for sign in label:
         depth += (sign == "{") - (sign == "}")
         if sign == " " and depth == 0:
-            found.append("")
+            split.append("")
         else:
-            found[-1] += sign
-    return [word for word in found if word]
+            split[-1] += sign
+    return [word for word in split if word]
 
 
 def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
@@ -83,19 +83,21 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
     for label in dict.fromkeys(labels):
         same.setdefault(" ".join(word for word in words(label) if "=" not in word) or label, []).append(label)
     short = {}
-    for name, own in same.items():
-        settings = {label: [w for w in words(text) if "=" in w] for label, text in shared_words(own)[1].items()}
+    for name, labels_of_name in same.items():
+        settings = {
+            label: [w for w in words(text) if "=" in w] for label, text in shared_words(labels_of_name)[1].items()
+        }
         for label, mine in settings.items():
             others = [words for other, words in settings.items() if other != label]
             needed = next((k for k in range(len(mine)) if all(mine[:k] != w[:k] for w in others)), len(mine))
             short[label] = " ".join([name, *(mine[:needed] if others else [])])
-    found: dict[str, str] = {}
+    unique: dict[str, str] = {}
     for label, text in short.items():
         indent = label[: len(label) - len(label.lstrip())]
         text = label if len(label) <= width else indent + text
         cut, number = text if len(text) <= width else f"{text[: width - 1]}…", 1
-        while cut in found.values():
+        while cut in unique.values():
             number += 1
             cut = f"{text[: width - 1 - len(str(number))]}…{number}"
-        found[label] = cut
-    return found
+        unique[label] = cut
+    return unique

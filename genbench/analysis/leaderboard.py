@@ -15,7 +15,7 @@ class Leaderboard(NamedTuple):
     """Boards of all data sets, and the mean ranks over those that rank the same methods.
 
     Args:
-        boards: of the data sets, those of the mean ranks first.
+        boards: boards of the data sets, those of the mean ranks first.
         standings: by mean rank; empty if fewer than two methods are ranked together.
         over: data sets of the mean ranks.
         variants: number of further settings of the methods that are not shown.

@@ -19,7 +19,7 @@ from genbench.analysis.statistics import (
 Mark = Literal["best", "tie"]
 
 
-def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Mark]:
+def marks(by_model: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Mark]:
     """Mark the model with the best mean as best if it differs significantly from all others; otherwise mark ties.
 
     Ties are the model with the best mean and all models that do not differ significantly from it. All tests of a column
@@ -28,7 +28,7 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     significantly, none is marked. A model that beats the reference on their common seeds is never worse than it.
 
     Args:
-        found: {model: {seed: value}}; models are paired by seed.
+        by_model: {model: {seed: value}}; models are paired by seed.
         better: "lower" or "higher"; with any other value nothing is marked.
 
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
@@ -36,46 +36,48 @@ def marks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Ma
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}}, "lower")
     {'a': 'best'}
     """
-    most = max(map(len, found.values()), default=0)
-    full = {model: values for model, values in found.items() if len(values) == most}
-    known = [*against_best(found, better).items()]
-    if known and best_mean(found, better) not in full:
+    most = max(map(len, by_model.values()), default=0)
+    full = {model: values for model, values in by_model.items() if len(values) == most}
+    known = [*against_best(by_model, better).items()]
+    if known and best_mean(by_model, better) not in full:
         known += against_best(full, better).items()
     tested = [(model, difference.mean, difference.p) for model, difference in known if difference.p is not None]
     corrected = holm([p for _, _, p in tested])
     sign = 1 if better == "lower" else -1
     worse = {m for (m, mean, _), p in zip(tested, corrected, strict=True) if p <= LEVEL and sign * mean > 0}
-    leading = [model for model in found if model not in worse]
-    if len(leading) == len(found):
+    leading = [model for model in by_model if model not in worse]
+    if len(leading) == len(by_model):
         return {}
     return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
 
 
-def ranks(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, int]:
+def ranks(by_model: Mapping[str, Mapping[int, float]], better: str) -> dict[str, int]:
     """Rank models with ties: the first rank is shared by all that `marks` marks, and so on for the rest.
 
     >>> ranks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}, "c": {0: 0.9, 1: 1.3, 2: 1.2}}, "lower")
     {'a': 1, 'c': 1, 'b': 3}
     """
     ranked: dict[str, int] = {}
-    while rest := {model: values for model, values in found.items() if model not in ranked}:
+    while rest := {model: values for model, values in by_model.items() if model not in ranked}:
         ranked |= dict.fromkeys(marks(rest, better) or rest, 1 + len(ranked))
     return ranked
 
 
-def best_mean(found: Mapping[str, Mapping[int, float]], better: str) -> str:
+def best_mean(by_model: Mapping[str, Mapping[int, float]], better: str) -> str:
     """Return the model with the best mean."""
     sign = 1 if better == "lower" else -1
-    return min(found, key=lambda model: sign * mean_and_error(found[model].values())[0])
+    return min(by_model, key=lambda model: sign * mean_and_error(by_model[model].values())[0])
 
 
-def against_best(found: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
+def against_best(by_model: Mapping[str, Mapping[int, float]], better: str) -> dict[str, Paired]:
     """Return the paired difference, without interval, of each model to the one with the best mean."""
-    if better not in ("lower", "higher") or not found:
+    if better not in ("lower", "higher") or not by_model:
         return {}
-    best = best_mean(found, better)
-    comparable = (model for model in found if model != best and any(seed in found[best] for seed in found[model]))
-    differences = {model: differences_by_seed(found[model], found[best]) for model in comparable}
+    best = best_mean(by_model, better)
+    comparable = (
+        model for model in by_model if model != best and any(seed in by_model[best] for seed in by_model[model])
+    )
+    differences = {model: differences_by_seed(by_model[model], by_model[best]) for model in comparable}
     p: dict[str, float] = {}
     for pairs in {len(each) for each in differences.values()} - set(range(MIN_PERMUTATION_PAIRS)):
         alike = {model: each for model, each in differences.items() if len(each) == pairs}

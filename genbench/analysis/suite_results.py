@@ -50,7 +50,7 @@ class Run:
 
     Args:
         model: label of its model in tables.
-        folder: of its evaluation; None if only its record was published.
+        folder: folder of its evaluation; None if only its record was published.
     """
 
     record: Record
@@ -111,20 +111,20 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     for name in only:
         if name not in published:
             raise unknown("no published suite called", name, published)
-    found, failed_cells = [], set()
+    suites, failed_cells = [], set()
     for name in only or published:
         runs = [kept.pop(key, (record, None)) for key, record in _published(store.root, name).items()]
         failed = _failures(suite_file(store.root, name, TABLE))
         failed_cells |= {(failure.model, failure.data) for failure in failed}
-        found.append(_results(name, runs, failed))
+        suites.append(_results(name, runs, failed))
     if not only:
         failures = [_failure(failure.spec, failure.reason) for _, failure in store.failures()]
         others = [failure for failure in failures if (failure.model, failure.data) not in failed_cells]
-        found.append(_results(OTHER_RUNS, list(kept.values()), others))
-    found = [suite for suite in found if suite.runs or suite.failures]
-    if not found:
+        suites.append(_results(OTHER_RUNS, list(kept.values()), others))
+    suites = [suite for suite in suites if suite.runs or suite.failures]
+    if not suites:
         raise ConfigError(f"{store.root} holds no current records; create some with genbench run or genbench sweep")
-    return found
+    return suites
 
 
 def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
@@ -148,13 +148,13 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         return read_published(path)
     if path.is_file():
         return [read_record(path)]
-    found = Store(path).records() or [read_record(p) for p in sorted(path.glob("**/record.json"))]
-    if not found:
+    kept = Store(path).records() or [read_record(p) for p in sorted(path.glob("**/record.json"))]
+    if not kept:
         published = [*path.glob(RECORDS), *(suite_file(path, suite, RECORDS) for suite in suite_names(path))]
-        found = [record for file in published for record in read_published(file)]
-    if not found:
+        kept = [record for file in published for record in read_published(file)]
+    if not kept:
         raise ConfigError(f"{path} holds no records")
-    return found
+    return kept
 
 
 def suite_names(root: Path) -> list[str]:
@@ -196,13 +196,13 @@ def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
     originals = _rows(suite_file(root, suite, TABLE), lambda row: (row["data"], row["original"]))
     not_original = {data for data, original in originals if original == "False"}
     origins = _origins(suite_file(root, suite, ORIGINS))
-    found = {}
+    runs = {}
     for record, model in zip(records, names_of(records), strict=True):
         run, original = record["labels"]["run"], plain(record["labels"]["data"]) not in not_original
-        own = costs.get(run, [None])  # one for each evaluation of the run
-        cost = next((cost for cost in own if cost and cost.model == model), own[-1])
-        found[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
-    return found
+        costs_of_run = costs.get(run, [None])  # one for each evaluation of the run
+        cost = next((cost for cost in costs_of_run if cost and cost.model == model), costs_of_run[-1])
+        runs[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
+    return runs
 
 
 def _origins(path: Path) -> dict[str, dict[str, Any]]:
@@ -261,7 +261,7 @@ def _failures(path: Path) -> list[Failure]:
             raise ValueError(f"{count:,} failed runs")
         return [Failure(row["model"], row["data"], number, row["reason"]) for number in range(count)]
 
-    return [failure for found in _rows(path, failed) for failure in found]
+    return [failure for failures in _rows(path, failed) for failure in failures]
 
 
 def _failure(spec: Mapping[str, Any], reason: str) -> Failure:

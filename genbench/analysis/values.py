@@ -193,5 +193,5 @@ def by_model(rows: Iterable[T]) -> Iterable[tuple[str, list[T]]]:
 
 def _identity(value: Value) -> tuple:
     """Return what identifies a value; the solver is part of it along a curve, but a choice of the model otherwise."""
-    own = {"curve": (value.solver, value.nfe), "training": (value.step,)}.get(value.point, ())
-    return (value.model, value.data, value.seed, value.metric, value.protocol, value.n, value.point, *own)
+    place = {"curve": (value.solver, value.nfe), "training": (value.step,)}.get(value.point, ())
+    return (value.model, value.data, value.seed, value.metric, value.protocol, value.n, value.point, *place)

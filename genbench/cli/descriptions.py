@@ -24,7 +24,7 @@ def describe(name: str, kind: str = "") -> dict[str, Any]:
     """Return the kind, version, origin, documentation and settings of a component.
 
     Args:
-        name: of the component.
+        name: name of the component.
         kind: its kind in `genbench list`, which may be left out.
 
     Raises:

@@ -85,7 +85,7 @@ class LazyRows(ABC):
 Rows = Tensor | LazyRows
 
 Encode = Callable[[Tensor], Tensor]
-"""From samples in model space to latents."""
+"""A function from samples in model space to latents."""
 
 
 class Split(ABC):

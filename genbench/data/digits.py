@@ -36,7 +36,7 @@ class Shipped(NamedTuple):
     Args:
         source: the function that returns pixels and classes.
         sha256: of the images as uint8, followed by their labels as little-endian int64.
-        sizes: of the splits, in the order in which they are cut off: training images are what is left.
+        sizes: sizes of the splits, in the order in which they are cut off: training images are what is left.
         side: pixels of a side.
     """
 
@@ -122,10 +122,10 @@ def _parts(source: str) -> dict[str, Arrays]:
     pixels, classes = shipped.load()
     images = np.asarray(pixels, np.uint8).reshape(-1, 1, shipped.side, shipped.side)
     label = np.asarray(classes, "<i8")
-    found = hashlib.sha256(images.tobytes() + label.tobytes()).hexdigest()
-    if found != shipped.sha256:
+    digest = hashlib.sha256(images.tobytes() + label.tobytes()).hexdigest()
+    if digest != shipped.sha256:
         package = source.partition(".")[0]
-        raise RunFailed(f"the digits of the installed {package} have the sha256 {found}, not {shipped.sha256}")
+        raise RunFailed(f"the digits of the installed {package} have the sha256 {digest}, not {shipped.sha256}")
     raw, labels = torch.from_numpy(images), torch.from_numpy(label)
     held_out = [name for name in shipped.sizes if name != "train"]
     rows = stratified(labels, tuple(shipped.sizes[name] for name in held_out), seed=0)

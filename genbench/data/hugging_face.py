@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 VERSION = 1
-"""Of the export: another number where it writes other bytes."""
+"""Version of the export: raised where it writes other bytes."""
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "WEBP": "webp", "PPM": "ppm"}
 
@@ -46,17 +46,17 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
         ConfigError: if it cannot be found or read, is neither of images nor of vectors, or downloads are forbidden.
     """
     path = (folder / name).expanduser()
-    found = None
+    dataset = None
     if path.is_dir():
         content = content_hash.remembered(path)
     else:
-        found = _from_hub(name)
-        content = {part: rows._fingerprint for part, rows in found.items()}
+        dataset = _from_hub(name)
+        content = {part: rows._fingerprint for part, rows in dataset.items()}
     key = cache.key(content=content, split=split, version=VERSION)
     stem = f"{_plain('-'.join(filter(None, (name, split)))).strip('-')[-60:]}-{key}"
 
     def make(entry: Path) -> None:
-        rows = _chosen(found or _from_folder(path), name, split)
+        rows = _chosen(dataset or _from_folder(path), name, split)
         column = _image_column(next(iter(rows.values())), name)
         place = entry.with_suffix(".tar" if column else ".npz")
         if column:
@@ -116,8 +116,8 @@ def _from_hub(name: str) -> "dict[str, Dataset]":
         ) from error
 
 
-def _by_split(found: Any) -> "dict[str, Dataset]":
-    return dict(found) if isinstance(found, dict) else {"": found}
+def _by_split(loaded: Any) -> "dict[str, Dataset]":
+    return dict(loaded) if isinstance(loaded, dict) else {"": loaded}
 
 
 def _plain(name: str) -> str:
@@ -125,13 +125,13 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w-]+", "-", name)
 
 
-def _chosen(found: "dict[str, Dataset]", name: str, split: str | None) -> "dict[str, Dataset]":
+def _chosen(splits: "dict[str, Dataset]", name: str, split: str | None) -> "dict[str, Dataset]":
     """Return the rows to export, by split; the split is "" where only one is wanted or there is only one."""
     if split is None:
-        return {"": next(iter(found.values()))} if len(found) == 1 else found
-    if split not in found:
-        raise ConfigError(f"hf:{name} has no split '{split}', but {', '.join(filter(None, found)) or 'only one'}")
-    return {"": found[split]}
+        return {"": next(iter(splits.values()))} if len(splits) == 1 else splits
+    if split not in splits:
+        raise ConfigError(f"hf:{name} has no split '{split}', but {', '.join(filter(None, splits)) or 'only one'}")
+    return {"": splits[split]}
 
 
 def _image_column(rows: "Dataset", name: str) -> str | None:

@@ -50,7 +50,7 @@ class Endless(Split):
     kept.
 
     Args:
-        name: of the split, so that no two splits share a random stream.
+        name: name of the split, so that no two splits share a random stream.
         take: draws samples for evaluation, if not in the same way (stratified by mode, say).
         stand_in: draws samples that stand for the distribution, if not in the same way as those for evaluation.
     """
@@ -242,7 +242,7 @@ class Encoded(Split):
 
     Args:
         split: decides which rows, and which augmentation of each.
-        latents: of every row under the first augmentation, then under the next; the last is the identity.
+        latents: latents of every row under the first augmentation, then under the next; the last is the identity.
     """
 
     def __init__(self, split: Finite, latents: Rows, label: Int[Tensor, " rows"]) -> None:

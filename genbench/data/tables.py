@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MD5 = "9b9c9b0375315ad270eba4ce80c093ab"
-"""Of data.tar.gz in Zenodo's record 1161203, as the record states it."""
+"""Checksum of data.tar.gz in Zenodo's record 1161203, as the record states it."""
 
 DIMS = {"power": 6, "gas": 8, "hepmass": 21, "miniboone": 43, "bsds300": 63}
 """Coordinates of each table, as prepared."""
@@ -189,9 +189,9 @@ def _opened(path: Path, members: tuple[str, ...]) -> Iterator[Folder]:
         yield Folder(path / "data" if (path / "data").is_dir() else path, False)
         return
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != MD5:
-        raise ConfigError(f"{path} is not data.tar.gz of Zenodo's record 1161203: its md5 is {found}, not {MD5}")
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    if digest != MD5:
+        raise ConfigError(f"{path} is not data.tar.gz of Zenodo's record 1161203: its md5 is {digest}, not {MD5}")
     with TemporaryDirectory(prefix="genbench-") as temporary, tarfile.open(path) as archive:
         for member in members:
             place = Path(temporary) / member

@@ -35,7 +35,7 @@ class FeatureMetric(Metric, ABC):
     Args:
         feature: module from images to features (n, num_features), used in evaluation mode.
         reset_real_features: whether `reset` forgets real images, too.
-        settings: of torchmetrics.Metric.
+        settings: those of torchmetrics.Metric.
     """
 
     is_differentiable = False
@@ -185,7 +185,7 @@ class MongeDistance(CollectingMetric):
     """3 d times the mean squared W2 of features on random lines; a MIND on Inception's features.
 
     Args:
-        seed: of the part that is taken of the larger set.
+        seed: decides which part of the larger set is taken.
 
     Reference: MIND (arXiv 2605.06797).
     """

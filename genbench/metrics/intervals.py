@@ -28,7 +28,7 @@ def half_intervals(evaluation: Evaluation, chosen: Mapping[str, Mapping], halves
     share of 0.
 
     Args:
-        evaluation: of the samples.
+        evaluation: the samples and what they are compared with.
         chosen: {name: bound settings} of metrics; those of the model have no interval.
         halves: number of random halves.
     """

@@ -18,7 +18,7 @@ from genbench.training.group import ALONE, Group
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How many samples an evaluation draws, and where it measures the curve of quality against NFE.
+    """The samples that an evaluation draws, and the curve of quality against NFE that it measures.
 
     Args:
         n: number of samples.

@@ -42,7 +42,7 @@ Reconstructed = Annotated[Count, "number of test images that are reconstructed, 
 
 
 class Given(nn.Module):
-    """In place of a network, for features that are computed already.
+    """A stand-in for a network, for features that are computed already.
 
     Args:
         num_features: length of a feature vector.

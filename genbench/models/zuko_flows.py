@@ -28,7 +28,7 @@ class ZukoFlow(Model):
         source: N(0, I).
         kind: class in zuko.flows.
         conditional: whether one-hot labels are the context.
-        settings: of that class.
+        settings: settings of that class.
 
     Raises:
         Unsupported: for images, and for sources other than N(0, I).

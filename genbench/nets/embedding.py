@@ -1,4 +1,4 @@
-"""What networks are conditioned on: times, lengths of intervals and labels, as vectors."""
+"""Embeddings: times, lengths of intervals and labels as vectors that networks are conditioned on."""
 
 import math
 

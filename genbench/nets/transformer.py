@@ -19,7 +19,7 @@ Norm = Literal["layer", "rms"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What all layers of a causal transformer share.
+    """Settings that all layers of a causal transformer share.
 
     Args:
         width: size of a token inside the transformer.

@@ -47,7 +47,7 @@ class Residual(nn.Module):
     """Return skip(x) + Conv(Dropout(SiLU(Norm(h)))) with h = Conv(SiLU(Norm(x))) + Linear(e).
 
     Args:
-        out_channels: of the result; if different, skip is a 1x1 convolution.
+        out_channels: channels of the result; if different, skip is a 1x1 convolution.
         embedding: size of e, the embedding of time and label.
     """
 

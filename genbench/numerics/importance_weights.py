@@ -73,7 +73,7 @@ def tilt_of_batch(weight: Float[Tensor, "n n"], label: Int[Tensor, " n"]) -> Flo
     """Return, per point, contributions whose means are unbiased estimates of E (f(x0) - 1)^2 and E (g(x1) - 1)^2.
 
     Args:
-        weight: of all pairs of independent noise (rows) and data (columns); 0 between classes.
+        weight: weight of each pair of independent noise (rows) and data (columns); 0 between classes.
         label: classes of noise and data.
     """
     partners = torch.bincount(label)[label]

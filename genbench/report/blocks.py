@@ -108,7 +108,7 @@ class Chart:
     """A chart.
 
     Args:
-        title: of the chart.
+        title: title of the chart.
         x: horizontal axis.
         y: vertical axis.
         series: the models.
@@ -141,9 +141,9 @@ class Panel:
 
     Args:
         label: the model.
-        seed: of the run.
+        seed: seed of the run.
         paths: positions at equally spaced times from 0 to 1; a single time, 1, for models without trajectories.
-        density: of a larger sample at the same times, rows from the top: square root of the density, 255 at the
+        density: density of a larger sample at the same times, rows from the top: square root of the density, 255 at the
             maximum of the data.
     """
 

@@ -67,11 +67,11 @@ def _charts(sections: Iterable[Section]) -> list[Chart]:
 
 def _with_families(models: Sequence[str], drawn: Collection[str]) -> tuple[str, ...]:
     """Put the label of a family of models, which charts may use, before its members: it gets the plainest style."""
-    found: dict[str, None] = {}
+    with_families: dict[str, None] = {}
     for model in models:
         family = sorted(name for name in drawn if name not in models and name.split(" ")[0] == model.split(" ")[0])
-        found |= dict.fromkeys([*family, model])
-    return tuple(found)
+        with_families |= dict.fromkeys([*family, model])
+    return tuple(with_families)
 
 
 def _suite(suite: SuiteResults, drawings: Drawings) -> Section:
@@ -116,13 +116,13 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     """Yield a sentence on the settings that all rows share: those of their labels, then the usual ones."""
     labels, _ = shared_words(dict.fromkeys(run.model for run in runs))
     stated = {word.partition("=")[0] for word in words(labels)}
-    found: dict[str, dict[str, None]] = {}
+    sources: dict[str, dict[str, None]] = {}
     for run in runs:
         for key in SHARED:
             section, name = key.split(".")
             if name in run.record["spec"][section] and name not in stated:
-                found.setdefault(name, {})[_setting(run.record["spec"][section][name])] = None
-    same = [f"{name} {next(iter(values))}" for name, values in found.items() if len(values) == 1]
+                sources.setdefault(name, {})[_setting(run.record["spec"][section][name])] = None
+    same = [f"{name} {next(iter(values))}" for name, values in sources.items() if len(values) == 1]
     if same or labels:
         yield f"All rows, as far as they have it: {', '.join([*words(labels), *same])}."
 

@@ -15,18 +15,18 @@ from genbench.sweeps.shell_commands import command
 
 def origins(runs: Sequence[Run]) -> Origins:
     """Return the origins of all numbers on a data set, one entry per model."""
-    return tuple(_origin(model, own) for model, own in by_model(runs))
+    return tuple(_origin(model, of_model) for model, of_model in by_model(runs))
 
 
 def _origin(model: str, runs: Sequence[Run]) -> Origin:
     runs = sorted(runs, key=lambda run: run.seed)
-    found = [run.record["provenance"] for run in runs]
+    provenances = [run.record["provenance"] for run in runs]
     facts = {
-        "code": _distinct(_code(p.get("code", {})) for p in found),
-        "sources": _distinct(_pairs(p.get("code", {}).get("sources", {})) for p in found),
-        "data": _distinct(_data(p.get("data", {})) for p in found),
-        "machine": _distinct(_machine(p.get("machine", {})) for p in found),
-        "libraries": _distinct(_pairs(p.get("machine", {}).get("libraries", {})) for p in found),
+        "code": _distinct(_code(p.get("code", {})) for p in provenances),
+        "sources": _distinct(_pairs(p.get("code", {}).get("sources", {})) for p in provenances),
+        "data": _distinct(_data(p.get("data", {})) for p in provenances),
+        "machine": _distinct(_machine(p.get("machine", {})) for p in provenances),
+        "libraries": _distinct(_pairs(p.get("machine", {}).get("libraries", {})) for p in provenances),
     }
     absent = sum(run.folder is None for run in runs)
     if absent:

@@ -29,8 +29,8 @@ def quality_vs_nfe(name: str, values: Sequence[Value]) -> Charts | None:
     """Draw quality against NFE: one chart per metric and solver, with separate marks for the main solver.
 
     Args:
-        name: of the charts.
-        values: of one data set.
+        name: name of the charts.
+        values: all of one data set.
     """
     measured = [v for v in values if v.value is not None and v.metric != "nfe"]
     charts = []
@@ -83,7 +83,7 @@ def training_loss(name: str, curves: Iterable[tuple[str, np.ndarray, np.ndarray]
     """Draw the training loss of all models, each from its first value (1) to its lowest (0).
 
     Args:
-        name: of the charts.
+        name: name of the charts.
         curves: (model, steps, losses of shape (seeds, steps)).
     """
     series = []
@@ -100,13 +100,13 @@ def training_loss(name: str, curves: Iterable[tuple[str, np.ndarray, np.ndarray]
     return Charts(name, "Training", (chart,), caption) if series else None
 
 
-def pareto(found: Leaderboard) -> Charts | None:
+def pareto(ranked: Leaderboard) -> Charts | None:
     """Draw quality against NFE, then against training time, with the Pareto front, on the data sets of mean ranks.
 
     Args:
-        found: the leaderboard; without mean ranks, its first data sets are drawn.
+        ranked: the leaderboard; without mean ranks, its first data sets are drawn.
     """
-    boards = [board for board in found.boards if board.data in found.over] or list(found.boards)
+    boards = [board for board in ranked.boards if board.data in ranked.over] or list(ranked.boards)
     boards = [board for board in boards if len(board.entries) > 1][:MAX_PARETO]
     charts = [chart for draw in (_against_nfe, _against_time) for board in boards if (chart := draw(board)).series]
     caption = (
@@ -161,8 +161,8 @@ def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value])
 
     Args:
         name: prefix of the names of the charts.
-        runs: of one data set.
-        values: of the same runs.
+        runs: all of one data set.
+        values: values of the same runs.
     """
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
     main = [v for v in values if v.point == "main" and v.value is not None]
@@ -230,12 +230,12 @@ def _setting_chart(setting: str, metric: str, rows: Sequence[Value], families: S
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, float | str]:
     """Return all settings as {section.name: value}, with a digest for values that are not numbers."""
-    found = {}
+    settings = {}
     for section in SECTIONS:
         for key, value in spec[section].items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            found[f"{section}.{key}"] = value if number else digest(value)
-    return {key: value for key, value in found.items() if key != "model.version"}
+            settings[f"{section}.{key}"] = value if number else digest(value)
+    return {key: value for key, value in settings.items() if key != "model.version"}
 
 
 def _means(rows: Sequence[Value], x: Callable[[Value], float]) -> tuple[Point, ...]:

@@ -55,7 +55,7 @@ def publish_suite(
     A failed cell is shown as failed; a cell that never ran is left out.
 
     Args:
-        name: of the suite.
+        name: name of the suite.
         specs: its cells, in the order of the tables.
         store: the results folder.
         console: where to print; None prints nothing.
@@ -135,12 +135,12 @@ def publish_report(
     Raises:
         ConfigError: if there is nothing to report.
     """
-    found = load_suites(store, [only] if only else [])
-    ranked = leaderboard(found)
+    suites = load_suites(store, [only] if only else [])
+    ranked = leaderboard(suites)
     with store.lock_tables():
-        drawings = [Drawings(store.root, suite.name) for suite in found]
-        report = gather(found, drawings, more)
-        texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(found)}
+        drawings = [Drawings(store.root, suite.name) for suite in suites]
+        report = gather(suites, drawings, more)
+        texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(suites)}
         texts |= {"REPORT.tex": latex.document(report)} if tex else {}
         written = {store.root / only / name: text for name, text in texts.items()}
         if page_path is not None:
@@ -201,14 +201,14 @@ def _published(records: Iterable[Record]) -> bytes:
 
 def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return each combination of code, data and machine with the names of its runs; unknown ones are left out."""
-    found: dict[str, dict[str, Any]] = {}
+    origins: dict[str, dict[str, Any]] = {}
     for record in records:
         origin = {name: dict(record["provenance"].get(name) or {}) for name in ("code", "data", "machine")}
         origin["code"].pop("sources", None)  # they differ between components; the commit implies them
         if origin["code"]:
             key = json.dumps(origin, sort_keys=True)
-            found.setdefault(key, {**origin, "runs": []})["runs"].append(record["labels"]["run"])
-    return list(found.values())
+            origins.setdefault(key, {**origin, "runs": []})["runs"].append(record["labels"]["run"])
+    return list(origins.values())
 
 
 def _without_folder(spec: dict[str, Any]) -> dict[str, Any]:

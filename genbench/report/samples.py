@@ -94,17 +94,17 @@ class Drawings:
 
 
 def _load(path: Path) -> dict[str, Arrays]:
-    found: dict[str, dict[str, np.ndarray]] = {}
+    drawings: dict[str, dict[str, np.ndarray]] = {}
     if not os.path.lexists(path):
         return {}
     try:
         for name, array in arrays.load_all(path, MAX_DRAWINGS).items():
             key, _, part = name.rpartition("|")
-            found.setdefault(key, {})[part] = array
+            drawings.setdefault(key, {})[part] = array
     except ConfigError as error:  # a cache: whatever is wrong with it, it is drawn again
         log.warning("%s; its drawings are drawn again if their runs are kept", error)
         return {}
-    return dict(found)
+    return dict(drawings)
 
 
 def _is_drawing(arrays: Arrays, parts: Set[str]) -> bool:
@@ -135,8 +135,8 @@ def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow |
     For each model the run with the lowest seed is shown, among those that can be drawn.
 
     Args:
-        name: of the picture.
-        runs: of one data set.
+        name: name of the picture.
+        runs: all of one data set.
         drawings: the cache.
     """
     spec = runs[0].record["spec"]
@@ -149,9 +149,9 @@ def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow |
     if not reference:
         return None
     drawn, missing = [], {}
-    for model, own in by_model(runs):
+    for model, of_model in by_model(runs):
         reasons = []
-        for run in sorted(own, key=lambda run: run.seed):
+        for run in sorted(of_model, key=lambda run: run.seed):
             try:
                 drawn.append((model, run.seed, _drawing(run, reference, drawings)))
                 break
@@ -260,12 +260,12 @@ def _shades(
 ) -> tuple[UInt8[np.ndarray, "times size size"], float]:
     """Return shades of the density of points, and the density of the darkest shade (by default the maximum)."""
     left, right, bottom, top = frame
-    found = []
+    shades = []
     for points in x:
         counts, _, _ = np.histogram2d(-points[:, 1], points[:, 0], DENSITY_SIZE, [[-top, -bottom], [left, right]])
-        found.append(gaussian_filter(counts / len(points), 0.8, mode="constant"))
-    peak = float(np.max(found)) if peak is None else peak
-    return np.rint(np.sqrt(np.clip(np.array(found) / peak, 0, 1)) * 15).astype(np.uint8) * np.uint8(17), peak
+        shades.append(gaussian_filter(counts / len(points), 0.8, mode="constant"))
+    peak = float(np.max(shades)) if peak is None else peak
+    return np.rint(np.sqrt(np.clip(np.array(shades) / peak, 0, 1)) * 15).astype(np.uint8) * np.uint8(17), peak
 
 
 def _tiled(images: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
@@ -282,10 +282,10 @@ def _tiled(images: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
 
 def loss_curves(runs: Sequence[Run], drawings: Drawings) -> Iterator[tuple[str, Float[np.ndarray, "bins"], np.ndarray]]:
     """Yield the training loss of each model: label, steps, and losses of shape (seeds, bins), averaged within bins."""
-    for model, own in by_model(runs):
-        own = sorted(own, key=lambda run: run.seed)
-        key = f"{own[0].record['labels']['run']} training"
-        logs = [log for run in own if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None]
+    for model, of_model in by_model(runs):
+        of_model = sorted(of_model, key=lambda run: run.seed)
+        key = f"{of_model[0].record['labels']['run']} training"
+        logs = [log for run in of_model if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None]
         if logs:
             drawings.replace(key, _binned(logs))
         try:

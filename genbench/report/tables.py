@@ -131,8 +131,8 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
     """Show the cost of each model: one table for each data set and device, since times do not compare across machines.
 
     Args:
-        costs: of the runs.
-        values: of the same runs, for their NFE.
+        costs: costs of the runs.
+        values: values of the same runs, for their NFE.
     """
     tables = []
     for (data, device), part in group_by(costs, lambda c: (c.data, c.device)).items():

@@ -62,7 +62,7 @@ def measure_samples(
     Args:
         path: .npy or .npz of shape (n, *event), images also with their channels last; or a folder or tar archive of
             images.
-        seed: of the reference samples and of metrics.
+        seed: the reference samples and randomness of metrics derive from it.
 
     Returns:
         Rows as in a record, the description of the samples, and the evaluation with its image grids.
@@ -88,7 +88,7 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
 
     Args:
         path: the array, or the folder or tar archive of images.
-        name: of the data set, for messages.
+        name: name of the data set, for messages.
 
     Raises:
         ConfigError: if the path holds no such samples.

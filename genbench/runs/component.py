@@ -40,16 +40,16 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
     A nested component is reduced to its name, its version and the settings that differ from its own defaults.
     """
     schema = settings_of(builder)
-    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for name, value in bound.items():
         setting = schema[name]
         if setting.nested is None:
             if setting.required or value != plain(setting, setting.default, name):
-                found[name] = value
+                changed[name] = value
         elif isinstance(value, Mapping):
             default = setting.nested.resolve(value["name"], name) or {}
-            found[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != default.get(k)}
-    return found
+            changed[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != default.get(k)}
+    return changed
 
 
 def same_version(registry: Registry, name: str, version: int) -> None:

@@ -20,21 +20,21 @@ LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "scikit-lear
 def code() -> dict[str, Any]:
     """Return the version of genbench, and the commit and dirty flag where it runs from its own checkout."""
     package = Path(__file__).resolve().parents[1]
-    found: dict[str, Any] = {"genbench": _version("genbench")}
+    description: dict[str, Any] = {"genbench": _version("genbench")}
     # Only a checkout that tracks this file is genbench's; the working directory may be another repository.
     if _git(package, "ls-files", "--error-unmatch", "runs/provenance.py") is not None:
-        found["commit"] = _git(package, "rev-parse", "HEAD")
-        found["dirty"] = bool(_git(package, "status", "--porcelain", "--untracked-files=no", "--", "."))
-    return found
+        description["commit"] = _git(package, "rev-parse", "HEAD")
+        description["dirty"] = bool(_git(package, "status", "--porcelain", "--untracked-files=no", "--", "."))
+    return description
 
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Return the versions and the hardware of this process."""
-    found = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
-    found |= {"processor": _processor(), "cores": os.cpu_count(), "device": str(device.type)}
+    description = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
+    description |= {"processor": _processor(), "cores": os.cpu_count(), "device": str(device.type)}
     if device.type == "cuda":
-        found["device"] = torch.cuda.get_device_name(device)
-    return found | {"libraries": {name: _version(name) for name in LIBRARIES}}
+        description["device"] = torch.cuda.get_device_name(device)
+    return description | {"libraries": {name: _version(name) for name in LIBRARIES}}
 
 
 class Meter:

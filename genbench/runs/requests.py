@@ -107,9 +107,9 @@ def restore(record: Mapping[str, Any]) -> Spec:
         along = list(spec.evaluation.get("curve_metrics", ()))
         known = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
         settings = replace(spec, metrics=current, evaluation=known).settings
-        found = _resolve(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
+        rebuilt = _resolve(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
-        return replace(found, stack=spec.stack, evaluation={**found.evaluation, "curve_metrics": along})
+        return replace(rebuilt, stack=spec.stack, evaluation={**rebuilt.evaluation, "curve_metrics": along})
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error
 

@@ -37,7 +37,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 
 class Launch(NamedTuple):
-    """How runs are started.
+    """The processes of a run, and its patience with those of others.
 
     Args:
         accelerator: auto, cpu, cuda, gpu or mps.

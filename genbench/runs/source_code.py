@@ -14,16 +14,16 @@ def digest(module: str) -> str | None:
 
     None without a source file, as in a notebook. Comments and docstrings do not count.
     """
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     pending = [module]
     while pending:
         name = pending.pop()
-        if name not in found and (read := _read(name)) is not None:
-            found[name], imported = read
+        if name not in sources and (read := _read(name)) is not None:
+            sources[name], imported = read
             pending += imported
-    if module not in found:
+    if module not in sources:
         return None
-    text = "\n".join(f"{name} {found[name]}" for name in sorted(found))
+    text = "\n".join(f"{name} {sources[name]}" for name in sorted(sources))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -174,13 +174,13 @@ class Store:
     @paused_collection()
     def records(self) -> list[Record]:
         """Read every record, in the order of the paths; damaged ones are reported and left out."""
-        found = []
+        readable = []
         for path in self.record_paths():
             try:
-                found.append(read_kept(path))
+                readable.append(read_kept(path))
             except Damaged as error:
                 log.warning("%s; it is left out", error)
-        return found
+        return readable
 
     def record_paths(self) -> list[Path]:
         """Return the paths of all records, in order."""

@@ -60,8 +60,8 @@ def unknown_components(record: Record) -> list[str]:
 
 def outdated_metrics(record: Record) -> dict[str, str]:
     """Return {metric: why its values are outdated}."""
-    found = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
-    return {name: why for name, why in found.items() if why is not None}
+    outdated = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
+    return {name: why for name, why in outdated.items() if why is not None}
 
 
 def without_metrics(record: Record, names: Iterable[str]) -> Record | None:
@@ -121,11 +121,11 @@ def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return {component of a spec: hash of its source}."""
     components = [(kind, registry, part["name"]) for kind, registry, part in _trained(spec)]
     components += [("metric", metrics, name) for name in spec["metrics"]]
-    found = {}
+    sources = {}
     for kind, registry, name in components:
         with suppress(ConfigError):  # a component that is not installed here, or broken
-            found[f"{kind} {name}"] = source_code.digest(registry[name].build.__module__)
-    return {name: digest for name, digest in found.items() if digest is not None}
+            sources[f"{kind} {name}"] = source_code.digest(registry[name].build.__module__)
+    return {name: digest for name, digest in sources.items() if digest is not None}
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[str, Registry, Mapping[str, Any]]]:

@@ -18,7 +18,7 @@ from genbench.storage import files, memory
 SUFFIXES = (".npy", ".npz")
 
 _BAD = (OSError, EOFError, ValueError, SyntaxError, TokenError, OverflowError, RecursionError, RuntimeError, KeyError)
-"""What NumPy and zipfile raise for other and for encrypted files."""
+"""Errors of NumPy and zipfile for other and for encrypted files."""
 
 
 def names(path: Path) -> list[str]:

@@ -26,7 +26,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
     Args:
         model: local folder, or name on the hub (owner/name).
         revision: branch, tag or commit of the name.
-        patterns: of the files; the first must be there.
+        patterns: glob patterns of the files; the first must be there.
         setting: how messages call the component, such as "model.text".
         alternative: a setting that works without downloads, for messages.
 

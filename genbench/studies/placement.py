@@ -1,4 +1,4 @@
-"""Where samples stand: their values beside published ones, those of the same protocol apart from all others."""
+"""Placement of samples: their values beside published ones, those of the same protocol apart from all others."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -46,10 +46,10 @@ def place_among_published(
     """Return a table of the samples among published values of the same protocol, and one of all others.
 
     Args:
-        rows: of the samples, as in a record; counts and metrics without a value are left out.
+        rows: values of the samples, as in a record; counts and metrics without a value are left out.
         halves: half the 95 % interval of each value.
         data: the data set they were compared with, as in a spec.
-        title: of the first table.
+        title: title of the first table.
     """
     suites, claims = list(suites), list(claims)
     first: list[Row] = []
@@ -58,12 +58,14 @@ def place_among_published(
     for row in rows:
         if row["value"] is None or row["metric"] in COUNTS:
             continue
-        found = sorted([*_of_suites(row, data, suites), *_of_papers(row, data, claims)], key=lambda item: item.mean)
-        found = [same[0] for same in group_by(found, lambda item: item._replace(source="")).values()]  # in two suites
+        neighbors = sorted([*_of_suites(row, data, suites), *_of_papers(row, data, claims)], key=lambda item: item.mean)
+        neighbors = [
+            same[0] for same in group_by(neighbors, lambda item: item._replace(source="")).values()
+        ]  # in two suites
         if row["better"] == "higher":
-            found.reverse()
-        same = [item for item in found if item.same]
-        others = [item for item in found if not item.same]
+            neighbors.reverse()
+        same = [item for item in neighbors if item.same]
+        others = [item for item in neighbors if not item.same]
         stated = "" if "n=" in row["protocol"] else f", n={row['n']}"
         head = Row(heading(Column(row["metric"], row["better"])), (Cell(), Cell()))
         first += [head, *_listed(row, halves.get(row["metric"]), same)]
@@ -97,11 +99,11 @@ def _of_suites(row: Mapping[str, Any], data: Mapping[str, Any], suites: Iterable
             and specs[value.run]["name"] == data["name"]
         ]
         alike = group_by(values, lambda v: (v.model, v.data, v.protocol, v.n, v.nfe if v.point == "curve" else None))
-        for (model, label, protocol, n, nfe), own in alike.items():
-            mean, half = mean_and_half([v.value for v in own if v.value is not None])
-            same = (protocol, n, dict(specs[own[0].run])) == (row["protocol"], row["n"], dict(data))
+        for (model, label, protocol, n, nfe), of_method in alike.items():
+            mean, half = mean_and_half([v.value for v in of_method if v.value is not None])
+            same = (protocol, n, dict(specs[of_method[0].run])) == (row["protocol"], row["n"], dict(data))
             name = model if nfe is None else f"{model}, {nfe:g} evaluations"
-            seeds = f"suite {suite.name}, {len(own)} seed{'' if len(own) == 1 else 's'}"
+            seeds = f"suite {suite.name}, {len(of_method)} seed{'' if len(of_method) == 1 else 's'}"
             how = f"{protocol}; {label}"
             yield Neighbor(name, mean, half, seeds, how, same)
 
@@ -120,11 +122,11 @@ def _listed(row: Mapping[str, Any], half: float | None, same: Sequence[Neighbor]
         yield _row("floor: real data", row["floor"], None, "", floor=True)
     sign = -1 if row["better"] == "higher" else 1
     ahead = sum(sign * item.mean < sign * row["value"] for item in same)
-    own = _row("these samples", row["value"], half, "")
+    samples = _row("these samples", row["value"], half, "")
     shown = {*range(BEST), *range(ahead - NEAR, ahead + NEAR)}
     left = 0
-    for index, listed in enumerate([*map(_published, same[:ahead]), own, *map(_published, same[ahead:])]):
-        if listed is not own and index - (index > ahead) not in shown:
+    for index, listed in enumerate([*map(_published, same[:ahead]), samples, *map(_published, same[ahead:])]):
+        if listed is not samples and index - (index > ahead) not in shown:
             left += 1
             continue
         if left:

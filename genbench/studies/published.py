@@ -132,13 +132,13 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
 def findings(claims: Iterable[Claim], results: Path) -> list[Finding]:
     """Compare claims with the published suites of a results folder."""
     records: dict[str, list[Record]] = {"": []}
-    found = []
+    compared = []
     for claim in claims:
         if claim.suite not in records:
             path = suite_file(results, claim.suite, RECORDS)
             records[claim.suite] = read_published(path) if path.exists() else []
-        found.append(measured(claim, records[claim.suite]))
-    return found
+        compared.append(measured(claim, records[claim.suite]))
+    return compared
 
 
 def measured(claim: Claim, records: Sequence[Record]) -> Finding:
@@ -167,8 +167,8 @@ def measured(claim: Claim, records: Sequence[Record]) -> Finding:
 
 def tables(results: Path, path: Path = CLAIMS) -> list[Table]:
     """Return published numbers beside measured ones: one table for each paper, metric and protocol."""
-    found = findings(read_claims(path), results)
-    groups = group_by(found, lambda finding: (finding.claim.paper, finding.claim.metric, finding.claim.protocol))
+    compared = findings(read_claims(path), results)
+    groups = group_by(compared, lambda finding: (finding.claim.paper, finding.claim.metric, finding.claim.protocol))
     return [_table(group) for group in groups.values()]
 
 

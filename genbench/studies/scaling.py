@@ -17,7 +17,7 @@ SERIES = "genbench"
 MIN_POINTS = 3
 """Number of points that an exponent is fitted to, at least."""
 MIN_MIB = 8.0
-"""Below this, memory is that of the process, not of the workload."""
+"""Memory, in MiB, below which it is that of the process, not of the workload."""
 
 
 class Measurement(NamedTuple):
@@ -54,20 +54,20 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
     return float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
 
 
-def blocks(found: Sequence[Measurement]) -> tuple[Block, ...]:
+def blocks(measurements: Sequence[Measurement]) -> tuple[Block, ...]:
     """Return a table of exponents and charts of time."""
-    if not found:
+    if not measurements:
         return ()
     rows, charts = [], []
-    for (work, against), own in group_by(found, lambda m: (m.work, m.against)).items():
-        sizes = [m.size for m in own]
-        seconds = _number(exponent(sizes, [m.seconds for m in own]))
-        mib = [m.mib for m in own]
+    for (work, against), of_work in group_by(measurements, lambda m: (m.work, m.against)).items():
+        sizes = [m.size for m in of_work]
+        seconds = _number(exponent(sizes, [m.seconds for m in of_work]))
+        mib = [m.mib for m in of_work]
         memory = _number(exponent(sizes, mib) if sorted(mib)[-MIN_POINTS:][0] >= MIN_MIB else None)
-        last = max(own, key=lambda m: m.size)
+        last = max(of_work, key=lambda m: m.size)
         cells = (against, f"{min(sizes):g} to {max(sizes):g}", seconds, memory, _duration(last.seconds))
         rows.append(Row(work, tuple(Cell(text=text) for text in (*cells, f"{last.mib:.0f} MiB"))))
-        points = tuple(Point(m.size, m.seconds) for m in own)
+        points = tuple(Point(m.size, m.seconds) for m in of_work)
         series = (Series(SERIES, points),)
         charts.append(Chart(f"{work}: exponent {seconds}", Axis(against, log=True), Axis("s", log=True), series))
     names = ("in", "sizes", "exponent of time", "exponent of memory", "time at the largest", "memory there")

@@ -18,12 +18,12 @@ def sections(results: Path) -> tuple[Section, ...]:
     claims: tuple[Block, ...] = ()
     if any(finding.values for finding in published.findings(published.read_claims(), results)):
         claims = (published.summary(results), *published.tables(results))
-    found = (
+    studies = (
         Section("Published vs. measured", claims),
         _section("Calibration", results / results_file.FILE, lambda: tables.section(results)),
         _section("Scaling", results / scaling.FILE, lambda: scaling.blocks(scaling.load(results))),
     )
-    return tuple(section for section in found if section.blocks)
+    return tuple(section for section in studies if section.blocks)
 
 
 def _section(title: str, path: Path, make: Callable[[], Iterable[Block]]) -> Section:

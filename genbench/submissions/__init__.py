@@ -1,4 +1,4 @@
 """Submissions: results that others made, in one file that can be checked."""
 
 SUFFIX = ".genbench.zip"
-"""Of the files of submissions."""
+"""Ending of the file name of a submission."""

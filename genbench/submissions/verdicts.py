@@ -70,7 +70,7 @@ class Verdict(NamedTuple):
     Args:
         name: RUN/EVALUATION.
         state: refused if its files contradict one another; otherwise whether its values were measured again.
-        reason: of a state that is not "confirmed"; otherwise empty.
+        reason: why the state is not "confirmed"; otherwise empty.
         labels: what a reader should know: chosen seeds, other code, other data.
     """
 

@@ -15,9 +15,9 @@ from genbench.training.plan import Plan
 
 def schema() -> dict[str, Any]:
     """Return the schema of `genbench.sweeps.suite_file.Suite`, with the names and settings of installed components."""
-    found = Suite.model_json_schema()
+    suite_schema = Suite.model_json_schema()
     data_names, model_names, metric_names = datasets.working(), models.working(), metrics.working()
-    definitions = found["$defs"]
+    definitions = suite_schema["$defs"]
     of_families = f"^({'|'.join(metrics.families)}):"
     every_metric = _closed({name: _table(settings_of(metrics[name].build)) for name in metric_names})
     sections = {
@@ -25,7 +25,7 @@ def schema() -> dict[str, Any]:
         "evaluation": _table(settings_of(Sampling)),
         "metric": every_metric | {"patternProperties": {of_families: {"type": "object"}}},
     }
-    for table in (found, *definitions.values()):
+    for table in (suite_schema, *definitions.values()):
         properties = table["properties"]
         properties |= {name: {"$ref": f"#/$defs/{name}"} for name in sections if name in properties}
         if "metrics" in properties:
@@ -33,14 +33,14 @@ def schema() -> dict[str, Any]:
                 "type": "array",
                 "items": {"anyOf": [{"enum": metric_names}, {"pattern": of_families}]},
             }
-    found["properties"]["stack"]["items"] = {"enum": ["seed", *_steering(model_names)]}
+    suite_schema["properties"]["stack"]["items"] = {"enum": ["seed", *_steering(model_names)]}
     encoder = {"encoder": {"anyOf": [{"enum": encoders.working()}, {"type": "object", "required": ["name"]}]}}
     data = [_entry(datasets, name, definitions["DataEntry"], {}) for name in data_names]
     model = [_entry(models, name, definitions["ModelEntry"], encoder | _sample(name)) for name in model_names]
     definitions |= sections
     definitions["DataEntry"] = {"oneOf": [{"enum": data_names}, *data]}
     definitions["ModelEntry"] = {"oneOf": [{"enum": model_names}, *model]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **suite_schema}
 
 
 def _steering(names: list[str]) -> list[str]:
@@ -55,8 +55,8 @@ def _sample(name: str) -> dict[str, Any]:
 
 def _entry(registry: Registry, name: str, entry: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of a table of one component; a list where a setting takes a single value makes a grid."""
-    own = _table(settings_of(registry[name].build), grid=True)["properties"]
-    table = _closed({**entry["properties"], "name": {"const": name}, **own, **extra})
+    settings = _table(settings_of(registry[name].build), grid=True)["properties"]
+    table = _closed({**entry["properties"], "name": {"const": name}, **settings, **extra})
     return table | {"required": ["name"], "description": registry.summary(name)}
 
 

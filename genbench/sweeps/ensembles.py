@@ -90,5 +90,7 @@ def _check(specs: Sequence[Spec], names: Sequence[str]) -> None:
 
 def _differing(members: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Reduce members to their seeds and the settings in which they differ."""
-    names = [name for name in members[0] if name == "seed" or any(own[name] != members[0][name] for own in members)]
-    return [{name: own[name] for name in names} for own in members]
+    names = [
+        name for name in members[0] if name == "seed" or any(member[name] != members[0][name] for member in members)
+    ]
+    return [{name: member[name] for name in names} for member in members]

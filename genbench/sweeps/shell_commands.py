@@ -47,14 +47,14 @@ def command(spec: Spec, results: Path) -> str:
 
 def _changes(settings: Settings, default: Settings) -> dict[str, Any]:
     """Return the settings that differ from the default; of a nested component of the same name, those within it."""
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for name, value in settings.items():
         other = default.get(name)
         if value == other:
             continue
         same = isinstance(value, Mapping) and isinstance(other, Mapping) and value.get("name") == other.get("name")
-        found[name] = _changes(value, other) if same else value  # type: ignore[arg-type]
-    return found
+        changes[name] = _changes(value, other) if same else value  # type: ignore[arg-type]
+    return changes
 
 
 def _flat(key: str, value: Any) -> Iterator[str]:

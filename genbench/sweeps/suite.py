@@ -55,8 +55,8 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
-            given = condition.model_dump(exclude_unset=True)
-            raise ConfigError(f"exclude: no cell is like number {number + 1}, {given}")
+            stated = condition.model_dump(exclude_unset=True)
+            raise ConfigError(f"exclude: no cell is like number {number + 1}, {stated}")
         cells = kept
     for addition in suite.include:
         seeds = addition.seeds or suite.seeds
@@ -68,10 +68,10 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
 
 def _once(specs: Iterable[Spec]) -> list[Spec]:
     """Return each cell once, however often and in whatever spelling the suite names it."""
-    found: dict[str, Spec] = {}
+    unique: dict[str, Spec] = {}
     for spec in specs:
-        found.setdefault(json.dumps(spec.json(), sort_keys=True), spec)
-    return list(found.values())
+        unique.setdefault(json.dumps(spec.json(), sort_keys=True), spec)
+    return list(unique.values())
 
 
 def _product(
@@ -92,8 +92,8 @@ def _grid(registry: Registry, entry: Entry, section: str) -> Iterator[dict[str, 
     samples = [entry.sample]
     if section == "model":
         samples = list(_combinations(sampler(component), entry.name, entry.sample))
-    for own, sample in itertools.product(_combinations(component.build, entry.name, entry.settings), samples):
-        yield entry.sections | {section: own, "sample": sample}
+    for choice, sample in itertools.product(_combinations(component.build, entry.name, entry.settings), samples):
+        yield entry.sections | {section: choice, "sample": sample}
 
 
 def _combinations(builder: Callable, name: str, table: Settings) -> Iterator[dict[str, Any]]:
@@ -124,7 +124,7 @@ def _matches(spec: Spec, condition: Exclude) -> bool:
     for key, wanted in condition.model_dump(exclude_unset=True).items():
         table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
         for name, value in canonical(table, parts[key]).items():
-            found = parts[key].get(name)
-            if found != value and not (isinstance(value, list) and found in value):
+            actual = parts[key].get(name)
+            if actual != value and not (isinstance(value, list) and actual in value):
                 return False
     return True

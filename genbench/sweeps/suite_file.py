@@ -141,9 +141,9 @@ def read(path: Path) -> Suite:
 def _with_user_files(suite: Suite, folder: Path) -> Suite:
     """Return a suite with the names of components in place of files, whose paths are relative to the suite."""
 
-    def entry(kind: str, given: E) -> E:
-        name, settings = component_name(kind, given.name, folder)
-        return given.model_copy(update={"name": name, **settings})
+    def entry(kind: str, component: E) -> E:
+        name, settings = component_name(kind, component.name, folder)
+        return component.model_copy(update={"name": name, **settings})
 
     def metrics(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None

@@ -54,6 +54,6 @@ def request(
 ) -> tuple[str, str, list[str] | None, dict[str, Any]]:
     """Return the names and the settings of a request, with the names of components in place of files."""
     name, _ = component_name("models", model)
-    data, given = component_name("datasets", dataset)
+    data, dataset_files = component_name("datasets", dataset)
     chosen = None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]
-    return name, data, chosen, merge({"data": given} if given else {}, settings)
+    return name, data, chosen, merge({"data": dataset_files} if dataset_files else {}, settings)

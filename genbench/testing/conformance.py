@@ -35,18 +35,18 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
             importlib.import_module(module)
         except ImportError as error:
             raise ConfigError(f"{module} cannot be imported: {error}") from error
-    found = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
-    own = [] if module.partition(".")[0] == "genbench" else found[datasets.kind]  # ours have toy tasks instead
+    components = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
+    own = [] if module.partition(".")[0] == "genbench" else components[datasets.kind]  # ours have toy tasks instead
     tasks = [*data, *(each for each in own if not any(s.required for s in settings_of(datasets[each].build).values()))]
     checks: dict[str, Callable[[str], list[str]]] = {
         datasets.kind: check_dataset,
         models.kind: check_model,
         metrics.kind: lambda metric: check_metric(metric, data=tasks),
     }
-    count, violated = sum(map(len, found.values())), 0
+    count, violated = sum(map(len, components.values())), 0
     if not count:
         raise ConfigError(f"{module} registers no model, no data set and no metric; decorate a builder to register it")
-    for kind, names in found.items():
+    for kind, names in components.items():
         for component in names:
             try:
                 lines = checks[kind](component)

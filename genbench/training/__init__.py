@@ -1,1 +1,1 @@
-"""How weights are fitted: the loop, checkpoints, ensembles, devices."""
+"""Training: the loop, its state and its steps, checkpoints, ensembles, groups of processes."""

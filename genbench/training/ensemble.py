@@ -50,8 +50,8 @@ class Ensemble(Learner):
 
     def prepare(self, data: Data, seed: int) -> None:
         """Prepare every member with its own seed instead of the given one."""
-        for member, own in zip(self.members, self.seeds, strict=True):
-            member.prepare(data, derive(own, "prepare"))
+        for member, member_seed in zip(self.members, self.seeds, strict=True):
+            member.prepare(data, derive(member_seed, "prepare"))
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> list[Split]:
         """Return the sources of batches of the members."""
@@ -62,8 +62,8 @@ class Ensemble(Learner):
     ) -> Example:
         """Return the stacked examples, each drawn with the seed of its member."""
         examples = [
-            member.example(split, step, size, own, generator)
-            for member, split, own in zip(self.members, batch_source, self.seeds, strict=True)
+            member.example(split, step, size, member_seed, generator)
+            for member, split, member_seed in zip(self.members, batch_source, self.seeds, strict=True)
         ]
         return type(examples[0])(
             *(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True))
@@ -108,9 +108,9 @@ class Ensemble(Learner):
     def _share(self) -> None:
         """Make the parameters of the members views of the ensemble's."""
         for index, member in enumerate(self.members):
-            own = dict(member.named_parameters())
+            parameters = dict(member.named_parameters())
             for name, stacked in zip(self.names, self.stacked, strict=True):
-                own[name].requires_grad_(False).data = stacked.data[index]
+                parameters[name].requires_grad_(False).data = stacked.data[index]
 
 
 def _clone_members(ensemble: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:

@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from genbench.errors import ConfigError, RunFailed, first_line
 
 PATIENCE = timedelta(days=7)
-"""How long processes wait for one another: for as long as the first one works alone."""
+"""Longest time that processes wait for one another: the first one may work alone for days."""
 
 START = "GENBENCH_START_TIMEOUT"
 """Environment variable: seconds in which all processes have to start, 600 by default."""
@@ -63,8 +63,8 @@ class Group:
         if self.size == 1:
             return module
         with self._watch():
-            own = None if self.device.index is None else [self.device.index]
-            return DistributedDataParallel(module, device_ids=own)
+            ids = None if self.device.index is None else [self.device.index]
+            return DistributedDataParallel(module, device_ids=ids)
 
     @contextmanager
     def backward(self, module: nn.Module, *, last: bool) -> Iterator[None]:
@@ -104,17 +104,17 @@ class Group:
         """
         if self.size == 1:
             return [function(item) for item in items]
-        own: dict[int, R | Exception] = {}
+        computed: dict[int, R | Exception] = {}
         for index, item in enumerate(items):
             if index % self.size == self.rank:
                 try:
-                    own[index] = function(item)
+                    computed[index] = function(item)
                 except Exception as error:
-                    own[index] = error
+                    computed[index] = error
                     break
         shares: list[dict[int, R | Exception]] = [{}] * self.size
         with self._watch():
-            distributed.all_gather_object(shares, own)
+            distributed.all_gather_object(shares, computed)
         results = []
         for _, result in sorted((pair for share in shares for pair in share.items()), key=itemgetter(0)):
             if isinstance(result, Exception):
@@ -251,8 +251,8 @@ def _start_others(size: int) -> distributed.TCPStore:  # type: ignore[attr-defin
     )
     shared = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     for rank in range(1, size):
-        own = shared | {"RANK": rank, "LOCAL_RANK": rank, PARENT: os.getpid()}
-        environment = os.environ | {name: str(value) for name, value in own.items()}
+        variables = shared | {"RANK": rank, "LOCAL_RANK": rank, PARENT: os.getpid()}
+        environment = os.environ | {name: str(value) for name, value in variables.items()}
         _others.append(subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=environment))
     threading.Thread(target=_exit_with_others, daemon=True).start()
     return store

@@ -120,7 +120,7 @@ class Pauses:
     Args:
         start: finished steps.
         stop: all steps.
-        steps_per_row: of train.csv.
+        steps_per_row: steps that a row of train.csv averages.
         save_every: seconds between checkpoints.
         by_time: whether slow steps are also logged by time: of a single process only, since the clocks of several
             differ.

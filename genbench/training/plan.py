@@ -22,7 +22,7 @@ class Plan:
         batch_size: global batch, whatever the number of devices.
         lr: peak learning rate.
         optimizer: adam, or adamw with decoupled weight decay.
-        weight_decay: of adamw; adam has none.
+        weight_decay: weight decay of adamw; adam has none.
         betas: decay of the averages of gradients and of their squares.
         warmup: steps of linear warm-up, at most a tenth of all steps.
         schedule: learning rate after the warm-up.

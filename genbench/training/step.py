@@ -20,7 +20,7 @@ class Step:
         state: changed by every step.
         plan: precision, accumulation, clipping, learning rates, decay of the average.
         group: the processes that share each batch.
-        seed: of dropout.
+        seed: dropout derives from it.
     """
 
     def __init__(self, state: TrainingState, plan: Plan, group: Group, seed: int) -> None:

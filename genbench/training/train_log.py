@@ -31,7 +31,7 @@ class TrainLog:
     """The scalars of every step, kept on the device until a block of them is written to train.csv.
 
     Args:
-        paths: of train.csv, one for each model that is trained; none writes nothing.
+        paths: where train.csv is written, one for each model that is trained; none writes nothing.
         start: finished steps.
         steps: all steps of the training.
     """
@@ -59,9 +59,9 @@ class TrainLog:
         finite = torch.isfinite(values[:, names.index("loss")])
         first = self.step + 1 + (~finite).int().argmax(0)
         learner.diverged(torch.where(finite.all(0), self._learned_nothing(names, values), first).tolist())
-        for table, good, own in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
+        for table, good, of_model in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
             if good:
-                scalars = (dict(zip(names, row, strict=True)) for row in own.tolist())
+                scalars = (dict(zip(names, row, strict=True)) for row in of_model.tolist())
                 table.add([{"step": self.step + 1 + i, **row} for i, row in enumerate(scalars)])
         self.step += len(rows)
         self.pending = []
@@ -85,7 +85,7 @@ class TrainCsv:
     """A file train.csv.
 
     Args:
-        path: of the file.
+        path: where the file is written.
         start: finished steps; rows of later steps are dropped, because the steps are repeated.
         steps_per_row: steps that a row averages.
     """

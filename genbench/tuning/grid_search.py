@@ -29,7 +29,7 @@ class Candidate:
     """A candidate.
 
     Args:
-        records: of the runs that did not fail.
+        records: records of the runs that did not fail.
     """
 
     method: str
@@ -124,16 +124,16 @@ def grid_search(
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
     """
-    given = settings or {}
-    own = build_data(resolve(methods[0], dataset, metrics=[], settings={"data": given.get("data", {})}).data).metrics
-    metric = metric or next(name for name in own if metrics[name].traits["of"] == "samples" and _better(name))
+    settings = settings or {}
+    data = build_data(resolve(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
+    metric = metric or next(name for name in data.metrics if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
         raise ConfigError(f"--metric {metric}: neither low nor high values of it are better")
     names, fixed = [metric.partition(".")[0]], {"evaluation": {"split": "valid"}}
     candidates = []
     for method in methods:
         for point in points(over, method, methods):
-            whole = merge({"evaluation": {"curve": []}}, given, point, fixed)
+            whole = merge({"evaluation": {"curve": []}}, settings, point, fixed)
             specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
             candidates.append(Candidate(method, _text(point), tuple(form_ensembles(specs, ["seed"]))))
     _check_budgets(candidates)

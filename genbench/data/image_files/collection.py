@@ -52,7 +52,7 @@ def make_splits(
     Args:
         valid: images held out for validation if the collection has no such split.
         test: images held out for testing if the collection has no such split.
-        augmentations: of training images; the last one is the identity.
+        augmentations: those of training images; the last one is the identity.
 
     Raises:
         ConfigError: if train has too few images for that.

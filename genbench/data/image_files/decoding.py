@@ -28,7 +28,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
 
 MOST_PIXELS = 2**27
-"""Of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
+"""Largest number of pixels of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
 
 AHEAD = 32
 """Images that are decoded ahead of the one being written, which bounds memory."""
@@ -89,9 +89,9 @@ def _catalog(path: Path, sha256: str) -> dict[str, Any]:
     """Return {"splits": {split: {class: number of images}}, "jpeg": number of JPEG images}, from the cache if known."""
 
     def listed() -> str:
-        found = tree.layout(path)
-        counts = {split: {name: len(images) for name, images in classes.items()} for split, classes in found.items()}
-        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in tree.names_in(found))
+        by_split = tree.layout(path)
+        counts = {split: {name: len(images) for name, images in classes.items()} for split, classes in by_split.items()}
+        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in tree.names_in(by_split))
         return json.dumps({"splits": counts, "jpeg": jpeg})
 
     name = f"{cache.key(content=sha256, version=VERSION)}.json"

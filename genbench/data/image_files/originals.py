@@ -129,9 +129,9 @@ def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
             "--set data.path=FOLDER_OR_TAR"
         ) from error
     for file, expected in original.archives.items():
-        found = content_hash.sha256(root / file)
-        if found != expected:
-            raise RunFailed(f"{root / file} has the sha256 {found}, not {expected}; remove it and try again")
+        digest = content_hash.sha256(root / file)
+        if digest != expected:
+            raise RunFailed(f"{root / file} has the sha256 {digest}, not {expected}; remove it and try again")
     images = np.concatenate([np.asarray(split.data) for split in splits])
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     label = np.concatenate([np.asarray(split.targets) for split in splits]).astype(np.int64)

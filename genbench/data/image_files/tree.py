@@ -74,24 +74,24 @@ def layout(path: Path) -> Layout:
         return {"train": _classes(path, root, images, empty)}
     if "train" not in folders:
         raise ConfigError(f"{path} has {', '.join(folders)} and no train")
-    found = {}
+    splits = {}
     for folder in folders:
         inside = _join(root, folder)
         below = ([name for name in some if f"{name}/".startswith(f"{inside}/")] for some in (images, empty))
-        found[SPLITS[folder]] = _classes(path, inside, *below)
-    if len(found) < len(folders):
+        splits[SPLITS[folder]] = _classes(path, inside, *below)
+    if len(splits) < len(folders):
         raise ConfigError(f"{path}: {', '.join(folders)} are two names of one split")
-    for split, classes in found.items():
-        odd = min(found["train"].keys() ^ classes.keys(), default=None)
+    for split, classes in splits.items():
+        odd = min(splits["train"].keys() ^ classes.keys(), default=None)
         if odd is not None:
-            there, missing = ("train", split) if odd in found["train"] else (split, "train")
+            there, missing = ("train", split) if odd in splits["train"] else (split, "train")
             raise ConfigError(f"{path}: class '{odd}' is in {there} and not in {missing}")
-    return {split: found[split] for split in ("train", "valid", "test") if split in found}
+    return {split: splits[split] for split in ("train", "valid", "test") if split in splits}
 
 
-def names_in(found: Layout) -> Iterator[str]:
+def names_in(layout: Layout) -> Iterator[str]:
     """Yield the names of all images, by split and class."""
-    return (name for classes in found.values() for images in classes.values() for name in images)
+    return (name for classes in layout.values() for images in classes.values() for name in images)
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -170,13 +170,13 @@ def _classes(path: Path, root: str, images: list[str], empty: list[str]) -> dict
         raise ConfigError(f"{path}: {loose[0]} is beside class folders: move it into one of them")
     if loose:
         return {"": loose}
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name in images:
-        found.setdefault(_child(name, root), []).append(name)
-    without = [folder for folder in empty if _child(folder, root) not in found]
+        names.setdefault(_child(name, root), []).append(name)
+    without = [folder for folder in empty if _child(folder, root) not in names]
     if without:
         raise ConfigError(f"{path}: {without[0]} holds no images")
-    return dict(sorted(found.items()))
+    return dict(sorted(names.items()))
 
 
 def _is_image(name: str) -> bool:

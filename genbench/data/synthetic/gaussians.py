@@ -26,10 +26,10 @@ def gaussian(
 
     Args:
         dims: number of coordinates.
-        mean: of every coordinate.
+        mean: mean of every coordinate.
         std: standard deviation of the coordinates, in the geometric mean.
         spread: standard deviation of the last coordinate over that of the first, geometrically spaced between.
-        correlation: of every two coordinates.
+        correlation: correlation of every two coordinates.
 
     Raises:
         ConfigError: if the correlation is 1.
@@ -121,8 +121,8 @@ def tabular_twin(
         device = generator.device
         label = torch.randint(modes, (n,), generator=generator, device=device)
         common = torch.randn(n, 2, 1, generator=generator, device=device)
-        own = math.sqrt(noise) * torch.randn(n, dims, generator=generator, device=device)
-        return Batch(centers.to(device)[label] + (loadings.to(device)[label] @ common).squeeze(2) + own, label)
+        independent = math.sqrt(noise) * torch.randn(n, dims, generator=generator, device=device)
+        return Batch(centers.to(device)[label] + (loadings.to(device)[label] @ common).squeeze(2) + independent, label)
 
     def log_prob(x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         # In float64, since a covariance of low rank is inverted.

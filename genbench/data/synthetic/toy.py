@@ -22,7 +22,7 @@ from genbench.settings import Count, NonNegative, Positive
 from genbench.storage import memory
 
 EIGHT_STD = 0.1**0.25
-"""Of the tutorials' 8gaussians: they pass the square root of a variance .1 as a covariance."""
+"""Standard deviation of the tutorials' 8gaussians: they pass the square root of a variance .1 as a covariance."""
 
 
 @datasets.register("moons", version=1, headline="w2")
@@ -188,7 +188,7 @@ def spirals(*, turns: Positive = 1.5, jitter: NonNegative = 0.5, noise: NonNegat
     The defaults are FFJORD's; the outer end has radius 2 pi turns / 3.
 
     Args:
-        turns: of each arm around the origin.
+        turns: turns of each arm around the origin.
         jitter: width of a uniform shift of each coordinate of the arm, before scaling by 1/3.
         noise: standard deviation of Gaussian noise, after scaling.
 

@@ -18,7 +18,7 @@ LOOKS = ("plain", "inverted", "thick")
 SIZES = {"class": len(CLASSES), "look": len(LOOKS)}
 """Number of values of each attribute; the look varies fastest over the 30 combinations."""
 MIN_ACCURACY = 0.95
-"""On test images, of class and look together."""
+"""Smallest accuracy that is accepted: on test images, of class and look together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class CaptionClassifier:
     """The classifier of combinations of class and look.
 
     Args:
-        classifier: of combinations, one class each.
+        classifier: its classes are the combinations.
         accuracy: {attribute, or "both": share of test images on which it is right}, all images in all looks.
     """
 

@@ -24,8 +24,8 @@ class Classifier(FeatureExtractor):
     """Stages of 3x3 convolutions, each ended by max pooling; a layer of 64 features; logits.
 
     Args:
-        name: of the classifier, and of the file of its weights.
-        levels: of gray.
+        name: name of the classifier and of the file of its weights.
+        levels: number of gray levels.
         stages: widths of the convolutions of each stage.
     """
 

@@ -20,7 +20,7 @@ from genbench.settings import OnDisk
 
 SIZE, FEATURES = 299, 2048
 CHANNELS = 7
-"""Of the spatial features."""
+"""Channels of the spatial features."""
 
 TORCHSCRIPT = WeightFile(
     "inception-2015-12-05.pt",

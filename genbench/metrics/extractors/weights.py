@@ -58,7 +58,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
     """Return the verified content of a weight file, which is downloaded if it is not found.
 
     Args:
-        path: of a file to use instead of searching.
+        path: a file to use instead of searching.
         sha256: expected instead of that of the published file.
 
     Raises:

@@ -80,7 +80,7 @@ def gaussian_mmd(
     squared distance of the means: it hardly sees covariances.
 
     Args:
-        bandwidth: of exp(-|x - y|^2 / (2 bandwidth^2)).
+        bandwidth: width of the kernel exp(-|x - y|^2 / (2 bandwidth^2)).
 
     Reference: Jayasumana et al., 2024.
     """

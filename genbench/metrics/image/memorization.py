@@ -20,7 +20,7 @@ from genbench.settings import Fraction
 from genbench.training.optimizer import Adam
 
 GRID_ROWS, NEIGHBORS = 10, 9
-"""Of the image grid: samples, and nearest training images next to each."""
+"""Rows of the image grid: samples, and nearest training images next to each."""
 
 
 @metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False)

@@ -15,7 +15,7 @@ from genbench.seeds import generator
 from genbench.settings import Count
 
 DIRECTIONS_SEED = 2020
-"""Of the published implementation."""
+"""Seed of the directions in the published implementation."""
 BLOCK = 100
 """Directions at once."""
 

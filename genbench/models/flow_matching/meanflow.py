@@ -99,14 +99,14 @@ class MeanFlow(FewStep):
 
         # Fused attention has no forward derivative, and one in bfloat16 is too coarse a target.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast(x.device.type, enabled=False):
-            own = self.net(t, x, label, torch.zeros_like(t)) if self.improved else velocity
+            marginal = self.net(t, x, label, torch.zeros_like(t)) if self.improved else velocity
             ones = torch.ones_like(t)
             try:
-                u, change = jvp(mean_velocity, (t, x, interval), (ones, own.detach(), -ones))  # type: ignore[misc]
+                u, change = jvp(mean_velocity, (t, x, interval), (ones, marginal.detach(), -ones))  # type: ignore[misc]
             except NotImplementedError as error:
                 raise ConfigError(f"meanflow needs a net with forward derivatives: {first_line(error)}") from error
             errors = [u - (velocity + expand(interval, x) * change).detach()]
-            errors += [own - velocity] if self.improved else []
+            errors += [marginal - velocity] if self.improved else []
         squares = [error.square().flatten(1).sum(1) for error in errors]
         adapted = sum(square * (square.detach() + self.offset) ** -self.power for square in squares)
         return scalars((example.weight * adapted).mean(), example)

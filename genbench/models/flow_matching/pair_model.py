@@ -49,10 +49,10 @@ class Example(NamedTuple):
     Args:
         t: time of the state.
         x: state of each pair at time t.
-        velocity: of the pair's path there.
+        velocity: velocity of the pair's path there.
         ess: relative effective sample size of the weights, repeated.
         label: classes, with dropped ones.
-        tilt: of source and data, where the coupling estimates it.
+        tilt: tilt of source and data, where the coupling estimates it.
         end: later time up to which a few-step model predicts.
     """
 

@@ -69,7 +69,7 @@ class Bridge(Path):
 
     @property
     def t_range(self) -> tuple[float, float]:
-        """From clip to 1 - clip."""
+        """Times from clip to 1 - clip."""
         return (self.clip, 1 - self.clip)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
@@ -93,7 +93,7 @@ class VariancePreserving(Path):
 
     @property
     def t_range(self) -> tuple[float, float]:
-        """From 0 to 1, or slightly less for the linear schedule."""
+        """Times from 0 to 1, or slightly less for the linear schedule."""
         return (0.0, 1.0 if self.schedule == "cosine" else 1 - 1e-3)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:

@@ -92,9 +92,9 @@ class Pupil(PairModel):
         for part in range(math.ceil(count / size)):
             x0 = self.source.sample(size, generator(seed, "pairs", part))
             label = data.train.batch(part, size, derive(seed, "labels")).label
-            given = label.to(device) if self.conditional else None
+            condition = label.to(device) if self.conditional else None
             with torch.no_grad():
-                x1, nfe = teacher.sample(x0.to(device), label=given, tol=self.tol)
+                x1, nfe = teacher.sample(x0.to(device), label=condition, tol=self.tol)
             ends.append(torch.stack([x0, x1.cpu()], 1))
             labels.append(label if self.conditional else torch.zeros_like(label))
             spent += nfe * size

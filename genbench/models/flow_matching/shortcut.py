@@ -75,8 +75,8 @@ class Shortcut(FewStep):
 
     Args:
         finest: largest number of steps n, a power of two; one step of that size learns from pairs.
-        share: of the pairs that learn from two half steps instead.
-        decay: of the averaged weights that take the half steps.
+        share: share of the pairs that learn from two half steps instead.
+        decay: decay of the averaged weights that take the half steps.
         clip: bound of the elements of states and targets of half steps; by default 4 for images, none for vectors.
         target_guidance: scale w of guidance u_u + w (u_c - u_u) in half steps of the smallest size, where the label
             was kept; 1 is unguided.
@@ -125,9 +125,9 @@ class Shortcut(FewStep):
         d = example.end - example.t
         rows = (d > 1.5 / self.finest).nonzero()[:, 0]
         t, x, half = example.t[rows], example.x[rows], d[rows] / 2
-        given = None if example.label is None else example.label[rows]
-        a = self._half_step(t, x, given, half)
-        b = self._half_step(t + half, (x + expand(half, x) * a).clamp(-self.bound, self.bound), given, half)
+        condition = None if example.label is None else example.label[rows]
+        a = self._half_step(t, x, condition, half)
+        b = self._half_step(t + half, (x + expand(half, x) * a).clamp(-self.bound, self.bound), condition, half)
         velocity = example.velocity.index_copy(0, rows, ((a + b) / 2).clamp(-self.bound, self.bound))
         return example._replace(velocity=velocity)
 

@@ -104,7 +104,7 @@ class Autoencoder(Encoder):
             default 16 for images up to 16 pixels, else 32.
         kl: weight of the divergence in nats per coordinate; the variance of the likelihood is kl / 2.
         steps: training steps; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
-        batch_size: of the training, and of the fine-tuning of the decoder.
+        batch_size: batch of the training and of the fine-tuning of the decoder.
         lr: peak learning rate of a cosine schedule.
         noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
         tune: steps of that fine-tuning; 0 for none.

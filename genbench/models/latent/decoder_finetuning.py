@@ -62,8 +62,8 @@ def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: f
     Args:
         encoder: frozen; its decoder is freed while the stage is the current one.
         noise: deviation of the noise on latents.
-        steps: of training; 0 for none.
-        batch_size: of training.
+        steps: optimizer steps; 0 for none.
+        batch_size: batch of a step.
         lr: its peak; it falls to zero along a cosine.
     """
     if not steps:

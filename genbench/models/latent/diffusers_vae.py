@@ -103,7 +103,7 @@ class DiffusersVAE(Encoder):
         revision: branch, tag or commit of the name; only a commit never changes.
         noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (0.3 in the paper).
         tune: steps of that fine-tuning; 0 for none.
-        batch_size: of that fine-tuning.
+        batch_size: batch of that fine-tuning.
         lr: peak learning rate of that fine-tuning, on a cosine schedule.
         posterior: whether models learn a fresh sample of the posterior at each step, or always its mean.
 

@@ -24,7 +24,7 @@ class Encoder(Trainable):
     `content`, a function (bound settings) -> {setting: sha256}, so is what a local folder among its settings holds.
 
     Args:
-        shape: of the latents. They are continuous, and have the data's classes and captions.
+        shape: shape of the latents. They are continuous, and have the data's classes and captions.
         posterior: whether models learn samples of the posterior instead of its means.
     """
 

@@ -1,4 +1,4 @@
-"""What the text formats share: how a cell is written, and how a wide table is split into panels."""
+"""Cells as text, and wide tables split into panels: shared by the text formats."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -44,7 +44,7 @@ def panels(
     Args:
         table: the table.
         text: how a cell is written.
-        width: of a panel, in characters.
+        width: characters of a line of a panel.
         label: how a row label is written.
         gap: characters between two columns.
     """

@@ -16,7 +16,7 @@ from genbench.storage import files
 SUFFIXES = (".csv", ".parquet", ".yaml")
 
 
-def export(found: Leaderboard, path: Path) -> list[Path]:
+def export(ranking: Leaderboard, path: Path) -> list[Path]:
     """Write the leaderboard in the format of the suffix, and return the files.
 
     .yaml writes one file for each method, NAME-METHOD.yaml, which belongs into the folder .eval_results of that model's
@@ -25,9 +25,9 @@ def export(found: Leaderboard, path: Path) -> list[Path]:
     Raises:
         ConfigError: on another suffix, or where pyarrow is missing.
     """
-    rows = found.rows()
+    rows = ranking.rows()
     if path.suffix == ".csv":
-        files.write(path, document(found))
+        files.write(path, document(ranking))
     elif path.suffix == ".parquet":
         try:
             files.replace(path, lambda temporary: pd.DataFrame(rows).to_parquet(temporary))
@@ -44,8 +44,8 @@ def _eval_results(rows: list[dict[str, Any]], path: Path) -> Iterator[Path]:
     for method in dict.fromkeys(row["method"] for row in rows):
         name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in method)
         target = path.with_name(f"{path.stem}-{name}.yaml")
-        own = [row for row in rows if row["method"] == method]
-        files.write(target, "".join(_entry(row) for row in own))
+        of_method = [row for row in rows if row["method"] == method]
+        files.write(target, "".join(_entry(row) for row in of_method))
         yield target
 
 

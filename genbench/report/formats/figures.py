@@ -105,8 +105,8 @@ def _small(svg: str) -> str:
     return re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+|\s*\n\s*", _shorter, tag[0]), svg).strip()
 
 
-def _shorter(found: re.Match[str]) -> str:
-    return found[1] or " "
+def _shorter(match: re.Match[str]) -> str:
+    return match[1] or " "
 
 
 def _figures(report: Report, theme: Theme) -> Iterator[tuple[str, Any]]:
@@ -268,12 +268,12 @@ def tick_label(value: float) -> str:
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
     """Return ticks between two positive numbers: at 1, 2 and 5 times each power of ten if they fit, or at fewer."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
+    ticks: list[float] = []
     for digits in ((1, 2, 5), (1, 3), (1,)):
-        found = [value for k in powers for d in digits if low <= (value := float(f"{d}e{k}")) <= high]
-        if len(found) <= most:
-            return found
-    return found[:: math.ceil(len(found) / most)]
+        ticks = [value for k in powers for d in digits if low <= (value := float(f"{d}e{k}")) <= high]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / most)]
 
 
 def _series(series: Series, axes: Any, style: Style, theme: Theme) -> None:

@@ -21,24 +21,24 @@ MAX_DATA, MAX_METHOD = 20, 25
 MAX_METHODS = 12
 
 
-def lines(found: Leaderboard, most: int = LINES) -> list[str]:
+def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
     """Return the leaderboard as lines: standings, then panels of data sets as long as there is room, then notes."""
-    boards = compared(found)
-    alone = [board for board in found.boards if board not in boards]
-    head, body, shown = _standings(found), [], 0
+    boards = compared(ranking)
+    alone = [board for board in ranking.boards if board not in boards]
+    head, body, shown = _standings(ranking), [], 0
     while shown < len(boards):
-        panel, fitting = _panel(found, boards[shown:])
-        below = _below(found, boards[: shown + fitting], [*boards[shown + fitting :], *alone])
+        panel, fitting = _panel(ranking, boards[shown:])
+        below = _below(ranking, boards[: shown + fitting], [*boards[shown + fitting :], *alone])
         if body and len(head) + len(body) + len(panel) + len(below) > most:
             break
         body += panel
         shown += fitting
-    return [*head, *body, *_below(found, boards[:shown], [*boards[shown:], *alone])][:most]
+    return [*head, *body, *_below(ranking, boards[:shown], [*boards[shown:], *alone])][:most]
 
 
-def document(found: Leaderboard) -> str:
+def document(ranking: Leaderboard) -> str:
     """Return the leaderboard as CSV, one row for each method and data set, in full precision."""
-    return text(pd.DataFrame(found.rows()))
+    return text(pd.DataFrame(ranking.rows()))
 
 
 def interval(entry: Entry) -> str:
@@ -56,9 +56,9 @@ def heading(board: Board) -> str:
     return f"{board.metric} {ARROWS[board.better]}"
 
 
-def costs(found: Leaderboard, method: str) -> tuple[str, str]:
+def costs(ranking: Leaderboard, method: str) -> tuple[str, str]:
     """Return the NFE to quality of a method, and its seconds of training, over the data sets of the mean ranks."""
-    entries = [board.ranked[method] for board in found.boards if board.data in found.over]
+    entries = [board.ranked[method] for board in ranking.boards if board.data in ranking.over]
     known = [entry.nfe for entry in entries if entry.nfe is not None]
     ends = dict.fromkeys(f"{nfe:.0f}" for nfe in (min(known), max(known))) if known else ["-"]
     seconds = [entry.train_seconds for entry in entries]
@@ -66,43 +66,43 @@ def costs(found: Leaderboard, method: str) -> tuple[str, str]:
     return "-".join(ends), total
 
 
-def methods(found: Leaderboard) -> list[str]:
+def methods(ranking: Leaderboard) -> list[str]:
     """Return all methods: by mean rank, then the others in the order of the boards."""
-    others = (entry.method for board in found.boards for entry in board.entries)
-    return list(dict.fromkeys([*(standing.method for standing in found.standings), *others]))
+    others = (entry.method for board in ranking.boards for entry in board.entries)
+    return list(dict.fromkeys([*(standing.method for standing in ranking.standings), *others]))
 
 
-def names_of_data(found: Leaderboard) -> dict[str, str]:
+def names_of_data(ranking: Leaderboard) -> dict[str, str]:
     """Return {label: short label} of the data sets on which methods are compared; short ones are distinct."""
-    return distinct((board.data for board in compared(found)), MAX_DATA)
+    return distinct((board.data for board in compared(ranking)), MAX_DATA)
 
 
-def compared(found: Leaderboard) -> list[Board]:
+def compared(ranking: Leaderboard) -> list[Board]:
     """Return the boards of more than one method, or all."""
-    return [board for board in found.boards if len(board.entries) > 1] or list(found.boards)
+    return [board for board in ranking.boards if len(board.entries) > 1] or list(ranking.boards)
 
 
-def _standings(found: Leaderboard) -> list[str]:
-    if not found.standings:
+def _standings(ranking: Leaderboard) -> list[str]:
+    if not ranking.standings:
         return []
-    head, names = ["method", "mean rank", "95 %", "group", "NFE", "training, s"], distinct(methods(found), MAX_METHOD)
+    head, names = ["method", "mean rank", "95 %", "group", "NFE", "training, s"], distinct(methods(ranking), MAX_METHOD)
     rows = []
-    for standing in found.standings[:MAX_METHODS]:
+    for standing in ranking.standings[:MAX_METHODS]:
         low, high = f"{standing.low:.2f}", f"{standing.high:.2f}"
         interval = f"{low}-{high}" if standing.low < standing.high else "-"  # the same in all seeds
         cells = [plain(names[standing.method]), f"{standing.mean:.2f}", interval, standing.letters]
-        rows.append([*cells, *costs(found, standing.method)])
-    if len(found.over) == 1:  # the ranks on one data set are those of its own column
+        rows.append([*cells, *costs(ranking, standing.method)])
+    if len(ranking.over) == 1:  # the ranks on one data set are those of its own column
         head, rows = [head[0], *head[4:]], [[row[0], *row[4:]] for row in rows]
     return [*_grid([head, *rows]), ""]
 
 
-def _panel(found: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], int]:
+def _panel(ranking: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], int]:
     """Return lines with as many boards side by side as fit, and their number."""
-    data, short = names_of_data(found), distinct(methods(found), MAX_METHOD)
+    data, short = names_of_data(ranking), distinct(methods(ranking), MAX_METHOD)
     for fitting in range(len(boards), 0, -1):
         shown = boards[:fitting]
-        names = [m for m in methods(found) if any(m == entry.method for board in shown for entry in board.entries)]
+        names = [m for m in methods(ranking) if any(m == entry.method for board in shown for entry in board.entries)]
         rows = [["", *(plain(data[board.data]) for board in shown)], ["", *map(heading, shown)]]
         if any(board.floor for board in shown):
             rows.append([FLOOR, *(_short(floor_interval(board)) if board.floor else "" for board in shown)])
@@ -130,27 +130,29 @@ def _grid(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _below(found: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) -> list[str]:
+def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) -> list[str]:
     """Return what a reader has to know, and where the rest is."""
-    names = names_of_data(found)
+    names = names_of_data(ranking)
 
     def listed(data: Iterable[str]) -> str:
         return ", ".join(plain(names[label]) for label in data)
 
     notes = [f"Cells: rank, mean±95 %; same rank: no significant difference (Holm, {100 * LEVEL:g} %)."]
-    if len(found.over) > 1:
-        notes.append(f"Mean rank: over {listed(found.over)}.")
+    if len(ranking.over) > 1:
+        notes.append(f"Mean rank: over {listed(ranking.over)}.")
         notes.append(f"Group: methods that share a letter do not differ (sign-flip test, Holm, {100 * LEVEL:g} %).")
-    if found.standings:
-        notes.append(f"NFE: curve{curves(found)} within {100 * NEAR:g} % of its best; training: sum over these data.")
-    notes.append(f"{unranked(shown)} {settings(found, shown)}".strip())
+    if ranking.standings:
+        notes.append(f"NFE: curve{curves(ranking)} within {100 * NEAR:g} % of its best; training: sum over these data.")
+    notes.append(f"{unranked(shown)} {settings(ranking, shown)}".strip())
     budgets = group_by(shown, budget).items()
     notes.append(" ".join(f"{said}: {listed(board.data for board in own)}." for said, own in budgets))
     if files := [board.data for board in shown if not board.original]:
         notes.append(f"Files, not published originals: {listed(files)}.")
     left = [counted(len(hidden), "other data set") + " (--dataset)"] if hidden else []
-    left += [counted(found.variants, "other setting") + " (--variants)"] if found.variants else []
-    left += [counted(number, "other method") + " (--json)"] if (number := len(methods(found)) - MAX_METHODS) > 0 else []
+    left += [counted(ranking.variants, "other setting") + " (--variants)"] if ranking.variants else []
+    left += (
+        [counted(number, "other method") + " (--json)"] if (number := len(methods(ranking)) - MAX_METHODS) > 0 else []
+    )
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
     return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 
@@ -160,9 +162,9 @@ def budget(board: Board) -> str:
     return f"{board.budget}, {counted(len(board.seeds), 'seed')}"
 
 
-def curves(found: Leaderboard) -> str:
+def curves(ranking: Leaderboard) -> str:
     """Return the metrics of the curves in brackets, where they are not those that methods are ranked by."""
-    other = dict.fromkeys(b.curve for b in found.boards if b.data in found.over and b.curve not in ("", b.metric))
+    other = dict.fromkeys(b.curve for b in ranking.boards if b.data in ranking.over and b.curve not in ("", b.metric))
     return f" (of {', '.join(other)})" if other else ""
 
 
@@ -173,9 +175,9 @@ def unranked(boards: Sequence[Board]) -> str:
     return " ".join(f"{sign} {texts[mark]}: not ranked." for mark, sign in SIGNS.items() if mark in texts)
 
 
-def settings(found: Leaderboard, shown: Sequence[Board]) -> str:
+def settings(ranking: Leaderboard, shown: Sequence[Board]) -> str:
     """Return with which settings methods are shown, where they were run with several."""
-    if not found.variants:
+    if not ranking.variants:
         return ""
     own = group_by([e for board in shown for e in board.entries], lambda e: e.label.removeprefix(e.method).strip())
     but = [f"; {', '.join(dict.fromkeys(e.method for e in of))}: {plain(text)}" for text, of in own.items() if text]

@@ -54,7 +54,7 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
     Args:
         report: its content.
         found: the leaderboard.
-        name: of the file of the overview; the folder of the others has the same name, without its ending.
+        name: file name of the overview; the folder of the others has the same name, without its ending.
     """
     return _Pages(report, found, name).all()
 

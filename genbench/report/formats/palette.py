@@ -33,7 +33,7 @@ THEMES = {
 
 
 class Style(NamedTuple):
-    """How a model is drawn: indices of its color, dashes and marker."""
+    """The look of a model in charts: indices of its color, dashes and marker."""
 
     color: int
     dash: int

@@ -41,7 +41,7 @@ def best_by_metric(tables: Sequence[Table], headlines: Mapping[str, str], width:
     Args:
         tables: one for each data set.
         headlines: {data set: its headline metric}.
-        width: of the table, in characters.
+        width: characters of a line of the table.
     """
     found: dict[str, dict[str, Cell]] = {}
     for table in tables:

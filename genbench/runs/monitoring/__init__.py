@@ -1,4 +1,4 @@
-"""What a run writes while it trains: callbacks, loggers, grids of images."""
+"""Monitoring: what a run writes while it trains: callbacks, loggers, grids of images."""
 
 LOGGERS = ("tensorboard", "wandb")
 """Names of the loggers."""

@@ -29,7 +29,7 @@ class TensorBoardLogger:
     """The event file of a run for TensorBoard, which names the run by its folder.
 
     Args:
-        spec: of the run, shown as text.
+        spec: spec of the run, shown as text.
     """
 
     def __init__(self, folder: Path, spec: Mapping[str, Any]) -> None:

@@ -25,10 +25,10 @@ def calibrate(
 
     Args:
         results: folder of the file; tasks that are not calibrated now stay as they are.
-        seeds: of the exact fields.
+        seeds: evaluation seeds of the exact fields.
         images: folder or archive of CIFAR-10; without it that task is left out.
         tasks: names of tasks; by default all.
-        minutes: of processor time for new draws on all tasks together; draws beyond this budget are skipped.
+        minutes: processor time for new draws on all tasks together; draws beyond this budget are skipped.
         progress: called with a line for each sampler.
 
     Raises:

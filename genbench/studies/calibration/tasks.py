@@ -38,7 +38,7 @@ from genbench.studies.calibration import faults
 from genbench.studies.calibration.faults import Fault, Pool, Real
 
 Measure = Callable[[Batch, int], Mapping[str, float]]
-"""From samples and a seed to the values of a metric by part; a part without a name is the metric itself."""
+"""A function of samples and a seed: the values of a metric by part; a part without a name is the metric itself."""
 
 BLOCK = 512
 """Images whose features are kept together."""

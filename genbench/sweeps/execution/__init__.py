@@ -1,1 +1,1 @@
-"""How the cells of a sweep are run: jobs, and the processes and machines that take them."""
+"""Execution of a sweep: jobs, and the processes and machines that take them."""

@@ -17,7 +17,7 @@ from genbench.sweeps.execution import child_process
 from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
 
 MAX_TRIES = 2
-"""How often a job is started whose process is killed."""
+"""Number of times that a job is started whose process is killed."""
 
 
 class Finished(NamedTuple):

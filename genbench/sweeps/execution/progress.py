@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from genbench.sweeps.execution.jobs import JobEvent
 
 LINES = 10
-"""How many lines a run or a sweep prints where there is no terminal, if it is quick."""
+"""Number of lines that a quick run or sweep prints where there is no terminal."""
 
 SECONDS_PER_LINE = 60.0
 """Seconds after which a sweep, or one of its cells, prints another line where there is no terminal."""

@@ -51,7 +51,7 @@ class RayExecutor:
 
     Args:
         store: where results are kept, in a folder that the machines share if they can.
-        address: of the cluster, as `ray.init` takes it; default: RAY_ADDRESS, or else a cluster on this machine.
+        address: address of the cluster, as `ray.init` takes it; default: RAY_ADDRESS, or else a local cluster.
         gpus: GPUs of each run, which may be a fraction of one.
 
     Raises:
@@ -223,11 +223,11 @@ def _run_task(job: Job, store: Store, probe: Path, kept: list[Any], queue: Any) 
         if probe.exists():
             return Returned(ended, run_job(job, store, on_event), {})
         with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
-            own = Store(Path(folder))
+            local = Store(Path(folder))
             for reference in kept:
                 for path, data in importlib.import_module("ray").get(reference).items():
-                    files.write(own.root / path, data)
-            left = run_job(job, own, on_event)
-            return Returned(ended, left, _files(own, _runs(job)))
+                    files.write(local.root / path, data)
+            left = run_job(job, local, on_event)
+            return Returned(ended, left, _files(local, _runs(job)))
     finally:
         log.removeHandler(forwarder)

@@ -75,8 +75,10 @@ class Semidiscrete(Coupling):
         determinants = {"points": content, "source": law, "entropy": epsilon, "tolerance": tolerance}
 
         def make() -> dict[str, Tensor]:
-            found = potentials(flat, lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance)
-            return {"h": found.h}
+            solved = potentials(
+                flat, lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance
+            )
+            return {"h": solved.h}
 
         name = f"{cache.key(version=VERSION, **determinants)}.safetensors"
         return tensors.cached("potentials", name, make)["h"]
