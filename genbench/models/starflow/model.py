@@ -19,7 +19,7 @@ from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantise
 
 JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
-"""Up to so many samples, of so many tokens or more, Jacobi decoding was measured to be faster than sequential decoding."""
+"""Up to this number of samples, from this number of tokens on, Jacobi decoding was faster than sequential decoding."""
 
 
 class ClassEmbedding(nn.Module):
