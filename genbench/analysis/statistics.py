@@ -86,16 +86,13 @@ def half_width(error: float | None, n: int) -> float | None:
     return None if error is None else error * float(special.stdtrit(n - 1, 1 - LEVEL / 2))
 
 
-def paired(one: Mapping[int, float], other: Mapping[int, float], *, interval: bool = True) -> Paired:
+def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
     """Compare two models {seed: value} over their common seeds: the first minus the second.
-
-    Args:
-        interval: False leaves out the interval, which takes most of the time.
 
     Raises:
         ValueError: if they have no seed in common.
     """
-    return paired_from(differences_by_seed(one, other), interval=interval)
+    return paired_from(differences_by_seed(one, other))
 
 
 def differences_by_seed(one: Mapping[int, float], other: Mapping[int, float]) -> Float64[np.ndarray, " n"]:
@@ -106,8 +103,12 @@ def differences_by_seed(one: Mapping[int, float], other: Mapping[int, float]) ->
     return differences
 
 
-def paired_from(differences: Float64[np.ndarray, " n"], *, interval: bool, p: float | None = None) -> Paired:
-    """Describe paired differences; the p of the sign-flip test may be known."""
+def paired_from(differences: Float64[np.ndarray, " n"], *, interval: bool = True, p: float | None = None) -> Paired:
+    """Describe paired differences; the p of the sign-flip test may be known.
+
+    Args:
+        interval: False leaves out the interval, which takes most of the time.
+    """
     pairs, (mean, error) = len(differences), mean_and_error(differences)
     half = half_width(error, pairs)
     if error is None or half is None:

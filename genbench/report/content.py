@@ -10,8 +10,9 @@ from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
 from genbench.analysis.values import Cost, Failure, Value, group_by, headline_metric
 from genbench.report import plots
 from genbench.report.blocks import Block, Chart, Charts, Flow, List, Report, Section, Table
+from genbench.report.drawings import Drawings
 from genbench.report.origins import origins
-from genbench.report.samples import Drawings, loss_curves, sample_picture
+from genbench.report.samples import loss_curves, sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
 
 READING = (

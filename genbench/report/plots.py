@@ -166,7 +166,7 @@ def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value])
     """
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
     main = [v for v in values if v.point == "main" and v.value is not None]
-    for key in dict.fromkeys(key for own in settings.values() for key in own):
+    for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
         families = [
             _Family(tuple(models), tuple(settings[model].get(key) for model in models))
             for models in group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
@@ -239,7 +239,7 @@ def _settings(spec: Mapping[str, Any]) -> dict[str, float | str]:
 
 
 def _means(rows: Sequence[Value], x: Callable[[Value], float]) -> tuple[Point, ...]:
-    return tuple(_mean(own, place) for place, own in sorted(group_by(rows, x).items()))
+    return tuple(_mean(there, place) for place, there in sorted(group_by(rows, x).items()))
 
 
 def _mean(rows: Sequence[Value], x: float | None = None) -> Point:

@@ -23,11 +23,11 @@ from genbench.analysis.values import Failure, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Section, Table
 from genbench.report.content import gather
+from genbench.report.drawings import Drawings
 from genbench.report.formats import csv, latex, markdown
 from genbench.report.formats.leaderboard import lines
 from genbench.report.formats.summary import print_suite
 from genbench.report.formats.terminal import show
-from genbench.report.samples import Drawings
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs, names_of
 from genbench.runs.record import Record, format_published, read_published

@@ -1,12 +1,7 @@
-"""Samples: pictures of what models generate, and their loss curves, drawn from kept runs.
-
-RESULTS/SUITE/drawings.npz caches what was drawn, a few kilobytes per run under the name of the run, so that a report
-can show it after the weights are gone.
-"""
+"""Samples: pictures of what models generate, and their loss curves, drawn from kept runs."""
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
-from genbench.analysis.suite_results import DRAWINGS, Run, digest, suite_file
+from genbench.analysis.suite_results import Run, digest
 from genbench.analysis.values import by_model
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
@@ -23,6 +18,7 @@ from genbench.metrics.sampling import draw, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
+from genbench.report.drawings import DENSITY_SIZE, FLOW_DATA, IMAGE_DATA, PANEL, SHEET, TRAINING, Arrays, Drawings
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.requests import data_of, restore
 from genbench.runs.spec import Spec, build_data, plan_of
@@ -33,100 +29,11 @@ from genbench.storage import arrays, files
 
 log = logging.getLogger("genbench")
 
-VERSION = 1
-"""Version of the drawings below: drawings of another version are drawn again."""
 TIMES = 17
 POINTS = 200
 DENSITY_SAMPLES = 8192
-DENSITY_SIZE = 48
 LOSS_BINS = 48
 GRID_IMAGES = 40
-MAX_DRAWINGS = 2**30
-"""Bytes of drawings above which none are read; those of 8,000 runs have less than half."""
-
-Arrays = Mapping[str, np.ndarray]
-
-PANEL, SHEET, TRAINING = {"paths", "density"}, {"sheet"}, {"step", "loss"}
-FLOW_DATA, IMAGE_DATA = PANEL | {"frame", "peak"}, SHEET | {"height"}
-"""Arrays of each kind of drawing."""
-SHAPES = {"paths": ("u", 3), "density": ("u", 3), "frame": ("f", 1), "peak": ("f", 0), "height": ("i", 0)}
-SHAPES |= {"step": ("f", 1), "loss": ("f", 2), "sheet": ("u", 2)}
-"""Kind and number of dimensions of each array; sheets in color have one more."""
-
-
-class Drawings:
-    """The drawings of a suite, cached in one file.
-
-    Args:
-        root: the results folder.
-        suite: name of the suite.
-    """
-
-    def __init__(self, root: Path, suite: str) -> None:
-        self.path = root / suite / DRAWINGS
-        self.kept = _load(suite_file(root, suite, DRAWINGS))
-        self.used: dict[str, Arrays] = {}
-
-    def get(self, key: str, draw: Callable[[], Arrays], *kinds: Set[str]) -> Arrays:
-        """Return the drawing of that name; it is drawn if none of these kinds is cached.
-
-        Raises:
-            Unsupported: if it cannot be drawn.
-        """
-        key = f"{VERSION} {key}"
-        if key not in self.used:
-            kept = self.kept.get(key, {})
-            self.used[key] = kept if any(_is_drawing(kept, kind) for kind in kinds) else draw()
-        return self.used[key]
-
-    def replace(self, key: str, arrays: Arrays) -> None:
-        """Replace the cached drawing of that name."""
-        self.kept[f"{VERSION} {key}"] = arrays
-
-    def save(self) -> list[Path]:
-        """Write the drawings that were used, if any differ from the cached ones; return the file if there is one."""
-        if not self.used:
-            return []
-        if self.used.keys() != self.kept.keys() or any(self.used[key] is not self.kept[key] for key in self.used):
-            arrays = {f"{key}|{name}": array for key in sorted(self.used) for name, array in self.used[key].items()}
-            files.replace(self.path, lambda temporary: _save(temporary, arrays))
-        return [self.path]
-
-
-def _load(path: Path) -> dict[str, Arrays]:
-    drawings: dict[str, dict[str, np.ndarray]] = {}
-    if not os.path.lexists(path):
-        return {}
-    try:
-        for name, array in arrays.load_all(path, MAX_DRAWINGS).items():
-            key, _, part = name.rpartition("|")
-            drawings.setdefault(key, {})[part] = array
-    except ConfigError as error:  # a cache: whatever is wrong with it, it is drawn again
-        log.warning("%s; its drawings are drawn again if their runs are kept", error)
-        return {}
-    return dict(drawings)
-
-
-def _is_drawing(arrays: Arrays, parts: Set[str]) -> bool:
-    """Return whether cached arrays have the layout of those that are drawn here."""
-    for name, array in arrays.items():
-        kind, sides = SHAPES.get(name, ("", 0))
-        colored = name == "sheet" and array.ndim == 3 and array.shape[2] == 3
-        if array.dtype.kind != kind or (array.ndim != sides and not colored) or 0 in array.shape:
-            return False
-    if arrays.keys() != parts:
-        return False
-    if parts >= PANEL:
-        (times, _, sides), size = arrays["paths"].shape, DENSITY_SIZE
-        return (
-            sides == 2 and arrays["density"].shape == (times, size, size) and arrays.get("frame", np.ones(4)).size == 4
-        )
-    return parts != TRAINING or arrays["loss"].shape[1] == len(arrays["step"])
-
-
-def _save(path: Path, arrays: Arrays) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow | Gallery | str | None:

@@ -165,24 +165,22 @@ def measured(claim: Claim, records: Sequence[Record]) -> Finding:
     return Finding(claim, tuple(sorted(values.items())), "".join(protocols))
 
 
-def tables(results: Path, path: Path = CLAIMS) -> list[Table]:
+def tables(compared: Sequence[Finding]) -> list[Table]:
     """Return published numbers beside measured ones: one table for each paper, metric and protocol."""
-    compared = findings(read_claims(path), results)
     groups = group_by(compared, lambda finding: (finding.claim.paper, finding.claim.metric, finding.claim.protocol))
     return [_table(group) for group in groups.values()]
 
 
-def summary(results: Path, path: Path = CLAIMS) -> str:
+def summary(compared: Sequence[Finding]) -> str:
     """Return a sentence on how many numbers agree.
 
-    >>> summary(Path("nowhere"))  # doctest: +ELLIPSIS
+    >>> summary(findings(read_claims(), Path("nowhere")))  # doctest: +ELLIPSIS
     'Of ... published numbers, ... are comparable: 0 agree, 0 differ, ... are not measured here.'
     """
-    verdicts = [finding.verdict for finding in findings(read_claims(path), results)]
-    count = Counter(verdicts)
+    count = Counter(finding.verdict for finding in compared)
     inconclusive = f"{count['inconclusive']} are inconclusive, " if count["inconclusive"] else ""
     return (
-        f"Of {len(verdicts)} published numbers, {len(verdicts) - count['not comparable']} are comparable: "
+        f"Of {len(compared)} published numbers, {len(compared) - count['not comparable']} are comparable: "
         f"{count['agrees']} agree, {count['differs']} differ, {inconclusive}{count['not measured']} are not measured "
         "here."
     )

@@ -16,8 +16,9 @@ log = logging.getLogger("genbench")
 def sections(results: Path) -> tuple[Section, ...]:
     """Return the sections on the studies that a results folder has."""
     claims: tuple[Block, ...] = ()
-    if any(finding.values for finding in published.findings(published.read_claims(), results)):
-        claims = (published.summary(results), *published.tables(results))
+    compared = published.findings(published.read_claims(), results)
+    if any(finding.values for finding in compared):
+        claims = (published.summary(compared), *published.tables(compared))
     studies = (
         Section("Published vs. measured", claims),
         _section("Calibration", results / results_file.FILE, lambda: tables.section(results)),

@@ -16,8 +16,8 @@ from PIL import Image
 import genbench
 from genbench.analysis.suite_results import FLAT, load_records, load_suites
 from genbench.errors import ConfigError
+from genbench.report.drawings import Drawings
 from genbench.report.publish import publish_suite
-from genbench.report.samples import Drawings
 from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 

@@ -8,7 +8,7 @@ from genbench.analysis.suite_results import SuiteResults, load_suites
 from genbench.analysis.values import Value
 from genbench.report.blocks import Report
 from genbench.report.content import gather
-from genbench.report.samples import Drawings
+from genbench.report.drawings import Drawings
 from genbench.report.tables import comparison_tables
 from genbench.runs.requests import resolve
 from genbench.runs.store import Store

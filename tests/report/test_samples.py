@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers.reports import blocks, gathered
+from helpers.reports import blocks
 
 import genbench
 from genbench.analysis.suite_results import load_suites
@@ -16,20 +16,11 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
 from genbench.report import samples
 from genbench.report.blocks import Flow, Gallery
-from genbench.report.samples import DENSITY_SAMPLES, POINTS, Drawings, loss_curves
+from genbench.report.drawings import Drawings
+from genbench.report.samples import DENSITY_SAMPLES, POINTS, loss_curves
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.seeds import derive
-
-
-def test_damaged_drawings_are_drawn_again(results, report):
-    path = results / "tiny/drawings.npz"
-    path.write_bytes(b"PK\3\4 and no more")
-    again, _, drawings = gathered(results)
-    (one,), (other,) = blocks(again, Flow), blocks(report, Flow)
-    assert all((a.paths == b.paths).all() for a, b in zip(one.panels, other.panels, strict=True))
-    assert path in drawings[0].save()
-    assert gathered(results)[2][0].kept
 
 
 def test_trajectories_end_at_the_samples_of_the_model(results, report):
@@ -118,12 +109,3 @@ def test_samples_and_drawings_that_are_no_images_are_left_out(tmp_path, results,
         samples._drawing(replace(run, folder=tmp_path), reference, Drawings(tmp_path, "absent"))
     assert not Drawings(tmp_path, "none").kept.keys() - {""}
     assert "drawings.npz" in caplog.text or damage in ("another name", "numbers")
-
-
-def test_drawings_of_another_layout_are_drawn_again(tmp_path):
-    kept = Drawings(tmp_path, "none")
-    for key, loss in {"good": (2, 4), "short": (2, 3), "flat": (4,)}.items():
-        kept.replace(key, {"step": np.zeros(4, np.float32), "loss": np.zeros(loss, np.float32)})
-    again = {"step": np.ones(1), "loss": np.ones((1, 1))}
-    for key in ("good", "short", "flat", "none"):
-        assert (kept.get(key, lambda: again, samples.TRAINING) is again) == (key != "good")

@@ -88,7 +88,8 @@ def test_a_table_has_value_source_grade_tolerance_and_verdict(tmp_path):
         for model, data in {(c.model, c.data) for c in read_claims(published.CLAIMS) if c.suite == "tong"}
     )
     (tmp_path / "tong-records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
-    table = published.tables(tmp_path, published.CLAIMS)[0]
+    compared = findings(read_claims(published.CLAIMS), tmp_path)
+    table, other, *_ = published.tables(compared)
     text = markdown.table(table, width=400)
     cells = ["I-CFM, N to 8gaussians", "0.222", "C", "0.2210 ± 0.0025", "0.059", "0.061", "agrees"]
     assert cells in [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
@@ -97,8 +98,8 @@ def test_a_table_has_value_source_grade_tolerance_and_verdict(tmp_path):
     assert verdicts["I-CFM, moons to 8gaussians"] == "differs"
     assert "https://arxiv.org/abs/2302.00482" in text
     assert "5,000 steps replace early stopping" in text
-    assert published.summary(tmp_path, published.CLAIMS).startswith("Of ")
-    text = markdown.table(published.tables(tmp_path, published.CLAIMS)[1])
+    assert published.summary(compared).startswith("Of ")
+    text = markdown.table(other)
     assert "Not comparable: W2 between samples" in text
     assert "tolerance, fixed before" not in text
 
