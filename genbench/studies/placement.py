@@ -52,39 +52,60 @@ def place_among_published(
         title: title of the first table.
     """
     suites, claims = list(suites), list(claims)
-    first: list[Row] = []
-    second: list[Row] = []
-    legend, how, alone = [], {}, []
-    for row in rows:
-        if row["value"] is None or row["metric"] in COUNTS:
-            continue
-        neighbors = sorted([*_of_suites(row, data, suites), *_of_papers(row, data, claims)], key=lambda item: item.mean)
-        neighbors = [
-            same[0] for same in group_by(neighbors, lambda item: item._replace(source="")).values()
-        ]  # in two suites
-        if row["better"] == "higher":
-            neighbors.reverse()
+    rows = [row for row in rows if row["value"] is not None and row["metric"] not in COUNTS]
+    placed = [(row, _neighbors(row, data, suites, claims)) for row in rows]
+    return [_comparable(placed, halves, title), *_not_comparable(placed)]
+
+
+def _neighbors(
+    row: Mapping[str, Any], data: Mapping[str, Any], suites: Sequence[SuiteResults], claims: Sequence[Claim]
+) -> list[Neighbor]:
+    """Return the published values of a metric, the best first; a value of two suites counts once."""
+    neighbors = [*_of_suites(row, data, suites), *_of_papers(row, data, claims)]
+    neighbors.sort(key=lambda item: item.mean, reverse=row["better"] == "higher")
+    return [same[0] for same in group_by(neighbors, lambda item: item._replace(source="")).values()]
+
+
+Placed = Sequence[tuple[Mapping[str, Any], Sequence[Neighbor]]]
+"""Values of the samples, each with the published ones of its metric."""
+
+
+def _comparable(placed: Placed, halves: Mapping[str, float], title: str) -> Table:
+    """Return the table of values under the protocols of the samples."""
+    lines: list[Row] = []
+    legend, alone = [], []
+    for row, neighbors in placed:
         same = [item for item in neighbors if item.same]
-        others = [item for item in neighbors if not item.same]
+        lines += [_head(row), *_listed(row, halves.get(row["metric"]), same)]
         stated = "" if "n=" in row["protocol"] else f", n={row['n']}"
-        head = Row(heading(Column(row["metric"], row["better"])), (Cell(), Cell()))
-        first += [head, *_listed(row, halves.get(row["metric"]), same)]
         legend.append(f"{row['metric']}: {row['protocol']}{stated}.")
         alone += [row["metric"]] if not same else []
-        if others:
-            second += [head, *map(_published, others[:MOST])]
-            second += [Row(f"  ... {len(others) - MOST} more", (Cell(), Cell()))] if len(others) > MOST else []
-            how |= {f"{item.source}: {item.protocol}.": None for item in others[:MOST]}
     legend.append("±: half the 95 % interval: of samples by random halves, of suites over seeds, of papers as stated.")
-    if without := [row["metric"] for row in rows if row["metric"] not in halves and row["metric"] not in COUNTS]:
+    if without := [row["metric"] for row, _ in placed if row["metric"] not in halves]:
         legend.append(f"Without an interval, since they need all samples at once: {', '.join(without)}.")
     if alone:
         legend.append(f"No published value has this protocol: {', '.join(alone)}.")
-    tables = [Table(title, COLUMNS, tuple(first), tuple(legend), head="metric, method")]
-    if second:
-        apart = "Under other protocols: not to be compared with these samples"
-        tables.append(Table(apart, COLUMNS, tuple(second), tuple(how)[:MOST], head="metric, method"))
-    return tables
+    return Table(title, COLUMNS, tuple(lines), tuple(legend), head="metric, method")
+
+
+def _not_comparable(placed: Placed) -> Iterator[Table]:
+    """Yield the table of values under other protocols, if there are any."""
+    lines: list[Row] = []
+    protocols: dict[str, None] = {}
+    for row, neighbors in placed:
+        others = [item for item in neighbors if not item.same]
+        if others:
+            lines += [_head(row), *map(_published, others[:MOST])]
+            lines += [Row(f"  ... {len(others) - MOST} more", (Cell(), Cell()))] if len(others) > MOST else []
+            protocols |= {f"{item.source}: {item.protocol}.": None for item in others[:MOST]}
+    if lines:
+        title = "Under other protocols: not to be compared with these samples"
+        yield Table(title, COLUMNS, tuple(lines), tuple(protocols)[:MOST], head="metric, method")
+
+
+def _head(row: Mapping[str, Any]) -> Row:
+    """Return the line above the values of a metric."""
+    return Row(heading(Column(row["metric"], row["better"])), (Cell(), Cell()))
 
 
 def _of_suites(row: Mapping[str, Any], data: Mapping[str, Any], suites: Iterable[SuiteResults]) -> Iterator[Neighbor]:
