@@ -48,8 +48,8 @@ class Elbow:
         """Return the curve as a table."""
         root = math.sqrt(build_data(self.spec.data).event.dims)
         rows = []
-        for kappa, coupling in self.curve:
-            numbers = (coupling.source, coupling.data, coupling.share) if coupling.known else (None,) * 3
+        for kappa, tilt in self.curve:
+            numbers = (tilt.source, tilt.data, tilt.share) if tilt.known else (None,) * 3
             cells = [Cell(text="-" if number is None else f"{number:.3g}") for number in numbers]
             mark = "chosen" if kappa == self.chosen else ""
             rows.append(Row(f"{kappa:.4g}", (Cell(text=f"{kappa * root:.4g}"), *cells, Cell(text=mark))))
@@ -64,7 +64,7 @@ class Elbow:
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
-        curve = [{"kappa": kappa, **coupling._asdict(), "known": coupling.known} for kappa, coupling in self.curve]
+        curve = [{"kappa": kappa, **tilt._asdict(), "known": tilt.known} for kappa, tilt in self.curve]
         parts = {"rule": "elbow", "data": self.spec.data, "model": self.spec.model, "flat": self.flat}
         return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
 
