@@ -131,7 +131,7 @@ class DiffusersVAE(Encoder):
         super().__init__(event, shape)
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-        self.model, self.revision, self.posterior = model, revision, posterior == "sample"
+        self.model, self.revision, self.samples_posterior = model, revision, posterior == "sample"
         self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
         self.white = 1 - event.bin / 2
         config = configuration(model, revision)

@@ -25,10 +25,10 @@ class Encoder(Trainable):
 
     Args:
         shape: shape of the latents. They are continuous, and have the data's classes and captions.
-        posterior: whether models learn samples of the posterior instead of its means.
+        samples_posterior: whether models learn samples of the posterior instead of its means.
     """
 
-    posterior = False
+    samples_posterior = False
 
     def __init__(self, event: Event, shape: tuple[int, ...]) -> None:
         super().__init__()

@@ -88,7 +88,7 @@ class Latent(Model):
         """Return the task among latents."""
         device = next(self.encoder.parameters()).device
 
-        posterior, (channels, *side) = self.encoder.posterior, self.encoder.latent.shape
+        posterior, (channels, *side) = self.encoder.samples_posterior, self.encoder.latent.shape
         encoder = self.encoder.moments if posterior else self.encoder.encode
 
         @torch.no_grad()

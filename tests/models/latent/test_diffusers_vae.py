@@ -177,7 +177,7 @@ def test_a_folder_within_a_name_is_found_in_the_cache_of_the_hub(monkeypatch, tm
 def test_the_moments_of_the_posterior_are_scaled_like_its_mean(tmp_path, data, build_encoder):
     _, folder = saved(tmp_path, latents_mean=[1.0, -2.0], latents_std=[0.5, 4.0], scaling_factor=2.0)
     encoder = build_encoder(data.event, "diffusers", model=folder, posterior="sample")
-    assert encoder.posterior
+    assert encoder.samples_posterior
     encoder.load()
     x = data.test.take(5, 0).x
     with torch.no_grad():

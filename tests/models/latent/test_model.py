@@ -55,7 +55,7 @@ class Halves(Encoder):
 class Spread(Halves):
     """The same, as means of posteriors of deviation 0.1."""
 
-    posterior = True
+    samples_posterior = True
 
     def moments(self, x):
         mean = self.encode(x)
