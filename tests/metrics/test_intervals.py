@@ -69,7 +69,7 @@ def coverage(data, own, pool, draws, n, intervals=half_intervals):
 @pytest.mark.slow
 def test_the_stated_errors_of_points_cover_the_mean_of_the_metric():
     data, own = chosen("8gaussians", norm={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
-    real = trials.points().real
+    real = tasks.points().real
     shares = {}
     for fault, size in ((faults.drop, 1), (faults.scale, 0.1)):
         found = coverage(data, own, fault(real, size, torch.Generator()), 300, 512, stated)
@@ -89,7 +89,7 @@ def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
         monge_distance={"directions": 100},
         precision_recall={},
     )
-    pool = faults.noise(trials.digits().real, 0.2, torch.Generator().manual_seed(1))
+    pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
     found = coverage(data, own, pool, 100, 400, stated)
     assert found.keys() == {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "precision_recall.precision"}
     for share in found.values():
