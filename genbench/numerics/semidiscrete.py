@@ -155,7 +155,7 @@ def _level(
 ) -> tuple[Tensor, float]:
     """Level the masses of groups in turns with short ascents, until the leveling keeps chi2 within the tolerance.
 
-    Where groups have no gap between them it may never do so, and the last ascent stays.
+    Where groups have no gap between them it may never do so, and an ascent comes last.
     """
     group, checks = _groups(points), _checks(len(points), tolerance)
     count = max(checks, min(LEVELING // points.numel(), MOST_LEVELING))
@@ -165,7 +165,7 @@ def _level(
         if chi2 <= tolerance:
             return h, chi2
         h = _ascent(points, h, draw, _first_step(points) / 8, 4 * STEPS, epsilon)
-    return h, inequality(points, h, draw, checks, epsilon)
+    return _balance(points, h, draw, epsilon, tolerance)
 
 
 def _groups(points: Tensor) -> Int[Tensor, " n"]:
