@@ -68,7 +68,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     """
     cells = suite.load(Path(path)).specs
     kept = store.writable_store(Path(results))
-    missing = [spec for spec in cells if store.metrics_to_measure(kept.record(spec), spec)]
+    missing = [spec for spec in cells if not kept.is_complete(spec, kept.record(spec))]
     execute(missing, kept, local(kept, jobs), _ignore)
     return _summary(
         frames.frame(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))

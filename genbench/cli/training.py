@@ -130,11 +130,10 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
     """Run several seeds, or the members of an ensemble, and print their records and their means."""
     from genbench.report.formats.terminal import print_means, print_record
     from genbench.results.status import cell_name
-    from genbench.runs.store import metrics_to_measure
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
 
-    missing = [spec for spec in specs if metrics_to_measure(store.record(spec), spec)]
+    missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
     with ProgressDisplay([cell_name(spec) for spec in missing], stderr()) as display:
         reasons = execute(missing, store, local(store, 1), display.on_event, log)
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
@@ -178,7 +177,7 @@ def sweep(
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
     from genbench.runs.monitoring.loggers import check_kinds
-    from genbench.runs.store import Store, metrics_to_measure, writable_store
+    from genbench.runs.store import Store, writable_store
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
     from genbench.sweeps.execution.executors import execute, local
@@ -188,7 +187,7 @@ def sweep(
     with paused_collection():
         loaded = suites.load(Path(suite), settings)
         store = Store(results) if dry_run or as_commands else writable_store(results)
-        records = [None if metrics_to_measure(kept := store.record(spec), spec) else kept for spec in loaded.specs]
+        records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
     missing = [spec for spec, record in zip(loaded.specs, records, strict=True) if record is None]
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)

@@ -80,14 +80,14 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
     cells, trained = [], set()
     for spec in specs:
         record = store.record(spec)
-        missing = metrics_to_measure(record, spec)
+        complete, missing = store.is_complete(spec, record), metrics_to_measure(record, spec)
         seconds = 0.0
-        if missing:  # cells that differ in sampling share what is trained, once
+        if not complete:  # cells that differ in sampling share what is trained, once
             kept = run_name(spec) in trained or (store.folder(spec) / "model.safetensors").exists()
             seconds = expected.seconds(spec, train=not kept)
             trained.add(run_name(spec))
-        state, note = "run", f"only {', '.join(missing)}" if record is not None else ""
-        if not missing:
+        state, note = "run", f"only {', '.join(missing)}" if record is not None and missing else ""
+        if complete:
             changed = changed_sources(record) if record is not None else []
             state, note = "done", f"the source of {', '.join(changed)} has changed since" if changed else ""
         elif run_name(spec) in running:

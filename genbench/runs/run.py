@@ -89,7 +89,7 @@ def run(
     """
     group = launch.group()
     record = store.record(spec)
-    if group.broadcast(_is_complete(record, spec, store, again)):
+    if group.broadcast(store.is_complete(spec, record, again)):
         return cast(Record, record)
     for _ in range(ATTEMPTS):
         if may_train:
@@ -99,7 +99,7 @@ def run(
                 raise RunFailed(failed[spec.train_key])
         with launch.hold(store, spec) as held:
             record = held.record(spec)  # again, since another process may have written it before this one got the lease
-            if group.broadcast(_is_complete(record, spec, held, again)):
+            if group.broadcast(held.is_complete(spec, record, again)):
                 return cast(Record, record)
             missing = group.broadcast(metrics_to_measure(record, spec, again))
             with _attempt([spec], [held]):
@@ -258,13 +258,6 @@ def _check_files(measured: Metrics, data: Data) -> None:
     for name, part in measured.items():
         check_paths(metrics[name].build, settings_in(part), name)
         check_features(data, settings_in(part))
-
-
-def _is_complete(record: Record | None, spec: Spec, store: Store, again: Collection[str]) -> bool:
-    """Return whether nothing is left to do; a run without metrics is about its weights."""
-    if record is None or metrics_to_measure(record, spec, again):
-        return False
-    return bool(spec.metrics) or store.has_weights(spec)
 
 
 def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[str]) -> list[Row]:

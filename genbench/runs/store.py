@@ -144,6 +144,12 @@ class Store:
         files.discard(path.with_name("failure.txt"))
         return path
 
+    def is_complete(self, spec: Spec, record: Record | None, again: Collection[str] = ()) -> bool:
+        """Return whether nothing is left to do for a run with this record; without metrics it is about its weights."""
+        if record is None or metrics_to_measure(record, spec, again):
+            return False
+        return bool(spec.metrics) or self.has_weights(spec)
+
     def failure(self, spec: Spec) -> str | None:
         """Return why the last attempt at a run failed; None if there was none, or a later one succeeded."""
         path = self.record_path(spec).with_name("failure.txt")
@@ -197,7 +203,7 @@ class Store:
         """Return whether a later attempt succeeded, elsewhere or in a process that died before it removed the note."""
         with suppress(ConfigError):
             spec = restore(failure.spec)
-            return self.record_path(spec).exists() and not metrics_to_measure(self.record(spec), spec)
+            return self.record_path(spec).exists() and self.is_complete(spec, self.record(spec))
         return False
 
     def remove_leftovers(self) -> None:

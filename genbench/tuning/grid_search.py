@@ -18,7 +18,7 @@ from genbench.report.tables import comparison_tables
 from genbench.runs.record import Record
 from genbench.runs.requests import resolve
 from genbench.runs.spec import Spec, build_data
-from genbench.runs.store import Store, metrics_to_measure
+from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.tuning.candidates import points
@@ -58,7 +58,7 @@ class GridSearch:
     def missing(self, store: Store) -> dict[str, Spec]:
         """Return the runs that the store lacks, by label."""
         runs = {f"{c.method} {c.text}, seed {spec.seed}": spec for c in self.candidates for spec in c.specs}
-        return {label: spec for label, spec in runs.items() if metrics_to_measure(store.record(spec), spec)}
+        return {label: spec for label, spec in runs.items() if not store.is_complete(spec, store.record(spec))}
 
     def measured(self, store: Store) -> "GridSearch":
         """Return the search with the records of the store."""

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from genbench import api
 from genbench.registry import models
 from genbench.results.status import of_suite
 from genbench.runs.store import Store
@@ -148,3 +149,14 @@ def test_a_results_folder_that_is_no_folder_is_refused_before_anything_is_run(cl
         assert code == 2
         assert err.startswith("genbench: ")
         assert "no-folder" in err
+
+
+def test_cells_without_metrics_are_to_be_run_until_their_weights_are_kept(tmp_path):
+    suite = tmp_path / "weights.toml"
+    suite.write_text('datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = []\nplan = {steps = 2, batch_size = 8}\n')
+    specs, store = load(suite).specs, Store(tmp_path / "results")
+    assert [cell.state for cell in of_suite(specs, store)] == ["run"]
+    api.sweep(suite, results=store.root)
+    assert [cell.state for cell in of_suite(specs, store)] == ["done"]
+    store.weights_path(specs[0]).unlink()
+    assert [cell.state for cell in of_suite(specs, store)] == ["run"]
