@@ -14,7 +14,10 @@ from genbench.analysis.statistics import LEVEL, holm, sign_flip_p
 
 
 class Standing(NamedTuple):
-    """The mean rank of a method, its 95 % interval, and letters: methods that share one do not differ significantly."""
+    """The mean rank of a method, its 95 % interval, and letters: methods that share one do not differ significantly.
+
+    Interval and test are over seeds, for these data sets only: they do not generalize to other data.
+    """
 
     method: str
     mean: float
@@ -24,19 +27,23 @@ class Standing(NamedTuple):
 
 
 def common(boards: Sequence[Board]) -> tuple[list[str], list[Board]]:
-    """Return methods and the boards that rank all of them: those that give the most comparisons of two methods."""
+    """Return the set of methods, and the boards that rank it whole, for which pairs of methods x boards is largest."""
     sets = {frozenset(board.ranked) for board in boards}
     while added := {a & b for a in sets for b in sets} - sets:  # close the sets under intersection
         sets |= added
     candidates = [(methods, [b for b in boards if methods <= b.ranked.keys()]) for methods in sets if len(methods) > 1]
     if not candidates:
         return [], []
-    methods, over = max(candidates, key=lambda c: (len(c[0]) * (len(c[0]) - 1) * len(c[1]), sorted(c[0])))
-    return sorted(methods), over
+    methods, shared_boards = max(candidates, key=lambda c: (len(c[0]) * (len(c[0]) - 1) * len(c[1]), sorted(c[0])))
+    return sorted(methods), shared_boards
 
 
 def standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing]:
-    """Return mean ranks: of the ranks within each seed, averaged over the seeds of a data set, then over data sets."""
+    """Return mean ranks: of the ranks within each seed, averaged over the seeds of a data set, then over data sets.
+
+    Two methods are told apart by the sign-flip test of their ranks over all seeds of all data sets, with Holm's
+    correction.
+    """
     if not methods:
         return []
     tables = []
@@ -49,9 +56,10 @@ def standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing]
     freedom = sum(len(table) - 1 for table in tables)
     half = errors * special.stdtrit(freedom, 1 - LEVEL / 2)
     total = sum(map(len, tables))
-    every = np.concatenate([table * total / (len(tables) * len(table)) for table in tables])  # equal weight of data
+    # Scaled so that each data set weighs the same.
+    weighted = np.concatenate([table * total / (len(tables) * len(table)) for table in tables])
     pairs = list(combinations(range(len(methods)), 2))
-    corrected = holm([float(sign_flip_p(every[:, a] - every[:, b])) for a, b in pairs])
+    corrected = holm([float(sign_flip_p(weighted[:, a] - weighted[:, b])) for a, b in pairs])
     order: list[int] = np.argsort(means, kind="stable").tolist()
     apart = [pair for pair, p in zip(pairs, corrected, strict=True) if p <= LEVEL]
     letters = _letters(order, apart)

@@ -24,7 +24,7 @@ from genbench.training.loop import has_idle_core
 Rows = list[dict[str, Any]]
 
 _NOT_SAMPLED = {"solver": None, "nfe": None}
-"""Solver and NFE in the rows of metrics of the model, which do not depend on how samples were drawn."""
+"""Solver and NFE of a row that no samples were drawn for."""
 
 
 def evaluate(
@@ -65,23 +65,28 @@ def evaluate(
             group=group,
         )
 
-    of_samples = {name: own for name, own in chosen.items() if metrics[name].traits["of"] == "samples"}
-    along = [n for n in of_samples if n in (sampling.curve_metrics or chosen) and metrics[n].traits.get("curve", True)]
+    of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
+    asked = sampling.curve_metrics or chosen
+    curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
     with _second_thread(data, group) as submit:
         main = evaluation_with(sample)
-        measured = {name: submit(measure, main, name, own, sampling.floor) for name, own in of_samples.items()}
+        measured = {
+            name: submit(measure, main, name, settings, sampling.floor) for name, settings in of_samples.items()
+        }
         curve: list[Callable[[], Rows]] = []
         for nfe in sampling.curve if model.nfe_curve else ():
             try:
                 point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe))
             except Unsupported as reason:
                 where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
-                curve += [partial(unsupported, name, str(reason), where) for name in along]
+                curve += [partial(unsupported, name, str(reason), where) for name in curve_metrics]
                 continue
-            curve += [submit(measure, point, n, of_samples[n], sampling.floor, point="curve") for n in along]
+            curve += [
+                submit(measure, point, name, of_samples[name], sampling.floor, point="curve") for name in curve_metrics
+            ]
         # Only this thread calls the model.
-        of_model = {name: measure(main, name, own, False) for name, own in chosen.items() if name not in of_samples}
-        rows = [row for n in chosen for row in (of_model[n] if n in of_model else measured[n]())]
+        of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
+        rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
         if sampling.interval:
             halves = half_intervals(main, chosen)
             rows = [row | {"details": {**row.get("details", {}), **_stated(halves, row)}} for row in rows]
@@ -93,7 +98,7 @@ def evaluate(
 
 
 def measure(
-    evaluation: Evaluation, name: str, settings: Mapping, floor: bool, *, point: str = "main"
+    evaluation: Evaluation, name: str, settings: Mapping, with_floor: bool, *, point: str = "main"
 ) -> list[dict[str, Any]]:
     """Measure one metric: one row per value, or one row with the reason why there is none."""
     entry = metrics[name]
@@ -104,12 +109,14 @@ def measure(
         values = values_of(entry, evaluation, settings)
     except Unsupported as reason:
         return unsupported(name, str(reason), row)
-    known: Mapping[str, float] = {}
-    if floor and of_samples and entry.traits.get("floor", True):
-        known = real_vs_real(evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x))
+    floors: Mapping[str, float] = {}
+    if with_floor and of_samples and entry.traits.get("floor", True):
+        floors = real_vs_real(
+            evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x)
+        )
     rows = []
     for value in values:
-        floor = value.floor if value.floor is not None else known.get(value.part)
+        floor = value.floor if value.floor is not None else floors.get(value.part)
         if not math.isfinite(value.value):
             raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
         if floor is not None and not math.isfinite(floor):
@@ -147,9 +154,9 @@ def _stated(halves: Mapping[str, float], row: Mapping[str, Any]) -> dict[str, fl
 
 @contextmanager
 def _second_thread(data: Data, group: Group) -> Iterator[Callable[..., Callable[[], Rows]]]:
-    """Yield a function that lets a second thread call another one, and returns how to get its result.
+    """Yield `submit(function, ...)`, which runs a function in a second thread and returns a getter of its result.
 
-    It is called at once where no core is idle, and for images, whose networks would be in memory twice.
+    The function runs at once where no core is idle, and for images, whose networks would be in memory twice.
     """
     if group.size > 1 or len(data.event.shape) > 1 or not has_idle_core(torch.device("cpu")):
 

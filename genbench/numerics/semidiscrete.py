@@ -17,27 +17,40 @@ from genbench.errors import RunFailed
 CHUNK = 2**24
 """Scores in memory at once."""
 
-BATCH, STEPS, ROUNDS = 256, 200, 20
-"""Draws of a step of ascent, steps of the first round, and the largest number of rounds."""
+BATCH = 256
+"""Draws of a step of ascent."""
+
+STEPS = 200
+"""Steps of the first round."""
+
+MAX_ROUNDS = 20
 
 FIRST_STEP = 10.0
 """Step of the first round, in units of the mean norm of the points times draws of a step per point."""
 
-COARSEST, REFINEMENT, EXTENSION = 100, 4, 8192
-"""Points that are solved for first at most, the factor by which they grow, and draws from which h is extended."""
+COARSEST = 100
+"""Largest number of points that are solved for first."""
 
-GROUPS, CYCLES = 8, 6
-"""Groups of points whose masses are leveled, and the largest number of times."""
+REFINEMENT = 4
+"""The factor by which the number of points grows."""
 
-LEVELING, MOST_LEVELING = 2**30, 2**18
-"""Products of numbers, and draws, for one leveling; as many draws as chi2 is estimated from are always taken."""
+EXTENSION = 8192
+"""Draws from which h is extended to more points."""
+
+GROUPS = 8
+"""Groups of points whose masses are leveled."""
+
+MAX_LEVELINGS = 6
+
+MAX_PRODUCTS, MAX_DRAWS = 2**30, 2**18
+"""Limits of one leveling: multiplications (draws x points x dimensions), and draws. It has at least those of chi2."""
 
 SMOOTHING = (0.03, 0.01, 0.003, 0.001)
 """Temperatures of a leveling without entropy, one after the other, in units of the deviation of the scores."""
 
 
 class Potentials(NamedTuple):
-    """The potentials h, and how unequal the masses are: chi2 = sum_j q_j^2 / b_j - 1, estimated without bias."""
+    """The potentials h, and chi2 = n sum_j q_j^2 - 1, where point j receives the mass q_j, estimated without bias."""
 
     h: Float[Tensor, " n"]
     chi2: float
@@ -74,12 +87,13 @@ def potentials(
 
     h_j <- h_j + step (1/n - share of the draws that go to y_j)
 
-    Each round starts from the best average so far, at half its step, and is longer. The rounds end when chi2 on fresh
-    draws is at most the tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). The potentials of a part
-    of the points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011):
-    without that, masses far from one another take very long to balance. At last the masses of a few groups of
-    neighbors are leveled, in turns with more ascent: a mode that receives a few percent too much hardly changes chi2,
-    which is a sum over points, but this mass has a long way to go.
+    Each round starts from the best average so far. While rounds help, the next one has half the step and 1.3 times the
+    steps; otherwise it has twice the step and up to twice the steps. They end when chi2 on fresh draws is at most the
+    tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). The potentials of a part of the points extend
+    to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011): without that, masses
+    far from one another take very long to balance. At last the masses of a few groups of neighbors are leveled, in
+    turns with more ascent: a group that receives a few percent too much hardly changes chi2, which is a sum over
+    points, but it costs much in transport distance.
 
     Args:
         points: the targets, all of the same mass.
@@ -114,13 +128,13 @@ def _balance(
     points: Tensor, h: Tensor, draw: Callable[[int], Tensor], epsilon: float, tolerance: float
 ) -> tuple[Tensor, float]:
     n, steps, best = len(points), float(STEPS), math.inf
-    step, checks = _first_step(points), _checks(n, tolerance)
-    for number in range(ROUNDS):
+    step, checks = _first_step(points), _draws_for_chi2(n, tolerance)
+    for number in range(MAX_ROUNDS):
         mean = _ascent(points, h, draw, step, round(steps), epsilon)
         chi2 = inequality(points, mean, draw, checks, epsilon)
         if not math.isfinite(chi2):
             raise RunFailed(f"semidiscrete potentials are not finite: entropy={epsilon:g} is too small for this data")
-        # Where half the step no longer helps, slow modes remain, which need long averages of large steps.
+        # Where half the step no longer helps, slow directions remain, which need long averages of large steps.
         helped = number < 5 or chi2 < 0.8 * best
         step, steps = (step / 2, 1.3 * steps) if helped else (2 * step, min(2 * steps, 16.0 * STEPS))
         if chi2 < best:
@@ -133,7 +147,7 @@ def _balance(
 def _ascent(
     points: Tensor, h: Tensor, draw: Callable[[int], Tensor], step: float, steps: int, epsilon: float
 ) -> Tensor:
-    """Return the average potentials of so many steps of ascent."""
+    """Return the average of the potentials over steps of ascent from h."""
     mean, n = torch.zeros_like(h), len(points)
     for k in range(steps):
         h = h + step * (1 / n - _mass(draw(BATCH), points, h, epsilon)[0] / BATCH)
@@ -145,7 +159,7 @@ def _first_step(points: Tensor) -> float:
     return FIRST_STEP * float(points.norm(dim=1).mean()) * min(1.0, BATCH / len(points))
 
 
-def _checks(n: int, tolerance: float) -> int:
+def _draws_for_chi2(n: int, tolerance: float) -> int:
     """Return how many draws estimate the chi2 of n points with a standard error of a quarter of the tolerance."""
     return max(2, math.ceil(4 * math.sqrt(2 * n) / tolerance))
 
@@ -157,9 +171,9 @@ def _level(
 
     Where groups have no gap between them it may never do so, and an ascent comes last.
     """
-    group, checks = _groups(points), _checks(len(points), tolerance)
-    count = max(checks, min(LEVELING // points.numel(), MOST_LEVELING))
-    for _ in range(CYCLES):
+    group, checks = _groups(points), _draws_for_chi2(len(points), tolerance)
+    count = max(checks, min(MAX_PRODUCTS // points.numel(), MAX_DRAWS))
+    for _ in range(MAX_LEVELINGS):
         h = h + _shifts(points, h, group, draw(count), epsilon)[group]
         chi2 = inequality(points, h, draw, checks, epsilon)
         if chi2 <= tolerance:

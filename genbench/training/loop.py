@@ -1,8 +1,8 @@
 """Training: one loop for every model.
 
 No random state outlives a step: every stream of step k is seeded by (seed, purpose, k), and the batch is a function of
-k too. The state of a run is therefore weights, averages, optimizer and k, and a resumed run equals an uninterrupted
-one bit for bit although no state of a generator is kept.
+k too. The state of a run is its weights, their average, the best validated weights, the optimizer and k. No state of a
+generator is kept, and a resumed run still equals an uninterrupted one bit for bit.
 """
 
 import multiprocessing
@@ -70,7 +70,8 @@ def fit(
         progress: called after every block of steps; one callback per member of an ensemble.
         evaluate: called after the steps for which `plan.evaluates_after` is true; the averaged weights are in use then.
             With `plan.stop` at validation, those of the lowest loss that it returns are kept.
-        save_every: seconds between checkpoints; results do not depend on it.
+        save_every: least seconds between checkpoints; one is saved at the next logged end of a row of train.csv.
+            Results do not depend on it.
 
     Raises:
         RunFailed: if the loss is not finite, with the step.
@@ -94,12 +95,13 @@ def fit(
     learner.train()
     step = Step(state, plan, group, seed)
     log = TrainLog([path / "train.csv" for path in folders if group.is_first], state.step, plan.steps)
-    pauses = Pauses(state.step, plan.steps, log.steps_per_row, save_every, by_time=group.size == 1)
+    schedule = SaveSchedule(state.step, plan.steps, log.steps_per_row, save_every, by_time=group.size == 1)
     for example in _examples(learner, data, plan.batch_size, seed, range(state.step, plan.steps), group.device):
         log.add(step.take(example))
-        logs_due = pauses.logs_due(state.step)
+        logs_due = schedule.logs_due(state.step)
         if logs_due:
             logs = log.flush(group, learner)
+            schedule.logged()
             for callback, latest in zip(callbacks, logs if group.is_first else (), strict=False):
                 callback(state.step, plan.steps, latest)
         if evaluate is not None and plan.evaluates_after(state.step):
@@ -108,37 +110,38 @@ def fit(
                 if plan.stop == "validation":
                     state.keep_if_best(loss)
         # After the evaluation of its step, which a resumed run does not repeat.
-        if path is not None and group.is_first and logs_due and pauses.save_due(state.step):
+        if path is not None and group.is_first and logs_due and schedule.save_due(state.step):
             checkpoint.save(path, state.checkpoint(), run)
-            pauses.saved()
+            schedule.saved()
     return state.finish()
 
 
-class Pauses:
-    """When a training pauses between two steps.
+class SaveSchedule:
+    """After which steps a training logs, and saves a checkpoint.
 
     Args:
         start: finished steps.
         stop: all steps.
         steps_per_row: steps that a row of train.csv averages.
-        save_every: seconds between checkpoints.
+        save_every: least seconds between checkpoints.
         by_time: whether slow steps are also logged by time: of a single process only, since the clocks of several
             differ.
     """
 
     def __init__(self, start: int, stop: int, steps_per_row: int, save_every: float, *, by_time: bool) -> None:
-        self.soon = (start + 1, start + 20, stop)
+        self.always_logged = (start + 1, start + 20, stop)
         self.steps_per_row, self.save_every, self.by_time = steps_per_row, save_every, by_time
         self.last_logs = self.last_save = time.monotonic()
 
     def logs_due(self, step: int) -> bool:
         """Return whether the losses are checked and logged after a step."""
-        block_ends = step in self.soon or step % BLOCK == 0
+        block_ends = step in self.always_logged or step % BLOCK == 0
         row_ends = self.by_time and step % self.steps_per_row == 0
-        due = block_ends or (row_ends and time.monotonic() - self.last_logs > self.save_every / 2)
-        if due:
-            self.last_logs = time.monotonic()
-        return due
+        return block_ends or (row_ends and time.monotonic() - self.last_logs > self.save_every / 2)
+
+    def logged(self) -> None:
+        """Start the time to the next log."""
+        self.last_logs = time.monotonic()
 
     def save_due(self, step: int) -> bool:
         """Return whether a checkpoint is saved after a step: at the end of a row, where a resumed run begins."""

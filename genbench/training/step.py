@@ -27,8 +27,8 @@ class Step:
         self.state, self.plan, self.group, self.seed = state, plan, group, seed
         self.parts = plan.parts(group.size)
         self.module = group.wrap(state.learner)
-        module = torch.compile(self.module) if plan.compile else self.module
-        self.loss_of = _in_precision(module, plan.precision, group.device)
+        compiled = torch.compile(self.module) if plan.compile else self.module
+        self.scalars_of = _in_precision(compiled, plan.precision, group.device)
 
     def take(self, example: Example) -> dict[str, Tensor]:
         """Take a step on a global batch, and return its scalars."""
@@ -39,8 +39,8 @@ class Step:
         for part in range(plan.accumulate):
             share = _share(example, group.rank * plan.accumulate + part, self.parts)
             with group.backward(self.module, last=part + 1 == plan.accumulate):
-                scalars = self.loss_of(share)
-                (scalars["loss"].sum() / plan.accumulate).backward()
+                scalars = self.scalars_of(share)
+                (scalars["loss"].sum() / plan.accumulate).backward()  # an ensemble has one loss per member
             for name, value in scalars.items():
                 logged[name] = logged.get(name, 0) + value.detach() / plan.accumulate
         if plan.clip:
@@ -53,7 +53,10 @@ class Step:
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:
-    """Seed the global stream of the device in use. (torch.manual_seed costs a traceback where CUDA is never used.)"""
+    """Seed the global stream of the device in use.
+
+    torch.manual_seed also formats a stack trace where CUDA is never used, which is slow.
+    """
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
     else:
@@ -70,13 +73,13 @@ def _share(example: Example, part: int, parts: int) -> Example:
 def _in_precision(
     module: Callable[[Example], dict[str, Tensor]], precision: str, device: torch.device
 ) -> Callable[[Example], dict[str, Tensor]]:
-    """Return the loss as computed in the precision of a plan; under bf16 the example itself is rounded, too."""
+    """Return the function from an example to its scalars, computed in a precision; bf16 rounds the example, too."""
     if precision == "fp32":
         return module
 
-    def loss_of(example: Example) -> dict[str, Tensor]:
+    def scalars_of(example: Example) -> dict[str, Tensor]:
         with torch.autocast(device.type, torch.bfloat16):
             rounded = (item.bfloat16() if item is not None and item.is_floating_point() else item for item in example)
             return {name: value.float() for name, value in module(type(example)(*rounded)).items()}
 
-    return loss_of
+    return scalars_of

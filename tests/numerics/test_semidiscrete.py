@@ -127,7 +127,7 @@ def test_any_tolerance_is_met():
 
 
 def test_rounds_that_do_not_suffice_are_an_error(monkeypatch):
-    monkeypatch.setattr(semidiscrete, "ROUNDS", 1)
+    monkeypatch.setattr(semidiscrete, "MAX_ROUNDS", 1)
     monkeypatch.setattr(semidiscrete, "STEPS", 1)
     with pytest.raises(RunFailed, match=r"chi2 = .* above tolerance=0\.001"):
         potentials(torch.randn(50, 2), normal(2), tolerance=1e-3)
