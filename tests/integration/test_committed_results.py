@@ -24,6 +24,7 @@ EVALUATION_KEYS = {
     "cifar10-small": {"7f74c264e884": 12},
     "density": {"6386b14841c2": 18},
     "digits": {"7c710690d33e": 30},
+    "few-steps": {"86e970ab96d5": 420},
     "guidance": {
         "0d27d0d882ff": 5,
         "7b523d626ebd": 5,
@@ -82,7 +83,7 @@ def cells(markdown_text):
 
 def test_every_suite_is_found(suites):
     assert suites.keys() == EVALUATION_KEYS.keys()
-    assert sum(len(suite.runs) for suite in suites.values()) == 1320
+    assert sum(len(suite.runs) for suite in suites.values()) == 1740
 
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
