@@ -116,7 +116,8 @@ def compare_methods(
     comparable = [v for v in main if (v.protocol, v.n) == (first.protocol, first.n)]
     methods = _one_setting_each(comparable, budget, budgets, runs, variants)
     seeds = _usual(frozenset(v.seed for v in rows) for rows in methods.values() if budgets[rows[0].run] == budget)
-    curve = _curve_metric(metric, values)
+    ranked = {v.run for rows in methods.values() for v in rows if budgets[v.run] == budget}
+    curve = _curve_metric(metric, [v for v in values if v.run in ranked])
     entries = []
     for method, rows in methods.items():
         mark = OTHER_BUDGET if budgets[rows[0].run] != budget else ""

@@ -35,6 +35,18 @@ def test_steps_to_quality_are_where_the_curve_is_within_5_percent_of_its_best():
     assert near_best(rows[:1]) is None
 
 
+def test_curves_are_those_of_the_runs_that_are_ranked():
+    """Runs of another budget, whose curves have another metric, change nothing of what is said of these."""
+    runs = known(datas=["moons"])
+    for each in runs:
+        each.record["results"][1:] = [row | {"metric": "sliced_w2"} for row in each.record["results"][1:]]
+    (alone,) = leaderboard([suite(runs)]).boards
+    others = [run("cfm", seed, 3.0, plan={"steps": 90}, curve=[(1.0, 3.0), (4.0, 3.0)]) for seed in range(12)]
+    (board,) = leaderboard([suite([*runs, *others])]).boards
+    assert (alone.curve, board.curve) == ("sliced_w2", "sliced_w2")
+    assert entry(board, "cfm").nfe == entry(alone, "cfm").nfe
+
+
 def test_a_single_seed_has_no_rank():
     (board,) = leaderboard([suite(r for r in known(datas=["moons"]) if r.seed == 0)]).boards
     assert {e.rank for e in board.entries} == {None}

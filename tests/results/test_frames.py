@@ -30,7 +30,7 @@ def records(results):
 
 def test_a_frame_has_a_row_for_each_value(records):
     table = frame(records)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == [*COLUMNS, "details"]
     rows = [row for record in records for row in record["results"]]
     assert table["value"].tolist() == [row["value"] for row in rows]
     assert table["metric"].tolist() == [row["metric"] for row in rows]
