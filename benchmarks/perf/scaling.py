@@ -44,7 +44,7 @@ def distance(name: str, n: int) -> Work:
     data = datasets["8gaussians"].build()
     evaluation = Evaluation(data, 0, x=data.train.take(n, 0).x)
     evaluation.reference(n)
-    return lambda: measure(evaluation, name, {"n": n}, floor=False)
+    return lambda: measure(evaluation, name, {"n": n}, with_floor=False)
 
 
 def sampling(n: int) -> Work:

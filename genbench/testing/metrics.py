@@ -86,7 +86,7 @@ def _measured(name: str, settings: Mapping[str, Any], data: Data, x: Tensor, lab
     before = x.clone()
     evaluation = Evaluation(data, 0, x=x, label=label if data.event.classes else None, nfe=1.0, model=model)
     try:
-        rows = measure(evaluation, name, settings, floor=True)
+        rows = measure(evaluation, name, settings, with_floor=True)
     except RunFailed as error:
         raise AssertionError(str(error)) from error
     assert_equal(x.nan_to_num(), before.nan_to_num(), f"{name} must not write into the samples")

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.errors import ConfigError, RunFailed, first_line
@@ -222,7 +223,7 @@ def _join(device: torch.device, rank: int, size: int, address: str) -> None:
         raise ConfigError(f"RANK={rank} is not below WORLD_SIZE={size}: start with torchrun")
     wait = timedelta(seconds=_variable(START, "600"))
     try:
-        store, rank, size = next(distributed.rendezvous(address, rank, size, timeout=wait))
+        store, rank, size = next(rendezvous(address, rank, size, timeout=wait))
         store.set_timeout(PATIENCE)
     except (ValueError, OverflowError) as error:  # an address that is missing or malformed
         raise ConfigError(f"the processes of torchrun cannot meet: {error}") from error

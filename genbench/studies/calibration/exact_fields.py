@@ -61,7 +61,7 @@ def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
             derived = derive(seed, "evaluation")
             evaluation = Evaluation(data, derived, x=noise(data.source, 2, derived), model=model, batch=2048)
             for metric, part in chosen.items():
-                for row in measure(evaluation, metric, settings_in(part), floor=False):
+                for row in measure(evaluation, metric, settings_in(part), with_floor=False):
                     yield {"task": name, "seed": seed, **row}
 
 
