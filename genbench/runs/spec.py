@@ -20,6 +20,7 @@ from genbench.runs.component import (
     differing,
     identity,
     label,
+    model_class,
     sampler,
 )
 from genbench.settings import (
@@ -127,8 +128,8 @@ class Spec:
             known = settings_of(models[teacher].build)
             inherited = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
             event = latent_event(self.encoder, build_data(self.data).event)
-            options = sampler(models[teacher])
-            sample = self.sample if options is sampler(models[self.model["name"]]) else bind(options, {}, "sample")
+            sampled_alike = model_class(models[teacher]).sample is model_class(models[self.model["name"]]).sample
+            sample = self.sample if sampled_alike else bind(sampler(models[teacher]), {}, "sample")
             model = component(models, teacher, inherited, context=event)
             needed["teacher"] = replace(self, model=model, sample=sample, metrics={})
         return needed
