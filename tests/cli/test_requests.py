@@ -145,7 +145,7 @@ def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cl
         (["--devices", "0"], "genbench run: Invalid value for '--devices'"),
         (["--accelerator", "abacus"], "genbench run: Invalid value for '--accelerator': 'abacus' is not one of"),
         (["--log", "paper"], "no logger 'paper'; known: tensorboard, wandb"),
-        (["--sed", "3"], "genbench run: No such option: --sed"),
+        (["--sed", "3"], "genbench run: No such option"),
         (["--seeds", "3-"], "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
         (["--seeds", "4-0"], "the last seed is smaller than the first"),
         (["--stack", '[{"seed": 0}]', "--seed", "1"], "leave --seed out"),

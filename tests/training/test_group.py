@@ -40,7 +40,8 @@ assert who == list(range(group.rank, 7, group.size))  # unequal shares
 try:
     group.map(lambda n: 1 / (n - 4) + 1 / (n - 5), range(7))
 except ZeroDivisionError:  # in all processes, though each of the two items belongs to one
-    print(group.broadcast(f"{group.rank} of {group.size}"), flush=True)
+    line = group.broadcast(f"{group.rank} of {group.size}")
+    os.write(1, f"{line}\\n".encode())  # at once: print writes the end of a line apart, after that of another process
 """
 
 

@@ -52,7 +52,8 @@ class ProgressDisplay:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.bars.stop()
+        with suppress(OSError):  # as for lines
+            self.bars.stop()
 
     def on_event(self, event: JobEvent) -> None:
         """Show one event of a sweep."""
