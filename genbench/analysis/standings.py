@@ -41,7 +41,7 @@ def common(boards: Sequence[Board]) -> tuple[list[str], list[Board]]:
 def standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing]:
     """Return mean ranks: of the ranks within each seed, averaged over the seeds of a data set, then over data sets.
 
-    Two methods are told apart by the sign-flip test of their ranks over all seeds of all data sets, with Holm's
+    Methods differ if a sign-flip test of their ranks, over all seeds of all data sets, is significant after Holm's
     correction.
     """
     if not methods:

@@ -38,9 +38,8 @@ def submit(
     print_wrapped(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
     if packed.without_weights:
         names = ", ".join(packed.without_weights[:3])
-        print_wrapped(
-            f"without weights, so that nobody can replay them: {len(packed.without_weights)} runs ({names} ...)"
-        )
+        more = ", and others" if len(packed.without_weights) > 3 else ""
+        print_wrapped(f"{len(packed.without_weights)} runs have no weights and cannot be replayed: {names}{more}")
 
 
 @app.command("verify")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genbench.core import Data, Event, Stage, Trainable
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, Unsupported
 
 CHUNK = 2**21
 """Numbers encoded or decoded at once: memory must not grow with the batch, and small images go in one piece."""
@@ -40,8 +40,12 @@ class Encoder(Trainable):
         """Return the posterior mean, shifted and scaled to about unit variance in every channel."""
 
     def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
-        """Return mean and standard deviation of the posterior, one after the other along the channels."""
-        raise NotImplementedError
+        """Return mean and standard deviation of the posterior, one after the other along the channels.
+
+        Raises:
+            Unsupported: if the encoder has no posterior.
+        """
+        raise Unsupported(f"{type(self).__name__} has no posterior to sample from")
 
     @abstractmethod
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
