@@ -59,6 +59,22 @@ def default_pairs(event: Event) -> int:
     return 2**15 if len(event.shape) == 1 else 10_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoolSettings:
+    """Settings of the pairs that are solved for.
+
+    Args:
+        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
+        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
+    """
+
+    pairs: Annotated[Count | None, ByEvent(default_pairs)] = None
+    tol: Positive = 1e-4
+
+
+POOL = PoolSettings()
+
+
 class Pupil(PairModel):
     """A model of pairs of noise and what a teacher makes of it, solved once before training.
 
@@ -138,8 +154,6 @@ class Reflow(Pupil, FlowMatching):
 
     Args:
         sigma: standard deviation of the noise around the straight path, also of the teacher.
-        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
-        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 
     def __init__(
@@ -149,12 +163,11 @@ class Reflow(Pupil, FlowMatching):
         *,
         net: Net = None,
         sigma: NonNegative = 0.0,
-        pairs: Annotated[Count | None, ByEvent(default_pairs)] = None,
-        tol: Positive = 1e-4,
+        solved: PoolSettings = POOL,
         shared: SharedSettings = DEFAULTS,
     ) -> None:
         super().__init__(event, source, net=net, coupling=Independent(), path=Straight(sigma), shared=shared)
-        self.count, self.tol = pairs or default_pairs(event), tol
+        self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
 
 
 @models.register("reflow-distilled", version=1, teacher="reflow")
@@ -168,8 +181,6 @@ class Distilled(Pupil, FewStep):
 
     Args:
         sigma: standard deviation of the noise around the straight paths of both teachers.
-        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
-        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 
     nfe_curve = False
@@ -181,12 +192,11 @@ class Distilled(Pupil, FewStep):
         *,
         net: Net = None,
         sigma: NonNegative = 0.0,
-        pairs: Annotated[Count | None, ByEvent(default_pairs)] = None,
-        tol: Positive = 1e-4,
+        solved: PoolSettings = POOL,
         shared: SharedSettings = DEFAULTS,
     ) -> None:
         super().__init__(event, source, net=net, coupling=None, shared=shared)
-        self.count, self.tol = pairs or default_pairs(event), tol
+        self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
         """Solve for the pairs of the teacher, and start from its weights."""
