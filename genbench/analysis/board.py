@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from genbench.analysis.labels import words
+from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.ranking import ranks
-from genbench.analysis.statistics import mean_and_error, mean_and_half
 from genbench.analysis.suite_results import Run, digest
 from genbench.analysis.values import Value, group_by, headline_metric, stated_protocol
 

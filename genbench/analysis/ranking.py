@@ -5,13 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from genbench.analysis.statistics import (
-    LEVEL,
+from genbench.analysis.means import LEVEL, mean_and_error
+from genbench.analysis.paired_tests import (
     MIN_PERMUTATION_PAIRS,
     Paired,
     differences_by_seed,
     holm,
-    mean_and_error,
     paired_from,
     sign_flip_p,
 )

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import special
 
 from genbench.analysis.board import Board
-from genbench.analysis.statistics import LEVEL, holm, sign_flip_p
+from genbench.analysis.means import LEVEL
+from genbench.analysis.paired_tests import holm, sign_flip_p
 
 
 class Standing(NamedTuple):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
-from genbench.analysis.statistics import half_width
+from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.frames import costs, names_of, protocol

@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -19,7 +17,7 @@ from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
 from genbench.seeds import derive
 from genbench.training.group import ALONE, Group
-from genbench.training.loop import has_idle_core
+from genbench.training.second_thread import beside, has_idle_core
 
 Rows = list[dict[str, Any]]
 
@@ -68,7 +66,9 @@ def evaluate(
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
     asked = sampling.curve_metrics or chosen
     curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
-    with _second_thread(data, group) as submit:
+    # Not for images: their networks would be in memory twice.
+    idle = group.size == 1 and len(data.event.shape) == 1 and has_idle_core(torch.device("cpu"))
+    with beside(idle) as submit:
         main = evaluation_with(sample)
         measured = {
             name: submit(measure, main, name, settings, sampling.floor) for name, settings in of_samples.items()
@@ -150,27 +150,6 @@ def validation_as_test(data: Data) -> Data:
 
 def _stated(halves: Mapping[str, float], row: Mapping[str, Any]) -> dict[str, float]:
     return {"half_interval": halves[row["metric"]]} if row["metric"] in halves else {}
-
-
-@contextmanager
-def _second_thread(data: Data, group: Group) -> Iterator[Callable[..., Callable[[], Rows]]]:
-    """Yield `submit(function, ...)`, which runs a function in a second thread and returns a getter of its result.
-
-    The function runs at once where no core is idle, and for images, whose networks would be in memory twice.
-    """
-    if group.size > 1 or len(data.event.shape) > 1 or not has_idle_core(torch.device("cpu")):
-
-        def at_once(function: Callable[..., Rows], *arguments: Any, **options: Any) -> Callable[[], Rows]:
-            found = function(*arguments, **options)
-            return lambda: found
-
-        yield at_once
-        return
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            yield lambda function, *arguments, **options: thread.submit(function, *arguments, **options).result
-        finally:
-            thread.shutdown(wait=False, cancel_futures=True)
 
 
 @lru_cache(maxsize=4096)

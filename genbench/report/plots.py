@@ -9,7 +9,7 @@ import numpy as np
 
 from genbench.analysis.board import Board
 from genbench.analysis.leaderboard import Leaderboard
-from genbench.analysis.statistics import mean_and_error, mean_and_half
+from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.suite_results import Run, digest
 from genbench.analysis.values import COSTS, Cost, Value, by_model, group_by
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series

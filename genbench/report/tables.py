@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
+from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.analysis.ranking import Mark, against_best, marks
-from genbench.analysis.statistics import LEVEL, mean_and_half
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genbench.analysis.statistics import format_mean, mean_and_half
+from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table

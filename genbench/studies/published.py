@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
-from genbench.analysis.statistics import mean_and_half
+from genbench.analysis.means import mean_and_half
 from genbench.analysis.suite_results import RECORDS, suite_file
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError

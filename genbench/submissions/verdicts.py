@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from genbench.analysis.statistics import half_width, mean_and_error
+from genbench.analysis.means import half_width, mean_and_error
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.results.verifying import measure_again, pairs
 from genbench.runs.record import Record, cell, read_record

@@ -5,13 +5,11 @@ k too. The state of a run is its weights, their average, the best validated weig
 generator is kept, and a resumed run still equals an uninterrupted one bit for bit.
 """
 
-import multiprocessing
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +21,7 @@ from genbench.seeds import derive
 from genbench.training import checkpoint
 from genbench.training.group import Group
 from genbench.training.plan import Plan
+from genbench.training.second_thread import has_idle_core, prefetch
 from genbench.training.state import TrainingState
 from genbench.training.step import Step
 from genbench.training.train_log import TrainLog
@@ -171,21 +170,3 @@ def _examples(
         return learner.example(batch_source, step, size, seed, generator)
 
     return prefetch(draw, steps) if learner.prefetch and has_idle_core(device) else map(draw, steps)
-
-
-def has_idle_core(device: torch.device) -> bool:
-    """Return whether a core is free for a second thread: the workers of a sweep occupy all of them."""
-    return device.type != "cpu" or multiprocessing.parent_process() is None
-
-
-def prefetch(draw: Callable[[int], Example], steps: range) -> Iterator[Example]:
-    """Yield the example of every step, and let a thread draw the next one meanwhile.
-
-    An error of drawing is raised at the step of that example.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(draw, steps[0])
-        for following in steps[1:]:
-            example, coming = coming.result(), thread.submit(draw, following)
-            yield example
-        yield coming.result()

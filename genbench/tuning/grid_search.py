@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genbench.analysis.statistics import mean_and_error
+from genbench.analysis.means import mean_and_error
 from genbench.analysis.values import group_by, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.registry import metrics

@@ -1,8 +1,8 @@
 import numpy as np
 from scipy import stats
 
+from genbench.analysis.paired_tests import paired
 from genbench.analysis.ranking import against_best, marks, ranks
-from genbench.analysis.statistics import paired
 
 
 def test_a_model_that_another_beats_on_their_common_seeds_is_not_best():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.analysis.statistics import half_width
+from genbench.analysis.means import half_width
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.intervals import half_intervals
 from genbench.metrics.measurement import evaluate

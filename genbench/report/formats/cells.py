@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from genbench.analysis.statistics import format_mean
+from genbench.analysis.means import format_mean
 from genbench.report.blocks import Cell, Column, Row, Table
 
 ARROWS = {"lower": "↓", "higher": "↑"}

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from genbench.analysis.labels import guarded, plain
-from genbench.analysis.statistics import mean_and_error
+from genbench.analysis.means import mean_and_error
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import Failure, Value, group_by
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from genbench.analysis.leaderboard import Leaderboard
-from genbench.analysis.statistics import format_mean
+from genbench.analysis.means import format_mean
 from genbench.errors import ConfigError
 from genbench.report.formats.leaderboard import document
 from genbench.storage import files

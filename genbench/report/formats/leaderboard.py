@@ -8,7 +8,7 @@ import pandas as pd
 from genbench.analysis.board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import Leaderboard
-from genbench.analysis.statistics import LEVEL, format_mean, mean_and_half
+from genbench.analysis.means import LEVEL, format_mean, mean_and_half
 from genbench.analysis.values import group_by
 from genbench.report.formats.cells import ARROWS
 from genbench.report.formats.csv import text

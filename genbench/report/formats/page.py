@@ -21,7 +21,7 @@ from PIL import Image
 from genbench.analysis.board import Board
 from genbench.analysis.labels import shared_words, slug
 from genbench.analysis.leaderboard import Leaderboard
-from genbench.analysis.statistics import format_mean
+from genbench.analysis.means import format_mean
 from genbench.report.blocks import Cell, Chart, Charts, Column, Flow, Gallery, List, Report, Row, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats import leaderboard as ranked

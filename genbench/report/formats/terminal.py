@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
-from genbench.analysis.statistics import format_mean, mean_and_half
+from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import group_by, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks

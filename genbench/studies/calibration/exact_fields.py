@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.analysis.statistics import mean_and_half
+from genbench.analysis.means import mean_and_half
 from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation

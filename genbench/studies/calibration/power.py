@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from genbench.analysis.statistics import LEVEL
+from genbench.analysis.means import LEVEL
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
 from genbench.storage import cache

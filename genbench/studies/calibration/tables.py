@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genbench.analysis.statistics import LEVEL, format_mean
+from genbench.analysis.means import LEVEL, format_mean
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Axis, Block, Cell, Chart, Charts, Column, Point, Row, Series, Table
 from genbench.studies.calibration import exact_fields

@@ -6,7 +6,7 @@ import re
 from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
-from genbench.analysis.statistics import format_mean
+from genbench.analysis.means import format_mean
 from genbench.report.formats.terminal import print_rows, show
 
 

@@ -1,22 +1,11 @@
-"""Statistics: coverage of intervals, errors of tests, and agreement with SciPy."""
-
-import re
+"""Paired tests: coverage of intervals, errors of tests, and agreement with SciPy."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from genbench.analysis.paired_tests import detectable, holm, noncentrality, paired, sign_flip_interval, sign_flip_p
 from genbench.analysis.ranking import against_best, marks
-from genbench.analysis.statistics import (
-    detectable,
-    format_mean,
-    holm,
-    mean_and_error,
-    noncentrality,
-    paired,
-    sign_flip_interval,
-    sign_flip_p,
-)
 
 
 def by_seed(values):
@@ -151,24 +140,3 @@ def test_the_test_depends_on_the_number_of_pairs():
     assert marks({"best": best, "other": other, "few": few}, "lower") == {"best": "best"}
     # It cannot be compared with a model with which it shares no seed.
     assert marks({"best": best, "other": other, "alone": {99: 1000.0}}, "lower") == {"best": "tie", "alone": "tie"}
-
-
-def test_the_error_of_equal_values_is_zero():
-    assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
-
-
-@pytest.mark.parametrize("exponent", range(-9, 12))
-def test_a_mean_is_written_to_two_digits_of_its_error(exponent):
-    for mean, error in ((1.23456, 0.0123), (5.5, 0.0996), (-2.0, 0.31), (0.0, 1.0)):
-        text = format_mean(mean * 10.0**exponent, error * 10.0**exponent)
-        plain = re.fullmatch(r"\(?(-?[\d.]+) ± ([\d.]+)\)?(e[+-]\d+)?", text)
-        assert plain, text
-        shown, spread = (float(part + (plain[3] or "")) for part in plain.group(1, 2))
-        assert spread == pytest.approx(error * 10.0**exponent, rel=0.05)  # two digits are within 5 %
-        assert abs(shown - mean * 10.0**exponent) <= 0.05 * error * 10.0**exponent * 1.001
-        digits = plain[2].replace(".", "").lstrip("0")
-        assert len(digits.rstrip("0")) <= 2, text
-
-
-def test_a_single_value_has_no_error():
-    assert mean_and_error([2.5]) == (2.5, None)

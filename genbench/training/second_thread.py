@@ -1,0 +1,51 @@
+"""A second thread, which works ahead or beside the first one where a core is idle."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def has_idle_core(device: torch.device) -> bool:
+    """Return whether a core is free for a second thread: the workers of a sweep occupy all of them."""
+    return device.type != "cpu" or multiprocessing.parent_process() is None
+
+
+def prefetch(draw: Callable[[int], T], steps: range) -> Iterator[T]:
+    """Yield what is drawn for every step, and let a thread draw the next one meanwhile.
+
+    An error of drawing is raised at its own step.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(draw, steps[0])
+        for following in steps[1:]:
+            drawn, coming = coming.result(), thread.submit(draw, following)
+            yield drawn
+        yield coming.result()
+
+
+@contextmanager
+def beside(idle: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Yield `submit(function, ...)`, which runs a function in a second thread and returns a getter of its result.
+
+    Args:
+        idle: False runs each function at once, in this thread.
+    """
+    if not idle:
+
+        def at_once(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[], Any]:
+            result = function(*arguments, **options)
+            return lambda: result
+
+        yield at_once
+        return
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            yield lambda function, *arguments, **options: thread.submit(function, *arguments, **options).result
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,44 @@
+"""A second thread: the same results in the same order, and errors where they belong."""
+
+import multiprocessing
+import threading
+
+import pytest
+import torch
+
+from genbench.training.second_thread import beside, has_idle_core, prefetch
+
+
+def test_steps_are_drawn_in_order_one_ahead():
+    drawn = []
+
+    def draw(step):
+        drawn.append((step, threading.current_thread() is threading.main_thread()))
+        return step**2
+
+    seen = [(value, len(drawn) - index) for index, value in enumerate(prefetch(draw, range(3, 9)), 1)]
+    assert [value for value, _ in seen] == [step**2 for step in range(3, 9)]
+    assert drawn == [(step, False) for step in range(3, 9)]
+    assert all(ahead <= 1 for _, ahead in seen)
+
+
+def test_an_error_of_drawing_is_raised_at_its_step():
+    steps = prefetch(lambda step: 1 / (3 - step), range(6))
+    assert [next(steps), next(steps), next(steps)] == [1 / 3, 1 / 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(steps)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_work_is_done_beside_only_where_a_core_is_idle(idle):
+    with beside(idle) as submit:
+        results = [submit(lambda base, power: (base**power, threading.get_ident()), n, power=2) for n in range(5)]
+        values, threads = zip(*(result() for result in results), strict=True)
+    assert values == (0, 1, 4, 9, 16)
+    assert (threading.get_ident() in threads) != idle
+
+
+def test_a_worker_of_a_sweep_has_no_idle_core():
+    assert has_idle_core(torch.device("cpu"))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert not pool.apply(has_idle_core, (torch.device("cpu"),))
