@@ -54,8 +54,8 @@ def reason_of(error: Exception) -> str:
     """Return in one line why something failed."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {os.path.normpath(error.filename)}"
-    own = isinstance(error, (RunFailed, ConfigError, OSError))
-    return str(error) if own else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
+    ours = isinstance(error, (RunFailed, ConfigError, OSError))
+    return str(error) if ours else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
 
 
 def full_reason(error: Exception) -> str:

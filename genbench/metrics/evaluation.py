@@ -129,14 +129,14 @@ class Evaluation:
     def part(self, rows: Int[Tensor, " m"]) -> "Evaluation":
         """Return the evaluation of some of the samples, whose features are not computed again."""
         label = None if self.label is None else self.label[rows]
-        own = Evaluation(
+        part = Evaluation(
             self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
             batch=self.batch,
         )  # fmt: skip
         for key, once in self._cache.items():
             if isinstance(key, tuple) and key[0] == "features" and sum(map(len, once.value)) == len(self.x):
-                own.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
-        return own
+                part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
+        return part
 
     def reference(self, n: int) -> Batch:
         """Return n samples of the test split in model space, the same for every model."""

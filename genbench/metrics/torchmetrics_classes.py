@@ -79,15 +79,15 @@ def entry(name: str) -> Entry:
         return measure(kind, title, evaluation, **settings)
 
     build.__doc__ = f"{title} of torchmetrics, on {'features' if on_features else 'reconstructions of the encoder'}."
-    own = [
+    of_class = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(kind).parameters.values()
         if parameter.name not in OURS and "Tensor" not in str(parameter.annotation)
     ]
-    own = [p.replace(default=1.0) if p.name == "data_range" else p for p in own]
+    of_class = [p.replace(default=1.0) if p.name == "data_range" else p for p in of_class]
     shared = [p for p in inspect.signature(measure).parameters.values() if p.kind is p.KEYWORD_ONLY]
     first = inspect.Parameter("evaluation", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Evaluation)
-    build.__signature__ = inspect.Signature([first, *shared, *own])  # type: ignore[attr-defined]
+    build.__signature__ = inspect.Signature([first, *shared, *of_class])  # type: ignore[attr-defined]
     return Entry(f"torchmetrics:{name}", build, 1, traits)
 
 

@@ -27,10 +27,10 @@ def make(dataset: str, part: SplitName, features: str | None, n: int, settings: 
         ConfigError: on an unknown name or a wrong value.
         Unsupported: if the network is not available.
     """
-    own = settings.get("features", {})
+    extractor = settings.get("features", {})
     spec, _ = task_without_model(dataset, (), {name: part for name, part in settings.items() if name != "features"})
     data = build_data(spec)
-    value: dict[str, Any] | str | None = {"name": features or default_extractor(data.event), **own}
+    value: dict[str, Any] | str | None = {"name": features or default_extractor(data.event), **extractor}
     return reference_statistics.statistics(data, build_extractor(data, value), part, n)
 
 

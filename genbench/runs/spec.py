@@ -112,8 +112,8 @@ class Spec:
             yield "encoder", encoders[self.encoder["name"]].build, self.encoder
         if self.kind == "model":
             yield "sample", sampler(models[self.model["name"]]), self.sample
-        for own in self.stack or ():
-            yield "stack", self.registry[self.model["name"]].build, own
+        for member in self.stack or ():
+            yield "stack", self.registry[self.model["name"]].build, member
         for name, part in self.metrics.items():
             yield f"metric.{name}", metrics[name].build, part
 
@@ -137,8 +137,8 @@ class Spec:
     @property
     def members(self) -> list["Spec"]:
         """The specs that are trained together with this one, in the order of its stack; itself where there is none."""
-        own = self.stack or [{"seed": self.seed}]
-        return [replace(self, seed=m["seed"], model=self.model | {n: m[n] for n in m if n != "seed"}) for m in own]
+        members = self.stack or [{"seed": self.seed}]
+        return [replace(self, seed=m["seed"], model=self.model | {n: m[n] for n in m if n != "seed"}) for m in members]
 
     @cached_property
     def train_key(self) -> str:

@@ -88,8 +88,8 @@ def stack_members(stack: Any) -> list[Mapping[str, Any]]:
     Raises:
         ConfigError: if they are given otherwise, or fewer than two of them differ.
     """
-    if not isinstance(stack, list) or not all(isinstance(own, Mapping) and "seed" in own for own in stack):
+    if not isinstance(stack, list) or not all(isinstance(member, Mapping) and "seed" in member for member in stack):
         raise ConfigError(f'stack: {stack!r} is wrong: write a list such as [{{"seed": 0}}, {{"seed": 1}}]')
-    if len({json.dumps(own, sort_keys=True) for own in stack}) < 2:
+    if len({json.dumps(member, sort_keys=True) for member in stack}) < 2:
         raise ConfigError("a stack needs at least two different members")
     return stack

@@ -44,12 +44,12 @@ def form_ensembles(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
     keys = []
     for spec in specs:
         settings = {"seed": spec.seed} | settings_in(spec.model)
-        own = {"seed": spec.seed} | {name: settings[name] for name in names if name in settings}
-        shared = [spec.data, spec.model | dict.fromkeys(own), spec.plan, spec.seed if "seed" not in names else None]
+        member = {"seed": spec.seed} | {name: settings[name] for name in names if name in settings}
+        shared = [spec.data, spec.model | dict.fromkeys(member), spec.plan, spec.seed if "seed" not in names else None]
         key = json.dumps(shared, sort_keys=True) if why_alone(spec) is None else ""
         keys.append(key)
-        groups.setdefault(key, {})[json.dumps(own)] = own
-    stacks = {key: _differing(list(own.values())) for key, own in groups.items() if key and len(own) > 1}
+        groups.setdefault(key, {})[json.dumps(member)] = member
+    stacks = {key: _differing(list(members.values())) for key, members in groups.items() if key and len(members) > 1}
     return [replace(spec, stack=stacks.get(key)) for spec, key in zip(specs, keys, strict=True)]
 
 
@@ -63,16 +63,16 @@ def ensemble_of(
     """
     stack = stack_members(stack)
     settings, specs = settings or {}, []
-    for own in stack:
-        chosen = {name: value for name, value in own.items() if name != "seed"}
+    for member in stack:
+        chosen = {name: value for name, value in member.items() if name != "seed"}
         of_member = {**settings, "model": {**settings.get("model", {}), **chosen}}
-        specs.append(resolve(model, dataset, seed=own["seed"], metrics=metrics, settings=of_member))
+        specs.append(resolve(model, dataset, seed=member["seed"], metrics=metrics, settings=of_member))
         if (why := why_alone(specs[-1])) is not None:
             raise ConfigError(f"no stack: {why}")
-    found = form_ensembles(specs, list(dict.fromkeys(name for own in stack for name in own)))
-    if len(found) < 2 or any(len(spec.stack or ()) != len(found) for spec in found):
+    ensemble = form_ensembles(specs, list(dict.fromkeys(name for member in stack for name in member)))
+    if len(ensemble) < 2 or any(len(spec.stack or ()) != len(ensemble) for spec in ensemble):
         raise ConfigError("a stack needs at least two different members")
-    return found
+    return ensemble
 
 
 def _check(specs: Sequence[Spec], names: Sequence[str]) -> None:

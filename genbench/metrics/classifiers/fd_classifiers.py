@@ -85,14 +85,14 @@ def _distance(network: FeatureExtractor, samples: UInt8[Tensor, "n c h w"], test
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")
     few = min(len(x), len(y)) <= x.shape[1]
-    own, moments = Moments([x]), Moments([y])
+    moments_x, moments_y = Moments([x]), Moments([y])
     return Value(
-        frechet_few(x, y) if few else frechet(own, moments),
+        frechet_few(x, y) if few else frechet(moments_x, moments_y),
         len(x),
         f"{network.name} {network.sha256[:8]}, resize {network.resize}, n={len(x)} against {len(y)} test images",
         details={
-            "bias": bias(moments, len(x), len(y)),
+            "bias": bias(moments_y, len(x), len(y)),
             "n_reference": len(y),
-            **({} if few else standard_error(influence(x, own, moments))),
+            **({} if few else standard_error(influence(x, moments_x, moments_y))),
         },
     )

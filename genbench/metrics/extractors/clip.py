@@ -108,11 +108,11 @@ def _image_model(state: dict[str, Tensor]) -> Any:
 def _renamed(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors under the names of transformers, which keeps queries, keys and values apart."""
     for name, value in state.items():
-        own = name
+        renamed = name
         for published, ours in NAMES.items():
-            own = own.replace(published, ours)
-        if ".attn.in_proj_" in own:
+            renamed = renamed.replace(published, ours)
+        if ".attn.in_proj_" in renamed:
             for part, each in zip("qkv", value.chunk(3), strict=True):
-                yield own.replace(".attn.in_proj_", f".self_attn.{part}_proj."), each
+                yield renamed.replace(".attn.in_proj_", f".self_attn.{part}_proj."), each
         else:
-            yield own, value
+            yield renamed, value

@@ -15,10 +15,10 @@ DEFAULT_K = 5
 def squared_distance_blocks(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Iterator[Float64[Tensor, "rows m"]]:
     """Yield the squared distances from a block of rows of x to all of y."""
     y = y.double()
-    own = y.square().sum(1)
+    squares = y.square().sum(1)
     for rows in x.split(ROWS):
         rows = rows.double()
-        yield (rows.square().sum(1)[:, None] + own - 2 * rows @ y.T).clamp_(min=0)
+        yield (rows.square().sum(1)[:, None] + squares - 2 * rows @ y.T).clamp_(min=0)
 
 
 class Neighborhoods:
