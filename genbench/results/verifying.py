@@ -22,6 +22,9 @@ from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 
+NFE_TOLERANCE = 0.1
+"""Relative difference of numbers of evaluations that adaptive solvers may have on two machines."""
+
 
 class Checked(NamedTuple):
     """The state of the files of a results folder.
@@ -39,13 +42,28 @@ class Remeasured(NamedTuple):
     """The values of one record, measured again.
 
     Args:
-        worst: largest relative difference.
+        worst: largest relative difference of anything that a row states.
+        metric: the row with the largest difference, and which field differs if it is not the value.
     """
 
     path: Path
     values: int
     worst: float
     metric: str
+
+
+class Field(NamedTuple):
+    """What a row states, measured again.
+
+    Args:
+        name: of the field; empty for the value of the row.
+        difference: relative to the larger of both numbers; 0 if they are equal, infinity if one is not a number.
+    """
+
+    name: str
+    kept: Any
+    again: Any
+    difference: float
 
 
 def check(store: Store) -> Checked:
@@ -144,17 +162,52 @@ def pairs(
     yield from ((None, row) for key, row in theirs.items() if key not in ours)
 
 
+def compare(kept: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Field]:
+    """Compare all that a row states with the same row measured again: value, floor, protocol and every detail.
+
+    A detail that only the new row has is one that earlier versions did not state.
+    """
+    new = dict(_stated(again))
+    for name, one in _stated(kept):
+        other = new.get(name)
+        yield Field(name, one, other, _difference(name, one, other, kept["value"]))
+
+
+def _stated(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a row, and its details one by one."""
+    yield from (("", row["value"]), ("NFE", row["nfe"]))
+    yield from ((name, row.get(name)) for name in ("floor", "better", "protocol", "n", "solver"))
+    for name, detail in (row.get("details") or {}).items():
+        parts = detail.items() if isinstance(detail, Mapping) else [("", detail)]
+        yield from ((f"{name} {part}".rstrip(), number) for part, number in parts)
+
+
+def _difference(name: str, one: Any, other: Any, value: Any) -> float:
+    if one == other:
+        return 0.0
+    try:
+        scale = max(abs(one), abs(other))
+        if name == "tolerance_difference":  # of two values, which are nearly equal
+            scale = max(scale, abs(value))
+        difference = abs(one - other) / scale
+    except (TypeError, OverflowError):  # not both are numbers
+        return math.inf
+    if name == "NFE" and difference <= NFE_TOLERANCE:  # an adaptive solver took another step on another machine
+        return 0.0
+    return math.inf if math.isnan(difference) else difference
+
+
 def _compare(path: Path, record: Record, spec: Spec, rows: list[dict[str, Any]]) -> Remeasured:
     compared, worst, metric = 0, 0.0, ""
     for row, again in pairs(record, rows, spec.metrics):
-        one: Any = row and row["value"]
-        other: Any = again and again["value"]
-        if row is not None and again is not None and one is None and other is None:
+        if row is not None and again is not None and row["value"] is None and again["value"] is None:
             continue
         compared += 1
-        off = abs(other - one) / max(abs(one), 1e-12) if one is not None and other is not None else math.inf
-        if off > worst:
-            worst, metric = off, (row or again or {})["metric"]
+        name = (row or again or {})["metric"]
+        fields = compare(row, again) if row is not None and again is not None else [Field("", row, again, math.inf)]
+        for field in fields:
+            if field.difference > worst:
+                worst, metric = field.difference, f"{name}, {field.name}" if field.name else name
     if record["results"] and not compared:
         raise ConfigError(f"{files.shown(path)} holds no value that can be measured again here")
     return Remeasured(path, compared, worst, metric)

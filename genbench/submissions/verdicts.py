@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genbench.analysis.means import half_width, mean_and_error
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.results.verifying import measure_again, pairs
+from genbench.results.verifying import compare, measure_again, pairs
 from genbench.runs.record import Record, cell, read_record
 from genbench.runs.requests import restore
 from genbench.runs.run import run
@@ -30,9 +30,6 @@ from genbench.storage import tensors
 
 TOLERANCE = 1e-3
 """Relative difference up to which a value counts as the same: machines round differently."""
-
-NFE_TOLERANCE = 0.1
-"""Relative difference of numbers of evaluations that adaptive solvers may have on two machines."""
 
 State = Literal["confirmed", "not confirmed", "not replayed", "refused"]
 
@@ -52,12 +49,6 @@ class Difference(NamedTuple):
     submitted: Any
     again: Any
     share: float | None
-
-    def agrees(self, tolerance: float) -> bool:
-        """Return whether both are the same up to rounding."""
-        if not isinstance(self.submitted, (int, float)) or not isinstance(self.again, (int, float)):
-            return self.submitted == self.again
-        return abs(self.again - self.submitted) <= tolerance * max(abs(self.submitted), abs(self.again))
 
     def __str__(self) -> str:
         text = f"{self.metric}: {self.submitted} submitted, {self.again} again"
@@ -272,18 +263,13 @@ def _compared(
 def _differences(
     submitted: Mapping[str, Any], again: Mapping[str, Any], half: float | None, tolerance: float
 ) -> Iterator[Difference]:
-    """Yield what differs in a row: value, floor, number of evaluations, and how it was measured."""
-    name, one, other = _row_name(submitted), submitted["value"], again["value"]
-    share = abs(other - one) / half if half and one is not None and other is not None else None
-    value = Difference(name, one, other, share)
-    floor = Difference(f"{name}, floor", submitted.get("floor"), again.get("floor"), None)
-    yield from (pair for pair in (value, floor) if not pair.agrees(tolerance))
-    nfe = Difference(f"{name}, NFE", submitted["nfe"], again["nfe"], None)
-    if not nfe.agrees(NFE_TOLERANCE):  # an adaptive solver may take another step on another machine
-        yield nfe
-    for field in ("better", "protocol", "n", "solver"):
-        if submitted.get(field) != again.get(field):
-            yield Difference(f"{name}, {field}", submitted.get(field), again.get(field), None)
+    """Yield what differs in a row."""
+    for field in compare(submitted, again):
+        if field.difference <= tolerance:
+            continue
+        name = f"{_row_name(submitted)}, {field.name}" if field.name else _row_name(submitted)
+        known = half and not field.name and None not in (field.kept, field.again)
+        yield Difference(name, field.kept, field.again, abs(field.again - field.kept) / half if known else None)
 
 
 def _row_name(row: Mapping[str, Any]) -> str:

@@ -1,3 +1,6 @@
+import pytest
+
+
 def test_a_finished_sweep_is_done_and_whole(cli, swept):
     suite, results = swept
     assert cli("status", results) == (0, f"{results}: 4 records\n", "")
@@ -34,6 +37,27 @@ def test_values_of_metrics_that_the_spec_does_not_have_are_damage(swept, first_p
 def test_a_value_that_was_left_out_is_a_difference(swept, first_path, edit_record, cli):
     edit_record(first_path(swept[1]), lambda record: record["results"].pop(0))
     assert cli("verify", swept[1], "--sample", "9")[0] == 1
+
+
+@pytest.mark.parametrize("name", ["standard_error", "half_interval"])
+def test_an_interval_that_was_made_narrower_is_a_difference(swept, first_path, edit_record, cli, name):
+    def edit(record):
+        row = next(row for row in record["results"] if row["metric"] == "sliced_w2" and row["point"] == "main")
+        row["details"] |= {name: 1e-6}
+
+    edit_record(first_path(swept[1]), edit)
+    code, out, _ = cli("verify", swept[1], "--sample", "9")
+    assert code == 1
+    assert f"(sliced_w2, {name})" in out
+
+
+def test_details_that_a_record_does_not_state_yet_are_no_difference(swept, first_path, edit_record, cli):
+    def forget(record):
+        for row in record["results"]:
+            row.pop("details", None)
+
+    edit_record(first_path(swept[1]), forget)
+    assert cli("verify", swept[1], "--sample", "9")[0] == 0
 
 
 def test_labels_of_another_model_are_damage(swept, first_path, edit_record, cli):

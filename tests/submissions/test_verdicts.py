@@ -44,6 +44,9 @@ def test_an_edited_value_is_not_confirmed_and_the_difference_is_stated(forger, t
         ("protocol", lambda protocol: f"{protocol} of 50,000", "protocol"),
         ("n", lambda n: 50_000, "n"),
         ("nfe", lambda nfe: 1.0, "NFE"),
+        ("details", lambda details: {**details, "standard_error": details["standard_error"] / 10}, "standard_error"),
+        ("details", lambda details: {**details, "half_interval": 1e-6}, "half_interval"),
+        ("details", lambda details: {**details, "ratios": {"limit": 1.0}}, "ratios limit"),
     ],
 )
 def test_an_edited_field_of_a_row_is_not_confirmed(forger, tmp_path, field, change, named):
