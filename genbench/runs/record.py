@@ -51,6 +51,24 @@ class Labels(TypedDict):
     data: str
 
 
+_SPREAD = TypeAdapter(Annotated[Number, Ge(0)] | None)
+_BIAS = TypeAdapter(Number | None)
+
+
+def _with_numbers(details: dict[str, Any]) -> dict[str, Any]:
+    """Check the details that tables read: how far a value varies with other samples, and its bias."""
+    for name, type_ in (("standard_error", _SPREAD), ("half_interval", _SPREAD), ("bias", _BIAS)):
+        try:
+            type_.validate_python(details.get(name), strict=True)
+        except ValidationError as error:
+            raise ValueError(f"{name}: {explain(error)}") from error
+    return details
+
+
+Details = Annotated[dict[str, Any], AfterValidator(_with_numbers)]
+"""Further numbers that belong to a value."""
+
+
 @with_config(ConfigDict(extra="allow"))
 class Row(TypedDict):
     """One measured value, or the reason why there is none.
@@ -68,7 +86,7 @@ class Row(TypedDict):
     floor: NotRequired[Number | None]
     n: NotRequired[Natural]
     protocol: NotRequired[str]
-    details: NotRequired[dict[str, Any]]
+    details: NotRequired[Details]
     reason: NotRequired[str]
     step: NotRequired[Natural]
 
@@ -92,6 +110,11 @@ class Machine(TypedDict):
     """Versions and hardware."""
 
     device: NotRequired[str]
+
+
+COSTS = ("train_seconds", "sample_seconds", "evaluate_seconds", "train_peak_mib", "evaluate_peak_mib")
+COSTS += ("steps_per_second", "parameters")
+"""What a run costs that was trained and measured; one of a model that does not go with its data costs nothing."""
 
 
 class Provenance(TypedDict):
@@ -139,7 +162,7 @@ def metric_of(row: Mapping[str, Any]) -> str:
 
 
 def _consistent(record: Record) -> Record:
-    """Check that every row is of a metric of the spec, and no value is there twice."""
+    """Check that every row is of a metric of the spec, no value is there twice, and no cost is left out."""
     seen = set()
     for row in record["results"]:
         if metric_of(row) not in record["spec"]["metrics"]:
@@ -147,6 +170,10 @@ def _consistent(record: Record) -> Record:
         if cell(row) in seen:
             raise ValueError(f"results: {row['metric']!r} is there twice")
         seen.add(cell(row))
+    cost, machine = record["provenance"]["cost"], record["provenance"]["machine"]
+    missing = [name for name in COSTS if name not in cost] + ["device"] * ("device" not in machine)
+    if record["results"] and cost and missing:
+        raise ValueError(f"provenance lacks {', '.join(missing)}")
     return record
 
 

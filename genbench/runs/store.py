@@ -21,9 +21,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, FiniteFloat, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from genbench.errors import ConfigError
@@ -41,7 +41,14 @@ log = logging.getLogger("genbench")
 WEIGHTS = ("spec", "cost")
 """Fields in the header of kept weights; those of earlier versions lack "run"."""
 
-COST = TypeAdapter(dict[str, float])
+
+def _trained(cost: dict[str, float]) -> dict[str, float]:
+    if "train_seconds" not in cost:
+        raise ValueError("train_seconds is missing")
+    return cost
+
+
+COST = TypeAdapter(Annotated[dict[str, FiniteFloat], AfterValidator(_trained)])
 
 
 class Failure(NamedTuple):

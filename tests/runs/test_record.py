@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from genbench.registry import models
-from genbench.runs.record import RECORD, format_published, format_record, read_published, read_record
+from genbench.runs.record import COSTS, RECORD, format_published, format_record, read_published, read_record
 from genbench.runs.requests import restore
 from genbench.runs.store import run_name
 from genbench.storage.files import Damaged
@@ -32,7 +32,8 @@ def test_all_suites_are_committed():
 @pytest.fixture
 def record():
     record = read_published(next(path for path in PUBLISHED if "synthetic" in str(path)))[0]
-    return {**record, "provenance": {"code": {"commit": "a"}, "data": {}, "machine": {}, "cost": {"parameters": 8000}}}
+    origin = {"code": {"commit": "a"}, "data": {}, "machine": {"device": "cpu"}, "cost": dict.fromkeys(COSTS, 8000)}
+    return {**record, "provenance": origin}
 
 
 def test_a_record_survives_its_file(record, tmp_path):
