@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
+from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Record, format_record, read_kept
 from genbench.runs.run import merge_rows
 from genbench.runs.store import Store, read_weights
@@ -121,7 +122,7 @@ def _copy(source: Path, target: Path) -> None:
     if target.exists() or not source.exists() or not _is_own(source):
         return
     if source.suffix == ".json":
-        files.read_sealed(source)
+        read_step(source)
     with files.open_regular(source, MOST[source.suffix], follow=False) as file:
         if source.suffix == ".npz":
             _check_arrays(source, file)

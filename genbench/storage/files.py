@@ -139,7 +139,8 @@ def read_sealed(path: Path, name: str = "") -> str:
     """Return a text that `write_sealed` wrote. Raises Damaged if it is not what was written under this name."""
     text, _, seal = read(path).removesuffix(b"\n").rpartition(b"\n")
     if hashlib.sha256(text + name.encode()).hexdigest().encode() != seal:
-        raise Damaged(f"{shown(path)} is damaged: its checksum differs")
+        other = ", or a copy of another file" if name else ""
+        raise Damaged(f"{shown(path)} is damaged{other}: its checksum differs")
     return text.decode()
 
 

@@ -5,9 +5,10 @@ import time
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from pydantic import TypeAdapter
 
 from genbench.core import Data, Model
 from genbench.errors import RunFailed
@@ -15,6 +16,7 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import evaluate, measure
 from genbench.registry import metrics
 from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
+from genbench.runs.record import Row
 from genbench.runs.requests import VALIDATION
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.seeds import derive
@@ -23,6 +25,10 @@ from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.training.group import ALONE, Group
 from genbench.training.plan import Plan
+from genbench.validation import explain
+
+STEP = TypeAdapter(list[Row])
+"""What is kept of a step of a training."""
 
 
 class TrainingEvaluation:
@@ -50,14 +56,14 @@ class TrainingEvaluation:
         draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
         path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
         if self.group.broadcast(path.is_file()):
-            rows = self.group.broadcast(_read_step(path, step) if validates and self.group.is_first else [])
+            rows = self.group.broadcast(_read_step(path) if validates and self.group.is_first else [])
         else:
             files.make(self.folder.parent)
             rows = self._validate() if validates else []
             rows += self._sample(path, measures) if measures or draws else []
             if (measures or validates) and self.group.is_first:
                 rows = [row | {"point": "training", "step": step} for row in rows]
-                files.write_sealed(path, json.dumps(rows))
+                files.write_sealed(path, json.dumps(rows), place_of(path))
         self.seconds += time.monotonic() - began
         return next((row["value"] for row in rows if row["metric"] == VALIDATION), None)
 
@@ -107,7 +113,7 @@ def read_steps(folder: Path, plan: Plan, wanted: Collection[str]) -> list[dict[s
     if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
         return []
     steps = [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
-    rows = [row for step in steps for row in _read_step(folder / f"{step}.json", step)]
+    rows = [row for step in steps for row in _read_step(folder / f"{step}.json")]
     return [row for row in rows if row["metric"].partition(".")[0] in wanted]
 
 
@@ -116,12 +122,37 @@ def _measures(plan: Plan, step: int) -> bool:
     return bool(plan.eval_every) and step % plan.eval_every == 0 and step < plan.steps
 
 
-def _read_step(path: Path, step: int) -> list[dict[str, Any]]:
+def place_of(path: Path) -> str:
+    """Return RUN/EVALUATION/steps/STEP.json of a path, with which the file of a step is sealed."""
+    return "/".join(path.parts[-4:])
+
+
+def read_step(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a step of a training.
+
+    Raises:
+        Damaged: if they are not what was written, or of another step or run.
+        FileNotFoundError: if there is no such file.
+    """
     try:
-        rows = json.loads(files.read_sealed(path))
-        if any(row["step"] != step for row in rows):
-            raise Damaged(f"{files.shown(path)} is of another step")
-        return rows
+        text = files.read_sealed(path, place_of(path))
+    except Damaged as error:
+        try:
+            text = files.read_sealed(path)  # earlier versions sealed the rows alone
+        except Damaged:
+            raise error from None
+    try:
+        rows = STEP.validate_json(text, strict=True)
+    except ValueError as error:
+        raise Damaged(f"{files.shown(path)} holds no rows: {explain(error)}") from error
+    if any(str(row.get("step")) != path.stem for row in rows):
+        raise Damaged(f"{files.shown(path)} is of another step")
+    return cast(list[dict[str, Any]], rows)
+
+
+def _read_step(path: Path) -> list[dict[str, Any]]:
+    try:
+        return read_step(path)
     except (Damaged, FileNotFoundError) as error:
         files.discard(path)
         (path.parents[2] / "model.safetensors").unlink(missing_ok=True)

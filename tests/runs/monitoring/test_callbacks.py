@@ -7,9 +7,11 @@ from PIL import Image
 from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.tables import cost_tables, training_tables
+from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.requests import resolve
 from genbench.runs.run import run
 from genbench.runs.store import Store, read_weights
+from genbench.storage import files
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
 
@@ -93,11 +95,17 @@ def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
 
 
 DAMAGE = {
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:-30]), "20.json is damaged: its checksum differs"),
+    "cut": (
+        lambda path: path.write_bytes(path.read_bytes()[:-30]),
+        "20.json is damaged, or a copy of another file: its checksum differs",
+    ),
     "changed": (lambda path: path.write_bytes(path.read_bytes().replace(b"0.", b"1.", 1)), "its checksum differs"),
     "empty": (lambda path: path.write_bytes(b""), "its checksum differs"),
     "missing": (lambda path: path.unlink(), "20.json is missing"),
-    "another step": (lambda path: path.write_bytes(path.with_name("40.json").read_bytes()), "is of another step"),
+    "another step": (
+        lambda path: path.write_bytes(path.with_name("40.json").read_bytes()),
+        "a copy of another file: its checksum differs",
+    ),
     "folder": (lambda path: (path.unlink(), path.mkdir()), "20.json is not a regular file"),
 }
 
@@ -114,6 +122,39 @@ def test_a_damaged_step_is_reported_and_measured_again(tmp_path, damage, message
     with pytest.raises(RunFailed, match=f"{message}; the next attempt"):
         run(spec_of(), broken)
     assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+
+
+def test_a_step_of_another_run_is_noticed(tmp_path):
+    """An rsync into the wrong folder: the file is whole, and of the same step."""
+    other, store = spec_of(lr=0.01), Store(tmp_path)
+    run(other, store)
+    run(spec_of(), store)
+    record = store.record_path(spec_of())
+    record.unlink()
+    step = record.parent / "steps/20.json"
+    step.write_bytes((store.record_path(other).parent / "steps/20.json").read_bytes())
+    with pytest.raises(RunFailed, match="a copy of another file"):
+        run(spec_of(), store)
+    assert run(spec_of(), store)["results"] == run(spec_of(), Store(tmp_path / "alone"))["results"]
+
+
+def test_steps_that_an_earlier_version_kept_are_read(tmp_path):
+    run(spec_of(), Store(tmp_path))
+    record = Store(tmp_path).record_path(spec_of())
+    before = record.read_text()
+    for path in (record.parent / "steps").glob("*.json"):
+        files.write_sealed(path, path.read_text().splitlines()[0])
+    record.unlink()
+    run(spec_of(), Store(tmp_path))
+    assert record.read_text().partition('"provenance"')[0] == before.partition('"provenance"')[0]
+
+
+@pytest.mark.parametrize("text", ["5", "[]x", '[{"step": 20}]', "[[]]", "null"])
+def test_a_step_that_holds_something_else_is_damaged(tmp_path, text):
+    path = tmp_path / "run/evaluation/steps/20.json"
+    files.write_sealed(path, text, "run/evaluation/steps/20.json")
+    with pytest.raises(files.Damaged):
+        read_step(path)
 
 
 def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
