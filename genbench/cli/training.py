@@ -29,6 +29,7 @@ from genbench.cli.options import (
 )
 from genbench.errors import ConfigError, RunFailed
 from genbench.sweeps.assignments import parse, stack_members
+from genbench.training.torchrun import local_rank
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -66,7 +67,7 @@ def run_command(
     from genbench.cli import requests
     from genbench.sweeps import user_files
 
-    settings, seeds = parse(set_ or []), parse_seeds(seed or "0")
+    settings, seeds, rank = parse(set_ or []), parse_seeds(seed or "0"), local_rank()
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
@@ -88,9 +89,8 @@ def run_command(
     from genbench.runs.store import Store
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.execution.progress import ProgressDisplay
-    from genbench.training.group import local_rank
 
-    rank, store, kinds = local_rank(), Store(results), check_kinds(log or ())
+    store, kinds = Store(results), check_kinds(log or ())
     if members is not None:
         specs = ensemble_of(model, dataset, members, metric or None, settings)
     else:

@@ -25,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.errors import ConfigError, RunFailed, first_line
+from genbench.training.torchrun import variable
 
 PATIENCE = timedelta(days=7)
 """Longest time that processes wait for one another: the first one may work alone for days."""
@@ -154,36 +155,18 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
         ConfigError: if the devices are not available, or this process cannot start others.
     """
     by_launcher = "LOCAL_WORLD_SIZE" in os.environ
-    place = (_variable("LOCAL_RANK"), _variable("LOCAL_WORLD_SIZE")) if by_launcher else (0, devices)
+    place = (variable("LOCAL_RANK"), variable("LOCAL_WORLD_SIZE")) if by_launcher else (0, devices)
     device = _device(accelerator, *place)
     if not distributed.is_initialized():
         if by_launcher:
             _check_host(os.environ.get("MASTER_ADDR", ""))
-            _join(device, _variable("RANK"), _variable("WORLD_SIZE"), "env://")
+            _join(device, variable("RANK"), variable("WORLD_SIZE"), "env://")
         elif devices > 1:
             store = _start_others(devices)
             _join(device, 0, devices, f"tcp://{store.host}:{store.port}")
         else:
             return Group(device)
     return Group(device, distributed.get_rank(), distributed.get_world_size())
-
-
-def local_rank() -> int:
-    """Return which process of this machine this is, by the variables of torchrun; 0 without them.
-
-    Raises:
-        ConfigError: if one of them is not a whole number.
-    """
-    rank, *_ = [_variable(name, "0") for name in ("LOCAL_RANK", "RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE")]
-    return rank
-
-
-def _variable(name: str, default: str = "") -> int:
-    """Return the value of a variable that torchrun sets."""
-    value = os.environ.get(name, default)
-    if not value.isdecimal():
-        raise ConfigError(f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset it")
-    return int(value)
 
 
 def _device(accelerator: str, rank: int, size: int) -> torch.device:
@@ -215,13 +198,13 @@ def _check_host(name: str) -> None:
 def _join(device: torch.device, rank: int, size: int, address: str) -> None:
     """Meet the other processes at an address."""
     if PARENT in os.environ:
-        parent = _variable(PARENT)
+        parent = variable(PARENT)
         del os.environ[PARENT]
         threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if rank >= size:
         raise ConfigError(f"RANK={rank} is not below WORLD_SIZE={size}: start with torchrun")
-    wait = timedelta(seconds=_variable(START, "600"))
+    wait = timedelta(seconds=variable(START, "600"))
     try:
         store, rank, size = next(rendezvous(address, rank, size, timeout=wait))
         store.set_timeout(PATIENCE)

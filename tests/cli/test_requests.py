@@ -92,11 +92,15 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(cli, folder, arguments, mes
     assert not (folder / "results").exists()
 
 
-def test_a_rank_that_is_no_number_is_refused(cli, folder, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "x")
-    code, out, err = cli(*RUN)
-    assert (code, out) == (2, "")
-    assert "LOCAL_RANK=x is not a whole number" in err
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE"])
+def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder, name):
+    command = "import sys\nsys.argv = ['genbench', *sys.argv[1:]]\nfrom genbench.cli.main import main\n"
+    command += "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *RUN], capture_output=True, text=True, env=os.environ | {name: "x"}
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"genbench: {name}=x is not a whole number: start with torchrun, or unset it\n"
 
 
 def test_no_refusal_imports_torch(folder):
