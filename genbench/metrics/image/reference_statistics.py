@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -54,7 +55,7 @@ class Header(BaseModel):
     resize: str
     images: str
     part: SplitName
-    n: int
+    n: Annotated[int, Ge(1)]
     source: str
     sha256: dict[str, str]
     version: int = VERSION
@@ -212,7 +213,7 @@ def _published(path: Path, extractor: FeatureExtractor) -> Published:
             value = getattr(found.header, field)
             if value != expected:
                 raise ConfigError(f"{path} is of another protocol: its {field} is {value}, not {expected}")
-        return Published(found.moments, source, found.n)
+        return Published(_moments(path, found.n, found._read("mean"), found._read("covariance")), source, found.n)
     mode = re.search(r"_(clean|legacy_tensorflow|legacy_pytorch)_", path.name)
     if mode and mode[1] != CLEAN_FID_MODES.get(extractor.name):
         raise ConfigError(f"{path} is of another protocol: clean-fid's {mode[1]}, not {extractor.name}")
@@ -220,11 +221,16 @@ def _published(path: Path, extractor: FeatureExtractor) -> Published:
         mean, covariance = (torch.from_numpy(arrays.load(path, name).astype(np.float64)) for name in ("mu", "sigma"))
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path} holds no statistics, arrays mu and sigma: {error}") from error
+    return Published(_moments(path, 0, mean, covariance), source)
+
+
+def _moments(path: Path, n: int, mean: Tensor, covariance: Tensor) -> Moments:
+    """Return the moments that a file of others holds. Raises ConfigError if they are none."""
     if mean.dim() != 1 or covariance.shape != (len(mean), len(mean)):
         raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
     if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
         raise ConfigError(f"{path}: mu and sigma must be finite")
-    return Published(Moments.of(0, mean, covariance), source)
+    return Moments.of(n, mean.double(), covariance.double())
 
 
 def _seal(header: Header) -> str:
@@ -232,4 +238,4 @@ def _seal(header: Header) -> str:
 
 
 def _sha256(value: Tensor) -> str:
-    return hashlib.sha256(value.contiguous().numpy().data).hexdigest()
+    return hashlib.sha256(value.contiguous().reshape(-1).view(torch.uint8).numpy().data).hexdigest()

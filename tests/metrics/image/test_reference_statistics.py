@@ -121,6 +121,26 @@ def test_malformed_published_statistics_are_refused_with_one_line(tmp_path, mu, 
         published(str(tmp_path / "empty.npz"), PixelExtractor("given"))
 
 
+@pytest.mark.parametrize(
+    ("mean", "covariance", "n", "message"),
+    [
+        (torch.zeros(4, dtype=torch.bfloat16), torch.zeros(4, dtype=torch.bfloat16), 50, "must be a vector"),
+        (torch.zeros(4), torch.full((4, 4), torch.nan), 50, "must be finite"),
+        (torch.tensor(0.0), torch.eye(4), 50, "must be a vector"),
+        (torch.zeros(4), torch.eye(4), 0, "its header has no valid n"),
+        (torch.zeros(4), torch.eye(4), -5, "its header has no valid n"),
+    ],
+)
+def test_sealed_statistics_of_a_stranger_are_refused_with_one_line(tmp_path, mean, covariance, n, message):
+    tensors = {"mean": mean, "covariance": covariance}
+    sha256 = {name: reference_statistics._sha256(value) for name, value in tensors.items()}
+    about = {"extractor": "given", "weights": "w", "resize": "none", "images": "i", "part": "train", "n": n}
+    path = tmp_path / "x.safetensors"
+    save_file(tensors, path, {"about": json.dumps(about | {"source": "a stranger", "sha256": sha256})})
+    with pytest.raises(ConfigError, match=message):
+        published(str(path), PixelExtractor("given", "w"))
+
+
 def test_a_changed_header_is_noticed_where_nobody_knows_what_it_should_say(tmp_path):
     small = task(normal_images(20, 0), normal_images(5, 1))
     whole = statistics(small, PixelExtractor(), "train", 100).path.read_bytes()
