@@ -184,10 +184,12 @@ def _runs(job: Job) -> dict[str, Spec]:
 
 
 def _files(store: Store, runs: Iterable[str]) -> dict[str, bytes]:
-    """Return the files of runs, and those of their loggers, by their paths in the results folder."""
+    """Return the files of runs, and those of their loggers, by their paths in the results folder; no links."""
     folders = [store.root / part / run for run in runs for part in ("runs", "logs")]
-    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(store.root)): path.read_bytes() for path in paths}
+    walks = [os.walk(folder) for folder in folders if not folder.is_symlink()]
+    paths = [Path(place) / name for walk in walks for place, _, names in walk for name in names]
+    own = [path for path in paths if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(store.root)): path.read_bytes() for path in own}
 
 
 def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:

@@ -151,6 +151,20 @@ def test_resources_that_no_machine_has_are_reported(tmp_path, caplog):
         assert sum("has 4 cores and 0 GPUs" in record.getMessage() for record in caplog.records) == told
 
 
+def test_what_links_in_a_folder_point_to_is_not_sent_to_other_machines(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("secret")
+    own = tmp_path / "r/runs/own"
+    own.mkdir(parents=True)
+    (own / "record.json").write_text("record")
+    (own / "file").symlink_to(tmp_path / "secret/key")
+    (own / "folder").symlink_to(tmp_path / "secret")
+    (own / "endless").symlink_to("/dev/zero")
+    os.mkfifo(own / "pipe")
+    (own.parent / "linked").symlink_to(tmp_path / "secret")
+    assert ray_executor._files(Store(tmp_path / "r"), ["own", "linked"]) == {"runs/own/record.json": b"record"}
+
+
 class Apart(ray_executor.RayExecutor):
     def __enter__(self):
         super().__enter__()
