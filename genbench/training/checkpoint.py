@@ -1,6 +1,8 @@
 """Checkpoints: the state of a training in one safetensors file; the previous file is kept."""
 
 import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +10,6 @@ from torch import Tensor
 
 from genbench.errors import ConfigError
 from genbench.storage import files, tensors
-from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
 NAME = "checkpoint.safetensors"
@@ -48,8 +49,8 @@ def elapsed(path: Path) -> float:
     """Return the seconds of training until a checkpoint; 0 if none can be read."""
     for candidate in (path, _previous(path)):
         try:
-            return float(tensors.head(candidate, FIELDS)["seconds"])
-        except (Damaged, FileNotFoundError, ValueError):
+            return _progress(tensors.head(candidate, FIELDS))[1]
+        except (FileNotFoundError, ValueError):  # Damaged is one
             continue
     return 0.0
 
@@ -65,10 +66,10 @@ def read(path: Path, run: str) -> Checkpoint | None:
     for candidate in (path, _previous(path)):
         try:
             state, header = tensors.load(candidate, FIELDS)
-            saved = Checkpoint(state, int(header["step"]), float(header["seconds"]))
+            saved = Checkpoint(state, *_progress(header))
         except FileNotFoundError:
             continue
-        except (Damaged, ValueError) as error:
+        except ValueError as error:  # Damaged is one
             log.warning("%s; training resumes from the previous checkpoint, or starts again", error)
             files.discard(candidate)
             continue
@@ -77,6 +78,14 @@ def read(path: Path, run: str) -> Checkpoint | None:
             raise ConfigError(f"{files.shown(candidate)} belongs to another run, {other}: remove it")
         return saved
     return None
+
+
+def _progress(header: Mapping[str, str]) -> tuple[int, float]:
+    """Return the steps and the seconds in a header. Raises ValueError if they are none."""
+    step, seconds = int(header["step"]), float(header["seconds"])
+    if step < 0 or not 0 <= seconds < math.inf:
+        raise ValueError(f"a checkpoint of {step} steps in {seconds} seconds")
+    return step, seconds
 
 
 def _previous(path: Path) -> Path:

@@ -59,18 +59,18 @@ class TrainingState(Generic[L]):
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         try:
             self.learner.load_state_dict(weights)
-        except RuntimeError as error:
+            for i, mean in enumerate(self.average):
+                mean.copy_(tensors[f"average.{i}"])
+            for i, moments in enumerate(self.optimizer.states):
+                for name, value in moments.items():
+                    # Absent for a parameter without gradients so far. The memory layout of the copy stays as it is.
+                    value.copy_(tensors.get(f"optimizer.{i}.{name}", value))
+            if "best.loss" in tensors:
+                self.best_loss = tensors["best.loss"].item()
+                self.best_weights = [p.detach().clone().copy_(tensors[f"best.{i}"]) for i, p in enumerate(self.trained)]
+        except (RuntimeError, KeyError) as error:
             why = str(error).splitlines()[-1].strip()
             raise ConfigError(f"{files.shown(path)} belongs to another model: {why}") from error
-        for i, mean in enumerate(self.average):
-            mean.copy_(tensors[f"average.{i}"])
-        for i, moments in enumerate(self.optimizer.states):
-            for name, value in moments.items():
-                # Absent for a parameter without gradients so far. The memory layout of the copy stays as it is.
-                value.copy_(tensors.get(f"optimizer.{i}.{name}", value))
-        if "best.loss" in tensors:
-            self.best_loss = float(tensors["best.loss"])
-            self.best_weights = [tensors[f"best.{i}"] for i in range(len(self.trained))]
         self.step = saved.step
         self._began = time.monotonic() - saved.seconds
 

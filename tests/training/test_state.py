@@ -5,6 +5,8 @@ import torch
 from helpers.toy_trainings import Stop, start, stop_at, train, weights
 
 from genbench.errors import ConfigError
+from genbench.storage import tensors
+from genbench.training import checkpoint
 from genbench.training.group import start_group
 from genbench.training.loop import fit
 
@@ -55,3 +57,24 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         train(folder=tmp_path, progress=stop_at(20), save_every=0, steps=240)
     with pytest.raises(ConfigError, match=r"checkpoint\.safetensors belongs to another model"):
         train("cfm", "digits", folder=tmp_path, steps=240)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("average.0", None),
+        ("average.0", torch.zeros(7)),
+        ("optimizer.0.exp_avg", torch.zeros(3, 3, 3)),
+        ("best.loss", torch.zeros(2)),
+    ],
+)
+def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path, name, change):
+    """Sealed by somebody who knows how."""
+    with pytest.raises(Stop):
+        train(folder=tmp_path, progress=stop_at(20), save_every=0, steps=240, ema=0.9)
+    path = tmp_path / checkpoint.NAME
+    state, header = tensors.load(path, checkpoint.FIELDS)
+    state.pop(name, None)
+    tensors.save(path, state | ({} if change is None else {name: change}), header)
+    with pytest.raises(ConfigError, match=r"checkpoint\.safetensors belongs to another model"):
+        train(folder=tmp_path, steps=240, ema=0.9)
