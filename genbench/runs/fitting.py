@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import cast
 
@@ -47,7 +48,8 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> dict[str, float] 
     try:
         return restore_weights(model, path, spec)
     except Misfiled as error:
-        path.replace(path.with_name(f"misfiled-{path.name}"))
+        with suppress(FileNotFoundError):  # another process of the group was first
+            path.replace(path.with_name(f"misfiled-{path.name}"))
         log.warning("%s; it is kept as misfiled-%s, and this run is trained again", error, path.name)
     except Damaged as error:
         files.discard(path)
