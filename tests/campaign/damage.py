@@ -13,7 +13,7 @@ import numpy as np
 from campaign.harness import Case, Outcome, run
 from campaign.images import sound_archive
 
-FLIPS = 30
+FLIPS = 10
 """Places at which a bit of each kind of file is flipped."""
 
 NET = """net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = []},

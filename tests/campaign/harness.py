@@ -144,6 +144,8 @@ def _ending(code: int | None, stderr: str) -> str:
         return "hanging"
     if "Traceback (most recent call last)" in stderr:
         return "traceback"
+    if "this is a bug: please report it" in stderr:
+        return "unforeseen"
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     name = {0: "done", 1: "failed", 2: "refused", 130: "stopped"}.get(code, f"exit code {code}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from campaign import archives, arrays, damage, extremes, images, names, results, submissions, suites, surroundings
-from campaign.harness import Case, judge, run
+from campaign.harness import Case, Outcome, judge, run
 
 TINY = """
 datasets = ["moons"]
@@ -57,17 +57,15 @@ def cases(finished: Path) -> Iterator[Case]:
     yield from submissions.cases(finished.with_name("submitted"))
 
 
-def meet(case: Case, folder: Path, finished: Path) -> tuple[str | None, str]:
-    """Run a case in a new folder; return what is wrong, if anything, and its ending with the last line on stderr."""
+def meet(case: Case, folder: Path, finished: Path) -> tuple[str | None, Outcome]:
+    """Run a case in a new folder; return what is wrong, if anything, and its outcome."""
     folder.mkdir()
     try:
         if case.sweep:
             shutil.copytree(finished, folder, dirs_exist_ok=True)
         if case.files is not None:
             case.files(folder)
-        wrong, outcome = judge(case, folder)
-        last = (outcome.stderr.splitlines() or [""])[-1]
-        return wrong, f"{outcome.ending} in {outcome.seconds:.1f} s: {last[:300]}"
+        return judge(case, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -81,22 +79,24 @@ def main() -> int:
     arguments = parser.parse_args()
     endings: collections.Counter[tuple[str, str]] = collections.Counter()
     faults = 0
-    with tempfile.TemporaryDirectory(prefix="campaign-") as temporary:
+    where = arguments.list or os.devnull
+    with (
+        tempfile.TemporaryDirectory(prefix="campaign-") as temporary,
+        open(where, "w", errors="replace", buffering=1) as listed,
+    ):
         root = Path(temporary)
         finished = prepare(root)
         every = [case for case in cases(finished) if arguments.only in case.name]
         assert len({case.name for case in every}) == len(every), "a case is there twice"
         chosen = every[:: arguments.every]
-        lines = []
-        met = (meet(case, root / str(number), finished) for number, case in enumerate(chosen))
-        for case, (wrong, ending) in zip(chosen, met, strict=True):
-            endings[case.name.partition("/")[0], ending.partition(" in ")[0]] += 1
-            lines.append(f"{'WRONG' if wrong else 'ok'}\t{case.name}\t{wrong or ''}\t{ending}".replace("\n", " "))
+        for number, case in enumerate(chosen):
+            wrong, outcome = meet(case, root / str(number), finished)
+            endings[case.name.partition("/")[0], outcome.ending] += 1
+            said = f"{outcome.ending} in {outcome.seconds:.1f} s: {(outcome.stderr.splitlines() or [''])[-1][:300]}"
+            print("WRONG" if wrong else "ok", case.name, wrong or "", said, sep="\t", file=listed)
             if wrong:
                 faults += 1
-                print(f"{case.name}: {wrong} ({ending})", flush=True)
-        if arguments.list:
-            arguments.list.write_text("\n".join(lines) + "\n", errors="replace")
+                print(f"{case.name}: {wrong} ({said})", flush=True)
     for (group, ending), count in sorted(endings.items()):
         print(f"{group:12} {ending:30} {count}")
     print(f"{len(chosen)} of {len(every)} cases, {faults} wrong")

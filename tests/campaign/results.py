@@ -127,9 +127,9 @@ def cases(finished: Path) -> Iterator[Case]:
         return Case(f"results/{command}, {name}", arguments, expect, files, sweep=True, check=check)
 
     for number, (kind, (what, damage)) in enumerate((k, d) for k in FILES for d in DAMAGE.items()):
-        # Each damage meets half of the commands; sweep always, which must make good what is lost.
+        # Each damage meets a third of the commands; sweep always, which must make good what is lost.
         others = [command for command in COMMANDS if command != "sweep"]
-        for command in ["sweep", *others[number % 2 :: 2]]:
+        for command in ["sweep", *others[number % 3 :: 3]]:
             damaged = kind in ("record", "weights") and what not in ("absent",)
             yield case(
                 f"{kind}, {what}",

@@ -12,7 +12,7 @@ from typing import Any
 
 from campaign.harness import Case, Outcome, run
 
-FLIPS = 40
+FLIPS = 20
 """Places at which a bit is flipped."""
 
 SUITE = """
