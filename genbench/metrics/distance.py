@@ -17,6 +17,7 @@ from genbench.metrics.wasserstein import (
     sorted_projections,
     squared_w2,
 )
+from genbench.numerics.optimal_transport import PAIR
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Fraction
@@ -30,7 +31,7 @@ INFLUENCES = 512
 SAMPLES = 2048
 
 
-@metrics.register("w2", version=1, better="lower", of="samples")
+@metrics.register("w2", version=1, better="lower", of="samples", pair_bytes=PAIR)
 def w2(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 

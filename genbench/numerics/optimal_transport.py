@@ -24,6 +24,9 @@ TEMPERATURES = (0.1, 0.03, 0.01)
 ROUNDS = 10
 """Scalings of rows and columns at each of these temperatures."""
 
+PAIR, ENTROPIC_PAIR = 28, 20
+"""Bytes in memory for each pair of points: in `assignment` (costs, reduced costs, a kernel), and in `sinkhorn`."""
+
 MIN_REDUCED = 100
 """Size from which on `assignment` gains more from potentials than they cost."""
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from genbench import registry
 from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.models.build import build_model
+from genbench.numerics.optimal_transport import ENTROPIC_PAIR, PAIR
 from genbench.storage import memory
 
 FLOAT = 4
@@ -39,17 +41,34 @@ def check_memory(
     if encoder is not None:
         size = encoder.get("batch_size", 0)
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
-    coupling = model.get("coupling") or model
-    if coupling.get("plan") == "exact":  # the cost of every pair
-        memory.require(FLOAT * (batch * coupling["pool"]) ** 2, f"pool={coupling['pool']} of plan.batch_size={batch}")
+    _check_pairs(model.get("coupling") or model, batch, data.event.classes if model.get("conditional") else 1)
     for name, part in {"evaluation": evaluation, **{f"metric.{name}": part for name, part in metrics.items()}}.items():
         size = part.get("n") or 0
         memory.require(3 * sample * size, f"{name}.n={size}")
+    for name, part in metrics.items() if data.event.dims > 1 else ():  # on a line, points are sorted
+        size = min(part.get("n") or 0, evaluation["n"])
+        memory.require(registry.metrics[name].traits.get("pair_bytes", 0) * size**2, f"metric.{name}.n={size}")
     large = [f"{name}={number}" for name, number in _numbers("model", model) if number > LARGE]
     if large or max(data.event.dims, data.event.classes) > MANY:
         what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"
         # Weights, gradients, and the two moments of Adam.
         memory.require(4 * FLOAT * _weights(data, model, encoder), what)
+
+
+def _check_pairs(coupling: Part, batch: int, classes: int) -> None:
+    """Refuse a coupling whose pairs of points do not fit into memory.
+
+    Args:
+        coupling: its settings.
+        classes: number of classes to pair within.
+    """
+    if coupling.get("plan") in ("exact", "sinkhorn"):
+        pool = coupling["pool"]
+        points = batch * pool // (classes if coupling["mismatch"] is None else 1)
+        each = PAIR if coupling["plan"] == "exact" else ENTROPIC_PAIR
+        memory.require(each * points**2, f"pool={pool} of plan.batch_size={batch}")
+    if "reference" in coupling:
+        memory.require(ENTROPIC_PAIR * coupling["reference"] ** 2, f"reference={coupling['reference']}")
 
 
 def _weights(data: Data, model: Part, encoder: Part | None) -> int:

@@ -33,6 +33,25 @@ def test_the_estimate_is_that_of_the_largest_part(monkeypatch, dims, width):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+PAIRS = [
+    ("otcfm", {"plan": {"batch_size": 3000}, "model": {"pool": 2}}, (), 28 * 6000**2),
+    ("otcfm", {"plan": {"batch_size": 3000}, "model": {"plan": "sinkhorn"}}, (), 20 * 3000**2),
+    ("wcfm-balanced", {"model": {"reference": 5000}}, (), 20 * 5000**2),
+    ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 4000}}}, ("w2",), 28 * 4000**2),
+    ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 28 * 4000**2),  # as many as there are
+]
+
+
+@pytest.mark.parametrize(("model", "settings", "metrics", "least"), PAIRS)
+def test_pairs_of_points_are_estimated(monkeypatch, model, settings, metrics, least):
+    spec = resolve(model, "moons", metrics=metrics, settings=settings)
+    monkeypatch.setattr("genbench.storage.memory.total", lambda: float(least))
+    resolve(model, "moons", metrics=metrics, settings=settings)
+    monkeypatch.setattr("genbench.storage.memory.total", lambda: float(least - 1))
+    with pytest.raises(ConfigError, match="needs at least"):
+        check_memory(build_data(spec.data), spec.model, None, spec.plan, spec.evaluation, spec.metrics)
+
+
 LARGE = [
     ("plan.batch_size=100000000000", "plan.batch_size=100000000000 needs at least"),
     ("evaluation.n=100000000000", "evaluation.n=100000000000 needs at least"),
