@@ -72,12 +72,12 @@ def test_the_stated_errors_of_points_cover_the_mean_of_the_metric():
     real = tasks.points().real
     shares = {}
     for fault, size in ((faults.drop, 1), (faults.scale, 0.1)):
-        found = coverage(data, own, fault(real, size, torch.Generator()), 300, 512, stated)
+        found = coverage(data, own, fault(real, size, torch.Generator()), 120, 512, stated)
         assert found.keys() == {"norm", "sliced_w2", "energy_distance", "mmd", "mode_coverage.on_mode"}
         shares |= {(fault, name): share for name, share in found.items()}
-    assert np.mean(list(shares.values())) == pytest.approx(0.95, abs=0.02)
-    for share in shares.values():  # 300 draws tell it up to .025
-        assert 0.89 < share < 0.99
+    assert np.mean(list(shares.values())) == pytest.approx(0.95, abs=0.025)
+    for share in shares.values():  # 120 draws tell it up to .04
+        assert 0.88 < share <= 1
 
 
 @pytest.mark.slow
@@ -90,10 +90,10 @@ def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
         precision_recall={},
     )
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
-    found = coverage(data, own, pool, 100, 400, stated)
+    found = coverage(data, own, pool, 50, 400, stated)
     assert found.keys() == {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "precision_recall.precision"}
-    for share in found.values():
-        assert 0.88 < share <= 1
+    for share in found.values():  # 50 draws tell it up to .06
+        assert 0.86 < share <= 1
 
 
 @pytest.mark.slow
@@ -101,10 +101,10 @@ def test_the_interval_covers_the_mean_of_metrics_of_points():
     data, own = chosen("8gaussians", norm={}, sliced_w2={}, energy_distance={}, mmd={})
     real = tasks.points().real
     pool = faults.drop(real, 1, torch.Generator())
-    found = coverage(data, own, pool, 300, 256)
-    assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.02)
-    for share in found.values():  # 300 draws tell it up to .03
-        assert 0.90 < share < 0.99
+    found = coverage(data, own, pool, 120, 256)
+    assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.035)
+    for share in found.values():  # 120 draws tell it up to .04
+        assert 0.88 < share <= 1
 
 
 @pytest.mark.slow
