@@ -62,6 +62,8 @@ def mixture(
 ) -> Data:
     """A mixture of isotropic Gaussians in any dimension, with exact density and field; the label is the mode.
 
+    The distance from N(0, I) is exact if all centers lie on a line, as those of one or two modes do.
+
     Validation and test samples are stratified by mode, in proportion to the weights up to the remainder: counts
     that fluctuate would hide all but the largest differences in a distance between samples.
 
@@ -85,7 +87,7 @@ def mixture(
     stream = torch.Generator().manual_seed(placement)
     centers = spread * torch.randn(modes, dims, generator=stream) if means is None else torch.tensor(means)
     law = Mixture(centers, torch.full((modes,), std), None if weights is None else torch.tensor(weights))
-    truth = Truth(log_prob=law.log_prob, modes=law.means, velocity=law.velocity)
+    truth = Truth(log_prob=law.log_prob, modes=law.means, w2_squared=law.w2_squared, velocity=law.velocity)
     return vectors("mixture", law.draw, dims=dims, classes=modes, stratified=law.stratified, truth=truth)
 
 

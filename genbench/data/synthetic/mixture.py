@@ -12,6 +12,9 @@ from genbench.data.vectors import unlabelled
 BLOCK = 2**26
 """Numbers of a sample, a mode and a coordinate each that a density holds in memory at once."""
 
+POINTS = 2**15 + 1
+"""Points of the integral of a distance along a line."""
+
 
 def blocks(x: Float[Tensor, "b d"], modes: int) -> tuple[Float[Tensor, "rows d"], ...]:
     """Return the rows in parts for which a number per row, mode and coordinate fits into a block."""
@@ -36,6 +39,34 @@ class Mixture(Source):
         self.stds = stds.float()
         self.weights = torch.full((modes,), 1 / modes) if weights is None else (weights / weights.sum()).float()
         self.shape = (means.shape[1],)
+
+    @property
+    def w2_squared(self) -> float | None:
+        """Squared 2-Wasserstein distance from N(0, I); None unless all centers lie on a line and all widths are equal.
+
+        Source and mixture are then products of their laws along the line, where transport is monotone, and across:
+
+        W2^2 = 1 + E y^2 - 2 integral phi(Phi^-1(F(y))) dy + |c|^2 + (d - 1) (s - 1)^2
+
+        for the coordinate y along the line, its distribution function F, and the distance |c| of the line from 0.
+        """
+        means, s, weights = self.means.double(), float(self.stds[0]), self.weights.double()
+        offsets = means - means[0]
+        longest = offsets[offsets.norm(dim=1).argmax()]
+        length = float(longest.norm())
+        axis = longest / length if length else torch.eye(means.shape[1], dtype=torch.float64)[0]
+        along = means @ axis
+        across = means - along[:, None] * axis
+        if (across - across[0]).norm(dim=1).max() > 1e-5 * length or (self.stds != self.stds[0]).any():
+            return None
+        y = torch.linspace(float(along.min()) - 9 * s, float(along.max()) + 9 * s, POINTS, dtype=torch.float64)
+        below = torch.zeros_like(y)
+        for weight, center in zip(weights, along, strict=True):
+            below += weight * torch.special.ndtr((y - center) / s)
+        z = torch.special.ndtri(below.clamp(1e-300, 1))
+        overlap = float(torch.trapezoid(torch.exp(-z.square() / 2), y)) / math.sqrt(2 * math.pi)
+        line = 1 + float(weights @ (along.square() + s**2)) - 2 * overlap
+        return line + float(across[0].square().sum()) + (means.shape[1] - 1) * (s - 1) ** 2
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n independent samples, on the generator's device."""

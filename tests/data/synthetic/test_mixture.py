@@ -1,11 +1,13 @@
 """Gaussians and their mixtures: densities, exact fields and strata against torch, regression and the ODE."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from genbench.core import Normal
+from genbench.metrics.wasserstein import source_to_data
 from genbench.numerics.ode import log_density
 from genbench.registry import datasets
 
@@ -70,6 +72,29 @@ def test_mixture_against_torch(dims):
     shares = torch.bincount(data.train.take(100_000, 1).label) / 100_000
     torch.testing.assert_close(shares, torch.tensor([0.25, 0.25, 0.5]), rtol=0, atol=0.01)
     assert torch.bincount(data.test.take(101, 0).label).tolist() in ([25, 25, 51], [26, 25, 50], [25, 26, 50])
+
+
+def test_the_distance_of_a_mixture_on_a_line_from_the_source():
+    """One mode is a Gaussian; narrow modes are points, for which the semidiscrete map gives .70890."""
+    gaussian = datasets["mixture"].build(dims=3, modes=1, means=((1.0, -2.0, 0.5),), std=0.3)
+    assert gaussian.truth.w2_squared == pytest.approx(5.25 + 3 * 0.49, rel=1e-6)
+    line = (-2.0, -0.5, 0.3, 0.4, 3.0)
+    points = datasets["mixture"].build(dims=1, modes=5, means=tuple((y,) for y in line), std=1e-3)
+    assert points.truth.w2_squared == pytest.approx(0.70890, abs=2e-3)
+    slanted = tuple((1 + 0.6 * y, -1 + 0.8 * y) for y in line)
+    tilted = datasets["mixture"].build(dims=2, modes=5, means=slanted, std=0.5).truth.w2_squared
+    straight = (
+        datasets["mixture"].build(dims=1, modes=5, means=tuple((y - 0.2,) for y in line), std=0.5).truth.w2_squared
+    )
+    assert tilted == pytest.approx(straight + 1.4**2 + 0.25, rel=1e-6)
+    assert datasets["mixture"].build(dims=2, modes=3).truth.w2_squared is None
+
+
+@pytest.mark.parametrize("dims", [2, 4])
+def test_the_distance_of_two_modes_agrees_with_the_estimate_from_samples(dims):
+    data = datasets["mixture"].build(dims=dims, modes=2)
+    unknown = replace(data, truth=replace(data.truth, w2_squared=None))
+    assert source_to_data(data).squared == pytest.approx(source_to_data(unknown).squared, rel=0.02)
 
 
 @pytest.mark.parametrize(("name", "of"), [("8gaussians", {}), ("tabular-twin", {"of": "gas"})])
