@@ -56,7 +56,8 @@ def _sample(name: str) -> dict[str, Any]:
 def _entry(registry: Registry, name: str, entry: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of a table of one component; a list where a setting takes a single value makes a grid."""
     settings = _table(settings_of(registry[name].build), grid=True)["properties"]
-    table = _closed({**entry["properties"], "name": {"const": name}, **settings, **extra})
+    both = {key: {"anyOf": [entry["properties"][key], settings[key]]} for key in settings if key in entry["properties"]}
+    table = _closed({**entry["properties"], "name": {"const": name}, **settings, **both, **extra})
     return table | {"required": ["name"], "description": registry.summary(name)}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, MinLen
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
 from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
@@ -49,23 +49,30 @@ class Sections(Table):
     @property
     def sections(self) -> dict[str, dict[str, Any]]:
         """The settings by section."""
-        return {"plan": self.plan, "sample": self.sample, "evaluation": self.evaluation, "metric": self.metric}
+        plan = self.plan if isinstance(self.plan, dict) else {}
+        return {"plan": plan, "sample": self.sample, "evaluation": self.evaluation, "metric": self.metric}
 
 
 class Entry(Sections):
     """A component: its name, or a table with its settings and sections that hold for this entry.
 
-    A list where a setting takes a single value makes a grid.
+    A list where a setting takes a single value makes a grid. A `plan` that is a name, or a list of names, is a setting
+    too: that of couplings by optimal transport.
     """
 
     model_config = ConfigDict(extra="allow")
 
     name: str
+    plan: Annotated[
+        Annotated[dict[str, Any], Tag("section")] | Annotated[str | list[str], Tag("setting")],
+        Discriminator(lambda plan: "setting" if isinstance(plan, str | list) else "section"),
+    ] = {}  # type: ignore[assignment]
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of the component."""
-        return self.model_extra or {}
+        named = {} if isinstance(self.plan, dict) else {"plan": self.plan}
+        return (self.model_extra or {}) | named
 
 
 E = TypeVar("E", bound=Entry)

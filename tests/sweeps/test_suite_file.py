@@ -1,8 +1,12 @@
 """Suite files: what is refused, in one line, and other names of keys."""
 
+import tomllib
+
+import jsonschema
 import pytest
 
 from genbench.errors import ConfigError
+from genbench.sweeps.editor_schema import schema
 from genbench.sweeps.suite import load
 from genbench.sweeps.suite_file import read
 
@@ -21,7 +25,10 @@ BOTH = 'datasets = ["moons", "circles"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
         ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
-        ('models = [{name = "wcfm", plan = 3}]', r"models\.0\.plan: 3 is wrong: input should be a valid dictionary"),
+        (
+            'models = [{name = "wcfm", plan = 3}]',
+            r"models\.0\.plan\.section: 3 is wrong: input should be a valid dictionary",
+        ),
         ('models = [{name = "wcfm", kapa = 3}]', "wcfm has no setting 'kapa'; did you mean 'kappa'"),
         ('stack = "seed"', "stack: 'seed' is wrong: input should be a valid list"),
     ],
@@ -88,6 +95,21 @@ def test_a_name_alone_is_a_component_without_settings(tmp_path):
         ("wcfm", {"kappa": [1.0, 2.0]}, {"steps": 3}),
     ]
     assert (suite.seeds, suite.metrics, suite.exclude) == ([0], None, [])
+
+
+def test_a_plan_with_a_name_is_that_of_a_coupling(tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_text(
+        'datasets = ["moons"]\nmodels = [{name = "otcfm", plan = ["exact", "sinkhorn"]}]\nplan = {steps = 3}'
+    )
+    jsonschema.validate(tomllib.loads(path.read_text()), schema())
+    specs = load(path).specs
+    assert [(spec.model["plan"], spec.plan["steps"]) for spec in specs] == [("exact", 3), ("sinkhorn", 3)]
+
+
+def test_the_steps_of_a_model_with_a_transport_plan_are_in_the_schema():
+    suite = {"datasets": ["moons"], "models": [{"name": "otcfm", "plan": {"steps": 3}}]}
+    jsonschema.validate(suite, schema())
 
 
 def test_what_is_no_text_is_refused(tmp_path):
