@@ -117,6 +117,9 @@ class Model(Learner):
     conditional: bool = False
     """Whether it is trained on labels; `sample` and `log_prob` then need them."""
 
+    keeps_conditions: bool = False
+    """Whether its samples keep the conditions of their noise, see `Event`."""
+
     nfe_curve: bool = False
     """Whether the number of network evaluations can be chosen, through `at_budget`."""
 

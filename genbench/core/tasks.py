@@ -28,12 +28,15 @@ class Event:
         classes: number of labels; 0 without labels.
         bin: width of one quantization step in model space; 0 for continuous data.
         captions: text of each label; empty without captions.
+        conditions: number of the last coordinates, or channels of images, that are given: sources draw them from the
+            law of the data, and models must keep them.
     """
 
     shape: tuple[int, ...]
     classes: int = 0
     bin: float = 0.0
     captions: tuple[str, ...] = ()
+    conditions: int = 0
 
     @property
     def dims(self) -> int:
@@ -131,7 +134,7 @@ class Truth:
     Args:
         log_prob: log-density of the data in nats.
         modes: centers of the modes, (modes, d).
-        w2_squared: squared 2-Wasserstein distance from source to data.
+        w2_squared: squared 2-Wasserstein distance from source to data; with conditions, its mean over them.
         velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths.
     """
 

@@ -20,6 +20,7 @@ def vectors(
     *,
     dims: int = 2,
     classes: int = 0,
+    conditions: int = 0,
     stratified: Draw | None = None,
     source: Source | None = None,
     truth: Truth | None = None,
@@ -29,6 +30,7 @@ def vectors(
 
     Args:
         name: where the data comes from, for the provenance.
+        conditions: number of the last coordinates that are conditions; the source must draw them too.
         stratified: draws by mode the validation and test samples, and those that stand for the distribution.
         source: where sampling starts; N(0, I) by default.
         scale: units of the data per unit of model space.
@@ -37,7 +39,7 @@ def vectors(
     several = truth.modes is not None and len(truth.modes) > 1
     space = Real(scale)
     return Data(
-        event=Event((dims,), classes, space.bin),
+        event=Event((dims,), classes, space.bin, conditions=conditions),
         space=space,
         source=source or Normal((dims,)),
         train=Endless(draw, "train", stand_in=stratified),
@@ -45,7 +47,12 @@ def vectors(
         test=Endless(draw, "test", take=stratified),
         plan=PLAN,
         evaluation=EVALUATION,
-        metrics=(*DISTANCES, *(("mode_coverage",) if several else ()), *OF_THE_MODEL),
+        metrics=(
+            *DISTANCES,
+            *(("conditional_w2",) if conditions else ()),
+            *(("mode_coverage",) if several else ()),
+            *OF_THE_MODEL,
+        ),
         truth=truth,
         provenance={"source": f"{name}, drawn", "original": True},
     )

@@ -73,8 +73,8 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     """
     evaluation = evaluation.inner
     model, latents = evaluation.model, ", " + evaluation.space if "encoder" in evaluation.data.provenance else ""
-    if model is None or not isinstance(model, Coupled) or model.conditional:
-        raise Unsupported("it is not trained on pairs of noise and data, or only within classes")
+    if model is None or not isinstance(model, Coupled) or model.conditional or model.event.conditions:
+        raise Unsupported("it is not trained on pairs of noise and data, or only of equal classes or conditions")
     n = n or min(2048, evaluation.data.test.size or 2048)
     partners = min(partners, n - 1)
     coupling = copy.deepcopy(model.coupling).eval()  # in training mode it may adapt to the pairs it is given

@@ -25,11 +25,14 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
         Unsupported: if the model does not go with the data.
     """
     if encoder is None:
-        return build_component(models, model, data.event, data.source)
+        built = build_component(models, model, data.event, data.source)
+        if data.event.conditions and not built.keeps_conditions:
+            raise Unsupported("it does not know conditions; flow matching and few-step models do")
+        return built
     if not isinstance(data.source, Normal):
         raise Unsupported("a model of latents starts from N(0, I); this task has another source")
-    built = build_encoder(encoder, data.event)
-    return Latent(data.event, build_component(models, model, built.latent, Normal(built.latent.shape)), built)
+    codec = build_encoder(encoder, data.event)
+    return Latent(data.event, build_component(models, model, codec.latent, Normal(codec.latent.shape)), codec)
 
 
 def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:

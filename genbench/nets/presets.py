@@ -7,6 +7,7 @@ from torch import nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.nets.conditions import KeepsConditions
 from genbench.registry import nets
 from genbench.settings import Nested, build_component
 
@@ -59,8 +60,12 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
     net = NET.resolve(value, "net", event)
     assert net is not None
     if times == 1:
-        return build_component(nets, net, event, classes)
+        return _keeping(event, build_component(nets, net, event, classes))
     if "times" not in inspect.signature(nets[net["name"]].build).parameters:
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
         raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
-    return build_component(nets, net, event, classes, times)
+    return _keeping(event, build_component(nets, net, event, classes, times))
+
+
+def _keeping(event: Event, net: nn.Module) -> nn.Module:
+    return KeepsConditions(net, event.conditions) if event.conditions else net

@@ -1,6 +1,7 @@
 """All registered models: their settings, their capabilities, and how they and encoders are built."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,10 @@ def test_latents_need_a_normal_source():
     spec = resolve("cfm", "8gaussians-moons", metrics=[])
     with pytest.raises(Unsupported, match=r"starts from N\(0, I\)"):
         build_model(spec.model, {"name": "autoencoder"}, build_data(spec.data))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("tarflow", "does not know conditions"), ("wcfm-balanced", "conditions")])
+def test_models_that_would_not_keep_conditions_are_refused(name, reason):
+    spec = resolve(name, "branches", metrics=[])
+    with pytest.raises(Unsupported, match=reason):
+        build_model(spec.model, None, replace(build_data(spec.data), source=Normal((3,))))

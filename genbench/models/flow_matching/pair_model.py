@@ -74,6 +74,7 @@ class PairModel(Model, Coupled):
     """
 
     nfe_curve = True
+    keeps_conditions = True
 
     def __init__(
         self,
@@ -107,7 +108,8 @@ class PairModel(Model, Coupled):
         if count := self.coupling.pilot_size:
             width = self.bin_width
             pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)
-            self.coupling.prepare(pairs)
+            k = self.event.conditions
+            self.coupling.prepare(pair._replace(x0=with_conditions(pair.x0, pair.x1, k)) for pair in pairs)
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
         """Return the split that training batches come from, which the coupling may read first."""
@@ -136,12 +138,16 @@ class PairModel(Model, Coupled):
 
     @torch.no_grad()
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
-        """Draw noise, and pair it with the data, which the pairs then hold too. Returns them with their labels."""
-        x1 = dequantise(batch.x, self.bin_width, generator)
+        """Draw noise, and pair it with the data, which the pairs then hold too. Returns them with their labels.
+
+        The coupling sees noise with the conditions of the data that it was drawn with; a pair has those of its data.
+        """
+        x1, k = dequantise(batch.x, self.bin_width, generator), self.event.conditions
         label = batch.label if self.conditional else None
-        pairs = self.coupling(self.source.sample(len(x1), generator), x1, label, generator)
+        x0 = with_conditions(self.source.sample(len(x1), generator), x1, k)
+        pairs = self.coupling(x0, x1, label, generator)
         moved = x1 if pairs.x1 is None else dequantise(pairs.x1, self.bin_width, generator)
-        return pairs._replace(x1=moved), label
+        return pairs._replace(x0=with_conditions(pairs.x0, moved, k), x1=moved), label
 
     @torch.no_grad()
     def interpolate(self, pairs: Pairs, label: Tensor | None, generator: torch.Generator) -> Example:
@@ -150,6 +156,8 @@ class PairModel(Model, Coupled):
         assert x1 is not None
         t, end = self.draw_times(len(x1), generator)
         x, velocity = self.path(x0, x1, expand(t, x1), generator)
+        x = with_conditions(x, x1, self.event.conditions)  # without the noise of a path
+        velocity = with_conditions(velocity, torch.zeros_like(x1), self.event.conditions)
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
             label = torch.where(dropped, self.event.classes, label)
@@ -167,6 +175,13 @@ class PairModel(Model, Coupled):
         """Refuse guidance without labels."""
         if options["guidance"] and not settings["conditional"]:
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
+
+
+def with_conditions(
+    x: Float[Tensor, "b *event"], other: Float[Tensor, "b *event"], count: int
+) -> Float[Tensor, "b *event"]:
+    """Return samples with the conditions of others: their last coordinates, or channels."""
+    return torch.cat([x[:, :-count], other[:, -count:]], 1) if count else x
 
 
 def expand(t: Shaped[Tensor, " b"], x: Float[Tensor, "b *event"]) -> Shaped[Tensor, "b *ones"]:

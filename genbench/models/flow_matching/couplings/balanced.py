@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Event
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
 from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelSettings
 from genbench.numerics.importance_weights import tilt_of_batch
@@ -146,7 +146,13 @@ class Balanced(Coupling):
 def balanced(
     event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
 ) -> Balanced:
-    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt."""
+    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt.
+
+    Raises:
+        Unsupported: on data with conditions, where the weights would need potentials of every condition.
+    """
+    if event.conditions:
+        raise Unsupported("its potentials do not know conditions")
     return Balanced(
         event.shape,
         epsilon=kernel.temperature(event),
