@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,22 @@ def test_distances_do_not_depend_on_the_model_in_bandwidth_nor_directions():
     near, far = (against(normal(256, 2, 1) * scale, y) for scale in (1.0, 100.0))
     for name in ("mmd", "sliced_w2"):
         assert metrics[name].build(near).protocol == metrics[name].build(far).protocol
+
+
+def test_conditional_w2_is_the_distance_at_equal_conditions():
+    """Two laws of (x, c) with equal marginals: x = c and x = -c, at distance 2 |c|."""
+    c = torch.linspace(-1, 1, 1601)[:, None]
+    x, y = torch.cat([c, c], 1), torch.cat([-c, c], 1)[torch.randperm(1601, generator=torch.Generator().manual_seed(0))]
+    where = against(x, y)
+    where.data = replace(where.data, event=Event((2,), conditions=1))
+    entry = metrics["conditional_w2"].build
+    assert entry(where, n=1601, bins=100).value == pytest.approx(2 / math.sqrt(3), rel=0.01)
+    where.x = y
+    assert entry(where, n=1601, bins=100).value == pytest.approx(0, abs=1e-9)
+    with pytest.raises(Unsupported, match="fewer than 2"):
+        entry(where, n=1601, bins=1000)
+    with pytest.raises(Unsupported, match="one real condition"):
+        entry(against(x, y), n=1601)
 
 
 def test_mode_coverage_counts_modes():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from genbench.core import Event
@@ -26,7 +27,8 @@ class PlanSettings:
         pool: number of batches of which the plan is computed together.
         mismatch: cost of pairing noise with data of another class, in units of the squared distance, where noise has
             the class of the datum that it was drawn with; none pairs within classes only, and 0 regardless of them,
-            which makes the noise of a class depend on it.
+            which makes the noise of a class depend on it. On data with real conditions it multiplies their squared
+            distance; none then finds the weight in every batch, see `weight_of_conditions`.
     """
 
     plan: Literal["exact", "sinkhorn"] = "exact"
@@ -38,6 +40,12 @@ class PlanSettings:
 
 PLAN = PlanSettings()
 
+SHARE = 0.2
+"""Share of pairs that could improve on the pairs as drawn, from which C2OT finds the weight of conditions."""
+
+LARGEST = 1e9
+"""Largest weight of conditions."""
+
 
 class MinibatchOT(Coupling):
     """The optimal transport plan of the batch for the squared Euclidean cost (Tong et al., 2023).
@@ -47,18 +55,25 @@ class MinibatchOT(Coupling):
     Between uniform batches of equal size the plan is a permutation, which uses every sample once. torchcfm instead
     draws pairs from the plan with replacement, and loses 37 % of a batch to duplicates. `resample` has the same
     expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t). `pool`
-    and `mismatch` are of Cheng and Schwing, 2025 (C2OT, 2503.10636). The arguments are as in `PlanSettings`.
+    and `mismatch` are of Cheng and Schwing, 2025 (C2OT, 2503.10636), which takes the cosine distance of conditions that
+    are embeddings. The arguments are as in `PlanSettings`; conditions is their number.
     """
 
     prefetch = True
 
-    def __init__(self, *, resample: bool = False, pool: int = 1, mismatch: float | None = None) -> None:
+    def __init__(
+        self, *, resample: bool = False, pool: int = 1, mismatch: float | None = None, conditions: int = 0
+    ) -> None:
         super().__init__()
-        self.resample, self.pool, self.mismatch = resample, pool, mismatch
+        self.resample, self.pool, self.mismatch, self.conditions = resample, pool, mismatch, conditions
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Permute the noise to the optimal partners of the data."""
-        if label is None or self.mismatch is None:
+        if k := self.conditions:
+            cost, between = squared_distances(x0[:, :-k], x1[:, :-k]), squared_distances(x0[:, -k:], x1[:, -k:])
+            weight = weight_of_conditions(cost, between) if self.mismatch is None else self.mismatch
+            x0 = x0[assignment(cost + weight * between).to(x0.device)]
+        elif label is None or self.mismatch is None:
             x0 = permute_noise(x0, x1, label, lambda a, b: assignment(squared_distances(a, b)))
         else:
             cost = squared_distances(x0, x1) + self.mismatch * (label[:, None] != label).cpu()
@@ -70,13 +85,34 @@ class MinibatchOT(Coupling):
         return Pairs(x0, weight)
 
 
+def weight_of_conditions(cost: Float64[Tensor, "n n"], between: Float64[Tensor, "n n"]) -> float:
+    """Return the w at which a fifth of all pairs (i, j) cost no more than datum j and the noise it was drawn with.
+
+    cost_ij + w between_ij <= cost_jj  holds up to  w_ij = (cost_jj - cost_ij) / between_ij:  w is a quantile of these.
+
+    Args:
+        cost: squared distances of noise i and datum j.
+        between: squared distances of their conditions.
+    """
+    most = (cost.diagonal() - cost) / between
+    most = (
+        torch.where(between > 0, most, torch.where(cost <= cost.diagonal(), LARGEST, 0.0)).clamp(0, LARGEST).flatten()
+    )
+    return float(most.kthvalue(len(most) - int(SHARE * len(most)) + 1).values)
+
+
 @couplings.register("ot", version=1)
 def ot(event: Event, classes: int, *, settings: PlanSettings = PLAN) -> MinibatchOT | Sinkhorn:
     """The optimal transport plan of each batch, as in OT-CFM."""
     if settings.plan == "exact":
-        if settings.mismatch is not None and not classes:
+        if settings.mismatch is not None and not (classes or event.conditions):
             raise ConfigError("model.mismatch is a cost between classes: it needs model.conditional=true")
-        return MinibatchOT(resample=settings.resample, pool=settings.pool, mismatch=settings.mismatch)
+        return MinibatchOT(
+            resample=settings.resample,
+            pool=settings.pool,
+            mismatch=settings.mismatch,
+            conditions=event.conditions,
+        )
     if settings.resample:
         raise ConfigError("model.resample applies to the exact plan; pairs of the sinkhorn plan are always drawn")
     if settings.pool > 1 or settings.mismatch is not None:

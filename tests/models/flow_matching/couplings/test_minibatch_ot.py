@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
-from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
+from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT, weight_of_conditions
 
 
 def stream(seed=0):
@@ -73,6 +73,70 @@ def test_plain_transport_skews_the_noise_of_a_class_and_c2ot_does_not():
     assert means[0.0] > 0.6  # the noise of class 1 is the half plane on its side: its mean is sqrt(2 / pi)
     assert abs(means[1e8]) < 0.15
     assert means[1e8] == pytest.approx(means[None], abs=1e-5)
+
+
+def conditioned(n, levels=0):
+    """Return noise and data around (3 c, 0) with the condition c as the last coordinate, of so many equal values."""
+    c = torch.linspace(-1, 1, n)[torch.randperm(n), None] if not levels else torch.randint(levels, (n, 1)).float()
+    x1 = torch.cat([3 * c + 0.3 * torch.randn(n, 1), torch.randn(n, 1)], 1)
+    return torch.cat([torch.randn(n, 2), c], 1), torch.cat([x1, c], 1)
+
+
+def test_without_weight_real_conditions_do_not_count_and_with_a_large_one_pairs_are_of_equal_conditions():
+    x0, x1 = conditioned(200)
+    assert_close(MinibatchOT(mismatch=0.0, conditions=1)(x0, x1, None, stream()).x0[:, :2], plain(x0, x1))
+    assert_close(MinibatchOT(mismatch=1e9, conditions=1)(x0, x1, None, stream()).x0, x0)  # no two are equal
+    x0, x1 = conditioned(200, levels=3)
+    paired = MinibatchOT(mismatch=1e9, conditions=1)(x0, x1, None, stream()).x0
+    assert torch.equal(paired[:, 2], x1[:, 2])
+    for c in range(3):
+        rows = x1[:, 2] == c
+        assert_close(paired[rows, :2], plain(x0[rows], x1[rows]))
+
+
+def plain(x0, x1):
+    return MinibatchOT()(x0[:, :2], x1[:, :2], None, stream()).x0
+
+
+def test_plain_transport_makes_noise_depend_on_a_real_condition_and_c2ot_hardly_does():
+    x0, x1 = conditioned(500)
+    dependence, cost = {}, {}
+    for mismatch in (0.0, None, 1e9):
+        paired = MinibatchOT(mismatch=mismatch, conditions=1)(x0, x1, None, stream()).x0
+        dependence[mismatch] = abs(torch.corrcoef(torch.stack([paired[:, 0], x1[:, 2]]))[0, 1].item())
+        cost[mismatch] = (paired - x1)[:, :2].square().sum(1).mean().item()
+    assert dependence[0.0] > 0.9
+    assert dependence[None] < dependence[0.0] / 2
+    assert dependence[1e9] < 0.1
+    assert cost[0.0] < cost[None] < cost[1e9]
+
+
+def test_the_weight_lets_a_fifth_of_all_pairs_improve_on_the_pairs_as_drawn():
+    x0, x1 = conditioned(100)
+    cost, between = (
+        torch.cdist(a.double(), b.double()).square() for a, b in ((x0[:, :2], x1[:, :2]), (x0[:, 2:], x1[:, 2:]))
+    )
+    weight = weight_of_conditions(cost, between)
+    allowed = (cost + weight * between <= cost.diagonal()).double().mean().item()
+    assert allowed == pytest.approx(0.2, abs=0.001)
+    assert 0 <= weight_of_conditions(cost, torch.zeros_like(between)) < math.inf
+
+
+def test_a_model_keeps_the_conditions_of_its_noise(built):
+    for name, settings in (
+        ("otcfm", {}),
+        ("sdcfm", {"points": 64, "tolerance": 0.5}),
+        ("wcfm", {}),
+        ("meanflow", {"coupling": "ot"}),
+        ("sbcfm", {}),
+    ):
+        model, data = built(name, "branches", **settings)
+        model.prepare(data, 0)
+        example = model.example(model.batch_source(data), 0, 64, 0, stream())
+        assert (example.velocity[:, 2] == 0).all()
+        assert (example.x[:, 2].abs() <= 1).all()
+        noise = data.source.sample(32, stream())
+        assert torch.equal(model.sample(noise).x[:, 2], noise[:, 2])
 
 
 def test_settings_that_do_not_apply_are_refused(built):
