@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from genbench.errors import ConfigError
 from genbench.models.starflow.autoregressive import Block
 from genbench.models.starflow.design import STARFLOW, TARFLOW, Design
 from genbench.models.starflow.model import ClassEmbedding, TransformerFlow
+from genbench.models.text.transformers_encoder import TransformersEncoder
 from genbench.nets.transformer import Layer
 
 UNUSED = ("var", "feat_rope.freqs_cos", "feat_rope.freqs_sin")
@@ -26,23 +28,35 @@ LAYER = {
 }
 
 
-def read_official(weights: Mapping[str, Tensor], shape: tuple[int, int, int], patch: int, head: int) -> TransformerFlow:
-    """Build the flow that the papers' code would build with these weights, without text, in their precision.
+def read_official(
+    weights: Mapping[str, Tensor],
+    shape: tuple[int, int, int],
+    patch: int,
+    head: int,
+    *,
+    text: Mapping[str, Any] | None = None,
+    captions: tuple[str, ...] = (),
+) -> TransformerFlow:
+    """Build the flow that the papers' code would build with these weights, in their precision.
 
     The number of blocks, layers and classes, the width and the norms follow from the weights. Blocks are stored in the
-    order from data to noise.
+    order from data to noise. The condition of STARFlow is one linear map: of indicators of classes, or, in a model of
+    text, of the hidden states of each token of a caption. Captions are padded by states of zero; no golden numbers of
+    the papers' code are known for text, in particular not for its padding.
 
     Args:
         weights: by their names in that code; a start token marks STARFlow.
         shape: (channels, height, width) of a sample.
         patch: side of a patch.
+        text: for a model of text, the settings of the encoder `transformers` except `shape`; 128 tokens by default.
+        captions: those that the model knows as labels; more can be added by `labels`.
 
     Raises:
         ConfigError: if weights are missing, unknown, of a wrong shape, or class embeddings differ between blocks.
     """
     left = {name: value for name, value in weights.items() if name not in UNUSED}
     try:
-        model = _build(left, shape, patch, head)
+        model = _build(left, shape, patch, head, text, captions)
         with torch.no_grad():
             _read(model, left, patch)
     except KeyError as error:
@@ -54,14 +68,25 @@ def read_official(weights: Mapping[str, Tensor], shape: tuple[int, int, int], pa
     return model
 
 
-def _build(weights: dict[str, Tensor], shape: tuple[int, int, int], patch: int, head: int) -> TransformerFlow:
+def _build(
+    weights: dict[str, Tensor],
+    shape: tuple[int, int, int],
+    patch: int,
+    head: int,
+    text: Mapping[str, Any] | None,
+    captions: tuple[str, ...],
+) -> TransformerFlow:
     names = [name.split(".") for name in weights]
     count = 1 + max((int(parts[1]) for parts in names if parts[0] == "blocks"), default=-1)
     if not count:
         raise ConfigError("the official weights have no blocks")
     layers = [len({p[3] for p in names if p[1] == str(i) and p[2] == "attn_blocks"}) for i in range(count)]
     start = "blocks.0.sos_embed" in weights
-    classes = _classes(weights, count)
+    classes = len(captions) if text is not None else _classes(weights, count)
+    if text is not None:
+        size = weights[f"blocks.{count - 1}.proj_txt.weight"].shape[1]
+        text = {"tokens": 128} | dict(text)
+        text |= {"name": "transformers", "shape": (text["tokens"], size)}
     design: Design = replace(
         STARFLOW if start else TARFLOW,
         patch=patch,
@@ -75,13 +100,15 @@ def _build(weights: dict[str, Tensor], shape: tuple[int, int, int], patch: int, 
         rotary="published",
         null="learned" if start else "mean",
         penalty_over="sum",
-        conditional=classes > 0,
+        conditional=classes > 0 and text is None,
+        text=text,
         noise=None,
     )
     default = torch.get_default_dtype()
     torch.set_default_dtype(weights["blocks.0.proj_in.bias"].dtype)  # also that of the rotary table
     try:
-        return TransformerFlow(Event(shape, classes), Normal(shape), layers[::-1], design)
+        event = Event(shape, classes, captions=captions)
+        return TransformerFlow(event, Normal(shape), layers[::-1], design)
     finally:
         torch.set_default_dtype(default)
 
@@ -100,9 +127,13 @@ def _classes(weights: dict[str, Tensor], count: int) -> int:
 def _read(model: TransformerFlow, weights: dict[str, Tensor], patch: int) -> None:
     for i, block in enumerate(reversed(model.flow.blocks)):
         _read_block(block, weights, f"blocks.{i}.", patch)
+    deep = f"blocks.{len(model.flow.blocks) - 1}.proj_txt."
+    if isinstance(model.classes, TransformersEncoder):
+        model.classes.projection.weight.copy_(weights.pop(deep + "weight"))
+        model.classes.projection.bias.copy_(bias := weights.pop(deep + "bias"))
+        model.classes.padding.copy_(bias)
     if not isinstance(model.classes, ClassEmbedding):
         return
-    deep = f"blocks.{len(model.flow.blocks) - 1}.proj_txt."
     if deep + "weight" in weights:
         model.classes.table.copy_(weights.pop(deep + "weight").T + weights.pop(deep + "bias"))
         return
