@@ -10,6 +10,7 @@ from genbench.testing import check_metric
 
 MADE_FOR = {
     "fd-digits_cnn": "digits",
+    "conditional_w2": "branches",
     "class_balance": "digits",
     "density_coverage": "digits",
     "precision_recall": "digits",
