@@ -1,7 +1,8 @@
 """The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from torchmetrics import Metric
 from genbench.errors import Unsupported, unknown
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.torchvision_weights import verified
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.models.latent.model import Latent
 from genbench.registry import Entry
@@ -28,11 +30,20 @@ SHORT = {
     "SSIM": "StructuralSimilarityIndexMeasure",
     "MSSSIM": "MultiScaleStructuralSimilarityIndexMeasure",
     "PSNR": "PeakSignalNoiseRatio",
+    "LPIPS": "LearnedPerceptualImagePatchSimilarity",
+    "DISTS": "DeepImageStructureAndTextureSimilarity",
 }
 """Other names of classes."""
 
-OF_NETWORKS = ("LearnedPerceptualImagePatchSimilarity", "DeepImageStructureAndTextureSimilarity")
-"""Classes that download a network, which nothing verifies."""
+TRUNKS = {
+    "LearnedPerceptualImagePatchSimilarity": {
+        "alex": "AlexNet_Weights",
+        "vgg": "VGG16_Weights",
+        "squeeze": "SqueezeNet1_1_Weights",
+    },
+    "DeepImageStructureAndTextureSimilarity": {"": "VGG16_Weights"},
+}
+"""The published networks that classes compare images with, by their setting `net_type`."""
 
 OURS = ("self", "feature", "normalize", "reset_real_features", "input_img_size", "feature_extractor_weights_path")
 OURS += ("antialias", "kwargs")
@@ -67,15 +78,15 @@ def entry(name: str) -> Entry:
     if title not in torchmetrics.image.__all__:
         raise unknown("torchmetrics has no metric of images", name, [*SHORT, *torchmetrics.image.__all__])
     kind: type[Metric] = getattr(torchmetrics.image, title)
-    arguments = tuple(inspect.signature(kind.update).parameters)
+    of_pairs = tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2"))
     on_features = "feature" in inspect.signature(kind).parameters
     better = {True: "higher", False: "lower", None: "none"}[kind.higher_is_better]
     traits = {"better": better, "of": "samples" if on_features else "model", "floor": False}
     measure = _of_features if on_features else _of_reconstructions
 
     def build(evaluation: Evaluation, **settings: Any) -> Value:
-        if title in OF_NETWORKS or not (on_features or arguments[1:] == ("preds", "target")):
-            raise Unsupported(f"{title} downloads a network that nothing verifies, or compares no images with others")
+        if not (on_features or of_pairs):
+            raise Unsupported(f"{title} compares no images with others")
         return measure(kind, title, evaluation, **settings)
 
     build.__doc__ = f"{title} of torchmetrics, on {'features' if on_features else 'reconstructions of the encoder'}."
@@ -129,14 +140,28 @@ def _of_reconstructions(
     n = min(n, evaluation.data.test.size or n)
     x = evaluation.reference(n).x
     device = next(model.parameters()).device
-    metric = kind(**settings)
-    with torch.no_grad():
+    with _trunk(title, settings) as network, torch.no_grad():
+        # A network expects single precision; of the two ranges of LPIPS, [0, 1] is the one that it calls normalized.
+        precision = torch.float32 if network else torch.float64
+        scale = {"normalize": True} if network and "normalize" in inspect.signature(kind).parameters else {}
+        metric = _or_unsupported(lambda: kind(**settings, **scale)).eval()
         for real in x.split(evaluation.batch):
             again = model.encoder.decode(model.encoder.encode(real.to(device))).cpu()
-            pair = (space.decode(each).double() / (space.levels - 1) for each in (again, real))
+            pair = (space.decode(each).to(precision) / (space.levels - 1) for each in (again, real))
             _or_unsupported(lambda pair=pair: metric.update(*pair))
     value = _or_unsupported(lambda: float(_as_tuple(metric.compute())[0]))
-    return Value(value, n, f"{_stated(title)}, reconstructions of {n} test images in [0, 1]")
+    return Value(value, n, f"{_stated(title)}{network}, reconstructions of {n} test images in [0, 1]")
+
+
+@contextmanager
+def _trunk(title: str, settings: dict[str, Any]) -> Iterator[str]:
+    """Provide the published network that a metric contains, and yield the words for it; none for most metrics."""
+    if title not in TRUNKS:
+        yield ""
+        return
+    weights = TRUNKS[title][settings.get("net_type", "")]
+    with verified(weights) as sha256:
+        yield f" with {weights} {sha256[:8]}"
 
 
 def _floor(sets: FeatureSets, measured: Callable[[Tensor], list[float]]) -> float | None:
