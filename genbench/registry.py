@@ -39,7 +39,8 @@ class Entry:
         name: the name users type.
         build: the builder, a function or a class; its keyword-only signature is its schema.
         version: raised by hand whenever the behavior or a default changes, so that older results are outdated.
-        traits: what else its kind of component declares, such as a model's plan or a metric's direction.
+        traits: what else its kind of component declares: the plan of a model, and the setting that tables state even
+            where it has its default; the direction of a metric.
     """
 
     name: str

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from genbench.analysis.labels import words
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.ranking import ranks
 from genbench.analysis.suite_results import Run, digest
@@ -40,6 +39,7 @@ class Entry(NamedTuple):
         nfe: function evaluations at which its curve comes near its best; None without a curve.
         train_seconds: mean time of training, of all that had to be trained.
         points: values along its curve and of the main solver, of the metric of the curves.
+        stated: the setting that decides most about it, if its label does not name it.
     """
 
     method: str
@@ -51,6 +51,7 @@ class Entry(NamedTuple):
     nfe: float | None = None
     train_seconds: float | None = None
     points: tuple[Value, ...] = ()
+    stated: str = ""
 
     @property
     def mean(self) -> float:
@@ -137,6 +138,7 @@ def compare_methods(
                 nfe=near_best(points),
                 train_seconds=mean_and_error(train_seconds)[0] if train_seconds else None,
                 points=points,
+                stated=runs[rows[0].run].stated,
             )
         )
     floors = group_by([v for v in same if v.floor is not None and v.seed in seeds], lambda v: v.seed)
@@ -170,7 +172,7 @@ def _one_setting_each(
     """Return {method: values} of the setting that represents it: with this budget, and the fewest changed settings."""
     settings = group_by(values, lambda v: (v.model, budgets[v.run]))
     methods: dict[str, list[Value]] = {}
-    for setting in sorted(settings, key=lambda key: (key[1] != budget, len(words(key[0])), -key[1].steps)):
+    for setting in sorted(settings, key=lambda key: (key[1] != budget, len(key[0].split()), -key[1].steps)):
         methods.setdefault(_method(setting[0], variants), _one_per_seed(settings[setting], runs))
     return methods
 

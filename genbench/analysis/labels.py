@@ -41,29 +41,13 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def words(label: str) -> list[str]:
-    """Split a label at its spaces outside of braces.
-
-    >>> words("cfm net={unet channels=24} steps=10")
-    ['cfm', 'net={unet channels=24}', 'steps=10']
-    """
-    split, depth = [""], 0
-    for sign in label:
-        depth += (sign == "{") - (sign == "}")
-        if sign == " " and depth == 0:
-            split.append("")
-        else:
-            split[-1] += sign
-    return [word for word in split if word]
-
-
 def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
     """Return the settings that all labels share, and {label: what remains of it}; a single label stays whole.
 
     >>> shared_words(["cfm sigma=1 steps=9", "wcfm steps=9"])
     ('steps=9', {'cfm sigma=1 steps=9': 'cfm sigma=1', 'wcfm steps=9': 'wcfm'})
     """
-    split = {label: words(label) for label in labels}
+    split = {label: label.split() for label in labels}
     first = next(iter(split.values()), [])
     settings = [word for word in first[1:] if "=" in word]  # other words are part of a name
     shared = [word for word in settings if len(split) > 1 and all(word in parts[1:] for parts in split.values())]
@@ -81,11 +65,11 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
     """
     same: dict[str, list[str]] = {}
     for label in dict.fromkeys(labels):
-        same.setdefault(" ".join(word for word in words(label) if "=" not in word) or label, []).append(label)
+        same.setdefault(" ".join(word for word in label.split() if "=" not in word) or label, []).append(label)
     short = {}
     for name, labels_of_name in same.items():
         settings = {
-            label: [w for w in words(text) if "=" in w] for label, text in shared_words(labels_of_name)[1].items()
+            label: [w for w in text.split() if "=" in w] for label, text in shared_words(labels_of_name)[1].items()
         }
         for label, mine in settings.items():
             others = [words for other, words in settings.items() if other != label]

@@ -21,6 +21,7 @@ from pydantic import BaseModel, TypeAdapter
 from genbench.analysis.labels import plain, unguarded
 from genbench.analysis.values import Cost, Failure, Value, all_values, group_by, read_costs, without_contradictions
 from genbench.errors import ConfigError, first_line, unknown
+from genbench.registry import models
 from genbench.results.frames import names_of
 from genbench.runs.record import Record, read_kept, read_published, read_record
 from genbench.runs.requests import restore
@@ -66,6 +67,14 @@ class Run:
     def seed(self) -> int:
         """Its seed."""
         return self.record["spec"]["seed"]
+
+    @property
+    def stated(self) -> str:
+        """The setting that decides most about its method, as kappa=1.0; empty if its label names it, or without one."""
+        model = self.record["spec"]["model"]
+        setting = models[model["name"]].traits.get("stated") if model["name"] in models else None
+        hidden = model.get(setting) is not None and f" {setting}=" not in self.model
+        return f"{setting}={model[setting]}" if hidden else ""
 
 
 @dataclass(frozen=True)
@@ -197,10 +206,10 @@ def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
     not_original = {data for data, original in originals if original == "False"}
     origins = _origins(suite_file(root, suite, ORIGINS))
     runs = {}
-    for record, model in zip(records, names_of(records), strict=True):
+    for record in records:
         run, original = record["labels"]["run"], plain(record["labels"]["data"]) not in not_original
-        costs_of_run = costs.get(run, [None])  # one for each evaluation of the run
-        cost = next((cost for cost in costs_of_run if cost and cost.model == model), costs_of_run[-1])
+        costs_of_run = costs.get(run, [None])  # one for each evaluation of the run, in the order of the records
+        cost = costs_of_run.pop(0) if len(costs_of_run) > 1 else costs_of_run[0]
         runs[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
     return runs
 
@@ -229,7 +238,6 @@ _ORIGINS = TypeAdapter(list[_Origin])
 
 class _Cost(NamedTuple):
     run: str
-    model: str
     device: str
     numbers: dict[str, float]
 
@@ -240,7 +248,7 @@ def _cost(row: Mapping[str, str]) -> _Cost:
     for name in ("train_seconds", "train_peak_mib", "evaluate_peak_mib"):
         if name not in numbers:
             raise ValueError(f"a run has no {name}")
-    return _Cost(row["run"], row["model"], row["device"], numbers)
+    return _Cost(row["run"], row["device"], numbers)
 
 
 def _provenance(cost: _Cost | None, original: bool) -> dict[str, Any]:

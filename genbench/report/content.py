@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from genbench.analysis.labels import shared_words, words
+from genbench.analysis.labels import shared_words
 from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
 from genbench.analysis.values import Cost, Failure, Value, group_by, headline_metric
 from genbench.report import plots
@@ -116,7 +116,7 @@ SHARED += ("evaluation.n",)
 def _shared(runs: Sequence[Run]) -> Iterator[str]:
     """Yield a sentence on the settings that all rows share: those of their labels, then the usual ones."""
     labels, _ = shared_words(dict.fromkeys(run.model for run in runs))
-    stated = {word.partition("=")[0] for word in words(labels)}
+    stated = {word.partition("=")[0] for word in labels.split()}
     sources: dict[str, dict[str, None]] = {}
     for run in runs:
         for key in SHARED:
@@ -125,7 +125,11 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
                 sources.setdefault(name, {})[_setting(run.record["spec"][section][name])] = None
     same = [f"{name} {next(iter(values))}" for name, values in sources.items() if len(values) == 1]
     if same or labels:
-        yield f"All rows, as far as they have it: {', '.join([*words(labels), *same])}."
+        yield f"All rows, as far as they have it: {', '.join([*labels.split(), *same])}."
+    stated = group_by((run for run in runs if run.stated), lambda run: run.stated)
+    if stated:
+        of = (f"{text} in {_listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())
+        yield f"Not in the names: {'; '.join(of)}."
 
 
 def _setting(value: Any) -> str:

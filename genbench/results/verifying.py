@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Container, Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,19 +72,10 @@ def check(store: Store) -> Checked:
         try:
             record = read_kept(path)
             results.append(bool(record["results"]))
-            damaged += _other_labels(path, record)
         except Damaged as error:
             damaged.append(str(error))
     damaged += _damaged_tensors(store)
     return Checked(results.count(True), results.count(False), damaged)
-
-
-def _other_labels(path: Path, record: Record) -> Iterator[str]:
-    """Yield a line if the labels of a record are not those of its spec, as far as its components are installed."""
-    with suppress(ConfigError):
-        spec = restore(record["spec"])
-        if (record["labels"]["model"], record["labels"]["data"]) != (spec.model_label, spec.data_label):
-            yield f"{files.shown(path)} is labelled as another model or data than {spec.model_label}, {spec.data_label}"
 
 
 def _damaged_tensors(store: Store) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.registry import Entry, Registry, couplings, encoders, extractors, nets, texts
-from genbench.settings import Settings, bind, plain, settings_in, settings_of
+from genbench.settings import Nested, Settings, bind, plain, settings_in, settings_of
 
 NESTED = (couplings, nets, encoders, texts, extractors)
 
@@ -109,25 +109,44 @@ def label(
     context: Any = None,
     hidden: Sequence[str] = (),
 ) -> str:
-    """Return a component's name, followed by the settings that differ from their defaults."""
+    """Return a component's name, followed by the settings that differ from their defaults, and by extra settings."""
+    changed = _changed(registry, component, None, context)
+    shown = {name: text for name, text in changed.items() if name not in hidden} | dict(extra or {})
+    return " ".join([component["name"], *(f"{name}={_short(value)}" for name, value in shown.items())])
+
+
+def nested_label(nested: Nested, component: Any, default: Any, context: Any) -> str:
+    """Return a nested component as NAME, or NAME(setting=value,...) with the settings that differ from their defaults.
+
+    Args:
+        default: the component that stands here by default, whose settings are the defaults of one of the same name.
+    """
+    if not isinstance(component, Mapping):
+        return _short(component)
+    same = isinstance(default, Mapping) and default["name"] == component["name"]
+    changed = _changed(nested.registry, component, default if same else None, context)
+    words = ",".join(f"{name}={text}" for name, text in changed.items())
+    return f"{component['name']}({words})" if words else component["name"]
+
+
+def _changed(
+    registry: Registry, component: Mapping[str, Any], defaults: Settings | None, context: Any
+) -> dict[str, str]:
+    """Return {setting: value as text} of the settings that differ from their defaults."""
     build, settings = registry[component["name"]].build, settings_in(component)
-    required = {name: settings[name] for name, setting in settings_of(build).items() if setting.required}
-    defaults = bind(build, required, "", context=context)
-    shown = {name: value for name, value in settings.items() if name not in hidden and value != defaults[name]}
-    chosen = {name: _chosen(value, defaults[name]) for name, value in shown.items()} | dict(extra or {})
-    return " ".join([component["name"], *(f"{name}={_short(value)}" for name, value in chosen.items())])
-
-
-def _chosen(value: Any, default: Any) -> Any:
-    """Reduce a nested component to the settings that differ from the default, if that has the same name."""
-    if not (isinstance(value, Mapping) and isinstance(default, Mapping) and value["name"] == default["name"]):
-        return value
-    return {name: item for name, item in value.items() if item != default[name]}
+    schema = settings_of(build)
+    if defaults is None:
+        required = {name: settings[name] for name, setting in schema.items() if setting.required}
+        defaults = bind(build, required, "", context=context)
+    changed = {}
+    for name, value in settings.items():
+        if value != defaults[name]:
+            nested = schema[name].nested
+            changed[name] = nested_label(nested, value, defaults[name], context) if nested else _short(value)
+    return changed
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + " ".join(f"{k}={_short(v)}" for k, v in value.items() if k != "version") + "}"
     return json.dumps(value, separators=(",", ":")).replace('"', "")
 
 

@@ -27,6 +27,8 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
+from genbench.registry import datasets
+from genbench.runs.component import differences
 from genbench.runs.spec import SPEC, Spec
 from genbench.storage import files, trust
 from genbench.storage.files import Damaged
@@ -44,7 +46,10 @@ class Misfiled(Damaged):
 
 
 class Labels(TypedDict):
-    """How a record is named: the folder of its run, and model and data with their settings that are not defaults."""
+    """How a record is named: the folder of its run, and model and data with their settings that are not defaults.
+
+    Those of model and data are computed again from the spec where a record is read.
+    """
 
     run: str
     model: str
@@ -207,7 +212,7 @@ def read_record(path: Path) -> Record:
             raise ValueError("it has no checksum")
         if end != f'{hashlib.sha256(body).hexdigest()}"}}\n'.encode():
             raise ValueError("its checksum differs")
-        return RECORD.validate_json(body + b"}", strict=True)
+        return _labelled(RECORD.validate_json(body + b"}", strict=True))
     except ValueError as error:
         raise Damaged(f"{files.shown(path)} is not a record: {explain(error)}") from error
 
@@ -266,6 +271,32 @@ def _evaluation_key(text: str) -> str:
     return Spec(part, part, {}, sample, evaluation, {}, 0, kind=kind).evaluation_key
 
 
+def _labelled(record: Record) -> Record:
+    """Return a record under the labels of its spec, which may have been stored in an earlier form, or forged.
+
+    Stored ones are kept where they cannot be computed: those of components that are not installed as they were then,
+    and those of data from a path, which name its content. They must begin with the name of the component all the same.
+    """
+    spec, labels = record["spec"], record["labels"]
+    named = [spec["data"], spec["model"], spec["sample"], spec.get("encoder"), spec.get("kind", "model")]
+    for part, known in zip(("model", "data"), _labels(json.dumps(named)), strict=True):
+        name, stored = spec[part]["name"], labels[part]
+        labels = {**labels, part: known or (stored if stored.partition(" ")[0] == name else name)}
+    return {**record, "labels": labels}
+
+
+@lru_cache(maxsize=4096)
+def _labels(text: str) -> tuple[str, str]:
+    """Return the labels of model and data, given what they depend on; empty where they cannot be computed."""
+    data, model, sample, encoder, kind = json.loads(text)
+    spec = Spec(data, model, {}, sample, {}, {}, 0, encoder=encoder, kind=kind)
+    with suppress(ConfigError, KeyError, TypeError, OSError):
+        if not any([*differences(datasets, data), *differences(spec.registry, model)]):
+            trust.check(spec.parts())
+            return spec.model_label, "" if data.get("path") else spec.data_label
+    return "", ""
+
+
 def read_published(path: Path) -> list[Record]:
     """Read SUITE-records.jsonl.gz: one record per line, without provenance.
 
@@ -276,7 +307,8 @@ def read_published(path: Path) -> list[Record]:
     try:
         with files.open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as content:
             lines = iter(lambda: content.readline(files.MAX_TEXT), "")
-            return [RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines]
+            read = (RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines)
+            return list(map(_labelled, read))
     except (OSError, ValueError, EOFError, TypeError, RecursionError, zlib.error) as error:
         raise Damaged(f"{files.shown(path)} holds no records: {explain(error)}") from error
 

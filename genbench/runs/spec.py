@@ -21,6 +21,7 @@ from genbench.runs.component import (
     identity,
     label,
     model_class,
+    nested_label,
     sampler,
 )
 from genbench.settings import (
@@ -179,8 +180,7 @@ class Spec:
         """The model and its settings that are not defaults, as tables call it."""
         extra, event = self._chosen_options, build_data(self.data).event
         if self.encoder is not None:
-            text = label(encoders, self.encoder, context=event)
-            extra = {"encoder": f"{{{text}}}" if " " in text else text} | extra
+            extra = {"encoder": nested_label(ENCODER, self.encoder, None, event)} | extra
         return label(self.registry, self.model, extra, context=latent_event(self.encoder, event))
 
     @cached_across_seeds

@@ -113,10 +113,9 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
     try:
         record = read_record(path)
         spec = restore(record["spec"])
-        labels = {"run": path.parts[-3], "model": spec.model_label, "data": spec.data_label}
-        if record["labels"] != labels:
-            return path, record, spec, f"its labels are not those of its spec: {spec.model_label} on {spec.data_label}"
-        if run_name(spec) != path.parts[-3]:
+        if record["labels"]["data"] != spec.data_label:
+            return path, record, spec, f"its label of the data is not that of its spec, {spec.data_label}"
+        if not run_name(spec) == record["labels"]["run"] == path.parts[-3]:
             return path, record, spec, f"its spec is that of {run_name(spec)}"
         if spec.evaluation_key != path.parts[-2]:
             return path, record, spec, "its spec is that of another evaluation"

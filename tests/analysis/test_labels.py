@@ -2,7 +2,7 @@
 
 import pytest
 
-from genbench.analysis.labels import guarded, plain, shared_words, slug, unguarded, words
+from genbench.analysis.labels import guarded, plain, shared_words, slug, unguarded
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,12 @@ def test_names_of_files_have_plain_letters_only():
 
 def test_what_all_labels_share_leaves_what_tells_them_apart():
     labels = [
-        "cfm net={unet channels=[1,2] blocks={a=1 b=2}} steps=9",
-        "wcfm kappa=2 net={unet channels=[1,2] blocks={a=1 b=2}}",
+        "cfm net=unet(channels=[1,2],blocks=pair(a=1,b=2)) steps=9",
+        "wcfm kappa=2 net=unet(channels=[1,2],blocks=pair(a=1,b=2))",
     ]
     shared, short = shared_words(labels)
-    assert shared == "net={unet channels=[1,2] blocks={a=1 b=2}}"
+    assert shared == "net=unet(channels=[1,2],blocks=pair(a=1,b=2))"
     assert list(short.values()) == ["cfm steps=9", "wcfm kappa=2"]
     assert shared_words(["cfm sigma=1"]) == ("", {"cfm sigma=1": "cfm sigma=1"})
-    assert words("") == []
     titles = ["OT-CFM, N to 8gaussians", "I-CFM, N to 8gaussians"]
     assert list(shared_words(titles)[1].values()) == titles

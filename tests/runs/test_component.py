@@ -20,11 +20,20 @@ from genbench.runs.component import (
 from genbench.settings import Nested, settings_of
 
 shapes = Registry("shape", "tests.shapes")
+holes = Registry("hole", "tests.holes")
 boxes = Registry("box", "tests.boxes")
 
 
 @shapes.register("disc", version=2)
 def disc(*, radius: float = 0.5, edge: str = "sharp"): ...
+
+
+@holes.register("slit", version=1)
+def slit(*, width: float = 0.1): ...
+
+
+@shapes.register("ring", version=1)
+def ring(*, radius: float = 0.5, hole: Annotated[str | dict | None, Nested(holes, allowed=("slit",))] = None): ...
 
 
 @boxes.register("box", version=5)
@@ -58,9 +67,23 @@ def test_a_label_shows_what_differs_from_the_defaults():
     event = Event((2,))
     assert label(boxes, made(), context=event) == "box"
     shown = label(boxes, made(size=4, shape={"edge": "soft"}), {"solver": "heun"}, event)
-    assert shown == "box size=4 shape={edge=soft} solver=heun"
+    assert shown == "box size=4 shape=disc(edge=soft) solver=heun"
     assert label(boxes, made(size=4), context=event, hidden=["size"]) == "box"
     assert differing(box, {"owner": "me"}) == {"owner": "me"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [
+        ("disc", "box"),
+        ({"name": "disc", "radius": 0.5}, "box"),
+        ("ring", "box shape=ring"),
+        ({"name": "ring", "radius": 2, "hole": {"width": 1}}, "box shape=ring(radius=2.0,hole=slit(width=1.0))"),
+    ],
+)
+def test_a_nested_component_is_named_with_the_settings_that_are_not_its_own_defaults(shape, shown):
+    assert label(boxes, made(shape=shape), context=Event((2,))) == shown
+    assert len(shown.split()) <= 2  # a setting is one word
 
 
 def test_other_versions_are_named_where_they_are_nested():

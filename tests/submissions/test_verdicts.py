@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from genbench.runs.record import read_record
 from genbench.runs.store import WEIGHTS
 from genbench.storage import tensors
 from genbench.submissions.entries import opened
@@ -115,9 +116,12 @@ def test_a_record_in_the_folder_of_another_run_is_refused(forger, tmp_path):
     assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
 
 
-def test_a_record_under_the_label_of_another_model_is_refused(forger, tmp_path):
-    forger.edit(forger.record_of("cfm", 0), lambda record: record["labels"].update(model="starflow"))
-    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
+@pytest.mark.parametrize("stored", ["starflow", "cfm coupling={name=independent}"])
+def test_a_record_is_called_by_its_spec_whatever_its_label_says(forger, tmp_path, stored):
+    path = forger.record_of("cfm", 0)
+    forger.edit(path, lambda record: record["labels"].update(model=stored))
+    assert read_record(path)["labels"]["model"] == "cfm"
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "confirmed"
 
 
 def test_settings_of_the_evaluation_that_were_edited_are_refused(forger, tmp_path):

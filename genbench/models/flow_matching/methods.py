@@ -70,7 +70,7 @@ def sdcfm(
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
-@models.register("wcfm", version=1)
+@models.register("wcfm", version=1, stated="kappa")
 def wcfm(
     event: Event,
     source: Source,
@@ -90,7 +90,7 @@ def wcfm(
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
-@models.register("wcfm-balanced", version=1)
+@models.register("wcfm-balanced", version=1, stated="kappa")
 def wcfm_balanced(
     event: Event,
     source: Source,

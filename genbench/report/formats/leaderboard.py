@@ -137,15 +137,17 @@ def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]
     def listed(data: Iterable[str]) -> str:
         return ", ".join(plain(names[label]) for label in data)
 
-    notes = [f"Cells: rank, mean±95 %; same rank: no significant difference (Holm, {100 * LEVEL:g} %)."]
+    same = "rank or letter" if len(ranking.over) > 1 else "rank"
+    notes = [f"Rank, mean±95 %; same {same}: no significant difference (Holm, {100 * LEVEL:g} %)."]
     if len(ranking.over) > 1:
         notes.append(f"Mean rank: over {listed(ranking.over)}.")
-        notes.append(f"Group: methods that share a letter do not differ (sign-flip test, Holm, {100 * LEVEL:g} %).")
     if ranking.standings:
         notes.append(f"NFE: curve{curves(ranking)} within {100 * NEAR:g} % of its best; training: sum over these data.")
     notes.append(f"{unranked(shown)} {settings(ranking, shown)}".strip())
-    budgets = group_by(shown, budget).items()
-    notes.append(" ".join(f"{said}: {listed(board.data for board in own)}." for said, own in budgets))
+    budgets = group_by(shown, budget)
+    usual = max(budgets, key=lambda said: len(budgets[said]))
+    others = [f"{said}: {listed(b.data for b in own)}." for said, own in budgets.items() if said != usual]
+    notes.append(" ".join([*others, f"{'All others' if others else 'All'}: {usual}."]))
     if files := [board.data for board in shown if not board.original]:
         notes.append(f"Files, not published originals: {listed(files)}.")
     left = [counted(len(hidden), "other data set") + " (--dataset)"] if hidden else []
@@ -176,12 +178,20 @@ def unranked(boards: Sequence[Board]) -> str:
 
 
 def settings(ranking: Leaderboard, shown: Sequence[Board]) -> str:
-    """Return with which settings methods are shown, where they were run with several."""
-    if not ranking.variants:
-        return ""
-    own = group_by([e for board in shown for e in board.entries], lambda e: e.label.removeprefix(e.method).strip())
-    but = [f"; {', '.join(dict.fromkeys(e.method for e in of))}: {plain(text)}" for text, of in own.items() if text]
-    return f"Settings: the defaults{''.join(but)}."
+    """Return with which settings methods are shown, where they were run with several or where a setting decides."""
+    data, of_method = names_of_data(ranking), {}
+    for board in shown:
+        for entry in board.entries:
+            text = f"{entry.stated} {entry.label.removeprefix(entry.method)}".strip()
+            of_method.setdefault(entry.method, {}).setdefault(text, []).append(data[board.data])
+    said: dict[str, list[str]] = {}
+    for method, texts in of_method.items():
+        usual = max(texts, key=lambda text: len(texts[text]))
+        others = [f"{', '.join(texts[text])}: {text or 'the defaults'}" for text in texts if text != usual]
+        text = f"{usual or 'the defaults'} ({'; '.join(others)})" if others else usual
+        said.setdefault(text, []).append(method)
+    but = [f"; {', '.join(of)}: {plain(text)}" for text, of in said.items() if text]
+    return f"Settings: the defaults{''.join(but)}." if but or ranking.variants else ""
 
 
 def _differing(entry: Entry) -> str:

@@ -29,7 +29,7 @@ def test_the_committed_results_fit_a_screen_and_say_what_they_say():
     assert {e.mark for e in boards["8gaussians"].entries if e.method == "nsf"} == {OTHER_SEEDS}
     notes = "\n".join(formats.lines(found)[-9:])
     assert "curve (of sliced_w2) within 5 %" in notes  # ranks are by w2
-    assert "‡ 3 seeds: not ranked. Settings: the defaults; tarflow, starflow: width=32." in notes
+    assert "kappa=1.0 (digits: kappa=0.0902); tarflow, starflow: width=32 tolerance=0.001" in notes
     table = {line.split()[0]: line for line in formats.lines(found)[:10] if line}
     assert table["otcfm"].split()[3] == table["wcfm-balanced"].split()[3] == "a"
 
