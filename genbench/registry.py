@@ -18,14 +18,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genbench.errors import ConfigError, unknown
+from genbench.errors import ConfigError, MissingFile, unknown
 
 log = logging.getLogger("genbench")
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 FILES = "GENBENCH_FILES"
-"""Environment variable: Python files of the user, whose components have names such as affine@1f2e3d4c."""
+"""Environment variable for the processes of this one: Python files of the user, which register affine@1f2e3d4c."""
 
 _loading: list[str] = []
 """Hashes of the files that are being executed."""
@@ -122,22 +122,24 @@ class Registry:
         Raises:
             ConfigError: if the file is broken, or registers no such component.
         """
-        digest = execute_file(Path(path))
+        digest = load_file(Path(path))
         here = [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
         if name and name not in here:
             raise unknown(f"{path} registers no {self.kind}", name, here)
         if len(here) != 1 and not name:
             raise ConfigError(f"{path} registers {len(here)} of kind {self.kind}; write {path}:NAME")
-        files = dict.fromkeys([*filter(None, os.environ.get(FILES, "").split(os.pathsep)), str(Path(path).resolve())])
-        os.environ[FILES] = os.pathsep.join(files)  # for processes that this one starts
         return f"{name or here[0]}@{digest}"
 
     def __getitem__(self, name: str) -> Entry:
-        """Import the builder of that name. Raises ConfigError with a suggestion when there is none."""
+        """Import the builder of that name.
+
+        Raises:
+            MissingFile: if a Python file registers it that was not named.
+            ConfigError: if there is none, with a suggestion.
+        """
         if name not in self and "@" in name:
-            raise ConfigError(
-                f"no {self.kind} '{name}': a Python file registers it; set {FILES} to the path of the file"
-            )
+            digest = name.partition("@")[2]
+            raise MissingFile(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
         if name not in self:
             raise unknown(f"no {self.kind}", name, self)
         if name not in self._entries and ":" in name:
@@ -176,10 +178,21 @@ class Registry:
         return point.dist.name if point and point.dist else "this session"
 
 
+def _files() -> list[str]:
+    return list(filter(None, os.environ.get(FILES, "").split(os.pathsep)))
+
+
 def _load_files() -> None:
     """Execute the files that the user has named, in this process or in the one that started it."""
-    for path in filter(None, os.environ.get(FILES, "").split(os.pathsep)):
+    for path in _files():
         execute_file(Path(path))
+
+
+def load_file(path: Path) -> str:
+    """Execute a Python file, here and in the processes that this one starts; see `execute_file`."""
+    digest = execute_file(path)
+    os.environ[FILES] = os.pathsep.join(dict.fromkeys([*_files(), str(path.resolve())]))
+    return digest
 
 
 def execute_file(path: Path) -> str:

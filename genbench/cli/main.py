@@ -9,12 +9,14 @@ import sys
 import tempfile
 import traceback
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from genbench.cli import components, evaluation, results, submissions, training
 from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.registry import load_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.training.allocator import keep_freed
@@ -72,7 +74,12 @@ def main() -> None:
         _fail("GENBENCH_MEMORY has no effect any more: images are streamed, and what cannot fit is refused", 0)
     try:
         _require_current_folder()
-        code = app(prog_name="genbench", standalone_mode=False)  # typer returns the code of its exits: 130 on Ctrl-C
+        trusted, arguments = trusted_files(sys.argv[1:])
+        for path in trusted:
+            load_file(path)
+        code = app(
+            arguments, prog_name="genbench", standalone_mode=False
+        )  # typer returns the code of its exits: 130 on Ctrl-C
         if code == 130:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
@@ -97,6 +104,18 @@ def _require_current_folder() -> None:
         os.getcwd()
     except OSError as error:
         raise ConfigError("the current folder does not exist any more: change to another one") from error
+
+
+def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:
+    """Return the Python files that `--trust FILE.py` names, and the other arguments.
+
+    >>> trusted_files(["verify", "--trust", "mine.py", "mine.genbench.zip", "--trust"])[1]
+    ['verify', 'mine.genbench.zip', '--trust']
+    """
+    found = [i for i, word in enumerate(arguments) if word == "--trust" and arguments[i + 1 : i + 2]]
+    found = [i for i in found if arguments[i + 1].endswith(".py")]
+    left = [word for i, word in enumerate(arguments) if i not in found and i - 1 not in found]
+    return [Path(arguments[i + 1]) for i in found], left
 
 
 def _usage(error: Any) -> int:

@@ -79,7 +79,13 @@ Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.", callback=_loggers)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Open the files and names that records give as settings.", callback=_trust)
+    bool,
+    typer.Option(
+        "--trust",
+        help="Open the files and names that records give as settings; "
+        "with --trust FILE.py, execute that file only, whose components they name.",
+        callback=_trust,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]

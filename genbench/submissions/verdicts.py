@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from genbench.analysis.means import half_width, mean_and_error
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported
 from genbench.results.verifying import compare, measure_again, pairs
 from genbench.runs.record import Record, cell, read_record
 from genbench.runs.requests import restore
@@ -85,17 +85,20 @@ def judge(
         tolerance: relative difference up to which values are the same.
     """
     submitted = [_read(path) for path in store.record_paths()]
-    refused = {path: reason for path, _, _, reason in submitted if reason}
+    needy = {path: (record, reason) for path, record, spec, reason in submitted if record and not spec}
+    refused = {path: reason for path, _, _, reason in submitted if reason and path not in needy}
     sound = [(path, record, spec) for path, record, spec, reason in submitted if record and spec and not reason]
     refused |= _repeated(sound)
     sound = [item for item in sound if item[0] not in refused]
-    labels = _labels([record for _, record, _ in sound])
+    labels = _labels([record for path, record, _, _ in submitted if record and path not in refused])
     halves = _half_intervals([record for _, record, _ in sound])
     replayable = [path for path, _, _ in sound if (path.parents[1] / "model.safetensors").is_file()]
     chosen = random.Random(seed).sample(replayable, min(sample, len(replayable)))
     for path, _, _, _ in submitted:
         if path in refused:
             yield Verdict(evaluation_name(path), "refused", refused[path])
+    for path, (record, reason) in needy.items():
+        yield Verdict(evaluation_name(path), "not replayed", reason, labels=labels[id(record)])
     for path, record, spec in sound:
         verdict = Verdict(evaluation_name(path), "not replayed", "not in the sample", labels=labels[id(record)])
         if path not in replayable:
@@ -109,10 +112,13 @@ def judge(
 
 
 def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
-    """Return a record, its spec, and what its files contradict."""
+    """Return a record, its spec, and what its files contradict; without a spec, that it needs a file of its author."""
     try:
         record = read_record(path)
-        spec = restore(record["spec"])
+        try:
+            spec = restore(record["spec"])
+        except MissingFile as error:
+            return path, record, None, str(error)
         if record["labels"]["data"] != spec.data_label:
             return path, record, spec, f"its label of the data is not that of its spec, {spec.data_label}"
         if not run_name(spec) == record["labels"]["run"] == path.parts[-3]:

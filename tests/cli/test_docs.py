@@ -69,11 +69,11 @@ def commands():
 def test_every_command_and_option_exists(arguments):
     from typer.main import get_command
 
-    from genbench.cli.main import app
+    from genbench.cli.main import app, trusted_files
 
-    group = get_command(app)
-    with group.make_context("genbench", list(arguments), resilient_parsing=True) as context:
-        name, command, rest = group.resolve_command(context, list(arguments))
+    group, typed = get_command(app), trusted_files(list(arguments))[1]
+    with group.make_context("genbench", list(typed), resilient_parsing=True) as context:
+        name, command, rest = group.resolve_command(context, list(typed))
         with command.make_context(name, rest, parent=context) as parsed:
             assert parsed.args == []
 

@@ -89,8 +89,36 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     assert (code, err) == (0, "")
     assert name in out
     assert name not in models
-    with pytest.raises(ConfigError, match="a Python file registers it; set GENBENCH_FILES"):
+    with pytest.raises(ConfigError, match=f"model '{name}' needs its Python file .*: --trust FILE.py"):
         models[name]
+
+
+def forget(name):
+    """Forget a file, as another process has never seen it."""
+    os.environ[FILES] = ""
+    sys.modules.pop(f"genbench_file_{name.partition('@')[2]}", None)
+    models._entries.pop(name, None)
+
+
+def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli, folder):
+    genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
+    name, _ = component_name("models", "my_model.py")
+    (run,) = (folder / "r" / "runs").iterdir()
+    assert cli("submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
+    forget(name)
+    code, out, _ = cli("verify", "mine.genbench.zip")
+    assert (code, out.startswith("not replayed: ")) == (0, True)
+    needed = f"model '{name}' needs its Python file (sha256 {name[-8:]}...): --trust FILE.py"
+    assert needed in " ".join(out.split())
+    code, out, _ = cli("leaderboard", "none", "--add", "mine.genbench.zip")
+    assert (code, f"mine?:{name}" in out) == (0, True)
+    (folder / "other.py").write_text((folder / "my_model.py").read_text() + "\n")
+    assert needed in " ".join(cli("verify", "mine.genbench.zip", "--trust", "other.py")[1].split())
+    code, out, err = cli("verify", "mine.genbench.zip", "--trust", "my_model.py")
+    assert (code, out.startswith("confirmed, ")) == (0, True), err
+    out = cli("leaderboard", "none", "--add", "mine.genbench.zip")[1]
+    assert (f"mine:{name}" in out, "1 confirmed here" in out) == (True, True)
+    assert cli("verify", "mine.genbench.zip", "--trust", "nowhere.py")[2].startswith("genbench: nowhere.py does not")
 
 
 @pytest.mark.parametrize(
