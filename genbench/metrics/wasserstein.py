@@ -128,13 +128,20 @@ def source_to_data(data: Data) -> Distance:
     plan itself is biased upward and has three to ten times the standard deviation.
 
     Raises:
-        Unsupported: in more than four dimensions, where no sample of affordable size gives this number.
+        Unsupported: in more than four dimensions, where no sample of affordable size gives this number, and without
+            that many test points.
     """
     if data.truth.w2_squared is not None:
         return Distance(data.truth.w2_squared, 0.0, "exact W2")
     if data.event.dims > MAX_DIMS:
         raise Unsupported(
             f"W2 from source to data is not known, and cannot be estimated in {data.event.dims} dimensions"
+        )
+
+    if data.test.size is not None and data.test.size < FRESH_POINTS:
+        raise Unsupported(
+            f"W2 from source to data is not known, and its estimate takes {FRESH_POINTS:,} test points; there are "
+            f"{data.test.size:,}"
         )
 
     def points(n: int, use: str) -> tuple[Tensor, Tensor]:

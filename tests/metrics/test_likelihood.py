@@ -50,6 +50,14 @@ def test_a_uniform_density_has_log2_of_the_levels_in_bits(levels, fixed_density)
     torch.testing.assert_close(nats.value, dims * math.log(levels), atol=1e-4, rtol=0)
 
 
+def test_by_default_all_points_of_a_small_split_are_taken(fixed_density):
+    data = task(torch.randn(80, 2), Real())
+    model = fixed_density(data.event, data.source, lambda x, label: -x.square().sum(1))
+    assert metrics["nll"].build(evaluate(data, model)) == metrics["nll"].build(evaluate(data, model), n=80)
+    with pytest.raises(Unsupported, match="too few"):
+        metrics["nll"].build(evaluate(data, model), n=81)
+
+
 def test_dequantization_is_uniform_and_the_same_for_every_model(fixed_density):
     images = Pixels(4).encode(torch.randint(4, (512, 1, 2, 2)))
     data, seen = task(images, Pixels(4)), []

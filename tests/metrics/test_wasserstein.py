@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -45,5 +46,8 @@ def test_w2_from_source_to_data_is_exact_where_known_and_estimated_within_2_perc
     (entry,) = (tmp_path / "distances").glob("*.json")
     files.write_sealed(entry, "[5.0, 0.5]", entry.name)
     assert source_to_data(replace(known, truth=Truth()))[:2] == (5.0, 0.5)
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(400, 2)))
+    with pytest.raises(Unsupported, match="its estimate takes 32,768 test points; there are 80"):
+        source_to_data(datasets["points"].build(path=str(tmp_path / "points.npy")))
     with pytest.raises(Unsupported, match="8 dimensions"):
         source_to_data(replace(datasets["gaussian"].build(dims=8), truth=Truth()))
