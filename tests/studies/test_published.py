@@ -27,10 +27,21 @@ def finding(values, **other):
     return Finding(claim(**other), tuple(enumerate(values)))
 
 
+def parsed(label):
+    """Return the name and the settings in a label."""
+    name, *words = label.split()
+    values = dict(word.split("=") for word in words)
+    return name, {
+        key: value if value.isalpha() and value != "true" else json.loads(value) for key, value in values.items()
+    }
+
+
 def record(seed, *rows, model="cfm", data="moons"):
     usual = {"metric": "npe", "value": 1.0, "point": "main", "nfe": None, "protocol": "dopri5", "better": "none"}
     labels = {"run": f"{model}-{seed}", "model": model, "data": data}
-    spec = resolve("cfm", "moons", seed=seed, metrics=["npe"]).json()
+    (method, of_model), (task, of_data) = parsed(model), parsed(data)
+    settings = {"model": of_model, "data": of_data}
+    spec = resolve(method, task, seed=seed, metrics=["npe"], settings=settings).json()
     return {"labels": labels, "spec": spec, "results": [usual | {"solver": "dopri5"} | row for row in rows]}
 
 
