@@ -65,13 +65,14 @@ def assign(
 ) -> Int[Tensor, " b"]:
     """Return the point that each x goes to, drawn at random if epsilon is positive."""
     best, chosen = x.new_full((len(x),), -torch.inf), torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    for rows in torch.arange(len(points), device=x.device).split(max(1, CHUNK // len(x))):
-        score = torch.addmm(h[rows], x, points[rows].T)
+    size = max(1, CHUNK // len(x))
+    for start, some, potential in zip(range(0, len(points), size), points.split(size), h.split(size), strict=True):
+        score = torch.addmm(potential, x, some.T)
         if epsilon:  # the largest of scores plus Gumbel noise is a draw from their softmax
             uniform = torch.rand(score.shape, generator=generator, device=x.device, dtype=x.dtype)
             score = score * (2 / epsilon) - (-uniform.clamp(1e-20).log()).log()
         top, index = score.max(1)
-        chosen = torch.where(top > best, rows[index], chosen)
+        chosen = torch.where(top > best, start + index, chosen)
         best = torch.maximum(top, best)
     return chosen
 
