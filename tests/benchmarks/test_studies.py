@@ -26,4 +26,4 @@ def test_a_study_states_its_question_and_its_cost(path):
 
 def test_make_runs_them_all():
     (line,) = re.findall(r"^STUDIES \?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(line.split()) == [path.stem for path in STUDIES]
+    assert sorted(line.split()) == sorted(path.stem for path in STUDIES)
