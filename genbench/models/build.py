@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from genbench.core import Data, Event, Model, Normal
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
-from genbench.registry import encoders, models
+from genbench.registry import Registry, encoders, models
 from genbench.seeds import derive
 from genbench.settings import build_component
 
@@ -23,20 +23,30 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
 
     Raises:
         Unsupported: if the model does not go with the data.
+        ConfigError: if a setting is too large.
     """
     if encoder is None:
-        built = build_component(models, model, data.event, data.source)
+        built = _built(models, model, data.event, data.source)
         if data.event.conditions and not built.keeps_conditions:
             raise Unsupported("it does not know conditions; flow matching and few-step models do")
         return built
     if not isinstance(data.source, Normal):
         raise Unsupported("a model of latents starts from N(0, I); this task has another source")
     codec = build_encoder(encoder, data.event)
-    return Latent(data.event, build_component(models, model, codec.latent, Normal(codec.latent.shape)), codec)
+    return Latent(data.event, _built(models, model, codec.latent, Normal(codec.latent.shape)), codec)
 
 
 def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:
     """Build an encoder; its weights do not depend on a seed, because the runs of all seeds share it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(0, "encoder"))
-        return build_component(encoders, encoder, event)
+        return _built(encoders, encoder, event)
+
+
+def _built(registry: Registry, part: Mapping[str, Any], *args: Any) -> Any:
+    try:
+        return build_component(registry, part, *args)
+    except (OverflowError, ValueError) as error:  # of Python and of torch
+        if "overflow" not in repr(error).lower():
+            raise
+        raise ConfigError(f"{part['name']}: a setting is too large: {error}") from error

@@ -80,7 +80,8 @@ def _settings() -> Iterator[Setting]:
 
     for name in registry.models:
         flow = name in ("starflow", "tarflow")
-        request = _request(name, "digits", (*VECTORS, *FLOW), "norm") if flow else _request(name, "moons", VECTORS)
+        few = ("model.points=64",) if "points" in settings_of(registry.models[name].build) else ()
+        request = _request(name, *(("digits", (*VECTORS, *FLOW), "norm") if flow else ("moons", (*VECTORS, *few))))
         yield from _numbers("model", registry.models[name].build, request)
         yield from _numbers("sample", sampler(registry.models[name]), request)
     for name in registry.datasets:

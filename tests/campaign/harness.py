@@ -16,7 +16,7 @@ MEMORY = 8 << 30
 """Bytes of address space of a command: an input that asks for more fails instead of filling the machine."""
 
 PATIENCE = 60.0
-"""Seconds after which a command counts as hanging."""
+"""Seconds after which a command counts as hanging where a core is idle; a machine with more processes gets more."""
 
 CLEAN = frozenset({"done", "refused", "failed", "stopped"})
 """How a command may end: exit code 0; or 2, 1 or 130 with a last line on stderr that says why."""
@@ -131,7 +131,7 @@ def _wait(child: int, send: tuple[signal.Signals, float] | None) -> int | None:
         if send is not None and not sent and waited > send[1]:
             os.kill(child, send[0])
             sent = True
-        if waited > PATIENCE:
+        if waited > PATIENCE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)

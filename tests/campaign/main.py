@@ -1,6 +1,6 @@
 """The campaign: every case in its own folder, its outcome against what it may be.
 
-PYTHONPATH=tests python -m campaign.main [--only TEXT] [--list FILE]
+PYTHONPATH=tests python -m campaign.main [--only TEXT] [--list FILE] [--every N --first I]
 """
 
 import argparse
@@ -75,6 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
     parser.add_argument("--every", type=int, default=1, help="meet one case in so many")
+    parser.add_argument("--first", type=int, default=0, help="index of the first of them")
     parser.add_argument("--list", type=Path)
     arguments = parser.parse_args()
     endings: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -88,7 +89,7 @@ def main() -> int:
         finished = prepare(root)
         every = [case for case in cases(finished) if arguments.only in case.name]
         assert len({case.name for case in every}) == len(every), "a case is there twice"
-        chosen = every[:: arguments.every]
+        chosen = every[arguments.first :: arguments.every]
         for number, case in enumerate(chosen):
             wrong, outcome = meet(case, root / str(number), finished)
             endings[case.name.partition("/")[0], outcome.ending] += 1

@@ -1,7 +1,6 @@
 """Names and values that are wrong: of components, suites, settings and options."""
 
 import dataclasses
-import inspect
 from collections.abc import Iterator
 
 from campaign.harness import Case
@@ -163,7 +162,7 @@ def cases() -> Iterator[Case]:
         yield Case(f"options/{name}", arguments)
     for number, (model, data, setting) in enumerate(_settings()):
         arguments = ("run", "--dry-run", "--model", model, "--dataset", data, *_metric(setting), "--set")
-        for name, value in list(VALUES.items())[number % 4 :: 4]:  # a quarter of the values each
+        for name, value in list(VALUES.items())[number % 6 :: 6]:  # a sixth of the values each
             expect = frozenset({"refused"}) if name in ALWAYS_WRONG else REFUSED_OR_DONE
             yield Case(f"settings/{model} on {data}, {setting}, {name}", (*arguments, f"{setting}={value}"), expect)
 
@@ -176,12 +175,11 @@ def _settings() -> Iterator[tuple[str, str, str]]:
     """Yield settings of every section: model, data set, section.name."""
     from genbench import registry
     from genbench.metrics.sampling import Sampling
+    from genbench.settings import settings_of
     from genbench.training.plan import Plan
 
     def names(registered: registry.Registry, name: str) -> list[str]:
-        return [
-            p.name for p in inspect.signature(registered[name].build).parameters.values() if p.kind is p.KEYWORD_ONLY
-        ]
+        return list(settings_of(registered[name].build))
 
     for model in registry.models:
         if registry.models.origin(model) == "genbench":

@@ -101,3 +101,12 @@ def test_models_that_would_not_keep_conditions_are_refused(name, reason):
     spec = resolve(name, "branches", metrics=[])
     with pytest.raises(Unsupported, match=reason):
         build_model(spec.model, None, replace(build_data(spec.data), source=Normal((3,))))
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"), [("nsf", {"bins": 2**63 - 1}), ("sbcfm", {"sigma": 1e308}), ("sbcfm", {"sigma": 1e200})]
+)
+def test_a_setting_whose_arithmetic_overflows_is_refused_in_one_line(model, settings):
+    spec = resolve(model, "moons", metrics=[])
+    with pytest.raises(ConfigError, match=f"{model}: a setting is too large: "):
+        build_model(spec.model | settings, None, build_data(spec.data))

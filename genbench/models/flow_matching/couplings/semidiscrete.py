@@ -2,8 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from genbench.models.flow_matching.couplings.base import Coupling, Pairs
 from genbench.numerics.semidiscrete import assign, potentials
 from genbench.registry import couplings
 from genbench.seeds import derive, generator
-from genbench.settings import Count, NonNegative, Positive
+from genbench.settings import Count, NonNegative
 from genbench.storage import cache, tensors
 
 VERSION = 2
@@ -32,7 +34,7 @@ class SemidiscreteSettings:
     """
 
     entropy: NonNegative = 0.0
-    tolerance: Positive = 0.05
+    tolerance: Annotated[float, Ge(1e-4)] = 0.05  # the draws of a check grow with 1 / tolerance
     points: Count = 2048
 
 
