@@ -4,16 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
-from pydantic import TypeAdapter
+from annotated_types import Ge, Le
+from pydantic import AfterValidator, FiniteFloat, TypeAdapter
 from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
 from genbench.storage import files
 from genbench.studies.calibration import exact_fields
-from genbench.studies.calibration.power import FULL, VERSION
+from genbench.studies.calibration.power import FULL, TRUE, VERSION
 
 FILE = "calibration.json"
 
@@ -25,21 +26,41 @@ class Row(TypedDict):
     metric: str
     sampler: str
     fault: NotRequired[str]
-    size: NotRequired[float]
-    n: list[int]
-    alarms: NotRequired[list[float]]
-    power: NotRequired[list[float]]
-    mean: list[float]
-    sd: list[float]
-    seconds: NotRequired[list[float]]
+    size: NotRequired[FiniteFloat]
+    n: list[Annotated[int, Ge(1), Le(2**53)]]
+    alarms: NotRequired[list[FiniteFloat]]
+    power: NotRequired[list[FiniteFloat]]
+    mean: list[FiniteFloat]
+    sd: list[FiniteFloat]
+    seconds: NotRequired[list[FiniteFloat]]
+
+
+class Field(TypedDict):
+    """A value of a metric on the exact field of a task."""
+
+    task: str
+    metric: str
+    seed: int
+    value: FiniteFloat | None
+
+
+def _complete(row: Row) -> Row:
+    """Check that the parts of a row are there for its kind of sampler, one number for each number of samples."""
+    lists = ("mean", "sd", "alarms", "seconds") if row["sampler"] == TRUE else ("mean", "sd", "power")
+    parts = lists if row["sampler"] == TRUE else (*lists, "fault", "size")
+    if absent := [name for name in parts if name not in row]:
+        raise ValueError(f"{absent[0]} is missing")
+    if not row["n"] or any(len(row[name]) != len(row["n"]) for name in lists):  # type: ignore[literal-required]
+        raise ValueError("its lists differ in length, or are empty")
+    return row
 
 
 class Kept(TypedDict):
     """The file of a calibration."""
 
     versions: dict[str, int]
-    rows: list[Row]
-    fields: list[dict[str, Any]]
+    rows: list[Annotated[Row, AfterValidator(_complete)]]
+    fields: list[Field]
 
 
 KEPT = TypeAdapter(Kept)
