@@ -207,9 +207,9 @@ def _log(path: Path) -> pd.DataFrame | None:
     try:
         with files.open_regular(path, files.MAX_TEXT) as file:
             read = pd.read_csv(file, usecols=["step", "loss"], dtype=float)
-        if len(read):
+        if len(read) and bool((read.abs() <= np.finfo(np.float32).max).all(axis=None)):
             return read
-        log.warning("%s is not drawn: it has no steps", files.shown(path))
+        log.warning("%s is not drawn: %s", files.shown(path), "a number is not finite" if len(read) else "it is empty")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
