@@ -11,6 +11,9 @@ from pydantic_core import SchemaValidator
 
 from genbench.errors import ConfigError
 
+LARGEST = 3.4028234663852886e38
+"""The largest number of single precision, in which models compute."""
+
 
 def explain(error: Exception) -> str:
     """Return in one line where data does not fit its model; for other errors, their message."""
@@ -29,7 +32,8 @@ def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> An
     """Return a plain JSON value as the type has it.
 
     Raises:
-        ConfigError: if it is of another type, or holds a number that is not finite or needs more than 64 bits.
+        ConfigError: if it is of another type, or holds a number that is not finite, needs more than 64 bits or is too
+            large for single precision.
     """
     try:
         text = json.dumps(value)
@@ -40,6 +44,8 @@ def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> An
             raise ConfigError(f"{what}: {reprlib.repr(number)} is wrong: whole numbers are below 2^63")
         if not math.isfinite(number):
             raise ConfigError(f"{what}: {number} is wrong: numbers are finite")
+        if abs(number) > LARGEST:
+            raise ConfigError(f"{what}: {number} is wrong: numbers of single precision are below 3.4e38")
     try:
         # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
         return type_.validate_json(text, strict=True)

@@ -46,7 +46,7 @@ def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:
 def _built(registry: Registry, part: Mapping[str, Any], *args: Any) -> Any:
     try:
         return build_component(registry, part, *args)
-    except (OverflowError, ValueError) as error:  # of Python and of torch
+    except (ValueError, RuntimeError) as error:  # of torch
         if "overflow" not in repr(error).lower():
             raise
         raise ConfigError(f"{part['name']}: a setting is too large: {error}") from error

@@ -143,9 +143,12 @@ def sinkhorn(
         log_b: log-probability of each column (within its group).
 
     Raises:
-        RunFailed: if a marginal is still off after ten thousand scalings.
+        RunFailed: if every cost over epsilon is infinite, or a marginal is still off after ten thousand scalings.
     """
-    largest = -float(kernel[torch.isfinite(kernel)].min())
+    costs = kernel[torch.isfinite(kernel)]
+    if not len(costs):
+        raise RunFailed("no pair has an entropic weight: raise epsilon (kappa)")
+    largest = -float(costs.min())
     halvings = max(0, math.ceil(math.log2(max(largest, 1.0) / SAFE_RANGE)))
     psi, error = torch.zeros_like(log_b), torch.inf
     for factor in (2.0**k for k in range(halvings, -1, -1)):

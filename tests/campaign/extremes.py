@@ -23,7 +23,7 @@ INTEGERS = {
     "2^63": str(2**63),
     "many digits": str(10**30),
 }
-ALWAYS_WRONG = ("nan", "inf", "2^63", "many digits")
+ALWAYS_WRONG = ("nan", "inf", "largest", "above float32", "negative", "2^63", "many digits")
 
 REFUSED = frozenset({"refused"})
 ENDS = REFUSED | {"done", "failed"}

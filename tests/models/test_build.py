@@ -104,9 +104,9 @@ def test_models_that_would_not_keep_conditions_are_refused(name, reason):
 
 
 @pytest.mark.parametrize(
-    ("model", "settings"), [("nsf", {"bins": 2**63 - 1}), ("sbcfm", {"sigma": 1e308}), ("sbcfm", {"sigma": 1e200})]
+    ("model", "data", "settings"),
+    [("nsf", "moons", {"bins": 2**63 - 1}), ("cfm", "digits", {"net": {"name": "unet", "channels": 2**31}})],
 )
-def test_a_setting_whose_arithmetic_overflows_is_refused_in_one_line(model, settings):
-    spec = resolve(model, "moons", metrics=[])
+def test_a_setting_whose_arithmetic_overflows_is_refused_in_one_line(model, data, settings):
     with pytest.raises(ConfigError, match=f"{model}: a setting is too large: "):
-        build_model(spec.model | settings, None, build_data(spec.data))
+        resolve(model, data, metrics=[], settings={"model": settings})

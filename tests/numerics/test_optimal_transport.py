@@ -81,6 +81,12 @@ def test_costs_that_are_not_finite_are_errors(n, value):
         assignment(cost)
 
 
+def test_a_temperature_at_which_no_pair_has_a_weight_is_an_error():
+    kernel = Kernel(1e-308, "norm").log(torch.randn(5, 2), torch.randn(5, 2))
+    with pytest.raises(RunFailed, match="no pair has an entropic weight"):
+        sinkhorn(kernel, torch.zeros(5), torch.zeros(5))
+
+
 @pytest.mark.parametrize(("cost", "epsilon"), [("norm", 0.3), ("norm", 3.0), ("sqnorm", 0.3), ("sqnorm", 1e-2)])
 def test_the_plan_of_the_reference_has_its_marginals(cost, epsilon):
     x0, x1 = torch.randn(300, 2), 3 + torch.randn(300, 2)
