@@ -122,6 +122,13 @@ def print_wrapped(text: str, indent: str = "    ") -> None:
         typer.echo(line)
 
 
+def print_plain(text: str, *, err: bool = False) -> None:
+    """Print a line that holds texts of others, such as names of folders: without control characters."""
+    from genbench.analysis.labels import plain
+
+    typer.echo(plain(text), err=err)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
     typer.echo(json.dumps(value, indent=1))

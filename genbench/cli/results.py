@@ -14,6 +14,7 @@ from genbench.cli.options import (
     Trust,
     commands,
     print_json,
+    print_plain,
     print_wrapped,
     stdout,
 )
@@ -164,7 +165,7 @@ def clean(
 
     count = 0
     for line in removals(existing_store(results), outdated=stale, failed=failed, remove=not dry_run):
-        typer.echo(line)
+        print_plain(line)
         count += 1
     typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
 
@@ -193,7 +194,7 @@ def merge(
         for run, what in merged(Store(into), Store(source)):
             counts[what.partition(" by ")[0]] += 1
             if what == "different":
-                typer.echo(f"different values, not copied: {run}")
+                print_plain(f"different values, not copied: {run}")
         typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
 
 

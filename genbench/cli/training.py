@@ -24,6 +24,7 @@ from genbench.cli.options import (
     parse_json,
     parse_seeds,
     print_json,
+    print_plain,
     stderr,
     stdout,
 )
@@ -232,12 +233,12 @@ def retry(
         try:
             specs.append(restore(failure.spec))
         except ConfigError as error:
-            typer.echo(f"genbench: {path.parent} cannot be retried: {error}", err=True)
+            print_plain(f"genbench: {path.parent} cannot be retried: {error}", err=True)
     typer.echo(f"{results}: {len(specs)} to retry", err=True)
     labels = [cell_name(spec) for spec in specs]
     if dry_run:
         for label in labels:
-            typer.echo(label)
+            print_plain(label)
         return
     with ProgressDisplay(labels, stderr()) as display:
         reasons = execute(specs, store, local(store, jobs), display.on_event)

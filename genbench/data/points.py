@@ -19,6 +19,9 @@ SUFFIXES = (*arrays.SUFFIXES, ".csv", ".parquet")
 LABEL = "label"
 """Name of the column, or of the array, that holds classes and no coordinate."""
 
+MOST_REPEATED = 1000
+"""Repeated names of columns above which no table is read: pandas renames them in square time."""
+
 
 @datasets.register("points", version=1, headline="w2")
 def points(
@@ -121,4 +124,6 @@ def _begins_with_numbers(path: Path) -> bool:
     try:
         return bool([float(cell) for cell in cells])
     except ValueError:
+        if len(cells) - len(set(cells)) > MOST_REPEATED:
+            raise ConfigError(f"{path}: more than {MOST_REPEATED:,} names of columns are repeated") from None
         return False

@@ -33,6 +33,7 @@ TIMES = 17
 POINTS = 200
 DENSITY_SAMPLES = 8192
 LOSS_BINS = 48
+MAX_HEADER = 10_000
 GRID_IMAGES = 40
 
 
@@ -206,7 +207,10 @@ def _log(path: Path) -> pd.DataFrame | None:
     """Read the steps and losses of a training; None if there are none, or if the file is damaged, which is reported."""
     try:
         with files.open_regular(path, files.MAX_TEXT) as file:
-            read = pd.read_csv(file, usecols=["step", "loss"], dtype=float)
+            names = (
+                file.readline(MAX_HEADER).decode().strip().split(",")
+            )  # pandas names repeated columns in square time
+            read = pd.read_csv(file, names=names, usecols=["step", "loss"], dtype=float)
         if len(read) and bool((read.abs() <= np.finfo(np.float32).max).all(axis=None)):
             return read
         log.warning("%s is not drawn: %s", files.shown(path), "a number is not finite" if len(read) else "it is empty")

@@ -107,3 +107,9 @@ def test_a_table_that_is_wrong_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as refused:
         points(path=str(tmp_path / "points.csv"))
     assert "\n" not in str(refused.value).strip()
+
+
+def test_thousands_of_repeated_names_are_refused_at_once(tmp_path):
+    (tmp_path / "x.csv").write_text("x" + ",x" * 300_000 + "\n1" + ",1" * 300_000)
+    with pytest.raises(ConfigError, match="names of columns are repeated"):
+        points(path=str(tmp_path / "x.csv"))

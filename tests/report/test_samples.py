@@ -79,6 +79,7 @@ def test_a_log_that_cannot_be_read_is_left_out_without_waiting(results, caplog):
 
 
 NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]
+NO_LOGS += [f"step,loss{',x' * n}\n1,2{',3' * n}\n" for n in (3, 200_000)]  # which pandas would rename for hours
 
 
 @pytest.mark.parametrize("text", NO_LOGS)

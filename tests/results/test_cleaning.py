@@ -1,3 +1,5 @@
+import json
+
 from genbench.runs.record import read_record
 from genbench.runs.store import Store
 from genbench.storage import lease
@@ -52,3 +54,21 @@ def test_clean_removes_what_the_dead_left(cli, swept, first_path):
     assert "whose owner (process 999999999" in cli("clean", results)[1]
     assert not (results / "leases").exists()
     assert not list(results.rglob("*.tmp"))
+
+
+def test_reasons_and_names_of_others_cannot_write_to_the_terminal(cli, swept, first_path):
+    _, results = swept
+    record = first_path(results)
+    spec = read_record(record)["spec"]
+    record.unlink()
+    failure = record.with_name("failure.txt")
+    failure.write_text(f"\x1b[2J\x1b]0;title\x07 [red]x\n\nspec: {json.dumps(spec)}\n")
+    outputs = [cli("clean", results, "--failed", "--dry-run"), cli("retry", results, "--dry-run")]
+    run = record.parents[1]
+    run.rename(run.with_name(f"{run.name}\x1b[2J"))
+    failure = run.with_name(f"{run.name}\x1b[2J") / failure.relative_to(run)
+    failure.write_text('nothing\n\nspec: {"kind": "\x1b[2J"}\n')
+    outputs += [cli("clean", results, "--failed", "--dry-run"), cli("retry", results, "--dry-run")]
+    assert all(code == 0 for code, _, _ in outputs)
+    assert all("\x1b" not in out + err and "\x07" not in out + err for _, out, err in outputs)
+    assert "[red]x" in outputs[0][1]
