@@ -121,6 +121,9 @@ def measure(
             raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
         if floor is not None and not math.isfinite(floor):
             raise RunFailed(f"{name} of real data (the floor) is {floor}: the data is too large, or not finite")
+        for detail, number in value.details.items():
+            if isinstance(number, float) and not math.isfinite(number):
+                raise RunFailed(f"{detail} of {name} is {number}: the samples or the data are too large")
         rows.append(
             row
             | {

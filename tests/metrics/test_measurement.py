@@ -1,3 +1,4 @@
+import math
 from threading import get_ident
 
 import pytest
@@ -52,6 +53,12 @@ def test_no_value_has_a_reason_and_a_value_that_is_not_finite_fails(moons, metri
     assert (row["value"], row["reason"]) == (None, "why not")
     with pytest.raises(RunFailed, match="nan is nan"):
         measure(evaluation, "nan", {}, True)
+
+
+def test_a_detail_that_is_not_finite_fails(moons, metric):
+    metric("wide", lambda evaluation: Value(1.0, 9, "p", details={"n_floor": 3, "standard_error": math.inf}))
+    with pytest.raises(RunFailed, match="standard_error of wide is inf"):
+        measure(Evaluation(moons, 0, x=torch.zeros(9, 2)), "wide", {}, False)
 
 
 def test_a_floor_that_is_not_finite_fails(moons, metric):
