@@ -97,6 +97,7 @@ def _become(case: Case, folder: Path, out: Path, err: Path) -> None:
         for descriptor, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.environ.update({name: value.replace("{}", str(folder)) for name, value in case.env.items()})
