@@ -12,12 +12,12 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.wasserstein import (
     distances,
+    exact_transport_bytes,
     random_directions,
     sliced_influence,
     sorted_projections,
     squared_w2,
 )
-from genbench.numerics.optimal_transport import PAIR
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Fraction
@@ -31,7 +31,7 @@ INFLUENCES = 512
 SAMPLES = 2048
 
 
-@metrics.register("w2", version=1, better="lower", of="samples", pair_bytes=PAIR)
+@metrics.register("w2", version=1, better="lower", of="samples", memory=exact_transport_bytes)
 def w2(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 

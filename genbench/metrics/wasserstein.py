@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
-from genbench.numerics.optimal_transport import assignment, pot
+from genbench.numerics.optimal_transport import PAIR, assignment, pot
 from genbench.seeds import derive, generator
 from genbench.storage import cache
 
@@ -21,6 +21,9 @@ ITERATIONS = 10**9
 
 ASSIGNMENT_LIMIT = 4096
 """Points up to which shortest augmenting paths find the optimum faster than the network simplex."""
+
+SIMPLEX_PAIR = 56
+"""Bytes of the network simplex for each pair of points."""
 
 MAX_DIMS = 4
 """Dimensions up to which W2 between distributions is estimated from samples: for Gaussians the estimate is within 2 %
@@ -70,6 +73,11 @@ def transport_plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Transpor
     if log["warning"] is not None:
         raise RunFailed(f"exact optimal transport did not finish: {log['warning']}")
     return TransportPlan(float(cost), torch.as_tensor(log["u"]), torch.as_tensor(log["v"]))
+
+
+def exact_transport_bytes(n: int) -> int:
+    """Return the least bytes of memory that `squared_w2` needs for n points in more than one dimension."""
+    return (PAIR if n <= ASSIGNMENT_LIMIT else SIMPLEX_PAIR) * n**2
 
 
 def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> float:

@@ -46,8 +46,9 @@ def check_memory(
         size = part.get("n") or 0
         memory.require(3 * sample * size, f"{name}.n={size}")
     for name, part in metrics.items() if data.event.dims > 1 else ():  # on a line, points are sorted
-        size = min(part.get("n") or 0, evaluation["n"])
-        memory.require(registry.metrics[name].traits.get("pair_bytes", 0) * size**2, f"metric.{name}.n={size}")
+        size, needed = min(part.get("n") or 0, evaluation["n"]), registry.metrics[name].traits.get("memory")
+        if needed is not None:
+            memory.require(needed(size), f"metric.{name}.n={size}")
     large = [f"{name}={number}" for name, number in _numbers("model", model) if number > LARGE]
     if large or max(data.event.dims, data.event.classes) > MANY:
         what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"

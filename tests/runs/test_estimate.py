@@ -39,6 +39,7 @@ PAIRS = [
     ("wcfm-balanced", {"model": {"reference": 5000}}, (), 20 * 5000**2),
     ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 4000}}}, ("w2",), 28 * 4000**2),
     ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 28 * 4000**2),  # as many as there are
+    ("cfm", {"evaluation": {"n": 9000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 56 * 9000**2),
 ]
 
 

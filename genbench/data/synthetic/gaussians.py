@@ -83,7 +83,7 @@ def mixture(
         raise ConfigError(f"mixture.means: write {modes} centres (modes) of {dims} coordinates (dims)")
     if weights is not None and len(weights) != modes:
         raise ConfigError(f"mixture.weights: write {modes} of them (modes), not {len(weights)}")
-    memory.require(8 * modes * dims, f"mixture.modes={modes} of mixture.dims={dims}")
+    memory.require(32 * modes * dims, f"mixture.modes={modes} of mixture.dims={dims}")
     stream = torch.Generator().manual_seed(placement)
     centers = spread * torch.randn(modes, dims, generator=stream) if means is None else torch.tensor(means)
     law = Mixture(centers, torch.full((modes,), std), None if weights is None else torch.tensor(weights))
