@@ -100,6 +100,9 @@ class Row(TypedDict):
 class Code(TypedDict):
     """The version of genbench, its commit, and the hash of the source of each component."""
 
+    genbench: NotRequired[str]
+    commit: NotRequired[str | None]
+    dirty: NotRequired[bool]
     sources: NotRequired[dict[str, str]]
 
 
@@ -112,9 +115,15 @@ class DataOrigin(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Machine(TypedDict):
-    """Versions and hardware."""
+    """Versions and hardware: nothing, the device alone, or all."""
 
+    python: NotRequired[str]
+    system: NotRequired[str]
+    machine: NotRequired[str]
+    processor: NotRequired[str]
+    cores: NotRequired[int | None]
     device: NotRequired[str]
+    libraries: NotRequired[dict[str, str | None]]
 
 
 COSTS = ("train_seconds", "sample_seconds", "evaluate_seconds", "train_peak_mib", "evaluate_peak_mib")
@@ -175,9 +184,12 @@ def _consistent(record: Record) -> Record:
         if cell(row) in seen:
             raise ValueError(f"results: {row['metric']!r} is there twice")
         seen.add(cell(row))
+        if row["value"] is None and "reason" not in row:
+            raise ValueError(f"results: {row['metric']!r} has neither a value nor a reason")
     cost, machine = record["provenance"]["cost"], record["provenance"]["machine"]
-    missing = [name for name in COSTS if name not in cost] + ["device"] * ("device" not in machine)
-    if record["results"] and cost and missing:
+    missing = [name for name in COSTS if name not in cost] if record["results"] and cost else []
+    wanted = Machine.__annotations__ if "python" in machine else ["device"] if cost else []
+    if missing := [*missing, *(name for name in wanted if name not in machine)]:
         raise ValueError(f"provenance lacks {', '.join(missing)}")
     return record
 

@@ -133,3 +133,23 @@ def test_no_flipped_bit_of_published_records_gives_others(tmp_path):
             continue
         sound = sound or found
         assert found == sound
+
+
+FORGED = [
+    lambda record: record["results"][0].update(value=None),
+    lambda record: record["results"][0].update(details={"bias": "x"}),
+    lambda record: record["results"][0].update(details={"half_interval": -1.0}),
+    lambda record: record["provenance"]["cost"].pop("evaluate_seconds"),
+    lambda record: record["provenance"]["machine"].pop("device"),
+    lambda record: record["provenance"]["machine"].pop("cores"),
+    lambda record: record["provenance"]["machine"].update(libraries=None),
+    lambda record: record["provenance"]["code"].update(commit=7),
+]
+
+
+@pytest.mark.parametrize("change", FORGED)
+def test_what_tables_and_pages_read_is_checked(swept, first_path, edit_record, change):
+    path = first_path(swept[1])
+    edit_record(path, change)
+    with pytest.raises(Damaged):
+        read_record(path)
