@@ -129,7 +129,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     stated = group_by((run for run in runs if run.stated), lambda run: run.stated)
     if stated:
         of = (f"{text} in {_listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())
-        yield f"Not in the names: {'; '.join(of)}."
+        yield f"Settings not in the names: {'; '.join(of)}."
 
 
 def _setting(value: Any) -> str:
