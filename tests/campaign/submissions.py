@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -171,7 +172,8 @@ def _forge(path: Path, change: Change) -> None:
 
 def _shown(folder: Path, outcome: Outcome) -> str | None:
     """Return what a table shows that is not a number; what is left out is named with its reason."""
-    lines = [line for line in outcome.stdout.splitlines() if "left out" not in line and "refused" not in line]
+    said = re.sub(r"\b(nan|inf)\s+is\s+wrong", "", outcome.stdout)  # a reason, which may be on lines of its own
+    lines = [line for line in said.splitlines() if "left out" not in line and "refused" not in line]
     found = [word for line in lines for word in line.split() if word in ("nan", "inf", "Infinity")]
     return f"printed {found[0]}" if found and outcome.ending == "done" else None
 
