@@ -82,12 +82,12 @@ def run_command(
 
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
-    from genbench.runs.fitting import fresh
     from genbench.runs.monitoring.loggers import Loggers, check_kinds
     from genbench.runs.requests import resolve
     from genbench.runs.run import Launch, run
     from genbench.runs.spec import build_data, plan_of
     from genbench.runs.store import Store
+    from genbench.runs.weights import fresh
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.execution.progress import ProgressDisplay
 

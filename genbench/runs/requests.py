@@ -11,7 +11,7 @@ from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import datasets, encoders, metrics, models
 from genbench.runs.component import component, differences, model_class, same_version, sampler
-from genbench.runs.estimate import check_memory
+from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
 from genbench.settings import SECTIONS, Settings, bind, check_sections, merge, settings_in
 from genbench.storage import trust

@@ -11,9 +11,9 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
-from genbench.runs.fitting import fresh
 from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data, plan_of
+from genbench.runs.weights import fresh
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.group import start_group

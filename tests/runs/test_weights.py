@@ -5,10 +5,10 @@ import torch
 from helpers.toy_trainings import weights
 
 from genbench.errors import RunFailed
-from genbench.runs.fitting import fit_and_save, fresh, take_weights, with_prefix
 from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
+from genbench.runs.weights import fit_and_save, fresh, take_weights, with_prefix
 from genbench.training.group import start_group
 
 

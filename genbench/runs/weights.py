@@ -1,4 +1,4 @@
-"""Training: from freshly built models, or an encoder, to kept weights."""
+"""The weights of a run: drawn afresh, read back, or trained and saved."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ import torch
 
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
-from genbench.runs.estimate import check_memory
+from genbench.runs.memory_estimate import check_memory
 from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data
 
