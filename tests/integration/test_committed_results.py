@@ -22,6 +22,9 @@ EVALUATION_KEYS = {
     "batch": {"6386b14841c2": 90},
     "captions": {"67f91ece5964": 4, "a529ae598340": 3, "9e3714b5ce6a": 4, "9e6ff651acbb": 3},
     "cifar10-small": {"7f74c264e884": 12},
+    "conditions": {"e508ef07234d": 24},
+    "couplings": {"86e970ab96d5": 114},
+    "couplings-dims": {"86e970ab96d5": 90},
     "density": {"6386b14841c2": 18},
     "digits": {"7c710690d33e": 30},
     "few-steps": {"86e970ab96d5": 420},
@@ -83,7 +86,7 @@ def cells(markdown_text):
 
 def test_every_suite_is_found(suites):
     assert suites.keys() == EVALUATION_KEYS.keys()
-    assert sum(len(suite.runs) for suite in suites.values()) == 1740
+    assert sum(len(suite.runs) for suite in suites.values()) == 1968
 
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
