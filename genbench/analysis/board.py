@@ -1,7 +1,7 @@
 """A board: the methods on one data set by its headline metric, with ranks and costs.
 
-Methods are compared under one protocol and one budget (training steps and batch size): those with the most methods. A
-method that was measured with another budget or other seeds is listed with a mark, and not ranked.
+Methods are compared under one protocol and one budget (training steps and batch size): those with the most methods and
+seeds. A method that was measured with another budget or other seeds is listed with a mark, and not ranked.
 """
 
 from collections import Counter
@@ -158,10 +158,10 @@ def compare_methods(
 
 
 def _largest_comparison(main: Sequence[Value], budgets: Mapping[str, Budget]) -> list[Value]:
-    """Return the values of one protocol and one budget: those with most methods, then most values, then most steps."""
+    """Return the values of one protocol and one budget: those with most methods times seeds, then most steps."""
 
     def size(rows: Sequence[Value]) -> tuple[int, int, int]:
-        return len({_method(v.model, False) for v in rows}), len(rows), budgets[rows[0].run].steps
+        return len({(_method(v.model, False), v.seed) for v in rows}), len(rows), budgets[rows[0].run].steps
 
     return max(group_by(main, lambda v: (v.protocol, v.n, budgets[v.run])).values(), key=size)
 

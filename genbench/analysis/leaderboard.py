@@ -88,7 +88,7 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
         if name not in of_data:
             raise unknown("no results on a data set called", name, of_data)
     compared = [compare_methods(of_data[data], runs, seconds, variants=variants) for data in only or of_data]
-    boards = sorted((each for each, _ in compared if each), key=lambda each: (-len(each.ranked), -len(each.seeds)))
+    boards = sorted((each for each, _ in compared if each), key=_size, reverse=True)
     methods, over = common(boards)
     return Leaderboard(
         boards=(*over, *(each for each in boards if each not in over)),
@@ -96,3 +96,9 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
         over=tuple(each.data for each in over),
         variants=sum(left_out for _, left_out in compared),
     )
+
+
+def _size(board: Board) -> tuple[int, int]:
+    """Return how much a board compares: ranked methods in their default settings times seeds, then all methods."""
+    default = sum(entry.label == entry.method for entry in board.ranked.values())
+    return default * len(board.seeds), len(board.ranked) * len(board.seeds)

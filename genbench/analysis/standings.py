@@ -28,11 +28,16 @@ class Standing(NamedTuple):
 
 
 def common(boards: Sequence[Board]) -> tuple[list[str], list[Board]]:
-    """Return the set of methods, and the boards that rank it whole, for which pairs of methods x boards is largest."""
+    """Return the set of methods, and the boards that rank it whole over the same seeds, with most pairs x boards."""
     sets = {frozenset(board.ranked) for board in boards}
     while added := {a & b for a in sets for b in sets} - sets:  # close the sets under intersection
         sets |= added
-    candidates = [(methods, [b for b in boards if methods <= b.ranked.keys()]) for methods in sets if len(methods) > 1]
+    candidates = [
+        (methods, [b for b in boards if methods <= b.ranked.keys() and b.seeds == seeds])
+        for methods in sets
+        for seeds in dict.fromkeys(board.seeds for board in boards)
+        if len(methods) > 1
+    ]
     if not candidates:
         return [], []
     methods, shared_boards = max(candidates, key=lambda c: (len(c[0]) * (len(c[0]) - 1) * len(c[1]), sorted(c[0])))

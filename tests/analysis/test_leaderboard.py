@@ -59,3 +59,32 @@ def test_of_records_that_contradict_one_another_the_first_counts(caplog):
     found = leaderboard([suite([*runs, again])])
     assert entry(found.boards[0], "cfm").values == entry(leaderboard([suite(runs)]).boards[0], "cfm").values
     assert caplog.text.count("later contradicts an earlier value of w2 for cfm") == 1
+
+
+def test_more_methods_with_fewer_seeds_do_not_replace_a_budget_with_more_runs():
+    few = [
+        run(model, seed, 3 + number + NOISE[number, seed], plan={"steps": 8})
+        for number, model in enumerate(["cfm", "otcfm", "sbcfm", "fm"])
+        for seed in range(3)
+    ]
+    (board,) = leaderboard([suite(known(datas=["moons"])), suite(few, "few")]).boards
+    assert (board.budget.steps, len(board.seeds)) == (9, 12)
+    assert not entry(board, "cfm").mark
+    assert entry(board, "fm").mark
+
+
+def test_mean_ranks_are_over_data_sets_with_the_same_seeds():
+    runs = [*known(datas=["moons", "circles"]), *known(seeds=5, datas=["8gaussians"])]
+    ranking = leaderboard([suite(runs)])
+    assert set(ranking.over) == {"moons", "circles"}
+    assert [board.data for board in ranking.boards][-1] == "8gaussians"
+
+
+def test_data_sets_of_changed_settings_come_last():
+    changed = [
+        run(model, seed, 3 + number + NOISE[number, seed], "circles", settings={"net": {"name": "mlp", "width": 8}})
+        for number, model in enumerate(["cfm", "otcfm", "sbcfm", "fm"])
+        for seed in range(12)
+    ]
+    ranking = leaderboard([suite([*changed, *known(datas=["moons"])])])
+    assert [board.data for board in ranking.boards] == ["moons", "circles"]
