@@ -67,7 +67,7 @@ def test_a_hangup_stops_unless_it_is_ignored_as_under_nohup(ignored):
 import os, signal
 signal.signal(signal.SIGHUP, signal.{"SIG_IGN" if ignored else "SIG_DFL"})
 from genbench.cli import main
-def hang_up(**options):
+def hang_up(*arguments, **options):
     os.kill(os.getpid(), signal.SIGHUP)
 main.app = hang_up
 main.main()

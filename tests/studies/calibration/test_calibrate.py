@@ -12,7 +12,8 @@ from genbench.studies.calibration.power import Draws
 def test_a_calibration_goes_on_where_it_stopped(normal, tmp_path, monkeypatch):
     monkeypatch.setattr(calibrate, "chosen", lambda tasks, images: iter([normal]))
     monkeypatch.setattr(calibrate, "FULL", calibrate.FULL | {"8gaussians": Draws(39, 40, 20)})
-    monkeypatch.setattr(calibrate.exact_fields, "measure_fields", lambda seeds: [{"seed": s} for s in seeds])
+    field = {"task": "gaussian", "metric": "nll", "value": 1.5}
+    monkeypatch.setattr(calibrate.exact_fields, "measure_fields", lambda seeds: [field | {"seed": s} for s in seeds])
     path = calibrate.calibrate(tmp_path, [0], minutes=0)
     assert results_file.load(tmp_path) == []
     calibrate.calibrate(tmp_path, [0])
