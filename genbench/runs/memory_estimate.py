@@ -41,7 +41,10 @@ def check_memory(
     if encoder is not None:
         size = encoder.get("batch_size", 0)
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
-    _check_pairs(model.get("coupling") or model, batch, data.event.classes if model.get("conditional") else 1)
+    coupling = model.get("coupling") or model
+    _check_pairs(coupling, batch, data.event.classes if model.get("conditional") else 1)
+    points = coupling.get("points", 0)
+    memory.require(sample * points, f"points={points}")
     for name, part in {"evaluation": evaluation, **{f"metric.{name}": part for name, part in metrics.items()}}.items():
         size = part.get("n") or 0
         memory.require(3 * sample * size, f"{name}.n={size}")
@@ -49,7 +52,8 @@ def check_memory(
         size, needed = min(part.get("n") or 0, evaluation["n"]), registry.metrics[name].traits.get("memory")
         if needed is not None:
             memory.require(needed(size), f"metric.{name}.n={size}")
-    large = [f"{name}={number}" for name, number in _numbers("model", model) if number > LARGE]
+    numbers = _numbers("model", {**model, "encoder": encoder})
+    large = [f"{name}={number}" for name, number in numbers if number > LARGE]
     if large or max(data.event.dims, data.event.classes) > MANY:
         what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"
         # Weights, gradients, and the two moments of Adam.

@@ -34,6 +34,7 @@ def test_the_estimate_is_that_of_the_largest_part(monkeypatch, dims, width):
 
 
 PAIRS = [
+    ("sdcfm", {"model": {"points": 10**6}}, (), 4 * 2 * 10**6),
     ("otcfm", {"plan": {"batch_size": 3000}, "model": {"pool": 2}}, (), 28 * 6000**2),
     ("otcfm", {"plan": {"batch_size": 3000}, "model": {"plan": "sinkhorn"}}, (), 20 * 3000**2),
     ("wcfm-balanced", {"model": {"reference": 5000}}, (), 20 * 5000**2),
@@ -76,3 +77,10 @@ def test_what_cannot_fit_into_memory_is_refused_before_anything_is_allocated(
     assert len(err.strip().splitlines()) == 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
     assert not (tmp_path / "results").exists()
+
+
+def test_the_weights_of_an_encoder_count(monkeypatch):
+    settings = {"model": {"encoder": {"name": "autoencoder", "width": 2048}}}
+    monkeypatch.setattr("genbench.storage.memory.total", lambda: 1e9)
+    with pytest.raises(ConfigError, match=r"model\.encoder\.width=2048.* needs at least"):
+        resolve("cfm", "digits", metrics=[], settings=settings)
