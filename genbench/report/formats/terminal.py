@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -11,10 +11,12 @@ from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.means import format_mean, mean_and_half
+from genbench.analysis.suite_results import Run
 from genbench.analysis.values import group_by, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
 from genbench.results.frames import protocol
+from genbench.runs.record import Record
 from genbench.sweeps.execution.progress import duration
 
 STYLES = {"best": "bold", "tie": "italic"}
@@ -60,8 +62,8 @@ def styled(text: str, style: str = "") -> Text:
 
 def print_record(record: Mapping[str, Any], path: Path, console: Console) -> None:
     """Print a record: each value with direction, floor and protocol, then cost and path."""
-    labels, cost = record["labels"], record["provenance"]["cost"]
-    print_rows(record["results"], f"{labels['model']} on {labels['data']}, seed {record['spec']['seed']}", console)
+    cost = record["provenance"]["cost"]
+    print_rows(record["results"], f"{_title(record)}, seed {record['spec']['seed']}", console)
     if cost:
         parameters = f"{cost['parameters']:,.0f} parameters"
         speed = f"{cost['steps_per_second']:.4g} steps/s, {cost['train_peak_mib']:.0f} MiB"
@@ -71,6 +73,13 @@ def print_record(record: Mapping[str, Any], path: Path, console: Console) -> Non
     if note := origin(record["provenance"]["data"]):
         console.print(styled(note))
     print_line(console, f"kept in {path}")
+
+
+def _title(record: Mapping[str, Any]) -> str:
+    """Return the model and the data set of a record, with the setting that decides most about the method."""
+    model, data = record["labels"]["model"], record["labels"]["data"]
+    stated = Run(cast(Record, record), model, None).stated
+    return f"{model} {stated} on {data}" if stated else f"{model} on {data}"
 
 
 def print_means(records: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -92,9 +101,9 @@ def _means(records: Sequence[Mapping[str, Any]]) -> Table:
         ]
         label = heading(Column(of_metric[0]["metric"], of_metric[0]["better"] if known else "none"))
         cells.append(Row(label, tuple(Cell(text=text) for text in values)))
-    labels, seeds = records[0]["labels"], sorted(record["spec"]["seed"] for record in records)
+    seeds = sorted(record["spec"]["seed"] for record in records)
     return Table(
-        f"{labels['model']} on {labels['data']}, mean of {len(records)} seeds",
+        f"{_title(records[0])}, mean of {len(records)} seeds",
         (Column("mean"), Column("floor")),
         tuple(cells),
         (f"Seeds {', '.join(map(str, seeds))}. ±: half the 95 % interval over seeds.",),

@@ -3,11 +3,12 @@
 import io
 import re
 
+from helpers.leaderboards import run
 from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
 from genbench.analysis.means import format_mean
-from genbench.report.formats.terminal import print_rows, show
+from genbench.report.formats.terminal import print_means, print_rows, show
 
 
 def test_a_terminal_shows_the_same_numbers_within_its_width():
@@ -20,6 +21,19 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
     assert f"* {numbers[0]}" in text  # marked without styles
     assert "* better than every other model of the column." in text
     assert "[1]" not in text
+
+
+def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    for settings in ({}, {"kappa": 0.25}):
+        print_means([run("wcfm", seed, 1.0 + seed, settings=settings).record for seed in range(2)], console)
+    print_means([run("cfm", seed, 1.0 + seed).record for seed in range(2)], console)
+    titles = [line for line in console.file.getvalue().splitlines() if "mean of" in line]
+    assert [title.partition(",")[0].strip() for title in titles] == [
+        "wcfm kappa=1.0 on moons",
+        "wcfm kappa=0.25 on moons",
+        "cfm on moons",
+    ]
 
 
 EVIL = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
