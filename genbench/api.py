@@ -9,8 +9,8 @@ from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.results import frames
+from genbench.runs import kept_weights, store
 from genbench.runs import run as runner
-from genbench.runs import store
 from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
@@ -61,7 +61,7 @@ def run(
 
 
 def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -> pd.DataFrame:
-    """Run what is missing of a suite and return its table, one row a model, data set and metric.
+    """Run what is missing of a suite and return its table, with the rows of `table`. Cells that fail have no row.
 
     Raises:
         ConfigError: if the suite is wrong.
@@ -91,7 +91,7 @@ def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
         trust_everything()
     spec = store.spec_at(folder)
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
-    if store.restore_weights(model, folder / "model.safetensors", spec) is None:
+    if kept_weights.restore_weights(model, folder / "model.safetensors", spec) is None:
         raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
     return model.eval()
 
@@ -105,7 +105,7 @@ def table(results: str | Path = "results") -> pd.DataFrame:
     """Return mean, standard error and floor over seeds of every kept value that is not outdated.
 
     Returns:
-        One row a model, data set, metric, solver and number of evaluations.
+        One row per model, data set, metric, solver and number of evaluations.
     """
     return _summary(frame(results))
 

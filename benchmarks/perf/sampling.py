@@ -16,9 +16,9 @@ from genbench.metrics.sampling import noise
 from genbench.numerics.ode import trajectory
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
-from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
+from genbench.training.process_group import start_group
 
 
 class Counted(nn.Module):

@@ -15,9 +15,9 @@ from genbench.core import Learner, Model
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.training.ensemble import Ensemble
-from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
+from genbench.training.process_group import start_group
 
 TASK = "8gaussians-moons"
 BATCH = 256

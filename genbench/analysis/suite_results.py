@@ -256,7 +256,7 @@ def _provenance(cost: _Cost | None, original: bool) -> dict[str, Any]:
     return known if cost is None else known | {"cost": cost.numbers, "machine": {"device": cost.device}}
 
 
-MOST_FAILED = 100_000
+MAX_FAILED = 100_000
 """Failed runs of one model above which a published table is not believed."""
 
 
@@ -265,7 +265,7 @@ def _failures(path: Path) -> list[Failure]:
 
     def failed(row: Mapping[str, str]) -> list[Failure]:
         count = int(row["failed_runs"] or 0)
-        if count > MOST_FAILED:
+        if count > MAX_FAILED:
             raise ValueError(f"{count:,} failed runs")
         return [Failure(row["model"], row["data"], number, row["reason"]) for number in range(count)]
 

@@ -123,9 +123,9 @@ def new(
 @app.command()
 def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or path.")]) -> None:
     """Check every cell of a suite without running it."""
-    from genbench.cli import requests
+    from genbench.cli import precheck
 
-    requests.check_suite(suite, {})
+    precheck.check_suite(suite, {})
 
     from genbench.registry import metrics
     from genbench.runs.component import settings_in

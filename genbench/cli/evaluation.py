@@ -34,17 +34,17 @@ def eval_command(
 
     A kept model is measured with other metrics or another solver: --metric, --set sample.NAME=VALUE.
     """
-    from genbench.cli import requests
+    from genbench.cli import precheck
     from genbench.sweeps import user_files
 
     path, settings = Path(what), parse(set_ or [])
     if dataset is not None:
         _, dataset, metric, settings = user_files.request("", dataset, metric, settings)
-    requests.check((), [dataset] if dataset is not None else (), metric, settings)
+    precheck.check((), [dataset] if dataset is not None else (), metric, settings)
     if dataset is not None:
         _eval_samples(path, dataset, metric, settings, seed, results, beside, as_json)
     elif beside is not None:
-        raise ConfigError("--beside is for samples: add --reference NAME, the data set to compare them with")
+        raise ConfigError("--beside is for samples: add --dataset NAME, the data set to compare them with")
     elif path.suffix in (".npy", ".npz"):
         raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
     elif not path.exists() and not (results / "runs" / path).exists():
@@ -65,7 +65,7 @@ def _eval_samples(
 ) -> None:
     import torch
 
-    from genbench.metrics.intervals import half_intervals
+    from genbench.metrics.jackknife import half_intervals
     from genbench.report.formats.terminal import origin, print_rows
     from genbench.results.external_samples import measure_samples, task_without_model
     from genbench.runs import provenance
@@ -154,9 +154,9 @@ def reference(
 
     Metrics on images compare with them. Without a data set: list what is kept.
     """
-    from genbench.cli import requests
+    from genbench.cli import precheck
 
-    requests.check((), [dataset] if dataset else ())
+    precheck.check((), [dataset] if dataset else ())
     if split not in ("train", "test"):
         raise ConfigError(f"--split {split}: choose train or test")
 
@@ -183,7 +183,7 @@ def calibrate(
         Path | None, typer.Option(help="Folder or archive of CIFAR-10; without it that task is left out.")
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="8gaussians, digits or cifar10; by default all.")] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call goes on.")] = 90,
+    minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call resumes.")] = 90,
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes in all: few draws; writes nothing.")] = False,
     quiet: Quiet = False,
 ) -> None:

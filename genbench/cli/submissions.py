@@ -86,7 +86,7 @@ def _verify_folder(results: Path, sample: int, seed: int, tolerance: float, as_j
             lines.append(f"not measured again: {error}")
             continue
         measured.append(again._asdict() | {"path": str(again.path)})
-        difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "bitwise equal"
+        difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "no difference"
         lines.append(f"{evaluation_name(path)}: {again.values} values measured again, {difference}")
     wrong = sum(again["worst"] > tolerance for again in measured)
     if as_json:

@@ -30,7 +30,7 @@ from genbench.cli.options import (
 )
 from genbench.errors import ConfigError, RunFailed
 from genbench.sweeps.assignments import parse, stack_members
-from genbench.training.torchrun import local_rank
+from genbench.training.torchrun_variables import local_rank
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -65,7 +65,7 @@ def run_command(
     quiet: Quiet = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
-    from genbench.cli import requests
+    from genbench.cli import precheck
     from genbench.sweeps import user_files
 
     settings, seeds, rank = parse(set_ or []), parse_seeds(seed or "0"), local_rank()
@@ -75,10 +75,10 @@ def run_command(
     if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
         raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
-    requests.check([model], [dataset], metric, settings)
-    requests.check_sizes(settings, devices)
+    precheck.check([model], [dataset], metric, settings)
+    precheck.check_sizes(settings, devices)
     for own in stack_members(members) if members is not None else ():
-        requests.check([model], settings={"model": {name: value for name, value in own.items() if name != "seed"}})
+        precheck.check([model], settings={"model": {name: value for name, value in own.items() if name != "seed"}})
 
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
@@ -166,14 +166,14 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Run what is missing of a suite and print its leaderboard."""
-    from genbench.cli import requests
+    from genbench.cli import precheck
 
     settings = parse(set_ or [])
     if engine == "local" and (address is not None or gpus):
         raise ConfigError("--address and --gpus are options of a Ray cluster: add --engine ray")
     if engine == "ray" and jobs != 1:
         raise ConfigError("--jobs is an option of the local engine; Ray runs as many cells as its cores hold")
-    requests.check_suite(suite, settings)
+    precheck.check_suite(suite, settings)
 
     from genbench.report.publish import publish_suite
     from genbench.results.status import cell_name
@@ -269,16 +269,16 @@ def tune(
 
     A single model without --over: the kappa of W-CFM, by the elbow rule.
     """
-    from genbench.cli import requests
+    from genbench.cli import precheck
     from genbench.tuning.candidates import points
 
     settings, candidates = parse(set_ or []), parse(over or [])
-    requests.check(methods, [dataset], [metric] if metric else None, settings)
+    precheck.check(methods, [dataset], [metric] if metric else None, settings)
     if not over and (len(methods) > 1 or metric is not None):
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
     for method in methods:
         for point in points(candidates, method, methods):
-            requests.check([method], settings=point)
+            precheck.check([method], settings=point)
 
     from genbench.report.formats.terminal import show
     from genbench.runs.store import writable_store

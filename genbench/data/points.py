@@ -19,7 +19,7 @@ SUFFIXES = (*arrays.SUFFIXES, ".csv", ".parquet")
 LABEL = "label"
 """Name of the column, or of the array, that holds classes and no coordinate."""
 
-MOST_REPEATED = 1000
+MAX_REPEATED = 1000
 """Repeated names of columns above which no table is read: pandas renames them in square time."""
 
 
@@ -124,6 +124,6 @@ def _begins_with_numbers(path: Path) -> bool:
     try:
         return bool([float(cell) for cell in cells])
     except ValueError:
-        if len(cells) - len(set(cells)) > MOST_REPEATED:
-            raise ConfigError(f"{path}: more than {MOST_REPEATED:,} names of columns are repeated") from None
+        if len(cells) - len(set(cells)) > MAX_REPEATED:
+            raise ConfigError(f"{path}: more than {MAX_REPEATED:,} names of columns are repeated") from None
         return False

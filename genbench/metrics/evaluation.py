@@ -23,7 +23,7 @@ from genbench.errors import Unsupported
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import call
-from genbench.training.group import ALONE, Group
+from genbench.training.process_group import ALONE, Group
 
 T = TypeVar("T")
 

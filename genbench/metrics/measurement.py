@@ -12,11 +12,11 @@ import torch
 from genbench.core import Batch, Data, Model
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
-from genbench.metrics.intervals import half_intervals
+from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
 from genbench.seeds import derive
-from genbench.training.group import ALONE, Group
+from genbench.training.process_group import ALONE, Group
 from genbench.training.second_thread import beside, has_idle_core
 
 Rows = list[dict[str, Any]]

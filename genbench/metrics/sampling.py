@@ -13,7 +13,7 @@ from genbench.core import Model, Source
 from genbench.numerics.ode import FixedStepMethod
 from genbench.seeds import derive
 from genbench.settings import Count, typed
-from genbench.training.group import ALONE, Group
+from genbench.training.process_group import ALONE, Group
 
 
 @dataclass(frozen=True, kw_only=True)

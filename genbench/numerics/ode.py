@@ -31,8 +31,8 @@ SOLVERS = {
     "rk4": Solver("rk4", 4),
 }
 
-MOST = 100_000
-"""Evaluations of a field after which an adaptive solver gives up; a model of use needs some hundreds."""
+MAX_EVALUATIONS = 100_000
+"""Evaluations of a field after which an adaptive solver gives up; a useful model needs a few hundred."""
 
 if TYPE_CHECKING:
     Method: TypeAlias = str
@@ -96,8 +96,10 @@ def trajectory(
     def counted(t: Tensor, y: Any) -> Any:
         nonlocal nfe
         nfe += 1
-        if nfe > MOST and SOLVERS[method].stages is None:
-            raise RunFailed(f"{method} takes more than {MOST:,} evaluations at tolerance {tol:g}: the field diverges")
+        if nfe > MAX_EVALUATIONS and SOLVERS[method].stages is None:
+            raise RunFailed(
+                f"{method} takes more than {MAX_EVALUATIONS:,} evaluations at tolerance {tol:g}: the field diverges"
+            )
         return field(t, y)
 
     with warnings.catch_warnings():  # imported here, since it takes a third of a second

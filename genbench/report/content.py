@@ -21,8 +21,8 @@ READING = (
     "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
     "perfect sampler. Differences smaller than the error of the floor are meaningless.",
     "A model is marked best only if it differs significantly from all others (paired test, Holm's correction, 5 %). "
-    "Otherwise the best mean and all models that do not differ significantly from it are marked as ties. Ranks are of "
-    "the means alone.",
+    "Otherwise the best mean and all models that do not differ significantly from it are marked as ties; if "
+    "no model is significantly worse, none is marked. Ranks are of the means alone.",
     "NFE is the measured number of network evaluations per sample, not the requested number of solver steps.",
     "A dash marks a metric that the model does not support, with the reason below; failed runs are counted.",
 )

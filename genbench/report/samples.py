@@ -19,10 +19,10 @@ from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.report.drawings import DENSITY_SIZE, FLOW_DATA, IMAGE_DATA, PANEL, SHEET, TRAINING, Arrays, Drawings
+from genbench.runs.kept_weights import restore_weights
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.requests import data_of, restore
 from genbench.runs.spec import Spec, build_data, plan_of
-from genbench.runs.store import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.storage import arrays, files

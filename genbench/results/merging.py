@@ -9,10 +9,11 @@ from typing import BinaryIO, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
+from genbench.runs.kept_weights import read_weights
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Record, format_record, read_kept
 from genbench.runs.run import merge_rows
-from genbench.runs.store import Store, read_weights
+from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
@@ -20,7 +21,7 @@ from genbench.storage.files import Damaged
 log = logging.getLogger("genbench")
 
 
-MOST = {".csv": files.MAX_TEXT, ".json": files.MAX_TEXT, ".png": 2**28, ".npz": 2**34, ".safetensors": 2**36}
+MAX_BYTES = {".csv": files.MAX_TEXT, ".json": files.MAX_TEXT, ".png": 2**28, ".npz": 2**34, ".safetensors": 2**36}
 """Bytes above which a file of such a kind is not copied."""
 
 BESIDE = ("samples.npz", "*.png", "steps/*.json", "steps/*.png")
@@ -107,7 +108,7 @@ def _merge_weights(run: Path, folder: Path, records: Sequence[Record]) -> bool:
     if not source.exists() or target.exists() or not _is_own(source):
         return False
     with _left_out_if_damaged():
-        files.open_regular(source, MOST[source.suffix]).close()
+        files.open_regular(source, MAX_BYTES[source.suffix]).close()
         _, spec, _ = read_weights(source)
         trained = spec.keys() - {"metrics", "sample", "evaluation"}
         if any(record["spec"].get(name) != spec[name] for record in records for name in trained):
@@ -123,7 +124,7 @@ def _copy(source: Path, target: Path) -> None:
         return
     if source.suffix == ".json":
         read_step(source)
-    with files.open_regular(source, MOST[source.suffix], follow=False) as file:
+    with files.open_regular(source, MAX_BYTES[source.suffix], follow=False) as file:
         if source.suffix == ".npz":
             _check_arrays(source, file)
         elif source.suffix == ".png" and file.read(8) != b"\x89PNG\r\n\x1a\n":
@@ -142,8 +143,8 @@ def _check_arrays(path: Path, file: BinaryIO) -> None:
         members = ZipFile(file).infolist()
     except (BadZipFile, ValueError, OSError) as error:
         raise Damaged(f"{path} is not an archive of arrays: {error}") from error
-    if sum(member.file_size for member in members) > MOST[path.suffix]:
-        raise Damaged(f"{path} would unpack to more than {MOST[path.suffix]:,} bytes")
+    if sum(member.file_size for member in members) > MAX_BYTES[path.suffix]:
+        raise Damaged(f"{path} would unpack to more than {MAX_BYTES[path.suffix]:,} bytes")
 
 
 def _is_own(path: Path) -> bool:

@@ -18,19 +18,20 @@ from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
 from genbench.runs import provenance
+from genbench.runs.kept_weights import restore_weights
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import Record, Row
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store, metrics_to_measure, restore_weights, run_name
+from genbench.runs.store import Store, metrics_to_measure, run_name
 from genbench.runs.versions import sources_of
 from genbench.runs.weights import fit_and_save, fresh, take_weights, with_prefix
 from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 from genbench.storage.lease import Busy
-from genbench.training.group import Group, start_group
 from genbench.training.loop import Progress, no_progress
+from genbench.training.process_group import Group, start_group
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Version and settings of metrics, by name."""

@@ -21,34 +21,21 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, FiniteFloat, TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from genbench.errors import ConfigError
-from genbench.runs.record import Record, check_request, check_run, filename, format_record, read_kept
+from genbench.runs.kept_weights import WEIGHTS
+from genbench.runs.record import Record, check_request, filename, format_record, read_kept
 from genbench.runs.requests import restore
-from genbench.runs.spec import SPEC, Spec
+from genbench.runs.spec import Spec
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 from genbench.training import checkpoint
-from genbench.validation import explain
 
 log = logging.getLogger("genbench")
-
-WEIGHTS = ("spec", "cost")
-"""Fields in the header of kept weights; those of earlier versions lack "run"."""
-
-
-def _trained(cost: dict[str, float]) -> dict[str, float]:
-    if "train_seconds" not in cost:
-        raise ValueError("train_seconds is missing")
-    return cost
-
-
-COST = TypeAdapter(Annotated[dict[str, FiniteFloat], AfterValidator(_trained)])
 
 
 class Failure(NamedTuple):
@@ -152,7 +139,7 @@ class Store:
         return path
 
     def is_complete(self, spec: Spec, record: Record | None, again: Collection[str] = ()) -> bool:
-        """Return whether nothing is left to do for a run with this record; without metrics it is about its weights."""
+        """Return whether nothing is left to do for a run with this record; without metrics, weights suffice."""
         if record is None or metrics_to_measure(record, spec, again):
             return False
         return bool(spec.metrics) or self.has_weights(spec)
@@ -235,7 +222,7 @@ def existing_store(root: Path) -> Store:
 
 
 def writable_store(root: Path) -> Store:
-    """Return the results folder of that path, before anything is computed for it.
+    """Return the results folder of that path, after checking that it can be written.
 
     Raises:
         ConfigError: if nothing can be written there.
@@ -268,44 +255,8 @@ def metrics_to_measure(record: Record | None, spec: Spec, again: Collection[str]
     return missing | {name: spec.metrics[name] for name in again if name in without_value}
 
 
-def restore_weights(model: nn.Module, path: Path, spec: Spec) -> dict[str, float] | None:
-    """Load trained weights into a model, and return the cost of training; None if there is no such file.
-
-    Raises:
-        Damaged: if the file does not hold what was written.
-        Misfiled: if it belongs to another run than that of the spec.
-    """
-    try:
-        state, kept, cost = read_weights(path)
-        check_request(path, kept | {"sample": spec.sample, "evaluation": spec.evaluation}, spec)
-        model.load_state_dict(state)
-        return cost
-    except FileNotFoundError:
-        return None
-    except RuntimeError as error:
-        why = str(error).splitlines()[-1].strip()
-        raise Damaged(f"{files.shown(path)} holds the weights of another network: {why}") from error
-
-
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, float]]:
-    """Return trained weights, the spec as plain JSON, and the cost of training.
-
-    Raises:
-        Damaged: if the file does not hold what was written.
-        Misfiled: if it belongs to another run than its folder.
-        FileNotFoundError: if there is none.
-    """
-    state, header = tensors.load(path, WEIGHTS)
-    try:
-        spec, cost = SPEC.validate_json(header["spec"]).json(), COST.validate_json(header["cost"])
-    except ValidationError as error:
-        raise Damaged(f"{files.shown(path)} is damaged: its header has no spec or cost: {explain(error)}") from error
-    check_run(path, path.resolve().parent, header.get("run"), spec)
-    return state, spec, cost
-
-
 def read_failure(path: Path) -> Failure:
-    """Read why a run failed. Of a damaged note the reason says so, and the spec is empty."""
+    """Read why a run failed. If the note is damaged, the reason says so and the spec is empty."""
     try:
         reason, _, text = files.read(path).decode(errors="replace").rpartition("\nspec: ")
         spec = json.loads(text)

@@ -1,4 +1,4 @@
-"""The weights of a run: drawn afresh, read back, or trained and saved."""
+"""The weights of a run: drawn afresh, taken from the store, or trained and saved."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,19 @@ import torch
 from genbench.core import Data, Model, Trainable
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
+from genbench.runs.kept_weights import restore_weights
 from genbench.runs.monitoring.callbacks import TrainingEvaluation
 from genbench.runs.record import Misfiled
 from genbench.runs.spec import Spec, plan_of
-from genbench.runs.store import Store, restore_weights
+from genbench.runs.store import Store
 from genbench.seeds import derive
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
-from genbench.training.group import Group
 from genbench.training.loop import Progress, fit
 from genbench.training.plan import Plan
+from genbench.training.process_group import Group
 
 log = logging.getLogger("genbench")
 

@@ -13,7 +13,7 @@ from genbench.studies.published import Claim
 
 BEST, NEAR = 4, 2
 """Published values of a metric that are shown: the best, and those before and after the samples."""
-MOST = 8
+MAX_SHOWN = 8
 """Published values under other protocols that are shown."""
 COLUMNS = (Column("value"), Column("source"))
 
@@ -95,12 +95,12 @@ def _not_comparable(placed: Placed) -> Iterator[Table]:
     for row, neighbors in placed:
         others = [item for item in neighbors if not item.same]
         if others:
-            lines += [_head(row), *map(_published, others[:MOST])]
-            lines += [Row(f"  ... {len(others) - MOST} more", (Cell(), Cell()))] if len(others) > MOST else []
-            protocols |= {f"{item.source}: {item.protocol}.": None for item in others[:MOST]}
+            lines += [_head(row), *map(_published, others[:MAX_SHOWN])]
+            lines += [Row(f"  ... {len(others) - MAX_SHOWN} more", (Cell(), Cell()))] if len(others) > MAX_SHOWN else []
+            protocols |= {f"{item.source}: {item.protocol}.": None for item in others[:MAX_SHOWN]}
     if lines:
         title = "Under other protocols: not to be compared with these samples"
-        yield Table(title, COLUMNS, tuple(lines), tuple(protocols)[:MOST], head="metric, method")
+        yield Table(title, COLUMNS, tuple(lines), tuple(protocols)[:MAX_SHOWN], head="metric, method")
 
 
 def _head(row: Mapping[str, Any]) -> Row:

@@ -20,11 +20,12 @@ from torch import Tensor
 from genbench.analysis.means import half_width, mean_and_error
 from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported
 from genbench.results.verifying import compare, measure_again, pairs
+from genbench.runs.kept_weights import WEIGHTS, read_weights
 from genbench.runs.record import Record, cell, read_record
 from genbench.runs.requests import restore
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data
-from genbench.runs.store import WEIGHTS, Store, evaluation_name, read_weights, run_name
+from genbench.runs.store import Store, evaluation_name, run_name
 from genbench.runs.versions import changed_sources
 from genbench.storage import tensors
 
@@ -60,7 +61,8 @@ class Verdict(NamedTuple):
 
     Args:
         name: RUN/EVALUATION.
-        state: refused if its files contradict one another; otherwise whether its values were measured again.
+        state: refused if its files cannot be read, contradict one another, or repeat another run; otherwise whether its
+            values were measured again.
         reason: why the state is not "confirmed"; otherwise empty.
         labels: what a reader should know: chosen seeds, other code, other data.
     """
@@ -79,7 +81,7 @@ def judge(
     """Judge every record of an unpacked submission.
 
     Args:
-        sample: number of records to measure again; of those, the ones whose weights are there.
+        sample: number of records to measure again, drawn from those whose weights are there.
         retrain: number of these to train again too.
         seed: selects them.
         tolerance: relative difference up to which values are the same.

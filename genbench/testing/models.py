@@ -13,7 +13,7 @@ from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import draw, noise, starting_points
 from genbench.models.flow_matching.model import FlowMatching
-from genbench.models.flow_matching.reflow import Pupil
+from genbench.models.flow_matching.reflow import Student
 from genbench.registry import Entry, models
 from genbench.runs.component import own_options, sampler
 from genbench.seeds import generator
@@ -69,7 +69,7 @@ def check_model(model: str | Callable[..., Model], settings: Settings | None = N
 def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
     model = _built(entry, data, settings, seed=0)
     model.prepare(data, 0)
-    if isinstance(model, Pupil):
+    if isinstance(model, Student):
         teacher = cast(FlowMatching, _built(models[entry.traits["teacher"]], data, {}, seed=2))
         _perturb(teacher)
         model.learn(model.pairs(teacher, data, 0, SIZE))

@@ -19,8 +19,8 @@ from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
 from genbench.seeds import derive
 from genbench.training import checkpoint
-from genbench.training.group import Group
 from genbench.training.plan import Plan
+from genbench.training.process_group import Group
 from genbench.training.second_thread import has_idle_core, prefetch
 from genbench.training.state import TrainingState
 from genbench.training.step import Step

@@ -8,8 +8,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genbench.core import Example
 from genbench.seeds import derive
-from genbench.training.group import Group
 from genbench.training.plan import Plan
+from genbench.training.process_group import Group
 from genbench.training.state import TrainingState
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench.core import Learner
 from genbench.storage import files
-from genbench.training.group import Group
+from genbench.training.process_group import Group
 
 MAX_ROWS = 10_000
 

@@ -11,7 +11,7 @@ from genbench.settings import Settings, merge
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
 
-MOST = 10_000
+MAX_CANDIDATES = 10_000
 """Candidates of a method."""
 
 
@@ -31,8 +31,8 @@ def points(over: Settings, method: str, methods: Sequence[str]) -> Iterator[dict
     for section, table in over.items():
         if section in (*TUNED, method):
             axes += _axes(("model" if section == method else section,), section, table)
-    if math.prod(map(len, axes)) > MOST:
-        raise ConfigError(f"--over: more than {MOST:,} candidates of {method}")
+    if math.prod(map(len, axes)) > MAX_CANDIDATES:
+        raise ConfigError(f"--over: more than {MAX_CANDIDATES:,} candidates of {method}")
     yield from (merge(*combination) for combination in product(*axes))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genbench.cli import catalog, requests
+from genbench.cli import catalog, precheck
 from genbench.errors import ConfigError
 from genbench.registry import ALL
 from genbench.runs.requests import resolve
@@ -28,7 +28,7 @@ def test_the_catalog_refuses_in_the_words_of_the_library(settings):
     with pytest.raises(ConfigError) as by_library:
         resolve("wcfm", "moons", settings=settings)
     with pytest.raises(ConfigError) as by_catalog:
-        requests.check(["wcfm"], ["moons"], None, settings)
+        precheck.check(["wcfm"], ["moons"], None, settings)
     assert str(by_catalog.value) == str(by_library.value)
 
 

@@ -7,8 +7,8 @@ from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
 from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data, plan_of
-from genbench.training.group import start_group
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 
 @pytest.fixture(scope="session")

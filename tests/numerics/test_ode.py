@@ -85,7 +85,7 @@ def test_a_field_that_is_not_finite_is_an_error_of_one_line():
 
 
 def test_an_adaptive_solver_ends_where_the_field_diverges(monkeypatch):
-    monkeypatch.setattr("genbench.numerics.ode.MOST", 1000)
+    monkeypatch.setattr("genbench.numerics.ode.MAX_EVALUATIONS", 1000)
     stiff = integrate(lambda t, x: -50 * x, torch.ones(1, 1), tol=1e-4)
     assert stiff.nfe < 1000
     with pytest.raises(RunFailed, match=r"more than 1,000 evaluations at tolerance 0\.0001"):

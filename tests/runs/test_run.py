@@ -16,10 +16,11 @@ from genbench.results.frames import costs, frame
 from genbench.results.status import of_folder
 from genbench.results.verifying import check, remeasure
 from genbench.runs import versions
+from genbench.runs.kept_weights import read_weights
 from genbench.runs.record import read_record
 from genbench.runs.requests import resolve, restore
 from genbench.runs.run import Launch, run
-from genbench.runs.store import Store, read_weights, spec_at
+from genbench.runs.store import Store, spec_at
 from genbench.storage.lease import Busy
 from genbench.sweeps.execution.executors import execute, local
 from genbench.training import loop

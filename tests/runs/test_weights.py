@@ -9,7 +9,7 @@ from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.runs.weights import fit_and_save, fresh, take_weights, with_prefix
-from genbench.training.group import start_group
+from genbench.training.process_group import start_group
 
 
 def spec_of(seed=0, **plan):

@@ -3,9 +3,10 @@ import shutil
 
 import pytest
 
+from genbench.runs.kept_weights import WEIGHTS
 from genbench.runs.record import format_record, read_record
 from genbench.runs.requests import restore
-from genbench.runs.store import WEIGHTS, Store, run_name
+from genbench.runs.store import Store, run_name
 from genbench.storage import tensors
 from genbench.submissions.archive import pack
 

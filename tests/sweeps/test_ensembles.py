@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from genbench.errors import ConfigError
+from genbench.runs.kept_weights import read_weights
 from genbench.runs.requests import restore
-from genbench.runs.store import Store, read_weights
+from genbench.runs.store import Store
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import make_jobs

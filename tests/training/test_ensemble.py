@@ -16,8 +16,8 @@ from genbench.runs.spec import build_data, plan_of
 from genbench.runs.weights import fresh
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
-from genbench.training.group import start_group
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 PLAN = {"batch_size": 32, "schedule": "cosine", "ema": 0.99, "clip": 0.5}
 

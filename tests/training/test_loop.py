@@ -13,8 +13,8 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.training import checkpoint
-from genbench.training.group import start_group
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -108,7 +108,7 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, {TESTS!r})
 from helpers.toy_trainings import start, weights
-from genbench.training.group import start_group
+from genbench.training.process_group import start_group
 from genbench.training.loop import fit
 group = start_group("cpu", 2)
 for name, (model, settings) in {SHARED!r}.items():

@@ -7,8 +7,8 @@ from helpers.toy_trainings import Stop, start, stop_at, train, weights
 from genbench.errors import ConfigError
 from genbench.storage import tensors
 from genbench.training import checkpoint
-from genbench.training.group import start_group
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 
 @pytest.mark.parametrize(("model", "plan"), [("cfm", {"ema": 0.999}), ("wcfm", {}), ("otcfm", {"optimizer": "adam"})])

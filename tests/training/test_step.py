@@ -9,8 +9,8 @@ import torch
 from helpers.toy_trainings import TESTS, start, train, weights
 from torch.testing import assert_close
 
-from genbench.training.group import start_group
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 
 def test_accumulated_parts_make_the_same_step():

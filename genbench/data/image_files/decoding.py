@@ -27,7 +27,7 @@ VERSION = 1
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
 
-MOST_PIXELS = 2**27
+MAX_PIXELS = 2**27
 """Largest number of pixels of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
 
 AHEAD = 32
@@ -139,8 +139,8 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
     """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MOST_PIXELS:,}")
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MAX_PIXELS:,}")
             opened.load()
             image = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, EOFError, StructError, Image.DecompressionBombError) as error:

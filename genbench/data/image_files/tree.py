@@ -24,11 +24,11 @@ EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm",
 LARGEST = 2**30
 """Bytes of an image file."""
 
-MOST_UNPACKED = 100
+MAX_UNPACKED = 100
 """Size of the members of an archive in terms of its own, above `LARGEST` bytes; images hardly get smaller."""
 
 EXTENDING = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2]})
-MOST_HEADER = 2**20
+MAX_HEADER = 2**20
 """Types of headers that extend the next one, as by a long name, and their bytes."""
 
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
@@ -132,14 +132,14 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
         raise ConfigError(f"{path} does not exist")
     try:
         with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
-            left = MOST_UNPACKED * path.stat().st_size + LARGEST
+            left = MAX_UNPACKED * path.stat().st_size + LARGEST
             for member in archive:
                 name = normpath(member.name).lstrip("/")
                 if _is_image(name):
                     _check_size(path, name, member.size)
                 left -= member.size
                 if left < 0:
-                    raise ConfigError(f"{path} would unpack to more than {MOST_UNPACKED} times its size")
+                    raise ConfigError(f"{path} would unpack to more than {MAX_UNPACKED} times its size")
                 file = archive.extractfile(member) if read and member.isfile() and _is_image(name) else None
                 yield name, member, file.read() if file else None
                 archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
@@ -153,7 +153,7 @@ class _Member(tarfile.TarInfo):
     """A member whose header is refused before memory is taken for what it claims."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # tarfile lets subclasses override it
-        if self.size < 0 or (self.type in EXTENDING and self.size > MOST_HEADER):
+        if self.size < 0 or (self.type in EXTENDING and self.size > MAX_HEADER):
             raise tarfile.ReadError(f"a header claims {self.size:,} bytes")
         return super()._proc_member(archive)  # type: ignore[misc]
 

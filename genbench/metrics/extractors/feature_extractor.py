@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genbench.core import Rows
 from genbench.errors import Unsupported
-from genbench.training.group import ALONE, Group
+from genbench.training.process_group import ALONE, Group
 
 BATCH = 256
 

@@ -15,7 +15,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.build import build_extractor
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
-from genbench.metrics.image.real_images import MOST, SplitName, available
+from genbench.metrics.image.real_images import MAX_REAL, SplitName, available
 from genbench.metrics.image.reference_statistics import Statistics, published, statistics
 from genbench.settings import Count
 from genbench.space import Space
@@ -34,7 +34,7 @@ class Images:
 
     n: Samples = None
     split: Annotated[SplitName, "real images to compare with; those of the other split give the floor"] = "train"
-    n_real: Real = MOST
+    n_real: Real = MAX_REAL
 
 
 IMAGES = Images()
@@ -95,7 +95,7 @@ def feature_sets(
     features: dict[str, Any] | str | None,
     images: Images,
     *,
-    n_max: int = MOST,
+    n_max: int = MAX_REAL,
     n_min: int = 2,
 ) -> FeatureSets:
     """Return the features of samples and of real images; the network sees each image once.

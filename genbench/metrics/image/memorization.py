@@ -79,9 +79,9 @@ def copy_ratio(
 ) -> Value:
     """T / (T + A) of the squared MMD of samples to test images (T) and to training images (A): 1 for copies of these.
 
-    Near 1/2 for samples that are as far from either, 0 for copies of test images. The kernel is Gaussian; its bandwidth
-    is a third of the median distance of test images to training images, and numbers of images are equal, so that
-    neither set is favored. After PALATE, which fixes the bandwidth for DINOv2 and drops outliers.
+    Near 1/2 for samples that are equally far from both, 0 for copies of test images. The kernel is Gaussian; its
+    bandwidth is a third of the median distance of test images to training images, and numbers of images are equal, so
+    that neither set is favored. After PALATE, which fixes the bandwidth for DINOv2 and drops outliers.
 
     Raises:
         Unsupported: if the network is not available.
@@ -115,10 +115,10 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
 
     Features are standardized by the test images. A mixture of Gaussians is centered on the samples, their variances
     fitted to the training images; the value is 100 (l - l0), with the negative log-likelihood l of test images in nats
-    per feature, and l0 that of a mixture centered on half of the training images and fitted to the other half. Copies
-    of training images get tiny variances and make no test image likely: quality, diversity and novelty count. `gap` is
-    100 times the same of training minus test images under the samples: far below 0 for copies. Published values are
-    those of DINOv2 (features=dinov2).
+    per feature, and l0 that of a mixture centered on as many training images as there are samples (at most half) and
+    fitted to the others. Copies of training images get tiny variances and make no test image likely: quality, diversity
+    and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies. Published values
+    are those of DINOv2 (features=dinov2).
 
     Raises:
         Unsupported: if the network is not available, or all test images have the same features.
@@ -134,12 +134,12 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     x, test, train = (((each - mean) / scale)[:, known] for each in (sets.samples.double(), test, train))
     stream = generator(evaluation.seed, "fld")
 
-    def usual() -> float:
+    def baseline_nats() -> float:
         order = torch.randperm(len(train), generator=stream)
         half = min(len(x), len(train) // 2)
         return CenteredMixture(train[order[:half]], train[order[half:]], stream).nats(test)
 
-    baseline = evaluation.cached_for_task(("fld", sets.network, len(x), len(train)), usual)
+    baseline = evaluation.cached_for_task(("fld", sets.network, len(x), len(train)), baseline_nats)
     mixture = CenteredMixture(x, train, stream)
     on_test, on_train = mixture.nats(test), mixture.nats(train)
     protocol = f"{sets.network}, n={sets.n}, fitted to {len(train)} train images, nats of {len(test)} test images"
@@ -152,13 +152,13 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
 class CenteredMixture:
     """A mixture of equally likely isotropic Gaussians with given centers, its variances fitted to other points.
 
-    They start at what suits the nearest of these points alone, and are fitted by 50 epochs of Adam. Meanwhile a broad
-    component, centered on the mean of the points at 0.9 of their distance, explains points that no center is near.
+    Each variance starts at its best fit to the nearest point, and all are fitted by 50 epochs of Adam. Meanwhile a
+    broad component, centered on the mean of the points at 0.9 of their distance, explains points far from all centers.
 
     Args:
         centers: of the components.
-        points: that the variances make likely.
-        stream: the order of the points.
+        points: the variances are fitted to these.
+        stream: shuffles the points.
 
     Reference: Jiralerspong et al., 2023, and its code.
     """

@@ -15,7 +15,7 @@ from genbench.seeds import derive
 SplitName = Literal["train", "test"]
 """Real images to compare with; "train" includes those held out for validation, as published statistics do."""
 
-MOST = 50_000
+MAX_REAL = 50_000
 """Number of images of published statistics."""
 
 BATCH = 64
@@ -55,9 +55,9 @@ class RealImages(LazyRows):
 
 
 def available(data: Data, split: SplitName) -> int:
-    """Return the number of real images; `MOST` if every draw is fresh."""
+    """Return the number of real images; `MAX_REAL` if every draw is fresh."""
     sizes = [part.size for part in ((data.train, data.valid) if split == "train" else (data.test,))]
-    return MOST if None in sizes else sum(size for size in sizes if size is not None)
+    return MAX_REAL if None in sizes else sum(size for size in sizes if size is not None)
 
 
 @lru_cache(maxsize=8)

@@ -22,7 +22,7 @@ from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Count, NonNegative, Positive
 
 CHUNK = 2**18
-"""Numbers of noise that are solved at once with common adaptive steps; a constant, because the pairs depend on it."""
+"""Numbers of noise (samples x dimensions) that are integrated together and share adaptive steps; pairs depend on it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Pool(Split):
     """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
 
     Args:
-        label: their labels, 0 without classes.
+        label: their labels, 0 for an unconditional model.
         evaluations: total evaluations of the teacher's network.
     """
 
@@ -75,7 +75,7 @@ class PoolSettings:
 POOL = PoolSettings()
 
 
-class Pupil(PairModel):
+class Student(PairModel):
     """A model of pairs of noise and what a teacher makes of it, solved once before training.
 
     Args:
@@ -140,7 +140,7 @@ class Pupil(PairModel):
 
 
 @models.register("reflow", version=1, teacher="cfm")
-class Reflow(Pupil, FlowMatching):
+class Reflow(Student, FlowMatching):
     """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
@@ -171,12 +171,12 @@ class Reflow(Pupil, FlowMatching):
 
 
 @models.register("reflow-distilled", version=1, teacher="reflow")
-class Distilled(Pupil, FewStep):
+class Distilled(Student, FewStep):
     """One step of the rectified flow, learned from its samples: reflow is trained first with the same plan.
 
     x1 = reflow(x0);  loss = E mean (v(x0) - (x1 - x0))^2;  samples are x0 + v(x0)
 
-    It starts from the weights of its teacher at time 0. The distance is L2, the paper's other choice than LPIPS.
+    It starts from the weights of its teacher at time 0. The distance is L2, the paper's alternative to LPIPS.
     Liu, Gong and Liu, 2023, https://arxiv.org/abs/2209.03003.
 
     Args:
@@ -220,5 +220,5 @@ class Distilled(Pupil, FewStep):
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Refuse more than one step."""
         if options["steps"] > 1:
-            raise ConfigError(f"sample.steps={options['steps']}: the distilled model knows a single step")
+            raise ConfigError(f"sample.steps={options['steps']}: the distilled model samples in one step only")
         super().check(options, settings)

@@ -23,7 +23,7 @@ JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
 
 
 class ClassEmbedding(nn.Module):
-    """Embeds a label as a prefix of one token; -1 (no label) becomes the mean over the classes, or an own embedding.
+    """Embeds a label as a prefix of one token; -1 (no label) is the mean over the classes, or has its own embedding.
 
     Args:
         init: standard deviation of the embeddings at initialization.
@@ -180,8 +180,8 @@ class TransformerFlow(Model):
             sweeps: Jacobi: maximal number of iterations of a token; none for no limit.
             denoise: whether one step along the score removes the Gaussian noise of training; none does so if there is
                 such noise.
-            temperature: of attention in the prediction that guidance leads away from: other than 1, it guides a model
-                without labels too.
+            temperature: attention temperature of the prediction that guidance leads away from; a value other than 1
+                guides a model without labels, too.
 
         Raises:
             ConfigError: on guidance at temperature 1 of a model without labels, or without labels to sample from, on a

@@ -23,8 +23,8 @@ from genbench.seeds import derive
 from genbench.settings import settings_in
 from genbench.storage import files
 from genbench.storage.files import Damaged
-from genbench.training.group import ALONE, Group
 from genbench.training.plan import Plan
+from genbench.training.process_group import ALONE, Group
 from genbench.validation import explain
 
 STEP = TypeAdapter(list[Row])

@@ -3,7 +3,7 @@
 A metric raises an alarm at level 5 % if its value lies beyond all but 5 % of its values on the true sampler, at the
 same number of samples: on the side that is worse, or on either side if neither is. Its power is the share of draws of a
 faulty sampler that raise an alarm. False alarms are counted on draws of the true sampler that are independent of those
-of the threshold. Values are kept in the cache as they are measured, so a calibration that was stopped goes on.
+of the threshold. Values are kept in the cache as they are measured, so a stopped calibration is resumed.
 """
 
 import json
@@ -53,7 +53,7 @@ class Sampler(NamedTuple):
     pool: Callable[[], Pool]
 
 
-class Spent(Exception):
+class OutOfTime(Exception):
     """The time for new draws is over; those of the cache are still read."""
 
 
@@ -78,7 +78,7 @@ def measure(
                         thresholds[metric, n] = _values(task, THRESHOLD, sampler, metric, n, draws.threshold, until)[0]
                     count = draws.power if sampler.fault else draws.alarms
                     values, seconds = _values(task, sampler.label, sampler, metric, n, count, until)
-                except Spent:
+                except OutOfTime:
                     break
                 if (metric, n) not in thresholds:
                     break
@@ -149,7 +149,7 @@ def _values(
 
     def make() -> str:
         if time.process_time() > until:
-            raise Spent
+            raise OutOfTime
         pool, measure = sampler.pool(), task.measures[metric]
         by_part: dict[str, list[float]] = {}
         seconds = 0.0

@@ -13,7 +13,7 @@ from genbench.studies.calibration.results_file import fields, load
 
 ENOUGH = 0.9
 """The power that a number of samples must reach."""
-MOST = 6
+MAX_SHOWN = 6
 """Largest number of metrics in a chart."""
 
 
@@ -71,7 +71,7 @@ def charts(task: str, rows: Sequence[Mapping[str, Any]]) -> Charts:
     """Return the power against the number of samples, a chart for the middle size of each fault."""
     drawn = []
     mean_power = {m: _mean_power(of_metric) for m, of_metric in group_by(rows, lambda row: row["metric"]).items()}
-    shown = sorted(mean_power, key=lambda metric: -mean_power[metric])[:MOST]
+    shown = sorted(mean_power, key=lambda metric: -mean_power[metric])[:MAX_SHOWN]
     for of_fault in group_by(rows, lambda row: row["fault"]).values():
         sizes = list(dict.fromkeys(row["size"] for row in of_fault))
         middle = [row for row in of_fault if row["size"] == sizes[(len(sizes) - 1) // 2] and row["metric"] in shown]

@@ -10,8 +10,8 @@ from genbench.registry import couplings
 from genbench.runs.requests import resolve
 from genbench.runs.spec import plan_of
 from genbench.training.ensemble import Ensemble
-from genbench.training.group import start_group
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 NAMES = ["meanflow", "shortcut", "consistency"]
 

@@ -9,13 +9,14 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.sampling import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.build import build_model
-from genbench.models.flow_matching.reflow import Distilled, Pool, Pupil, Reflow
+from genbench.models.flow_matching.reflow import Distilled, Pool, Reflow, Student
+from genbench.runs.kept_weights import read_weights
 from genbench.runs.requests import resolve
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of
-from genbench.runs.store import Store, read_weights
-from genbench.training.group import start_group
+from genbench.runs.store import Store
 from genbench.training.loop import fit
+from genbench.training.process_group import start_group
 
 PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
@@ -107,13 +108,13 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
 def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
     spec = resolve("reflow", "moons", metrics=["failed"], settings=settings | {"model": {"pairs": 128}})
-    pools, learn = [], Pupil.learn
+    pools, learn = [], Student.learn
 
     def spy(self, pool):
         pools.append(pool)
         learn(self, pool)
 
-    monkeypatch.setattr(Pupil, "learn", spy)
+    monkeypatch.setattr(Student, "learn", spy)
     whole = run(spec, Store(tmp_path / "whole"))
     store = Store(tmp_path / "broken")
 

@@ -9,9 +9,9 @@ from genbench.data.digits import digits
 from genbench.models.latent.decoder_finetuning import tuning
 from genbench.registry import encoders
 from genbench.settings import bind, call
-from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
+from genbench.training.process_group import start_group
 
 
 @pytest.fixture(scope="session")

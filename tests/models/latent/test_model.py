@@ -19,9 +19,9 @@ from genbench.registry import encoders, models
 from genbench.seeds import derive
 from genbench.settings import bind, call
 from genbench.space import Real
-from genbench.training.group import start_group
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
+from genbench.training.process_group import start_group
 
 SMALL = {
     "cfm": {"net": {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}},

@@ -7,10 +7,11 @@ from PIL import Image
 from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.tables import cost_tables, training_tables
+from genbench.runs.kept_weights import read_weights
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.requests import resolve
 from genbench.runs.run import run
-from genbench.runs.store import Store, read_weights
+from genbench.runs.store import Store
 from genbench.storage import files
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}

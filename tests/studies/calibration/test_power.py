@@ -8,7 +8,7 @@ import torch
 from scipy.stats import norm
 
 from genbench.studies.calibration import power
-from genbench.studies.calibration.power import TRUE, Draws, Spent, alarms, measure
+from genbench.studies.calibration.power import TRUE, Draws, OutOfTime, alarms, measure
 
 
 def test_the_level_is_exact_and_the_power_is_that_of_a_z_test(normal):
@@ -32,5 +32,5 @@ def test_false_alarms_of_exchangeable_values_are_five_percent():
 
 def test_nothing_is_drawn_after_the_time(normal):
     sampler = next(power.samplers(normal))
-    with pytest.raises(Spent):
+    with pytest.raises(OutOfTime):
         power._values(normal, TRUE, sampler, "w2", 16, 5, time.process_time() - 1)

@@ -75,7 +75,8 @@ class Gibbs(Coupling):
     w(x0, x1) = exp(-c(x0, x1) / epsilon) / E exp(-c / epsilon)
 
     Weights are computed in the log domain: in 3072 dimensions the kernel itself underflows. The buffers `log_mean`
-    and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches it was estimated from.
+    and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches
+    in the running mean (0 for other normalizers).
 
     A "constant" normalizer leaves the minimizer unchanged; that of the "batch" has a bias of order 1 / batch size. With
     the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).

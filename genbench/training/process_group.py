@@ -25,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.errors import ConfigError, RunFailed, first_line
-from genbench.training.torchrun import variable
+from genbench.training.torchrun_variables import variable
 
 PATIENCE = timedelta(days=7)
 """Longest time that processes wait for one another: the first one may work alone for days."""

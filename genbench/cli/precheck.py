@@ -47,7 +47,7 @@ def check(
 
 
 def check_sizes(settings: Settings, devices: int = 1) -> None:
-    """Check the sizes that need neither the data nor the model: they must be possible for a single number per sample.
+    """Check the sizes that need neither the data nor the model: lower bounds, as if a sample were one number.
 
     Raises:
         ConfigError: if a batch cannot be divided, or a batch or the samples do not fit into memory.

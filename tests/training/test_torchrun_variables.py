@@ -3,7 +3,7 @@
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.training.torchrun import local_rank, variable
+from genbench.training.torchrun_variables import local_rank, variable
 
 
 def test_the_rank_is_that_of_torchrun_and_0_without_it(monkeypatch):

@@ -6,7 +6,7 @@ import torch
 
 from genbench.analysis.means import half_width
 from genbench.metrics.evaluation import Evaluation, values_of
-from genbench.metrics.intervals import half_intervals
+from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.measurement import evaluate
 from genbench.metrics.sampling import Sampling
 from genbench.registry import metrics

@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from genbench.errors import ConfigError
-from genbench.training.group import start_group
+from genbench.training.process_group import start_group
 
 
 def run(code, folder, *launcher, **environment):
     """Run a script that starts three processes, or a launcher of two, and return the finished process."""
     script = folder / "script.py"
-    script.write_text("import os, sys, time, signal, torch\nfrom genbench.training.group import start_group\n" + code)
+    script.write_text(
+        "import os, sys, time, signal, torch\nfrom genbench.training.process_group import start_group\n" + code
+    )
     command = [sys.executable, *launcher, str(script)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | environment)
 
@@ -109,7 +111,7 @@ def alive(pid):
 
 
 def test_what_cannot_be_repeated_is_refused():
-    code = 'from genbench.training.group import start_group\nstart_group("cpu", 2)'
+    code = 'from genbench.training.process_group import start_group\nstart_group("cpu", 2)'
     done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True)
     assert "several processes start from a script or the command line only" in done.stderr
 

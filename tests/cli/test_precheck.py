@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genbench import registry
-from genbench.cli import requests
+from genbench.cli import precheck
 from genbench.core import Data
 from genbench.suites import packaged
 
@@ -104,7 +104,7 @@ def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder
 
 
 def test_no_refusal_imports_torch(folder):
-    requests.read()  # the catalog is in the cache
+    precheck.read()  # the catalog is in the cache
     code = f"""
 import sys
 from genbench.cli.main import main
@@ -122,7 +122,7 @@ for arguments in {[arguments for arguments, _ in WRONG]!r}:
 
 def test_the_suites_of_the_package_pass():
     for suite in packaged():
-        requests.check_suite(suite, {})
+        precheck.check_suite(suite, {})
 
 
 def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cli):
