@@ -152,7 +152,7 @@ def test_the_distilled_step_is_the_map_of_the_pairs():
 
 def test_the_distilled_step_takes_no_more_steps():
     model, _ = pupil("moons", name="reflow-distilled")
-    with pytest.raises(ConfigError, match="knows a single step"):
+    with pytest.raises(ConfigError, match="samples in one step only"):
         model.sample(torch.zeros(1, 2), steps=2)
 
 
