@@ -53,7 +53,7 @@ def _distinct(texts: Iterable[str]) -> str:
     return "; or ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _pairs(parts: Mapping[str, str]) -> str:
+def _pairs(parts: Mapping[str, str | None]) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from annotated_types import Ge, Le
 from pydantic import (
@@ -56,7 +56,8 @@ class Labels(TypedDict):
     data: str
 
 
-_SPREAD = TypeAdapter(Annotated[Number, Ge(0)] | None)
+Spread = Annotated[Number, Ge(0)]
+_SPREAD = TypeAdapter(Spread | None)
 _BIAS = TypeAdapter(Number | None)
 
 
@@ -289,12 +290,12 @@ def _labelled(record: Record) -> Record:
     Stored ones are kept where they cannot be computed: those of components that are not installed as they were then,
     and those of data from a path, which name its content. They must begin with the name of the component all the same.
     """
-    spec, labels = record["spec"], record["labels"]
+    spec, labels = record["spec"], cast(dict[str, str], record["labels"])
     named = [spec["data"], spec["model"], spec["sample"], spec.get("encoder"), spec.get("kind", "model")]
     for part, known in zip(("model", "data"), _labels(json.dumps(named)), strict=True):
         name, stored = spec[part]["name"], labels[part]
         labels = {**labels, part: known or (stored if stored.partition(" ")[0] == name else name)}
-    return {**record, "labels": labels}
+    return cast(Record, {**record, "labels": labels})
 
 
 @lru_cache(maxsize=4096)
