@@ -14,7 +14,7 @@ app = commands()
 
 @app.command("eval")
 def eval_command(
-    what: Annotated[str, typer.Argument(help="A kept run (folder or name), or samples together with --reference.")],
+    what: Annotated[str, typer.Argument(help="A kept run (folder or name), or samples together with --dataset.")],
     metric: Metric = None,
     set_: Set = None,
     dataset: Annotated[

@@ -58,4 +58,4 @@ def test_a_kept_run_has_nothing_beside_it(swept, cli):
     run = next((swept[1] / "runs").iterdir())
     code, _, err = cli("eval", run, "--beside", "published")
     assert code == 2
-    assert "--reference" in err
+    assert "--dataset" in err
