@@ -161,6 +161,11 @@ def test_the_readme_is_short():
     assert len(PAGES["README.md"].split()) <= 900
 
 
+def test_the_readme_names_the_two_commands_of_a_fresh_machine():
+    for command in ("make reproduce", "make test"):
+        assert f"`{command}`" in PAGES["README.md"]
+
+
 def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch):
     from typer.testing import CliRunner
 

@@ -1,7 +1,5 @@
 """Weights that are kept: those of earlier versions are read, those of another network or run are noticed."""
 
-import shutil
-
 import pytest
 import torch
 
@@ -9,22 +7,8 @@ from genbench.models.build import build_model
 from genbench.runs.kept_weights import read_weights, restore_weights
 from genbench.runs.record import Misfiled
 from genbench.runs.spec import build_data
-from genbench.runs.store import Store
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
-from genbench.sweeps.suite import load
-
-
-@pytest.fixture
-def runs(swept):
-    """The store of a finished sweep, and the specs of its cells: cfm with two seeds, then wcfm."""
-    suite, results = swept
-    return Store(results), load(suite).specs
-
-
-def copy(source, target):
-    target.unlink()
-    shutil.copyfile(source, target)
 
 
 def test_weights_of_earlier_versions_are_read_and_compared_by_their_spec(runs):
@@ -33,7 +17,8 @@ def test_weights_of_earlier_versions_are_read_and_compared_by_their_spec(runs):
     del header["run"]
     tensors.save(store.weights_path(third), state, header)
     assert read_weights(store.weights_path(third))[2]["train_seconds"] > 0
-    copy(store.weights_path(third), store.weights_path(first))
+    store.weights_path(first).unlink()  # it may be a link to the file of a sweep that tests share
+    store.weights_path(first).write_bytes(store.weights_path(third).read_bytes())
     with pytest.raises(Misfiled, match="belongs to another run, wcfm-moons-0"):
         read_weights(store.weights_path(first))
 

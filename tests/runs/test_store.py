@@ -9,15 +9,7 @@ import torch
 import genbench
 from genbench.errors import ConfigError
 from genbench.runs.record import Misfiled, read_kept
-from genbench.runs.store import Store, run_name
-from genbench.sweeps.suite import load
-
-
-@pytest.fixture
-def runs(swept):
-    """The store of a finished sweep, and the specs of its cells: cfm with two seeds, then wcfm."""
-    suite, results = swept
-    return Store(results), load(suite).specs
+from genbench.runs.store import run_name
 
 
 def copy(source, target):

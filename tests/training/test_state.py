@@ -69,7 +69,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     ],
 )
 def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path, name, change):
-    """Sealed by somebody who knows how."""
+    """Its seal is right, so that only its parts tell."""
     with pytest.raises(Stop):
         train(folder=tmp_path, progress=stop_at(20), save_every=0, steps=240, ema=0.9)
     path = tmp_path / checkpoint.NAME
