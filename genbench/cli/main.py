@@ -77,9 +77,8 @@ def main() -> None:
         trusted, arguments = trusted_files(sys.argv[1:])
         for path in trusted:
             load_file(path)
-        code = app(
-            arguments, prog_name="genbench", standalone_mode=False
-        )  # typer returns the code of its exits: 130 on Ctrl-C
+        # typer returns the code of its exits: 130 on Ctrl-C
+        code = app(arguments, prog_name="genbench", standalone_mode=False)
         if code == 130:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)

@@ -185,9 +185,8 @@ def _densities(evaluation: Evaluation, points: Points, n: int | None, tol: float
     event, available = evaluation.data.event, evaluation.data.test.size
     n, probes = n or default_points(event), default_probes(event) if probes is None else probes
     if points == "test data" and n == default_points(event) and available:
-        n = min(
-            n, available
-        )  # the spec states the default without a look at the data; another n is refused if too large
+        # The spec states the default without a look at the data; another n is refused if it is too large.
+        n = min(n, available)
     key = ("densities", points, n, tol, probes)
     return evaluation.cached(key, lambda: _measure(evaluation, points, n, tol, probes))
 

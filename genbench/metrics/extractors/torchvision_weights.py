@@ -5,9 +5,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
+from genbench.errors import Unsupported
 from genbench.metrics.extractors.weights import WeightFile, read
 
 CHECKPOINTS = "checkpoints"
@@ -38,7 +40,10 @@ def verified(weights: str) -> Iterator[str]:
     """
     file = published(weights)
     content, sha256 = read(file)
-    state = torch.load(io.BytesIO(content), weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(content), weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise Unsupported(f"{file.name} holds more than tensors, or is damaged: it is not loaded") from error
     before = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / CHECKPOINTS).mkdir()

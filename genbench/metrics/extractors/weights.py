@@ -66,11 +66,10 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         Unsupported: if it is not found and cannot be downloaded.
         ConfigError: if the path cannot be read, or has another sha256.
     """
-    expected = sha256 or file.sha256
     if path is not None:
         given = Path(path).expanduser()
         try:
-            return _verified(given, expected)
+            return _verified(given, file, sha256)
         except OSError as error:
             raise ConfigError(f"{given} cannot be read: {error.strerror or error}") from error
         except Damaged as error:
@@ -78,11 +77,11 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
     for found in file.places:
         # Other programs write to some of these folders: only a file with the right content is used.
         with suppress(OSError, Damaged):
-            return _verified(found, expected)
-    if expected != file.sha256:
-        raise ConfigError(f"no {file.name} has the sha256 {expected}: give its path as features.weights")
+            return _verified(found, file, sha256)
+    if sha256 and sha256 != file.sha256:
+        raise ConfigError(f"no {file.name} has the sha256 {sha256}: give its path as features.weights")
     return cache.get(
-        "weights", file.name, lambda entry: _verified(entry, expected), lambda entry: _download(file, entry)
+        "weights", file.name, lambda entry: _verified(entry, file, None), lambda entry: _download(file, entry)
     )
 
 
@@ -105,10 +104,12 @@ def _fetch(file: WeightFile, temporary: Path) -> None:
         raise ValueError(f"the downloaded file has the sha256 {found}")
 
 
-def _verified(path: Path, expected: str) -> Weights:
-    with files.open_regular(path) as file:
-        content = file.read()
+def _verified(path: Path, file: WeightFile, sha256: str | None) -> Weights:
+    """Read a file with the sha256 that is asked for, which is a whole one, or with what is published."""
+    with files.open_regular(path) as opened:
+        content = opened.read()
     found = hashlib.sha256(content).hexdigest()
-    if not found.startswith(expected):
-        raise Damaged(f"{path} has the sha256 {found}, not {expected}")
+    right = found == sha256 if sha256 else found.startswith(file.sha256)
+    if not right:
+        raise Damaged(f"{path} has the sha256 {found}, not {sha256 or file.sha256}")
     return Weights(content, found)

@@ -101,6 +101,25 @@ def test_lpips_is_that_of_torchmetrics_on_the_network_of_the_file(squeezenet, lp
     assert abs(value(1.0)["value"]) < 1e-6 < value(0.9)["value"] < row["value"]
 
 
+class Hostile:
+    """What would run a function when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("import pathlib; pathlib.Path('run').touch()",)
+
+
+def test_a_file_with_the_right_digits_runs_no_code(squeezenet, lpips, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"features": Hostile()}, tmp_path / "file")
+    content = (tmp_path / "file").read_bytes()
+    stated = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
+    name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    monkeypatch.setattr(stated, "url", f"https://download.pytorch.org/models/{name}")
+    published("SqueezeNet1_1_Weights").place.write_bytes(content)
+    assert "it is not loaded" in lpips[1](0.5)["reason"]
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_file_with_another_hash_is_not_loaded(squeezenet, lpips):
     place, _ = squeezenet
     content = bytearray(place.read_bytes())

@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pytest
 
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import inception, weights
 from genbench.metrics.measurement import measure
@@ -45,3 +45,16 @@ def test_a_file_in_a_shared_folder_is_used_only_with_the_right_content(tmp_path,
     assert weights.read(weights.WeightFile("a.pt", "", sha256, elsewhere=(tmp_path,))).sha256 == sha256
     with pytest.raises(Unsupported, match="is not here"):
         weights.read(weights.WeightFile("a.pt", "", "0" * 64, elsewhere=(tmp_path,)))
+
+
+def test_what_a_user_names_is_a_whole_sha256_and_only_a_publisher_states_its_first_digits(tmp_path):
+    path = tmp_path / "a.pt"
+    path.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    published = weights.WeightFile("a.pt", "", sha256[:8])
+    assert weights.read(published, str(path)).sha256 == sha256
+    assert weights.read(weights.WeightFile("a.pt", "", "0" * 64), str(path), sha256).sha256 == sha256
+    with pytest.raises(ConfigError, match="has the sha256"):
+        weights.read(published, str(path), sha256[:8])
+    with pytest.raises(ConfigError, match="has the sha256"):
+        weights.read(published, str(path), sha256[0])
