@@ -94,11 +94,10 @@ def weight_of_conditions(cost: Float64[Tensor, "n n"], between: Float64[Tensor, 
         cost: squared distances of noise i and datum j.
         between: squared distances of their conditions.
     """
-    most = (cost.diagonal() - cost) / between
-    most = (
-        torch.where(between > 0, most, torch.where(cost <= cost.diagonal(), LARGEST, 0.0)).clamp(0, LARGEST).flatten()
-    )
-    return float(most.kthvalue(len(most) - int(SHARE * len(most)) + 1).values)
+    always = torch.where(cost <= cost.diagonal(), LARGEST, 0.0)  # of equal conditions, at any weight or at none
+    most = torch.where(between > 0, (cost.diagonal() - cost) / between, always).clamp(0, LARGEST).flatten()
+    count = max(1, int(SHARE * len(most)))  # a batch of one or two has fewer than five pairs
+    return float(most.kthvalue(len(most) - count + 1).values)
 
 
 @couplings.register("ot", version=1)

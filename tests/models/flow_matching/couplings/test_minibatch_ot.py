@@ -122,6 +122,13 @@ def test_the_weight_lets_a_fifth_of_all_pairs_improve_on_the_pairs_as_drawn():
     assert 0 <= weight_of_conditions(cost, torch.zeros_like(between)) < math.inf
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_small_batches_with_conditions_are_paired(n):
+    x0, x1 = torch.randn(n, 3), torch.randn(n, 3)
+    pairs = MinibatchOT(conditions=1)(x0, x1, None, stream())
+    assert sorted(pairs.x0.tolist()) == sorted(x0.tolist())
+
+
 def test_a_model_keeps_the_conditions_of_its_noise(built):
     for name, settings in (
         ("otcfm", {}),
