@@ -44,23 +44,27 @@ def test_a_record_states_it_where_it_is_asked_for():
         assert stated == {"sliced_w2": asked, "path_energy": False}
 
 
-def stated(evaluation, own):
+def stated(evaluation, own, found):
     """Return {metric: half its interval} from the standard errors that values state."""
-    found = [(name, value) for name, m in own.items() for value in values_of(metrics[name], evaluation, m)]
-    errors = {f"{name}.{value.part}".rstrip("."): value.details.get("standard_error") for name, value in found}
+    errors = {name: value.details.get("standard_error") for name, value in found.items()}
     return {name: half_width(error, len(evaluation.x)) for name, error in errors.items() if error}
 
 
-def coverage(data, own, pool, draws, n, intervals=half_intervals):
+def by_halves(evaluation, own, found):
+    return half_intervals(evaluation, own)
+
+
+def coverage(data, own, pool, draws, n, intervals=by_halves):
     """Return {metric: share of draws whose interval contains the mean over all draws}."""
     stream = torch.Generator().manual_seed(0)
     values, halves = [], []
     for _ in range(draws):
         drawn = pool.draw(n, stream)
         evaluation = Evaluation(data, 0, x=data.space.encode(drawn.x), label=drawn.label)
-        found = [(name, value) for name, m in own.items() for value in values_of(metrics[name], evaluation, m)]
-        values.append({f"{name}.{value.part}".rstrip("."): value.value for name, value in found})
-        halves.append(intervals(evaluation, own))
+        listed = [(name, value) for name, m in own.items() for value in values_of(metrics[name], evaluation, m)]
+        found = {f"{name}.{value.part}".rstrip("."): value for name, value in listed}
+        values.append({name: value.value for name, value in found.items()})
+        halves.append(intervals(evaluation, own, found))
     mean = {name: np.mean([each[name] for each in values]) for name in values[0]}
     known = [(name, abs(v[name] - mean[name]) <= h[name]) for v, h in zip(values, halves, strict=True) for name in h]
     return {name: np.mean([i for other, i in known if other == name]) for name in dict(known)}
