@@ -1,5 +1,7 @@
 """Paired tests: coverage of intervals, errors of tests, and agreement with SciPy."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -21,6 +23,12 @@ def differences(law, pairs, times, seed=0):
     """Draw differences of mean 0, one experiment a row."""
     stream = np.random.default_rng(seed)
     return {"normal": stream.normal, "laplace": stream.laplace}[law](0, 1, (times, pairs))
+
+
+@cache
+def experiments(law, pairs, times):
+    """Return the comparison with zeros of each experiment of `differences`; several tests read it."""
+    return [alone(row) for row in differences(law, pairs, times)]
 
 
 def test_a_paired_difference_is_that_of_scipy():
@@ -80,7 +88,7 @@ def test_constant_differences(pairs):
 @pytest.mark.parametrize("pairs", [5, 10])
 @pytest.mark.parametrize("law", ["normal", "laplace"])
 def test_coverage_of_the_interval(law, pairs):
-    found = [alone(row) for row in differences(law, pairs, 2000)]
+    found = experiments(law, pairs, 2000)
     assert 0.93 <= np.mean([f.low <= 0 <= f.high for f in found]) <= 0.97
 
 
@@ -88,7 +96,7 @@ def test_coverage_of_the_interval(law, pairs):
 @pytest.mark.parametrize("law", ["normal", "laplace"])
 def test_type_one_error_of_the_test(law, pairs):
     times = 2000 if pairs < 20 else 100
-    rate = np.mean([alone(row).p <= 0.05 for row in differences(law, pairs, times)])
+    rate = np.mean([found.p <= 0.05 for found in experiments(law, pairs, times)])
     assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
     assert rate >= (0.03 if law == "laplace" or pairs == 20 else 0.038)  # and is not idle
 
