@@ -21,11 +21,11 @@ from helpers.toy_trainings import train
 
 
 def die_soon(step, steps, logs):
-    if step >= 300:
+    if step >= 150:
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
-train(folder=Path(sys.argv[1]), save_every=0, steps=1500, ema=0.99, progress=die_soon)
+train(folder=Path(sys.argv[1]), save_every=0, steps=700, ema=0.99, progress=die_soon)
 """
 
 
@@ -36,9 +36,9 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path):
     assert victim.returncode == -signal.SIGKILL
     assert checkpoint.exists(tmp_path / "checkpoint.safetensors")
     seen = []
-    resumed = train(folder=tmp_path, steps=1500, ema=0.99, progress=lambda s, n, logs: seen.append(s))
+    resumed = train(folder=tmp_path, steps=700, ema=0.99, progress=lambda s, n, logs: seen.append(s))
     assert seen[0] > 1
-    assert torch.equal(weights(resumed), weights(train(steps=1500, ema=0.99)))
+    assert torch.equal(weights(resumed), weights(train(steps=700, ema=0.99)))
 
 
 def truncated(data):

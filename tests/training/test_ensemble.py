@@ -74,7 +74,7 @@ WCFM += [{"seed": 3, "kappa": 2.0, "normaliser": "batch"}]
     ],
 )
 def test_members_are_what_they_are_alone(model, own, dataset, settings):
-    specs = specs_of(model, own, dataset, settings, steps=200)
+    specs = specs_of(model, own, dataset, settings, steps=100)
     for spec, member in zip(specs, train(specs), strict=True):
         (alone,) = train([spec])
         assert_close(weights(member), weights(alone), rtol=0, atol=1e-4)

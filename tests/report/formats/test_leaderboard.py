@@ -17,11 +17,11 @@ RESULTS = Path(__file__).parents[3] / "results"
 
 def test_the_committed_results_fit_a_screen_and_say_what_they_say():
     suites = load_suites(Store(RESULTS))
-    for variants in (False, True):
-        text = formats.lines(leaderboard(suites, variants=variants))
+    found = leaderboard(suites)
+    for board in (found, leaderboard(suites, variants=True)):
+        text = formats.lines(board)
         assert len(text) <= 40
         assert max(map(len, text)) <= 80
-    found = leaderboard(suites)
     boards = {board.data: board for board in found.boards}
     assert {e.method: e.rank for e in boards["digits"].entries if e.rank} == {
         "otcfm": 1, "cfm": 2, "wcfm": 3, "starflow": 4, "tarflow": 5,
