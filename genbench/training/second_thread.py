@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +34,8 @@ def prefetch(draw: Callable[[int], T], steps: range) -> Iterator[T]:
 def beside(idle: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
     """Yield `submit(function, ...)`, which runs a function in a second thread and returns a getter of its result.
 
+    The getter, to be called once, runs the function itself where the second thread has not begun it.
+
     Args:
         idle: False runs each function at once, in this thread.
     """
@@ -45,7 +48,13 @@ def beside(idle: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
         yield at_once
         return
     with ThreadPoolExecutor(1) as thread:
+
+        def submit(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[], Any]:
+            work = partial(function, *arguments, **options)
+            future = thread.submit(work)
+            return lambda: work() if future.cancel() else future.result()
+
         try:
-            yield lambda function, *arguments, **options: thread.submit(function, *arguments, **options).result
+            yield submit
         finally:
             thread.shutdown(wait=False, cancel_futures=True)

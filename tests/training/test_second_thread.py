@@ -35,7 +35,23 @@ def test_work_is_done_beside_only_where_a_core_is_idle(idle):
         results = [submit(lambda base, power: (base**power, threading.get_ident()), n, power=2) for n in range(5)]
         values, threads = zip(*(result() for result in results), strict=True)
     assert values == (0, 1, 4, 9, 16)
-    assert (threading.get_ident() in threads) != idle
+    assert idle or set(threads) == {threading.get_ident()}
+
+
+def test_what_the_second_thread_has_not_begun_is_done_by_the_thread_that_waits_for_it():
+    begun, free = threading.Event(), threading.Event()
+
+    def occupy():
+        begun.set()
+        free.wait()
+        return threading.get_ident()
+
+    with beside(True) as submit:
+        first, second = submit(occupy), submit(threading.get_ident)
+        begun.wait()
+        assert second() == threading.get_ident()
+        free.set()
+        assert first() != threading.get_ident()
 
 
 def test_a_worker_of_a_sweep_has_no_idle_core():
