@@ -6,6 +6,7 @@ from torch import Tensor
 
 from genbench.metrics.classifiers.digit_classifiers import digit_classifier
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
+from genbench.metrics.image.feature_sets import sample_features
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -28,7 +29,8 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     images = evaluation.decoded(n or len(evaluation.x))
     test, classes = evaluation.data.test, evaluation.data.event.classes
     label = evaluation.reference(test.size or len(images)).label
-    confidence, predicted = network.probabilities(images).max(1)
+    features = sample_features(evaluation, network, len(images))
+    confidence, predicted = network.logits(features).softmax(1).max(1)
     name = f"seen by {network.name} {network.sha256[:8]}"
     details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.test_accuracy}
     protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"

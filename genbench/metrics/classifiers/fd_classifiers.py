@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Data
@@ -13,6 +13,7 @@ from genbench.metrics.classifiers.captions_cnn import caption_classifier
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_cnn
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
+from genbench.metrics.image.feature_sets import sample_features
 from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence
 from genbench.registry import metrics
 from genbench.settings import Count
@@ -66,22 +67,30 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     network = caption_classifier(data).classifier
     assert data.captions is not None
     held_out = torch.tensor(data.captions.held_out)
-    samples = evaluation.decoded(n or len(evaluation.x))
+    samples = sample_features(evaluation, network, n or len(evaluation.x))
+    test, label = _test_features(evaluation, network, len(samples))
     if evaluation.label is not None:
         samples = samples[~held_out[evaluation.label[: len(samples)]]]
-    test = evaluation.reference(data.test.size or len(samples))
-    return _distance(network, samples, data.space.decode(test.x[~held_out[test.label]]))
+    return _distance(network, samples, test[~held_out[label]])
 
 
 def _to_test_images(build: Callable[[Data], FeatureExtractor], evaluation: Evaluation, n: int | None) -> Value:
     network = build(evaluation.data)
-    samples = evaluation.decoded(n or len(evaluation.x))
-    test = evaluation.reference(evaluation.data.test.size or len(samples))
-    return _distance(network, samples, evaluation.data.space.decode(test.x))
+    samples = sample_features(evaluation, network, n or len(evaluation.x))
+    return _distance(network, samples, _test_features(evaluation, network, len(samples))[0])
 
 
-def _distance(network: FeatureExtractor, samples: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"]) -> Value:
-    x, y = extract(network, samples), extract(network, test)
+def _test_features(
+    evaluation: Evaluation, network: FeatureExtractor, n: int
+) -> tuple[Float[Tensor, "m k"], Int[Tensor, " m"]]:
+    """Return features and labels of the test images; of n where they are drawn. The network sees each once a task."""
+    data, n = evaluation.data, evaluation.data.test.size or n
+    test = evaluation.reference(n)
+    key = ("test features", network.name, network.sha256, n)
+    return evaluation.cached_for_task(key, lambda: extract(network, data.space.decode(test.x))), test.label
+
+
+def _distance(network: FeatureExtractor, x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Value:
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")
     few = min(len(x), len(y)) <= x.shape[1]
