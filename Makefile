@@ -15,7 +15,9 @@ LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 # One thread per process: small networks are slower on two, and the processes already fill the cores.
-PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# Byte code is kept even where the environment forbids it: jaxtyping's hook compiles what checked modules import, pandas and
+# torch's compiler too, into files of its own, which takes 10 s of each process that collects tests.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: help install reproduce studies bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
 

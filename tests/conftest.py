@@ -12,6 +12,7 @@ from genbench.errors import Unsupported
 from genbench.runs.record import format_record, read_record
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
+collect_ignore_glob = ["campaign/[!t]*.py"]  # modules of a program, without doctests, that take seconds to import
 torch.set_num_threads(1)
 made_home: str | None = None
 
