@@ -206,8 +206,7 @@ print(json.dumps(status("VmHWM") - before))
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read as Linux tells them")
-@pytest.mark.parametrize("use", ["", STATISTICS], ids=["trained on", "measured against"])
-def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path, use):
+def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path):
     few, many = tmp_path / "few", tmp_path / "many"
     few.mkdir()
     many.mkdir()
@@ -226,10 +225,13 @@ def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path, use):
         )  # fmt: skip
         return json.loads(done.stdout)
 
-    streamed, whole = peak(use), peak(WHOLE)
-    assert streamed < MEBIBYTES
+    trained_on, measured_against, whole = peak(""), peak(STATISTICS), peak(WHOLE)
+    assert max(trained_on, measured_against) < MEBIBYTES
     assert whole > 3 * MEBIBYTES  # the measurement can tell
-    print(f"{count} images of 48 KiB: {streamed:.0f} MiB more at the peak, {whole:.0f} MiB if all are in memory")
+    print(
+        f"{count} images of 48 KiB: {trained_on:.0f} MiB more at the peak where they are trained on, "
+        f"{measured_against:.0f} MiB where they are measured against, {whole:.0f} MiB if all are in memory"
+    )
 
 
 def test_a_disk_that_fills_up_ends_in_one_error_and_keeps_nothing(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn", "sfid", "cmmd"}
 NEEDS_LATENTS = {"latent_bits_per_dim", "reconstruction_fd"}
 """Metrics of models with an encoder, which the toy tasks have not; tests of models of latents and of fid have them."""
 
-FEWER = {"kid": {"subsets": 5}}
+FEWER = {"kid": {"subsets": 5}, "w2": {"n": 256}}
 
 
 @pytest.mark.parametrize("name", sorted(set(metrics) - NEEDS_PHOTOGRAPHS - NEEDS_LATENTS))

@@ -1,6 +1,7 @@
 """Methods: what each learns, and how straight its paths are."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -18,9 +19,12 @@ FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
 SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
-@pytest.mark.parametrize("normaliser", ["constant", "running", "batch"])
-@pytest.mark.parametrize("eps", [2.0, 8.0, 1e6])
-def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(normaliser, eps, trained, drawn):
+@pytest.mark.parametrize(
+    ("eps", "normaliser"),
+    # At 1e6 all weights are 1, and every normalizer divides by 1.
+    [*product((2.0, 8.0), ("constant", "running", "batch")), (1e6, "running")],
+)
+def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normaliser, trained, drawn):
     b = 2.0
     model, _ = trained(
         "wcfm",

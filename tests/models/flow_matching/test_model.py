@@ -11,7 +11,7 @@ from genbench.numerics.ode import trajectory
 from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data
 
-LONG = {"steps": 5000, "batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+LONG = {"steps": 2000, "batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
 @pytest.mark.slow
