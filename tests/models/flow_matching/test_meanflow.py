@@ -48,7 +48,7 @@ def test_a_jump_is_the_flow_and_two_jumps_are_one(built, exact, gaussian_flow):
 
 
 def test_training_finds_the_flow_of_gaussians(trained, drawn):
-    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, plan=SHORT | {"steps": 600})
+    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, plan=SHORT | {"steps": 400})
     due = 1 + 0.4 * noise(model.source, 4096, seed=1)
     for steps in (1, 2):
         assert (drawn(model, steps=steps) - due).square().mean() < 0.03
@@ -56,7 +56,7 @@ def test_training_finds_the_flow_of_gaussians(trained, drawn):
 
 def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
     """Pairs x1 = m + s x0 move at constant speed, so one step is exact and u(x, t, r) is the same for all r."""
-    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, model={"coupling": "ot"}, plan=SHORT | {"steps": 400})
+    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, model={"coupling": "ot"}, plan=SHORT | {"steps": 250})
     due = 1 + 0.4 * noise(model.source, 4096, seed=1)
     assert (drawn(model) - due).square().mean() < 5e-3
     t, x = torch.tensor(0.5), 0.5 + 0.7 * torch.randn(500, 2)
@@ -69,7 +69,7 @@ def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
 def test_one_step_of_one_dimension_is_monotone_rearrangement(trained, drawn):
     means, deviation = (-1.5, 1.5), 0.4
     law = {"dims": 1, "modes": 2, "std": deviation, "means": [[m] for m in means]}
-    model, _ = trained("meanflow", "mixture", data=law, plan=SHORT | {"steps": 700})
+    model, _ = trained("meanflow", "mixture", data=law, plan=SHORT | {"steps": 450})
     x0 = noise(model.source, 4096, seed=1)[:, 0]
     grid = torch.linspace(-4, 4, 20_001)
     below = sum(torch.special.ndtr((grid - m) / deviation) for m in means) / 2

@@ -77,7 +77,7 @@ def test_vp_samples_by_its_probability_flow(exact):
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name != "wcfm"])  # its tilt is tested above
 def test_every_method_learns_to_reach_the_data(name, trained, drawn):
-    plan = SHORT | {"steps": 400, "batch_size": 256}
+    plan = SHORT | {"steps": 250, "batch_size": 256}
     model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=plan)
     x = drawn(model, 2048, tol=1e-4)
     assert_close(x.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.15)
