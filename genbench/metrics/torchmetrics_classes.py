@@ -1,4 +1,7 @@
-"""The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor."""
+"""The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor.
+
+Of its metrics of text, CLIPScore is one.
+"""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from genbench.errors import Unsupported, unknown
+from genbench.metrics.classifiers import clip_score
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.extractors.torchvision_weights import verified
@@ -74,9 +78,11 @@ def entry(name: str) -> Entry:
     Raises:
         ConfigError: if torchmetrics has no such metric of images.
     """
+    if name == "CLIPScore":
+        return clip_score.entry()
     title = SHORT.get(name, name)
     if title not in torchmetrics.image.__all__:
-        raise unknown("torchmetrics has no metric of images", name, [*SHORT, *torchmetrics.image.__all__])
+        raise unknown("torchmetrics has no metric of images", name, [*SHORT, "CLIPScore", *torchmetrics.image.__all__])
     kind: type[Metric] = getattr(torchmetrics.image, title)
     of_pairs = tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2"))
     on_features = "feature" in inspect.signature(kind).parameters

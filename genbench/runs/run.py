@@ -259,6 +259,8 @@ def _check_files(measured: Metrics, data: Data) -> None:
     for name, part in measured.items():
         check_paths(metrics[name].build, settings_in(part), name)
         check_features(data, settings_in(part))
+        if check := metrics[name].traits.get("check"):
+            check(settings_in(part))
 
 
 def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[str]) -> list[Row]:

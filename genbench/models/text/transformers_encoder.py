@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from genbench.core import Event
@@ -184,5 +185,5 @@ def _load(kind: str, model: str, revision: str | None, files: tuple[str, ...], *
     folder = hub.folder(model, revision, files, "model.text", ALTERNATIVE)
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         raise ConfigError(f"model.text.model={model} cannot be loaded by {kind}: {first_line(error)}") from error
