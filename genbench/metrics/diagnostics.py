@@ -37,7 +37,9 @@ def parameters(evaluation: Evaluation) -> Value:
 @metrics.register("failed", version=1, better="lower", of="samples", floor=False, curve=False)
 def failed(evaluation: Evaluation) -> Value:
     """Number of samples that are not finite; they are never redrawn."""
-    return Value(float(evaluation.failures), len(evaluation.x), "samples that are not finite")
+    n, count = len(evaluation.x), evaluation.failures
+    error = {"standard_error": (count * (1 - count / n)) ** 0.5} if 0 < count < n else {}
+    return Value(float(count), n, "samples that are not finite", details=error)
 
 
 @metrics.register("norm", version=1, better="none", of="samples")

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
+from scipy.special import bdtrc
 from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
@@ -26,6 +27,9 @@ from genbench.settings import call
 from genbench.training.process_group import ALONE, Group
 
 T = TypeVar("T")
+
+CERTAIN = 1e-3
+"""Standard error of a number of large counts below which all of them are certain."""
 
 
 class Value(NamedTuple):
@@ -205,6 +209,22 @@ def standard_error(each: Shaped[Tensor, " m"], n: int | None = None, scale: floa
     """
     error = scale * float(each.double().std()) / (n or len(each)) ** 0.5 if len(each) > 1 else 0.0
     return {"standard_error": error} if error else {}
+
+
+def error_of_counts(
+    counts: Shaped[Tensor, " k"], n: int | Shaped[Tensor, " k"], least: Shaped[Tensor, " k"], scale: float
+) -> dict[str, float]:
+    """Return the details that state the standard error of `scale` times the number of counts that are large enough.
+
+    Each count is binomial with the share that was observed (parametric bootstrap).
+
+    Args:
+        n: number of samples that each count is of.
+        least: smallest count that is large enough.
+    """
+    enough = bdtrc((least - 1).double().numpy(), torch.as_tensor(n).double().numpy(), (counts / n).double().numpy())
+    error = scale * float((enough * (1 - enough)).sum()) ** 0.5
+    return {"standard_error": error} if error > CERTAIN * scale else {}
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another

@@ -1,7 +1,7 @@
 """Intervals of values from one evaluation: how much they would vary with other samples of the same model.
 
-Values with a closed form state a standard error in their details; random halves give the interval of any metric of
-samples.
+Our own metrics of samples state a standard error in their details; random halves give the interval of any metric of
+samples, those of other libraries and of plug-ins included.
 """
 
 from collections import defaultdict

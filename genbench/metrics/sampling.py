@@ -28,7 +28,7 @@ class Sampling:
         curve_metrics: metrics of samples that are measured along the curve; by default all.
         floor: whether each metric of samples is also measured on real data.
         interval: whether values of the main solver state half their 95 % interval over samples by random halves, too;
-            it takes two to six times as long. Metrics with a closed form state a standard error anyway.
+            it takes two to six times as long. Our own metrics of samples state a standard error anyway.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.
     """
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
-from genbench.numerics.optimal_transport import PAIR, assignment, pot
+from genbench.numerics.optimal_transport import PAIR, assignment, assignment_with_potentials, pot
 from genbench.seeds import derive, generator
 from genbench.storage import cache
 
@@ -88,6 +88,21 @@ def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> float:
         return transport_plan(x, y).cost
     cost = squared_distances(x, y)
     return float(cost[assignment(cost), torch.arange(len(x))].mean())
+
+
+def squared_w2_and_influence(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> tuple[float, Float[Tensor, " n"]]:
+    """Return `squared_w2`, and the influence of each point of x on it: its dual potential, with mean 0.
+
+    Reference: del Barrio and Loubes, 2019.
+    """
+    if x.shape[1] == 1:
+        return squared_w2(x, y), sliced_influence(x, y.sort(0).values.T, x.new_ones(1, 1))
+    if len(x) > ASSIGNMENT_LIMIT:
+        plan = transport_plan(x, y)
+        return plan.cost, plan.f - plan.f.mean()
+    cost = squared_distances(x, y)
+    rows, potential = assignment_with_potentials(cost)
+    return float(cost[rows, torch.arange(len(x))].mean()), potential - potential.mean()
 
 
 def random_directions(dims: int, count: int, stream: torch.Generator) -> Float[Tensor, "directions d"]:

@@ -2,8 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+import torch
 
-from genbench.metrics.evaluation import Evaluation, Once
+from genbench.metrics.evaluation import Evaluation, Once, error_of_counts
 from genbench.registry import datasets
 
 
@@ -37,3 +38,10 @@ def test_a_value_that_failed_is_computed_again():
     with pytest.raises(ZeroDivisionError):
         once.get(lambda: 1 / 0)
     assert once.get(lambda: 5) == 5
+
+
+def test_the_error_of_a_number_of_large_counts():
+    (error,) = error_of_counts(torch.tensor([5]), 10, torch.tensor([6]), 2.0).values()
+    tail = 386 / 1024  # P(B >= 6) of a fair coin thrown ten times
+    assert error == pytest.approx(2 * (tail * (1 - tail)) ** 0.5)
+    assert error_of_counts(torch.tensor([500, 0]), 1000, torch.tensor([100, 100]), 1.0) == {}

@@ -72,12 +72,13 @@ def coverage(data, own, pool, draws, n, intervals=by_halves):
 
 @pytest.mark.slow
 def test_the_stated_errors_of_points_cover_the_mean_of_the_metric():
-    data, own = chosen("8gaussians", norm={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
+    data, own = chosen("8gaussians", norm={}, w2={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
     real = tasks.points().real
     shares = {}
     for fault, size in ((faults.drop, 1), (faults.scale, 0.1)):
         found = coverage(data, own, fault(real, size, torch.Generator()), 120, 512, stated)
-        assert found.keys() == {"norm", "sliced_w2", "energy_distance", "mmd", "mode_coverage.on_mode"}
+        parts = {"mode_coverage.on_mode", "mode_coverage.balance"}  # every mode is clearly covered, or clearly not
+        assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance", "mmd"} | parts
         shares |= {(fault, name): share for name, share in found.items()}
     assert np.mean(list(shares.values())) == pytest.approx(0.95, abs=0.025)
     for share in shares.values():  # 120 draws tell it up to .04
@@ -92,10 +93,18 @@ def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
         **{"fd-digits_cnn": {}},
         monge_distance={"directions": 100},
         precision_recall={},
+        density_coverage={},
+        vendi={},
+        copy_ratio={},
+        class_balance={},
+        memorisation={},
     )
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
     found = coverage(data, own, pool, 50, 400, stated)
-    assert found.keys() == {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "precision_recall.precision"}
+    assert {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "vendi", "copy_ratio", "class_balance"} < found.keys()
+    assert {"precision_recall.precision", "precision_recall.recall"} < found.keys()
+    assert {"density_coverage.density", "density_coverage.coverage", "memorisation.ratio"} < found.keys()
+    found.pop("memorisation", None)  # nearly 0: a share of which few samples decide
     for share in found.values():  # 50 draws tell it up to .06
         assert 0.86 < share <= 1
 

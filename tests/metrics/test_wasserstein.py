@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from genbench.core import Truth
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics import wasserstein
-from genbench.metrics.wasserstein import source_to_data, squared_w2, transport_plan
+from genbench.metrics.wasserstein import source_to_data, squared_w2, squared_w2_and_influence, transport_plan
 from genbench.registry import datasets
 from genbench.storage import files
 
@@ -51,3 +51,14 @@ def test_w2_from_source_to_data_is_exact_where_known_and_estimated_within_2_perc
         source_to_data(datasets["points"].build(path=str(tmp_path / "points.npy")))
     with pytest.raises(Unsupported, match="8 dimensions"):
         source_to_data(replace(datasets["gaussian"].build(dims=8), truth=Truth()))
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_the_influence_on_the_distance_to_a_shifted_copy_is_linear(dims, monkeypatch):
+    x, shift = normal(200, dims, 3).double(), torch.full((dims,), 2.0).double()
+    for limit in (4096, 100):  # by shortest paths, and by the simplex
+        monkeypatch.setattr(wasserstein, "ASSIGNMENT_LIMIT", limit)
+        squared, influence = squared_w2_and_influence(x, x + shift)
+        assert squared == pytest.approx(float(shift.square().sum()))
+        exact = -2 * (x - x.mean(0)) @ shift  # the potential of a translation
+        assert float((influence - exact).std()) < 0.1 * float(exact.std())

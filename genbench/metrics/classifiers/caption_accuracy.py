@@ -6,7 +6,7 @@ from torch import Tensor
 from genbench.core import Captions
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, error_of_counts, standard_error
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -39,13 +39,15 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
     protocol = f"seen by {network.classifier.name} {network.classifier.sha256[:8]}"
     details = {f"classifier_accuracy_{name}": value for name, value in network.accuracy.items()}
     return [
-        Value(value, count, protocol, part=part, floor=floor[part][0] if part in floor else None, details=details)
-        for part, (value, count) in found.items()
+        Value(value, n, protocol, part=part, floor=floor[part][0] if part in floor else None, details=details | error)
+        for part, (value, n, error) in found.items()
     ]
 
 
-def _accuracies(predicted: dict[str, Tensor], label: Tensor, captions: Captions) -> dict[str, tuple[float, int]]:
-    """Return {part: (value, number of images it is over)} for the parts that have images."""
+def _accuracies(
+    predicted: dict[str, Tensor], label: Tensor, captions: Captions
+) -> dict[str, tuple[float, int, dict[str, float]]]:
+    """Return {part: (value, number of images it is over, details of its error)} for the parts that have images."""
     expected = {name: torch.tensor(values)[label] for name, values in captions.values.items()}
     correct = {name: predicted[name] == expected[name] for name in expected}
     correct["both"] = torch.stack(list(correct.values())).all(0)
@@ -54,8 +56,15 @@ def _accuracies(predicted: dict[str, Tensor], label: Tensor, captions: Captions)
     for prefix, rows in (("", ~held_out), ("held_out_", held_out)):
         count = int(rows.sum())
         if count:
-            parts |= {f"{prefix}{name}": (float(c[rows].double().mean()), count) for name, c in correct.items()}
-    classes = range(len(captions.attributes["class"]))
-    shares = [correct["class"][~held_out & (expected["class"] == kind)].double().mean() for kind in classes]
-    parts["classes_above_80"] = (float(sum(share > 0.8 for share in shares)), int((~held_out).sum()))
+            parts |= {
+                f"{prefix}{name}": (float(c[rows].double().mean()), count, standard_error(c[rows]))
+                for name, c in correct.items()
+            }
+    classes = len(captions.attributes["class"])
+    total, right = (
+        torch.bincount(expected["class"][rows], minlength=classes) for rows in (~held_out, ~held_out & correct["class"])
+    )
+    seen = total > 0
+    error = error_of_counts(right[seen], total[seen], (0.8 * total[seen]).floor() + 1, 1.0)
+    parts["classes_above_80"] = (float((right / total > 0.8).sum()), int(total.sum()), error)
     return parts

@@ -14,7 +14,7 @@ from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_c
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.feature_sets import sample_features
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence, influence_few
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -102,6 +102,6 @@ def _distance(network: FeatureExtractor, x: Float[Tensor, "n k"], y: Float[Tenso
         details={
             "bias": bias(moments_y, len(x), len(y)),
             "n_reference": len(y),
-            **({} if few else standard_error(influence(x, moments_x, moments_y))),
+            **standard_error(influence_few(x, moments_y) if few else influence(x, moments_x, moments_y)),
         },
     )

@@ -7,14 +7,14 @@ import json
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
-from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to, influence
+from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to, influence, influence_few
 from genbench.metrics.image.reference_statistics import Published, Statistics, published
 from genbench.models.latent.model import Latent
 from genbench.registry import extractors, metrics
@@ -126,6 +126,8 @@ def fid_infinity(
 ) -> Value:
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
+    Its standard error, of first order in the samples, is stated where a tenth of them are more than the features.
+
     Args:
         points: how many n, evenly spaced from a tenth of the samples to all.
 
@@ -164,7 +166,7 @@ def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple
 
     Reference: FDr-6 (arXiv 2604.28190).
     """
-    ratios, reasons = {}, []
+    ratios, reasons, effect = {}, [], torch.zeros(0)
     for name in encoders or WITHOUT_DOWNLOAD:
         try:
             sets = feature_sets(evaluation, name, images)
@@ -176,12 +178,15 @@ def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple
             continue
         if found.floor is not None and found.floor > 0:
             ratios[sets.network] = found.value / found.floor
+            each = influence_to(sets.samples, sets.reference) / found.floor
+            effect = each + effect if len(effect) else each
         elif encoders:
             raise Unsupported(f"the distance of held-out images is not known for {name}")
     if not ratios:
         raise Unsupported(f"no encoder is available ({'; '.join(reasons) or 'too few held-out images'})")
     protocol = f"FDr-{len(ratios)} over {', '.join(ratios)}, n={sets.n} against {images.split} images"
-    return Value(sum(ratios.values()) / len(ratios), sets.n, protocol, floor=1.0, details={"ratios": ratios})
+    details = {"ratios": ratios, **standard_error(effect, scale=1 / len(ratios))}
+    return Value(sum(ratios.values()) / len(ratios), sets.n, protocol, floor=1.0, details=details)
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
@@ -194,9 +199,7 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = reference.n is None or reference.n > dims
     per_sample = reference.bias_constant if full_rank else 0.0
-    if sets.n > dims:  # otherwise the distance is not smooth in the samples
-        moments = Moments(sets.samples.split(4096))
-        details |= standard_error(influence(sets.samples, moments, reference.moments))
+    details |= standard_error(influence_to(sets.samples, reference))
     details["bias"] = per_sample * (1 / sets.n + (1 / reference.n if reference.n else 0.0)) if full_rank else None
     # The bias is linear in 1/n: the excess of a floor of fewer images is subtracted.
     comparable = len(floor_samples) > 1 and (full_rank or len(floor_samples) == sets.n)
@@ -217,23 +220,36 @@ def to_reference(x: Float[Tensor, "n k"], reference: Statistics | Published) -> 
     return frechet_to(x, reference.moments)
 
 
+def influence_to(x: Float[Tensor, "n k"], reference: Statistics | Published) -> Float64[Tensor, " n"]:
+    """Return the influence of each sample on `to_reference`, up to a constant."""
+    if len(x) > x.shape[1]:
+        return influence(x, Moments(x.split(4096)), reference.moments)
+    return influence_few(x, reference.moments)
+
+
 def _extrapolated(sets: FeatureSets, points: int, seed: int) -> Value:
     if points < 2:
         raise Unsupported("a line needs 2 points at least")
 
-    def limit(x: Tensor) -> tuple[float, float]:
+    def limit(x: Tensor) -> tuple[float, float, Float64[Tensor, " n"]]:
+        """Return the intercept, the slope, and how much the mean over each sample counts in the intercept."""
         counts = torch.linspace(len(x) / 10, len(x), points).long().tolist()
-        values = []
-        for count in counts:
-            order = torch.randperm(len(x), generator=generator(seed, "infinity", count))
-            values.append(to_reference(x[order[:count]], sets.reference))
+        values, parts = [], [torch.randperm(len(x), generator=generator(seed, "infinity", n))[:n] for n in counts]
+        for part in parts:
+            values.append(to_reference(x[part], sets.reference))
         design = torch.stack([torch.ones(points), 1 / torch.tensor(counts)], 1).double()
         line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution
-        return float(line[0]), float(line[1])
+        weight = torch.zeros(len(x), dtype=torch.float64)
+        for part, share in zip(parts, torch.linalg.pinv(design)[0], strict=True):
+            weight[part] += share / len(part)
+        return float(line[0]), float(line[1]), weight
 
-    value, slope = limit(sets.samples)
+    value, slope, weight = limit(sets.samples)
+    smooth = sets.n // 10 > sets.samples.shape[1]  # in the smallest part, too
+    spread = float(influence_to(sets.samples, sets.reference).std()) if smooth else 0.0
     floor_samples = sets.floor_samples
     floor = limit(floor_samples)[0] if len(floor_samples) >= 100 else None
     protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"
     details = {"slope": slope, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
+    details |= {"standard_error": spread * float(weight.norm())} if spread else {}
     return Value(value, sets.n, protocol, floor=floor, details=details)

@@ -82,6 +82,18 @@ def influence(x: Float[Tensor, "n k"], a: Moments, b: Moments) -> Float64[Tensor
     return torch.cat(parts)
 
 
+def influence_few(x: Float[Tensor, "n k"], to: Moments) -> Float64[Tensor, " n"]:
+    """Return `influence` for fewer samples than features.
+
+    Instead of the map, (x_i - m1) T (x_i - m1) = (n - 1) (A^(1/2))_ii for the matrix A = Xc S2 Xc^T / (n - 1), which is
+    also the derivative of tr A^(1/2) by the weight of a sample.
+    """
+    mean, a = _centered(x)
+    values, vectors = torch.linalg.eigh(a @ to.covariance @ a.T)
+    cross = vectors.square() @ values.clamp(min=0).sqrt()
+    return 2 * (x.double() - mean) @ (mean - to.mean) + (len(x) - 1) * (a.square().sum(1) - cross)
+
+
 def frechet_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the distance for fewer samples than features, where both covariances are singular.
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.fid import Inception
 from genbench.registry import metrics
@@ -22,6 +22,8 @@ def inception_score(
 
     It does not compare with data: one photograph per class, repeated, has the best score.
 
+    `sd` is the standard deviation over splits; `standard_error` is that over samples, from their influences.
+
     Args:
         splits: number of random parts of the samples, each with its own p(class).
 
@@ -31,18 +33,30 @@ def inception_score(
     Reference: Salimans et al., 2016.
     """
     sets = feature_sets(evaluation, features or "inception-legacy", Images(n=n, n_real=n_real), n_min=2 * splits)
-    values = split_scores(sets.extractor.logits(sets.samples), splits, evaluation.seed)
+    divergences = split_divergences(sets.extractor.logits(sets.samples), splits, evaluation.seed)
+    values = torch.stack([part.mean().exp() for part in divergences])
     real = split_scores(sets.extractor.logits(sets.reference.rows[: sets.n]), splits, evaluation.seed)
     details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sets.n, sets.reference.n)}
+    details |= standard_error(torch.cat([part.mean().exp() * (part - part.mean()) for part in divergences]))
     protocol = f"{sets.network}, {splits} splits, n={sets.n}"
     return Value(float(values.mean()), sets.n, protocol, floor=float(real.mean()), details=details)
 
 
 def split_scores(logits: Float[Tensor, "n classes"], splits: int, seed: int | None) -> Float64[Tensor, " splits"]:
     """Return the score of each split of the rows, shuffled by the seed if there is one."""
+    return torch.stack([part.mean().exp() for part in split_divergences(logits, splits, seed)])
+
+
+def split_divergences(
+    logits: Float[Tensor, "n classes"], splits: int, seed: int | None
+) -> list[Float64[Tensor, " rows"]]:
+    """Return KL(p(class | image) || p(class)) of each row, by split; their means are the logarithms of the scores.
+
+    Up to its mean, a divergence is also the influence of the image on that mean.
+    """
     if seed is not None:
         logits = logits[torch.randperm(len(logits), generator=generator(seed, "inception_score"))]
     log = logits.double().log_softmax(1)
     borders = [i * len(log) // splits for i in range(splits + 1)]
     parts = [log[a:b] for a, b in pairwise(borders)]
-    return torch.stack([(part.exp() * (part - part.exp().mean(0).log())).sum(1).mean().exp() for part in parts])
+    return [(part.exp() * (part - part.exp().mean(0).log())).sum(1) for part in parts]

@@ -37,7 +37,8 @@ def kid(
 
     The mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
     standard error. `standard_error` is sd sqrt(1/subsets + size/n), since subsets of one sample share its fluctuation;
-    near a distance of 0 it is too large by up to sqrt(n/size).
+    near a distance of 0 it is too large by up to sqrt(n/size). Below two subsets of samples it is that of the mean of
+    influences.
 
     Args:
         subsets: number of subsets, the same ones for every model.
@@ -57,6 +58,9 @@ def kid(
     details = {"sd": sd, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
     if 2 * size_used <= n_both:  # larger subsets overlap too much for their spread to tell the error
         details["standard_error"] = sd * (1 / subsets + size_used / n_both) ** 0.5
+    else:
+        within, between = (kernel_means(sets.samples[:ROWS], each) for each in (sets.samples, sets.reference.rows))
+        details |= standard_error(within - between, sets.n, scale=2)
     protocol = f"{sets.protocol}, cubic kernel, {subsets} subsets of {size_used}"
     return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
@@ -127,6 +131,11 @@ def squared_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the unbiased estimate of the squared MMD for the kernel (x.y / k + 1)^3."""
     a, b = x.double().numpy(), y.double().numpy()
     return kernel_within(a) + kernel_within(b) - 2 * kernel_between(a, b)
+
+
+def kernel_means(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Float64[Tensor, " n"]:
+    """Return the mean of that kernel over pairs of each row of x with all rows of y."""
+    return ((x.double() @ y.double().T) / x.shape[1] + 1).pow_(3).mean(1)
 
 
 def kernel_between(p: Float64[np.ndarray, "n k"], q: Float64[np.ndarray, "m k"]) -> float:

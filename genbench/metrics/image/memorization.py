@@ -1,6 +1,7 @@
 """Memorization: whether samples are closer to training images than test images are, and likelihoods that see it."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, UInt8
@@ -10,8 +11,8 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
-from genbench.metrics.image.kid import squared_gaussian_mmd
-from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
+from genbench.metrics.image.kid import gaussian_means, squared_gaussian_mmd
+from genbench.metrics.image.neighbors import ROWS, nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.metrics.image.real_images import real_images
 from genbench.registry import metrics
@@ -61,6 +62,7 @@ def memorisation(
     details = {"limit": float(limit), "median": median, "median_test": test_median}
     close = distance < limit
     details |= standard_error(close)
+    spread = {"standard_error": error / test_median} if (error := median_error(distance)) else {}
     return [
         Value(
             float(close.double().mean()),
@@ -69,8 +71,18 @@ def memorisation(
             floor=share,
             details=details,
         ),
-        Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
+        Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none", details=spread),
     ]
+
+
+def median_error(x: Float[Tensor, " n"]) -> float:
+    """Return the standard error of the median of x, from the ranks between which it lies with probability 95 %.
+
+    Reference: Woodruff, 1952.
+    """
+    ranks = (0.5 + torch.tensor([-0.98, 0.98]) / len(x) ** 0.5).clamp(0, 1)
+    low, high = x.double().quantile(ranks.double())
+    return float(high - low) / 3.92
 
 
 @metrics.register("copy_ratio", version=1, better="none", of="samples", floor=False, curve=False)
@@ -91,22 +103,36 @@ def copy_ratio(
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
     test, train = sets.held_out.rows, sets.reference.rows
     count = min(len(test), len(train))
-    ratio, bandwidth = share_of_test(sets.samples, test[:count], train[:count])
+    found = share_of_test(sets.samples, test[:count], train[:count])
     half = count // 2  # real images that are neither: the second half of the test images, against its first half
     floor = share_of_test(test[half:], test[:half], train[:half])[0] if half > 1 else None
     protocol = f"{sets.network}, n={sets.n} against {count} train and {count} test images, Gaussian kernel"
-    return Value(ratio, sets.n, protocol, floor=floor, details={"bandwidth": bandwidth})
+    # A sample adds to both discrepancies; a thousand of them tell how much these effects differ.
+    itself, *near = (
+        gaussian_means(sets.samples[:ROWS], each, found.bandwidth)
+        for each in (sets.samples, test[:count], train[:count])
+    )
+    influence = found.to_train * (itself - near[0]) - found.to_test * (itself - near[1])
+    error = standard_error(influence, sets.n, scale=2 / (found.to_test + found.to_train) ** 2)
+    return Value(found.ratio, sets.n, protocol, floor=floor, details={"bandwidth": found.bandwidth, **error})
 
 
-def share_of_test(
-    x: Float[Tensor, "n k"], test: Float[Tensor, "m k"], train: Float[Tensor, "m k"]
-) -> tuple[float, float]:
-    """Return T / (T + A), and the bandwidth."""
+class Copying(NamedTuple):
+    """T / (T + A), the bandwidth, and the squared MMD to test images (T) and to training images (A)."""
+
+    ratio: float
+    bandwidth: float
+    to_test: float
+    to_train: float
+
+
+def share_of_test(x: Float[Tensor, "n k"], test: Float[Tensor, "m k"], train: Float[Tensor, "m k"]) -> Copying:
+    """Return T / (T + A) and what it is made of."""
     between = torch.cat(list(squared_distance_blocks(test, train)))
     bandwidth = float(between.median().sqrt()) / 3
 
     to_test, to_train = (squared_gaussian_mmd(x, real, bandwidth) for real in (test, train))
-    return to_test / (to_test + to_train), bandwidth
+    return Copying(to_test / (to_test + to_train), bandwidth, to_test, to_train)
 
 
 @metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False, novel=True)
@@ -118,7 +144,8 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     per feature, and l0 that of a mixture centered on as many training images as there are samples (at most half) and
     fitted to the others. Copies of training images get tiny variances and make no test image likely: quality, diversity
     and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies. Published values
-    are those of DINOv2 (features=dinov2).
+    are those of DINOv2 (features=dinov2). No standard error is stated: the fitted variances depend on all samples;
+    `evaluation.interval` measures its interval on random halves.
 
     Raises:
         Unsupported: if the network is not available, or all test images have the same features.
@@ -143,8 +170,9 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     mixture = CenteredMixture(x, train, stream)
     on_test, on_train = mixture.nats(test), mixture.nats(train)
     protocol = f"{sets.network}, n={sets.n}, fitted to {len(train)} train images, nats of {len(test)} test images"
+    details = {"nats": on_test, "baseline": baseline}
     return [
-        Value(100 * (on_test - baseline), sets.n, protocol, floor=0.0, details={"nats": on_test, "baseline": baseline}),
+        Value(100 * (on_test - baseline), sets.n, protocol, floor=0.0, details=details),
         Value(100 * (on_train - on_test), sets.n, protocol, part="gap", better="none"),
     ]
 

@@ -2,7 +2,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence, influence_few
 
 
 def exact_moments(n, mean, root, seed=0):
@@ -100,3 +100,20 @@ def test_in_one_dimension_the_bias_is_that_of_a_mean_and_a_standard_deviation():
     # A sample mean has variance v/n, a standard deviation v/2n.
     line = Moments([exact_moments(50, torch.zeros(1).double(), torch.tensor([[3.0]]).double())])
     assert bias(line, 100, 400) == pytest.approx(9 * 1.5 * (1 / 100 + 1 / 400))
+
+
+def test_the_influence_of_few_samples_is_that_of_many():
+    x, y = mixed(60, 5, 1), mixed(80, 5, 2)
+    effect = influence(x, Moments([x]), Moments([y])), influence_few(x, Moments([y]))
+    torch.testing.assert_close(*(each - each.mean() for each in effect), rtol=1e-4, atol=1e-4)
+
+
+def test_the_influence_of_fewer_samples_than_features_is_the_growth_with_the_weight():
+    x, to = mixed(6, 9, 1), Moments([mixed(80, 9, 2)])
+    effect = influence_few(x, to) - influence_few(x, to).mean()
+    copies = 2000  # of all samples, among which one more of the first is little
+
+    def distance(extra):
+        return frechet(Moments([x.repeat(copies, 1), *([x[:1]] * extra)]), to)
+
+    assert (distance(1) - distance(0)) * 6 * copies == pytest.approx(float(effect[0]), rel=0.02)

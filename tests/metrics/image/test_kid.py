@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.pixel_features import PixelExtractor, measured, normal_images
 
-from genbench.metrics.image.kid import squared_gaussian_mmd
+from genbench.metrics.image.kid import kernel_between, kernel_means, squared_gaussian_mmd
 
 
 def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
@@ -21,7 +21,14 @@ def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
     assert 0.5 < far[0]["details"]["standard_error"] / spread < 2
     few = measured("kid", data, normal_images(150, 0))["kid"]
     assert "100 subsets of 150" in few["protocol"]
-    assert "standard_error" not in few["details"]
+    small = [measured("kid", data, normal_images(150, seed, mean=140.0))["kid"] for seed in range(12)]
+    spread = torch.tensor([row["value"] for row in small]).std()
+    assert 0.5 < small[0]["details"]["standard_error"] / spread < 2
+
+
+def test_the_means_of_rows_have_the_mean_of_all_pairs():
+    x, y = (torch.randn(n, 5, dtype=torch.float64) for n in (7, 9))
+    assert float(kernel_means(x, y).mean()) == pytest.approx(kernel_between(x.numpy(), y.numpy()))
 
 
 def test_the_gaussian_mmd_of_two_gaussians_is_that_in_closed_form():

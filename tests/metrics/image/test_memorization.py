@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from helpers.pixel_features import evaluation, measured, normal_images
 
-from genbench.metrics.image.memorization import CenteredMixture, share_of_test
+from genbench.metrics.image.memorization import CenteredMixture, median_error, share_of_test
 from genbench.metrics.measurement import measure
 
 
@@ -66,3 +68,8 @@ def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_c
     assert abs(fresh[0]) < 0.1 * abs(shifted[0])
     assert copies[0] > 10 * abs(fresh[0])
     assert copies[1] < 10 * fresh[1] < 0
+
+
+def test_the_error_of_a_median_is_that_of_gaussians():
+    x = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    assert median_error(x) == pytest.approx((math.pi / 2 / 4000) ** 0.5, rel=0.15)

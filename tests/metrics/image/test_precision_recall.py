@@ -3,7 +3,7 @@ import torch
 from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image.neighbors import Neighborhoods
-from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.precision_recall import _jackknife, _parts, density_and_coverage, precision_and_recall
 
 
 def test_precision_falls_with_bad_samples_and_recall_with_missing_ones(data):
@@ -28,3 +28,16 @@ def test_density_is_one_and_coverage_falls_with_missing_modes():
     assert half["density"] == pytest.approx(1, abs=0.2)
     assert good["coverage"] > 0.9
     assert half["coverage"] == pytest.approx(good["coverage"] / 2, abs=0.05)
+
+
+def test_parts_tell_the_error_of_a_mean():
+    x = torch.randn(300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    parts = _parts(300, 0)
+    assert _jackknife(x[parts].mean(1), parts, 300) == pytest.approx(float(x.std()) / 300**0.5, rel=0.4)
+
+
+def test_every_value_states_its_error(data):
+    bad = torch.cat([normal_images(200, 3), normal_images(100, 4, mean=160.0)])
+    for metric in ("precision_recall", "density_coverage"):
+        for row in measured(metric, data, bad).values():
+            assert 0 < row["details"]["standard_error"] < 0.1
