@@ -69,7 +69,9 @@ def shift(real: Real, size: float, stream: torch.Generator) -> Pool:
 
 
 def scale(real: Real, size: float, stream: torch.Generator) -> Pool:
-    """Stretch points from their mean by a factor 1 + size."""
+    """Stretch points from their mean by a factor 1 + size; of images the levels from the mean level: their contrast."""
+    if real.levels:
+        return _levels(real, lambda x: x.mean() + (1 + size) * (x - x.mean()), stream)
     mean = real.pool.x.mean(0)
     return real.pool._replace(x=mean + (1 + size) * (real.pool.x - mean))
 
@@ -136,6 +138,7 @@ POINTS = (
 )
 DIGITS = (
     Fault("brighter by {:.0%}", (0.03, 0.06, 0.1), shift),
+    Fault("contrast {:+.0%}", (-0.05, -0.1, -0.2), scale),
     Fault("noise of {:.0%}", (0.05, 0.07, 0.1), noise),
     Fault("blur of {:g} pixels", (0.3, 0.4, 0.5), blur),
     Fault("{:g} of 10 classes dropped", (0.5, 1, 2), drop),
@@ -146,6 +149,8 @@ DIGITS = (
 )
 CIFAR10 = (
     Fault("brighter by {:.0%}", (0.1,), shift),
+    Fault("contrast {:+.0%}", (-0.2,), scale),
+    Fault("noise of {:.0%}", (0.02,), noise),
     Fault("blur of {:g} pixels", (0.4,), blur),
     Fault("{:g} of 10 classes dropped", (1, 2), drop),
     Fault("classes uneven by {:.0%}", (0.4, 0.8), imbalance),

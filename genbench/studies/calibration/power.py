@@ -40,7 +40,7 @@ class Draws:
     power: int
 
 
-FULL = {"8gaussians": Draws(299, 400, 50), "digits": Draws(299, 400, 50), "cifar10": Draws(59, 60, 20)}
+FULL = {"8gaussians": Draws(299, 400, 50), "digits": Draws(299, 400, 50), "cifar10": Draws(299, 400, 50)}
 QUICK = {"8gaussians": Draws(99, 100, 25), "digits": Draws(99, 100, 25), "cifar10": Draws(19, 20, 5)}
 
 
