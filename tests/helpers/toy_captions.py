@@ -9,7 +9,7 @@ from genbench.settings import bind, call
 
 CAPTIONS = ("a cat", "a big cat", "the dog, small", "a dog")
 EVENT = Event((1, 4, 4), classes=4, captions=CAPTIONS)
-SMALL = {"patch": 2, "width": 16, "head": 8, "blocks": [2, 1]}
+SMALL = {"patch": 2, "width": 32, "head": 16, "blocks": [2, 1]}
 WORDS = {"name": "words", "heads": 2}
 
 

@@ -9,7 +9,7 @@ from genbench.settings import bind, call
 
 IMAGE = Event((2, 4, 6), classes=3)
 VECTOR = Event((4,), classes=3)
-SMALL = {"patch": 2, "width": 16, "head": 8}
+SMALL = {"patch": 2, "width": 32, "head": 16}
 NAMES = ["tarflow", "starflow"]
 
 
@@ -21,10 +21,11 @@ def perturbed(name, event, by=0.2, **settings):
     """Zero outputs make every test of a flow pass: move all weights away from there."""
     torch.manual_seed(0)
     model = build(name, event, **{**SMALL, "blocks": [2, 1], **settings})
+    width = model.flow.blocks[0].net.architecture.width
     stream = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():
-            weight.add_(by * torch.randn(weight.shape, generator=stream))
+            weight.add_(by * torch.randn(weight.shape, generator=stream) * (16 / width) ** 0.5)
     return model
 
 

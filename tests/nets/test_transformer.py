@@ -33,7 +33,7 @@ def test_a_longer_prefix_is_causal_and_its_positions_matter():
     model = perturbed("starflow", IMAGE, conditional=True, blocks=[1]).double()
     net = model.flow.blocks[0].net
     tokens = model.flow.patches.split(points(IMAGE, 2, torch.float64))
-    prefix = torch.randn(2, 5, 16, dtype=torch.float64)
+    prefix = torch.randn(2, 5, 32, dtype=torch.float64)
     with torch.no_grad():
         out = net(tokens, prefix)
         cache = net.start(prefix)

@@ -77,14 +77,15 @@ class Design:
         positions: rotary positions over row and column, or a learned embedding of each place.
         norm: layer norm or root-mean-square norm, before each part of a layer.
         final_norm: whether a norm precedes the output.
-        output_norm: the norm before the output; none takes that of the layers. rms in the papers' STARFlow.
+        output_norm: the norm before the output; none takes that of the layers.
         rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
-            consecutive parts as published (12, 12 and 8 of a head of 64; 16 and 16 without a condition).
+            consecutive parts as published: a quarter for the condition, if there is one, and the others equally (12, 12
+            and 8 of a head of 64).
         null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
         penalty: weight in the loss of the mean square of the tokens between blocks.
-        penalty_over: mean or sum over the gaps between blocks; the papers' code takes the sum.
+        penalty_over: mean or sum over the gaps between blocks.
         conditional: whether the model is trained on labels.
         conditioned: blocks that take the label: the first in sampling order (the deep one), or all.
         inject: whether the embedding of a label precedes the inputs as a token, or is added to them all.
@@ -150,16 +151,19 @@ class Design:
         )
 
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
-        """Return the published division of rotated pairs: 8 for a prefix, the others equally for the axes of data."""
+        """Return the published division of rotated pairs: a quarter for a prefix, the others equally for axes of data."""
         if self.rotary == "alternating" or self.positions == "learned":
             return None
-        prefix = (8,) if self.inject == "prefix" and self.labeled else ()
-        each, rest = divmod(head_dim // 2 - sum(prefix), axes)
-        if rest or each < 1:
-            least = 2 * (sum(prefix) + axes)
-            needed = f"{least}, {least + 2 * axes}, ..."
-            raise ConfigError(f"model.rotary=published needs model.head={needed}, not {head_dim}")
-        return (each,) * axes + prefix
+        quarters = self.inject == "prefix" and self.labeled
+        unit = (8 if quarters else 2) * axes
+        if head_dim % unit:
+            raise ConfigError(
+                f"model.rotary=published needs a multiple of {unit} as model.head, not {head_dim}; or choose"
+                " model.rotary=alternating"
+            )
+        prefix = head_dim // 8 if quarters else 0
+        each = (head_dim // 2 - prefix) // axes
+        return (each,) * axes + ((prefix,) if quarters else ())
 
 
 TARFLOW = Design(
@@ -181,9 +185,13 @@ STARFLOW = Design(
     scale="softplus",
     clip=4.0,
     positions="rope",
-    norm="rms",
+    rotary="published",
+    norm="layer",
     final_norm=True,
+    output_norm="rms",
+    null="learned",
     penalty=1e-4,
+    penalty_over="sum",
     conditioned="first",
     inject="prefix",
     init=0.01,

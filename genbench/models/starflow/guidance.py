@@ -56,16 +56,15 @@ class Guidance(NamedTuple):
 
 
 def weights(
-    weight: float, tokens: int, anneal: Literal["constant", "linear", "steps"], copied: int = 0
+    weight: float, tokens: int, anneal: Literal["constant", "linear"], copied: int = 0
 ) -> Float[Tensor, "tokens 1"]:
     """Return the weight of each token.
 
     Args:
-        anneal: constant; linear from 0 at the first token to the full weight; or steps, (t + 1) / T at token t.
-        copied: number of first tokens that are copied; steps count from the next one.
+        anneal: constant, or linear: (t + 1) / T for the T tokens that are transformed, t = 0, ..., T - 1.
+        copied: number of first tokens that are copied; they have no weight.
     """
-    if anneal == "steps":
-        share = torch.arange(1 - copied, tokens - copied + 1, dtype=torch.float64) / (tokens - copied)
-    else:
-        share = torch.ones(tokens) if anneal == "constant" else torch.linspace(0, 1, tokens)
-    return weight * share[:, None]
+    if anneal == "constant":
+        return weight * torch.ones(tokens, 1)
+    transformed = tokens - copied
+    return weight * torch.arange(1 - copied, transformed + 1, dtype=torch.float64)[:, None] / transformed

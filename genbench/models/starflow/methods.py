@@ -29,14 +29,15 @@ def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, desig
     return TransformerFlow(event, source, blocks or tarflow_blocks(event), design)
 
 
-@models.register("starflow", version=1, plan=PLAN)
+@models.register("starflow", version=2, plan=PLAN)
 def starflow(
     event: Event, source: Source, *, blocks: StarflowBlocks = None, design: Design = STARFLOW
 ) -> TransformerFlow:
     """Deep-shallow autoregressive transformer flow, with an exact likelihood (STARFlow).
 
     Gu et al., 2025, "STARFlow: scaling latent normalizing flows for high-resolution image synthesis",
-    https://arxiv.org/abs/2506.06276.
+    https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty are by default those of the
+    paper's code.
 
     Raises:
         ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.

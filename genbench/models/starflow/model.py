@@ -149,7 +149,7 @@ class TransformerFlow(Model):
         label: Int[Tensor, " b"] | None = None,
         guidance: NonNegative = 0.0,
         rule: Literal["starflow", "tarflow"] = "starflow",
-        anneal: Literal["constant", "linear", "steps"] = "constant",
+        anneal: Literal["constant", "linear"] = "constant",
         decode: Literal["auto", "sequential", "jacobi"] = "auto",
         window: Count = 64,
         tolerance: NonNegative = 8e-3,
@@ -169,9 +169,8 @@ class TransformerFlow(Model):
             guidance: weight of guidance in every conditioned block (starflow: the deep one, tarflow: all), away from
                 the prediction without a condition; 0 is the plain model.
             rule: how guidance combines predictions: starflow by their scores, tarflow linearly.
-            anneal: constant guidance, or guidance that grows linearly over the tokens of a block: linear from 0 at the
-                first token; steps by (t + 1) / T over the T transformed tokens, as published (the same where the first
-                token is copied).
+            anneal: constant guidance, or guidance that grows linearly over the tokens of a block: (t + 1) / T at
+                token t of the T that are transformed, as published.
             decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate, and faster for
                 one or two samples of many tokens only (benchmarks/perf/tarflow.py). auto: jacobi for at most 2 samples
                 of at least 256 tokens.

@@ -25,7 +25,7 @@ from genbench.training.process_group import start_group
 
 SMALL = {
     "cfm": {"net": {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}},
-    "starflow": {"width": 16, "head": 8, "blocks": [1, 1], "patch": 2},
+    "starflow": {"width": 16, "head": 16, "blocks": [1, 1], "patch": 2},
 }
 SAMPLING = {"cfm": {"method": "euler", "steps": 3}, "starflow": {}}
 

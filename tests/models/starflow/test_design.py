@@ -37,7 +37,7 @@ def test_both_methods_have_equal_layers_and_parameters_by_default():
         ({"conditional": True}, "needs data with classes"),
         ({"patch": 8, "first": "shift"}, "copies the only token"),
         ({"noise": -0.1}, "noise"),
-        ({"rotary": "published", "width": 18, "head": 6}, "rotary=published needs model.head=4, 8"),
+        ({"width": 18, "head": 6}, "rotary=published needs a multiple of 4 as model.head, not 6"),
     ],
 )
 def test_wrong_settings_are_errors(settings, message):

@@ -53,12 +53,11 @@ def test_the_starflow_rule_never_widens_nor_overflows():
 
 
 @pytest.mark.parametrize(("copied", "known"), [(0, [0.5, 1.0, 1.5, 2.0]), (1, [0.0, 2 / 3, 4 / 3, 2.0])])
-def test_steps_reach_the_full_weight_in_equal_steps_over_the_transformed_tokens(copied, known):
-    torch.testing.assert_close(weights(2.0, 4, "steps", copied)[:, 0].tolist(), known)
+def test_annealed_weights_grow_equally_over_the_transformed_tokens_to_the_full_weight(copied, known):
+    torch.testing.assert_close(weights(2.0, 4, "linear", copied)[:, 0].tolist(), known)
 
 
-def test_annealed_weights_grow_from_zero_to_the_full_weight():
-    assert_close(weights(2.0, 5, "linear"), torch.tensor([[0.0], [0.5], [1.0], [1.5], [2.0]]))
+def test_constant_weights_are_equal():
     assert_close(weights(2.0, 3, "constant"), torch.full((3, 1), 2.0))
 
 

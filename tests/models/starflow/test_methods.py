@@ -12,13 +12,6 @@ from genbench.errors import Unsupported
 from genbench.registry import models
 from genbench.settings import bind
 
-AS_PUBLISHED = {
-    "norm": "layer",
-    "output_norm": "rms",
-    "rotary": "published",
-    "null": "learned",
-    "penalty_over": "sum",
-}
 PUBLISHED = {
     "tarflow-2-768-8-8": (
         "tarflow",
@@ -36,7 +29,6 @@ PUBLISHED = {
             "noise": 0.3,
             "conditional": True,
             "checkpoint": True,
-            **AS_PUBLISHED,
         },
     ),
     "starflow-24(6)-3072": (
@@ -50,7 +42,6 @@ PUBLISHED = {
             "noise": 0.3,
             "text": {"name": "transformers", "model": "google/flan-t5-xl", "shape": [128, 2048]},
             "checkpoint": True,
-            **AS_PUBLISHED,
         },
     ),
 }

@@ -55,7 +55,7 @@ def test_official_weights_give_the_official_numbers(path, case):
             label=label,
             guidance=float(weight),
             rule=case.split("_")[0],
-            anneal="steps" if annealed else "constant",
+            anneal="linear" if annealed else "constant",
         ).x
         errors[name] = error(x, numbers[name])
     assert max(errors.values()) < 1e-12
