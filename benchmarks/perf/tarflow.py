@@ -74,13 +74,13 @@ def trained(name: str, steps: int, weights: Path | None) -> TransformerFlow:
         model.load_state_dict(torch.load(weights, weights_only=True))
     else:
         data, generator = Patches(), torch.Generator().manual_seed(0)
-        optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
         for _ in range(steps):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             model.loss(model.draw(data.batch(16, generator), generator))["loss"].backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            optimizer.step()
             rate.step()
         if weights:
             torch.save(model.state_dict(), weights)

@@ -19,7 +19,7 @@ from genbench.space import Space
 from genbench.storage import cache
 
 Draw = Callable[[int, torch.Generator], Batch]
-"""Draw n labelled samples in model space."""
+"""Draw n labeled samples in model space."""
 
 Augmentation = Callable[[Shaped[Tensor, "b *event"]], Shaped[Tensor, "b *event"]]
 """A transform of raw samples that keeps their shape, such as a horizontal flip."""

@@ -58,6 +58,6 @@ def vectors(
     )
 
 
-def unlabelled(x: Float[Tensor, "n d"]) -> Batch:
+def unlabeled(x: Float[Tensor, "n d"]) -> Batch:
     """Return samples of data without classes."""
     return Batch(x, torch.zeros(len(x), dtype=torch.long, device=x.device))

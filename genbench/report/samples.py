@@ -109,7 +109,7 @@ def _reference(data: Data) -> Arrays:
     center, half = (both.min(0) + both.max(0)) / 2, np.ptp(both, axis=0).max() / 2 * 1.2
     frame = np.array([center[0] - half, center[0] + half, center[1] - half, center[1] + half], dtype=np.float32)
     shades, peak = _shades(x[None], frame, None)
-    return {"frame": frame, "peak": np.array(peak), "paths": _quantised(x[None, :POINTS], frame), "density": shades}
+    return {"frame": frame, "peak": np.array(peak), "paths": _quantized(x[None, :POINTS], frame), "density": shades}
 
 
 def _panel(run: Run, reference: Arrays) -> Arrays:
@@ -126,7 +126,7 @@ def _panel(run: Run, reference: Arrays) -> Arrays:
     if not np.isfinite(raw).all():
         raise Unsupported("some of its samples are not finite")
     frame, peak = reference["frame"], float(reference["peak"])
-    return {"paths": _quantised(raw[:, :POINTS], frame), "density": _shades(raw, frame, peak)[0]}
+    return {"paths": _quantized(raw[:, :POINTS], frame), "density": _shades(raw, frame, peak)[0]}
 
 
 def _trained(run: Run) -> tuple[Spec, Model, Data]:
@@ -156,7 +156,7 @@ def _raw(data: Data, x: torch.Tensor) -> np.ndarray:
     return data.space.decode(x).numpy().astype(np.float64)
 
 
-def _quantised(x: Float[np.ndarray, "times n 2"], frame: np.ndarray) -> UInt8[np.ndarray, "times n 2"]:
+def _quantized(x: Float[np.ndarray, "times n 2"], frame: np.ndarray) -> UInt8[np.ndarray, "times n 2"]:
     """Quantise points to 0..255 within the frame, y downwards."""
     left, right, bottom, top = frame
     unit = np.stack([(x[..., 0] - left) / (right - left), (top - x[..., 1]) / (top - bottom)], axis=-1)

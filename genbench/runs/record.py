@@ -225,7 +225,7 @@ def read_record(path: Path) -> Record:
             raise ValueError("it has no checksum")
         if end != f'{hashlib.sha256(body).hexdigest()}"}}\n'.encode():
             raise ValueError("its checksum differs")
-        return _labelled(RECORD.validate_json(body + b"}", strict=True))
+        return _labeled(RECORD.validate_json(body + b"}", strict=True))
     except ValueError as error:
         raise Damaged(f"{files.shown(path)} is not a record: {explain(error)}") from error
 
@@ -284,7 +284,7 @@ def _evaluation_key(text: str) -> str:
     return Spec(part, part, {}, sample, evaluation, {}, 0, kind=kind).evaluation_key
 
 
-def _labelled(record: Record) -> Record:
+def _labeled(record: Record) -> Record:
     """Return a record under the labels of its spec, which may have been stored in an earlier form, or forged.
 
     Stored ones are kept where they cannot be computed: those of components that are not installed as they were then,
@@ -321,7 +321,7 @@ def read_published(path: Path) -> list[Record]:
         with files.open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as content:
             lines = iter(lambda: content.readline(files.MAX_TEXT), "")
             read = (RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines)
-            return list(map(_labelled, read))
+            return list(map(_labeled, read))
     except (OSError, ValueError, EOFError, TypeError, RecursionError, zlib.error) as error:
         raise Damaged(f"{files.shown(path)} holds no records: {explain(error)}") from error
 

@@ -50,8 +50,8 @@ def toy_tasks() -> dict[str, Data]:
     """Return vectors, vectors with classes, and images with classes."""
     return {
         "vectors": _task(Event((2,))),
-        "labelled vectors": _task(Event((2,), CLASSES)),
-        "labelled images": _task(Event((1, 4, 4), CLASSES, Pixels(LEVELS).bin)),
+        "labeled vectors": _task(Event((2,), CLASSES)),
+        "labeled images": _task(Event((1, 4, 4), CLASSES, Pixels(LEVELS).bin)),
     }
 
 

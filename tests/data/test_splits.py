@@ -10,7 +10,7 @@ from genbench.space import Pixels, Real
 
 
 def numbers(n, generator):
-    """Independent uniform numbers in three dimensions, each labelled by its row in the draw."""
+    """Independent uniform numbers in three dimensions, each labeled by its row in the draw."""
     return Batch(torch.rand(n, 3, generator=generator), torch.arange(n))
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from genbench.core import Batch, Normal, Truth
-from genbench.data.vectors import unlabelled, vectors
+from genbench.data.vectors import unlabeled, vectors
 from genbench.registry import metrics
 
 
@@ -40,5 +40,5 @@ def test_raw_data_is_in_the_units_of_the_data():
 
 def test_data_without_classes_has_the_label_zero():
     x = torch.randn(4, 2)
-    assert torch.equal(unlabelled(x).x, x)
-    assert not unlabelled(x).label.any()
+    assert torch.equal(unlabeled(x).x, x)
+    assert not unlabeled(x).label.any()

@@ -1,4 +1,4 @@
-"""Forged submissions: each is refused, not confirmed, or labelled."""
+"""Forged submissions: each is refused, not confirmed, or labeled."""
 
 import hashlib
 import json
@@ -150,7 +150,7 @@ def test_a_smaller_budget_than_the_real_one_is_found_by_training_again(forger, t
     assert verdicts(forger, tmp_path, retrain=4)["cfm-moons-0"].state == "not confirmed"
 
 
-def test_chosen_seeds_are_labelled(forger, tmp_path):
+def test_chosen_seeds_are_labeled(forger, tmp_path):
     shutil.rmtree(forger.weights_of("cfm", 0).parent)
     assert verdicts(forger, tmp_path)["cfm-moons-1"].labels == ("chosen seeds: 1 instead of 0 to 0",)
 
@@ -164,7 +164,7 @@ def test_chosen_seeds_are_labelled(forger, tmp_path):
         (lambda p: p["data"].update(source="my moons"), "made with other data than that of the same name here"),
     ],
 )
-def test_other_code_and_other_data_are_labelled(forger, tmp_path, change, label):
+def test_other_code_and_other_data_are_labeled(forger, tmp_path, change, label):
     forger.edit(forger.record_of("cfm", 0), lambda record: change(record["provenance"]))
     assert label in verdicts(forger, tmp_path)["cfm-moons-0"].labels
 

@@ -65,7 +65,7 @@ class Broken(AffineFlow):
         return Samples(x, 1.0)
 
     def log_prob(self, x, *, label=None):
-        if self.fault == "is not normalised":
+        if self.fault == "is not normalized":
             return super().log_prob(x) + 0.1
         if self.fault == "refuses without reason":
             raise Unsupported
@@ -85,7 +85,7 @@ class Broken(AffineFlow):
         ("depends on the batch", "must not depend on the batch"),
         ("has another shape", "not that of the event"),
         ("samples at random", "sample must not draw from the global random state"),
-        ("is not normalised", "must integrate to 1 over the plane, it gives 1.1"),
+        ("is not normalized", "must integrate to 1 over the plane, it gives 1.1"),
         ("refuses without reason", "must say why"),
     ],
 )

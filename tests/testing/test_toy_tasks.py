@@ -8,7 +8,7 @@ from scipy.stats import kstest
 from genbench.testing.toy_tasks import CLASSES, LEVELS, centers, toy_tasks
 
 
-@pytest.mark.parametrize("name", ["vectors", "labelled vectors"])
+@pytest.mark.parametrize("name", ["vectors", "labeled vectors"])
 def test_the_density_integrates_to_one_and_is_that_of_the_samples(name):
     data = toy_tasks()[name]
     side = torch.linspace(-3, 3, 301)
@@ -21,7 +21,7 @@ def test_the_density_integrates_to_one_and_is_that_of_the_samples(name):
 
 
 def test_labels_name_the_nearest_center():
-    data = toy_tasks()["labelled vectors"]
+    data = toy_tasks()["labeled vectors"]
     x, label = data.test.take(2000, 0)
     nearest = torch.cdist(x, centers((2,))).argmin(1)
     assert (nearest == label).float().mean() > 0.99
@@ -30,7 +30,7 @@ def test_labels_name_the_nearest_center():
 
 
 def test_images_lie_on_their_gray_levels():
-    data = toy_tasks()["labelled images"]
+    data = toy_tasks()["labeled images"]
     x = data.train.batch(3, 50, 1).x
     assert x.shape == (50, 1, 4, 4)
     raw = data.space.decode(x)

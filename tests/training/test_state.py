@@ -40,7 +40,7 @@ def test_the_weights_of_the_best_validation_are_kept_through_an_interruption(tmp
 
 
 def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
-    """Fused optimisers walk through memory, and files hold tensors row by row."""
+    """Fused optimizers walk through memory, and files hold tensors row by row."""
 
     def go(folder, **watch):
         model, data, plan = start("cfm", "digits", steps=8, batch_size=16)

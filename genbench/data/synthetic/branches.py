@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Source, Truth
 from genbench.data.synthetic.mixture import Mixture
-from genbench.data.vectors import unlabelled, vectors
+from genbench.data.vectors import unlabeled, vectors
 from genbench.registry import datasets
 
 STD = 0.3
@@ -60,7 +60,7 @@ def _draw(n: int, generator: torch.Generator) -> Batch:
     x = _center(c)
     x[:, 1] *= 2.0 * torch.randint(2, (n,), generator=generator, device=generator.device) - 1
     noise = torch.randn(n, 2, generator=generator, device=generator.device)
-    return unlabelled(torch.cat([x + STD * noise, c], 1))
+    return unlabeled(torch.cat([x + STD * noise, c], 1))
 
 
 def _log_prob(x: Float[Tensor, "b 3"]) -> Float[Tensor, " b"]:

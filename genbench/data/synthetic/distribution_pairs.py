@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genbench.core import Data, Source, Truth
 from genbench.data.splits import Draw
-from genbench.data.synthetic.toy import EIGHT_STD, ring, standardised_moons, tutorial_moons
+from genbench.data.synthetic.toy import EIGHT_STD, ring, standardized_moons, tutorial_moons
 from genbench.data.vectors import vectors
 from genbench.errors import Unsupported
 from genbench.registry import datasets
@@ -58,7 +58,7 @@ def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial
     Reference: Tong et al., 2023.
     """
     target, moons = (
-        (ring(8, 5.0, EIGHT_STD), tutorial_moons) if scale == "tutorial" else (ring(8, 12.0, 1.5), standardised_moons)
+        (ring(8, 5.0, EIGHT_STD), tutorial_moons) if scale == "tutorial" else (ring(8, 12.0, 1.5), standardized_moons)
     )
     truth = Truth(log_prob=target.log_prob, modes=target.means)
     source = SampledSource("moons", moons)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
 from genbench.data.synthetic.mixture import Mixture
-from genbench.data.vectors import unlabelled, vectors
+from genbench.data.vectors import unlabeled, vectors
 from genbench.registry import datasets
 from genbench.settings import Count, Positive
 from genbench.storage import memory
@@ -80,7 +80,7 @@ def funnel(*, dims: Count = 10, std: Positive = 3.0) -> Data:
     def draw(n: int, generator: torch.Generator) -> Batch:
         noise = torch.randn(n, dims, generator=generator, device=generator.device)
         v = std * noise[:, :1]
-        return unlabelled(torch.cat([v, (v / 2).exp() * noise[:, 1:]], 1))
+        return unlabeled(torch.cat([v, (v / 2).exp() * noise[:, 1:]], 1))
 
     def log_prob(x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         v, rest = x[:, 0], x[:, 1:]
@@ -95,7 +95,7 @@ def _wells(name: str, wells: int, modes: Float[Tensor, "modes d"] | None) -> Dat
         level = torch.rand(n, wells, generator=generator, device=generator.device, dtype=torch.float64)
         x = torch.cat([_quantiles(part) for part in level.flatten().split(BLOCK)]).view(n, wells)
         y = torch.randn(n, wells, generator=generator, device=generator.device)
-        return unlabelled(torch.stack([x, y], 2).flatten(1))
+        return unlabeled(torch.stack([x, y], 2).flatten(1))
 
     def log_prob(x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         well, gaussian = x.unflatten(1, (wells, 2)).unbind(2)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Batch, Source
-from genbench.data.vectors import unlabelled
+from genbench.data.vectors import unlabeled
 
 BLOCK = 2**26
 """Numbers of a sample, a mode and a coordinate each that a density holds in memory at once."""
@@ -145,7 +145,7 @@ class Gaussian(Source):
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
         """Draw n independent samples, all labeled 0."""
-        return unlabelled(self.sample(n, generator))
+        return unlabeled(self.sample(n, generator))
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return the log-density in nats."""

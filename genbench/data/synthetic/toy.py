@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
 from genbench.data.synthetic.mixture import Mixture
-from genbench.data.vectors import unlabelled, vectors
+from genbench.data.vectors import unlabeled, vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, NonNegative, Positive
@@ -51,7 +51,7 @@ def tutorial_moons(n: int, generator: torch.Generator) -> Batch:
     return Batch(3 * (x + 0.2 * _uniform(n, generator)[:, None]) - 1, label)
 
 
-def standardised_moons(n: int, generator: torch.Generator) -> Batch:
+def standardized_moons(n: int, generator: torch.Generator) -> Batch:
     """Draw moons as the runner of torchcfm has them in its pair of distributions.
 
     Gaussian noise .1, then mean 0 and standard deviation 7 over both coordinates taken together, with the moments of
@@ -136,7 +136,7 @@ def scurve(*, noise: NonNegative = 0.05, scale: Positive = 1.5) -> Data:
     def draw(n: int, generator: torch.Generator) -> Batch:
         angle = 3 * math.pi * (_uniform(n, generator) - 0.5)
         x = torch.stack([angle.sin(), angle.sign() * (angle.cos() - 1)], 1)
-        return unlabelled(scale * (x + noise * _normal(n, 2, generator)))
+        return unlabeled(scale * (x + noise * _normal(n, 2, generator)))
 
     return vectors("scurve", draw)
 
@@ -166,7 +166,7 @@ def checkerboard(*, cells: Count = 4, side: Positive = 2.0) -> Data:
     def draw(n: int, generator: torch.Generator) -> Batch:
         corner = filled.to(generator.device)[_toss(n, len(filled), generator)]
         inside = torch.rand(n, 2, generator=generator, device=generator.device)
-        return unlabelled(side * (corner + inside - cells / 2))
+        return unlabeled(side * (corner + inside - cells / 2))
 
     def log_prob(x: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
         place = x / side + cells / 2
@@ -254,7 +254,7 @@ def swissroll(*, noise: NonNegative = 1.0, scale: Positive = 0.2) -> Data:
 
     def draw(n: int, generator: torch.Generator) -> Batch:
         angle = 1.5 * math.pi * (1 + 2 * _uniform(n, generator))
-        return unlabelled(scale * (angle[:, None] * _polar(angle) + noise * _normal(n, 2, generator)))
+        return unlabeled(scale * (angle[:, None] * _polar(angle) + noise * _normal(n, 2, generator)))
 
     return vectors("swissroll", draw)
 

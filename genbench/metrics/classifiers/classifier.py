@@ -98,7 +98,7 @@ class Classifier(FeatureExtractor):
         """Raise Unsupported unless images are of its shape and levels."""
         if data.event.shape != self.shape or data.space != Pixels(self.levels):
             size = "x".join(map(str, self.shape[1:]))
-            raise Unsupported(f"the classifier {self.name} is for labelled {size} images of {self.levels} levels")
+            raise Unsupported(f"the classifier {self.name} is for labeled {size} images of {self.levels} levels")
 
     def suited_to(self, test: Batch, least: float) -> "Classifier":
         """Return itself. Raises Unsupported if its accuracy on raw test images is less than `least`."""

@@ -25,7 +25,7 @@ def build(name, **settings):
 @pytest.mark.parametrize(
     "name", [*PLANE, "gaussian", "mixture", "8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians"]
 )
-def test_batches_are_finite_labelled_and_named(name):
+def test_batches_are_finite_labeled_and_named(name):
     data = build(name)
     batch = data.train.batch(0, 1000, 0)
     assert batch.x.shape == (1000, 2) == (1000, *data.event.shape)

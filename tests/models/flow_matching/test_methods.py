@@ -97,7 +97,7 @@ def test_the_couplings_straighten_paths_in_the_known_order():
         square = torch.cat([p.velocity for p in pairs]).square().sum(1)
         lengths[name] = ((weight * square).sum() / weight.sum()).item()
     assert lengths["otcfm"] < lengths["wcfm"] < lengths["cfm"]
-    assert lengths["cfm"] == pytest.approx(25 + 2 * 0.1**0.5 + 2, rel=0.05)  # |centre|^2 + 2 std^2 + 2
+    assert lengths["cfm"] == pytest.approx(25 + 2 * 0.1**0.5 + 2, rel=0.05)  # |center|^2 + 2 std^2 + 2
 
 
 @pytest.mark.parametrize("name", ["fm", "vp"])

@@ -23,7 +23,7 @@ def test_digits_are_reconstructed_far_better_than_by_their_mean(plain, data, err
     assert error(plain, test) < min(0.03, of_the_mean / 8)
 
 
-def test_reconstructed_digits_are_still_recognised(plain, data):
+def test_reconstructed_digits_are_still_recognized(plain, data):
     known, test = digits_cnn(data), data.test.take(500, 0)
     images = data.space.decode(plain.decode(plain.encode(test.x)).detach())
     assert (known.probabilities(images).argmax(1) == test.label).double().mean() > 0.95

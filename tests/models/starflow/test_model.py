@@ -101,13 +101,13 @@ def test_training_reaches_the_entropy_of_a_correlated_gaussian(name):
     model = build(name, event, blocks=[1, 1, 1, 1], width=32, head=16)
     stream = torch.Generator().manual_seed(0)
     factor = torch.tensor([[1.5, 0.0, 0.0], [1.0, 0.5, 0.0], [-0.7, 0.3, 0.8]])
-    optimiser = torch.optim.Adam(model.parameters(), lr=4e-3)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, 240)
+    optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, 240)
     for _ in range(240):
         x = Normal((3,)).sample(256, stream) @ factor.T
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model.loss(model.draw(Batch(x, torch.zeros(256, dtype=torch.long)), stream))["loss"].backward()
-        optimiser.step()
+        optimizer.step()
         rate.step()
     z = Normal((3,)).sample(4000, stream)
     exact = -(Normal((3,)).log_prob(z) - factor.diagonal().log().sum())

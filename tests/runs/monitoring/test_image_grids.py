@@ -14,7 +14,7 @@ from genbench.testing.toy_tasks import LEVELS, toy_tasks
 @pytest.fixture(scope="module")
 def images():
     """Twelve gray images of 4 x 4, in sixteen levels."""
-    data = toy_tasks()["labelled images"]
+    data = toy_tasks()["labeled images"]
     x, label = data.test.take(12, 0)
     return Evaluation(data, 0, x=x, label=label)
 
