@@ -269,7 +269,7 @@ def causal_attention(
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     t = q.shape[2]
     if t == 1:
-        return v
+        return v.contiguous()  # a part of larger rows would be multiplied sample by sample, each with its own weights
     future = torch.ones(t, t, dtype=torch.bool, device=q.device).triu(1)
     scores = (q @ k.transpose(2, 3)) * q.shape[3] ** -0.5
     return scores.masked_fill(future, -torch.inf).softmax(-1) @ v
