@@ -32,7 +32,7 @@ reproduce: $(READY) ## run the CPU suites (only what is missing) and write their
 	$(BIN)/genbench report results --html results/report.html
 
 # In order of cost. The first lines of each file state its question and its cost.
-STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims few-steps digits-long
+STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps digits-long
 studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
 	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
