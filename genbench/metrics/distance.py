@@ -16,6 +16,7 @@ from genbench.metrics.wasserstein import (
     random_directions,
     sliced_influence,
     sorted_projections,
+    squared_w2,
     squared_w2_and_influence,
 )
 from genbench.registry import metrics
@@ -48,8 +49,8 @@ def w2(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     Reference: Bonneel et al., 2011 (network simplex); Flamary et al., 2021 (POT).
     """
     x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
-    squared, influence = squared_w2_and_influence(x, y)
-    return _root(squared, influence, f"exact OT, raw units, n={len(x)} against test data")
+    squared, influence = squared_w2_and_influence(x, y) if evaluation.errors else (squared_w2(x, y), None)
+    return _root(squared, influence, len(x), f"exact OT, raw units, n={len(x)} against test data")
 
 
 @metrics.register("sliced_w2", version=1, better="lower", of="samples")
@@ -99,7 +100,7 @@ def conditional_w2(evaluation: Evaluation, *, n: Count | None = None, bins: Coun
     parts = [torch.tensor_split(points[points[:, -1].argsort(), :-1], bins) for points in (x, y)]
     squared, influences = zip(*(squared_w2_and_influence(*pair) for pair in zip(*parts, strict=True)), strict=True)
     protocol = f"exact OT within {bins} bins of the condition, raw units, n={len(x)} against test data"
-    return _root(sum(squared) / bins, torch.cat(influences), protocol)
+    return _root(sum(squared) / bins, torch.cat(influences), len(x), protocol)
 
 
 @metrics.register("mmd", version=1, better="lower", of="samples")
@@ -225,11 +226,11 @@ def _vectors(evaluation: Evaluation, n: int) -> tuple[Float[Tensor, "n d"], Floa
     return x.double().flatten(1), y.double().flatten(1)
 
 
-def _root(squared: float, influence: Float[Tensor, " n"], protocol: str) -> Value:
-    """Return the root of a squared distance, with its standard error."""
+def _root(squared: float, influence: Float[Tensor, " n"] | None, n: int, protocol: str) -> Value:
+    """Return the root of a squared distance, with its standard error if influences are given."""
     value = math.sqrt(squared)
-    details = standard_error(influence, scale=1 / (2 * value)) if value else {}
-    return Value(value, len(influence), protocol, details=details)
+    details = {} if influence is None or not value else standard_error(influence, scale=1 / (2 * value))
+    return Value(value, n, protocol, details=details)
 
 
 def _nearest(x: Float[Tensor, "n d"], modes: Float[Tensor, "modes d"]) -> tuple[Tensor, Tensor]:

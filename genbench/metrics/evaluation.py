@@ -79,6 +79,7 @@ class Evaluation:
         model: the model, for metrics of the model.
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
+        errors: whether metrics state standard errors that take about as long to find as their values.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Evaluation:
         batch: int = 512,
         seconds: float = 0.0,
         group: Group = ALONE,
+        errors: bool = True,
     ) -> None:
         self.data = data
         self.seconds = seconds
@@ -105,6 +107,7 @@ class Evaluation:
         self.options = dict(options or {})
         self.batch = batch
         self.group = group
+        self.errors = errors
         self.image_grids: dict[str, Tensor] = {}
         """Raw images that metrics show, ten per row, by the name of the grid."""
         self._cache: dict[Hashable, Once] = {}
@@ -135,7 +138,7 @@ class Evaluation:
         label = None if self.label is None else self.label[rows]
         part = Evaluation(
             self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
-            batch=self.batch,
+            batch=self.batch, errors=False,
         )  # fmt: skip
         for key, once in self._cache.items():
             if isinstance(key, tuple) and key[0] == "features" and sum(map(len, once.value)) == len(self.x):

@@ -46,7 +46,7 @@ def evaluate(
     if sampling.split == "valid":
         data = validation_as_test(data)
 
-    def evaluation_with(options: Mapping[str, Any]) -> Evaluation:
+    def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
         began = time.perf_counter()
         x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options, group)
         seconds = time.perf_counter() - began
@@ -61,6 +61,7 @@ def evaluate(
             batch=sampling.batch,
             seconds=seconds,
             group=group,
+            errors=errors,
         )
 
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
@@ -69,14 +70,14 @@ def evaluate(
     # Not for images: their networks would be in memory twice.
     idle = group.size == 1 and len(data.event.shape) == 1 and has_idle_core(torch.device("cpu"))
     with beside(idle) as submit:
-        main = evaluation_with(sample)
+        main = evaluation_with(sample, errors=True)
         measured = {
             name: submit(measure, main, name, settings, sampling.floor) for name, settings in of_samples.items()
         }
         curve: list[Callable[[], Rows]] = []
         for nfe in sampling.curve if model.nfe_curve else ():
             try:
-                point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe))
+                point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe), errors=False)
             except Unsupported as reason:
                 where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
                 curve += [partial(unsupported, name, str(reason), where) for name in curve_metrics]
@@ -164,7 +165,7 @@ def real_vs_real(data: Data, name: str, settings: tuple, seed: int, n: int) -> d
     """
     try:
         real = _training_samples(data, seed, n)
-        evaluation = Evaluation(data, seed, x=real.x, label=real.label)
+        evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
         return {value.part: value.value for value in values_of(metrics[name], evaluation, dict(settings))}
     except Unsupported:
         return {}

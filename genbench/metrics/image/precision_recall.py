@@ -154,10 +154,9 @@ def _values(
     floors = measure(floor_samples, real, k) if len(floor_samples.points) > k else {}
     protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
     details = {"n_reference": len(real.points), "n_floor": len(floor_samples.points)}
-    known = {
-        part: {"standard_error": e} if e else {}
-        for part, e in errors(samples, real, k, values, evaluation.seed).items()
-    }
+    known = errors(samples, real, k, values, evaluation.seed) if evaluation.errors else {}
+    stated = {part: {"standard_error": error} for part, error in known.items() if error}
     return [
-        Value(value, sets.n, protocol, part, floors.get(part), details | known[part]) for part, value in values.items()
+        Value(value, sets.n, protocol, part, floors.get(part), details | stated.get(part, {}))
+        for part, value in values.items()
     ]

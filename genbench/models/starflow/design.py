@@ -151,7 +151,7 @@ class Design:
         )
 
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
-        """Return the published division of rotated pairs: a quarter for a prefix, the others equally for axes of data."""
+        """Return the published division of pairs: a quarter for a prefix, the others equally for axes of data."""
         if self.rotary == "alternating" or self.positions == "learned":
             return None
         quarters = self.inject == "prefix" and self.labeled
