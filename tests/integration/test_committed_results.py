@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 EVALUATION_KEYS = {
     "balanced": {"7f35a8b0f2e1": 360},
     "batch": {"6386b14841c2": 90},
-    "captions": {"67f91ece5964": 4, "a529ae598340": 3, "9e3714b5ce6a": 4, "9e6ff651acbb": 3},
+    "captions": {"01051863ea31": 4, "421c165a4d79": 3, "0f4c124a4533": 4, "6ebdd4152cc0": 3},
     "cifar10-small": {"7f74c264e884": 12},
     "conditions": {"e508ef07234d": 24},
     "couplings": {"86e970ab96d5": 114},
