@@ -23,8 +23,9 @@ EVALUATION_KEYS = {
     "captions": {"01051863ea31": 4, "421c165a4d79": 3, "0f4c124a4533": 4, "6ebdd4152cc0": 3},
     "cifar10-small": {"7f74c264e884": 12},
     "conditions": {"e508ef07234d": 24},
-    "couplings": {"86e970ab96d5": 114},
-    "couplings-dims": {"86e970ab96d5": 90},
+    "couplings": {"86e970ab96d5": 120},
+    "couplings-digits": {"7c710690d33e": 40},
+    "couplings-dims": {"86e970ab96d5": 96},
     "density": {"6386b14841c2": 18},
     "digits": {"7c710690d33e": 30},
     "few-steps": {"86e970ab96d5": 420},
@@ -43,7 +44,7 @@ EVALUATION_KEYS = {
         "4e825780e0a2": 3,
         "c0b75fa6e479": 3,
     },
-    "images": {"f90eb7888950": 2, "cd8d385f4da2": 1},
+    "images": {"f90eb7888950": 2, "cd8d385f4da2": 3},
     "kappa": {"6386b14841c2": 180},
     "starflow": {"7c710690d33e": 30, "103fd2a94378": 10, "bb7f208d3c91": 10},
     "synthetic": {"7f35a8b0f2e1": 207},
@@ -83,7 +84,7 @@ def cells(markdown_text):
 
 def test_every_suite_is_found(suites):
     assert suites.keys() == EVALUATION_KEYS.keys()
-    assert sum(len(suite.runs) for suite in suites.values()) == 1968
+    assert sum(len(suite.runs) for suite in suites.values()) == 2020
 
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
