@@ -24,12 +24,12 @@ def test_the_committed_results_fit_a_screen_and_say_what_they_say():
         assert max(map(len, text)) <= 80
     boards = {board.data: board for board in found.boards}
     assert {e.method: e.rank for e in boards["digits"].entries if e.rank} == {
-        "otcfm": 1, "cfm": 2, "wcfm": 3, "starflow": 4, "tarflow": 5,
+        "otcfm": 1, "sdcfm": 1, "cfm": 3, "wcfm-balanced": 3, "reflow": 5, "wcfm": 6, "starflow": 7, "tarflow": 8,
     }  # fmt: skip
     assert {e.mark for e in boards["8gaussians"].entries if e.method == "nsf"} == {OTHER_SEEDS}
     notes = "\n".join(formats.lines(found)[-9:])
     assert "curve (of sliced_w2) within 5 %" in notes  # ranks are by w2
-    assert "kappa=1.0 (digits: kappa=0.0902); tarflow, starflow: width=32 tolerance=0.001" in notes
+    assert "(digits: kappa=0.0902); tarflow, starflow: width=32 (digits: the defaults)" in notes
     table = {line.split()[0]: line for line in formats.lines(found)[:10] if line}
     assert table["otcfm"].split()[3] == table["wcfm-balanced"].split()[3] == "a"
 
