@@ -79,8 +79,8 @@ class Design:
         final_norm: whether a norm precedes the output.
         output_norm: the norm before the output; none takes that of the layers.
         rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
-            consecutive parts as published: a quarter for the condition, if there is one, and the others equally (12, 12
-            and 8 of a head of 64).
+            consecutive parts as published: 8 for the condition, if there is one, and the others equally (12, 12 and 8
+            of a head of 64); a quarter for the condition in heads of less than 32.
         null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
@@ -151,19 +151,22 @@ class Design:
         )
 
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
-        """Return the published division of pairs: a quarter for a prefix, the others equally for axes of data."""
+        """Return the published division of rotated pairs: some for a prefix, the others equally for the axes of data.
+
+        The papers' code gives 8 pairs to a prefix, which heads of less than 32 do not have to spare.
+        """
         if self.rotary == "alternating" or self.positions == "learned":
             return None
-        quarters = self.inject == "prefix" and self.labeled
-        unit = (8 if quarters else 2) * axes
-        if head_dim % unit:
+        prefix = ()
+        if self.inject == "prefix" and self.labeled:
+            prefix = (8 if head_dim >= 32 else head_dim // 8,)
+        each, rest = divmod(head_dim // 2 - sum(prefix), axes)
+        if rest or each < 1 or not all(prefix):
             raise ConfigError(
-                f"model.rotary=published needs a multiple of {unit} as model.head, not {head_dim}; or choose"
-                " model.rotary=alternating"
+                f"model.rotary=published cannot divide the {head_dim // 2} pairs of model.head={head_dim} among"
+                f" {axes + len(prefix)} positions; choose model.head=16, 32 or 64, or model.rotary=alternating"
             )
-        prefix = head_dim // 8 if quarters else 0
-        each = (head_dim // 2 - prefix) // axes
-        return (each,) * axes + ((prefix,) if quarters else ())
+        return (each,) * axes + prefix
 
 
 TARFLOW = Design(

@@ -1,11 +1,14 @@
 """The design of transformer flows: how many parameters it has, and settings that contradict one another."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers.toy_transformer_flows import NAMES, build
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.models.starflow.design import STARFLOW
 from genbench.registry import models
 from genbench.settings import bind
 
@@ -37,9 +40,30 @@ def test_both_methods_have_equal_layers_and_parameters_by_default():
         ({"conditional": True}, "needs data with classes"),
         ({"patch": 8, "first": "shift"}, "copies the only token"),
         ({"noise": -0.1}, "noise"),
-        ({"width": 18, "head": 6}, "rotary=published needs a multiple of 4 as model.head, not 6"),
+        ({"width": 18, "head": 6}, "rotary=published cannot divide the 3 pairs of model.head=6 among 2 positions"),
     ],
 )
 def test_wrong_settings_are_errors(settings, message):
     with pytest.raises(ConfigError, match=message):
         build("starflow", Event((1, 8, 8)), **settings)
+
+
+@pytest.mark.parametrize(
+    ("head", "conditional", "pairs"),
+    [
+        (64, True, (12, 12, 8)),  # as published
+        (32, True, (4, 4, 8)),  # as the papers' code has it (the golden numbers)
+        (16, True, (3, 3, 2)),
+        (64, False, (16, 16)),
+        (6, False, None),
+        (8, True, None),
+    ],
+)
+def test_rotated_pairs_are_divided_as_published(head, conditional, pairs):
+    design = replace(STARFLOW, width=head, head=head, conditional=conditional)
+    event = Event((3, 8, 8), classes=2)
+    if pairs is None:
+        with pytest.raises(ConfigError, match=f"head={head} among"):
+            design.architecture(event)
+    else:
+        assert design.architecture(event).pairs == pairs
