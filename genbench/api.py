@@ -9,9 +9,9 @@ from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.results import frames
-from genbench.runs import kept_weights, store
 from genbench.runs import run as runner
-from genbench.runs.requests import resolve
+from genbench.runs import store, weights_file
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
@@ -56,7 +56,7 @@ def run(
         [['cfm', 'moons', 'sliced_w2', 1]]
     """
     model, dataset, chosen, files = user_files.request(model, dataset, metrics, settings or {})
-    spec = resolve(model, dataset, seed=seed, metrics=chosen, settings=files)
+    spec = make_spec(model, dataset, seed=seed, metrics=chosen, settings=files)
     return runner.run(spec, store.Store(Path(results)))
 
 
@@ -91,7 +91,7 @@ def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
         trust_everything()
     spec = store.spec_at(folder)
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
-    if kept_weights.restore_weights(model, folder / "model.safetensors", spec) is None:
+    if weights_file.restore_weights(model, folder / "model.safetensors", spec) is None:
         raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
     return model.eval()
 

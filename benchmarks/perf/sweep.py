@@ -22,8 +22,8 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 import genbench
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record, read_record
-from genbench.runs.requests import resolve
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 from genbench.sweeps.execution.executors import Executor, SequentialExecutor, execute
@@ -37,7 +37,7 @@ SYNTHETIC = Path(__file__).parents[2] / "genbench/suites/synthetic.toml"
 
 def tiny(seeds: range) -> list[Spec]:
     """Return cells with almost no work."""
-    return [resolve("cfm", "moons", seed=seed, metrics=["nfe"], settings=TINY) for seed in seeds]
+    return [make_spec("cfm", "moons", seed=seed, metrics=["nfe"], settings=TINY) for seed in seeds]
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def many(store: Store, count: int) -> None:
     """Write this many records, copies of three."""
     settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
     metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
-    kinds = [resolve("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
+    kinds = [make_spec("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
     execute(kinds, store, nullcontext(SequentialExecutor(store)), ignore)
     made = [read_record(store.record_path(spec)) for spec in kinds]
     for number in range(len(kinds), count):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import datasets
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 from genbench.settings import settings_of
 
@@ -66,7 +66,7 @@ def _images(figure: Figure, name: str) -> None:
 
 
 def _pairs(figure: Figure, name: str) -> None:
-    spec = resolve(name, "8gaussians")
+    spec = make_spec(name, "8gaussians")
     data = build_data(spec.data)
     model = build_model(spec.model, None, data)
     assert isinstance(model, Coupled)

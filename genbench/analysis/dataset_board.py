@@ -1,4 +1,4 @@
-"""A board: the methods on one data set by its headline metric, with ranks and costs.
+"""The leaderboard of one data set: its methods by its headline metric, with ranks and costs.
 
 Methods are compared under one protocol and one budget (training steps and batch size): those with the most methods and
 seeds. A method that was measured with another budget or other seeds is listed with a mark, and not ranked.

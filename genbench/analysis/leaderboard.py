@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from genbench.analysis.board import Board, compare_methods
+from genbench.analysis.dataset_board import Board, compare_methods
+from genbench.analysis.mean_ranks import Standing, common, standings
 from genbench.analysis.means import LEVEL, mean_and_error
-from genbench.analysis.standings import Standing, common, standings
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.errors import unknown

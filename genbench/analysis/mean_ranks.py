@@ -1,4 +1,4 @@
-"""Standings: mean ranks of methods over data sets that rank them all, and which of them differ significantly."""
+"""Mean ranks of methods over data sets that rank them all, and which of them differ significantly."""
 
 import string
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from genbench.analysis.board import Board
+from genbench.analysis.dataset_board import Board
 from genbench.analysis.means import LEVEL
 from genbench.analysis.paired_tests import holm, sign_flip_p
 

@@ -23,8 +23,8 @@ from genbench.analysis.values import Cost, Failure, Value, all_values, group_by,
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.registry import models
 from genbench.results.frames import names_of
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import Record, read_kept, read_published, read_record
-from genbench.runs.requests import restore
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 from genbench.storage import files
@@ -274,7 +274,7 @@ def _failures(path: Path) -> list[Failure]:
 
 def _failure(spec: Mapping[str, Any], reason: str) -> Failure:
     try:
-        known = restore(spec)
+        known = restore_spec(spec)
         model, data = known.model_label, known.data_label
     except ConfigError:  # of another version, of a plug-in that is not installed, or damaged
         model, data = (_name(spec.get(part)) for part in ("model", "data"))

@@ -7,7 +7,7 @@ import typer
 
 from genbench.cli.options import AsJson, Metric, Quiet, Results, Seed, Set, Trust, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
-from genbench.sweeps.assignments import parse
+from genbench.sweeps.set_options import parse_set_options
 
 app = commands()
 
@@ -37,7 +37,7 @@ def eval_command(
     from genbench.cli import precheck
     from genbench.sweeps import user_files
 
-    path, settings = Path(what), parse(set_ or [])
+    path, settings = Path(what), parse_set_options(set_ or [])
     if dataset is not None:
         _, dataset, metric, settings = user_files.request("", dataset, metric, settings)
     precheck.check((), [dataset] if dataset is not None else (), metric, settings)
@@ -112,7 +112,7 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     from dataclasses import replace
 
     from genbench.report.formats.terminal import print_record
-    from genbench.runs.requests import resolve
+    from genbench.runs.make_spec import make_spec
     from genbench.runs.run import run
     from genbench.runs.store import Store, spec_at
     from genbench.settings import merge
@@ -121,7 +121,7 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     kept = spec_at(path if path.exists() else results / "runs" / path)
     if kept.kind != "model":
         raise ConfigError(f"{path} is an {kept.kind}: it has no samples to measure")
-    spec = resolve(
+    spec = make_spec(
         kept.model["name"],
         kept.data["name"],
         seed=kept.seed,
@@ -160,11 +160,11 @@ def reference(
     if split not in ("train", "test"):
         raise ConfigError(f"--split {split}: choose train or test")
 
-    from genbench.results.reference_statistics import line, listed, make
+    from genbench.results.kept_statistics import line, listed, make
 
     if dataset:
         part: Any = split
-        typer.echo(line(make(dataset, part, features, n, parse(set_ or []))))
+        typer.echo(line(make(dataset, part, features, n, parse_set_options(set_ or []))))
         if not verify:
             return
     damaged = 0

@@ -29,7 +29,7 @@ from genbench.cli.options import (
     stdout,
 )
 from genbench.errors import ConfigError, RunFailed
-from genbench.sweeps.assignments import parse, stack_members
+from genbench.sweeps.set_options import parse_set_options, stack_members
 from genbench.training.torchrun_variables import local_rank
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run_command(
     from genbench.cli import precheck
     from genbench.sweeps import user_files
 
-    settings, seeds, rank = parse(set_ or []), parse_seeds(seed or "0"), local_rank()
+    settings, seeds, rank = parse_set_options(set_ or []), parse_seeds(seed or "0"), local_rank()
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
@@ -82,12 +82,12 @@ def run_command(
 
     from genbench.report.formats.terminal import print_record
     from genbench.results.status import cell_name
+    from genbench.runs.make_spec import make_spec
     from genbench.runs.monitoring.loggers import Loggers, check_kinds
-    from genbench.runs.requests import resolve
     from genbench.runs.run import Launch, run
     from genbench.runs.spec import build_data, plan_of
     from genbench.runs.store import Store
-    from genbench.runs.weights import fresh
+    from genbench.runs.train_or_load import build_untrained
     from genbench.sweeps.ensembles import ensemble_of
     from genbench.sweeps.execution.progress import ProgressDisplay
 
@@ -95,11 +95,11 @@ def run_command(
     if members is not None:
         specs = ensemble_of(model, dataset, members, metric or None, settings)
     else:
-        specs = [resolve(model, dataset, seed=n, metrics=metric or None, settings=settings) for n in seeds]
+        specs = [make_spec(model, dataset, seed=n, metrics=metric or None, settings=settings) for n in seeds]
     plan_of(specs[0]).parts(devices)
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded
-            fresh(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
+            build_untrained(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
         planned = [_planned(spec, store) for spec in specs]
         print_json(planned if len(specs) > 1 else planned[0])
         return
@@ -121,9 +121,9 @@ def run_command(
 
 
 def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
-    from genbench.runs.store import metrics_to_measure
+    from genbench.runs.record import missing_metrics
 
-    missing = metrics_to_measure(store.record(spec), spec)
+    missing = missing_metrics(store.record(spec), spec)
     return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(missing)}
 
 
@@ -168,7 +168,7 @@ def sweep(
     """Run what is missing of a suite and print its leaderboard."""
     from genbench.cli import precheck
 
-    settings = parse(set_ or [])
+    settings = parse_set_options(set_ or [])
     if engine == "local" and (address is not None or gpus):
         raise ConfigError("--address and --gpus are options of a Ray cluster: add --engine ray")
     if engine == "ray" and jobs != 1:
@@ -223,7 +223,7 @@ def retry(
 ) -> None:
     """Run again what failed in a results folder."""
     from genbench.results.status import cell_name
-    from genbench.runs.requests import restore
+    from genbench.runs.make_spec import restore_spec
     from genbench.runs.store import existing_store
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
@@ -231,7 +231,7 @@ def retry(
     store, specs = existing_store(results), []
     for path, failure in store.failures():
         try:
-            specs.append(restore(failure.spec))
+            specs.append(restore_spec(failure.spec))
         except ConfigError as error:
             print_plain(f"genbench: {path.parent} cannot be retried: {error}", err=True)
     typer.echo(f"{results}: {len(specs)} to retry", err=True)
@@ -272,7 +272,7 @@ def tune(
     from genbench.cli import precheck
     from genbench.tuning.candidates import points
 
-    settings, candidates = parse(set_ or []), parse(over or [])
+    settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
     precheck.check(methods, [dataset], [metric] if metric else None, settings)
     if not over and (len(methods) > 1 or metric is not None):
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")

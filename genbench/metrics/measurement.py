@@ -17,7 +17,7 @@ from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
 from genbench.seeds import derive
 from genbench.training.process_group import ALONE, Group
-from genbench.training.second_thread import beside, has_idle_core
+from genbench.training.second_thread import beside, second_thread_allowed
 
 Rows = list[dict[str, Any]]
 
@@ -68,7 +68,7 @@ def evaluate(
     asked = sampling.curve_metrics or chosen
     curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
     # Not for images: their networks would be in memory twice.
-    idle = group.size == 1 and len(data.event.shape) == 1 and has_idle_core(torch.device("cpu"))
+    idle = group.size == 1 and len(data.event.shape) == 1 and second_thread_allowed(torch.device("cpu"))
     with beside(idle) as submit:
         main = evaluation_with(sample, errors=True)
         measured = {

@@ -9,7 +9,7 @@ from genbench.analysis.suite_results import Run
 from genbench.analysis.values import by_model
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins
-from genbench.runs.requests import restore
+from genbench.runs.make_spec import restore_spec
 from genbench.sweeps.shell_commands import command
 
 
@@ -44,7 +44,7 @@ def _origin(model: str, runs: Sequence[Run]) -> Origin:
 
 def _command(spec: Mapping[str, Any]) -> str:
     try:
-        return command(restore(spec), Path("results"))
+        return command(restore_spec(spec), Path("results"))
     except ConfigError:
         return ""
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genbench.analysis.board import Board
+from genbench.analysis.dataset_board import Board
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.suite_results import Run, digest

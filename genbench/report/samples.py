@@ -19,10 +19,10 @@ from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.report.drawings import DENSITY_SIZE, FLOW_DATA, IMAGE_DATA, PANEL, SHEET, TRAINING, Arrays, Drawings
-from genbench.runs.kept_weights import restore_weights
+from genbench.runs.make_spec import data_of, restore_spec
 from genbench.runs.monitoring.image_grids import has_images
-from genbench.runs.requests import data_of, restore
 from genbench.runs.spec import Spec, build_data, plan_of
+from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.storage import arrays, files
@@ -133,7 +133,7 @@ def _trained(run: Run) -> tuple[Spec, Model, Data]:
     """Return spec, model and data of a run. Raises Unsupported if its weights are not kept."""
     if run.folder is None or not (weights := run.folder.parent / "model.safetensors").exists():
         raise Unsupported("its weights are not kept here")
-    spec = restore(run.record["spec"])
+    spec = restore_spec(run.record["spec"])
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
     restore_weights(model, weights, spec)

@@ -17,7 +17,7 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
 from genbench.runs.component import component
-from genbench.runs.requests import bind_metrics
+from genbench.runs.make_spec import bind_metrics
 from genbench.runs.spec import build_data
 from genbench.seeds import derive, generator
 from genbench.settings import Settings, settings_in

@@ -1,4 +1,4 @@
-"""Kept reference statistics of images: computed, listed, verified."""
+"""Reference statistics that are kept: computed, listed, verified."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -9,12 +9,12 @@ from typing import BinaryIO, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
-from genbench.runs.kept_weights import read_weights
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Record, format_record, read_kept
 from genbench.runs.run import merge_rows
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
+from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 

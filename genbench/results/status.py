@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from genbench.runs.record import Record, read_kept
+from genbench.runs.record import Record, missing_metrics, read_kept
 from genbench.runs.spec import Spec, plan_of
-from genbench.runs.store import Store, evaluation_name, metrics_to_measure, run_name
+from genbench.runs.store import Store, evaluation_name, run_name
 from genbench.runs.versions import changed_sources, outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
@@ -80,7 +80,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
     cells, trained = [], set()
     for spec in specs:
         record = store.record(spec)
-        complete, missing = store.is_complete(spec, record), metrics_to_measure(record, spec)
+        complete, missing = store.is_complete(spec, record), missing_metrics(record, spec)
         seconds = 0.0
         if not complete:  # cells that differ in sampling share what is trained, once
             kept = run_name(spec) in trained or (store.folder(spec) / "model.safetensors").exists()

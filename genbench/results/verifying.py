@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 from genbench.errors import ConfigError
 from genbench.metrics.measurement import evaluate
 from genbench.models.build import build_model
-from genbench.runs.kept_weights import read_weights, restore_weights
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import Record, Row, cell, metric_of, read_kept
-from genbench.runs.requests import restore
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
 from genbench.runs.store import Store
+from genbench.runs.weights_file import read_weights, restore_weights
 from genbench.settings import settings_in
 from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
@@ -110,7 +110,7 @@ def remeasure(path: Path) -> Remeasured:
     """
     record = read_kept(path)
     try:
-        spec = restore(record["spec"])
+        spec = restore_spec(record["spec"])
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     return _compare(path, record, spec, measure_again(path, spec))

@@ -1,4 +1,4 @@
-"""Requests: names and settings are checked and completed to a spec; a record gives its spec back."""
+"""Specs are made here: from names and settings, which are checked and completed, or from a record."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ VALIDATION = "validation_loss"
 """The metric that is measured every `plan.validate_every` steps."""
 
 
-def resolve(
+def make_spec(
     model: str,
     dataset: str,
     *,
@@ -40,13 +40,13 @@ def resolve(
         ConfigError: on an unknown name, a wrong value, or a size that does not fit into memory.
         Unsupported: if the data set does not go with the model.
     """
-    spec = _resolve(model, dataset, seed, metrics, settings or {})
+    spec = _make_spec(model, dataset, seed, metrics, settings or {})
     check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     trust.allow(spec.parts())
     return spec
 
 
-def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
+def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
     check_sections(settings)
     if not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
@@ -84,7 +84,7 @@ def _resolve(model: str, dataset: str, seed: int, metrics: Iterable[str] | None,
     )
 
 
-def restore(record: Mapping[str, Any]) -> Spec:
+def restore_spec(record: Mapping[str, Any]) -> Spec:
     """Return the spec that a record or a checkpoint carries.
 
     Raises:
@@ -107,7 +107,7 @@ def restore(record: Mapping[str, Any]) -> Spec:
         along = list(spec.evaluation.get("curve_metrics", ()))
         known = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
         settings = replace(spec, metrics=current, evaluation=known).settings
-        rebuilt = _resolve(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
+        rebuilt = _make_spec(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
         return replace(rebuilt, stack=spec.stack, evaluation={**rebuilt.evaluation, "curve_metrics": along})
     except ValidationError as error:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -36,7 +36,6 @@ from genbench.validation import explain
 
 Number = Annotated[int, Ge(-(2**63)), Le(2**63)] | FiniteFloat
 """Integers stay integers, so that a record that is read and written again has the same bytes."""
-
 
 Natural = Annotated[int, Ge(0), Le(2**63 - 1)]
 
@@ -150,7 +149,7 @@ def _checked(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 SpecJson = Annotated[dict[str, Any], AfterValidator(_checked), WithJsonSchema(SPEC.json_schema())]
-"""What `Spec.json` returns. `genbench.runs.requests.restore` says whether its components and versions are installed."""
+"""What `Spec.json` returns. `make_spec.restore_spec` says whether its components and versions are installed."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -308,6 +307,18 @@ def _labels(text: str) -> tuple[str, str]:
             trust.check(spec.parts())
             return spec.model_label, "" if data.get("path") else spec.data_label
     return "", ""
+
+
+def missing_metrics(record: Record | None, spec: Spec, again: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return the metrics of a spec that a record lacks, or has with another version or other settings.
+
+    Args:
+        again: metrics that are also measured again if they had no value.
+    """
+    kept = record["spec"]["metrics"] if record is not None else {}
+    missing = {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
+    without_value = {row["metric"] for row in record["results"] if row["value"] is None} if record is not None else {}
+    return missing | {name: spec.metrics[name] for name in again if name in without_value}
 
 
 def read_published(path: Path) -> list[Record]:

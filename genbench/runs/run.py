@@ -18,14 +18,14 @@ from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
 from genbench.runs import provenance
-from genbench.runs.kept_weights import restore_weights
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
-from genbench.runs.record import Record, Row
+from genbench.runs.record import Record, Row, missing_metrics
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store, metrics_to_measure, run_name
+from genbench.runs.store import Store, run_name
+from genbench.runs.train_or_load import build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.runs.versions import sources_of
-from genbench.runs.weights import fit_and_save, fresh, take_weights, with_prefix
+from genbench.runs.weights_file import restore_weights
 from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
@@ -94,7 +94,7 @@ def run(
         return cast(Record, record)
     for _ in range(ATTEMPTS):
         if may_train:
-            missing = metrics_to_measure(record, spec, again)
+            missing = missing_metrics(record, spec, again)
             failed = train(spec, store, {spec.train_key: progress}, launch=launch, measured=missing)
             if spec.train_key in failed:
                 raise RunFailed(failed[spec.train_key])
@@ -102,7 +102,7 @@ def run(
             record = held.record(spec)  # again, since another process may have written it before this one got the lease
             if group.broadcast(held.is_complete(spec, record, again)):
                 return cast(Record, record)
-            missing = group.broadcast(metrics_to_measure(record, spec, again))
+            missing = group.broadcast(missing_metrics(record, spec, again))
             with _attempt([spec], [held]):
                 new_record = _measure(spec, held, record, missing, group, may_train)
         if new_record is not None:
@@ -149,7 +149,7 @@ def train(
         with _attempt(members, held):
             data = build_data(spec.data)
             try:
-                models = [fresh(member, data) for member in members]
+                models = [build_untrained(member, data) for member in members]
             except Unsupported:
                 return {}
             _check_files(measured or {}, data)
@@ -183,7 +183,7 @@ def _trained(
     name: str, spec: Spec, store: Store, data: Data, progress: Progress, launch: Launch
 ) -> tuple[Trainable, dict[str, float]]:
     """Return a trained prerequisite and the cost of its training; it is run where its weights are not kept."""
-    model = fresh(spec, data)
+    model = build_untrained(spec, data)
     for _ in range(ATTEMPTS):
         has_weights = launch.group().broadcast(store.has_weights(spec))
         try:
@@ -212,7 +212,7 @@ def _measure(
     torch.set_num_threads(plan.threads)
     rows: list[Any]
     try:
-        model = fresh(spec, data)
+        model = build_untrained(spec, data)
     except Unsupported as reason:
         rows = [row for name in missing for row in unsupported(name, str(reason))]
         return _write(spec, held, data, record, merge_rows(record, rows, missing), {}, group)

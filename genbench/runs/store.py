@@ -26,10 +26,10 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from genbench.errors import ConfigError
-from genbench.runs.kept_weights import WEIGHTS
-from genbench.runs.record import Record, check_request, filename, format_record, read_kept
-from genbench.runs.requests import restore
+from genbench.runs.make_spec import restore_spec
+from genbench.runs.record import Record, check_request, filename, format_record, missing_metrics, read_kept
 from genbench.runs.spec import Spec
+from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
@@ -140,7 +140,7 @@ class Store:
 
     def is_complete(self, spec: Spec, record: Record | None, again: Collection[str] = ()) -> bool:
         """Return whether nothing is left to do for a run with this record; without metrics, weights suffice."""
-        if record is None or metrics_to_measure(record, spec, again):
+        if record is None or missing_metrics(record, spec, again):
             return False
         return bool(spec.metrics) or self.has_weights(spec)
 
@@ -196,7 +196,7 @@ class Store:
     def _succeeded(self, failure: Failure) -> bool:
         """Return whether a later attempt succeeded, elsewhere or in a process that died before it removed the note."""
         with suppress(ConfigError):
-            spec = restore(failure.spec)
+            spec = restore_spec(failure.spec)
             return self.record_path(spec).exists() and self.is_complete(spec, self.record(spec))
         return False
 
@@ -243,18 +243,6 @@ def evaluation_name(path: Path) -> str:
     return f"{path.parts[-3]}/{path.parts[-2]}"
 
 
-def metrics_to_measure(record: Record | None, spec: Spec, again: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """Return the metrics of a spec that a record lacks, or has with another version or other settings.
-
-    Args:
-        again: metrics that are also measured again if they had no value.
-    """
-    kept = record["spec"]["metrics"] if record is not None else {}
-    missing = {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
-    without_value = {row["metric"] for row in record["results"] if row["value"] is None} if record is not None else {}
-    return missing | {name: spec.metrics[name] for name in again if name in without_value}
-
-
 def read_failure(path: Path) -> Failure:
     """Read why a run failed. If the note is damaged, the reason says so and the spec is empty."""
     try:
@@ -285,6 +273,6 @@ def spec_at(run: Path) -> Spec:
 
 def _restored(path: Path, spec: dict[str, Any]) -> Spec:
     try:
-        return restore(spec)
+        return restore_spec(spec)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

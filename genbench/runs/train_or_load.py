@@ -1,4 +1,4 @@
-"""The weights of a run: drawn afresh, taken from the store, or trained and saved."""
+"""What a run trains: built, then loaded from the store, or trained and saved."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,11 @@ import torch
 from genbench.core import Data, Model, Trainable
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
-from genbench.runs.kept_weights import restore_weights
 from genbench.runs.monitoring.callbacks import TrainingEvaluation
 from genbench.runs.record import Misfiled
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
+from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
 from genbench.storage import files
 from genbench.storage.files import Damaged
@@ -28,7 +28,7 @@ from genbench.training.process_group import Group
 log = logging.getLogger("genbench")
 
 
-def fresh(spec: Spec, data: Data) -> Trainable:
+def build_untrained(spec: Spec, data: Data) -> Trainable:
     """Build what a spec trains, with its initial weights.
 
     Raises:
@@ -71,7 +71,7 @@ def fit_and_save(
 
     Args:
         specs: what to train; they share data and plan.
-        trained: built by `fresh` for each spec; modified in place.
+        trained: built by `build_untrained` for each spec; modified in place.
         group: the processes that share each batch.
         spent: the cost of prerequisites, saved with the cost of training.
 

@@ -20,13 +20,13 @@ from torch import Tensor
 from genbench.analysis.means import half_width, mean_and_error
 from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported
 from genbench.results.verifying import compare, measure_again, pairs
-from genbench.runs.kept_weights import WEIGHTS, read_weights
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import Record, cell, read_record
-from genbench.runs.requests import restore
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store, evaluation_name, run_name
 from genbench.runs.versions import changed_sources
+from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import tensors
 
 TOLERANCE = 1e-3
@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
     try:
         record = read_record(path)
         try:
-            spec = restore(record["spec"])
+            spec = restore_spec(record["spec"])
         except MissingFile as error:
             return path, record, None, str(error)
         if record["labels"]["data"] != spec.data_label:
@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
             return path, record, spec, "its spec is that of another evaluation"
         weights = path.parents[1] / "model.safetensors"
         if weights.is_file():
-            trained = restore(json.loads(tensors.head(weights, WEIGHTS)["spec"]))
+            trained = restore_spec(json.loads(tensors.head(weights, WEIGHTS)["spec"]))
             if trained.train_key != spec.train_key:
                 return path, record, spec, f"its weights are those of {run_name(trained)}"
             read_weights(weights)

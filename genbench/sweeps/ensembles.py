@@ -8,10 +8,10 @@ from typing import Any
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.runs.component import model_class
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec, build_data, plan_of
 from genbench.settings import Settings, settings_in
-from genbench.sweeps.assignments import stack_members
+from genbench.sweeps.set_options import stack_members
 
 
 def why_alone(spec: Spec) -> str | None:
@@ -66,7 +66,7 @@ def ensemble_of(
     for member in stack:
         chosen = {name: value for name, value in member.items() if name != "seed"}
         of_member = {**settings, "model": {**settings.get("model", {}), **chosen}}
-        specs.append(resolve(model, dataset, seed=member["seed"], metrics=metrics, settings=of_member))
+        specs.append(make_spec(model, dataset, seed=member["seed"], metrics=metrics, settings=of_member))
         if (why := why_alone(specs[-1])) is not None:
             raise ConfigError(f"no stack: {why}")
     ensemble = form_ensembles(specs, list(dict.fromkeys(name for member in stack for name in member)))

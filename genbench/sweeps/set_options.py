@@ -1,4 +1,4 @@
-"""Assignments: settings as words of a command line, `section.name=value`, where values are TOML."""
+"""`--set section.name=value`, where values are TOML: read from a command line, and written for one."""
 
 import json
 import math
@@ -15,16 +15,16 @@ DEEPEST = 16
 """Largest number of parts of a name; that of a component in a component has five."""
 
 
-def parse(assignments: Iterable[str]) -> dict[str, Any]:
+def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
     """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
 
     If a setting has nested settings as well, its word becomes their name.
 
-    >>> parse(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
+    >>> parse_set_options(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
     {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
-    >>> parse(["model.net=unet", "model.net.channels=16"])
+    >>> parse_set_options(["model.net=unet", "model.net.channels=16"])
     {'model': {'net': {'name': 'unet', 'channels': 16}}}
-    >>> parse(["plan.steps"])
+    >>> parse_set_options(["plan.steps"])
     Traceback (most recent call last):
     genbench.errors.ConfigError: --set plan.steps: write section.name=value
     """
@@ -51,14 +51,14 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-def literal(value: Any) -> str:
-    """Return a value as `parse` reads it."""
+def as_set_value(value: Any) -> str:
+    """Return a value as `parse_set_options` reads it."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        items = (json.dumps(v, ensure_ascii=False) if isinstance(v, str) else literal(v) for v in value)
+        items = (json.dumps(v, ensure_ascii=False) if isinstance(v, str) else as_set_value(v) for v in value)
         return f"[{', '.join(items)}]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

@@ -9,11 +9,11 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.component import differing
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec
 from genbench.settings import Settings, settings_in
-from genbench.sweeps.assignments import literal, parse
 from genbench.sweeps.ensembles import ensemble_of
+from genbench.sweeps.set_options import as_set_value, parse_set_options
 
 
 def command(spec: Spec, results: Path) -> str:
@@ -26,16 +26,16 @@ def command(spec: Spec, results: Path) -> str:
     if spec.stack is not None:
         spec = spec.members[0]  # the command runs all of them
     data = differing(datasets[dataset].build, settings_in(spec.data))
-    default = resolve(model, dataset, seed=spec.seed, metrics=metrics, settings={"data": data})
+    default = make_spec(model, dataset, seed=spec.seed, metrics=metrics, settings={"data": data})
     changes = _changes(spec.settings, default.settings)
     for name in (spec.stack or [{}])[0]:  # --stack states these
         changes.get("model", {}).pop(name, None)
     sets = [*_flat("data", data), *(word for section in changes for word in _flat(section, changes[section]))]
     if spec.stack is None:
-        again = resolve(model, dataset, seed=spec.seed, metrics=metrics, settings=parse(sets))
+        again = make_spec(model, dataset, seed=spec.seed, metrics=metrics, settings=parse_set_options(sets))
         which = ["--seed", str(spec.seed)]
     else:
-        again = ensemble_of(model, dataset, spec.stack, metrics, parse(sets))[0]
+        again = ensemble_of(model, dataset, spec.stack, metrics, parse_set_options(sets))[0]
         which = ["--stack", json.dumps(spec.stack)]
     if again != spec:
         raise ConfigError(f"{spec.model_label} on {spec.data_label} cannot be written as one command")
@@ -64,4 +64,4 @@ def _flat(key: str, value: Any) -> Iterator[str]:
             if name != "version":
                 yield from _flat(f"{key}.{name}", item)
     else:
-        yield f"{key}={literal(value)}"
+        yield f"{key}={as_set_value(value)}"

@@ -11,7 +11,7 @@ from genbench.aliases import canonical
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec
 from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
@@ -82,7 +82,7 @@ def _product(
     chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
     for (data, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
         settings = merge(suite.sections, data_settings, model_settings, override)
-        spec = resolve(model.name, data.name, metrics=data.metrics or suite.metrics, settings=settings)
+        spec = make_spec(model.name, data.name, metrics=data.metrics or suite.metrics, settings=settings)
         yield from (replace(spec, seed=seed) for seed in model.seeds or seeds)
 
 

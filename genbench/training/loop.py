@@ -21,7 +21,7 @@ from genbench.seeds import derive
 from genbench.training import checkpoint
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
-from genbench.training.second_thread import has_idle_core, prefetch
+from genbench.training.second_thread import prefetch, second_thread_allowed
 from genbench.training.state import TrainingState
 from genbench.training.step import Step
 from genbench.training.train_log import TrainLog
@@ -169,4 +169,4 @@ def _examples(
     def draw(step: int) -> Example:
         return learner.example(batch_source, step, size, seed, generator)
 
-    return prefetch(draw, steps) if learner.prefetch and has_idle_core(device) else map(draw, steps)
+    return prefetch(draw, steps) if learner.prefetch and second_thread_allowed(device) else map(draw, steps)

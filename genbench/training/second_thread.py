@@ -1,4 +1,4 @@
-"""A second thread, which works ahead or beside the first one where a core is idle."""
+"""A second thread, which works ahead of the first one or beside it."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ import torch
 T = TypeVar("T")
 
 
-def has_idle_core(device: torch.device) -> bool:
-    """Return whether a core is free for a second thread: the workers of a sweep occupy all of them."""
+def second_thread_allowed(device: torch.device) -> bool:
+    """Return whether a second thread may work: not on the CPU in a worker of a sweep, whose siblings fill the cores."""
     return device.type != "cpu" or multiprocessing.parent_process() is None
 
 

@@ -15,8 +15,8 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import Record
-from genbench.runs.requests import resolve
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
@@ -125,7 +125,7 @@ def grid_search(
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
     """
     settings = settings or {}
-    data = build_data(resolve(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
+    data = build_data(make_spec(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
     metric = metric or next(name for name in data.metrics if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
         raise ConfigError(f"--metric {metric}: neither low nor high values of it are better")
@@ -134,7 +134,7 @@ def grid_search(
     for method in methods:
         for point in points(over, method, methods):
             whole = merge({"evaluation": {"curve": []}}, settings, point, fixed)
-            specs = [resolve(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
+            specs = [make_spec(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
             candidates.append(Candidate(method, _text(point), tuple(form_ensembles(specs, ["seed"]))))
     _check_budgets(candidates)
     return GridSearch(metric, tuple(candidates))

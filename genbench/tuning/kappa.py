@@ -12,7 +12,7 @@ from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.run import learn_from_prerequisites
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
@@ -96,7 +96,7 @@ def by_elbow(
     given = {"kappa", "epsilon"} & settings.get("model", {}).keys()
     if given:
         raise ConfigError(f"model.{min(given)} is chosen by the elbow rule: leave it out")
-    spec = resolve(model, dataset, metrics=[], settings=settings)
+    spec = make_spec(model, dataset, metrics=[], settings=settings)
     data = build_data(spec.data)
     built = build_model(spec.model, spec.encoder, data)
     if spec.prerequisites:

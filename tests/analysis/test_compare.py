@@ -13,15 +13,15 @@ from genbench.analysis.compare import compare_models, compare_records
 from genbench.analysis.suite_results import load_records
 from genbench.cli.main import main
 from genbench.errors import ConfigError
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record, read_record
-from genbench.runs.requests import resolve
 from genbench.runs.store import run_name
 
 NOISE = np.random.default_rng(0).normal(size=(2, 12))
 
 
 def record(model, seed, values, settings=None, plan=None):
-    spec = resolve(
+    spec = make_spec(
         model,
         "moons",
         seed=seed,

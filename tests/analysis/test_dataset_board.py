@@ -2,7 +2,7 @@
 
 from helpers.leaderboards import entry, known, run, suite
 
-from genbench.analysis.board import OTHER_BUDGET, OTHER_SEEDS, near_best
+from genbench.analysis.dataset_board import OTHER_BUDGET, OTHER_SEEDS, near_best
 from genbench.analysis.leaderboard import leaderboard
 from genbench.registry import datasets, metrics
 from genbench.report.formats import leaderboard as formats

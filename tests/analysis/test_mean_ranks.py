@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.analysis.board import Board, Budget, Entry
-from genbench.analysis.standings import _letters as letters
-from genbench.analysis.standings import standings
+from genbench.analysis.dataset_board import Board, Budget, Entry
+from genbench.analysis.mean_ranks import _letters as letters
+from genbench.analysis.mean_ranks import standings
 
 
 def board_of(values, data="d", better="lower"):

@@ -18,7 +18,7 @@ from genbench.analysis.suite_results import FLAT, load_records, load_suites
 from genbench.errors import ConfigError
 from genbench.report.drawings import Drawings
 from genbench.report.publish import publish_suite
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -31,7 +31,7 @@ def test_published_records_of_images_name_no_local_folder_and_are_read_without_t
         Image.fromarray(np.full((8, 8, 3), 12 * i, np.uint8)).save(tmp_path / "photos" / f"{i}.png")
     store = Store(tmp_path / "results")
     settings = DIGITS | {"data": {"path": str(tmp_path / "photos"), "size": 8}}
-    spec = resolve("cfm", "folder", metrics=["failed"], settings=settings)
+    spec = make_spec("cfm", "folder", metrics=["failed"], settings=settings)
     genbench.run("cfm", "folder", metrics=["failed"], settings=settings, results=store.root)
     (records,) = [path for path in publish_suite("photos", [spec], store) if path.suffix == ".gz"]
     assert str(tmp_path) not in gzip.decompress(records.read_bytes()).decode()

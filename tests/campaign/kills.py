@@ -114,7 +114,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 def weights(path: Path) -> dict[str, bytes]:
     """Return the bytes of the tensors of a file."""
-    from genbench.runs.kept_weights import WEIGHTS
+    from genbench.runs.weights_file import WEIGHTS
     from genbench.storage import tensors
 
     return {name: value.numpy().tobytes() for name, value in tensors.load(path, WEIGHTS)[0].items()}

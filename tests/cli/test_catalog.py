@@ -5,7 +5,7 @@ import pytest
 from genbench.cli import catalog, precheck
 from genbench.errors import ConfigError
 from genbench.registry import ALL
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from genbench.runs.requests import resolve
 )
 def test_the_catalog_refuses_in_the_words_of_the_library(settings):
     with pytest.raises(ConfigError) as by_library:
-        resolve("wcfm", "moons", settings=settings)
+        make_spec("wcfm", "moons", settings=settings)
     with pytest.raises(ConfigError) as by_catalog:
         precheck.check(["wcfm"], ["moons"], None, settings)
     assert str(by_catalog.value) == str(by_library.value)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from helpers.command_line import genbench
 
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import format_record
-from genbench.runs.requests import restore
 
 
 def evaluation_key(record):
-    return restore(record["spec"]).evaluation_key
+    return restore_spec(record["spec"]).evaluation_key
 
 
 def test_eval_measures_more_without_training(kept):

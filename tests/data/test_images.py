@@ -11,7 +11,7 @@ from PIL import Image
 from genbench.data.image_files import originals
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.settings import settings_of
 from genbench.storage import content_hash
 
@@ -25,7 +25,7 @@ def test_two_trees_are_two_data_sets_in_tables(tmp_path):
 
     def label(name):
         settings = {"data": {"path": str(tmp_path / name / "tree"), "size": 16}}
-        return resolve("cfm", "folder", metrics=[], settings=settings).data_label
+        return make_spec("cfm", "folder", metrics=[], settings=settings).data_label
 
     assert label("one") == label("three") != label("two")
     assert label("one") == f"folder size=16 images={content_hash.sha256(tmp_path / 'one' / 'tree')[:8]}"

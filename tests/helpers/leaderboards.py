@@ -3,14 +3,14 @@
 import numpy as np
 
 from genbench.analysis.suite_results import Run, SuiteResults
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.store import run_name
 
 NOISE = np.random.default_rng(0).normal(size=(4, 12))
 
 
 def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None):
-    spec = resolve(
+    spec = make_spec(
         model,
         data,
         seed=seed,

@@ -10,7 +10,7 @@ from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.drawings import Drawings
 from genbench.report.tables import comparison_tables
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 
 SUITE = """
@@ -35,7 +35,7 @@ def make(folder: Path) -> Path:
     from genbench.sweeps import suite
 
     store, specs = Store(results), suite.load(folder / "tiny.toml").specs
-    bad = resolve("otcfm", "moons", seed=0, metrics=["failed"])
+    bad = make_spec("otcfm", "moons", seed=0, metrics=["failed"])
     with store.hold(bad) as held:
         held.write_failure(bad, "the field is not finite at step 3")
     publish_suite("tiny", [*specs, bad], store)

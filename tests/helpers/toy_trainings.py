@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from genbench.models.build import build_model
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
@@ -30,7 +30,7 @@ def stop_at(last):
 
 def start(model="cfm", dataset="moons", settings=None, **plan):
     """Return a fresh model, its data and its plan."""
-    spec = resolve(model, dataset, metrics=[], settings={"plan": plan, "model": settings or {}})
+    spec = make_spec(model, dataset, metrics=[], settings={"plan": plan, "model": settings or {}})
     data = build_data(spec.data)
     torch.manual_seed(0)
     return build_model(spec.model, spec.encoder, data), data, plan_of(spec)

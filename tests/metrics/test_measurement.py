@@ -90,7 +90,7 @@ def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
     model = models["cfm"].build(moons.event, moons.source).eval()
 
     def rows(idle):
-        monkeypatch.setattr(measurement, "has_idle_core", lambda device: idle)
+        monkeypatch.setattr(measurement, "second_thread_allowed", lambda device: idle)
         real_vs_real.cache_clear()
         return evaluate(model, moons, chosen, sample={}, sampling=sampling, seed=0)[0]
 

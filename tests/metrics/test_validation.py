@@ -8,12 +8,12 @@ import torch
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.models.build import build_model
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
 
 def built(model, **settings):
-    spec = resolve(model, "digits", metrics=[], settings={"model": settings})
+    spec = make_spec(model, "digits", metrics=[], settings={"model": settings})
     data = build_data(spec.data)
     return build_model(spec.model, spec.encoder, data).eval(), data
 

@@ -5,7 +5,7 @@ import torch
 
 from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
@@ -16,7 +16,7 @@ def trained():
     """trained(model, dataset, **settings) returns the model, trained with seed 0, and the data."""
 
     def train(model, dataset, /, **settings):
-        spec = resolve(model, dataset, metrics=[], settings=settings)
+        spec = make_spec(model, dataset, metrics=[], settings=settings)
         data, plan = build_data(spec.data), plan_of(spec)
         torch.manual_seed(0)
         return fit(build_model(spec.model, spec.encoder, data), data, plan, start_group("cpu"), seed=0), data
@@ -40,7 +40,7 @@ def built():
     """built(model, dataset, **settings) returns the untrained model and the data."""
 
     def build(model, dataset, /, **settings):
-        spec = resolve(model, dataset, metrics=[], settings={"model": settings})
+        spec = make_spec(model, dataset, metrics=[], settings={"model": settings})
         data = build_data(spec.data)
         torch.manual_seed(0)
         return build_model(spec.model, spec.encoder, data), data

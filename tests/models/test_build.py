@@ -15,7 +15,7 @@ from genbench.models.build import build_encoder, build_model
 from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.registry import models
 from genbench.runs.component import model_class, sampler
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 from genbench.settings import bind, settings_of
 
@@ -74,7 +74,7 @@ UNET = {"name": "unet", "channels": 4, "blocks": 1, "multipliers": [1], "attenti
 
 def test_a_model_of_latents_has_the_source_of_its_latents_and_an_encoder_that_depends_on_no_seed():
     settings = {"model": {"net": UNET, "encoder": {"name": "autoencoder", "width": 4}}}
-    spec = resolve("cfm", "digits", metrics=[], settings=settings)
+    spec = make_spec("cfm", "digits", metrics=[], settings=settings)
     data = build_data(spec.data)
     found = []
     for seed in (0, 1):
@@ -91,14 +91,14 @@ def test_a_model_of_latents_has_the_source_of_its_latents_and_an_encoder_that_de
 
 
 def test_latents_need_a_normal_source():
-    spec = resolve("cfm", "8gaussians-moons", metrics=[])
+    spec = make_spec("cfm", "8gaussians-moons", metrics=[])
     with pytest.raises(Unsupported, match=r"starts from N\(0, I\)"):
         build_model(spec.model, {"name": "autoencoder"}, build_data(spec.data))
 
 
 @pytest.mark.parametrize(("name", "reason"), [("tarflow", "does not know conditions"), ("wcfm-balanced", "conditions")])
 def test_models_that_would_not_keep_conditions_are_refused(name, reason):
-    spec = resolve(name, "branches", metrics=[])
+    spec = make_spec(name, "branches", metrics=[])
     with pytest.raises(Unsupported, match=reason):
         build_model(spec.model, None, replace(build_data(spec.data), source=Normal((3,))))
 
@@ -109,4 +109,4 @@ def test_models_that_would_not_keep_conditions_are_refused(name, reason):
 )
 def test_a_setting_whose_arithmetic_overflows_is_refused_in_one_line(model, data, settings):
     with pytest.raises(ConfigError, match=f"{model}: a setting is too large: "):
-        resolve(model, data, metrics=[], settings={"model": settings})
+        make_spec(model, data, metrics=[], settings={"model": settings})

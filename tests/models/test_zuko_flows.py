@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.build import build_model
 from genbench.registry import models
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
 each_flow = pytest.mark.parametrize("name", ["nsf", "maf"])
@@ -65,10 +65,10 @@ def test_a_conditional_flow_separates_classes(trained):
 
 def test_images_other_sources_and_a_missing_package_are_errors(monkeypatch):
     for name, reason in (("digits", "for vectors"), ("8gaussians-moons", r"N\(0, I\)")):
-        spec = resolve("nsf", name, metrics=[])
+        spec = make_spec("nsf", name, metrics=[])
         with pytest.raises(Unsupported, match=reason):
             build_model(spec.model, spec.encoder, build_data(spec.data))
-    data = build_data(resolve("nsf", "moons", metrics=[]).data)
+    data = build_data(make_spec("nsf", "moons", metrics=[]).data)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'genbench\[zuko\]'"):
         models["maf"].build(data.event, data.source)

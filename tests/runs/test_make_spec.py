@@ -1,20 +1,20 @@
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs.requests import resolve, restore
+from genbench.runs.make_spec import make_spec, restore_spec
 
 
 def test_the_settings_of_a_spec_request_the_same_run():
     own = {"model": {"encoder": {"name": "autoencoder", "width": 4}, "sigma": 0.1}, "metric": {"norm": {"n": 20}}}
-    spec = resolve("cfm", "digits", seed=3, metrics=["norm"], settings=own | {"sample": {"tol": 0.1}})
-    assert resolve("cfm", "digits", seed=3, metrics=["norm"], settings=spec.settings) == spec
+    spec = make_spec("cfm", "digits", seed=3, metrics=["norm"], settings=own | {"sample": {"tol": 0.1}})
+    assert make_spec("cfm", "digits", seed=3, metrics=["norm"], settings=spec.settings) == spec
 
 
 def test_a_spec_of_another_version_is_refused():
-    spec = resolve("wcfm", "moons", metrics=[]).json()
+    spec = make_spec("wcfm", "moons", metrics=[]).json()
     spec["model"]["version"] = 99
     with pytest.raises(ConfigError, match="made with version 99 of model 'wcfm'"):
-        restore(spec)
+        restore_spec(spec)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_a_spec_of_another_version_is_refused():
 def test_wrong_requests_are_one_line_with_a_correction(arguments, message):
     model, data, settings = arguments
     with pytest.raises(ConfigError) as error:
-        resolve(model, data, settings=settings, metrics=["w2"])
+        make_spec(model, data, settings=settings, metrics=["w2"])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_negative_seed_is_refused():
     with pytest.raises(ConfigError, match="seed"):
-        resolve("cfm", "moons", seed=-1)
+        make_spec("cfm", "moons", seed=-1)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_negative_seed_is_refused():
 )
 def test_what_sampling_would_refuse_is_refused_before_training(model, settings, message):
     with pytest.raises(ConfigError, match=message):
-        resolve(model, "digits", metrics=[], settings=settings)
-    resolve(
+        make_spec(model, "digits", metrics=[], settings=settings)
+    make_spec(
         model,
         "digits",
         metrics=[],

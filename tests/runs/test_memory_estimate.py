@@ -7,8 +7,8 @@ import torch
 
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
+from genbench.runs.make_spec import make_spec
 from genbench.runs.memory_estimate import check_memory
-from genbench.runs.requests import resolve
 from genbench.runs.spec import build_data
 
 
@@ -16,7 +16,7 @@ from genbench.runs.spec import build_data
 def test_the_estimate_is_that_of_the_largest_part(monkeypatch, dims, width):
     settings = {"data": {"dims": dims}, "model": {"net": {"name": "mlp", "width": width}}}
     settings |= {"plan": {"batch_size": 1000}, "evaluation": {"n": 3000}}
-    spec = resolve("cfm", "gaussian", metrics=[], settings=settings)
+    spec = make_spec("cfm", "gaussian", metrics=[], settings=settings)
     data = build_data(spec.data)
     weights = sum(p.numel() for p in build_model(spec.model, None, data).parameters()) if width > 1024 else 0
     least = max(
@@ -46,9 +46,9 @@ PAIRS = [
 
 @pytest.mark.parametrize(("model", "settings", "metrics", "least"), PAIRS)
 def test_pairs_of_points_are_estimated(monkeypatch, model, settings, metrics, least):
-    spec = resolve(model, "moons", metrics=metrics, settings=settings)
+    spec = make_spec(model, "moons", metrics=metrics, settings=settings)
     monkeypatch.setattr("genbench.storage.memory.total", lambda: float(least))
-    resolve(model, "moons", metrics=metrics, settings=settings)
+    make_spec(model, "moons", metrics=metrics, settings=settings)
     monkeypatch.setattr("genbench.storage.memory.total", lambda: float(least - 1))
     with pytest.raises(ConfigError, match="needs at least"):
         check_memory(build_data(spec.data), spec.model, None, spec.plan, spec.evaluation, spec.metrics)
@@ -83,4 +83,4 @@ def test_the_weights_of_an_encoder_count(monkeypatch):
     settings = {"model": {"encoder": {"name": "autoencoder", "width": 2048}}}
     monkeypatch.setattr("genbench.storage.memory.total", lambda: 1e9)
     with pytest.raises(ConfigError, match=r"model\.encoder\.width=2048.* needs at least"):
-        resolve("cfm", "digits", metrics=[], settings=settings)
+        make_spec("cfm", "digits", metrics=[], settings=settings)

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 from genbench.registry import models
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import COSTS, RECORD, format_published, format_record, read_published, read_record
-from genbench.runs.requests import restore
 from genbench.runs.store import run_name
 from genbench.storage.files import Damaged
 
@@ -22,7 +22,7 @@ def test_committed_records_keep_their_bytes_and_their_keys(path):
     assert "".join(map(format_published, records)) == gzip.decompress(path.read_bytes()).decode()
     for record in records:
         if record["spec"]["data"].get("path") is None:  # a key needs what the path holds
-            assert run_name(restore(record["spec"])) == record["labels"]["run"]
+            assert run_name(restore_spec(record["spec"])) == record["labels"]["run"]
 
 
 def test_all_suites_are_committed():

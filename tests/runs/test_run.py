@@ -16,11 +16,11 @@ from genbench.results.frames import costs, frame
 from genbench.results.status import of_folder
 from genbench.results.verifying import check, remeasure
 from genbench.runs import versions
-from genbench.runs.kept_weights import read_weights
+from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.record import read_record
-from genbench.runs.requests import resolve, restore
 from genbench.runs.run import Launch, run
 from genbench.runs.store import Store, spec_at
+from genbench.runs.weights_file import read_weights
 from genbench.storage.lease import Busy
 from genbench.sweeps.execution.executors import execute, local
 from genbench.training import loop
@@ -33,7 +33,7 @@ def latent(seed=0, dataset="digits", model="cfm", steps=4, **settings):
     plan = {"steps": steps, "batch_size": 16}
     sections = {"model": {"net": NET, "encoder": encoder} | settings, "plan": plan}
     sections |= {"sample": {"method": "euler", "steps": 2}, "evaluation": {"n": 16, "curve": []}}
-    return resolve(model, dataset, seed=seed, metrics=["norm"], settings=sections)
+    return make_spec(model, dataset, seed=seed, metrics=["norm"], settings=sections)
 
 
 def weights(store, spec):
@@ -66,7 +66,7 @@ def test_an_encoder_is_a_run_that_all_seeds_share(own):
     record = read_record(own.record_path(encoder))
     assert record["results"] == []
     assert record["labels"]["model"] == "autoencoder width=8 steps=30 noise=0.3 tune=20"
-    assert restore(record["spec"]) == encoder
+    assert restore_spec(record["spec"]) == encoder
     assert spec_at(own.folder(encoder)) == encoder
     inner = {n.removeprefix("encoder."): v for n, v in weights(own, spec).items() if n.startswith("encoder.")}
     outer = weights(own, encoder)
@@ -185,7 +185,7 @@ def test_a_failed_encoder_can_be_retried(tmp_path, processes):
     store = Store(tmp_path)
     with pytest.raises(RunFailed):
         run(spec, store)
-    failed = [restore(failure.spec) for _, failure in store.failures()]
+    failed = [restore_spec(failure.spec) for _, failure in store.failures()]
     assert "encoder" in {one.kind for one in failed}
     reasons = execute(failed, store, local(store, processes), lambda event: None)
     assert all("not finite" in reason for reason in reasons)
@@ -195,12 +195,12 @@ SHARED = """
 import json, sys
 from pathlib import Path
 from genbench.runs.run import Launch, run
-from genbench.runs.requests import restore
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.store import Store
 
 store, processes = Store(Path(sys.argv[1])), int(sys.argv[2])
 for request in json.loads(Path(sys.argv[3]).read_text()):
-    run(restore(request), store, launch=Launch("cpu", processes), may_train=False)
+    run(restore_spec(request), store, launch=Launch("cpu", processes), may_train=False)
 """
 
 
@@ -210,8 +210,8 @@ def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path):
     sizes = {"metric": {"nll": {"n": 20}, "straightness": {"n": 20}}}
     images = {"metric": {"bits_per_dim": {"n": 4}}, "model": {"net": NET}, "sample": {"method": "euler", "steps": 2}}
     specs = [
-        resolve("cfm", "moons", metrics=["w2", "nll", "straightness", "nfe"], settings=small | sizes),
-        resolve("cfm", "digits", metrics=["fd-digits_cnn", "bits_per_dim"], settings=small | images),
+        make_spec("cfm", "moons", metrics=["w2", "nll", "straightness", "nfe"], settings=small | sizes),
+        make_spec("cfm", "digits", metrics=["fd-digits_cnn", "bits_per_dim"], settings=small | images),
     ]
     for spec in specs:
         run(replace(spec, metrics={}), Store(tmp_path / "one"))  # the weights, by one process

@@ -3,12 +3,12 @@ import json
 import pytest
 from PIL import Image
 
-from genbench.runs.requests import resolve, restore
+from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.storage import content_hash
 
 
 def key(**settings):
-    return resolve("wcfm", "8gaussians", metrics=[], settings=settings).train_key
+    return make_spec("wcfm", "8gaussians", metrics=[], settings=settings).train_key
 
 
 def test_the_key_is_free_of_order_spelling_and_typed_out_defaults():
@@ -30,7 +30,7 @@ def test_whatever_changes_the_model_changes_the_key(settings):
 
 def test_seed_and_names_are_part_of_the_key():
     keys = {
-        resolve(model, data, seed=seed, metrics=[]).train_key
+        make_spec(model, data, seed=seed, metrics=[]).train_key
         for model in ("cfm", "otcfm")
         for data in ("moons", "circles")
         for seed in (0, 1)
@@ -39,14 +39,14 @@ def test_seed_and_names_are_part_of_the_key():
 
 
 def test_evaluation_has_a_key_of_its_own():
-    a, b = (resolve("cfm", "moons", metrics=[], settings={"sample": {"tol": tol}}) for tol in (1e-5, 1e-4))
+    a, b = (make_spec("cfm", "moons", metrics=[], settings={"sample": {"tol": tol}}) for tol in (1e-5, 1e-4))
     assert a.train_key == b.train_key
     assert a.evaluation_key != b.evaluation_key
 
 
 def test_a_spec_survives_json():
-    spec = resolve("wcfm", "moons", seed=3, settings={"model": {"net": {"width": 32}}, "plan": {"betas": [0.8, 0.9]}})
-    again = restore(json.loads(json.dumps(spec.json())))
+    spec = make_spec("wcfm", "moons", seed=3, settings={"model": {"net": {"width": 32}}, "plan": {"betas": [0.8, 0.9]}})
+    again = restore_spec(json.loads(json.dumps(spec.json())))
     assert again == spec
     assert (again.train_key, again.evaluation_key) == (spec.train_key, spec.evaluation_key)
 
@@ -65,7 +65,7 @@ def test_a_path_counts_by_what_it_holds(tmp_path):
 
     def keyed(path):
         settings = {"data": {"path": path, "size": 32}}
-        return resolve("cfm", "folder", metrics=[], settings=settings).train_key
+        return make_spec("cfm", "folder", metrics=[], settings=settings).train_key
 
     here, there, other = tree("here", 5), tree("there", 5), tree("other", 6)
     assert keyed(here) == keyed(there) != keyed(other)
@@ -78,6 +78,6 @@ def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_p
             (tmp_path / part / str(kind)).mkdir(parents=True)
             Image.new("RGB", (32, 32)).save(tmp_path / part / str(kind) / "a.png")
     settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
-    spec = resolve("cfm", dataset, metrics=[], settings={"data": settings})
+    spec = make_spec("cfm", dataset, metrics=[], settings={"data": settings})
     said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
     assert said == f"{label} images={content_hash.sha256(tmp_path)[:8]}"

@@ -5,22 +5,22 @@ import torch
 from helpers.toy_trainings import weights
 
 from genbench.errors import RunFailed
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
-from genbench.runs.weights import fit_and_save, fresh, take_weights, with_prefix
+from genbench.runs.train_or_load import build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.training.process_group import start_group
 
 
 def spec_of(seed=0, **plan):
     plan = {"steps": 5, "batch_size": 8} | plan
-    return resolve("cfm", "moons", seed=seed, metrics=[], settings={"plan": plan})
+    return make_spec("cfm", "moons", seed=seed, metrics=[], settings={"plan": plan})
 
 
 def fitted(specs, root, spent=None):
     """Train specs and save their weights; return the models and the reasons."""
     data = build_data(specs[0].data)
-    models, store = [fresh(spec, data) for spec in specs], Store(root)
+    models, store = [build_untrained(spec, data) for spec in specs], Store(root)
     silent = [lambda *_: None] * len(specs)
     return (
         models,
@@ -32,7 +32,7 @@ def fitted(specs, root, spent=None):
 def test_initial_weights_are_those_of_the_seed():
     data = build_data(spec_of().data)
     torch.manual_seed(5)
-    one, again, other = (weights(fresh(spec_of(seed), data)) for seed in (0, 0, 1))
+    one, again, other = (weights(build_untrained(spec_of(seed), data)) for seed in (0, 0, 1))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
@@ -40,7 +40,7 @@ def test_initial_weights_are_those_of_the_seed():
 def test_weights_are_saved_with_their_cost_and_taken_again(tmp_path):
     (model,), reasons, store = fitted([spec_of()], tmp_path, {"teacher_seconds": 7.0, "teacher_steps": 3.0})
     assert reasons == [None]
-    taken = fresh(spec_of(), build_data(spec_of().data))
+    taken = build_untrained(spec_of(), build_data(spec_of().data))
     cost = take_weights(taken, spec_of(), store)
     assert torch.equal(weights(taken), weights(model))
     assert cost["total_train_seconds"] == pytest.approx(cost["train_seconds"] + 7.0)
@@ -51,15 +51,15 @@ def test_weights_are_saved_with_their_cost_and_taken_again(tmp_path):
 def test_there_is_nothing_to_take_where_nothing_is_kept_or_what_is_kept_is_damaged_or_misfiled(tmp_path, caplog):
     _, _, store = fitted([spec_of()], tmp_path)
     data, one, other = build_data(spec_of().data), spec_of(), spec_of(seed=1)
-    assert take_weights(fresh(other, data), other, store) is None
+    assert take_weights(build_untrained(other, data), other, store) is None
     assert caplog.text == ""
     store.weights_path(other).parent.mkdir(parents=True)
     store.weights_path(other).write_bytes(store.weights_path(one).read_bytes())
-    assert take_weights(fresh(other, data), other, store) is None
+    assert take_weights(build_untrained(other, data), other, store) is None
     assert "it is kept as misfiled-model.safetensors, and this run is trained again" in caplog.text
     assert store.weights_path(other).with_name("misfiled-model.safetensors").exists()
     store.weights_path(one).write_bytes(b"nothing")
-    assert take_weights(fresh(one, data), one, store) is None
+    assert take_weights(build_untrained(one, data), one, store) is None
     assert "it is trained again" in caplog.messages[-1]
     assert not store.weights_path(one).exists()
 
@@ -68,7 +68,7 @@ def test_members_of_a_stack_share_its_time(tmp_path):
     specs = [spec_of(seed) for seed in (0, 1)]
     _, reasons, store = fitted(specs, tmp_path)
     assert reasons == [None, None]
-    one, other = (take_weights(fresh(spec, build_data(spec.data)), spec, store) for spec in specs)
+    one, other = (take_weights(build_untrained(spec, build_data(spec.data)), spec, store) for spec in specs)
     assert one["train_seconds"] == other["train_seconds"] > 0
 
 

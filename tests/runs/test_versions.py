@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_published
-from genbench.runs.requests import restore
 from genbench.runs.spec import Spec
 from genbench.runs.versions import outdated_metrics, without_outdated
 
@@ -33,7 +33,7 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
 
 
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
-    found = restore(record["spec"])
+    found = restore_spec(record["spec"])
     assert "fd-digits_cnn" not in found.metrics
     assert found.evaluation.items() >= record["spec"]["evaluation"].items()  # settings that came later have defaults
     assert found.evaluation_key == Spec(**record["spec"]).evaluation_key
@@ -43,4 +43,4 @@ def test_a_metric_with_an_outdated_extractor_is_left_out_of_what_is_restored(rec
     own = {"name": "dinov2", "version": 1, "code": "/a/checkout", "weights": None, "sha256": None}
     record["spec"]["metrics"]["kid"] = {"name": "kid", "version": 1, "features": own}
     assert outdated_metrics(record)["kid"] == "made with version 1 of feature extractor 'dinov2', which is now 2"
-    assert "kid" not in restore(record["spec"]).metrics
+    assert "kid" not in restore_spec(record["spec"]).metrics

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from genbench.models.build import build_model
-from genbench.runs.kept_weights import read_weights, restore_weights
 from genbench.runs.record import Misfiled
 from genbench.runs.spec import build_data
+from genbench.runs.weights_file import read_weights, restore_weights
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
 

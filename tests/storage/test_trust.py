@@ -11,7 +11,7 @@ from helpers.image_trees import write_images
 from genbench import ConfigError
 from genbench.runs import spec as specs
 from genbench.runs import versions
-from genbench.runs.requests import resolve, restore
+from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
 
@@ -96,13 +96,13 @@ def test_a_path_that_the_request_names_too_is_opened(cli, strangers):
     images, results = strangers
     spec = spec_of(next(results.glob("runs/*/*/record.json")))
     with pytest.raises(Untrusted, match=r"^data\.path='.*/images' comes from a results folder"):
-        restore(spec)
+        restore_spec(spec)
     settings = {name: spec[name] for name in ("plan", "sample", "evaluation")}
     settings |= {
         part: {k: v for k, v in spec[part].items() if k not in ("name", "version")} for part in ("data", "model")
     }
-    resolve("cfm", "folder", metrics=["norm"], settings=settings)
-    assert restore(spec).data["path"] == str(images)
+    make_spec("cfm", "folder", metrics=["norm"], settings=settings)
+    assert restore_spec(spec).data["path"] == str(images)
     assert "no difference" in cli("verify", results)[1]
 
 
@@ -114,8 +114,8 @@ def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(stran
     torch.jit.script(Evil()).save(tmp_path / "evil.pt")
     evil = str(tmp_path / "evil.pt")
     opened.clear()
-    plain = resolve("cfm", "moons", metrics=["norm"]).json()
-    restore(plain)
+    plain = make_spec("cfm", "moons", metrics=["norm"]).json()
+    restore_spec(plain)
     inception = {"name": "inception-legacy", "version": 1, "weights": evil, "sha256": "0" * 64}
     text = {"name": "transformers", "version": 1, "model": "stranger/model", "revision": None}
     encoder = {"name": "diffusers", "version": 1, "model": "stranger/vae", "revision": None}
@@ -129,15 +129,15 @@ def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(stran
         {"model": encoder, "kind": "encoder"},
     ):
         with pytest.raises(Untrusted):
-            restore({**plain, **change})
+            restore_spec({**plain, **change})
     assert not outside(tmp_path)
 
 
 def test_what_a_record_names_is_never_imported(strangers, tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n")
     monkeypatch.syspath_prepend(tmp_path)
-    plain = resolve("cfm", "moons", metrics=["norm"]).json()
+    plain = make_spec("cfm", "moons", metrics=["norm"]).json()
     for part in ("data", "model"):
         with pytest.raises(ConfigError, match=r"no (data set|model) 'evil'"):
-            restore({**plain, part: {"name": "evil", "version": 1}})
+            restore_spec({**plain, part: {"name": "evil", "version": 1}})
     assert not (tmp_path / "evil.ran").exists()

@@ -9,7 +9,7 @@ from scipy import stats
 
 from genbench.errors import ConfigError
 from genbench.report.formats import markdown
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.studies import published
 from genbench.studies.published import Claim, Finding, findings, measured, read_claims
 from genbench.sweeps.suite import load
@@ -41,7 +41,7 @@ def record(seed, *rows, model="cfm", data="moons"):
     labels = {"run": f"{model}-{seed}", "model": model, "data": data}
     (method, of_model), (task, of_data) = parsed(model), parsed(data)
     settings = {"model": of_model, "data": of_data}
-    spec = resolve(method, task, seed=seed, metrics=["npe"], settings=settings).json()
+    spec = make_spec(method, task, seed=seed, metrics=["npe"], settings=settings).json()
     return {"labels": labels, "spec": spec, "results": [usual | {"solver": "dopri5"} | row for row in rows]}
 
 

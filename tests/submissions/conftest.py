@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from genbench.runs.kept_weights import WEIGHTS
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import format_record, read_record
-from genbench.runs.requests import restore
 from genbench.runs.store import Store, run_name
+from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import tensors
 from genbench.submissions.archive import pack
 
@@ -40,11 +40,11 @@ class Forger:
 
         def edit(record):
             change(record["spec"])
-            spec = restore(record["spec"])
+            spec = restore_spec(record["spec"])
             record["labels"] = {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label}
 
         self.edit(path, edit)
-        spec = restore(read_record(path)["spec"])
+        spec = restore_spec(read_record(path)["spec"])
         run = path.parents[1]
         state, header = tensors.load(run / "model.safetensors", WEIGHTS)
         tensors.save(

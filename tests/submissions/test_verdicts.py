@@ -7,8 +7,8 @@ import shutil
 import pytest
 import torch
 
-from genbench.runs.kept_weights import WEIGHTS
 from genbench.runs.record import read_record
+from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import tensors
 from genbench.submissions.entries import opened
 from genbench.submissions.verdicts import judge

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from genbench.errors import ConfigError
-from genbench.runs.kept_weights import read_weights
-from genbench.runs.requests import restore
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.store import Store
+from genbench.runs.weights_file import read_weights
 from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import make_jobs
@@ -58,7 +58,7 @@ def test_the_members_of_a_spec_are_the_cells_of_its_stack(tmp_path):
     for spec in cells:
         assert spec in spec.members
         assert {m.train_key for m in spec.members} <= {cell.train_key for cell in cells}
-        assert restore(spec.json()) == spec
+        assert restore_spec(spec.json()) == spec
     assert len(make_jobs(cells)) == 3
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.sweeps.assignments import literal, parse
+from genbench.sweeps.set_options import as_set_value, parse_set_options
 
 VALUES = [
     0,
@@ -42,13 +42,13 @@ VALUES += [
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_a_value_survives_being_written_as_a_word(value):
-    found = parse([f"model.it={literal(value)}"])["model"]["it"]
+    found = parse_set_options([f"model.it={as_set_value(value)}"])["model"]["it"]
     assert found == value
     assert type(found) is type(value)
 
 
 def test_no_number_survives_as_no_number():
-    assert math.isnan(parse([f"plan.lr={literal(math.nan)}"])["plan"]["lr"])
+    assert math.isnan(parse_set_options([f"plan.lr={as_set_value(math.nan)}"])["plan"]["lr"])
 
 
 WORDS = {"none": None, "None": None, "TRUE": True, ".5": 0.5, "-.5e-3": -0.5e-3, " 3 ": 3, "1_000": 1000}
@@ -57,14 +57,14 @@ WORDS |= {"sqnorm": "sqnorm", "1.2.3": "1.2.3", "a=b": "a=b", "9" * 5000: "9" * 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: word[:9])
 def test_words_are_toml_or_text(word):
-    assert parse([f"a.b={word}"]) == {"a": {"b": WORDS[word]}}
+    assert parse_set_options([f"a.b={word}"]) == {"a": {"b": WORDS[word]}}
 
 
 def test_the_order_of_a_name_and_its_settings_does_not_matter():
     expected = {"model": {"net": {"name": "unet", "channels": 16}}}
-    assert parse(["model.net=unet", "model.net.channels=16"]) == expected
-    assert parse(["model.net.channels=16", "model.net=unet"]) == expected
-    assert parse(["plan.steps=1", "plan.steps=2"]) == {"plan": {"steps": 2}}
+    assert parse_set_options(["model.net=unet", "model.net.channels=16"]) == expected
+    assert parse_set_options(["model.net.channels=16", "model.net=unet"]) == expected
+    assert parse_set_options(["plan.steps=1", "plan.steps=2"]) == {"plan": {"steps": 2}}
 
 
 @pytest.mark.parametrize(
@@ -80,5 +80,5 @@ def test_the_order_of_a_name_and_its_settings_does_not_matter():
 )
 def test_what_is_no_assignment_is_refused(words, message):
     with pytest.raises(ConfigError, match=message) as refused:
-        parse(words)
+        parse_set_options(words)
     assert len(str(refused.value)) < 200

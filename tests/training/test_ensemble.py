@@ -11,9 +11,9 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
-from genbench.runs.weights import fresh
+from genbench.runs.train_or_load import build_untrained
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
@@ -25,7 +25,7 @@ PLAN = {"batch_size": 32, "schedule": "cosine", "ema": 0.99, "clip": 0.5}
 def specs_of(model, own, dataset="moons", settings=None, **plan):
     settings = {"plan": PLAN | plan, "model": settings or {}}
     chosen = [{**settings, "model": {**settings["model"], **{k: v for k, v in o.items() if k != "seed"}}} for o in own]
-    return [resolve(model, dataset, seed=o["seed"], metrics=[], settings=s) for o, s in zip(own, chosen, strict=True)]
+    return [make_spec(model, dataset, seed=o["seed"], metrics=[], settings=s) for o, s in zip(own, chosen, strict=True)]
 
 
 def weights(model):
@@ -35,7 +35,7 @@ def weights(model):
 def train(specs, folder=None, **options):
     """Train specs alone, or as a stack if there are several."""
     data, plan = build_data(specs[0].data), plan_of(specs[0])
-    models = [fresh(spec, data) for spec in specs]
+    models = [build_untrained(spec, data) for spec in specs]
     learner = models[0] if len(models) == 1 else Ensemble(models, [spec.seed for spec in specs])
     folders = folder and [folder / str(i) for i in range(len(specs))]
     fit(learner, data, plan, start_group("cpu"), seed=specs[0].seed, folder=folders, **options)
@@ -121,7 +121,7 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
     def started(spoiled):
         specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}, {"seed": 2}], steps=130)
         data, plan = build_data(specs[0].data), plan_of(specs[0])
-        stack = Ensemble([fresh(spec, data) for spec in specs], [0, 1, 2])
+        stack = Ensemble([build_untrained(spec, data) for spec in specs], [0, 1, 2])
         inner, count = stack.members[1].draw, iter(range(1, 1000))
 
         def draw(batch, generator):
@@ -149,7 +149,7 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
 
 def test_a_stack_of_which_all_fail_fails():
     stack = Ensemble(
-        [fresh(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}, {"seed": 1}])], [0, 1]
+        [build_untrained(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}, {"seed": 1}])], [0, 1]
     )
     stack.diverged([0, 7])
     stack.diverged([0, 8])
@@ -160,7 +160,7 @@ def test_a_stack_of_which_all_fail_fails():
 def test_gradients_are_clipped_by_member():
     specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}])
     data = build_data(specs[0].data)
-    models = [fresh(spec, data) for spec in specs]
+    models = [build_untrained(spec, data) for spec in specs]
     stack = Ensemble(models, [0, 1])
     example = stack.example(stack.batch_source(data), 0, 64, 0, torch.Generator())
     (stack(example)["loss"] * torch.tensor([1.0, 1e-4])).sum().backward()
@@ -172,9 +172,9 @@ def test_gradients_are_clipped_by_member():
 
 
 def test_members_of_different_shapes_are_refused():
-    models = [fresh(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}])]
+    models = [build_untrained(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}])]
     models += [
-        fresh(s, build_data(s.data))
+        build_untrained(s, build_data(s.data))
         for s in specs_of("cfm", [{"seed": 1}], settings={"net": {"name": "mlp", "width": 8}})
     ]
     with pytest.raises(ConfigError, match="differ in the shapes"):

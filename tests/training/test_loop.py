@@ -59,7 +59,7 @@ def test_a_plan_made_during_the_step_before_is_the_same_plan(monkeypatch, settin
     monkeypatch.setattr(FlowMatching, "draw", draw)
     during = weights(train("otcfm", "8gaussians", settings=settings, steps=30))
     assert threading.main_thread() not in threads
-    monkeypatch.setattr("genbench.training.loop.has_idle_core", lambda device: False)
+    monkeypatch.setattr("genbench.training.loop.second_thread_allowed", lambda device: False)
     assert torch.equal(during, weights(train("otcfm", "8gaussians", settings=settings, steps=30)))
     assert threading.main_thread() in threads
 

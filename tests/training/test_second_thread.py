@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from genbench.training.second_thread import beside, has_idle_core, prefetch
+from genbench.training.second_thread import beside, prefetch, second_thread_allowed
 
 
 def test_steps_are_drawn_in_order_one_ahead():
@@ -55,6 +55,6 @@ def test_what_the_second_thread_has_not_begun_is_done_by_the_thread_that_waits_f
 
 
 def test_a_worker_of_a_sweep_has_no_idle_core():
-    assert has_idle_core(torch.device("cpu"))
+    assert second_thread_allowed(torch.device("cpu"))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert not pool.apply(has_idle_core, (torch.device("cpu"),))
+        assert not pool.apply(second_thread_allowed, (torch.device("cpu"),))

@@ -13,7 +13,7 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import validation_as_test
 from genbench.registry import datasets
 from genbench.runs import spec as specs
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.execution.executors import execute, local
@@ -64,7 +64,7 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
         search = grid_search(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
         assert search.candidates[0].specs[0].evaluation["split"] == "valid"
     by_elbow("wcfm", "8gaussians", {}, [1.0, 2.0, 4.0, 8.0])
-    usual = resolve("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
+    usual = make_spec("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
     with pytest.raises(AssertionError, match="looked at"):
         run(usual, Store(tmp_path / "tables"))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from genbench.analysis.board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
+from genbench.analysis.dataset_board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import LEVEL, format_mean, mean_and_half

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from genbench.analysis.board import Board
+from genbench.analysis.dataset_board import Board
 from genbench.analysis.labels import shared_words, slug
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import format_mean

@@ -15,9 +15,9 @@ from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import evaluate, measure
 from genbench.registry import metrics
+from genbench.runs.make_spec import VALIDATION
 from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
 from genbench.runs.record import Row
-from genbench.runs.requests import VALIDATION
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.seeds import derive
 from genbench.settings import settings_in

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.few_step import COUPLING
 from genbench.registry import couplings
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import plan_of
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
@@ -42,7 +42,7 @@ def test_pair_weights_multiply_the_error_of_their_pair(built, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_members_of_an_ensemble_take_the_steps_that_they_take_alone(built, name):
-    plan = plan_of(resolve(name, "moons", metrics=[], settings={"plan": {"steps": 12, "batch_size": 32}}))
+    plan = plan_of(make_spec(name, "moons", metrics=[], settings={"plan": {"steps": 12, "batch_size": 32}}))
     settings = {} if name != "consistency" else {"end_steps": 6}
     alone = []
     for seed in (3, 4):

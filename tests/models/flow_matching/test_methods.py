@@ -12,7 +12,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
 from genbench.models.flow_matching.paths import VariancePreserving
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
 FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
@@ -59,7 +59,7 @@ def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
 
 def test_vp_samples_by_its_probability_flow(exact):
     """The exact drift between N(0, 1) and N(0, b^2) carries every x0 to b x0, and has the density of the data."""
-    spec = resolve("vp", "gaussian", metrics=[], settings={"data": {"dims": 1, "std": 0.5}})
+    spec = make_spec("vp", "gaussian", metrics=[], settings={"data": {"dims": 1, "std": 0.5}})
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
     assert model.path == VariancePreserving("cosine")
@@ -86,10 +86,10 @@ def test_every_method_learns_to_reach_the_data(name, trained, drawn):
 
 def test_the_couplings_straighten_paths_in_the_known_order():
     """E |x1 - x0|^2 of the pairs: optimal transport < W-CFM < independent."""
-    data = build_data(resolve("cfm", "8gaussians", metrics=[]).data)
+    data = build_data(make_spec("cfm", "8gaussians", metrics=[]).data)
     lengths = {}
     for name in ("cfm", "wcfm", "otcfm"):
-        spec = resolve(name, "8gaussians", metrics=[])
+        spec = make_spec(name, "8gaussians", metrics=[])
         model = build_model(spec.model, spec.encoder, data)
         model.prepare(data, 0)
         pairs = [model.draw(data.train.batch(i, 256, 0), torch.Generator().manual_seed(i)) for i in range(20)]
@@ -102,6 +102,6 @@ def test_the_couplings_straighten_paths_in_the_known_order():
 
 @pytest.mark.parametrize("name", ["fm", "vp"])
 def test_paths_from_the_normal_need_a_normal_source(name):
-    spec = resolve(name, "moons-8gaussians", metrics=[])
+    spec = make_spec(name, "moons-8gaussians", metrics=[])
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
         build_model(spec.model, spec.encoder, build_data(spec.data))

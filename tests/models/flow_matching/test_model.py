@@ -8,7 +8,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
 LONG = {"steps": 2000, "batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
@@ -87,7 +87,7 @@ def test_a_budget_that_the_solver_cannot_meet_is_an_error(trained):
 
 @pytest.mark.parametrize(("dims", "n"), [(2, 200), (8, 100), (50, 30)])
 def test_the_exact_field_of_a_mixture_has_its_exact_likelihood_and_reaches_it(dims, n, drawn, exact):
-    spec = resolve("cfm", "mixture", metrics=[], settings={"data": {"dims": dims, "modes": 5}})
+    spec = make_spec("cfm", "mixture", metrics=[], settings={"data": {"dims": dims, "modes": 5}})
     data = build_data(spec.data)
     model = build_model(spec.model, spec.encoder, data)
     model.net = exact(data.truth.velocity)

@@ -10,11 +10,11 @@ from genbench.metrics.sampling import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.build import build_model
 from genbench.models.flow_matching.reflow import Distilled, Pool, Reflow, Student
-from genbench.runs.kept_weights import read_weights
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of
 from genbench.runs.store import Store
+from genbench.runs.weights_file import read_weights
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
 
@@ -22,7 +22,7 @@ PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema"
 
 
 def pupil(dataset, name="reflow", **model):
-    spec = resolve(name, dataset, metrics=[], settings={"model": {"pairs": 4096, **model}, "plan": PLAN})
+    spec = make_spec(name, dataset, metrics=[], settings={"model": {"pairs": 4096, **model}, "plan": PLAN})
     torch.manual_seed(0)
     built = build_model(spec.model, spec.encoder, build_data(spec.data))
     assert isinstance(built, Reflow if name == "reflow" else Distilled)
@@ -84,8 +84,8 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
     settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
     chosen = ["failed", "straightness"]
     settings |= {"metric": {"straightness": {"n": 32}}}
-    spec = resolve("reflow", "moons", metrics=chosen, settings=settings | {"model": {"pairs": 128}})
-    cfm = resolve("cfm", "moons", metrics=chosen, settings=settings)
+    spec = make_spec("reflow", "moons", metrics=chosen, settings=settings | {"model": {"pairs": 128}})
+    cfm = make_spec("cfm", "moons", metrics=chosen, settings=settings)
     assert spec.prerequisites["teacher"].train_key == cfm.train_key
     record = run(spec, store)
     kept = store.folder(cfm) / "model.safetensors"
@@ -107,7 +107,7 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
 
 def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
-    spec = resolve("reflow", "moons", metrics=["failed"], settings=settings | {"model": {"pairs": 128}})
+    spec = make_spec("reflow", "moons", metrics=["failed"], settings=settings | {"model": {"pairs": 128}})
     pools, learn = [], Student.learn
 
     def spy(self, pool):
@@ -138,7 +138,7 @@ def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
 def test_the_distilled_step_is_the_map_of_the_pairs():
     """Between Gaussians the flow is affine: x0 -> m + s x0, which one step learns exactly."""
     model, plan = pupil("gaussian", name="reflow-distilled")
-    data = build_data(resolve("reflow-distilled", "gaussian", metrics=[]).data)
+    data = build_data(make_spec("reflow-distilled", "gaussian", metrics=[]).data)
     x0 = torch.randn(4096, 2, generator=torch.Generator().manual_seed(0))
     mean, scale = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 2.0])
     model.learn(Pool(torch.stack([x0, mean + scale * x0], 1), torch.zeros(4096, dtype=torch.int64), 1.0))
@@ -160,8 +160,8 @@ def test_its_teacher_is_the_run_of_reflow_whose_teacher_is_that_of_cfm(tmp_path)
     store = Store(tmp_path)
     settings = {"plan": {"steps": 20, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": [1, 2]}}
     settings |= {"model": {"pairs": 128}}
-    spec = resolve("reflow-distilled", "moons", metrics=["failed", "norm"], settings=settings)
-    reflow = resolve("reflow", "moons", metrics=["failed"], settings=settings)
+    spec = make_spec("reflow-distilled", "moons", metrics=["failed", "norm"], settings=settings)
+    reflow = make_spec("reflow", "moons", metrics=["failed"], settings=settings)
     assert spec.prerequisites["teacher"].train_key == reflow.train_key
     record = run(spec, store)
     nfe = {row["nfe"] for row in record["results"] if row["metric"] == "norm" and row["value"] is not None}

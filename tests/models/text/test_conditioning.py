@@ -12,7 +12,7 @@ from genbench.errors import ConfigError
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import sequential
 from genbench.models.text.conditioning import TEXT
-from genbench.runs.requests import resolve, restore
+from genbench.runs.make_spec import make_spec, restore_spec
 
 
 def build(event, width, value):
@@ -80,7 +80,7 @@ def test_text_needs_captions_and_a_prefix():
     with pytest.raises(ConfigError, match="needs data with captions"):
         build(Event((1, 4, 4), classes=4), 16, "words")
     with pytest.raises(ConfigError, match="needs data with captions"):
-        resolve("starflow", "digits", settings={"model": {"text": "words"}})
+        make_spec("starflow", "digits", settings={"model": {"text": "words"}})
     with pytest.raises(ConfigError, match=r"model\.text needs model\.inject=prefix"):
         flow(WORDS, "tarflow", inject="add")
     with pytest.raises(ConfigError, match=r"heads=3 must divide model\.width=16"):
@@ -98,9 +98,9 @@ def test_captions_without_text_are_labels_beside_none():
 
 def test_a_spec_with_text_survives_json_and_defaults_do_not_count():
     def key(text):
-        return resolve("starflow", "digits-captions", metrics=[], settings={"model": {"text": text}}).train_key
+        return make_spec("starflow", "digits-captions", metrics=[], settings={"model": {"text": text}}).train_key
 
     assert key("words") == key({"layers": 1}) == key({"name": "words", "heads": 4})
     assert len({key("words"), key(None), key({"layers": 2})}) == 3
-    spec = resolve("starflow", "digits-captions", metrics=[], settings={"model": {"text": "words"}})
-    assert restore(json.loads(json.dumps(spec.json()))) == spec
+    spec = make_spec("starflow", "digits-captions", metrics=[], settings={"model": {"text": "words"}})
+    assert restore_spec(json.loads(json.dumps(spec.json()))) == spec

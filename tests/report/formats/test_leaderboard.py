@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from genbench.analysis.board import OTHER_SEEDS
+from genbench.analysis.dataset_board import OTHER_SEEDS
 from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.suite_results import load_suites
 from genbench.report.formats import leaderboard as formats

@@ -7,11 +7,11 @@ from PIL import Image
 from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.tables import cost_tables, training_tables
-from genbench.runs.kept_weights import read_weights
+from genbench.runs.make_spec import make_spec
 from genbench.runs.monitoring.callbacks import read_step
-from genbench.runs.requests import resolve
 from genbench.runs.run import run
 from genbench.runs.store import Store
+from genbench.runs.weights_file import read_weights
 from genbench.storage import files
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
@@ -19,7 +19,7 @@ PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
 
 def spec_of(**plan):
     settings = {"plan": PLAN | plan, "evaluation": {"n": 64, "curve": []}, "sample": {"method": "euler", "steps": 4}}
-    return resolve("cfm", "moons", metrics=["sliced_w2", "nfe", "parameters"], settings=settings)
+    return make_spec("cfm", "moons", metrics=["sliced_w2", "nfe", "parameters"], settings=settings)
 
 
 def at(record, step):
@@ -92,7 +92,7 @@ def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
     with pytest.raises(ConfigError, match=r"plan.stop=validation needs plan.validate_every, such as"):
         spec_of(stop="validation")
     with pytest.raises(ConfigError, match="cifar10 holds no data out for validation"):
-        resolve("cfm", "cifar10", settings={"data": {"valid": 0}, "plan": {"validate_every": 5}})
+        make_spec("cfm", "cifar10", settings={"data": {"valid": 0}, "plan": {"validate_every": 5}})
 
 
 DAMAGE = {
@@ -179,7 +179,7 @@ def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_
     settings = {"evaluation": {"n": 20}, "sample": {"method": "euler", "steps": 2}}
     plan = {"steps": 9, "grid_every": 3, "eval_every": 0}
     spec, plain = (
-        resolve("cfm", "digits", metrics=["norm"], settings={**settings, "plan": {**plan, "grid_every": every}})
+        make_spec("cfm", "digits", metrics=["norm"], settings={**settings, "plan": {**plan, "grid_every": every}})
         for every in (3, 0)
     )
     stores = Store(tmp_path / "pages"), Store(tmp_path / "none")
@@ -190,6 +190,6 @@ def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_
     with Image.open(next(stores[0].folder(spec).rglob("6.png"))) as page:
         assert page.size == (340, 68)  # 20 samples of 8 x 8, four times as large, in two rows
     # Vectors are no images to look at.
-    moons = resolve("cfm", "moons", metrics=["nfe"], settings={**settings, "plan": plan})
+    moons = make_spec("cfm", "moons", metrics=["nfe"], settings={**settings, "plan": plan})
     run(moons, stores[1])
     assert not list(stores[1].folder(moons).rglob("*.png"))

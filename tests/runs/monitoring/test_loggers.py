@@ -6,17 +6,17 @@ import sys
 import pytest
 
 from genbench.errors import ConfigError
+from genbench.runs.make_spec import make_spec
 from genbench.runs.monitoring import loggers
 from genbench.runs.monitoring.loggers import Loggers, check_kinds
 from genbench.runs.record import read_record
-from genbench.runs.requests import resolve
 from genbench.runs.store import Store
 from genbench.sweeps.execution.executors import execute, local
 
 
 def spec(steps=30):
     settings = {"plan": {"steps": steps, "batch_size": 16}, "evaluation": {"n": 32, "curve": []}}
-    return resolve("cfm", "moons", metrics=["sliced_w2"], settings=settings)
+    return make_spec("cfm", "moons", metrics=["sliced_w2"], settings=settings)
 
 
 def scalars(folder):

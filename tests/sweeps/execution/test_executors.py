@@ -2,7 +2,7 @@
 
 import threading
 
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 from genbench.sweeps.execution import jobs
 from genbench.sweeps.execution.executors import execute, local
@@ -11,7 +11,7 @@ from genbench.sweeps.execution.executors import execute, local
 def cells():
     plans = [{"steps": 2}, {"steps": 200, "lr": 1e30}, {"steps": 3}]
     settings = {"evaluation": {"n": 16, "curve": []}}
-    return [resolve("cfm", "moons", metrics=["nfe"], settings=settings | {"plan": plan}) for plan in plans]
+    return [make_spec("cfm", "moons", metrics=["nfe"], settings=settings | {"plan": plan}) for plan in plans]
 
 
 def test_every_cell_has_its_reason_in_order(tmp_path):

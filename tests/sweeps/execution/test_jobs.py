@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 from genbench.sweeps.execution import jobs
 from genbench.sweeps.execution.jobs import Job, JobEvent, WarningForwarder, give_up, make_jobs, run_job
@@ -14,7 +14,7 @@ from genbench.sweeps.execution.jobs import Job, JobEvent, WarningForwarder, give
 def cell(seed=0, threads=1, sample=None, **plan):
     plan = {"steps": 3, "batch_size": 8, "threads": threads} | plan
     settings = {"plan": plan, "evaluation": {"n": 16, "curve": []}, "sample": sample or {}}
-    return resolve("cfm", "moons", seed=seed, metrics=["nfe"], settings=settings)
+    return make_spec("cfm", "moons", seed=seed, metrics=["nfe"], settings=settings)
 
 
 EULER = {"method": "euler", "steps": 2}

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from genbench.runs.requests import resolve
+from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 from genbench.sweeps.execution.jobs import Job, make_jobs
 from genbench.sweeps.execution.process_pool import MAX_TRIES, ProcessPool
@@ -13,7 +13,7 @@ from genbench.sweeps.execution.process_pool import MAX_TRIES, ProcessPool
 
 def cell(threads=1, sample=None):
     settings = {"plan": {"steps": 3, "batch_size": 8, "threads": threads}, "evaluation": {"n": 16, "curve": []}}
-    return resolve("cfm", "moons", metrics=["nfe"], settings=settings | {"sample": sample or {}})
+    return make_spec("cfm", "moons", metrics=["nfe"], settings=settings | {"sample": sample or {}})
 
 
 @pytest.mark.slow
