@@ -115,7 +115,8 @@ def fit_and_save(
     cost = {"train_seconds": seconds / len(specs), "train_peak_mib": meter.peak_mib, **spent}
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
-    if plan_of(specs[0]).stop == "validation":
+    plan = plan_of(specs[0])
+    if plan.stop == "validation" and plan.steps:
         cost["kept_step"] = float(evaluations[0].best_step())
     if group.is_first:
         # The first spec comes last, because its folder contains the checkpoint, which is needed until all are saved.

@@ -86,6 +86,12 @@ def test_validation_survives_an_interruption(tmp_path):
     assert run(spec, broken)["results"] == run(spec, whole)["results"]
 
 
+def test_no_steps_leave_nothing_to_choose(tmp_path):
+    record = run(spec_of(**VALIDATED | {"steps": 0}, stop="validation"), Store(tmp_path))
+    assert "kept_step" not in record["provenance"]["cost"]
+    assert not losses(record)
+
+
 def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
     assert spec_of(validate_every=0, stop="steps").train_key == spec_of().train_key
     assert spec_of(validate_every=10).train_key != spec_of().train_key

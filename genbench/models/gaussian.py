@@ -1,0 +1,94 @@
+"""The normal distribution with the mean and covariance of the data: what a model has to beat."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
+from genbench.errors import ConfigError, Unsupported
+from genbench.registry import models
+from genbench.settings import Count
+from genbench.space import dequantise
+
+
+class Gaussian(Model):
+    """N(mean, root root^T), where root is a lower triangular matrix.
+
+    z = root^-1 (x - mean);  log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d
+
+    Mean and covariance are estimated before the first step and need no training. Steps would fit them by their
+    likelihood, from where they are.
+
+    Args:
+        event: shape of a sample. Images are dequantized.
+        source: N(0, I).
+        n: number of training samples that are drawn for the estimate.
+
+    Raises:
+        Unsupported: if the source is not N(0, I).
+    """
+
+    def __init__(self, event: Event, source: Source, n: int) -> None:
+        if not isinstance(source, Normal) or source.shape != event.shape:
+            raise Unsupported("a Gaussian starts from N(0, I) of the shape of its data")
+        super().__init__()
+        self.event, self.source, self.n = event, source, n
+        if event.bin:
+            self.density = "dequantised data"
+        self.mean = nn.Parameter(torch.zeros(event.dims))
+        self.root = nn.Parameter(torch.eye(event.dims))
+
+    @torch.no_grad()
+    def prepare(self, data: Data, seed: int) -> None:
+        """Estimate mean and covariance.
+
+        Raises:
+            ConfigError: if there are too few samples for the dimension, so that the covariance has no inverse.
+        """
+        x = data.train.batch(0, min(self.n, data.train.size or self.n), seed).x.flatten(1).double()
+        # Of values that are spread uniformly over their bins.
+        covariance = x.T.cov().view(len(x.T), -1) + self.event.bin**2 / 12 * torch.eye(len(x.T), dtype=x.dtype)
+        root, failed = torch.linalg.cholesky_ex(covariance)
+        if failed or bool((root.diag() <= 1e-6 * covariance.diag().sqrt()).any()):
+            raise ConfigError(
+                f"the covariance of {len(x)} samples in {len(x.T)} dimensions has no inverse: a coordinate follows from"
+                " others, or model.n must be larger"
+            )
+        self.mean.copy_(x.mean(0))
+        self.root.copy_(root)
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Dequantize the data."""
+        return batch._replace(x=dequantise(batch.x, self.event.bin, generator))
+
+    def loss(self, example: Batch) -> dict[str, Tensor]:
+        """Return the negative log-likelihood per dimension, in nats."""
+        return {"loss": -self.log_prob(example.x).mean() / self.event.dims}
+
+    def sample(self, x0: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
+        """Map the noise linearly."""
+        x = x0.flatten(1) @ self.root.tril().T + self.mean
+        return Samples(x.view(len(x0), *self.event.shape), 1.0)
+
+    def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
+        """Return the exact log-density in nats."""
+        root = self.root.tril()
+        z = torch.linalg.solve_triangular(root, (x.flatten(1) - self.mean).T, upper=False).T
+        return self.source.log_prob(z) - root.diag().abs().log().sum()
+
+
+@models.register("gaussian", version=1, plan={"steps": 0})
+def gaussian(
+    event: Event,
+    source: Source,
+    *,
+    n: Annotated[Count, "number of training samples for the estimate, at most all"] = 16384,
+) -> Gaussian:
+    """Normal distribution with the mean and covariance of the data, the baseline that learns no more; not trained.
+
+    Raises:
+        Unsupported: if the source is not N(0, I).
+    """
+    return Gaussian(event, source, n)
