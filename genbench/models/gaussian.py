@@ -38,7 +38,14 @@ class Gaussian(Model):
         if event.bin:
             self.density = "dequantised data"
         self.mean = nn.Parameter(torch.zeros(event.dims))
-        self.root = nn.Parameter(torch.eye(event.dims))
+        rows, columns = torch.tril_indices(event.dims, event.dims)
+        self.lower = nn.Parameter((rows == columns).float())
+
+    @property
+    def root(self) -> Float[Tensor, "d d"]:
+        """The lower triangular root of the covariance."""
+        rows, columns = torch.tril_indices(len(self.mean), len(self.mean), device=self.mean.device)
+        return self.mean.new_zeros(len(self.mean), len(self.mean)).index_put((rows, columns), self.lower)
 
     @torch.no_grad()
     def prepare(self, data: Data, seed: int) -> None:
@@ -57,7 +64,7 @@ class Gaussian(Model):
                 " others, or model.n must be larger"
             )
         self.mean.copy_(x.mean(0))
-        self.root.copy_(root)
+        self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Dequantize the data."""
@@ -69,12 +76,12 @@ class Gaussian(Model):
 
     def sample(self, x0: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
         """Map the noise linearly."""
-        x = x0.flatten(1) @ self.root.tril().T + self.mean
+        x = x0.flatten(1) @ self.root.T + self.mean
         return Samples(x.view(len(x0), *self.event.shape), 1.0)
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
         """Return the exact log-density in nats."""
-        root = self.root.tril()
+        root = self.root
         z = torch.linalg.solve_triangular(root, (x.flatten(1) - self.mean).T, upper=False).T
         return self.source.log_prob(z) - root.diag().abs().log().sum()
 
