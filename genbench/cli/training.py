@@ -81,7 +81,7 @@ def run_command(
         precheck.check([model], settings={"model": {name: value for name, value in own.items() if name != "seed"}})
 
     from genbench.report.formats.terminal import print_record
-    from genbench.results.status import cell_name
+    from genbench.results.status import cell_names
     from genbench.runs.make_spec import make_spec
     from genbench.runs.monitoring.loggers import Loggers, check_kinds
     from genbench.runs.run import Launch, run
@@ -107,7 +107,7 @@ def run_command(
         _run_several(specs, store, kinds, as_json)
         return
     (spec,) = specs
-    display = ProgressDisplay([cell_name(spec)], stderr())
+    display = ProgressDisplay(cell_names([spec]), stderr())
     with display, Loggers(kinds, results, spec) as loggers:
         launch = Launch(accelerator, devices)
         record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
@@ -130,12 +130,12 @@ def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
     """Run several seeds, or the members of an ensemble, and print their records and their means."""
     from genbench.report.formats.terminal import print_means, print_record
-    from genbench.results.status import cell_name
+    from genbench.results.status import cell_names
     from genbench.sweeps.execution.executors import execute, local
     from genbench.sweeps.execution.progress import ProgressDisplay
 
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
-    with ProgressDisplay([cell_name(spec) for spec in missing], stderr()) as display:
+    with ProgressDisplay(cell_names(missing), stderr()) as display:
         reasons = execute(missing, store, local(store, 1), display.on_event, log)
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
     if as_json:
@@ -176,7 +176,7 @@ def sweep(
     precheck.check_suite(suite, settings)
 
     from genbench.report.publish import publish_suite
-    from genbench.results.status import cell_name
+    from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import check_kinds
     from genbench.runs.store import Store, writable_store
     from genbench.storage.memory import paused_collection
@@ -204,7 +204,7 @@ def sweep(
 
         print_cells(of_suite(loaded.specs, store), jobs, stdout())
         return
-    labels = [cell_name(spec) for spec in missing]
+    labels = cell_names(missing)
     with ProgressDisplay(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
@@ -222,7 +222,7 @@ def retry(
     quiet: Quiet = False,
 ) -> None:
     """Run again what failed in a results folder."""
-    from genbench.results.status import cell_name
+    from genbench.results.status import cell_names
     from genbench.runs.make_spec import restore_spec
     from genbench.runs.store import existing_store
     from genbench.sweeps.execution.executors import execute, local
@@ -235,7 +235,7 @@ def retry(
         except ConfigError as error:
             print_plain(f"genbench: {path.parent} cannot be retried: {error}", err=True)
     typer.echo(f"{results}: {len(specs)} to retry", err=True)
-    labels = [cell_name(spec) for spec in specs]
+    labels = cell_names(specs)
     if dry_run:
         for label in labels:
             print_plain(label)

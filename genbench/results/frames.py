@@ -61,7 +61,7 @@ def costs(records: Iterable[Record]) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
-def names_of(records: Sequence[Record]) -> list[str]:
+def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the name of each record's model: its label, and the budget where models of one label differ in it."""
     budgets: dict[str, dict[tuple[str, str], str]] = {}
     found: list[tuple[str, str, str]] = []

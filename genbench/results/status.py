@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from genbench.results.frames import names_of
 from genbench.runs.record import Record, missing_metrics, read_kept
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, evaluation_name, run_name
@@ -62,9 +63,10 @@ class Folder:
         return asdict(self)
 
 
-def cell_name(spec: Spec) -> str:
-    """Return how messages call a cell."""
-    return f"{spec.model_label} on {spec.data_label}, seed {spec.seed}"
+def cell_names(specs: Sequence[Spec]) -> list[str]:
+    """Return how messages call cells: model, its budget where cells of one model differ in it, data set and seed."""
+    cells = [{"spec": spec.json(), "labels": {"model": spec.model_label, "data": spec.data_label}} for spec in specs]
+    return [f"{name} on {spec.data_label}, seed {spec.seed}" for name, spec in zip(names_of(cells), specs, strict=True)]
 
 
 def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
@@ -78,7 +80,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
     }
     running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
     cells, trained = [], set()
-    for spec in specs:
+    for name, spec in zip(cell_names(specs), specs, strict=True):
         record = store.record(spec)
         complete, missing = store.is_complete(spec, record), missing_metrics(record, spec)
         seconds = 0.0
@@ -98,7 +100,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
             state, note = "stale", f"other versions of {', '.join(sorted(old))}"
         elif record is None and (why := outdated.get((spec.model_label, spec.data_label, spec.seed))) is not None:
             state, note = "stale", why
-        cells.append(Cell(cell_name(spec), state, note, seconds))
+        cells.append(Cell(name, state, note, seconds))
     return cells
 
 
