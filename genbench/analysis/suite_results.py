@@ -122,7 +122,7 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
             raise unknown("no published suite called", name, published)
     suites, failed_cells = [], set()
     for name in only or published:
-        runs = [kept.pop(key, (record, None)) for key, record in _published(store.root, name).items()]
+        runs = [kept.pop(key, (record, None)) for key, record in published_records(store.root, name).items()]
         failed = _failures(suite_file(store.root, name, TABLE))
         failed_cells |= {(failure.model, failure.data) for failure in failed}
         suites.append(_results(name, runs, failed))
@@ -198,7 +198,7 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
         yield _key(record), (record, path.parent)
 
 
-def _published(root: Path, suite: str) -> dict[tuple[str, str], Record]:
+def published_records(root: Path, suite: str) -> dict[tuple[str, str], Record]:
     """Read the records of a suite, with the provenance that its tables and its origins state."""
     records = read_published(suite_file(root, suite, RECORDS))
     costs = group_by(_rows(suite_file(root, suite, COST), _cost), lambda cost: cost.run)
@@ -244,7 +244,8 @@ class _Cost(NamedTuple):
 
 def _cost(row: Mapping[str, str]) -> _Cost:
     other = ("run", "model", "data", "seed", "original", "peak_mib", "device")
-    numbers = {name: float(value) for name, value in row.items() if name not in other and value}
+    known = {name: value for name, value in row.items() if name not in other and value}
+    numbers = {name: int(value) if value.isdecimal() else float(value) for name, value in known.items()}
     for name in ("train_seconds", "train_peak_mib", "evaluate_peak_mib"):
         if name not in numbers:
             raise ValueError(f"a run has no {name}")

@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from genbench.analysis.suite_results import (
     Run,
     SuiteResults,
     load_suites,
-    suite_file,
+    published_records,
     suite_names,
 )
 from genbench.analysis.values import Failure, read_costs, read_values
@@ -30,9 +31,10 @@ from genbench.report.formats.summary import print_suite
 from genbench.report.formats.terminal import show
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs, names_of
-from genbench.runs.record import Record, format_published, read_published
+from genbench.runs.make_spec import restore_spec
+from genbench.runs.record import Record, format_published
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store
+from genbench.runs.store import Store, run_name
 from genbench.runs.versions import without_outdated
 from genbench.storage import files
 from genbench.storage.memory import paused_collection
@@ -52,7 +54,8 @@ def publish_suite(
 ) -> list[Path]:
     """Write the tables and records of a suite to RESULTS/NAME, and print a summary.
 
-    A failed cell is shown as failed; a cell that never ran is left out.
+    A failed cell is shown as failed. A cell that never ran here keeps its published record, if there is one, and is
+    left out otherwise.
 
     Args:
         name: name of the suite.
@@ -66,14 +69,21 @@ def publish_suite(
     Returns:
         The files written.
     """
-    pairs = zip(specs, known or [None] * len(specs), strict=True)
-    records = without_outdated(record for spec, kept in pairs if (record := kept or store.record(spec)) is not None)
-    reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
-    failures = [
-        Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1])
-        for spec, reason in zip(specs, reasons, strict=True)
-        if reason
-    ]
+    published = _earlier(store.root, name)
+    found, failures, earlier = [], [], []
+    for spec, kept in zip(specs, known or [None] * len(specs), strict=True):
+        record, key = kept or store.record(spec), (run_name(spec), spec.evaluation_key)
+        reason = (failed or {}).get(store.record_path(spec)) or store.failure(spec)
+        if reason:
+            failures.append(Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1]))
+        elif record is None and key in published:
+            record = published[key]
+            earlier.append(record)
+        if record is not None:
+            found.append(record)
+    records = without_outdated(found, lambda record: any(record is other for other in earlier))
+    if earlier:
+        log.warning("%s: %d of %d cells did not run here; their published records stay", name, len(earlier), len(specs))
     if not records and not failures:
         return []
     if console is not None:  # first, in case the disk is full
@@ -83,10 +93,24 @@ def publish_suite(
         return write_suite(store.root / name, records, failures)
 
 
+def _earlier(root: Path, name: str) -> dict[tuple[str, str], Record]:
+    """Return {(run, key of the evaluation): record} of a published suite; damaged records are reported and left out."""
+    try:
+        records = published_records(root, name).values() if name in suite_names(root) else ()
+    except ConfigError as error:
+        log.warning("%s; it is written again", error)
+        return {}
+    earlier = {}
+    for record in records:
+        with suppress(ConfigError):  # of another version, or of a component that is not here
+            earlier[record["labels"]["run"], restore_spec(record["spec"]).evaluation_key] = record
+    return earlier
+
+
 def refresh_suite(suite: Path, store: Store) -> str:
     """Write the tables of a suite again from the records that are kept; return the name of the suite.
 
-    Published tables of more records than are kept, as in a fresh checkout, are left as they are.
+    Published tables of which nothing is kept, as in a fresh checkout, are left as they are.
 
     Raises:
         ConfigError: if there is no such suite, or no record of it.
@@ -95,12 +119,9 @@ def refresh_suite(suite: Path, store: Store) -> str:
     if str(suite) in published and not suite.exists() and not store.record_paths():
         return str(suite)
     loaded = suites.load(suite)
-    kept = sum(store.record(spec) is not None for spec in loaded.specs)
-    known = len(read_published(suite_file(store.root, loaded.name, RECORDS))) if loaded.name in published else 0
-    if kept < known:
-        log.warning("%s: %d of its %d published records are kept here; its tables are not written again",
-                    loaded.name, kept, known)  # fmt: skip
-    elif not publish_suite(loaded.name, loaded.specs, store):
+    if loaded.name in published and not any(store.record(spec) for spec in loaded.specs):
+        return loaded.name
+    if not publish_suite(loaded.name, loaded.specs, store):
         raise ConfigError(f"{store.root} has no record of {suite}: run genbench sweep {suite}")
     return loaded.name
 

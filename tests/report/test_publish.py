@@ -1,8 +1,12 @@
-"""Publishing: what depends on the machine is in separate files."""
+"""Publishing: what depends on the machine is in separate files, and what did not run here stays as published."""
+
+import shutil
 
 import pandas as pd
 
-from genbench.report.publish import write_suite
+from genbench.report.publish import publish_suite, refresh_suite, write_suite
+from genbench.runs.store import Store
+from genbench.sweeps.suite import load
 
 POINT = {"value": 1.0, "floor": 0.2, "n": 64, "protocol": "exact", "better": "lower", "solver": "dopri5", "nfe": 20.0}
 COST = {"evaluate_seconds": 1.0, "train_peak_mib": 1.0, "evaluate_peak_mib": 2.0, "sample_seconds": 1.0}
@@ -29,3 +33,40 @@ def test_costs_have_separate_files_and_results_are_reproducible(tmp_path):
         same = path.read_bytes() == first[path.name]
         assert same is ("cost" not in path.name), path.name
     assert pd.read_csv(tmp_path / "again/syn/cost.csv")["train_seconds"].tolist() == [99.0]
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_cells_that_did_not_run_here_keep_their_published_records(swept, caplog):
+    """A sweep of a fresh checkout that is interrupted loses no row: neither its values, nor its costs and origins."""
+    suite, results = swept
+    specs, published = load(suite).specs, files_of(results / "tiny")
+    shutil.rmtree(Store(results).record_path(specs[1]).parent)
+    publish_suite("tiny", specs, Store(results))
+    assert f"1 of {len(specs)} cells did not run here" in caplog.text
+    assert files_of(results / "tiny") == published
+    shutil.rmtree(results / "runs")
+    refresh_suite(suite, Store(results))
+    assert files_of(results / "tiny") == published
+
+
+def test_a_failed_cell_does_not_show_what_was_published(swept):
+    suite, results = swept
+    specs, store = load(suite).specs, Store(results)
+    shutil.rmtree(store.record_path(specs[1]).parent)
+    publish_suite("tiny", specs, store, failed={store.record_path(specs[1]): "the loss is not finite"})
+    table = pd.read_csv(results / "tiny/table.csv")
+    assert (table["failed_runs"] > 0).any()
+    assert not ((table["model"] == specs[1].model_label) & (table["data"] == specs[1].data_label)
+                & (table["seeds"] == len({spec.seed for spec in specs}))).any()  # fmt: skip
+
+
+def test_damaged_published_records_are_reported_and_written_again(swept, caplog):
+    suite, results = swept
+    published = files_of(results / "tiny")
+    (results / "tiny/records.jsonl.gz").write_bytes(b"damaged")
+    publish_suite("tiny", load(suite).specs, Store(results))
+    assert "it is written again" in caplog.text
+    assert files_of(results / "tiny") == published
