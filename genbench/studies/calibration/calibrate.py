@@ -40,7 +40,7 @@ def calibrate(
         measured = list(measure(task, FULL[task.name], began + seconds_left, progress))
         seconds_left -= time.process_time() - began
         rows = [row for row in rows if row["task"] != task.name] + measured
-        results_file.write(results, rows, _fields(results, seeds))
+        results_file.write(results, rows, _fields(results, seeds), {task.name: FULL[task.name]})
     return results / results_file.FILE
 
 

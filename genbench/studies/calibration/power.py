@@ -1,16 +1,20 @@
 """Power: the share of draws of a faulty sampler that a metric detects.
 
 A metric raises an alarm at level 5 % if its value lies beyond all but 5 % of its values on the true sampler, at the
-same number of samples: on the side that is worse, or on either side if neither is. Its power is the share of draws of a
-faulty sampler that raise an alarm. False alarms are counted on draws of the true sampler that are independent of those
-of the threshold. Values are kept in the cache as they are measured, so a stopped calibration is resumed.
+same number of samples: on the side that is worse, or on either side if neither is. A value that equals the threshold
+counts as the part of an alarm that makes the level exact. The power is the share of draws of a faulty sampler that
+raise an alarm. False alarms are counted on draws of the true sampler that are independent of those of the threshold.
+Values are kept in the cache, a block of draws at a time, so a stopped calibration is resumed and a longer one keeps the
+draws.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache as once
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +27,14 @@ from genbench.storage import cache
 from genbench.studies.calibration.faults import Pool
 from genbench.studies.calibration.tasks import Task
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same draws would give other numbers."""
 TRUE, THRESHOLD = "true sampler", "threshold"
 """Samplers without a fault: that on which false alarms are counted, and that of the thresholds."""
 CERTAIN = 0.99
 """Stop increasing n once the power reaches this."""
+BLOCK = 250
+"""Draws that are kept together."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Draws:
     power: int
 
 
-FULL = {"8gaussians": Draws(299, 400, 50), "digits": Draws(299, 400, 50), "cifar10": Draws(299, 400, 50)}
+FULL = dict.fromkeys(("8gaussians", "digits", "cifar10"), Draws(999, 1000, 50))
 QUICK = {"8gaussians": Draws(99, 100, 25), "digits": Draws(99, 100, 25), "cifar10": Draws(19, 20, 5)}
 
 
@@ -62,8 +68,8 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows, one for each sampler and each value of a metric, with lists over the numbers of samples.
 
-    A row has the power on a faulty sampler, or the share of false alarms and the seconds on the true one, and mean and
-    standard deviation of the metric.
+    A row has the power on a faulty sampler, or on the true one the share of false alarms, how far chance takes it from
+    the level, and the seconds; and mean and standard deviation of the metric.
     """
     thresholds: dict[tuple[str, int], Mapping[str, list[float]]] = {}
     for sampler in samplers(task):
@@ -84,7 +90,10 @@ def measure(
                     break
                 for part, drawn in values.items():
                     share = alarms(thresholds[metric, n][part], drawn, metrics[metric].traits["better"])
-                    _add(rows.setdefault(part, {}), sampler, n, share, drawn, seconds)
+                    found: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share}
+                    found |= {"mean": float(np.mean(drawn)), "sd": float(np.std(drawn, ddof=1))}
+                    found |= {} if sampler.fault else {"alarms_sd": alarms_sd(draws), "seconds": seconds}
+                    _add(rows.setdefault(part, {}), found)
                 if sampler.fault and min(row["power"][-1] for row in rows.values()) >= CERTAIN:
                     break
             for part, row in rows.items():
@@ -108,17 +117,32 @@ def samplers(task: Task) -> Iterator[Sampler]:
 def alarms(true: Sequence[float], values: Sequence[float], better: str) -> float:
     """Return the share of values that lie beyond all but 5 % of those of the true sampler, on the side that is worse.
 
-    The rank of a value among those of the true sampler is its p: the level is exact for any number of draws.
+    The rank of a value among those of the true sampler, its place among equal ones at random, is uniform if the value
+    is of the true sampler too. A value counts with the probability that its rank is an alarm, so the level is exact for
+    any number of draws, with ties and on two sides.
 
-    >>> alarms(range(99), [93, 94, 95], "lower"), alarms(range(99), [0, 3, 4, 5, 98], "higher")
-    (0.3333333333333333, 0.4)
+    >>> alarms(range(99), [92.5, 93.5, 94.5], "lower"), alarms(range(99), [3.5, 4, 9], "higher")
+    (0.3333333333333333, 0.5)
+    >>> alarms([1.0] * 99, [1.0], "none")
+    0.05
     """
     ordered, tested = np.sort(np.asarray(true, dtype=float)), np.asarray(values, dtype=float)
-    total = len(ordered) + 1
-    above = (total - np.searchsorted(ordered, tested, side="left")) / total
-    below = (1 + np.searchsorted(ordered, tested, side="right")) / total
-    p = {"lower": above, "higher": below}.get(better, np.minimum(1, 2 * np.minimum(above, below)))
-    return float((p <= LEVEL * (1 + 1e-9)).mean())
+    below, up_to = (np.searchsorted(ordered, tested, side=side) for side in ("left", "right"))
+    worse = {"lower": [len(ordered) - up_to], "higher": [below]}.get(better, [len(ordered) - up_to, below])
+    places = LEVEL / len(worse) * (len(ordered) + 1)
+    return float(sum(((places - rank) / (up_to - below + 1)).clip(0, 1) for rank in worse).mean())
+
+
+def alarms_sd(draws: Draws) -> float:
+    """Return the standard deviation of a share of false alarms, of continuous values.
+
+    Given the threshold the number of alarms is binomial; the level of the threshold itself has a beta distribution.
+
+    >>> round(alarms_sd(Draws(299, 400, 50)), 4), round(alarms_sd(Draws(999, 1000, 50)), 4)
+    (0.0166, 0.0097)
+    """
+    total = draws.threshold + 1
+    return math.sqrt(LEVEL * (1 - LEVEL) * (total + draws.alarms) / (draws.alarms * (total + 1)))
 
 
 def smallest_n(n: Sequence[int], power: Sequence[float], enough: float = 0.9) -> int | None:
@@ -133,40 +157,46 @@ def smallest_n(n: Sequence[int], power: Sequence[float], enough: float = 0.9) ->
     return smallest
 
 
-def _add(row: dict[str, Any], sampler: Sampler, n: int, share: float, values: Sequence[float], seconds: float) -> None:
+def _add(row: dict[str, Any], found: Mapping[str, float]) -> None:
     """Add what was measured at one number of samples."""
-    measured: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share}
-    measured |= {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
-    measured |= {} if sampler.fault else {"seconds": seconds}
-    for name, value in measured.items():
-        row.setdefault(name, []).append(float(f"{value:.4g}") if name != "n" else n)
+    for name, value in found.items():
+        row.setdefault(name, []).append(float(f"{value:.4g}") if name != "n" else value)
 
 
 def _values(
     task: Task, role: str, sampler: Sampler, metric: str, n: int, count: int, until: float
 ) -> tuple[Mapping[str, list[float]], float]:
     """Return the values of the parts of a metric over draws, and its seconds per draw."""
+    by_part: dict[str, list[float]] = {}
+    seconds = 0.0
+    for first in range(0, count, BLOCK):
+        block = range(first, min(first + BLOCK, count))
+        key = cache.key(
+            version=VERSION, trial=task.key, role=role, sampler=sampler.label, metric=metric, n=n, first=first,
+            count=len(block), of=metrics[metric].version,
+        )  # fmt: skip
+        make = partial(_draw, task, role, sampler, metric, n, block, until)
+        kept = json.loads(cache.text("calibration", f"{task.name}-{key}.json", make))
+        seconds += kept["seconds"]
+        for part, values in kept["values"].items():
+            by_part.setdefault(part, []).extend(values)
+    return by_part, seconds / count
 
-    def make() -> str:
-        if time.process_time() > until:
-            raise OutOfTime
-        pool, measure = sampler.pool(), task.measures[metric]
-        by_part: dict[str, list[float]] = {}
-        seconds = 0.0
-        for index in range(count):
-            purpose = ("calibration", task.name, role, n, index)
-            batch, seed = pool.draw(n, generator(0, *purpose)), derive(0, *purpose, "seed")
-            began = time.process_time()
-            with torch.no_grad():
-                values = measure(batch, seed)
-            seconds += time.process_time() - began
-            for part, value in values.items():
-                by_part.setdefault(part, []).append(value)
-        return json.dumps({"values": by_part, "seconds": seconds / count}, allow_nan=False)
 
-    key = cache.key(
-        version=VERSION, trial=task.key, role=role, sampler=sampler.label, metric=metric, n=n, count=count,
-        of=metrics[metric].version,
-    )  # fmt: skip
-    kept = json.loads(cache.text("calibration", f"{task.name}-{key}.json", make))
-    return kept["values"], kept["seconds"]
+def _draw(task: Task, role: str, sampler: Sampler, metric: str, n: int, block: range, until: float) -> str:
+    """Return the values and the seconds of a block of draws, as JSON."""
+    if time.process_time() > until:
+        raise OutOfTime
+    pool, measure = sampler.pool(), task.measures[metric]
+    by_part: dict[str, list[float]] = {}
+    seconds = 0.0
+    for index in block:
+        purpose = ("calibration", task.name, role, n, index)
+        batch, seed = pool.draw(n, generator(0, *purpose)), derive(0, *purpose, "seed")
+        began = time.process_time()
+        with torch.no_grad():
+            values = measure(batch, seed)
+        seconds += time.process_time() - began
+        for part, value in values.items():
+            by_part.setdefault(part, []).append(value)
+    return json.dumps({"values": by_part, "seconds": seconds}, allow_nan=False)

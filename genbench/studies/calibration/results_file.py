@@ -14,7 +14,7 @@ from genbench.errors import ConfigError
 from genbench.registry import datasets, metrics
 from genbench.storage import files
 from genbench.studies.calibration import exact_fields
-from genbench.studies.calibration.power import FULL, TRUE, VERSION
+from genbench.studies.calibration.power import FULL, TRUE, VERSION, Draws
 
 FILE = "calibration.json"
 
@@ -29,6 +29,7 @@ class Row(TypedDict):
     size: NotRequired[FiniteFloat]
     n: list[Annotated[int, Ge(1), Le(2**53)]]
     alarms: NotRequired[list[FiniteFloat]]
+    alarms_sd: NotRequired[list[FiniteFloat]]
     power: NotRequired[list[FiniteFloat]]
     mean: list[FiniteFloat]
     sd: list[FiniteFloat]
@@ -46,7 +47,7 @@ class Field(TypedDict):
 
 def _complete(row: Row) -> Row:
     """Check that the parts of a row are there for its kind of sampler, one number for each number of samples."""
-    lists = ("mean", "sd", "alarms", "seconds") if row["sampler"] == TRUE else ("mean", "sd", "power")
+    lists = ("mean", "sd", "alarms", "alarms_sd", "seconds") if row["sampler"] == TRUE else ("mean", "sd", "power")
     parts = lists if row["sampler"] == TRUE else (*lists, "fault", "size")
     if absent := [name for name in parts if name not in row]:
         raise ValueError(f"{absent[0]} is missing")
@@ -59,6 +60,7 @@ class Kept(TypedDict):
     """The file of a calibration."""
 
     versions: dict[str, int]
+    draws: dict[str, dict[str, int]]
     rows: list[Annotated[Row, AfterValidator(_complete)]]
     fields: list[Field]
 
@@ -76,9 +78,12 @@ def fields(results: Path) -> list[dict[str, Any]]:
     return _kept(results).get("fields", [])
 
 
-def write(results: Path, rows: Sequence[Mapping[str, Any]], of_fields: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of samplers and of exact fields, a row a line."""
-    parts = {"versions": _versions(), "draws": {name: asdict(draws) for name, draws in FULL.items()}}
+def write(
+    results: Path, rows: Sequence[Mapping[str, Any]], of_fields: Sequence[Mapping[str, Any]], draws: Mapping[str, Draws]
+) -> None:
+    """Write the rows of samplers and of exact fields, a row a line, and the numbers of draws of tasks measured now."""
+    of_task = _kept(results).get("draws", {}) | {name: asdict(numbers) for name, numbers in draws.items()}
+    parts = {"versions": _versions(), "draws": of_task}
     lines = [f'"{name}": {json.dumps(value)}' for name, value in parts.items()]
     for name, listed in (("rows", rows), ("fields", of_fields)):
         inside = ",\n  ".join(json.dumps(row, allow_nan=False) for row in listed)

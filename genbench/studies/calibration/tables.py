@@ -1,5 +1,6 @@
 """Tables and charts of a calibration: the smallest number of samples at which each metric detects each fault."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from genbench.studies.calibration.results_file import fields, load
 
 ENOUGH = 0.9
 """The power that a number of samples must reach."""
+BAND = 1.96
+"""Standard deviations of a normal number within which 95 % of its values lie."""
 MAX_SHOWN = 6
 """Largest number of metrics in a chart."""
 
@@ -52,17 +55,20 @@ def _needed(row: Mapping[str, Any]) -> str:
 
 def _on_real(task: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     counts = sorted({n for row in rows for n in row["n"]})
-    table = []
+    table, outside = [], 0
     for row in rows:
         at = dict(zip(row["n"], zip(row["mean"], row["sd"], row["seconds"], strict=True), strict=True))
         share = sum(row["alarms"]) / len(row["alarms"])
+        band = BAND * math.hypot(*row["alarms_sd"]) / len(row["alarms"])  # draws at other n are independent
+        outside += abs(share - LEVEL) > band
         values = (format_mean(*at[n][:2]) if n in at else "" for n in counts)
-        texts = (f"{share:.1%}", *values, f"{at[row['n'][-1]][2]:.2g}")
+        texts = (f"{share:.1%} ± {band:.1%}", *values, f"{at[row['n'][-1]][2]:.2g}")
         table.append(Row(row["metric"], tuple(Cell(text=text) for text in texts)))
     columns = ("false alarms", *(f"n = {n}" for n in counts), "s")
     legend = (
-        f"False alarms at level {LEVEL:.0%}, over all n. Then mean ± standard deviation of a single value at n: "
-        "of a distance the mean is its bias. Last, seconds of processor time at the largest n.",
+        f"False alarms at level {LEVEL:.0%}, over all n, ± what 95 % of such shares deviate from the level by chance, "
+        f"of the draws and of the threshold: {outside} of {len(rows)} deviate more. Then mean ± standard deviation of "
+        "a single value at n: of a distance the mean is its bias. Last, seconds of processor time at the largest n.",
     )
     return Table(f"The true sampler on {task}", tuple(map(Column, columns)), tuple(table), legend)
 

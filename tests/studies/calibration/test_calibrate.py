@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.studies.calibration import calibrate, results_file
+from genbench.studies.calibration import calibrate, power, results_file
 from genbench.studies.calibration.power import Draws
 
 
@@ -24,6 +24,21 @@ def test_a_calibration_goes_on_where_it_stopped(normal, tmp_path, monkeypatch):
     monkeypatch.setattr(calibrate, "chosen", lambda tasks, images: iter([broken]))
     calibrate.calibrate(tmp_path, [0], minutes=0)  # every draw is kept: none is measured again
     assert path.read_text() == text
+
+
+def test_a_longer_calibration_keeps_the_draws_of_a_shorter_one(normal, monkeypatch):
+    monkeypatch.setattr(power, "BLOCK", 10)
+    drawn = []
+
+    def mean(batch, seed):
+        drawn.append(seed)
+        return {"": float(batch.x.mean())}
+
+    task = replace(normal, measures={"w2": mean}, n=(16,), faults=())
+    list(power.measure(task, Draws(40, 40, 0)))
+    assert len(drawn) == 80
+    list(power.measure(task, Draws(60, 50, 0)))
+    assert len(drawn) == len(set(drawn)) == 110
 
 
 def test_unknown_tasks_and_missing_images_are_refused():

@@ -1,6 +1,7 @@
 """Power: the level is exact, and the power is that of the closed form."""
 
 import math
+import statistics
 import time
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from scipy.stats import norm
 
 from genbench.studies.calibration import power
-from genbench.studies.calibration.power import TRUE, Draws, OutOfTime, alarms, measure
+from genbench.studies.calibration.power import TRUE, Draws, OutOfTime, alarms, alarms_sd, measure
 
 
 def test_the_level_is_exact_and_the_power_is_that_of_a_z_test(normal):
@@ -20,14 +21,30 @@ def test_the_level_is_exact_and_the_power_is_that_of_a_z_test(normal):
     assert (true["sampler"], shifted["sampler"]) == (TRUE, "shifted by 0.25")
 
 
-def test_false_alarms_of_exchangeable_values_are_five_percent():
+@pytest.mark.parametrize("better", ["lower", "higher", "none"])
+@pytest.mark.parametrize("levels", [0, 1, 2, 4, 10])
+def test_the_level_is_exact_for_any_number_of_draws_and_with_ties(better, levels):
     stream = torch.Generator().manual_seed(1)
-    draws = torch.randn(600, 99 + 20, generator=stream)
-    for better in ("lower", "higher", "none"):
-        shares = [alarms(row[:99].tolist(), row[99:].tolist(), better) for row in draws]
-        expected = 0.04 if better == "none" else 0.05  # two sides of 2.5 %: the largest rank below it is 2 of 100
-        assert sum(shares) / len(shares) == pytest.approx(expected, abs=0.006)
-    assert alarms([1.0] * 99, [1.0, 0.9], "higher") == 0.5  # ties are no alarm
+    for draws in (7, 99, 130):  # 5 % of 8, 100 and 131 ranks, on one side or two, need not be a whole number
+        values = torch.randn(2000, draws + 20, generator=stream)
+        values = values if not levels else (values.exp() * levels).floor().clamp(max=levels - 1)
+        shares = [alarms(row[:draws].tolist(), row[draws:].tolist(), better) for row in values]
+        assert sum(shares) / len(shares) == pytest.approx(0.05, abs=0.006)
+
+
+def test_a_tie_with_the_threshold_is_a_part_of_an_alarm():
+    assert alarms([1.0] * 99, [1.0], "higher") == pytest.approx(0.05)
+    assert alarms([1.0] * 99, [0.9], "higher") == 1
+    assert alarms([1.0] * 99, [1.1], "higher") == 0
+    assert alarms([1.0] * 95 + [2.0] * 4, [2.0], "lower") == 1  # with itself 5 of 100
+    assert alarms([1.0] * 91 + [2.0] * 8, [2.0], "lower") == pytest.approx(5 / 9)
+
+
+def test_the_spread_of_false_alarms_is_that_of_draws_and_threshold():
+    stream = torch.Generator().manual_seed(2)
+    draws = Draws(99, 50, 0)
+    shares = [alarms(row[:99].tolist(), row[99:].tolist(), "lower") for row in torch.randn(2000, 149, generator=stream)]
+    assert statistics.stdev(shares) == pytest.approx(alarms_sd(draws), rel=0.08)
 
 
 def test_nothing_is_drawn_after_the_time(normal):
