@@ -78,20 +78,24 @@ RECIPES = {
 }
 
 
-def trained(name: str) -> tuple[Classifier, float]:
+def trained(name: str, epochs: int | None = None) -> tuple[Classifier, float]:
     """Train a classifier, and return it with its accuracy on held-out images.
 
     Cross-entropy is minimized by AdamW on shifted images, with dropout of features, by a cosine schedule to zero.
+
+    Args:
+        epochs: passes over the training images; by default those of the recipe.
     """
     recipe = RECIPES[name]
+    epochs = recipe.epochs if epochs is None else epochs
     train, held_out = recipe.images()
     torch.set_num_threads(1)
     torch.manual_seed(derive(0, name))
     net = recipe.blank()
-    steps = recipe.epochs * math.ceil(len(train.x) / BATCH)
+    steps = epochs * math.ceil(len(train.x) / BATCH)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(recipe.epochs):
+    for _ in range(epochs):
         for rows in torch.randperm(len(train.x)).split(BATCH):
             features = net.features(shifted(train.x[rows], recipe.shift))
             loss = F.cross_entropy(net.logits(F.dropout(features, DROPOUT)), train.label[rows])
