@@ -5,6 +5,7 @@ import tempfile
 
 import pytest
 import torch
+from helpers import shape_checks  # noqa: F401 (before genbench, whose signatures it checks)
 from helpers.command_line import begin, genbench
 
 from genbench.core import Model, Samples, Transport
