@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import Evaluation, Value, error_of_counts, standard_error
+from genbench.metrics.evaluation import Evaluation, Value, error_of_counts, error_of_variation, standard_error, wilson
 from genbench.metrics.wasserstein import (
     distances,
     exact_transport_bytes,
@@ -166,9 +166,8 @@ def mode_coverage(
     A sample belongs to the mode with the nearest center, and lies on it if it is no further away than the `quantile`
     of the test data of that mode. A mode is covered if samples on it number at least `share` of the test data that
     belong to it. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
-    distance between the mode frequencies of samples and of test data; its standard error is up to 1.5 times too large
-    where they agree. The standard error of covered modes is that of binomial counts (parametric bootstrap): none where
-    every mode is clearly covered or clearly not.
+    distance between the mode frequencies of samples and of test data. The standard error of covered modes is that of
+    binomial counts (parametric bootstrap): none where every mode is clearly covered or clearly not.
 
     Args:
         n: number of samples; by default all.
@@ -194,8 +193,8 @@ def mode_coverage(
     on_mode = distance <= radius[mode]
     counts = torch.bincount(mode[on_mode], minlength=len(modes))
     covered = counts >= share * expected
-    excess = torch.bincount(mode, minlength=len(modes)) - expected
-    balance = 1 - float(excess.abs().sum()) / (2 * n)
+    by_mode = torch.bincount(mode, minlength=len(modes))
+    share_on, balance = float(on_mode.double().mean()), 1 - float((by_mode - expected).abs().sum()) / (2 * n)
     protocol = f"{len(modes)} modes, n={n}"
     within = f"{protocol}, on a mode: within the {quantile:g} quantile of its data"
     return [
@@ -205,8 +204,8 @@ def mode_coverage(
             f"{within}, covered: at least {share:g} of the due number",
             details=error_of_counts(counts, n, (share * expected).ceil(), 1 / len(modes)),
         ),
-        Value(float(on_mode.double().mean()), n, within, "on_mode", details=standard_error(on_mode)),
-        Value(balance, n, protocol, part="balance", details=standard_error(excess.sign()[mode], scale=0.5)),
+        Value(share_on, n, within, "on_mode", details=standard_error(on_mode) | wilson(share_on, n)),
+        Value(balance, n, protocol, part="balance", details=error_of_variation(by_mode / n, expected / n, n)),
     ]
 
 

@@ -9,6 +9,7 @@ samples from other programs, and on real data, which gives its floor. `of="model
 paths) and is measured once.
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property, lru_cache
 from threading import RLock
@@ -27,6 +28,9 @@ from genbench.settings import call
 from genbench.training.process_group import ALONE, Group
 
 T = TypeVar("T")
+
+NORMAL = 1.96
+"""Standard deviations of a normal number within which 95 % of its values lie."""
 
 CERTAIN = 1e-3
 """Standard error of a number of large counts below which all of them are certain."""
@@ -212,6 +216,44 @@ def standard_error(each: Shaped[Tensor, " m"], n: int | None = None, scale: floa
     """
     error = scale * float(each.double().std()) / (n or len(each)) ** 0.5 if len(each) > 1 else 0.0
     return {"standard_error": error} if error else {}
+
+
+def stated(variance: float) -> dict[str, float]:
+    """Return the details that state a standard error by its square; none if it is not above 0."""
+    return {"standard_error": variance**0.5} if variance > 0 else {}
+
+
+def wilson(share: float, n: int) -> dict[str, float]:
+    """Return the detail that states how far the 95 % interval of a share of n samples reaches.
+
+    Near 0 and 1 Wilson's interval is not symmetric; its longer side is stated.
+
+    Reference: Wilson, 1927.
+    """
+    weight = NORMAL**2 / n
+    center = (share + weight / 2) / (1 + weight)
+    half = NORMAL * (share * (1 - share) / n + weight / (4 * n)) ** 0.5 / (1 + weight)
+    return {"half_interval": half + abs(center - share)}
+
+
+def error_of_variation(share: Shaped[Tensor, " k"], due: Shaped[Tensor, " k"], n: int) -> dict[str, float]:
+    """Return the details that state the standard error of the total variation distance of observed shares to due ones.
+
+    Of a class that differs clearly, the distance takes the difference with its sign; of one that does not, the size of
+    a number around 0, which varies less (folded normal distribution). Squares of differences are corrected for chance.
+
+    Args:
+        share: of n samples in each class.
+    """
+    share, due = share.double(), due.double()
+    excess, variance = share - due, share * (1 - share) / n
+    shift, sd = (excess.square() - variance).clamp(min=0).sqrt(), variance.clamp(min=1e-300).sqrt()
+    certain = torch.special.erf(shift / sd / 2**0.5)
+    size = sd * (2 / math.pi) ** 0.5 * (-(shift / sd).square() / 2).exp() + shift * certain
+    folded = shift.square() + variance - size.square()
+    sign = certain * excess.sign()
+    common = (share @ sign.square() - (share @ sign).square()) / n
+    return stated(float((folded - sign.square() * variance).sum() + common) / 4)
 
 
 def error_of_counts(

@@ -1,7 +1,7 @@
 """Intervals of values from one evaluation: how much they would vary with other samples of the same model.
 
-Our own metrics of samples state a standard error in their details; random halves give the interval of any metric of
-samples, those of other libraries and of plug-ins included.
+Most of our metrics of samples state a standard error in their details. Random halves give the interval of any metric of
+samples: of those registered with halves=True, which are those of other libraries and a few of ours, by default.
 """
 
 from collections import defaultdict

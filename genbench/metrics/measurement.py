@@ -24,6 +24,9 @@ Rows = list[dict[str, Any]]
 _NOT_SAMPLED = {"solver": None, "nfe": None}
 """Solver and NFE of a row that no samples were drawn for."""
 
+_SPREAD = {"standard_error", "half_interval"}
+"""Details that state how far a value would move with other samples."""
+
 
 def evaluate(
     model: Model,
@@ -89,8 +92,7 @@ def evaluate(
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
         if sampling.interval:
-            halves = half_intervals(main, chosen)
-            rows = [row | {"details": {**row.get("details", {}), **_stated(halves, row)}} for row in rows]
+            rows = _with_halves(rows, half_intervals(main, chosen))
         rows += [row for value in curve for row in value()]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
@@ -137,6 +139,12 @@ def measure(
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )
+    if (
+        evaluation.errors
+        and entry.traits.get("halves")
+        and not any(_SPREAD & row.get("details", {}).keys() for row in rows)
+    ):
+        rows = _with_halves(rows, half_intervals(evaluation, {name: settings}))
     return rows
 
 
@@ -152,8 +160,14 @@ def validation_as_test(data: Data) -> Data:
     return replace(data, test=data.valid)
 
 
-def _stated(halves: Mapping[str, float], row: Mapping[str, Any]) -> dict[str, float]:
-    return {"half_interval": halves[row["metric"]]} if row["metric"] in halves else {}
+def _with_halves(rows: Rows, halves: Mapping[str, float]) -> Rows:
+    """Add half the interval from random halves to the rows that have one."""
+    return [
+        row | {"details": {**row.get("details", {}), "half_interval": halves[row["metric"]]}}
+        if row["metric"] in halves
+        else row
+        for row in rows
+    ]
 
 
 @lru_cache(maxsize=4096)

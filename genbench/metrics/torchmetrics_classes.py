@@ -87,7 +87,7 @@ def entry(name: str) -> Entry:
     of_pairs = tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2"))
     on_features = "feature" in inspect.signature(kind).parameters
     better = {True: "higher", False: "lower", None: "none"}[kind.higher_is_better]
-    traits = {"better": better, "of": "samples" if on_features else "model", "floor": False}
+    traits = {"better": better, "of": "samples" if on_features else "model", "floor": False, "halves": on_features}
     measure = _of_features if on_features else _of_reconstructions
 
     def build(evaluation: Evaluation, **settings: Any) -> Value:

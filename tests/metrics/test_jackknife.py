@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.analysis.means import half_width
+from genbench.analysis.values import half_interval
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.measurement import evaluate
@@ -45,9 +45,9 @@ def test_a_record_states_it_where_it_is_asked_for():
 
 
 def stated(evaluation, own, found):
-    """Return {metric: half its interval} from the standard errors that values state."""
-    errors = {name: value.details.get("standard_error") for name, value in found.items()}
-    return {name: half_width(error, len(evaluation.x)) for name, error in errors.items() if error}
+    """Return {metric: half its interval} from what values state."""
+    halves = {name: half_interval({"details": value.details, "n": value.n}) for name, value in found.items()}
+    return {name: half for name, half in halves.items() if half}
 
 
 def by_halves(evaluation, own, found):
@@ -98,13 +98,15 @@ def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
         copy_ratio={},
         class_balance={},
         memorisation={},
+        kid={"subsets": 5},
+        fd_ratio={"encoders": ["digits_cnn"]},
     )
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
     found = coverage(data, own, pool, 50, 400, stated)
     assert {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "vendi", "copy_ratio", "class_balance"} < found.keys()
     assert {"precision_recall.precision", "precision_recall.recall"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage", "memorisation.ratio"} < found.keys()
-    found.pop("memorisation", None)  # nearly 0: a share of which few samples decide
+    assert {"memorisation", "kid", "fd_ratio"} < found.keys()
     for share in found.values():  # 50 draws tell it up to .06
         assert 0.86 < share <= 1
 

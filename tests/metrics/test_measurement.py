@@ -61,6 +61,21 @@ def test_a_detail_that_is_not_finite_fails(moons, metric):
         measure(Evaluation(moons, 0, x=torch.zeros(9, 2)), "wide", {}, False)
 
 
+def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error(moons, metric):
+    def mean(evaluation, **details):
+        return Value(float(evaluation.x.mean()), len(evaluation.x), "p", details=details)
+
+    metric("halved", mean, halves=True)
+    metric("stating", lambda evaluation: mean(evaluation, standard_error=1.0), halves=True)
+    metric("silent", mean)
+    x = moons.train.take(64, 0).x
+    for name, stated in (("halved", {"half_interval"}), ("stating", {"standard_error"}), ("silent", set())):
+        (row,) = measure(Evaluation(moons, 0, x=x), name, {}, False)
+        assert row.get("details", {}).keys() == stated
+    (row,) = measure(Evaluation(moons, 0, x=x, errors=False), "halved", {}, False)
+    assert "details" not in row
+
+
 def test_a_floor_that_is_not_finite_fails(moons, metric):
     metric("large", lambda evaluation: Value(1.0, 9, "p", floor=float("inf")))
     with pytest.raises(RunFailed, match="large of real data"):

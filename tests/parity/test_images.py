@@ -1,10 +1,12 @@
 """The arithmetic of image metrics against the libraries that published numbers come from, on the same inputs."""
 
+import cleanfid.features
 import cleanfid.fid
 import numpy as np
 import pytest
 import torch
 from helpers.photographs import CIFAR10, cifar10, patches
+from helpers.pixel_features import PixelExtractor
 from PIL import Image
 from prdc import compute_prdc
 from torch_fidelity.metric_fid import fid_statistics_to_metric
@@ -20,6 +22,7 @@ from genbench.metrics.image.inception_score import split_scores
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.reference_statistics import published
 
 TIGHT = {"rtol": 1e-6, "atol": 0.0}
 
@@ -41,6 +44,19 @@ def cleanfid_distance(a, b, monkeypatch):
     sqrtm = cleanfid.fid.linalg.sqrtm
     monkeypatch.setattr(cleanfid.fid.linalg, "sqrtm", lambda m, disp=True: sqrtm(m) if disp else (sqrtm(m), 0.0))
     return cleanfid.fid.frechet_distance(a.mean.numpy(), a.covariance.numpy(), b.mean.numpy(), b.covariance.numpy())
+
+
+def test_statistics_are_read_as_clean_fid_reads_them(pair, tmp_path, monkeypatch):
+    moments = Moments(pair[0].split(64))
+    path = tmp_path / "cifar10_clean_train_32.npz"
+    np.savez(path, mu=moments.mean.numpy(), sigma=moments.covariance.numpy())
+    monkeypatch.setattr(
+        cleanfid.features, "check_download_url", lambda local_folder, url: tmp_path / url.rpartition("/")[2]
+    )
+    theirs = cleanfid.features.get_reference_statistics("cifar10", 32, mode="clean", split="train")
+    ours = published(str(path), PixelExtractor(name="inception-clean")).moments
+    for one, other in zip((ours.mean, ours.covariance), theirs, strict=True):
+        torch.testing.assert_close(one, torch.from_numpy(other), rtol=1e-12, atol=0)
 
 
 class Identity(torch.nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor
 from genbench.core import Captions
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
-from genbench.metrics.evaluation import Evaluation, Value, error_of_counts, standard_error
+from genbench.metrics.evaluation import Evaluation, Value, error_of_counts, standard_error, wilson
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -56,10 +56,9 @@ def _accuracies(
     for prefix, rows in (("", ~held_out), ("held_out_", held_out)):
         count = int(rows.sum())
         if count:
-            parts |= {
-                f"{prefix}{name}": (float(c[rows].double().mean()), count, standard_error(c[rows]))
-                for name, c in correct.items()
-            }
+            for name, c in correct.items():
+                share = float(c[rows].double().mean())
+                parts[f"{prefix}{name}"] = share, count, standard_error(c[rows]) | wilson(share, count)
     classes = len(captions.attributes["class"])
     total, right = (
         torch.bincount(expected["class"][rows], minlength=classes) for rows in (~held_out, ~held_out & correct["class"])

@@ -5,7 +5,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genbench.metrics.classifiers.digit_classifiers import digit_classifier
-from genbench.metrics.evaluation import Evaluation, Value, standard_error
+from genbench.metrics.evaluation import Evaluation, Value, error_of_variation, standard_error, wilson
 from genbench.metrics.image.feature_sets import sample_features
 from genbench.registry import metrics
 from genbench.settings import Count
@@ -17,7 +17,7 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
 
     Classes of samples are those that a classifier predicts, those of test data are its labels. `accuracy` is the share
     of samples that are recognized as the class they were generated for. The floor includes the errors of the
-    classifier and the fluctuation of counts. Where the classes agree, the standard error is up to 1.5 times too large.
+    classifier and the fluctuation of counts.
 
     Args:
         n: number of samples; by default all.
@@ -34,15 +34,14 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     name = f"seen by {network.name} {network.sha256[:8]}"
     details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.test_accuracy}
     protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
-    excess = torch.bincount(predicted, minlength=classes) / len(images) - torch.bincount(
-        label, minlength=classes
-    ) / len(label)
-    details |= standard_error(excess.sign()[predicted], scale=0.5)
+    share, due = (torch.bincount(each, minlength=classes) / len(each) for each in (predicted, label))
+    details |= error_of_variation(share, due, len(images))
     values = [Value(balance(predicted, label, classes), len(images), protocol, details=details)]
     if evaluation.label is not None:
         correct = predicted == evaluation.label[: len(images)]
-        error = standard_error(correct)
-        values.append(Value(float(correct.double().mean()), len(images), f"class {name}", "accuracy", details=error))
+        accuracy = float(correct.double().mean())
+        error = standard_error(correct) | wilson(accuracy, len(correct))
+        values.append(Value(accuracy, len(images), f"class {name}", "accuracy", details=error))
     return values
 
 

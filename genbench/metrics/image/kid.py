@@ -1,6 +1,6 @@
 """Kernel distances of features: KID, unbiased, so that few samples are enough, and that of CMMD."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genbench.metrics.evaluation import Evaluation, Value, standard_error
+from genbench.metrics.evaluation import Evaluation, Value, stated
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
-from genbench.metrics.image.neighbors import ROWS, squared_distance_blocks
+from genbench.metrics.image.neighbors import squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.registry import extractors, metrics
 from genbench.seeds import generator
@@ -22,6 +22,9 @@ CLIP = Annotated[
     Nested(extractors, allowed=("clip",)),
     "settings of the network: weights (a file), sha256 (of a file that is not the published one)",
 ]
+
+INFLUENCES = 512
+"""Samples from which the standard error is estimated, to 3 %."""
 
 
 @metrics.register("kid", version=1, better="lower", of="samples", floor=False)
@@ -36,9 +39,8 @@ def kid(
     """Squared maximum mean discrepancy of a cubic kernel, unbiased: it may be negative. A KID on Inception's features.
 
     The mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
-    standard error. `standard_error` is sd sqrt(1/subsets + size/n), since subsets of one sample share its fluctuation;
-    near a distance of 0 it is too large by up to sqrt(n/size). Below two subsets of samples it is that of the mean of
-    influences.
+    standard error: subsets of one sample share its fluctuation. `standard_error` is that of a U-statistic of second
+    order, which near a distance of 0 varies by pairs of samples, and of the choice of subsets.
 
     Args:
         subsets: number of subsets, the same ones for every model.
@@ -56,11 +58,11 @@ def kid(
         floor = float(subset_mmds(floor_samples, sets.reference.rows, subsets, floor_size, evaluation.seed).mean())
     sd = float(values.std()) if subsets > 1 else 0.0
     details = {"sd": sd, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
-    if 2 * size_used <= n_both:  # larger subsets overlap too much for their spread to tell the error
-        details["standard_error"] = sd * (1 / subsets + size_used / n_both) ** 0.5
-    else:
-        within, between = (kernel_means(sets.samples[:ROWS], each) for each in (sets.samples, sets.reference.rows))
-        details |= standard_error(within - between, sets.n, scale=2)
+    rows = sets.samples[:INFLUENCES]
+    effects = Effects.of(cubic(rows, sets.samples), cubic(rows, sets.reference.rows))
+    of_all, of_subset = effects.variance(sets.n), effects.variance(size_used)
+    of_pairs = 4 * effects.pairs / size_used * (1 / size_used - 1 / sets.reference.n)
+    details |= stated(of_all + (of_subset - of_all + of_pairs) / subsets)
     protocol = f"{sets.protocol}, cubic kernel, {subsets} subsets of {size_used}"
     return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
@@ -93,8 +95,9 @@ def gaussian_mmd(
     samples = normalize(sets.samples, dim=1)
     value = 1000 * squared_gaussian_mmd(samples, real, bandwidth)
     floor = 1000 * squared_gaussian_mmd(held_out, real, bandwidth) if len(held_out) == sets.n else None
-    within, between = (gaussian_means(samples[:ROWS], each, bandwidth) for each in (samples, real))
-    details = {"n_reference": len(real), **standard_error(within - between, sets.n, scale=2000)}
+    within, between = (gaussian(samples[:INFLUENCES], each, bandwidth) for each in (samples, real))
+    variance = Effects.of(within, between).variance(sets.n)
+    details = {"n_reference": len(real), **stated(1000**2 * variance)}
     protocol = f"{sets.network}, n={sets.n} against {len(real)} {images.split} images, bandwidth {bandwidth:g}"
     return Value(value, sets.n, protocol, floor=floor, details=details)
 
@@ -108,6 +111,11 @@ def mean_gaussian(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], bandwidth: f
     """Return the mean of that kernel over all pairs of a row of x and one of y."""
     blocks = squared_distance_blocks(x, y)
     return sum(float((block / (-2 * bandwidth**2)).exp_().sum()) for block in blocks) / (len(x) * len(y))
+
+
+def gaussian(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], bandwidth: float) -> Float64[Tensor, "n m"]:
+    """Return that kernel of all pairs of a row of x and one of y."""
+    return torch.cat([(block / (-2 * bandwidth**2)).exp_() for block in squared_distance_blocks(x, y)])
 
 
 def gaussian_means(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], bandwidth: float) -> Float64[Tensor, " n"]:
@@ -133,9 +141,38 @@ def squared_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     return kernel_within(a) + kernel_within(b) - 2 * kernel_between(a, b)
 
 
-def kernel_means(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Float64[Tensor, " n"]:
-    """Return the mean of that kernel over pairs of each row of x with all rows of y."""
-    return ((x.double() @ y.double().T) / x.shape[1] + 1).pow_(3).mean(1)
+def cubic(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Float64[Tensor, "n m"]:
+    """Return that kernel of all pairs of a row of x and one of y."""
+    return ((x.double() @ y.double().T) / x.shape[1] + 1).pow_(3)
+
+
+class Effects(NamedTuple):
+    """What the squared MMD of samples to given real points varies by.
+
+    Args:
+        single: variance of h(x) = E k(x, X) - E k(x, Y), half the effect of a sample x.
+        pairs: variance of k(x, x') after the means over x and over x' are subtracted.
+    """
+
+    single: float
+    pairs: float
+
+    @classmethod
+    def of(cls, within: Float64[Tensor, "r n"], between: Float64[Tensor, "r m"]) -> "Effects":
+        """Estimate them from the kernel of the first r of n samples with all of them, and with the real points."""
+        r, n = within.shape
+        square = within[:, :r]
+        own = square.diagonal()
+        mean = (within.sum(1) - own) / (n - 1)
+        by_row = (square.sum(1) - own) / (r - 1)
+        centered = (square - by_row[:, None] - by_row + by_row.mean()).fill_diagonal_(0)
+        pairs = float(centered.square().sum()) / (r * (r - 3)) if r > 3 else 0.0
+        # A mean over n - 1 pairs varies around E k(x, X) by their share.
+        return cls(max(float((mean - between.mean(1)).var()) - pairs / (n - 1), 0.0), pairs)
+
+    def variance(self, n: int) -> float:
+        """Return the variance of the distance of n samples (Hoeffding's decomposition)."""
+        return 4 * self.single / n + 2 * self.pairs / (n * (n - 1))
 
 
 def kernel_between(p: Float64[np.ndarray, "n k"], q: Float64[np.ndarray, "m k"]) -> float:

@@ -46,7 +46,7 @@ class Draws:
     power: int
 
 
-FULL = dict.fromkeys(("8gaussians", "digits", "cifar10"), Draws(999, 1000, 50))
+FULL: dict[str, Draws] = dict.fromkeys(("8gaussians", "digits", "cifar10"), Draws(999, 1000, 50))
 QUICK = {"8gaussians": Draws(99, 100, 25), "digits": Draws(99, 100, 25), "cifar10": Draws(19, 20, 5)}
 
 
@@ -130,7 +130,7 @@ def alarms(true: Sequence[float], values: Sequence[float], better: str) -> float
     below, up_to = (np.searchsorted(ordered, tested, side=side) for side in ("left", "right"))
     worse = {"lower": [len(ordered) - up_to], "higher": [below]}.get(better, [len(ordered) - up_to, below])
     places = LEVEL / len(worse) * (len(ordered) + 1)
-    return float(sum(((places - rank) / (up_to - below + 1)).clip(0, 1) for rank in worse).mean())
+    return float(np.sum([((places - rank) / (up_to - below + 1)).clip(0, 1) for rank in worse], 0).mean())
 
 
 def alarms_sd(draws: Draws) -> float:

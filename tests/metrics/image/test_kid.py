@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.pixel_features import PixelExtractor, measured, normal_images
 
-from genbench.metrics.image.kid import kernel_between, kernel_means, squared_gaussian_mmd
+from genbench.metrics.image.kid import Effects, cubic, kernel_between, squared_gaussian_mmd
 
 
 def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
@@ -12,7 +12,7 @@ def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
     spread = torch.tensor([row["value"] for row in values])
     error = values[0]["details"]["standard_error"]
     assert abs(spread.mean()) < 4 * spread.std() / 4
-    assert 1 < error / spread.std() < 4
+    assert 0.5 < error / spread.std() < 2
     shifted = [normal_images(400, seed, mean=140.0) for seed in range(16)]
     far = [measured("kid", data, raw, subsets=20, size=100)["kid"] for raw in shifted]
     assert far[0]["value"] > 10 * error
@@ -26,9 +26,25 @@ def test_the_kernel_distance_is_unbiased_with_a_standard_error(data):
     assert 0.5 < small[0]["details"]["standard_error"] / spread < 2
 
 
+@pytest.mark.parametrize("apart", [0.0, 0.3])
+def test_the_variance_of_a_kernel_distance_is_that_in_closed_form(apart):
+    stream, n, d = torch.Generator().manual_seed(0), 400, 5
+    real = torch.zeros(1, d, dtype=torch.float64)  # under the kernel x.y the distance is |mean of x|^2 without bias
+    found, expected = [], 4 * apart**2 / n + 2 * d / (n * (n - 1))
+    for _ in range(50):
+        x = torch.randn(n, d, dtype=torch.float64, generator=stream)
+        x[:, 0] += apart
+        effects = Effects.of(x[:300] @ x.T, x[:300] @ real.T)
+        assert effects.pairs == pytest.approx(d, rel=0.2)
+        found.append(effects.variance(n))
+    # Below 0, what is estimated of the first order counts as 0.
+    assert sum(found) / len(found) == pytest.approx(expected, rel=0.15 if apart else 0.8)
+    assert sum(found) / len(found) > 0.95 * expected
+
+
 def test_the_means_of_rows_have_the_mean_of_all_pairs():
     x, y = (torch.randn(n, 5, dtype=torch.float64) for n in (7, 9))
-    assert float(kernel_means(x, y).mean()) == pytest.approx(kernel_between(x.numpy(), y.numpy()))
+    assert float(cubic(x, y).mean()) == pytest.approx(kernel_between(x.numpy(), y.numpy()))
 
 
 def test_the_gaussian_mmd_of_two_gaussians_is_that_in_closed_form():

@@ -72,4 +72,12 @@ def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_c
 
 def test_the_error_of_a_median_is_that_of_gaussians():
     x = torch.randn(4000, generator=torch.Generator().manual_seed(0))
-    assert median_error(x) == pytest.approx((math.pi / 2 / 4000) ** 0.5, rel=0.15)
+    assert median_error(x)["standard_error"] == pytest.approx((math.pi / 2 / 4000) ** 0.5, rel=0.15)
+    assert median_error(torch.ones(9)) == {}
+
+
+def test_the_interval_of_a_median_covers_it():
+    draws = torch.rand(1000, 200, generator=torch.Generator().manual_seed(0))
+    reach = torch.tensor([median_error(x)["half_interval"] for x in draws])
+    covered = (draws.median(1).values - 0.5).abs() <= reach
+    assert float(covered.double().mean()) == pytest.approx(0.96, abs=0.02)
