@@ -1,9 +1,11 @@
 """CLIPScore is the cosine that CLIP's own forward pass gives, and a wrong folder is an error before training."""
 
+import json
+from string import ascii_lowercase
+
 import pytest
 import torch
 from helpers.command_line import genbench
-from helpers.toy_captions import save_text_encoder
 from torchmetrics.functional.multimodal import clip_score as of_torchmetrics
 from torchmetrics.multimodal import CLIPScore
 
@@ -19,17 +21,21 @@ SMALL = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "in
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Save a CLIP of random weights as the hub has it."""
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, PreTrainedTokenizerFast
+    """Save a CLIP of random weights, whose tokens are letters, as the hub has it."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
     torch.manual_seed(0)
-    text = {"vocab_size": 10, "max_position_embeddings": 16, "eos_token_id": 1, **SMALL}
+    place = tmp_path_factory.mktemp("clip")
+    letters = [letter + end for end in ("", "</w>") for letter in ascii_lowercase]
+    tokens = ["<|startoftext|>", "<|endoftext|>", *letters]
+    (place / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (place / "merges.txt").write_text("#version: 0.2\n")
+    text = {"vocab_size": len(tokens), "max_position_embeddings": 64, "eos_token_id": 1, **SMALL}
     vision = {"image_size": 8, "patch_size": 4, **SMALL}
-    net = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=6))
-    place = save_text_encoder(tmp_path_factory.mktemp("clip"), net)
-    size = {"size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}}
-    CLIPProcessor(CLIPImageProcessor(**size), PreTrainedTokenizerFast.from_pretrained(place)).save_pretrained(place)
-    return place
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=6)).save_pretrained(place)
+    images = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    CLIPProcessor(images, CLIPTokenizer.from_pretrained(place)).save_pretrained(place)
+    return str(place)
 
 
 def score(data, settings, n=8):
