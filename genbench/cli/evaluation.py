@@ -182,7 +182,9 @@ def calibrate(
     images: Annotated[
         Path | None, typer.Option(help="Folder or archive of CIFAR-10; without it that task is left out.")
     ] = None,
-    task: Annotated[list[str] | None, typer.Option(help="8gaussians, digits or cifar10; by default all.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="8gaussians, digits, digits-captions or cifar10; by default all.")
+    ] = None,
     minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call resumes.")] = 90,
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes in all: few draws; writes nothing.")] = False,
     quiet: Quiet = False,

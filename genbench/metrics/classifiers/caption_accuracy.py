@@ -34,8 +34,8 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
     images = evaluation.decoded(n or len(evaluation.x))
     label = evaluation.label[: len(images)]
     test = evaluation.reference(data.test.size or len(images))
-    found = _accuracies(network.predict(images), label, captions)
-    floor = _accuracies(network.predict(data.space.decode(test.x)), test.label, captions)
+    found = accuracies(network.predict(images), label, captions)
+    floor = accuracies(network.predict(data.space.decode(test.x)), test.label, captions)
     protocol = f"seen by {network.classifier.name} {network.classifier.sha256[:8]}"
     details = {f"classifier_accuracy_{name}": value for name, value in network.accuracy.items()}
     return [
@@ -44,7 +44,7 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
     ]
 
 
-def _accuracies(
+def accuracies(
     predicted: dict[str, Tensor], label: Tensor, captions: Captions
 ) -> dict[str, tuple[float, int, dict[str, float]]]:
     """Return {part: (value, number of images it is over, details of its error)} for the parts that have images."""

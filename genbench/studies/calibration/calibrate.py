@@ -9,7 +9,7 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.studies.calibration import exact_fields, results_file
 from genbench.studies.calibration.power import FULL, QUICK, measure
-from genbench.studies.calibration.tasks import Task, cifar10, digits, points
+from genbench.studies.calibration.tasks import Task, captions, cifar10, digits, points
 
 
 def calibrate(
@@ -57,7 +57,7 @@ def quick(images: Path | None = None, tasks: Sequence[str] = ()) -> list[dict[st
 
 def chosen(tasks: Sequence[str], images: Path | None) -> Iterator[Task]:
     """Yield the named tasks, by default all whose data is there."""
-    known = {"8gaussians": points, "digits": digits}
+    known = {"8gaussians": points, "digits": digits, "digits-captions": captions}
     if images is not None:
         known["cifar10"] = lambda: cifar10(images)
     for name in tasks or known:

@@ -128,6 +128,14 @@ def mislabel(real: Real, size: float, stream: torch.Generator) -> Pool:
     return real.pool._replace(label=torch.where(wrong, (label + 1) % (int(label.max()) + 1), label))
 
 
+def mispair(real: Real, size: float, stream: torch.Generator) -> Pool:
+    """Exchange the labels of this share of samples among each other: samples and labels alone keep their laws."""
+    label = real.pool.label.clone()
+    chosen = torch.nonzero(torch.rand(len(label), generator=stream) < size).squeeze(1)
+    label[chosen] = label[chosen[torch.randperm(len(chosen), generator=stream)]]
+    return real.pool._replace(label=label)
+
+
 POINTS = (
     Fault("shifted by {:g}", (0.2, 0.4, 0.8), shift),
     Fault("scaled by {:+.0%}", (0.02, 0.05, 0.1), scale),
@@ -146,6 +154,10 @@ DIGITS = (
     Fault("only {:g} different images", (400, 200, 50), repeat),
     Fault("{:.0%} copies of training images", (0.1, 0.3, 1), copy),
     Fault("{:.0%} wrong labels", (0.02, 0.05, 0.1), mislabel),
+)
+CAPTIONS = (
+    Fault("{:.0%} of captions exchanged", (0.02, 0.05, 0.1), mispair),
+    Fault("blur of {:g} pixels", (0.5,), blur),
 )
 CIFAR10 = (
     Fault("brighter by {:.0%}", (0.1,), shift),

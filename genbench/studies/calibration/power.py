@@ -46,8 +46,8 @@ class Draws:
     power: int
 
 
-FULL: dict[str, Draws] = dict.fromkeys(("8gaussians", "digits", "cifar10"), Draws(999, 1000, 50))
-QUICK = {"8gaussians": Draws(99, 100, 25), "digits": Draws(99, 100, 25), "cifar10": Draws(19, 20, 5)}
+FULL: dict[str, Draws] = dict.fromkeys(("8gaussians", "digits", "digits-captions", "cifar10"), Draws(999, 1000, 50))
+QUICK = dict.fromkeys(FULL, Draws(99, 100, 25)) | {"cifar10": Draws(19, 20, 5)}
 
 
 class Sampler(NamedTuple):

@@ -15,11 +15,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from genbench.core import Batch, Data
+from genbench.metrics.classifiers.caption_accuracy import accuracies
+from genbench.metrics.classifiers.captions_cnn import SIZES, caption_classifier, marginal_argmax
 from genbench.metrics.classifiers.class_balance import balance
+from genbench.metrics.classifiers.classifier import raw_images
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.build import build_extractor
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.fid import to_reference
+from genbench.metrics.image.frechet import Moments, frechet, frechet_few
 from genbench.metrics.image.kid import kernel_between, kernel_within
 from genbench.metrics.image.memorization import share_of_test
 from genbench.metrics.image.monge import sliced_distance
@@ -104,6 +108,38 @@ def digits() -> Task:
     network = build_extractor(data, "digits_cnn")
     task = _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
     return replace(task, largest={"copy_ratio": 500, "precision_recall": 500})
+
+
+def captions() -> Task:
+    """Return the task on captioned digits, whose true sampler draws training images with their captions."""
+    spec, _ = task_without_model("digits-captions", [], {})
+    data = build_data(spec)
+    network, known, space = caption_classifier(data).classifier, data.captions, data.space
+    assert known is not None
+    assert isinstance(space, Pixels)
+    train, test = raw_images(data, "train"), raw_images(data, "test")
+    seen = features(network, test.x)[~torch.tensor(known.held_out)[test.label]]
+    moments = Moments([seen])
+
+    def accuracy(batch: Batch, seed: int) -> dict[str, float]:
+        predicted = marginal_argmax(network.logits(batch.x).softmax(1), SIZES)
+        return {part: value for part, (value, _, _) in accuracies(predicted, batch.label, known).items()}
+
+    def distance(batch: Batch, seed: int) -> dict[str, float]:
+        few = len(batch.x) <= batch.x.shape[1]
+        return {"": frechet_few(batch.x, seen) if few else frechet(Moments([batch.x]), moments)}
+
+    pool = Pool.of(train.x, train.label)
+    return Task(
+        spec["name"],
+        cache.key(data=spec, source=str(data.provenance.get("sha256")), features=network.sha256),
+        Real(pool, pool, space.levels),
+        faults.CAPTIONS,
+        lambda raw: raw._replace(x=features(network, raw.x)),
+        {"caption_accuracy": accuracy, "fd-captions_cnn": distance},
+        (50, 125, 250, 500, 1000),
+        {},
+    )
 
 
 def cifar10(path: Path) -> Task:

@@ -44,5 +44,5 @@ def test_a_longer_calibration_keeps_the_draws_of_a_shorter_one(normal, monkeypat
 def test_unknown_tasks_and_missing_images_are_refused():
     with pytest.raises(ConfigError, match="cifar10: name its images"):
         list(calibrate.chosen(["cifar10"], None))
-    with pytest.raises(ConfigError, match="choose from 8gaussians, digits, cifar10"):
+    with pytest.raises(ConfigError, match="choose from 8gaussians, digits, digits-captions, cifar10"):
         list(calibrate.chosen(["moons"], None))

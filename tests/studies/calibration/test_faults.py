@@ -32,6 +32,13 @@ def shares(pool, n=20_000):
     return torch.bincount(label, minlength=int(pool.label.max()) + 1) / n
 
 
+def test_exchanged_labels_keep_their_numbers(points, stream):
+    before, after = points.pool.label, faults.mispair(points, 0.2, stream).label
+    assert torch.equal(before.sort().values, after.sort().values)
+    # Of 8 classes with equal odds, 1 in 8 exchanged labels is the same again.
+    assert float((before != after).double().mean()) == pytest.approx(0.2 * 7 / 8, abs=0.02)
+
+
 def test_moments_of_points_change_as_stated(points, stream):
     x = points.pool.x
     torch.testing.assert_close(faults.shift(points, 0.3, stream).x.mean(0) - x.mean(0), torch.tensor([0.3, 0.0]))

@@ -20,6 +20,11 @@ def digits():
     return tasks.digits()
 
 
+@pytest.fixture(scope="module")
+def captions():
+    return tasks.captions()
+
+
 @pytest.mark.parametrize("name", ["fd-digits_cnn", "density_coverage", "precision_recall", "vendi", "class_balance"])
 def test_digits_are_measured_as_in_an_evaluation(digits, name):
     settings = {"split": "test"} if name in ("density_coverage", "precision_recall") else {}
@@ -32,6 +37,27 @@ def test_digits_are_measured_as_in_an_evaluation(digits, name):
     rows = digits.prepare(digits.real.pool._replace(x=drawn.x, label=drawn.label)).x
     found = digits.measures[name](Batch(rows, drawn.label), 0)
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["caption_accuracy", "fd-captions_cnn"])
+def test_captions_are_measured_as_in_an_evaluation(captions, name):
+    spec, chosen = task_without_model("digits-captions", [name], {})
+    data = build_data(spec)
+    drawn = captions.real.pool.draw(200, torch.Generator().manual_seed(0))
+    evaluation = Evaluation(data, 0, x=data.space.encode(drawn.x), label=drawn.label)
+    expected = {v.part: v.value for v in values_of(metrics[name], evaluation, settings_in(chosen[name]))}
+    rows = captions.prepare(captions.real.pool._replace(x=drawn.x, label=drawn.label)).x
+    assert captions.measures[name](Batch(rows, drawn.label), 0) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_wrong_pairing_of_captions_is_seen_only_by_what_reads_both(captions):
+    kinds = tuple(kind._replace(sizes=(0.1,)) for kind in captions.faults if "captions" in kind.label)
+    small = replace(captions, faults=kinds, n=(250,))
+    rows = {row["metric"]: row for row in measure(small, Draws(99, 2, 100)) if "power" in row}
+    assert rows["caption_accuracy.both"]["power"] == [1]
+    # An exchanged caption names one of 25 combinations of class and look, so 1 in 25 stays right.
+    assert rows["caption_accuracy.both"]["mean"][0] == pytest.approx(1 - 0.1 * 24 / 25, abs=0.015)
+    assert rows["fd-captions_cnn"]["power"][0] == pytest.approx(0.05, abs=0.07)
 
 
 def test_points_are_drawn_as_data_and_their_faults_are_detected():
