@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import make_jobs
 from genbench.sweeps.suite import load
 
-ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+# It takes a second to import, which collecting the tests need not wait for.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")]
 
 SUITE = """
 datasets = ["moons"]
@@ -36,6 +37,7 @@ evaluation = {n = 64, curve = []}
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster, and the node of it that is not its head."""
+    import ray
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
