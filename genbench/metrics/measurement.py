@@ -37,10 +37,14 @@ def evaluate(
     sampling: Sampling,
     seed: int,
     group: Group = ALONE,
+    errors: bool = True,
 ) -> tuple[list[dict[str, Any]], Evaluation]:
     """Measure the chosen metrics {name: bound settings} of a model.
 
     The processes of a group share sampling and all that runs in batches; each of them returns the same.
+
+    Args:
+        errors: whether values of the main solver state standard errors that take as long to find as they do, or longer.
 
     Returns:
         The rows of the record, and the evaluation with the samples of the main solver.
@@ -73,7 +77,7 @@ def evaluate(
     # Not for images: their networks would be in memory twice.
     idle = group.size == 1 and len(data.event.shape) == 1 and second_thread_allowed(torch.device("cpu"))
     with beside(idle) as submit:
-        main = evaluation_with(sample, errors=True)
+        main = evaluation_with(sample, errors)
         measured = {
             name: submit(measure, main, name, settings, sampling.floor) for name, settings in of_samples.items()
         }

@@ -95,7 +95,14 @@ class TrainingEvaluation:
             sampling = replace(sampling, n=min(GRID_SIZE, sampling.n))
         spec = self.spec
         rows, main = evaluate(
-            self.model, self.data, chosen, sample=spec.sample, sampling=sampling, seed=spec.seed, group=self.group
+            self.model,
+            self.data,
+            chosen,
+            sample=spec.sample,
+            sampling=sampling,
+            seed=spec.seed,
+            group=self.group,
+            errors=False,
         )
         if self.group.is_first:
             save_image_grid(path.with_suffix(".png"), main, self.data)
