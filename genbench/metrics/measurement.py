@@ -165,9 +165,9 @@ def validation_as_test(data: Data) -> Data:
 
 
 def _with_halves(rows: Rows, halves: Mapping[str, float]) -> Rows:
-    """Add half the interval from random halves to the rows that have one."""
+    """Add half the interval from random halves to the rows that have one, and do not state another."""
     return [
-        row | {"details": {**row.get("details", {}), "half_interval": halves[row["metric"]]}}
+        row | {"details": {"half_interval": halves[row["metric"]], **row.get("details", {})}}
         if row["metric"] in halves
         else row
         for row in rows
