@@ -102,7 +102,7 @@ def test_the_stated_errors_of_features_cover_the_mean_of_the_metric():
         fd_ratio={"encoders": ["digits_cnn"]},
     )
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
-    found = coverage(data, own, pool, 50, 200, stated)
+    found = coverage(data, own, pool, 50, 400, stated)
     assert {"fd-digits_cnn", "gaussian_mmd", "monge_distance", "vendi", "copy_ratio", "class_balance"} < found.keys()
     assert {"precision_recall.precision", "precision_recall.recall"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage", "memorisation.ratio"} < found.keys()
