@@ -86,7 +86,10 @@ class Registry:
         """Return a decorator that registers a builder under a name and returns it unchanged."""
 
         def decorate(build: Builder) -> Builder:
-            full_name = f"{name}@{_loading[-1]}" if _loading else name
+            announced = self._points.get(name)
+            # A component of a package, which the file has imported, keeps its name.
+            of_file = _loading and not (announced is not None and announced.module == build.__module__)
+            full_name = f"{name}@{_loading[-1]}" if of_file else name
             self._entries[full_name] = Entry(full_name, build, version, traits)
             return build
 

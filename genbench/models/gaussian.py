@@ -54,14 +54,16 @@ class Gaussian(Model):
         Raises:
             ConfigError: if there are too few samples for the dimension, so that the covariance has no inverse.
         """
-        x = data.train.batch(0, min(self.n, data.train.size or self.n), seed).x.flatten(1).double()
+        n = min(self.n, data.train.size or self.n)
+        x = data.train.batch(0, n, seed).x.flatten(1).double()
+        centered = x - x.mean(0)
         # Of values that are spread uniformly over their bins.
-        covariance = x.T.cov().view(len(x.T), -1) + self.event.bin**2 / 12 * torch.eye(len(x.T), dtype=x.dtype)
+        covariance = centered.T @ centered / n + self.event.bin**2 / 12 * torch.eye(self.event.dims, dtype=x.dtype)
         root, failed = torch.linalg.cholesky_ex(covariance)
         if failed or bool((root.diag() <= 1e-6 * covariance.diag().sqrt()).any()):
             raise ConfigError(
-                f"the covariance of {len(x)} samples in {len(x.T)} dimensions has no inverse: a coordinate follows from"
-                " others, or model.n must be larger"
+                f"the covariance of {n} samples in {self.event.dims} dimensions has no inverse: "
+                + ("they are too few" if n <= self.event.dims else "a coordinate follows from others")
             )
         self.mean.copy_(x.mean(0))
         self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])

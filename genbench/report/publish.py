@@ -4,10 +4,10 @@ import gzip
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
@@ -18,6 +18,7 @@ from genbench.analysis.suite_results import (
     SuiteResults,
     load_suites,
     published_records,
+    suite_file,
     suite_names,
 )
 from genbench.analysis.values import Failure, read_costs, read_values
@@ -31,9 +32,8 @@ from genbench.report.formats.summary import print_suite
 from genbench.report.formats.terminal import show
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs, names_of
-from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import Record, format_published
-from genbench.runs.spec import Spec
+from genbench.runs.spec import SPEC, Spec
 from genbench.runs.store import Store, run_name
 from genbench.runs.versions import without_outdated
 from genbench.storage import files
@@ -54,8 +54,8 @@ def publish_suite(
 ) -> list[Path]:
     """Write the tables and records of a suite to RESULTS/NAME, and print a summary.
 
-    A failed cell is shown as failed. A cell that never ran here keeps its published record, if there is one, and is
-    left out otherwise.
+    A failed cell is shown as failed. A cell without a record here keeps its published one, if there is one, and is left
+    out otherwise. Published records of what is no cell of this suite are dropped, which is reported.
 
     Args:
         name: name of the suite.
@@ -69,42 +69,58 @@ def publish_suite(
     Returns:
         The files written.
     """
-    published = _earlier(store.root, name)
-    found, failures, earlier = [], [], []
-    for spec, kept in zip(specs, known or [None] * len(specs), strict=True):
-        record, key = kept or store.record(spec), (run_name(spec), spec.evaluation_key)
-        reason = (failed or {}).get(store.record_path(spec)) or store.failure(spec)
-        if reason:
-            failures.append(Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1]))
-        elif record is None and key in published:
-            record = published[key]
-            earlier.append(record)
-        if record is not None:
-            found.append(record)
-    records = without_outdated(found, lambda record: any(record is other for other in earlier))
-    if earlier:
-        log.warning("%s: %d of %d cells did not run here; their published records stay", name, len(earlier), len(specs))
-    if not records and not failures:
-        return []
-    if console is not None:  # first, in case the disk is full
-        runs = (Run(record, model, None) for record, model in zip(records, names_of(records), strict=True))
-        print_suite(SuiteResults(name, tuple(runs), tuple(failures)), store.root / name, console)
     with store.lock_tables():
+        published = _earlier(store.root, name)
+        cells = [(run_name(spec), spec.evaluation_key) for spec in specs]
+        here = [kept or store.record(spec) for spec, kept in zip(specs, known or [None] * len(specs), strict=True)]
+        earlier = [
+            published[cell] for cell, record in zip(cells, here, strict=True) if not record and cell in published
+        ]
+        found = [record or published.get(cell) for cell, record in zip(cells, here, strict=True)]
+        records = without_outdated(
+            (record for record in found if record is not None),
+            lambda record: any(record is other for other in earlier),
+        )
+        reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
+        failures = [
+            Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1])
+            for spec, reason in zip(specs, reasons, strict=True)
+            if reason
+        ]
+        if earlier:
+            counts = name, len(earlier), len(specs)
+            log.warning("%s: %d of %d cells have no record here; their published records stay", *counts)
+        if dropped := len(published.keys() - set(cells)):
+            log.warning("%s: %d published records are of no cell of this suite and leave its tables", name, dropped)
+        if not records and not failures:
+            return []
+        if console is not None:  # first, in case the disk is full
+            runs = (Run(record, model, None) for record, model in zip(records, names_of(records), strict=True))
+            print_suite(SuiteResults(name, tuple(runs), tuple(failures)), store.root / name, console)
         return write_suite(store.root / name, records, failures)
 
 
 def _earlier(root: Path, name: str) -> dict[tuple[str, str], Record]:
-    """Return {(run, key of the evaluation): record} of a published suite; damaged records are reported and left out."""
-    try:
-        records = published_records(root, name).values() if name in suite_names(root) else ()
-    except ConfigError as error:
-        log.warning("%s; it is written again", error)
+    """Return {(run, key of the evaluation): record} of a published suite; a damaged file is set aside, and reported."""
+    if name not in suite_names(root):
         return {}
-    earlier = {}
-    for record in records:
-        with suppress(ConfigError):  # of another version, or of a component that is not here
-            earlier[record["labels"]["run"], restore_spec(record["spec"]).evaluation_key] = record
-    return earlier
+    try:
+        records = published_records(root, name).values()
+    except ConfigError as error:
+        path = suite_file(root, name, RECORDS)
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        log.warning("%s; it is now %s, and its records are not in the new tables", error, files.shown(aside))
+        return {}
+    return {(record["labels"]["run"], _evaluation_key(record)): record for record in records}
+
+
+def _evaluation_key(record: Record) -> str:
+    """Return the key of an evaluation, or nothing for a model that is not here."""
+    try:
+        return SPEC.validate_python(record["spec"]).evaluation_key  # `restore_spec` would open data that it names
+    except (ConfigError, ValidationError):
+        return ""
 
 
 def refresh_suite(suite: Path, store: Store) -> str:

@@ -329,6 +329,8 @@ def read_published(path: Path) -> list[Record]:
     """
     unknown = {"code": {}, "data": {}, "machine": {}, "cost": {}}
     try:
+        if not path.stat().st_size:
+            raise ValueError("it is empty")
         with files.open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as content:
             lines = iter(lambda: content.readline(files.MAX_TEXT), "")
             read = (RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines)

@@ -54,6 +54,19 @@ def test_a_model_and_points_in_files_run_from_python_and_by_the_command_line(cli
     assert json.loads(out) == record
 
 
+def test_a_file_may_import_a_component_of_ours_which_keeps_its_name(folder, monkeypatch):
+    assert models["gaussian"].name == "gaussian"
+    monkeypatch.delitem(models._entries, "gaussian")
+    monkeypatch.delitem(sys.modules, "genbench.models.gaussian")  # as in a process that has not imported it
+    (folder / "own.py").write_text(
+        "from genbench.models.gaussian import Gaussian\nfrom genbench.registry import models\n"
+        "@models.register('own')\ndef own(event, source):\n    'Ours.'\n    return Gaussian(event, source, 99)\n"
+    )
+    name, _ = component_name("models", "own.py")
+    assert re.fullmatch(r"own@[0-9a-f]{8}", name)
+    assert models["gaussian"].name == "gaussian"
+
+
 def test_another_content_is_another_model(folder):
     first, _ = component_name("models", "my_model.py")
     (folder / "my_model.py").write_text((folder / "my_model.py").read_text() + "\n")

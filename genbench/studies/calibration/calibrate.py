@@ -1,5 +1,6 @@
 """The calibration of all tasks, within a budget of time."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,6 +11,8 @@ from genbench.errors import ConfigError
 from genbench.studies.calibration import exact_fields, results_file
 from genbench.studies.calibration.power import FULL, QUICK, measure
 from genbench.studies.calibration.tasks import Task, captions, cifar10, digits, points
+
+log = logging.getLogger("genbench")
 
 
 def calibrate(
@@ -28,7 +31,8 @@ def calibrate(
         seeds: evaluation seeds of the exact fields.
         images: folder or archive of CIFAR-10; without it that task is left out.
         tasks: names of tasks; by default all.
-        minutes: processor time for new draws on all tasks together; draws beyond this budget are skipped.
+        minutes: processor time for new draws on all tasks together; draws beyond this budget are skipped. A task that
+            they leave incomplete keeps the rows that it had.
         progress: called with a line for each sampler.
 
     Raises:
@@ -39,7 +43,12 @@ def calibrate(
         began = time.process_time()
         measured = list(measure(task, FULL[task.name], began + seconds_left, progress))
         seconds_left -= time.process_time() - began
-        rows = [row for row in rows if row["task"] != task.name] + measured
+        earlier = [row for row in rows if row["task"] == task.name]
+        if sum(len(row["n"]) for row in measured) < sum(len(row["n"]) for row in earlier):
+            log.warning("%s: the time is over; its earlier rows stay, and the same command goes on", task.name)
+            continue
+        others = [row for row in rows if row["task"] != task.name]
+        rows = others + measured
         results_file.write(results, rows, _fields(results, seeds), {task.name: FULL[task.name]})
     return results / results_file.FILE
 

@@ -26,6 +26,18 @@ def test_a_calibration_goes_on_where_it_stopped(normal, tmp_path, monkeypatch):
     assert path.read_text() == text
 
 
+def test_a_task_that_the_time_leaves_incomplete_keeps_its_rows(normal, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(calibrate, "chosen", lambda tasks, images: iter([normal]))
+    monkeypatch.setattr(calibrate, "FULL", calibrate.FULL | {"8gaussians": Draws(39, 40, 20)})
+    monkeypatch.setattr(calibrate.exact_fields, "measure_fields", lambda seeds: [])
+    calibrate.calibrate(tmp_path, [0])
+    rows = results_file.load(tmp_path)
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "another machine"))  # without the draws
+    calibrate.calibrate(tmp_path, [0], minutes=0)
+    assert results_file.load(tmp_path) == rows
+    assert "its earlier rows stay" in caplog.text
+
+
 def test_a_longer_calibration_keeps_the_draws_of_a_shorter_one(normal, monkeypatch):
     monkeypatch.setattr(power, "BLOCK", 10)
     drawn = []
