@@ -7,6 +7,7 @@ from typing import Any
 
 from genbench.analysis.means import LEVEL, format_mean
 from genbench.analysis.values import group_by
+from genbench.metrics.evaluation import NORMAL
 from genbench.report.blocks import Axis, Block, Cell, Chart, Charts, Column, Point, Row, Series, Table
 from genbench.studies.calibration import exact_fields
 from genbench.studies.calibration.power import TRUE, smallest_n
@@ -14,8 +15,6 @@ from genbench.studies.calibration.results_file import fields, load
 
 ENOUGH = 0.9
 """The power that a number of samples must reach."""
-BAND = 1.96
-"""Standard deviations of a normal number within which 95 % of its values lie."""
 MAX_SHOWN = 6
 """Largest number of metrics in a chart."""
 
@@ -59,7 +58,7 @@ def _on_real(task: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         at = dict(zip(row["n"], zip(row["mean"], row["sd"], row["seconds"], strict=True), strict=True))
         share = sum(row["alarms"]) / len(row["alarms"])
-        band = BAND * math.hypot(*row["alarms_sd"]) / len(row["alarms"])  # draws at other n are independent
+        band = NORMAL * math.hypot(*row["alarms_sd"]) / len(row["alarms"])  # draws at other n are independent
         outside += abs(share - LEVEL) > band
         values = (format_mean(*at[n][:2]) if n in at else "" for n in counts)
         texts = (f"{share:.1%} ± {band:.1%}", *values, f"{at[row['n'][-1]][2]:.2g}")
