@@ -55,16 +55,19 @@ def first_line(error: BaseException) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return in one line why something failed."""
+    """Return in one line why something failed: of a longer message, the first line."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {os.path.normpath(error.filename)}"
     ours = isinstance(error, (RunFailed, ConfigError, OSError))
-    return str(error) if ours else f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
+    if ours:
+        return first_line(error)
+    return f"{type(error).__name__}: {first_line(error) if str(error).strip() else 'no reason given'}"
 
 
 def full_reason(error: Exception) -> str:
-    """Return what is kept beside a failed run: the reason, or the traceback of an error that is a bug."""
-    return reason_of(error) if isinstance(error, (RunFailed, OSError)) else traceback.format_exc()
+    """Return what is kept beside a failed run, which ends with the reason; of a bug, after its traceback."""
+    reason = reason_of(error)
+    return reason if isinstance(error, (RunFailed, OSError)) else f"{traceback.format_exc()}\n{reason}"
 
 
 def why_training_failed(step: int) -> str:

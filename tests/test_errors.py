@@ -1,6 +1,6 @@
 import pytest
 
-from genbench.errors import unknown
+from genbench.errors import full_reason, unknown
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,12 @@ from genbench.errors import unknown
 def test_suggestions(name, hint):
     known = ["wcfm", "fid-legacy", "fid-clean", "fid-infinity"]
     assert str(unknown("no component", name, known)) == f"no component '{name}'; {hint}"
+
+
+def test_the_reason_of_a_bug_is_the_last_line_of_what_is_kept():
+    try:
+        raise ValueError("a\nb")
+    except ValueError as error:
+        kept = full_reason(error).splitlines()
+    assert kept[0].startswith("Traceback")
+    assert kept[-1] == "ValueError: a"
