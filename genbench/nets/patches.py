@@ -42,7 +42,7 @@ class Patches:
     @property
     def count(self) -> int:
         """Number of tokens."""
-        return math.prod(side // self.patch for side in self._sides)
+        return math.prod([side // self.patch for side in self._sides])
 
     @property
     def size(self) -> int:
