@@ -18,8 +18,9 @@ def test_accumulated_parts_make_the_same_step():
     assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
 
 
-def test_bf16_trains_close_to_fp32():
-    a, b = train(steps=50), train(steps=50, precision="bf16")
+@pytest.mark.parametrize("model", ["cfm", "meanflow", "tarflow"])
+def test_bf16_trains_close_to_fp32(model):
+    a, b = train(model, steps=50), train(model, steps=50, precision="bf16")
     assert not torch.equal(weights(a), weights(b))
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
 
@@ -43,6 +44,19 @@ eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile
 print(float((eager - compiled).abs().max()))
 """
 
+BREAKS = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from helpers.toy_trainings import start
+from genbench.training.ensemble import Ensemble
+started = [start("starflow", "8gaussians", {{"width": 16, "head": 16, "blocks": [1, 1]}}) for seed in range(2)]
+stack = Ensemble([model for model, data, plan in started], [0, 1])
+data = started[0][1]
+example = stack.example(stack.batch_source(data), 0, 8, 0, torch.Generator())
+print(torch._dynamo.explain(stack)(example).graph_break_count)
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
@@ -51,3 +65,11 @@ def test_a_compiled_step_is_the_same_step():
     script = COMPILED.format(tests=TESTS)
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
     assert float(done.stdout) < 1e-5
+
+
+@pytest.mark.slow
+def test_a_stack_of_flows_compiles_as_one_graph():
+    """A break inside the stack would leave all of it uncompiled, without a word."""
+    script = BREAKS.format(tests=TESTS)
+    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
+    assert int(done.stdout) == 0

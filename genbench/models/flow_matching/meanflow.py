@@ -91,13 +91,14 @@ class MeanFlow(FewStep):
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the weighted squared error of the identity."""
         assert example.end is not None
-        t, x, label, interval = example.t, example.x, example.label, example.end - example.t
-        velocity = self.guided(example)
+        # The target needs full precision: fused attention has no forward derivative, and one in bfloat16 is too coarse.
+        exact = torch.promote_types(example.x.dtype, torch.float32)
+        t, end, x, velocity = (v.to(exact) for v in (example.t, example.end, example.x, self.guided(example)))
+        label, interval = example.label, end - t
 
         def mean_velocity(t: Tensor, x: Tensor, interval: Tensor) -> Tensor:
             return self.net(t, x, label, interval)
 
-        # Fused attention has no forward derivative, and one in bfloat16 is too coarse a target.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast(x.device.type, enabled=False):
             marginal = self.net(t, x, label, torch.zeros_like(t)) if self.improved else velocity
             ones = torch.ones_like(t)
