@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,8 @@ def _earlier(root: Path, name: str) -> dict[tuple[str, str], Record]:
         records = published_records(root, name).values()
     except ConfigError as error:
         path = suite_file(root, name, RECORDS)
-        aside = path.with_name(f"{path.name}.damaged")
+        names = (f"{path.name}.damaged{number}" for number in chain([""], count(2)))
+        aside = next(aside for aside in map(path.with_name, names) if not aside.exists())
         path.replace(aside)
         log.warning("%s; it is now %s, and its records are not in the new tables", error, files.shown(aside))
         return {}

@@ -99,7 +99,9 @@ def test_records_of_no_cell_leave_the_tables_with_a_warning(swept, caplog):
 def test_damaged_published_records_are_set_aside(swept, caplog, damage):
     suite, results = swept
     published = files_of(results / "tiny")
-    (results / "tiny/records.jsonl.gz").write_bytes(damage)
-    publish_suite("tiny", load(suite).specs, Store(results))
-    assert "records.jsonl.gz.damaged" in caplog.text
-    assert files_of(results / "tiny") == published | {"records.jsonl.gz.damaged": damage}
+    for content in (damage, b"again"):
+        (results / "tiny/records.jsonl.gz").write_bytes(content)
+        publish_suite("tiny", load(suite).specs, Store(results))
+        assert "records.jsonl.gz.damaged" in caplog.text
+    aside = {"records.jsonl.gz.damaged": damage, "records.jsonl.gz.damaged2": b"again"}
+    assert files_of(results / "tiny") == published | aside
