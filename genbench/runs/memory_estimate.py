@@ -1,14 +1,13 @@
 """Estimates of the memory that a run needs at least, from its settings alone."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import torch
 
 from genbench import registry
 from genbench.core import Data
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.numerics.optimal_transport import ENTROPIC_PAIR, PAIR
 from genbench.storage import memory
@@ -16,9 +15,8 @@ from genbench.storage import memory
 FLOAT = 4
 """Bytes of a number."""
 
-LARGE, MANY = 1024, 2**20
-"""A model with neither a larger setting nor more coordinates or classes is not built for an estimate: that takes
-milliseconds."""
+LARGE = 1024
+"""Settings above this are named where the weights of a model do not fit."""
 
 Part = Mapping[str, Any]
 
@@ -26,13 +24,14 @@ Part = Mapping[str, Any]
 def check_memory(
     data: Data, model: Part, encoder: Part | None, plan: Part, evaluation: Part, metrics: Mapping[str, Part]
 ) -> None:
-    """Refuse a run that cannot fit into the memory of this machine.
+    """Refuse a run that cannot fit into the memory of this machine, or whose model cannot be built.
 
     Args:
         model: as in a spec, and so are the encoder, the plan, the evaluation and the metrics.
 
     Raises:
-        ConfigError: if there is too little memory for a batch, for the samples, or for the weights.
+        ConfigError: if there is too little memory for a batch, for the samples, or for the weights, or if sizes of the
+            model do not fit one another.
     """
     sample = FLOAT * data.event.dims
     # Of a batch: data, noise, the point between, its velocity. Of an evaluation: samples, noise, data to compare with.
@@ -54,10 +53,9 @@ def check_memory(
             memory.require(needed(size), f"metric.{name}.n={size}")
     numbers = _numbers("model", {**model, "encoder": encoder})
     large = [f"{name}={number}" for name, number in numbers if number > LARGE]
-    if large or max(data.event.dims, data.event.classes) > MANY:
-        what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"
-        # Weights, gradients, and the two moments of Adam.
-        memory.require(4 * FLOAT * _weights(data, model, encoder), what)
+    what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"
+    # Weights, gradients, and the two moments of Adam.
+    memory.require(4 * FLOAT * _weights(data, model, encoder), what)
 
 
 def _check_pairs(coupling: Part, batch: int, classes: int) -> None:
@@ -77,10 +75,18 @@ def _check_pairs(coupling: Part, batch: int, classes: int) -> None:
 
 
 def _weights(data: Data, model: Part, encoder: Part | None) -> int:
-    """Count the weights of a model that is built without memory for them; 0 where it cannot be built so."""
-    with suppress(Unsupported, NotImplementedError), torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return sum(weight.numel() for weight in build_model(model, encoder, data).parameters())
-    return 0
+    """Count the weights of a model that is built without memory for them; 0 where it cannot be built so.
+
+    Raises:
+        ConfigError: if the model refuses its settings.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return sum(weight.numel() for weight in build_model(model, encoder, data).parameters())
+    except ConfigError:
+        raise
+    except Exception:  # a builder that computes with its weights fails without them, and not in the run
+        return 0
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:

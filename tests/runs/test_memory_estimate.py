@@ -18,7 +18,7 @@ def test_the_estimate_is_that_of_the_largest_part(monkeypatch, dims, width):
     settings |= {"plan": {"batch_size": 1000}, "evaluation": {"n": 3000}}
     spec = make_spec("cfm", "gaussian", metrics=[], settings=settings)
     data = build_data(spec.data)
-    weights = sum(p.numel() for p in build_model(spec.model, None, data).parameters()) if width > 1024 else 0
+    weights = sum(p.numel() for p in build_model(spec.model, None, data).parameters())
     least = max(
         4 * 4 * dims * 1000, 3 * 4 * dims * 3000, 16 * weights
     )  # batch, samples, weights with gradient and Adam
@@ -84,3 +84,16 @@ def test_the_weights_of_an_encoder_count(monkeypatch):
     monkeypatch.setattr("genbench.storage.memory.total", lambda: 1e9)
     with pytest.raises(ConfigError, match=r"model\.encoder\.width=2048.* needs at least"):
         make_spec("cfm", "digits", metrics=[], settings=settings)
+
+
+def test_sizes_that_do_not_fit_one_another_are_refused_before_training():
+    with pytest.raises(ConfigError, match=r"model\.head=7 must be even"):
+        make_spec("starflow", "digits", metrics=[], settings={"model": {"width": 14, "head": 7}})
+
+
+def test_a_builder_that_computes_with_its_weights_is_left_to_the_run(monkeypatch):
+    def builder(*_):
+        return torch.nn.Linear(1, 1).weight.item()
+
+    monkeypatch.setattr("genbench.runs.memory_estimate.build_model", builder)
+    make_spec("cfm", "moons", metrics=[])
