@@ -28,6 +28,7 @@ EVALUATION_KEYS = {
     "couplings-dims": {"86e970ab96d5": 96},
     "density": {"6386b14841c2": 18},
     "digits": {"7c710690d33e": 30},
+    "digits-long": {"0d17448bccd4": 21},
     "few-steps": {"86e970ab96d5": 420},
     "guidance": {
         "959d8fcf6982": 5,
@@ -84,7 +85,7 @@ def cells(markdown_text):
 
 def test_every_suite_is_found(suites):
     assert suites.keys() == EVALUATION_KEYS.keys()
-    assert sum(len(suite.runs) for suite in suites.values()) == 2020
+    assert sum(len(suite.runs) for suite in suites.values()) == 2041
 
 
 @pytest.mark.parametrize("name", EVALUATION_KEYS)
