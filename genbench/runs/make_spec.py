@@ -41,6 +41,11 @@ def make_spec(
         Unsupported: if the data set does not go with the model.
     """
     spec = _make_spec(model, dataset, seed, metrics, settings or {})
+    if spec.plan["stop"] == "validation" and model_class(models[model]).self_targeted:
+        raise ConfigError(
+            f"plan.stop=validation: the loss of {model} is against targets by the same weights, and its lowest value is"
+            " not of the best ones; choose plan.stop=steps"
+        )
     check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     trust.allow(spec.parts())
     return spec

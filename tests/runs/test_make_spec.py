@@ -68,3 +68,11 @@ def test_what_sampling_would_refuse_is_refused_before_training(model, settings, 
         metrics=[],
         settings=settings | {"model": {"conditional": True} | ({"noise": 0.1} if model == "starflow" else {})},
     )
+
+
+@pytest.mark.parametrize("model", ["meanflow", "consistency"])
+def test_a_loss_against_targets_of_the_model_itself_chooses_no_weights(model):
+    plan = {"plan": {"validate_every": 10, "stop": "validation"}}
+    with pytest.raises(ConfigError, match=r"choose plan\.stop=steps"):
+        make_spec(model, "digits", metrics=[], settings=plan)
+    make_spec("cfm", "digits", metrics=[], settings=plan)
