@@ -37,6 +37,8 @@ class Value(NamedTuple):
     original: bool | None
     half: float | None = None
     """Half the 95 % interval of this evaluation, over its samples, test points or paths."""
+    share: float | None = None
+    """Of the training steps of its plan, for a value that was measured during training."""
 
 
 class Cost(NamedTuple):
@@ -99,6 +101,7 @@ def all_values(records: Sequence[Record]) -> list[Value]:
                 original=record["provenance"]["data"].get("original", True),
                 protocol=protocol(row),
                 half=half_interval(row),
+                share=row["step"] / record["spec"]["plan"]["steps"] if row.get("step") else None,
                 **{name: cast(Any, row.get(name)) for name in OF_ROW},
             )
             for record, model in zip(records, names_of(records), strict=True)

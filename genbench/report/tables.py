@@ -7,18 +7,25 @@ that a cell leaves out (a failed seed, an unsupported metric) is a numbered note
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from statistics import fmean, median
+from typing import TypeVar
 
 from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.analysis.ranking import Mark, against_best, marks
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 
+T = TypeVar("T")
+
 FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""
 
 ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its samples, test points or paths"
 """Apart from the spread over seeds, which includes it."""
+
+MAX_STEPS = 8
+"""Most columns of a table of training steps; all steps are in table.csv."""
 
 COUNTS = ("nfe", "failed")
 """Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
@@ -111,15 +118,18 @@ def curve_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> l
 def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Show quality against training steps: one table for each data set and metric measured during training.
 
-    The points "training" make the columns, the trained model the last one.
+    The points "training" make the columns, the trained model the last one. Plans of different length are compared at
+    equal shares of their steps.
     """
     points = [v for v in values if v.point == "training" and v.value is not None]
     tables = []
     for (data, metric, protocol, n), part in group_by(points, lambda v: (v.data, v.metric, v.protocol, v.n)).items():
         better, text = part[0].better, _protocol(part[0])
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
-        steps = sorted(group_by(part, lambda v: v.step or 0).items())
-        contents = [_content(Column(f"{step:g}", better, text), rows, []) for step, rows in steps]
+        one_plan = len({round((v.step or 0) / (v.share or 1)) for v in part}) == 1
+        steps = _evenly(sorted(group_by(part, attrgetter("step" if one_plan else "share")).items()))
+        columns = [Column(f"{at:g}" if one_plan else f"{100 * at:.3g} %", better, text) for at, _ in steps]
+        contents = [_content(column, rows, []) for column, (_, rows) in zip(columns, steps, strict=True)]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
         contents.append(_content(Column("end", better, text), main, []))
         here = [f for f in failures if f.data == data]
@@ -149,7 +159,7 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
             legend.append("Models trained as one ensemble share its time equally: an error of 0 is not measured.")
         legend.append("No model is marked as best.")
         tables.append(_table(f"{data}: cost on {device}", part, contents, [], legend, marked=False))
-        steps = sorted({v.step for v in own if v.point == "training" and v.step})
+        steps = _evenly(sorted({v.step for v in own if v.point == "training" and v.step}))
         pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in by_model(part)}
         contents = [
             _Content(
@@ -202,6 +212,12 @@ def _table(
     tests = sorted({difference.test for column in tested for difference in column.values()})
     tail = [f"Marks: {' or '.join(tests)}, Holm's correction within a column, {100 * LEVEL:g} %."] if tests else []
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
+
+
+def _evenly(steps: list[T]) -> list[T]:
+    """Return at most MAX_STEPS steps, evenly spread, with the last one."""
+    every = -(-len(steps) // MAX_STEPS)
+    return steps[::-1][::every][::-1] if steps else steps
 
 
 def _cells(

@@ -7,7 +7,7 @@ from scipy import stats
 
 from genbench.analysis.values import Cost, Failure
 from genbench.report.formats import markdown
-from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables
+from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
 
 
 def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
@@ -196,3 +196,28 @@ def test_a_cell_has_the_value_of_each_seed_and_its_rank():
     assert {r.label: r.cells[0].rank for r in table.rows} == {FLOOR: None, "a": 2, "b": 1, "c": 2}
     assert cells_of(table, "b")[0].values == ((0, 1.0), (1, 2.0), (2, 3.0))
     assert table.columns[0].protocol == "exact; n = 2048."
+
+
+def test_plans_of_different_length_are_compared_at_equal_shares_of_their_steps():
+    """A value at a step states its share of the plan; where plans agree, columns are steps."""
+    points = [("cfm", 1000, 0.25), ("cfm", 2000, 0.5), ("flow", 650, 0.25), ("flow", 1300, 0.5)]
+    values = [row(model, 0, 1.0, point="training", step=step, share=share) for model, step, share in points]
+    (table,) = training_tables(values)
+    assert [column.title for column in table.columns] == ["25 %", "50 %", "end"]
+    (table,) = training_tables([value for value in values if value.model == "cfm"])
+    assert [column.title for column in table.columns] == ["1000", "2000", "end"]
+
+
+def test_many_steps_are_thinned_out_evenly():
+    values = [row("cfm", 0, 1.0, point="training", step=step, share=step / 40) for step in range(1, 41)]
+    (table,) = training_tables(values)
+    assert [column.title for column in table.columns] == ["5", "10", "15", "20", "25", "30", "35", "40", "end"]
+
+
+def test_settings_that_all_long_labels_share_are_stated_once():
+    shared = "encoder=autoencoder(width=16,steps=5000,batch_size=32) noise=0.3"
+    values = [row(f"{model} {shared}", 0, 1.0) for model in ("tarflow", "starflow kappa=1")]
+    text = markdown.table(comparison_table(values))
+    assert text.count(shared) == 1
+    assert f"All models: {shared}." in text
+    assert "| starflow kappa=1 " in text

@@ -1,18 +1,26 @@
 """Markdown: tables aligned in the raw text, and whole reports. Charts and pictures are left to the page and figures."""
 
 import re
+from dataclasses import replace
 
-from genbench.analysis.labels import plain
+from genbench.analysis.labels import plain, shared_words
 from genbench.report.blocks import Block, Cell, Charts, Flow, Gallery, List, Origin, Report, Section, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
 
 _MARKUP = re.compile(r"[`<|\\]|!(?=\[)|\](?=[(\[:])")
 
+LONG = 60
+"""Characters of a label above which settings that all models share are stated below the table instead."""
+
 WRAP = {"best": "**{}**", "tie": "*{}*"}
 
 
 def table(drawn: Table, *, width: int = 120) -> str:
-    """Write a table; columns beyond the width continue below."""
+    """Write a table; columns beyond the width continue below, and settings that all of its long labels share."""
+    if any(len(row.label) > LONG for row in drawn.rows):
+        shared, short = shared_words(row.label for row in drawn.rows if not row.floor)
+        rows = tuple(replace(row, label=short.get(row.label, row.label)) for row in drawn.rows)
+        drawn = replace(drawn, rows=rows, legend=(f"All models: {shared}.", *drawn.legend) if shared else drawn.legend)
     lines = [f"## {_escape(drawn.title)}", ""]
     for columns, rows in panels(drawn, _cell, width, _escape):
         grid = [
