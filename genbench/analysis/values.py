@@ -101,13 +101,18 @@ def all_values(records: Sequence[Record]) -> list[Value]:
                 original=record["provenance"]["data"].get("original", True),
                 protocol=protocol(row),
                 half=half_interval(row),
-                share=row["step"] / record["spec"]["plan"]["steps"] if row.get("step") else None,
+                share=_share(row.get("step"), record["spec"]["plan"].get("steps")),
                 **{name: cast(Any, row.get(name)) for name in OF_ROW},
             )
             for record, model in zip(records, names_of(records), strict=True)
             for row in record["results"]
         )
     )
+
+
+def _share(step: float | None, steps: int | None) -> float | None:
+    """Return the share of a plan that a step has reached; records of others may state no steps of their plan, or 0."""
+    return step / steps if step and steps else None
 
 
 def half_interval(row: Row | Mapping[str, Any]) -> float | None:

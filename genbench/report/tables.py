@@ -121,14 +121,14 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
     The points "training" make the columns, the trained model the last one. Plans of different length are compared at
     equal shares of their steps.
     """
-    points = [v for v in values if v.point == "training" and v.value is not None]
+    points = [v for v in values if v.point == "training" and v.value is not None and v.step is not None]
     tables = []
     for (data, metric, protocol, n), part in group_by(points, lambda v: (v.data, v.metric, v.protocol, v.n)).items():
         better, text = part[0].better, _protocol(part[0])
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
-        one_plan = len({round((v.step or 0) / (v.share or 1)) for v in part}) == 1
-        steps = _evenly(sorted(group_by(part, attrgetter("step" if one_plan else "share")).items()))
-        columns = [Column(f"{at:g}" if one_plan else f"{100 * at:.3g} %", better, text) for at, _ in steps]
+        shares = all(v.share for v in part) and len({round((v.step or 0) / (v.share or 1)) for v in part}) > 1
+        steps = _evenly(sorted(group_by(part, attrgetter("share" if shares else "step")).items()))
+        columns = [Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text) for at, _ in steps]
         contents = [_content(column, rows, []) for column, (_, rows) in zip(columns, steps, strict=True)]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
         contents.append(_content(Column("end", better, text), main, []))

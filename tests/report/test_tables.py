@@ -208,6 +208,14 @@ def test_plans_of_different_length_are_compared_at_equal_shares_of_their_steps()
     assert [column.title for column in table.columns] == ["1000", "2000", "end"]
 
 
+def test_without_a_plan_columns_are_steps():
+    """A record that others made may state no steps of its plan, or 0."""
+    points = [("cfm", 1000, 0.25), ("flow", 650, None)]
+    values = [row(model, 0, 1.0, point="training", step=step, share=share) for model, step, share in points]
+    (table,) = training_tables(values)
+    assert [column.title for column in table.columns] == ["650", "1000", "end"]
+
+
 def test_many_steps_are_thinned_out_evenly():
     values = [row("cfm", 0, 1.0, point="training", step=step, share=step / 40) for step in range(1, 41)]
     (table,) = training_tables(values)
