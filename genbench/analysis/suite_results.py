@@ -43,6 +43,8 @@ FLAT |= {ORIGINS: "-origins.json", DRAWINGS: "-drawings.npz"}
 """Files of a suite, and the suffix that earlier versions gave them: RESULTS/SUITE-records.jsonl.gz."""
 OTHER_RUNS = "other-runs"
 """Name under which the runs of no suite are reported."""
+MAX_FAILED = 100_000
+"""Failed runs of one model above which a published table is not believed."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     suites, failed_cells = [], set()
     for name in only or published:
         runs = [kept.pop(key, (record, None)) for key, record in published_records(store.root, name).items()]
-        failed = _failures(suite_file(store.root, name, TABLE))
+        failed = published_failures(store.root, name)
         failed_cells |= {(failure.model, failure.data) for failure in failed}
         suites.append(_results(name, runs, failed))
     if not only:
@@ -198,13 +200,29 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
         yield _key(record), (record, path.parent)
 
 
-def published_records(root: Path, suite: str) -> dict[tuple[str, str], Record]:
-    """Read the records of a suite, with the provenance that its tables and its origins state."""
+DamageHandler = Callable[[Path, str], None]
+"""What to do with a damaged file, given its path and what is wrong with it."""
+
+
+def leave_out(path: Path, reason: str) -> None:
+    """Report a damaged file of a suite, without which its records are read."""
+    log.warning("%s is left out: %s", files.shown(path), reason)
+
+
+def published_records(root: Path, suite: str, damaged: DamageHandler = leave_out) -> dict[tuple[str, str], Record]:
+    """Read the records of a suite, with the provenance that its tables and its origins state.
+
+    Args:
+        damaged: called for each damaged file of costs, values or origins, which is read as if it were not there.
+
+    Raises:
+        Damaged: if the file of the records is damaged.
+    """
     records = read_published(suite_file(root, suite, RECORDS))
-    costs = group_by(_rows(suite_file(root, suite, COST), _cost), lambda cost: cost.run)
-    originals = _rows(suite_file(root, suite, TABLE), lambda row: (row["data"], row["original"]))
+    costs = group_by(_rows(suite_file(root, suite, COST), _cost, damaged), lambda cost: cost.run)
+    originals = _rows(suite_file(root, suite, TABLE), lambda row: (row["data"], row["original"]), damaged)
     not_original = {data for data, original in originals if original == "False"}
-    origins = _origins(suite_file(root, suite, ORIGINS))
+    origins = _origins(suite_file(root, suite, ORIGINS), damaged)
     runs = {}
     for record in records:
         run, original = record["labels"]["run"], plain(record["labels"]["data"]) not in not_original
@@ -214,14 +232,26 @@ def published_records(root: Path, suite: str) -> dict[tuple[str, str], Record]:
     return runs
 
 
-def _origins(path: Path) -> dict[str, dict[str, Any]]:
+def published_failures(root: Path, suite: str, damaged: DamageHandler = leave_out) -> list[Failure]:
+    """Read the failed runs of a suite from its table, which states their number and reason for each model, no seeds."""
+
+    def failed(row: Mapping[str, str]) -> list[Failure]:
+        count = int(row["failed_runs"] or 0)
+        if count > MAX_FAILED:
+            raise ValueError(f"{count:,} failed runs")
+        return [Failure(row["model"], row["data"], number, row["reason"]) for number in range(count)]
+
+    return [failure for failures in _rows(suite_file(root, suite, TABLE), failed, damaged) for failure in failures]
+
+
+def _origins(path: Path, damaged: DamageHandler) -> dict[str, dict[str, Any]]:
     """Read the code, data and machine of each run; without the file, or with a damaged one, there are none."""
     if not path.exists():
         return {}
     try:
         origins = _ORIGINS.validate_json(files.read(path))
     except (OSError, ValueError) as error:  # Damaged included
-        log.warning("%s holds no origins, which are left out: %s", files.shown(path), explain(error))
+        damaged(path, explain(error))
         return {}
     return {run: {"code": o.code, "data": o.data, "machine": o.machine} for o in origins for run in o.runs}
 
@@ -257,22 +287,6 @@ def _provenance(cost: _Cost | None, original: bool) -> dict[str, Any]:
     return known if cost is None else known | {"cost": cost.numbers, "machine": {"device": cost.device}}
 
 
-MAX_FAILED = 100_000
-"""Failed runs of one model above which a published table is not believed."""
-
-
-def _failures(path: Path) -> list[Failure]:
-    """Read the failed runs from a published table, which states their number and reason for each model."""
-
-    def failed(row: Mapping[str, str]) -> list[Failure]:
-        count = int(row["failed_runs"] or 0)
-        if count > MAX_FAILED:
-            raise ValueError(f"{count:,} failed runs")
-        return [Failure(row["model"], row["data"], number, row["reason"]) for number in range(count)]
-
-    return [failure for failures in _rows(path, failed) for failure in failures]
-
-
 def _failure(spec: Mapping[str, Any], reason: str) -> Failure:
     try:
         known = restore_spec(spec)
@@ -288,18 +302,20 @@ def _name(part: Any) -> str:
     return name if isinstance(name, str) else "unknown"
 
 
-def _rows(path: Path, parse: Callable[[dict[str, str]], T]) -> list[T]:
-    """Read a published table, row by row; a damaged one is reported, and has none."""
+def _rows(path: Path, parse: Callable[[dict[str, str]], T], damaged: DamageHandler) -> list[T]:
+    """Read a published table, row by row; a damaged one has none."""
     if not path.exists():
         return []
     try:
         head, *rows = csv.reader(io.StringIO(files.read(path).decode(), newline=""), strict=True)
+        if not rows:
+            raise ValueError("it has no rows")
         return [parse({name: unguarded(cell) for name, cell in zip(head, row, strict=True)}) for row in rows if row]
     except KeyError as error:
         reason = f"it has no column {error}"
     except (OSError, ValueError, csv.Error) as error:
         reason = first_line(error)
-    log.warning("%s is left out: %s", files.shown(path), reason)
+    damaged(path, reason)
     return []
 
 

@@ -3,8 +3,7 @@
 import gzip
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from genbench.analysis.suite_results import (
     Run,
     SuiteResults,
     load_suites,
+    published_failures,
     published_records,
     suite_file,
     suite_names,
 )
-from genbench.analysis.values import Failure, read_costs, read_values
+from genbench.analysis.values import Failure, group_by, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Section, Table
 from genbench.report.content import gather
@@ -55,8 +55,9 @@ def publish_suite(
 ) -> list[Path]:
     """Write the tables and records of a suite to RESULTS/NAME, and print a summary.
 
-    A failed cell is shown as failed. A cell without a record here keeps its published one, if there is one, and is left
-    out otherwise. Published records of what is no cell of this suite are dropped, which is reported.
+    A failed cell is shown as failed. A cell that has neither a record here nor failed here keeps its published record
+    or failure, if there is one, and is left out otherwise. Published records of what is no cell of this suite are
+    dropped, which is reported.
 
     Args:
         name: name of the suite.
@@ -71,7 +72,7 @@ def publish_suite(
         The files written.
     """
     with store.lock_tables():
-        published = _earlier(store.root, name)
+        published, published_failed = _earlier(store.root, name)
         cells = [(run_name(spec), spec.evaluation_key) for spec in specs]
         here = [kept or store.record(spec) for spec, kept in zip(specs, known or [None] * len(specs), strict=True)]
         earlier = [
@@ -88,6 +89,10 @@ def publish_suite(
             for spec, reason in zip(specs, reasons, strict=True)
             if reason
         ]
+        open_cells = [
+            spec for spec, record, reason in zip(specs, found, reasons, strict=True) if not record and not reason
+        ]
+        failures += _still_failed(published_failed, open_cells)
         if earlier:
             counts = name, len(earlier), len(specs)
             log.warning("%s: %d of %d cells have no record here; their published records stay", *counts)
@@ -101,20 +106,35 @@ def publish_suite(
         return write_suite(store.root / name, records, failures)
 
 
-def _earlier(root: Path, name: str) -> dict[tuple[str, str], Record]:
-    """Return {(run, key of the evaluation): record} of a published suite; a damaged file is set aside, and reported."""
+def _earlier(root: Path, name: str) -> tuple[dict[tuple[str, str], Record], list[Failure]]:
+    """Return {(run, key of the evaluation): record} and the failures of a published suite; set damaged files aside."""
     if name not in suite_names(root):
-        return {}
+        return {}, []
     try:
-        records = published_records(root, name).values()
+        records = published_records(root, name, _set_aside).values()
     except ConfigError as error:
-        path = suite_file(root, name, RECORDS)
-        names = (f"{path.name}.damaged{number}" for number in chain([""], count(2)))
-        aside = next(aside for aside in map(path.with_name, names) if not aside.exists())
-        path.replace(aside)
-        log.warning("%s; it is now %s, and its records are not in the new tables", error, files.shown(aside))
-        return {}
-    return {(record["labels"]["run"], _evaluation_key(record)): record for record in records}
+        _set_aside(suite_file(root, name, RECORDS), str(error))
+        return {}, []
+    by_cell = {(record["labels"]["run"], _evaluation_key(record)): record for record in records}
+    return by_cell, published_failures(root, name, _set_aside)
+
+
+def _set_aside(path: Path, reason: str) -> None:
+    """Rename a damaged file in whose place a new one is written, and report it."""
+    aside, number = path.with_name(f"{path.name}.damaged"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged{number}")
+    path.replace(aside)
+    log.warning("%s is damaged, and is now %s: %s", files.shown(path), files.shown(aside), reason)
+
+
+def _still_failed(published: Iterable[Failure], cells: Iterable[Spec]) -> Iterator[Failure]:
+    """Yield the published failures of cells that have neither a record nor failed here; tables do not state seeds."""
+    waiting = group_by(cells, lambda spec: (spec.model_label, spec.data_label))
+    for failure in published:
+        if rest := waiting.get((failure.model, failure.data)):
+            yield failure._replace(seed=rest.pop(0).seed)
 
 
 def _evaluation_key(record: Record) -> str:

@@ -65,6 +65,22 @@ def test_a_failed_cell_keeps_what_was_published_and_is_shown_as_failed(swept):
     assert (pd.read_csv(results / "tiny/table.csv")["failed_runs"] > 0).sum() == 1
 
 
+def test_a_published_failure_stays_until_its_cell_runs(swept):
+    suite, results = swept
+    specs, store = load(suite).specs, Store(results)
+    folder, published = store.record_path(specs[1]).parent, files_of(results / "tiny")
+    kept = shutil.copytree(folder, results / "kept")
+    shutil.rmtree(folder)
+    (results / "tiny/records.jsonl.gz").unlink()  # so that the cell has no published record either
+    publish_suite("tiny", specs, store, failed={store.record_path(specs[1]): "the loss is not finite"})
+    failed = files_of(results / "tiny")
+    publish_suite("tiny", specs, store)
+    assert files_of(results / "tiny") == failed
+    shutil.copytree(kept, folder)
+    publish_suite("tiny", specs, store)
+    assert files_of(results / "tiny") == published
+
+
 def test_records_of_data_from_a_file_stay_without_opening_it(swept, tmp_path):
     """They are compared by the names of their runs, which hash the content: the path itself is not published."""
     np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(300, 2)))
@@ -96,12 +112,13 @@ def test_records_of_no_cell_leave_the_tables_with_a_warning(swept, caplog):
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b""])
-def test_damaged_published_records_are_set_aside(swept, caplog, damage):
+@pytest.mark.parametrize("name", ["records.jsonl.gz", "table.csv", "cost.csv", "origins.json"])
+def test_damaged_published_files_are_set_aside(swept, caplog, name, damage):
     suite, results = swept
     published = files_of(results / "tiny")
     for content in (damage, b"again"):
-        (results / "tiny/records.jsonl.gz").write_bytes(content)
+        (results / "tiny" / name).write_bytes(content)
         publish_suite("tiny", load(suite).specs, Store(results))
-        assert "records.jsonl.gz.damaged" in caplog.text
-    aside = {"records.jsonl.gz.damaged": damage, "records.jsonl.gz.damaged2": b"again"}
+        assert f"tiny/{name} is damaged, and is now " in caplog.text
+    aside = {f"{name}.damaged": damage, f"{name}.damaged2": b"again"}
     assert files_of(results / "tiny") == published | aside
