@@ -1,5 +1,6 @@
 """genbench from Python: the same names, settings and results folder as on the command line."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from genbench.storage.trust import trust_everything
 from genbench.sweeps import suite, user_files
 from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import JobEvent
+
+log = logging.getLogger("genbench")
 
 
 def run(
@@ -55,13 +58,15 @@ def run(
         >>> genbench.table(folder)[["model", "data", "metric", "seeds"]].values.tolist()
         [['cfm', 'moons', 'sliced_w2', 1]]
     """
-    model, dataset, chosen, files = user_files.request(model, dataset, metrics, settings or {})
-    spec = make_spec(model, dataset, seed=seed, metrics=chosen, settings=files)
+    model, dataset, chosen, merged = user_files.request(model, dataset, metrics, settings or {})
+    spec = make_spec(model, dataset, seed=seed, metrics=chosen, settings=merged)
     return runner.run(spec, store.Store(Path(results)))
 
 
 def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -> pd.DataFrame:
-    """Run what is missing of a suite and return its table, with the rows of `table`. Cells that fail have no row.
+    """Run what is missing of a suite and return its table, with the rows of `table`.
+
+    A cell that fails has no row; its reason is logged as a warning.
 
     Raises:
         ConfigError: if the suite is wrong.
@@ -69,7 +74,10 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     cells = suite.load(Path(path)).specs
     kept = store.writable_store(Path(results))
     missing = [spec for spec in cells if not kept.is_complete(spec, kept.record(spec))]
-    execute(missing, kept, local(kept, jobs), _ignore)
+    reasons = execute(missing, kept, local(kept, jobs), _log_warning)
+    for spec, reason in zip(missing, reasons, strict=True):
+        if reason is not None:
+            log.warning("%s on %s, seed %d failed: %s", spec.model_label, spec.data_label, spec.seed, reason)
     return _summary(
         frames.frame(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))
     )
@@ -125,5 +133,7 @@ def _summary(rows: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index().drop(columns="evaluations")
 
 
-def _ignore(event: JobEvent) -> None:
-    """Ignore an event of a sweep."""
+def _log_warning(event: JobEvent) -> None:
+    """Log a warning of a process of a sweep."""
+    if event.kind == "warning":
+        log.warning("%s", event.message)

@@ -1,5 +1,7 @@
 """genbench from Python."""
 
+import logging
+
 import genbench
 
 SETTINGS = {"plan": {"steps": 5}, "evaluation": {"n": 64, "curve": [1, 4]}}
@@ -14,3 +16,11 @@ def test_a_table_keeps_the_points_of_a_curve_apart(tmp_path):
     kept = genbench.frame(tmp_path)
     one_step = kept[(kept.point == "curve") & (kept.nfe == 1)].value
     assert table[table.nfe == 1].value.item() == one_step.mean()
+
+
+def test_a_sweep_logs_why_cells_failed(tmp_path, caplog):
+    suite = tmp_path / "bad.toml"
+    suite.write_text('datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["norm"]\n[plan]\nsteps = 50\nlr = 1e30\n')
+    with caplog.at_level(logging.WARNING, "genbench"):
+        assert genbench.sweep(suite, results=tmp_path / "results").empty
+    assert "cfm on moons, seed 0 failed: the loss is not finite" in caplog.text

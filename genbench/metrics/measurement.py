@@ -1,5 +1,6 @@
 """Measurement: the chosen metrics of a model, along its NFE curve, each with the floor of real data, as record rows."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -118,9 +119,7 @@ def measure(
         return unsupported(name, str(reason), row)
     floors: Mapping[str, float] = {}
     if with_floor and of_samples and entry.traits.get("floor", True):
-        floors = real_vs_real(
-            evaluation.data, name, tuple(sorted(settings.items())), evaluation.seed, len(evaluation.x)
-        )
+        floors = real_vs_real(evaluation.data, name, json.dumps(settings), evaluation.seed, len(evaluation.x))
     rows = []
     for value in values:
         floor = value.floor if value.floor is not None else floors.get(value.part)
@@ -175,16 +174,16 @@ def _with_halves(rows: Rows, halves: Mapping[str, float]) -> Rows:
 
 
 @lru_cache(maxsize=4096)
-def real_vs_real(data: Data, name: str, settings: tuple, seed: int, n: int) -> dict[str, float]:
+def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, float]:
     """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
 
     Args:
-        settings: bound settings of the metric, as sorted items.
+        settings: bound settings of the metric as JSON: lists and tables have no hash.
     """
     try:
         real = _training_samples(data, seed, n)
         evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
-        return {value.part: value.value for value in values_of(metrics[name], evaluation, dict(settings))}
+        return {value.part: value.value for value in values_of(metrics[name], evaluation, json.loads(settings))}
     except Unsupported:
         return {}
 

@@ -41,16 +41,18 @@ def check_memory(
         size = encoder.get("batch_size", 0)
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
     coupling = model.get("coupling") or model
-    _check_pairs(coupling, batch, data.event.classes if model.get("conditional") else 1)
+    classes = data.event.classes if model.get("conditional") else 0
+    _check_pairs(coupling, batch, max(classes, 1))  # building the model refuses labels that the data does not have
     points = coupling.get("points", 0)
     memory.require(sample * points, f"points={points}")
-    for name, part in {"evaluation": evaluation, **{f"metric.{name}": part for name, part in metrics.items()}}.items():
+    memory.require(3 * sample * evaluation["n"], f"evaluation.n={evaluation['n']}")
+    for name, part in metrics.items():
         size = part.get("n") or 0
-        memory.require(3 * sample * size, f"{name}.n={size}")
-    for name, part in metrics.items() if data.event.dims > 1 else ():  # on a line, points are sorted
-        size, needed = min(part.get("n") or 0, evaluation["n"]), registry.metrics[name].traits.get("memory")
-        if needed is not None:
-            memory.require(needed(size), f"metric.{name}.n={size}")
+        memory.require(3 * sample * size, f"metric.{name}.n={size}")
+        pairwise = registry.metrics[name].traits.get("memory")
+        if pairwise is not None and data.event.dims > 1:  # on a line, points are sorted
+            compared = min(size, evaluation["n"])
+            memory.require(pairwise(compared), f"metric.{name}.n={compared}")
     numbers = _numbers("model", {**model, "encoder": encoder})
     large = [f"{name}={number}" for name, number in numbers if number > LARGE]
     what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"

@@ -115,11 +115,10 @@ def _perturb(model: Model) -> None:
 
 def _draw(model: Model, data: Data) -> Any:
     batch_source = model.batch_source(data)
-    batch, state = batch_source.batch(0, SIZE, 0), copy.deepcopy(model.state_dict())
-    with no_global_randomness("draw"):
+    batch = batch_source.batch(0, SIZE, 0)
+    with no_global_randomness("draw"), state_unchanged(model, "draw in evaluation mode"):
         example = model.draw(batch, generator(0, "draw"))
     assert_equal(batch.x, batch_source.batch(0, SIZE, 0).x, "draw must not write into its batch")
-    model.load_state_dict(state)
     again = _tensors(model.draw(batch, generator(0, "draw")))
     for name, value in _tensors(example).items():
         assert len(value) == SIZE, f"the first axis of '{name}' must be the batch, its shape is {tuple(value.shape)}"

@@ -126,16 +126,26 @@ def test_the_floor_is_the_metric_of_training_samples():
     moons = datasets["moons"].build()
     real = moons.train.take(64, derive(5, "floor")).x
     expected = metrics["sliced_w2"].build(Evaluation(moons, 5, x=real)).value
-    assert real_vs_real(moons, "sliced_w2", (), 5, 64) == {"": pytest.approx(expected)}
+    assert real_vs_real(moons, "sliced_w2", "{}", 5, 64) == {"": pytest.approx(expected)}
+
+
+def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
+    def quantiles(evaluation, *, at: tuple[float, ...] = (0.1, 0.9), kind: dict[str, int] | None = None):
+        return Value(float(evaluation.x.quantile(at[-1])), len(evaluation.x), "p")
+
+    metric("quantiles", quantiles)
+    evaluation = Evaluation(moons, 0, x=moons.train.take(9, 0).x)
+    (row,) = measure(evaluation, "quantiles", {"at": [0.5], "kind": {"a": 1}}, True)
+    assert row["floor"] == real_vs_real(moons, "quantiles", '{"at": [0.5], "kind": {"a": 1}}', 0, 9)[""]
 
 
 def test_a_metric_without_a_value_has_no_floor():
     moons = datasets["moons"].build()
-    assert real_vs_real(moons, "kid", (), 5, 64) == {}
+    assert real_vs_real(moons, "kid", "{}", 5, 64) == {}
 
 
 def test_of_few_training_samples_all_are_used():
     digits = datasets["digits"].build()
-    assert real_vs_real(digits, "norm", (), 0, 5000) == real_vs_real(digits, "norm", (), 0, 1197)
+    assert real_vs_real(digits, "norm", "{}", 0, 5000) == real_vs_real(digits, "norm", "{}", 0, 1197)
     lengths = digits.train.take(1197, 0).x.flatten(1).norm(dim=1)
-    torch.testing.assert_close(real_vs_real(digits, "norm", (), 0, 5000)[""], float(lengths.double().mean()))
+    torch.testing.assert_close(real_vs_real(digits, "norm", "{}", 0, 5000)[""], float(lengths.double().mean()))

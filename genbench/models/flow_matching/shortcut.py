@@ -119,7 +119,8 @@ class Shortcut(FewStep):
     @torch.no_grad()
     def interpolate(self, pairs: Pairs, label: Tensor | None, generator: torch.Generator) -> Example:
         """Draw times, and replace the velocities over longer steps by those of two half steps."""
-        self.average.update(self.net)
+        if self.training:  # the loss on validation data draws examples too
+            self.average.update(self.net)
         example = super().interpolate(pairs, label, generator)
         assert example.end is not None
         d = example.end - example.t

@@ -56,6 +56,10 @@ class Latent(Model):
         """Return the latents of the training split, from the cache if the split stores them."""
         return self.model.batch_source(self._encoded(data), device)
 
+    def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        """Return the model's example of a step; some models pair several batches, or have other targets at first."""
+        return self.model.example(batch_source, step, size, seed, generator)
+
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         """Draw one step of the model on a batch of latents."""
         return self.model.draw(batch, generator)

@@ -324,3 +324,18 @@ def test_a_posterior_is_sampled_anew_at_each_step_around_its_mean(data, stored):
     assert_close(samples.train.on(torch.device("cpu")).batch(0, 64, 3).x, first, rtol=0, atol=0)
     error = samples.test.take(32, 0).x - means.test.take(32, 0).x
     assert float(error.std()) == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("otcfm", {"pool": 4}), ("consistency", {"end_steps": 30})])
+def test_examples_are_those_of_the_model_of_latents(data, name, settings):
+    """Also of models that pair several batches together, or whose targets depend on the step."""
+    encoder = Halves(data.event)
+    bound = bind(models[name].build, settings | SMALL["cfm"], name, context=encoder.latent)
+    plain = call(models[name].build, encoder.latent, Normal(encoder.latent.shape), settings=bound)
+    latent = Latent(data.event, plain, encoder)
+    inner, encoded = latent.within(data)
+    examples = [
+        model.example(model.batch_source(task), 5, 8, 0, torch.Generator())
+        for model, task in ((latent, data), (inner, encoded))
+    ]
+    assert all(a is None or torch.equal(a, b) for a, b in zip(*examples, strict=True))

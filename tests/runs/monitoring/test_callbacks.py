@@ -86,6 +86,22 @@ def test_validation_survives_an_interruption(tmp_path):
     assert run(spec, broken)["results"] == run(spec, whole)["results"]
 
 
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [("cfm", {}), ("shortcut", {}), ("consistency", {"end_steps": 15}), ("wcfm", {"normaliser": "running"})],
+)
+def test_validation_leaves_the_training_as_it_is(tmp_path, model, settings):
+    """Also of models whose state moves as they draw examples."""
+    store, weights = Store(tmp_path), []
+    for every in (0, 10):
+        plan = PLAN | {"eval_every": 0, "validate_every": every}
+        chosen = {"plan": plan, "model": settings, "evaluation": {"n": 64, "curve": []}}
+        spec = make_spec(model, "moons", metrics=["norm"], settings=chosen)
+        run(spec, store)
+        weights.append(read_weights(store.folder(spec) / "model.safetensors")[0])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
 def test_no_steps_leave_nothing_to_choose(tmp_path):
     record = run(spec_of(**VALIDATED | {"steps": 0}, stop="validation"), Store(tmp_path))
     assert "kept_step" not in record["provenance"]["cost"]

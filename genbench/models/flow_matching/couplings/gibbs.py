@@ -136,12 +136,12 @@ class Gibbs(Coupling):
         if label is None:
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         log_weight = self.log_kernel(x0, x1) if self.weighting == "pair" else self._log_mean_of_data(x0, x1, label)
-        if self.normaliser == "batch":
-            log_mean = self._log_mean(log_weight, label)
-        else:
-            if self.normaliser == "running":
-                self._update(self._log_mean(log_weight, label))
-            log_mean = self.log_mean
+        log_mean = self.log_mean
+        if self.normaliser != "constant":
+            of_batch = self._log_mean(log_weight, label)
+            if self.normaliser == "running" and self.training:  # measurements pair batches too
+                self._update(of_batch)
+            log_mean = of_batch if self.normaliser == "batch" else torch.where(log_mean.isnan(), of_batch, log_mean)
         return Pairs(x0, torch.exp(log_weight - log_mean[label]).to(x0.dtype))
 
     def _log_kernel(self, distance: Tensor) -> Tensor:
