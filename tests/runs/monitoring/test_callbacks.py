@@ -197,6 +197,17 @@ def test_steps_are_told_in_seconds_too(tmp_path):
     assert 3 * early == pytest.approx(records[0]["provenance"]["cost"]["train_seconds"], rel=0.01)  # of 60 steps
 
 
+def test_no_time_is_told_of_steps_that_a_shorter_plan_does_not_take(tmp_path):
+    store = Store(tmp_path)
+    shorter = make_spec(
+        "gaussian", "moons", metrics=["sliced_w2"], settings={"plan": PLAN | {"steps": 30}, "evaluation": {"n": 64}}
+    )
+    records = [run(spec_of(), store), run(shorter, store)]
+    _, table = cost_tables(read_costs(records), read_values(records))
+    assert [column.title for column in table.columns] == ["20", "40"]
+    assert [[cell.mean is None for cell in row.cells] for row in table.rows] == [[False, False], [False, True]]
+
+
 def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_path):
     settings = {"evaluation": {"n": 20}, "sample": {"method": "euler", "steps": 2}}
     plan = {"steps": 9, "grid_every": 3, "eval_every": 0}
