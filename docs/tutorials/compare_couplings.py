@@ -48,7 +48,8 @@ table = genbench.table()
 table[table.point == "main"][["model", "metric", "value", "se", "floor", "better"]].round(3)
 
 # %% [markdown]
-# Compare a value with its floor before comparing two models: a difference between two values at the floor says nothing.
+# Compare a value with its floor before comparing two models: differences at the floor are small against what real data
+# varies by.
 #
 # ## Is the difference real?
 #
@@ -95,6 +96,7 @@ table[table.metric == "energy_distance"][columns].sort_values(["model", "nfe"]).
 # ## What this shows, and what it does not
 #
 # At 500 steps OT-CFM has the straighter paths. The order of two methods can change with the budget: in
-# [the committed results](../../results/README.md) CFM passes OT-CFM on one task between 2,000 and 5,000 steps and falls
-# behind again at 20,000. So report the budget, vary it (`plan = { steps = [500, 5000] }` is not a grid of a model, but two
-# suites are), and compare training times as well: OT-CFM pays for each step (`results/couplings/cost.md`).
+# [the committed results](../../results/README.md) CFM passes OT-CFM on one task between 2,000 and 5,000 steps of one recipe,
+# and is behind it with another (20,000 steps, sigma .1, no EMA). So report budget and recipe, vary the budget
+# (`plan = { steps = [500, 5000] }` is not a grid of a model, but two suites are), and compare training times as well: OT-CFM
+# pays for each step (`results/couplings/cost.md`).
