@@ -24,9 +24,10 @@ BLOCK = 100
 def mind(
     evaluation: Evaluation, *, images: Images = IMAGES, directions: Count = 1000, features: Inception = None
 ) -> Value:
-    """Monge Inception distance: 3 d times the mean squared W2 of features on random lines. Its paper finds 5,000 images enough.
+    """Monge Inception distance: 3 d times the mean squared W2 of features on random lines.
 
     For Gaussians of equal isotropic covariance it is 3 FID; for equal samples its floor falls with their number.
+    According to its paper 5,000 images are enough.
 
     Args:
         directions: number of lines; published values use 100 to 1024.
