@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -67,6 +68,12 @@ class Pixels(Space):
             raise ValueError("NaN has no gray level")
         level = torch.floor((x + 1) * (self.levels / 2)).clamp(0, self.levels - 1)
         return level.to(torch.uint8 if self.levels <= 256 else torch.int64)
+
+    def gray(self, raw: np.ndarray) -> np.ndarray:
+        """Return integer levels as gray values 0..255."""
+        if self.levels <= 256:
+            return raw * (255 // (self.levels - 1))
+        return (raw * 256 // self.levels).astype(np.uint8)
 
     @property
     def log_scale(self) -> float:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -33,3 +34,12 @@ def test_a_scale_shifts_log_densities_by_its_logarithm():
     assert_close(space.decode(space.encode(x)), x)
     raw = torch.distributions.Normal(0.0, 3.0).log_prob(x)
     assert_close(raw, torch.distributions.Normal(0.0, 1.0).log_prob(space.encode(x)) - space.log_scale)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256, 1000])
+def test_levels_are_shown_as_gray_values_from_black_to_white(levels):
+    gray = Pixels(levels).gray(np.arange(levels).astype(np.uint8 if levels <= 256 else np.int64))
+    assert gray.dtype == np.uint8
+    assert gray[0] == 0
+    assert gray[-1] >= 240  # equal steps of whole gray values
+    assert (np.diff(gray.astype(int)) >= 0).all()

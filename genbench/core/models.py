@@ -53,7 +53,7 @@ class Learner(Trainable):
     """Something that is fitted to data: a model, or an ensemble of models (`genbench.training.ensemble`)."""
 
     prefetch: bool = False
-    """Whether a thread draws the next example during a step: if that takes long, outside of Python, without weights."""
+    """Whether a thread draws the next example during a step: for slow draws that release the GIL, without weights."""
 
     def stages(self) -> Iterator[Stage]:
         """Yield the learner itself, with the plan of the run."""
@@ -115,19 +115,19 @@ class Model(Learner):
     """The variable of `log_prob`: "data", "dequantised data", "data + N(0, 0.1^2)", "latents"."""
 
     conditional: bool = False
-    """Whether it is trained on labels; `sample` and `log_prob` then need them."""
+    """Whether the model is trained on labels, which `sample` and `log_prob` then need."""
 
     keeps_conditions: bool = False
-    """Whether its samples keep the conditions of their noise, see `Event`."""
+    """Whether samples keep the conditions (`Event.conditions`) of the noise that they start from."""
 
     nfe_curve: bool = False
     """Whether the number of network evaluations can be chosen, through `at_budget`."""
 
     self_targeted: bool = False
-    """Whether the loss compares with a target by the same weights; then its gradient ignores that of the target."""
+    """Whether the target of the loss is computed by the same weights, without a gradient."""
 
     steering: tuple[str, ...] = ()
-    """Settings used only by `prepare` and `draw`: the members of an ensemble may differ in them."""
+    """Settings that only `prepare` and `draw` read: the members of an ensemble may differ in them."""
 
     @property
     def sampler(self) -> Callable[..., Samples]:
@@ -165,7 +165,7 @@ class Model(Learner):
         """Raise ConfigError, before training, if sampling options contradict one another or the model's settings."""
 
     def within(self, data: Data) -> tuple["Model", Data]:
-        """Return the model and the task where its density and its paths are: among latents, for a model of latents."""
+        """Return the model and the data of its density and paths: those among latents, for a model of latents."""
         return self, data
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:

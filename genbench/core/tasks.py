@@ -43,6 +43,16 @@ class Event:
         """Number of coordinates of one sample."""
         return int(torch.Size(self.shape).numel())
 
+    @property
+    def is_vector(self) -> bool:
+        """Whether samples are vectors."""
+        return len(self.shape) == 1
+
+    @property
+    def is_image(self) -> bool:
+        """Whether samples have channels, height and width: images, or latents of images."""
+        return len(self.shape) == 3
+
 
 class Source(ABC):
     """The distribution from which sampling starts."""

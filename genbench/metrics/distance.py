@@ -210,7 +210,7 @@ def mode_coverage(
 
 
 def _all(evaluation: Evaluation, most: int | None = None) -> int:
-    """Return the number of samples, at most that of the test data and at most so many."""
+    """Return how many samples to compare: at most `most`, and at most as many as there are test data."""
     return min(n for n in (len(evaluation.x), evaluation.data.test.size, most) if n is not None)
 
 

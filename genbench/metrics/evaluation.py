@@ -117,7 +117,7 @@ class Evaluation:
         """Raw images that metrics show, ten per row, by the name of the grid."""
         self._cache: dict[Hashable, Once] = {}
 
-    @property
+    @cached_property
     def failures(self) -> int:
         """Number of samples that are not finite."""
         return int((~torch.isfinite(self.x.flatten(1)).all(1)).sum())

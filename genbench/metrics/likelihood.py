@@ -27,7 +27,7 @@ def default_points(event: Event) -> int:
 
 def default_probes(event: Event) -> int:
     """Return 0 (an exact trace) for vectors and 1 for images."""
-    return 0 if len(event.shape) == 1 else 1
+    return 0 if event.is_vector else 1
 
 
 N = Annotated[

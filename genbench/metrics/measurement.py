@@ -76,7 +76,7 @@ def evaluate(
     asked = sampling.curve_metrics or chosen
     curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
     # Not for images: their networks would be in memory twice.
-    idle = group.size == 1 and len(data.event.shape) == 1 and second_thread_allowed(torch.device("cpu"))
+    idle = group.size == 1 and data.event.is_vector and second_thread_allowed(torch.device("cpu"))
     with beside(idle) as submit:
         main = evaluation_with(sample, errors)
         measured = {

@@ -19,7 +19,7 @@ from genbench.settings import ByEvent, Count, Positive
 
 def default_paths(event: Event) -> int:
     """Return the default number of paths."""
-    return 2048 if len(event.shape) == 1 else 256
+    return 2048 if event.is_vector else 256
 
 
 N = Annotated[Count | None, ByEvent(default_paths), "number of paths; by default 2048 for vectors, 256 for images"]

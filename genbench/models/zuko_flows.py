@@ -41,7 +41,7 @@ class ZukoFlow(Model):
     def __init__(
         self, event: Event, source: Source, kind: Literal["NSF", "MAF"], *, conditional: bool, settings: dict[str, Any]
     ) -> None:
-        if len(event.shape) != 1:
+        if not event.is_vector:
             raise Unsupported("flows of zuko are for vectors")
         if not isinstance(source, Normal):
             raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")

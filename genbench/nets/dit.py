@@ -86,7 +86,7 @@ class DiT(Conditioned):
         depth: Layers = 12,
         heads: Count = 6,
     ) -> None:
-        if len(event.shape) != 3:
+        if not event.is_image:
             raise ConfigError(f"dit needs images (channels, height, width), not samples of shape {event.shape}")
         if width % heads or width % 4:
             raise ConfigError(f"dit.width={width} must be a multiple of 4 and of dit.heads={heads}")

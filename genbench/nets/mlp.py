@@ -46,7 +46,7 @@ class MLP(nn.Module):
         depth: Layers = 3,
         activation: Literal["selu", "silu", "gelu", "relu", "tanh"] = "selu",
     ) -> None:
-        if len(event.shape) != 1:
+        if not event.is_vector:
             raise ConfigError(f"mlp needs vectors, not samples of shape {event.shape}; the net for images is 'unet'")
         super().__init__()
         (dims,) = event.shape

@@ -24,11 +24,11 @@ def default(event: Event) -> dict[str, Any]:
     >>> default(Event((2,)))
     {'name': 'mlp', 'width': 64, 'depth': 3}
     """
-    if len(event.shape) == 1:
+    if event.is_vector:
         dims = event.shape[0]
         width = 64 if dims <= 4 else 256 if dims <= 64 else 512
         return {"name": "mlp", "width": width, "depth": 3}
-    if len(event.shape) != 3:
+    if not event.is_image:
         raise ConfigError(f"no net for samples of shape {event.shape}; nets need (d,) or (channels, height, width)")
     size = max(event.shape[1:])
     # On small images embedding 30 t instead of t lowers the validation loss a little (digits).

@@ -184,7 +184,7 @@ class UNet(Conditioned):
         time_scale: Positive = 1.0,
         checkpoint: bool = False,
     ) -> None:
-        if len(event.shape) != 3:
+        if not event.is_image:
             raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")
         if not multipliers:
             raise ConfigError("unet.multipliers is empty: give one for each level")

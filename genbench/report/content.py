@@ -125,7 +125,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
                 sources.setdefault(name, {})[_setting(run.record["spec"][section][name])] = None
     same = [f"{name} {next(iter(values))}" for name, values in sources.items() if len(values) == 1]
     if same or labels:
-        yield f"All rows, as far as they have it: {', '.join([*labels.split(), *same])}."
+        yield f"Shared by every row that has the setting: {', '.join([*labels.split(), *same])}."
     stated = group_by((run for run in runs if run.stated), lambda run: run.stated)
     if stated:
         of = (f"{text} in {_listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())

@@ -66,7 +66,7 @@ def publish_suite(
         console: where to print; None prints nothing.
         failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
             ones.
-        known: records of the cells, as far as they were read already.
+        known: records that were read already, one per cell; None where a cell has none.
 
     Returns:
         The files written.
@@ -95,9 +95,9 @@ def publish_suite(
         failures += _still_failed(published_failed, open_cells)
         if earlier:
             counts = name, len(earlier), len(specs)
-            log.warning("%s: %d of %d cells have no record here; their published records stay", *counts)
+            log.warning("%s: %d of %d cells have no record here; their published records are kept", *counts)
         if dropped := len(published.keys() - set(cells)):
-            log.warning("%s: %d published records are of no cell of this suite and leave its tables", name, dropped)
+            log.warning("%s: %d published records match no cell of this suite and leave its tables", name, dropped)
         if not records and not failures:
             return []
         if console is not None:  # first, in case the disk is full

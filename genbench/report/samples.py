@@ -100,7 +100,7 @@ def _reference(data: Data) -> Arrays:
     """Draw the data itself; empty if it is neither two-dimensional nor images."""
     if isinstance(data.space, Pixels) and has_images(data):
         raw = data.space.decode(data.test.take(GRID_IMAGES, derive(0, "picture")).x).numpy()
-        return {"sheet": _tiled(raw * (255 // (data.space.levels - 1))), "height": np.array(raw.shape[2])}
+        return {"sheet": _tiled(data.space.gray(raw)), "height": np.array(raw.shape[2])}
     if data.event.shape != (2,):
         return {}
     x = _raw(data, data.test.take(DENSITY_SAMPLES, derive(0, "picture")).x)
@@ -149,7 +149,7 @@ def _image_grid(run: Run) -> Arrays:
     samples = arrays.load(path, "samples")
     if samples.dtype != np.uint8 or samples.ndim != 4 or 0 in samples.shape or samples.shape[1] not in (1, 3):
         raise Unsupported(f"{files.shown(path)} holds no images: its samples are {samples.dtype} {samples.shape}")
-    return {"sheet": _tiled(samples[:GRID_IMAGES] * (255 // (space.levels - 1)))}
+    return {"sheet": _tiled(space.gray(samples[:GRID_IMAGES]))}
 
 
 def _raw(data: Data, x: torch.Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
 from genbench.runs.monitoring.callbacks import read_step
-from genbench.runs.record import Record, format_record, read_kept
+from genbench.runs.record import Record, format_record, metric_of, read_kept
 from genbench.runs.run import merge_rows
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
@@ -94,9 +94,9 @@ def _merge_record(record: Record, path: Path) -> str:
     added = {name: component for name, component in theirs.items() if name not in ours or name in renewed}
     if added:
         spec = {**kept["spec"], "metrics": dict(sorted({**ours, **added}.items()))}
-        rows = [row for row in record["results"] if row["metric"].partition(".")[0] in added]
+        rows = [row for row in record["results"] if metric_of(row) in added]
         files.write(path, format_record({**kept, "spec": spec, "results": merge_rows(kept, rows, added)}))
-    common = [row for row in kept["results"] if row["metric"].partition(".")[0] in theirs.keys() - added.keys()]
+    common = [row for row in kept["results"] if metric_of(row) in theirs.keys() - added.keys()]
     if any(row not in record["results"] for row in common):
         return "different"
     return f"extended by {', '.join(added)}" if added else "the same"

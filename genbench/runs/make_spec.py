@@ -43,8 +43,8 @@ def make_spec(
     spec = _make_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation" and model_class(models[model]).self_targeted:
         raise ConfigError(
-            f"plan.stop=validation: the loss of {model} is against targets by the same weights, and its lowest value is"
-            " not of the best ones; choose plan.stop=steps"
+            f"plan.stop=validation: {model} computes the targets of its loss by its own weights, and the lowest loss is"
+            " not that of the best step; choose plan.stop=steps"
         )
     check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     trust.allow(spec.parts())

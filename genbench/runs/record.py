@@ -6,7 +6,6 @@ A record is plain JSON. Its typed model is checked where a record is read; insid
 import gzip
 import hashlib
 import json
-import re
 import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -188,8 +187,11 @@ def _consistent(record: Record) -> Record:
             raise ValueError(f"results: {row['metric']!r} has neither a value nor a reason")
     cost, machine = record["provenance"]["cost"], record["provenance"]["machine"]
     missing = [name for name in COSTS if name not in cost] if record["results"] and cost else []
-    wanted = Machine.__annotations__ if "python" in machine else ["device"] if cost else []
-    if missing := [*missing, *(name for name in wanted if name not in machine)]:
+    if "python" in machine:  # then all of the machine is stated
+        missing += [name for name in Machine.__annotations__ if name not in machine]
+    elif cost and "device" not in machine:
+        missing.append("device")
+    if missing:
         raise ValueError(f"provenance lacks {', '.join(missing)}")
     return record
 
@@ -244,7 +246,7 @@ def check_run(path: Path, folder: Path, run: str | None, spec: Mapping[str, Any]
 
     A folder of a run that was copied elsewhere may have any name.
     """
-    beginning = filename(f"{spec['model']['name']}-{spec['data']['name']}-{spec['seed']}-")
+    beginning = files.filename(f"{spec['model']['name']}-{spec['data']['name']}-{spec['seed']}-")
     name = folder.name
     if folder.parent.name == "runs" and ((run or name) != name or not name.startswith(beginning)):
         raise Misfiled(f"{files.shown(path)} belongs to another run, {run or beginning.rstrip('-')}")
@@ -343,8 +345,3 @@ def format_published(record: Record) -> str:
     """Return a record as a line of SUITE-records.jsonl.gz."""
     kept = {name: record[name] for name in ("labels", "spec", "results")}
     return json.dumps(kept, separators=(",", ":")) + "\n"
-
-
-def filename(text: str) -> str:
-    """Return a text as part of a file name."""
-    return re.sub(r"[^\w.-]", "_", text)

@@ -20,7 +20,7 @@ from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
-from genbench.runs.record import Record, Row, missing_metrics
+from genbench.runs.record import Record, Row, metric_of, missing_metrics
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
 from genbench.runs.store import Store, run_name
 from genbench.runs.train_or_load import build_untrained, fit_and_save, take_weights, with_prefix
@@ -271,7 +271,7 @@ def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[
     def place(row: Row) -> tuple:
         return points.index(row["point"]), row["metric"], row["nfe"] or 0.0, row.get("step", 0)
 
-    return sorted([*(row for row in kept if row["metric"].partition(".")[0] not in measured), *rows], key=place)
+    return sorted([*(row for row in kept if metric_of(row) not in measured), *rows], key=place)
 
 
 def _write(

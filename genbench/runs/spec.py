@@ -187,7 +187,7 @@ class Spec:
     def data_label(self) -> str:
         """The name of the data set in tables, with settings that are not defaults; paths are shown by their hash."""
         text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)
-        kind = "images" if len(build_data(self.data).event.shape) == 3 else "file"
+        kind = "images" if build_data(self.data).event.is_image else "file"
         return f"{text} {kind}={content['path'][:8]}" if content else text
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from genbench.errors import ConfigError
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import Record, check_request, filename, format_record, missing_metrics, read_kept
+from genbench.runs.record import Record, check_request, format_record, missing_metrics, read_kept
 from genbench.runs.spec import Spec
 from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import files, lease, tensors
@@ -235,7 +235,7 @@ def writable_store(root: Path) -> Store:
 
 def run_name(spec: Spec) -> str:
     """Return the name of a trained model: the name of its folder."""
-    return filename(f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}")
+    return files.filename(f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}")
 
 
 def evaluation_name(path: Path) -> str:

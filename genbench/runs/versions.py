@@ -18,7 +18,7 @@ from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, encoders, metrics
 from genbench.runs import source_code
 from genbench.runs.component import differences
-from genbench.runs.record import Record, Row
+from genbench.runs.record import Record, Row, metric_of
 from genbench.runs.spec import REGISTRIES, SPEC
 from genbench.runs.store import run_name
 from genbench.storage import trust
@@ -67,7 +67,7 @@ def outdated_metrics(record: Record) -> dict[str, str]:
 def without_metrics(record: Record, names: Iterable[str]) -> Record | None:
     """Return a record without the values of these metrics; None if no value is left."""
     names = set(names)
-    rows = [row for row in record["results"] if row["metric"].partition(".")[0] not in names]
+    rows = [row for row in record["results"] if metric_of(row) not in names]
     return {**record, "results": rows} if rows else None
 
 
@@ -76,7 +76,7 @@ def with_metric_versions(record: Record) -> Record:
     versions = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
 
     def stated(row: Row) -> Row:
-        name = row["metric"].partition(".")[0]
+        name = metric_of(row)
         if name not in versions or row.get("protocol") is None:
             return row
         return {**row, "protocol": f"{row['protocol']}, version {versions[name]} of {name}"}
@@ -94,17 +94,18 @@ def without_outdated(records: Iterable[Record], published: Callable[[Record], bo
     for record in records:
         if not record["results"]:  # a prerequisite is only trained
             continue
-        why = why_outdated(record)
-        if why is None and published is not None and published(record):
+        name = f"{record['labels']['model']} on {record['labels']['data']}"
+        if (why := why_outdated(record)) is not None:
+            left_out[f"{name}: {why}"] += 1
+            continue
+        if published is not None and published(record):
             kept.append(with_metric_versions(record))
             continue
-        metrics = outdated_metrics(record) if why is None else {}
-        current = without_metrics(record, metrics) if metrics else record if why is None else None
+        outdated = outdated_metrics(record)
+        current = without_metrics(record, outdated)
         if current is not None:
             kept.append(current)
-        name = f"{record['labels']['model']} on {record['labels']['data']}"
-        reasons = [why] if why is not None else [f"{metric}, {text}" for metric, text in metrics.items()]
-        left_out.update(f"{name}: {text}" for text in reasons)
+        left_out.update(f"{name}: {metric}, {text}" for metric, text in outdated.items())
     for text, count in left_out.items():
         log.warning("left out as outdated: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
     return kept

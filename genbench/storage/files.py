@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable
@@ -64,6 +65,11 @@ def require_folder(path: Path, *, there: bool = False) -> None:
         raise ConfigError(f"no results folder at {path}")
     if os.path.lexists(path) and not path.is_dir():
         raise ConfigError(f"{path} is not a folder: name another one for results")
+
+
+def filename(text: str) -> str:
+    """Return a text as part of a file name."""
+    return re.sub(r"[^\w.-]", "_", text)
 
 
 def write(path: Path, content: bytes | str) -> None:

@@ -225,7 +225,7 @@ def _budget(model: Model) -> None:
 
 
 def _log_prob(model: Model, data: Data) -> None:
-    vectors = len(model.event.shape) == 1
+    vectors = model.event.is_vector
     batch = data.test.take(3 if vectors else 1, 0)  # along the exact flow of an image each takes seconds
     x = dequantise(batch.x, data.space.bin, generator(0, "dequantise"))
     label = batch.label if model.conditional else None

@@ -57,7 +57,7 @@ def toy_tasks() -> dict[str, Data]:
 
 def _task(event: Event) -> Data:
     train, valid, test = (Blobs(part, event.shape, event.classes) for part in ("train", "valid", "test"))
-    image = len(event.shape) == 3
+    image = event.is_image
     truth = Truth() if image else Truth(modes=centers(event.shape), log_prob=_log_prob)
     return Data(event, Pixels(LEVELS) if image else Real(), Normal(event.shape), train, valid, test, truth=truth)
 

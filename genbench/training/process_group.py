@@ -171,9 +171,9 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
 
 def _device(accelerator: str, rank: int, size: int) -> torch.device:
     """Return the device of a process, by its rank among those of this machine."""
-    present = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-    wanted = {"auto": [*present, "cpu"], "gpu": present, "cpu": ["cpu"]}.get(accelerator, [accelerator])
-    kind = next((name for name in wanted if name in ("cpu", *present)), None)
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    kinds = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
+    kind = next((name for name in kinds if available.get(name)), None)
     if kind is None:
         raise ConfigError(f"devices: this machine has no {accelerator} that torch can use: choose cpu")
     if kind == "cpu":

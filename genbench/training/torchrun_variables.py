@@ -11,8 +11,9 @@ def local_rank() -> int:
     Raises:
         ConfigError: if one of them is not a whole number.
     """
-    rank, *_ = [variable(name, "0") for name in ("LOCAL_RANK", "RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE")]
-    return rank
+    for name in ("RANK", "LOCAL_WORLD_SIZE", "WORLD_SIZE"):  # refused here, before torch is imported
+        variable(name, "0")
+    return variable("LOCAL_RANK", "0")
 
 
 def variable(name: str, default: str = "") -> int:

@@ -109,7 +109,7 @@ def feature_sets(
     Raises:
         Unsupported: if the network is not available, or there are too few images.
     """
-    if len(evaluation.data.event.shape) != 3:
+    if not evaluation.data.event.is_image:
         raise Unsupported("features are of images")
     n = images.n or min(len(evaluation.x), n_max)
     if min(n, len(evaluation.x)) < n_min:
@@ -143,7 +143,7 @@ def check_features(data: Data, settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: if a file is not of the right content.
     """
-    if "features" in settings and len(data.event.shape) == 3:
+    if "features" in settings and data.event.is_image:
         with suppress(Unsupported):
             extractor = build_extractor(data, settings["features"])
             if settings.get("statistics") is not None:

@@ -103,7 +103,7 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
         Unsupported: if the model is not one of latents of images, or the network is not available.
     """
     model, data = evaluation.model, evaluation.data
-    if not isinstance(model, Latent) or len(data.event.shape) != 3:
+    if not isinstance(model, Latent) or not data.event.is_image:
         raise Unsupported("its model has no encoder of images")
 
     def measured() -> Value:

@@ -67,7 +67,7 @@ def real_images(data: Data, split: SplitName, n: int) -> RealImages:
     Raises:
         Unsupported: if the data has no images, or fewer.
     """
-    if len(data.event.shape) != 3:
+    if not data.event.is_image:
         raise Unsupported("features are of images")
     if n > available(data, split):
         raise Unsupported(f"needs {n} {split} images, there are {available(data, split)}")

@@ -22,7 +22,7 @@ LogitNormal = tuple[float, Annotated[float, Gt(0)]]
 
 def default_power(event: Event) -> float:
     """Return the published power for CIFAR-10 on images, and none on vectors, where its bias is seen."""
-    return 0.75 if len(event.shape) == 3 else 0.0
+    return 0.75 if event.is_image else 0.0
 
 
 @models.register("meanflow", version=1)

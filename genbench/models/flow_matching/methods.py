@@ -172,4 +172,4 @@ def vp(
 
 def _require_normal(source: Source, name: str) -> None:
     if not isinstance(source, Normal):
-        raise Unsupported(f"{name} is a path from N(0, I), this task starts from another source")
+        raise Unsupported(f"{name} needs N(0, I) as its source; this task has another one")

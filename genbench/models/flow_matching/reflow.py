@@ -56,7 +56,7 @@ class Pool(Split):
 
 def default_pairs(event: Event) -> int:
     """Return a number of pairs that suffices for vectors, and that is affordable for images."""
-    return 2**15 if len(event.shape) == 1 else 10_000
+    return 2**15 if event.is_vector else 10_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ class AveragedWeights(nn.Module):
 
 def default_clip(event: Event) -> float | None:
     """Return the published bound on images and latents, and none on vectors."""
-    return 4.0 if len(event.shape) == 3 else None
+    return 4.0 if event.is_image else None
 
 
 @models.register("shortcut", version=1)

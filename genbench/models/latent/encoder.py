@@ -102,6 +102,6 @@ def image_sides(event: Event, name: str) -> tuple[int, int]:
     Raises:
         ConfigError: if the data is not images.
     """
-    if len(event.shape) != 3:
+    if not event.is_image:
         raise ConfigError(f"encoder {name} needs images (channels, height, width); this data has shape {event.shape}")
     return event.shape[1], event.shape[2]

@@ -18,14 +18,14 @@ Blocks = Annotated[tuple[Layers, ...], MinLen(1)]
 
 
 def _size(event: Event) -> Literal["vector", "small", "large"]:
-    if len(event.shape) == 1:
+    if event.is_vector:
         return "vector"
     return "small" if event.shape[-1] * event.shape[-2] <= 64 else "large"
 
 
 def _patch(event: Event) -> int:
     """Return the smallest patch that leaves at most 16 tokens of a small image, 64 of a large one."""
-    if len(event.shape) == 1:
+    if event.is_vector:
         return 1
     height, width = event.shape[-2:]
     most = 16 if _size(event) == "small" else 64
@@ -147,7 +147,7 @@ class Design:
             inject=self.inject,
             init=self.init,
             checkpoint=self.checkpoint,
-            pairs=self._pairs(head_dim, 1 if len(event.shape) == 1 else 2),
+            pairs=self._pairs(head_dim, 1 if event.is_vector else 2),
         )
 
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:

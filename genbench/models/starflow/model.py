@@ -47,7 +47,7 @@ class TransformerFlow(Model):
     """A normalizing flow of autoregressive transformer blocks.
 
     log p(x) = log N(z; 0, I) + log |det dz/dx|,   z = block_1(... block_T(x))
-    loss = (mean z^2 / 2 + mean log sigma summed over blocks + penalty * mean square between blocks)
+    loss = mean z^2 / 2 + (sum over blocks of mean log sigma) + penalty * (mean square of tokens between blocks)
 
     Args:
         layers: number of layers of each block, in sampling order.
@@ -84,7 +84,7 @@ class TransformerFlow(Model):
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
         """Return whether the model is for vectors, has no text encoder, and keeps its activations."""
-        return len(event.shape) == 1 and settings["text"] is None and not settings["checkpoint"]
+        return event.is_vector and settings["text"] is None and not settings["checkpoint"]
 
     def _embedding(self, design: Design) -> ClassEmbedding | TextEncoder | None:
         """Return the module that embeds labels or captions as prefixes; None for an unconditional model."""

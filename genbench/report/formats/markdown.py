@@ -99,5 +99,5 @@ def _cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return a text of others on one line, in which nothing is HTML, code, an image, a link, or the end of a cell."""
+    """Return an untrusted text on one line, in which nothing is HTML, code, an image, a link, or the end of a cell."""
     return _MARKUP.sub(r"\\\g<0>", plain(text))

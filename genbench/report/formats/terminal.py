@@ -56,7 +56,7 @@ def _cell(cell: Cell) -> str:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return a text of others as rich prints it: without markup and control characters."""
+    """Return an untrusted text as rich prints it: without markup and control characters."""
     return Text(plain(text), style)
 
 
@@ -156,7 +156,7 @@ def _row(row: Mapping[str, Any]) -> Row:
 
 
 def print_line(console: Console, text: str) -> None:
-    """Print a text of others on one line, however long, so that it can be copied."""
+    """Print an untrusted text on one line, however long, so that it can be copied."""
     console.print(plain(text), soft_wrap=True, highlight=False, markup=False)
 
 

@@ -17,7 +17,7 @@ from genbench.metrics.measurement import evaluate, measure
 from genbench.registry import metrics
 from genbench.runs.make_spec import VALIDATION
 from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
-from genbench.runs.record import Row
+from genbench.runs.record import Row, metric_of
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.seeds import derive
 from genbench.settings import settings_in
@@ -121,7 +121,7 @@ def read_steps(folder: Path, plan: Plan, wanted: Collection[str]) -> list[dict[s
         return []
     steps = [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
     rows = [row for step in steps for row in _read_step(folder / f"{step}.json")]
-    return [row for row in rows if row["metric"].partition(".")[0] in wanted]
+    return [row for row in rows if metric_of(row) in wanted]
 
 
 def _measures(plan: Plan, step: int) -> bool:

@@ -16,7 +16,7 @@ GRID_SIZE = 100
 
 def has_images(data: Data) -> bool:
     """Return whether samples are images."""
-    return isinstance(data.space, Pixels) and len(data.event.shape) == 3
+    return isinstance(data.space, Pixels) and data.event.is_image
 
 
 def save_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
@@ -45,7 +45,7 @@ def save_image_grid(path: Path, evaluation: Evaluation, data: Data) -> None:
 
 def _save(path: Path, raw: np.ndarray, data: Data) -> None:
     if isinstance(data.space, Pixels) and has_images(data):
-        grid = _grid(raw * (255 // (data.space.levels - 1)))
+        grid = _grid(data.space.gray(raw))
         files.replace(path, lambda temporary: grid.save(temporary, format="PNG"))
 
 

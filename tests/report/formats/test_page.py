@@ -128,7 +128,7 @@ def test_a_suite_shows_its_headline_metric_first_and_what_all_rows_share_once(tr
     heads = [text(head).strip() for head in table.find("thead")[0]]
     assert heads[0] == "model"
     assert len(heads) <= 7
-    assert text(page).count("All rows, as far as they have it: ") == 1
+    assert text(page).count("Shared by every row that has the setting: ") == 1
     assert "steps 12, batch_size 32" in text(page)
 
 

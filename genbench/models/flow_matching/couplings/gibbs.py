@@ -22,7 +22,7 @@ Weighting = Literal["pair", "data"]
 
 def default_kappa(event: Event) -> float:
     """Return the published choice for CIFAR-10 on images, and 1 on vectors."""
-    return 0.0902 if len(event.shape) == 3 else 1.0
+    return 0.0902 if event.is_image else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
