@@ -25,6 +25,9 @@ STEPS = 200
 
 MAX_ROUNDS = 20
 
+MANY = 2048
+"""Number of points above which rounds double in length while they help."""
+
 FIRST_STEP = 10.0
 """Step of the first round, in units of the mean norm of the points times draws of a step per point."""
 
@@ -90,11 +93,12 @@ def potentials(
 
     Each round starts from the best average so far. While rounds help, the next one has half the step and 1.3 times the
     steps; otherwise it has twice the step and up to twice the steps. They end when chi2 on fresh draws is at most the
-    tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). The potentials of a part of the points extend
-    to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011): without that, masses
-    far from one another take very long to balance. At last the masses of a few groups of neighbors are leveled, in
-    turns with more ascent: a group that receives a few percent too much hardly changes chi2, which is a sum over
-    points, but it costs much in transport distance.
+    tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). Of many points each receives few draws, and
+    small steps would take too long: there the next round is twice as long if a round helps, and otherwise has half the
+    step. The potentials of a part of the points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>)
+    over draws x (Merigot, 2011): without that, masses far from one another take very long to balance. At last the
+    masses of a few groups of neighbors are leveled, in turns with more ascent: a group that receives a few percent too
+    much hardly changes chi2, which is a sum over points, but it costs much in transport distance.
 
     Args:
         points: the targets, all of the same mass.
@@ -135,9 +139,13 @@ def _balance(
         chi2 = inequality(points, mean, draw, checks, epsilon)
         if not math.isfinite(chi2):
             raise RunFailed(f"semidiscrete potentials are not finite: entropy={epsilon:g} is too small for this data")
-        # Where half the step no longer helps, slow directions remain, which need long averages of large steps.
-        helped = number < 5 or chi2 < 0.8 * best
-        step, steps = (step / 2, 1.3 * steps) if helped else (2 * step, min(2 * steps, 16.0 * STEPS))
+        helped = chi2 < 0.8 * best
+        if n > MANY:
+            step, steps = (step, 2 * steps) if helped else (step / 2, steps)
+        elif helped or number < 5:
+            step, steps = step / 2, 1.3 * steps
+        else:  # slow directions remain, which need long averages of large steps
+            step, steps = 2 * step, min(2 * steps, 16.0 * STEPS)
         if chi2 < best:
             h, best = mean, chi2
         if best <= tolerance:
@@ -157,7 +165,7 @@ def _ascent(
 
 
 def _first_step(points: Tensor) -> float:
-    return FIRST_STEP * float(points.norm(dim=1).mean()) * min(1.0, BATCH / len(points))
+    return FIRST_STEP * float(points.norm(dim=1).mean()) * min(1.0, BATCH / min(len(points), MANY))
 
 
 def _draws_for_chi2(n: int, tolerance: float) -> int:

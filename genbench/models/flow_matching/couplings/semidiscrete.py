@@ -55,7 +55,7 @@ class Semidiscrete(Coupling):
     The potentials h are found once and kept in the cache, by the content of the points. Unlike the plan of a batch it
     does not depend on the batch size, and it moves the data: the drawn noise decides which points a batch holds. The
     data's marginal is exact up to `tolerance`. With labels, each class has its potentials. Many points
-    in many dimensions need many draws: 12,250 in 256 did not reach the default tolerance in ten minutes of a core.
+    in many dimensions need many draws: 4,000 in 784 take three minutes of a core.
 
     Args:
         classes: number of classes to pair within; 0 for none.
