@@ -4,6 +4,10 @@ import difflib
 import os
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
+
+USER_MODULE = "genbench_file_"
+"""Beginning of the names of modules that are Python files of the user."""
 
 
 class ConfigError(ValueError):
@@ -62,6 +66,21 @@ def reason_of(error: Exception) -> str:
     if ours:
         return first_line(error)
     return f"{type(error).__name__}: {first_line(error) if str(error).strip() else 'no reason given'}"
+
+
+def place_in_user_file(error: BaseException) -> str:
+    """Return where in a Python file of the user an error arose, as `mine.py:19, in loss`; empty if it did not."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).startswith(USER_MODULE):
+            place = f"{Path(frame.f_code.co_filename).name}:{line}, in {frame.f_code.co_name}"
+    return place
+
+
+def described(error: Exception) -> str:
+    """Return in one line what failed in the code of a component, and where in the user's file if it was there."""
+    place = place_in_user_file(error)
+    return f"{place}: {reason_of(error)}" if place else reason_of(error)
 
 
 def full_reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genbench.errors import ConfigError, MissingFile, unknown
+from genbench.errors import USER_MODULE, ConfigError, MissingFile, unknown
 
 log = logging.getLogger("genbench")
 
@@ -86,6 +87,7 @@ class Registry:
         """Return a decorator that registers a builder under a name and returns it unchanged."""
 
         def decorate(build: Builder) -> Builder:
+            _check_name(self.kind, name, version)
             announced = self._points.get(name)
             # A component of a package, which the file has imported, keeps its name.
             of_file = _loading and not (announced is not None and announced.module == build.__module__)
@@ -181,6 +183,17 @@ class Registry:
         return point.dist.name if point and point.dist else "this session"
 
 
+def _check_name(kind: str, name: str, version: object) -> None:
+    """Refuse names that are no parts of file names or labels, and versions that are no numbers."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and .:_+-, no sign first")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ConfigError(f"{kind} {name}: version={version!r} is wrong: a version is a whole number from 1 on")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+:-]{0,79}", re.ASCII)
+
+
 def _files() -> list[str]:
     return list(filter(None, os.environ.get(FILES, "").split(os.pathsep)))
 
@@ -213,7 +226,7 @@ def execute_file(path: Path) -> str:
     if source is None:
         raise ConfigError(f"{path} does not exist or is not a file")
     digest = hashlib.sha256(source).hexdigest()[:8]
-    module = f"genbench_file_{digest}"
+    module = f"{USER_MODULE}{digest}"
     if module not in sys.modules:
         spec = importlib.util.spec_from_file_location(module, path.resolve())
         assert spec is not None
@@ -221,7 +234,7 @@ def execute_file(path: Path) -> str:
         _loading.append(digest)
         try:
             exec(compile(source, str(path), "exec"), loaded.__dict__)
-        except Exception as error:  # of the user's code
+        except (Exception, SystemExit) as error:  # of the user's code
             del sys.modules[module]
             raise ConfigError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
         finally:

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Metric, Quiet, Results, Seed, Set, Trust, commands, print_json, stderr, stdout
+from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, Trust, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
+from genbench.storage import files
 from genbench.sweeps.set_options import parse_set_options
 
 app = commands()
@@ -24,7 +25,7 @@ def eval_command(
         Path | None,
         typer.Option(help="Show samples beside papers and a folder's suites; 'published' names that of --results."),
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of samples made elsewhere; default: 0.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
     trust: Trust = False,
@@ -38,11 +39,15 @@ def eval_command(
     from genbench.sweeps import user_files
 
     path, settings = Path(what), parse_set_options(set_ or [])
+    if beside is not None and str(beside) != "published":
+        files.require_folder(beside, there=True)
     if dataset is not None:
         _, dataset, metric, settings = user_files.request("", dataset, metric, settings)
     precheck.check((), [dataset] if dataset is not None else (), metric, settings)
     if dataset is not None:
-        _eval_samples(path, dataset, metric, settings, seed, results, beside, as_json)
+        _eval_samples(path, dataset, metric, settings, seed or 0, results, beside, as_json)
+    elif seed is not None:
+        raise ConfigError("--seed is for samples made elsewhere: a kept model is measured with the seed of its run")
     elif beside is not None:
         raise ConfigError("--beside is for samples: add --dataset NAME, the data set to compare them with")
     elif path.suffix in (".npy", ".npz"):

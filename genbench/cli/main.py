@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from genbench.cli import components, evaluation, results, submissions, training
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.registry import load_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
@@ -63,11 +63,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     _stop_on_signals()
     keep_freed()
-    for library in (
-        "JAX",
-        "TENSORFLOW",
-        "CUPY",
-    ):  # POT imports those that are installed; it gets NumPy arrays only
+    for library in ("JAX", "TENSORFLOW", "CUPY"):  # POT imports what is installed; it gets NumPy arrays only
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors raise exceptions; their log has a hundred lines
     if "GENBENCH_MEMORY" in os.environ:
@@ -135,6 +131,9 @@ def _unforeseen(error: Exception) -> str:
     what = f"{type(error).__name__}: {error}".removesuffix(": ")[:300]
     if isinstance(error, MemoryError) or ("alloc" in what and "memory" in what):  # NumPy, torch
         return f"not enough memory: {what} (traceback: {path})"
+    place = place_in_user_file(error)
+    if place:
+        return f"{place}: {what} (traceback: {path})"
     return f"{what}; this is a bug: please report it with {path}"
 
 

@@ -48,6 +48,8 @@ def leaderboard(
     On each data set by its headline metric, with intervals and paired tests.
     """
     files.require_folder(results, there=not add)
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json each print nothing else: choose one")
     for path in add or ():
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
@@ -103,6 +105,8 @@ def report(
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
+    if html is not None and html.name.startswith("REPORT."):
+        raise ConfigError(f"--html {html} is a file that the report writes itself: choose another name")
     if html is not None and html.is_dir():
         raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
 

@@ -175,7 +175,7 @@ def sweep(
         raise ConfigError("--jobs is an option of the local engine; Ray runs as many cells as its cores hold")
     precheck.check_suite(suite, settings)
 
-    from genbench.report.publish import publish_suite
+    from genbench.report.publish import publish_suite, require_own_folder
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import check_kinds
     from genbench.runs.store import Store, writable_store
@@ -204,6 +204,7 @@ def sweep(
 
         print_cells(of_suite(loaded.specs, store), jobs, stdout())
         return
+    require_own_folder(results / loaded.name)
     labels = cell_names(missing)
     with ProgressDisplay(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
@@ -270,9 +271,13 @@ def tune(
     A single model without --over: the kappa of W-CFM, by the elbow rule.
     """
     from genbench.cli import precheck
+    from genbench.sweeps import user_files
     from genbench.tuning.candidates import points
 
     settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
+    if len(set(methods)) < len(methods):
+        raise ConfigError("tune compares different methods; one is named twice")
+    _, dataset, _, settings = user_files.request("", dataset, None, settings)
     precheck.check(methods, [dataset], [metric] if metric else None, settings)
     if not over and (len(methods) > 1 or metric is not None):
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")

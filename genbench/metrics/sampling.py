@@ -1,5 +1,6 @@
 """Sampling for an evaluation: how many samples, from which noise and labels, and how they are drawn."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Model, Source
+from genbench.core import Model, Samples, Source
+from genbench.errors import RunFailed
 from genbench.numerics.ode import FixedStepMethod
 from genbench.seeds import derive
 from genbench.settings import Count, typed
@@ -83,7 +85,17 @@ def draw(
     def one(rows: range) -> tuple[Tensor, Tensor | None, float]:
         x0, label = starting_points(model, rows, seed)
         drawn = model.sample(x0, label=label, **arguments)
+        _check(drawn, (len(x0), *model.event.shape))
         return drawn.x.float().cpu(), None if label is None else label.cpu(), drawn.nfe * len(x0)
 
     samples, labels, evaluations = zip(*group.map(one, batches(n, batch)), strict=True)
     return torch.cat(samples), torch.cat(labels) if model.conditional else None, sum(evaluations) / n
+
+
+def _check(drawn: Samples, shape: tuple[int, ...]) -> None:
+    """Refuse samples that a model may not return."""
+    if drawn.x.shape != shape or not drawn.x.is_floating_point():
+        found = f"{drawn.x.dtype} of shape {tuple(drawn.x.shape)}".removeprefix("torch.")
+        raise RunFailed(f"the model returned samples as {found}; it has to return real numbers of shape {shape}")
+    if not (isinstance(drawn.nfe, (int, float)) and math.isfinite(drawn.nfe) and drawn.nfe >= 0):
+        raise RunFailed(f"the model returned the NFE {drawn.nfe!r}; it has to be a number from 0 on")

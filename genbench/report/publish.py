@@ -106,6 +106,18 @@ def publish_suite(
         return write_suite(store.root / name, records, failures)
 
 
+def require_own_folder(folder: Path) -> None:
+    """Refuse the folder of a suite in which files of the names that tables have are not tables of genbench.
+
+    Raises:
+        ConfigError: if there is such a file, but no published record.
+    """
+    if folder.is_dir() and not any(folder.glob(f"{RECORDS}*")):
+        for stem in ("table", "cost"):
+            for path in folder.glob(f"{stem}.*"):
+                raise ConfigError(f"{path} would be overwritten: rename the suite, or choose other --results")
+
+
 def _earlier(root: Path, name: str) -> tuple[dict[tuple[str, str], Record], list[Failure]]:
     """Return {(run, key of the evaluation): record} and the failures of a published suite; set damaged files aside."""
     if name not in suite_names(root):

@@ -53,7 +53,7 @@ def make_spec(
 
 def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
     check_sections(settings)
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
     part = {section: dict(settings.get(section, {})) for section in SECTIONS}
     data_spec = component(datasets, dataset, part["data"])

@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from genbench.core import Data, Model, Trainable
-from genbench.errors import ConfigError, RunFailed, Unsupported, full_reason
+from genbench.errors import ConfigError, RunFailed, Unsupported, described, full_reason
 from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
@@ -313,4 +313,8 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
     except Exception as error:
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
+        names = (specs[0].model["name"], specs[0].data["name"], *specs[0].metrics)
+        of_files = [name.partition("@")[0] for name in names if "@" in name]
+        if of_files and not isinstance(error, (RunFailed, Unsupported, OSError, MemoryError)):
+            raise RunFailed(f"{described(error)} (genbench check FILE.py tests your {', '.join(of_files)})") from error
         raise

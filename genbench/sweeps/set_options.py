@@ -44,7 +44,9 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {assignment}: '{section}' already has a value")
         value = _value(text.strip())
-        if isinstance(value, str) and isinstance(table.get(name), dict):
+        if isinstance(table.get(name), dict):
+            if not isinstance(value, str):
+                raise ConfigError(f"--set {key.strip()}: its settings are given one by one already")
             table[name]["name"] = value
         else:
             table[name] = value
@@ -73,13 +75,16 @@ def as_set_value(value: Any) -> str:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except RecursionError as error:
         raise ConfigError(f"--set ...={text[:60]}...: the value is nested too deeply") from error
     except ValueError:  # no TOML, or an integer of more digits than Python reads
         if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
             return float(text)
         return _WORDS.get(text.lower(), text)
+    if len(table) > 1:
+        raise ConfigError(f"--set ...={text[:60]!r}: write one value, and another --set for another setting")
+    return table["value"]
 
 
 def stack_members(stack: Any) -> list[Mapping[str, Any]]:

@@ -43,6 +43,8 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     path = find(suite)
     if path.stem in RESERVED or path.stem.startswith("REPORT"):
         raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
+    if path.stem in (".", ".."):
+        raise ConfigError(f"{path}: '{path.stem}' is no name of a folder of tables: rename the suite")
     contents = read(path)
     try:
         return Sweep(path.stem, _cells(contents, settings or {}))
@@ -82,7 +84,8 @@ def _product(
     chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
     for (data, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
         settings = merge(suite.sections, data_settings, model_settings, override)
-        spec = make_spec(model.name, data.name, metrics=data.metrics or suite.metrics, settings=settings)
+        chosen = suite.metrics if data.metrics is None else data.metrics
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=settings)
         yield from (replace(spec, seed=seed) for seed in model.seeds or seeds)
 
 
@@ -125,6 +128,12 @@ def _matches(spec: Spec, condition: Exclude) -> bool:
         table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
         for name, value in canonical(table, parts[key]).items():
             actual = parts[key].get(name)
-            if actual != value and not (isinstance(value, list) and actual in value):
+            values = [value, *value] if isinstance(value, list) else [value]
+            if not any(_same(actual, each) for each in values):
                 return False
     return True
+
+
+def _same(actual: Any, wanted: Any) -> bool:
+    """Return whether values are equal; true is not 1."""
+    return actual == wanted and isinstance(actual, bool) == isinstance(wanted, bool)

@@ -133,7 +133,7 @@ def read(path: Path) -> Suite:
     try:
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
-        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:

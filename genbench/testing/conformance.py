@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported, described
 from genbench.registry import Registry, datasets, execute_file, metrics, models
 from genbench.settings import settings_of
 from genbench.testing.datasets import check_dataset
@@ -58,6 +58,9 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
                 lines = [f"{kind} {component}: VIOLATED: {error}"]
             except (Unsupported, ConfigError, RunFailed) as reason:
                 lines = [f"{kind} {component}: - {reason}"]
+            except Exception as error:  # of the component's own code
+                violated += 1
+                lines = [f"{kind} {component}: VIOLATED: {described(error)}"]
             yield from (line.replace(ending, "") for line in lines)
     if violated:
         raise AssertionError(f"{module}: {violated} of {count} components violate a requirement")

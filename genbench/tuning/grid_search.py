@@ -150,6 +150,12 @@ def _text(point: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def _check_budgets(candidates: Sequence[Candidate]) -> None:
+    known: set[str] = set()
+    for candidate in candidates:
+        text = json.dumps(candidate.specs[0].json(), sort_keys=True)
+        if text in known:
+            raise ConfigError(f"the candidate {candidate.method} {candidate.text} is there twice")
+        known.add(text)
     numbers = Counter(candidate.method for candidate in candidates)
     if len(set(numbers.values())) > 1:
         counts = ", ".join(f"{method} has {number}" for method, number in numbers.items())

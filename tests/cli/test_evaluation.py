@@ -95,3 +95,16 @@ def test_a_record_of_another_version_is_refused(kept, tmp_path):
     (place / "record.json").write_text(format_record(record))
     done = genbench("eval", run, "--metric", "nfe", code=2)
     assert "made with version 0 of model 'cfm'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["some-run", "--seed", "7"], "--seed is for samples made elsewhere"),
+        (["x.npy", "--dataset", "moons", "--beside", "nowhere"], "no results folder at nowhere"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(inside, words, message):
+    code, err = inside("eval", *words)
+    assert code == 2
+    assert message in err

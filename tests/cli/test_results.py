@@ -1,5 +1,6 @@
 """Results that commands have kept: reports, and what Python loads."""
 
+import pytest
 from helpers.command_line import genbench
 
 
@@ -24,3 +25,16 @@ def test_python_loads_what_the_command_line_kept(kept):
         x = model.sample(noise(model.source, 5, 0)).x
     assert x.shape == (5, 2)
     assert set(package.table(results)["metric"]) >= {"sliced_w2", "nfe"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report", ".", "--html", "REPORT.md"], "is a file that the report writes itself"),
+        (["leaderboard", ".", "--csv", "--json"], "choose one"),
+    ],
+)
+def test_outputs_that_exclude_each_other_are_refused(inside, words, message):
+    code, err = inside(*words)
+    assert code == 2
+    assert message in err

@@ -142,3 +142,51 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_star
     assert code == 2
     assert len(said.splitlines()) == 1
     assert "results" in said
+
+
+BROKEN = """
+from genbench.registry import models
+from genbench.testing.affine_flow import AffineFlow
+class Broken(AffineFlow):
+    "Broken."
+    def loss(self, example):
+        return {BODY}
+@models.register("broken")
+def broken(event, source) -> Broken:
+    "Broken."
+    return Broken(event, source)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("1 // 0", "broken.py:7, in loss: ZeroDivisionError: integer division or modulo by zero"),
+        ("None", "TypeError: "),
+    ],
+)
+def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body, message):
+    (tmp_path / "broken.py").write_text(BROKEN.replace("{BODY}", body))
+    code, err = inside("run", "--model", "broken.py", "--dataset", "moons", *TINY, "--metric", "norm", "-q")
+    assert code == 1
+    assert message in err
+    assert "(genbench check FILE.py tests your broken)" in err
+    assert "this is a bug" not in err
+
+
+@pytest.mark.parametrize("line", ["import sys; sys.exit(0)", "raise SystemExit"])
+def test_a_file_that_ends_the_program_is_refused(inside, tmp_path, line):
+    (tmp_path / "ends.py").write_text(line)
+    code, err = inside("run", "--model", "ends.py", "--dataset", "moons")
+    assert code == 2
+    assert "ends.py cannot be loaded: SystemExit" in err
+
+
+def test_a_sweep_does_not_overwrite_tables_of_others(inside, tmp_path):
+    (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/table.csv").write_text("my own data")
+    code, err = inside("sweep", "mine.toml", "--results", ".")
+    assert code == 2
+    assert "mine/table.csv would be overwritten: rename the suite, or choose other --results" in err
+    assert (tmp_path / "mine/table.csv").read_text() == "my own data"

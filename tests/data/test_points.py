@@ -100,6 +100,12 @@ def test_other_content_is_another_data_set(write):
         ("a,b\n" + "".join(f"{i},5\n" for i in range(50)), "column 2 is constant"),
         ("", "cannot be read as .csv"),
         ('a,b\n"1,2\n', "points"),
+        ("x\n" + "1,2\n" * 20, "more values than the header has names"),
+        ("x;y\n" + "0,5;1,5\n" * 20, "more values than the header has names"),
+        ("a,b\n" + "1,2\n" * 20 + "1e39,1\n", "row 21 holds a value that is missing, or no finite float32"),
+        ("a,b\n" + "".join(f"{i},{10**8 + i % 3}\n" for i in range(50)), "column 2 varies by 0.81 around 1e.08"),
+        ("a,label\n" + "1,x\n2,x\n" * 10 + "1,\n", "row 21 has no label"),
+        ("a,label,label\n" + "1,x,y\n" * 20, "more than one column is called label"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_in_one_line(tmp_path, text, message):
@@ -107,6 +113,27 @@ def test_a_table_that_is_wrong_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as refused:
         points(path=str(tmp_path / "points.csv"))
     assert "\n" not in str(refused.value).strip()
+
+
+def test_classes_are_the_texts_of_the_file_and_numbers_are_in_order(tmp_path):
+    def classes(names):
+        rows = "".join(f"{i * 0.1},{names[i % len(names)]}\n" for i in range(60))
+        (tmp_path / "points.csv").write_text(f"a,label\n{rows}")
+        data = points(path=str(tmp_path / "points.csv"))
+        x, label = data.train.take(data.train.size, 0)
+        index = (data.space.decode(x)[:, 0] * 10).round().long()
+        return data.event.classes, [names[i % len(names)] for i in index[label == 0].tolist()]
+
+    assert classes(["01", "1", "NA"])[0] == 3
+    number, first = classes(["10", "9"])
+    assert number == 2
+    assert set(first) == {"9"}
+
+
+def test_a_mark_of_the_byte_order_is_no_header(tmp_path):
+    (tmp_path / "points.csv").write_bytes("".join(f"{i},{i**2}\n" for i in range(50)).encode("utf-8-sig"))
+    data = points(path=str(tmp_path / "points.csv"))
+    assert sum(split.size for split in (data.train, data.valid, data.test)) == 50
 
 
 def test_thousands_of_repeated_names_are_refused_at_once(tmp_path):

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch.testing import assert_close
 
-from genbench.core import Event, Normal
+from genbench.core import Event, Normal, Samples
+from genbench.errors import RunFailed
 from genbench.metrics.sampling import batches, draw, noise, starting_points
 
 
@@ -41,3 +43,19 @@ def test_modifying_noise_does_not_change_later_noise():
     kept = first.clone()
     first.zero_()
     assert torch.equal(noise(source, 4, 0), kept)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (lambda x0: Samples(x0[:3], 1), r"float32 of shape \(3, 2\); it has to return real numbers of shape \(9, 2\)"),
+        (lambda x0: Samples(x0 + 1j, 1), "complex64 of shape"),
+        (lambda x0: Samples(x0, -3), "NFE -3"),
+        (lambda x0: Samples(x0, "2"), "NFE '2'"),
+    ],
+)
+def test_what_a_model_may_not_return_is_refused(fixed_density, monkeypatch, samples, message):
+    model = fixed_density(Event((2,)), Normal((2,)), None)
+    monkeypatch.setattr(type(model), "sample", lambda self, x0, *, label=None: samples(x0))
+    with pytest.raises(RunFailed, match=message):
+        draw(model, 9, 9, 0, {})

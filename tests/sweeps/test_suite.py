@@ -99,7 +99,14 @@ def test_a_cell_that_is_named_twice_is_one(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", ["runs", "leases", "tuning", "REPORT.md"])
+def test_true_excludes_no_seed_1(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\nseeds = [0, 1]\nexclude = [{seed = true}]\n')
+    with pytest.raises(ConfigError):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["runs", "leases", "tuning", "REPORT.md", ".", ".."])
 def test_a_suite_cannot_have_the_name_of_something_in_the_results_folder(tmp_path, name):
     path = tmp_path / f"{name}.toml"
     path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')

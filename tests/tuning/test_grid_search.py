@@ -95,6 +95,8 @@ def test_an_equal_budget_is_enforced():
     ):
         with pytest.raises(ConfigError, match=message):
             grid_search(["cfm"], "moons", wrong)
+    with pytest.raises(ConfigError, match=r"candidate cfm model.sigma=0.0 is there twice"):
+        grid_search(["cfm"], "moons", {"model": {"sigma": [0, 0.0]}})
     with pytest.raises(ConfigError, match="neither low nor high"):
         grid_search(["cfm"], "moons", {"model": {"sigma": [0.0]}}, metric="norm")
 
