@@ -85,3 +85,12 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
             cut = f"{text[: width - 1 - len(str(number))]}…{number}"
         unique[label] = cut
     return unique
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things.
+
+    >>> counted(1, "seed"), counted(3000, "seed")
+    ('1 seed', '3,000 seeds')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from genbench.analysis.labels import shared_words
+from genbench.analysis.labels import counted, shared_words
 from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
 from genbench.analysis.values import Cost, Failure, Value, group_by, headline_metric
 from genbench.report import plots
@@ -19,7 +19,7 @@ READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
     "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
-    "perfect sampler. Differences smaller than the error of the floor are meaningless.",
+    "perfect sampler. Differences near the floor are small against what real data varies by.",
     "A model is marked best only if it differs significantly from all others (paired test, Holm's correction, 5 %). "
     "Otherwise the best mean and all models that do not differ significantly from it are marked as ties; if "
     "no model is significantly worse, none is marked. Ranks are of the means alone.",
@@ -46,11 +46,11 @@ def gather(suites: Sequence[SuiteResults], drawings: Sequence[Drawings], more: S
     drawn = {series.model for chart in _charts(sections) for series in chart.series}
     others = dict.fromkeys(series.model for chart in _charts(more) for series in chart.series)
     counts = [
-        _count(len(suites), "suite"),
-        _count(len({run.data for run in runs}), "data set"),
-        _count(len(models), "model"),
-        _count(len({run.seed for run in runs}), "seed"),
-        _count(len(runs), "run"),
+        counted(len(suites), "suite"),
+        counted(len({run.data for run in runs}), "data set"),
+        counted(len(models), "model"),
+        counted(len({run.seed for run in runs}), "seed"),
+        counted(len(runs), "run"),
     ]
     return Report(
         "genbench report",
@@ -85,7 +85,7 @@ def _budget(runs: Sequence[Run]) -> str:
     seeds = sorted({run.seed for run in runs})
     plans = [run.record["spec"]["plan"] for run in runs]
     budgets = {(plan["steps"], plan["batch_size"]) for plan in plans}
-    text = f"{_count(len(runs), 'run')}, seeds {', '.join(map(str, seeds))}"
+    text = f"{counted(len(runs), 'run')}, seeds {', '.join(map(str, seeds))}"
     if len(budgets) != 1:
         return f"{text}; budgets differ, see the origin of each number."
     ((steps, batch),) = budgets
@@ -166,7 +166,7 @@ def best_models(table: Table) -> Iterator[str]:
 def _absent(values: Sequence[Value], failures: Sequence[Failure]) -> Iterator[List]:
     """List failed runs and unsupported metrics, with reasons."""
     items = [
-        f"{model}: {_count(len(rows), 'run')} failed: {reason}"
+        f"{model}: {counted(len(rows), 'run')} failed: {reason}"
         for (model, reason), rows in group_by(failures, lambda f: (f.model, f.reason)).items()
     ]
     missing = [v for v in values if v.value is None]
@@ -215,7 +215,3 @@ def _details(tables: Iterable[Table]) -> tuple[Table, ...]:
 def _listed(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else str(last)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

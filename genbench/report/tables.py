@@ -11,6 +11,7 @@ from operator import attrgetter
 from statistics import fmean, median
 from typing import TypeVar
 
+from genbench.analysis.labels import counted
 from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.analysis.ranking import Mark, against_best, marks
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
@@ -243,9 +244,9 @@ def _cells(
             part = f"without {len(missing)} of {len(missing) + len(seeds)} seeds: " if seeds else ""
             texts.append(part + _distinct(missing))
         if failed:
-            texts.append(f"{_count(len(failed), 'run')} failed: {_distinct(f.reason for f in failed)}")
+            texts.append(f"{counted(len(failed), 'run')} failed: {_distinct(f.reason for f in failed)}")
         if seeds and len(seeds) < usual and not texts:
-            texts.append(f"{_count(len(seeds), 'seed')} only")
+            texts.append(f"{counted(len(seeds), 'seed')} only")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
             mean, values = mean_and_half(seeds.values()), tuple(sorted(seeds.items()))
@@ -307,10 +308,6 @@ def _seeds(seeds: Sequence[int], usual: int) -> str:
         return f"One seed ({seeds[0]}): no interval."
     listed = ", ".join(map(str, seeds))
     return f"Mean ± half its 95 % interval over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _distinct(reasons: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import Record, Row, metric_of, missing_metrics
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
 from genbench.runs.store import Store, run_name
-from genbench.runs.train_or_load import build_untrained, fit_and_save, take_weights, with_prefix
+from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.runs.versions import sources_of
 from genbench.runs.weights_file import restore_weights
 from genbench.settings import check_paths, settings_in
@@ -137,28 +137,30 @@ def train(
     """
     if spec.stack and launch.devices > 1:
         raise ConfigError("an ensemble is trained by one process: leave --devices out")
-    members, group = spec.members, launch.group()
+    specs, group = spec.members, launch.group()
     if group.broadcast(store.has_weights(spec)):
         return {}
-    lease.start_expiry_timers(store.root / "leases", map(run_name, members))
+    lease.start_expiry_timers(store.root / "leases", map(run_name, specs))
     with ExitStack() as leases:
         # All processes take the leases in this order, so that no two wait for each other.
-        held = [leases.enter_context(launch.hold(store, member)) for member in members]
+        held = [leases.enter_context(launch.hold(store, each)) for each in specs]
         if group.broadcast(held[0].has_weights(spec)):
             return {}
-        with _attempt(members, held):
+        with _attempt(specs, held):
             data = build_data(spec.data)
             try:
-                models = [build_untrained(member, data) for member in members]
+                members = [
+                    Member(each, build_untrained(each, data), own, progress.get(each.train_key, no_progress))
+                    for each, own in zip(specs, held, strict=True)
+                ]
             except Unsupported:
                 return {}
             _check_files(measured or {}, data)
-            callbacks = [progress.get(member.train_key, no_progress) for member in members]
             spent: dict[str, float] = {}
-            for member, model, callback in zip(members, models, callbacks, strict=True):
-                spent |= learn_from_prerequisites(member, model, store, data, callback, launch)
-            reasons = fit_and_save(members, models, held, data, group, callbacks, spent)
-    return {member.train_key: reason for member, reason in zip(members, reasons, strict=True) if reason is not None}
+            for member in members:
+                spent |= learn_from_prerequisites(member.spec, member.model, store, data, member.progress, launch)
+            reasons = fit_and_save(members, data, group, spent)
+    return {each.train_key: reason for each, reason in zip(specs, reasons, strict=True) if reason is not None}
 
 
 def learn_from_prerequisites(

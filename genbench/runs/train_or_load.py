@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 
@@ -21,7 +21,7 @@ from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
-from genbench.training.loop import Progress, fit
+from genbench.training.loop import Progress, fit, no_progress
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
 
@@ -58,43 +58,54 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> dict[str, float] 
     return None
 
 
+class Member(NamedTuple):
+    """A run that is being trained, alone or in an ensemble.
+
+    Args:
+        model: built by `build_untrained`; modified in place.
+        store: holds the lease of the run.
+    """
+
+    spec: Spec
+    model: Trainable
+    store: Store
+    progress: Progress = no_progress
+
+
 def fit_and_save(
-    specs: Sequence[Spec],
-    trained: Sequence[Trainable],
-    stores: Sequence[Store],
-    data: Data,
-    group: Group,
-    progress: Sequence[Progress],
-    spent: Mapping[str, float] = MappingProxyType({}),
+    members: Sequence[Member], data: Data, group: Group, spent: Mapping[str, float] = MappingProxyType({})
 ) -> list[str | None]:
     """Train one model or encoder, or several models as an ensemble, and save their weights.
 
     Args:
-        specs: what to train; they share data and plan.
-        trained: built by `build_untrained` for each spec; modified in place.
+        members: what to train; they share data and plan.
         group: the processes that share each batch.
         spent: the cost of prerequisites, saved with the cost of training.
 
     Returns:
-        Why the training of each spec failed; None if it did not.
+        Why the training of each member failed; None if it did not.
 
     Raises:
         RunFailed: if all of them failed.
     """
-    learner = trained[0] if len(trained) == 1 else Ensemble(cast(Sequence[Model], trained), [s.seed for s in specs])
-    run = "+".join(spec.train_key for spec in specs)
-    folders = [store.folder(spec) for store, spec in zip(stores, specs, strict=True)]
+    first, plan = members[0].spec, plan_of(members[0].spec)
+    learner = members[0].model
+    if len(members) > 1:
+        models = [cast(Model, member.model) for member in members]
+        learner = Ensemble(models, [member.spec.seed for member in members])
+    run = "+".join(member.spec.train_key for member in members)
+    folders = [member.store.folder(member.spec) for member in members]
     evaluations = [
-        TrainingEvaluation(store.record_path(spec).parent / "steps", spec, model, data, group)
-        for store, spec, model in zip(stores, specs, trained, strict=True)
-        if isinstance(model, Model)
+        TrainingEvaluation(m.store.record_path(m.spec).parent / "steps", m.spec, m.model, data, group)
+        for m in members
+        if isinstance(m.model, Model)
     ]
 
     def evaluate(step: int) -> float | None:
         losses = [evaluation(step) for evaluation in evaluations]
         return losses[0]
 
-    seconds, reasons = 0.0, cast(list[str | None], [None] * len(specs))
+    seconds, reasons = 0.0, cast(list[str | None], [None] * len(members))
     with provenance.Meter(group.device) as meter:
         for stage in learner.stages():
             places = [folder / stage.name for folder in folders]
@@ -102,30 +113,29 @@ def fit_and_save(
             fit(
                 stage.learner,
                 data,
-                plan_of(specs[0]) if stage.plan is None else Plan(**stage.plan),
+                plan if stage.plan is None else Plan(**stage.plan),
                 group,
-                seed=derive(specs[0].seed, specs[0].kind, stage.name) if stage.name else specs[0].seed,
+                seed=derive(first.seed, first.kind, stage.name) if stage.name else first.seed,
                 folder=places,
                 run=f"{run} {stage.name}".rstrip(),
-                progress=[with_prefix(callback, stage.name) for callback in progress],
+                progress=[with_prefix(member.progress, stage.name) for member in members],
                 evaluate=evaluate if evaluations else None,
             )
             reasons = list(stage.learner.reasons)
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
-    cost = {"train_seconds": seconds / len(specs), "train_peak_mib": meter.peak_mib, **spent}
+    cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
-    plan = plan_of(specs[0])
     if plan.stop == "validation" and plan.steps:
         cost["kept_step"] = float(evaluations[0].best_step())
     if group.is_first:
-        # The first spec comes last, because its folder contains the checkpoint, which is needed until all are saved.
-        for spec, model, store, reason in reversed(list(zip(specs, trained, stores, reasons, strict=True))):
+        # The first member comes last: its folder contains the checkpoint, which is needed until all are saved.
+        for member, reason in reversed(list(zip(members, reasons, strict=True))):
             if reason is not None:
-                store.write_failure(spec, reason)
-            elif not store.has_weights(spec):
-                store.save_model(spec, model.state_dict(), cost)
-        stores[0].drop_checkpoints(specs[0])
+                member.store.write_failure(member.spec, reason)
+            elif not member.store.has_weights(member.spec):
+                member.store.save_model(member.spec, member.model.state_dict(), cost)
+        members[0].store.drop_checkpoints(first)
     group.barrier()
     return reasons
 

@@ -8,7 +8,7 @@ from genbench.errors import RunFailed
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
-from genbench.runs.train_or_load import build_untrained, fit_and_save, take_weights, with_prefix
+from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.training.process_group import start_group
 
 
@@ -20,13 +20,10 @@ def spec_of(seed=0, **plan):
 def fitted(specs, root, spent=None):
     """Train specs and save their weights; return the models and the reasons."""
     data = build_data(specs[0].data)
-    models, store = [build_untrained(spec, data) for spec in specs], Store(root)
-    silent = [lambda *_: None] * len(specs)
-    return (
-        models,
-        fit_and_save(specs, models, [store] * len(specs), data, start_group("cpu"), silent, spent or {}),
-        store,
-    )
+    store = Store(root)
+    members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
+    reasons = fit_and_save(members, data, start_group("cpu"), spent or {})
+    return [member.model for member in members], reasons, store
 
 
 def test_initial_weights_are_those_of_the_seed():

@@ -55,7 +55,16 @@ def efficientnet_lite0(data: Data) -> Network:
         x = ((x - 127) / 128).to(memory_format=torch.channels_last)
         return F.adaptive_avg_pool2d(network.extract_features(x), 1).flatten(1)
 
-    return Network("efficientnet_lite0", weights.sha256, CLEAN, SIZE, net, network._fc.weight.cpu(), device, FEATURES)
+    return Network(
+        "efficientnet_lite0",
+        weights.sha256,
+        net,
+        rule=CLEAN,
+        size=SIZE,
+        device=device,
+        num_features=FEATURES,
+        head=network._fc.weight.cpu(),
+    )
 
 
 def _fold(network: nn.Module) -> None:

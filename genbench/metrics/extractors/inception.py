@@ -95,7 +95,7 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
             return inception(x)
 
     size, rule = (SIZE, CLEAN) if clean else (0, TENSORFLOW)  # the network itself resizes as TensorFlow does
-    return Network(name, weights.sha256, rule, size, net, head, device, FEATURES)
+    return Network(name, weights.sha256, net, rule=rule, size=size, device=device, num_features=FEATURES, head=head)
 
 
 def _state(
@@ -110,16 +110,28 @@ def _state(
     if spatial:  # TensorFlow's mixed_6 is torch's Mixed_6d, and mixed_6/conv its branch of 1x1 convolutions
         before = list(layers.values())[: list(layers).index("Mixed_6d")]
         body = nn.Sequential(*before, layers["Mixed_6d"].branch1x1).to(device)
+
+        def spatial_net(x: Tensor) -> Tensor:
+            return body((x - 128) / 128)[:, :CHANNELS].flatten(1)
+
         return Network(
-            name, weights.sha256, rule, SIZE, lambda x: body((x - 128) / 128)[:, :CHANNELS].flatten(1), None, device,
-            CHANNELS * 17**2,
-        )  # fmt: skip
+            name, weights.sha256, spatial_net, rule=rule, size=SIZE, device=device, num_features=CHANNELS * 17**2
+        )
     body = nn.Sequential(*(layer for part, layer in layers.items() if part != "fc")).to(device)
 
     def net(x: Tensor) -> Tensor:
         return body((x - 128) / 128).flatten(1)
 
-    return Network(name, weights.sha256, rule, SIZE, net, inception.fc.weight.detach(), device, FEATURES)
+    return Network(
+        name,
+        weights.sha256,
+        net,
+        rule=rule,
+        size=SIZE,
+        device=device,
+        num_features=FEATURES,
+        head=inception.fc.weight.detach(),
+    )
 
 
 def _fidelity_inception(content: bytes) -> Any:

@@ -34,12 +34,13 @@ class Network(FeatureExtractor):
         self,
         name: str,
         sha256: str,
+        net: Callable[[Tensor], Tensor],
+        *,
         rule: Resize,
         size: int,
-        net: Callable[[Tensor], Tensor],
-        head: Tensor | None,
         device: torch.device,
         num_features: int,
+        head: Tensor | None = None,
     ) -> None:
         super().__init__(name, sha256, rule.name, num_features)
         self.rule, self.size, self.net, self.head, self.device = rule, size, net, head, device

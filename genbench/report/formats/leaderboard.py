@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from genbench.analysis.dataset_board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
-from genbench.analysis.labels import distinct, plain
+from genbench.analysis.labels import counted, distinct, plain
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import LEVEL, format_mean, mean_and_half
 from genbench.analysis.values import group_by
@@ -196,12 +196,3 @@ def settings(ranking: Leaderboard, shown: Sequence[Board]) -> str:
 
 def _differing(entry: Entry) -> str:
     return str(entry.budget) if entry.mark == OTHER_BUDGET else counted(len(entry.values), "seed")
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number of things.
-
-    >>> counted(1, "seed"), counted(3, "seed")
-    ('1 seed', '3 seeds')
-    """
-    return f"{number} {what}{'' if number == 1 else 's'}"
