@@ -9,15 +9,14 @@ from rich.console import Console
 from genbench.analysis.compare import Change, Comparison
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.terminal import print_line, show, styled
-from genbench.results.status import Cell as RunStatus
-from genbench.results.status import Folder
+from genbench.results.status import CellStatus, FolderStatus
 from genbench.sweeps.execution.progress import duration
 
 SHOWN = 30
 """Cells of a suite, and notes on a folder of each kind, that are listed; more are counted."""
 
 
-def print_cells(cells: Sequence[RunStatus], jobs: int, console: Console) -> None:
+def print_cells(cells: Sequence[CellStatus], jobs: int, console: Console) -> None:
     """Print the state of each cell of a suite, one per line, and the time that the remaining ones will take."""
     for cell in cells[:SHOWN]:
         left = "" if cell.state == "done" else f"  about {duration(cell.seconds)}" if cell.seconds is not None else ""
@@ -40,7 +39,7 @@ def counted(records: int, prerequisites: int) -> str:
     return f"{records} records" + (f", {prerequisites} prerequisites" if prerequisites else "")
 
 
-def print_folder(folder: Folder, path: Path, console: Console) -> None:
+def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     """Print the status of a results folder: number of records, and one line for everything that needs attention."""
     print_line(console, f"{path}: {counted(folder.records, folder.prerequisites)}")
     groups = [

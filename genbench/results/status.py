@@ -18,7 +18,7 @@ State = Literal["done", "run", "failed", "running", "stale"]
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellStatus:
     """The state of one cell of a suite.
 
     Args:
@@ -36,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderStatus:
     """The state of a results folder.
 
     Args:
@@ -69,7 +69,7 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
     return [f"{name} on {spec.data_label}, seed {spec.seed}" for name, spec in zip(names_of(cells), specs, strict=True)]
 
 
-def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
+def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
     """Return the state of each cell."""
     records = store.records()
     expected = Expectation(records)
@@ -100,11 +100,11 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[Cell]:
             state, note = "stale", f"other versions of {', '.join(sorted(old))}"
         elif record is None and (why := outdated.get((spec.model_label, spec.data_label, spec.seed))) is not None:
             state, note = "stale", why
-        cells.append(Cell(name, state, note, seconds))
+        cells.append(CellStatus(name, state, note, seconds))
     return cells
 
 
-def of_folder(store: Store) -> Folder:
+def of_folder(store: Store) -> FolderStatus:
     """Return the state of a results folder."""
     outdated, unknown, changed, damaged, results = Counter(), Counter(), Counter(), [], []
     for path in store.record_paths():
@@ -125,7 +125,7 @@ def of_folder(store: Store) -> Folder:
         held.run: f"{held.owner}, last refreshed {held.age:.0f} s ago" for held in leases if not held.owner.exited
     }
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
-    return Folder(
+    return FolderStatus(
         records=results.count(True),
         prerequisites=results.count(False),
         running=running,

@@ -104,7 +104,7 @@ def fit(
             for callback, latest in zip(callbacks, logs if group.is_first else (), strict=False):
                 callback(state.step, plan.steps, latest)
         if evaluate is not None and plan.evaluates_after(state.step):
-            with state.evaluated():
+            with state.averaged_weights():
                 loss = group.broadcast(evaluate(state.step))
                 if plan.stop == "validation":
                     state.keep_if_best(loss)

@@ -75,15 +75,15 @@ class TrainingState(Generic[L]):
         self._began = time.monotonic() - saved.seconds
 
     @contextmanager
-    def evaluated(self) -> Iterator[None]:
+    def averaged_weights(self) -> Iterator[None]:
         """Give the learner its averaged weights for the duration of a block, whose time does not count as training."""
         began = time.monotonic()
         raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
-        self._use(self.average)
+        self._load(self.average)
         try:
             yield
         finally:
-            self._use(raw)
+            self._load(raw)
             self.learner.train()
             self._began += time.monotonic() - began
 
@@ -94,11 +94,11 @@ class TrainingState(Generic[L]):
 
     def finish(self) -> L:
         """Return the learner with the weights to be evaluated: those of the best validation, or else the average."""
-        self._use(self.best_weights or self.average)
+        self._load(self.best_weights or self.average)
         return self.learner
 
-    def _use(self, weights: Sequence[Tensor]) -> None:
-        """Copy weights, or none, into the learner."""
+    def _load(self, weights: Sequence[Tensor]) -> None:
+        """Copy weights, or none, into the learner, which is in evaluation mode from then on."""
         with torch.no_grad():
             for parameter, value in zip(self.trained, weights, strict=bool(weights)):
                 parameter.copy_(value)

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from benchmarks.perf.recipes import flops
 
+from benchmarks.perf.recipes import flops
 from genbench.core import Event, Normal
 from genbench.registry import models
 from genbench.settings import build_component

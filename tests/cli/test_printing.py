@@ -6,7 +6,7 @@ import re
 from rich.console import Console
 
 from genbench.cli.printing import SHOWN, print_cells
-from genbench.results.status import Cell
+from genbench.results.status import CellStatus
 
 
 def printed(cells):
@@ -16,14 +16,14 @@ def printed(cells):
 
 
 def test_a_large_suite_fits_a_screen_and_its_time_is_that_of_all_cells():
-    lines = printed([Cell(f"cfm on moons, seed {n}", "run", "", 60.0) for n in range(360)]).splitlines()
+    lines = printed([CellStatus(f"cfm on moons, seed {n}", "run", "", 60.0) for n in range(360)]).splitlines()
     assert len(lines) == SHOWN + 3
     assert lines[-3:] == [f"and {360 - SHOWN} more", "360 run", "about 3 h 0 min with 2 at a time"]
 
 
 def test_no_label_reaches_the_terminal_as_a_command():
     evil = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
-    text = printed([Cell(evil, "failed", evil, 1.0)])
+    text = printed([CellStatus(evil, "failed", evil, 1.0)])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert text.count("cfm x[bold]") == 2
 

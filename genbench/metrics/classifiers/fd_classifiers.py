@@ -14,7 +14,7 @@ from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_c
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.feature_sets import sample_features
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence, influence_few
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_of_few, influence, influence_of_few
 from genbench.registry import metrics
 from genbench.settings import Count
 
@@ -96,12 +96,12 @@ def _distance(network: FeatureExtractor, x: Float[Tensor, "n k"], y: Float[Tenso
     few = min(len(x), len(y)) <= x.shape[1]
     moments_x, moments_y = Moments([x]), Moments([y])
     return Value(
-        frechet_few(x, y) if few else frechet(moments_x, moments_y),
+        frechet_of_few(x, y) if few else frechet(moments_x, moments_y),
         len(x),
         f"{network.name} {network.sha256[:8]}, resize {network.resize}, n={len(x)} against {len(y)} test images",
         details={
             "bias": bias(moments_y, len(x), len(y)),
             "n_reference": len(y),
-            **standard_error(influence_few(x, moments_y) if few else influence(x, moments_x, moments_y)),
+            **standard_error(influence_of_few(x, moments_y) if few else influence(x, moments_x, moments_y)),
         },
     )

@@ -14,7 +14,14 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
-from genbench.metrics.image.frechet import Moments, frechet, frechet_few, frechet_to, influence, influence_few
+from genbench.metrics.image.frechet import (
+    Moments,
+    frechet,
+    frechet_from_few,
+    frechet_of_few,
+    influence,
+    influence_of_few,
+)
 from genbench.metrics.image.reference_statistics import Published, Statistics, published
 from genbench.models.latent.model import Latent
 from genbench.registry import extractors, metrics
@@ -179,7 +186,7 @@ def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple
             continue
         if found.floor is not None and found.floor > 0:
             ratios[sets.network] = found.value / found.floor
-            each = influence_to(sets.samples, sets.reference) / found.floor
+            each = influence_on_distance(sets.samples, sets.reference) / found.floor
             effect = each + effect if len(effect) else each
         elif encoders:
             raise Unsupported(f"the distance of held-out images is not known for {name}")
@@ -200,32 +207,32 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = reference.n is None or reference.n > dims
     per_sample = reference.bias_constant if full_rank else 0.0
-    details |= standard_error(influence_to(sets.samples, reference))
+    details |= standard_error(influence_on_distance(sets.samples, reference))
     details["bias"] = per_sample * (1 / sets.n + (1 / reference.n if reference.n else 0.0)) if full_rank else None
     # The bias is linear in 1/n: the excess of a floor of fewer images is subtracted.
     comparable = len(floor_samples) > 1 and (full_rank or len(floor_samples) == sets.n)
     excess = per_sample * (1 / len(floor_samples) - 1 / sets.n) if comparable else 0.0
-    floor = to_reference(floor_samples, reference) - excess if comparable else None
+    floor = distance_to_reference(floor_samples, reference) - excess if comparable else None
     protocol = (
         sets.protocol if isinstance(reference, Statistics) else f"{sets.network}, n={sets.n} against {reference.source}"
     )
-    return Value(to_reference(sets.samples, reference), sets.n, protocol, floor=floor, details=details)
+    return Value(distance_to_reference(sets.samples, reference), sets.n, protocol, floor=floor, details=details)
 
 
-def to_reference(x: Float[Tensor, "n k"], reference: Statistics | Published) -> float:
+def distance_to_reference(x: Float[Tensor, "n k"], reference: Statistics | Published) -> float:
     """Return the Frechet distance of features to reference statistics, by the form for their numbers."""
     if len(x) > x.shape[1]:
         return frechet(Moments(x.split(4096)), reference.moments)
     if isinstance(reference, Statistics) and reference.n <= x.shape[1]:
-        return frechet_few(x, reference.rows)
-    return frechet_to(x, reference.moments)
+        return frechet_of_few(x, reference.rows)
+    return frechet_from_few(x, reference.moments)
 
 
-def influence_to(x: Float[Tensor, "n k"], reference: Statistics | Published) -> Float64[Tensor, " n"]:
-    """Return the influence of each sample on `to_reference`, up to a constant."""
+def influence_on_distance(x: Float[Tensor, "n k"], reference: Statistics | Published) -> Float64[Tensor, " n"]:
+    """Return the influence of each sample on `distance_to_reference`, up to a constant."""
     if len(x) > x.shape[1]:
         return influence(x, Moments(x.split(4096)), reference.moments)
-    return influence_few(x, reference.moments)
+    return influence_of_few(x, reference.moments)
 
 
 def _extrapolated(sets: FeatureSets, points: int, seed: int) -> Value:
@@ -237,7 +244,7 @@ def _extrapolated(sets: FeatureSets, points: int, seed: int) -> Value:
         counts = torch.linspace(len(x) / 10, len(x), points).long().tolist()
         values, parts = [], [torch.randperm(len(x), generator=generator(seed, "infinity", n))[:n] for n in counts]
         for part in parts:
-            values.append(to_reference(x[part], sets.reference))
+            values.append(distance_to_reference(x[part], sets.reference))
         design = torch.stack([torch.ones(points), 1 / torch.tensor(counts)], 1).double()
         line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution
         weight = torch.zeros(len(x), dtype=torch.float64)
@@ -247,7 +254,7 @@ def _extrapolated(sets: FeatureSets, points: int, seed: int) -> Value:
 
     value, slope, weight = limit(sets.samples)
     smooth = sets.n // 10 > sets.samples.shape[1]  # in the smallest part, too
-    spread = float(influence_to(sets.samples, sets.reference).std()) if smooth else 0.0
+    spread = float(influence_on_distance(sets.samples, sets.reference).std()) if smooth else 0.0
     floor_samples = sets.floor_samples
     floor = limit(floor_samples)[0] if len(floor_samples) >= 100 else None
     protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"

@@ -82,7 +82,7 @@ def influence(x: Float[Tensor, "n k"], a: Moments, b: Moments) -> Float64[Tensor
     return torch.cat(parts)
 
 
-def influence_few(x: Float[Tensor, "n k"], to: Moments) -> Float64[Tensor, " n"]:
+def influence_of_few(x: Float[Tensor, "n k"], to: Moments) -> Float64[Tensor, " n"]:
     """Return `influence` for fewer samples than features.
 
     Instead of the map, (x_i - m1) T (x_i - m1) = (n - 1) (A^(1/2))_ii for the matrix A = Xc S2 Xc^T / (n - 1), which is
@@ -94,7 +94,7 @@ def influence_few(x: Float[Tensor, "n k"], to: Moments) -> Float64[Tensor, " n"]
     return 2 * (x.double() - mean) @ (mean - to.mean) + (len(x) - 1) * (a.square().sum(1) - cross)
 
 
-def frechet_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
+def frechet_of_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the distance for fewer samples than features, where both covariances are singular.
 
     tr (S1 S2)^(1/2) is then the nuclear norm of Xc Yc^T / sqrt((n-1)(m-1)), without a root of rounding errors.
@@ -104,7 +104,7 @@ def frechet_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     return float((x_mean - y_mean).square().sum() + a.square().sum() + b.square().sum() - 2 * cross)
 
 
-def frechet_to(x: Float[Tensor, "n k"], to: Moments) -> float:
+def frechet_from_few(x: Float[Tensor, "n k"], to: Moments) -> float:
     """Return the distance from fewer samples than features to the moments of more samples than features.
 
     The eigenvalues of S1 S2 are those of the n x n matrix Xc S2 Xc^T / (n-1).

@@ -56,7 +56,7 @@ class TrainingEvaluation:
         draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
         path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
         if self.group.broadcast(path.is_file()):
-            rows = self.group.broadcast(_read_step(path) if validates and self.group.is_first else [])
+            rows = self.group.broadcast(_read_step_or_train_again(path) if validates and self.group.is_first else [])
         else:
             files.make(self.folder.parent)
             rows = self._validate() if validates else []
@@ -120,7 +120,7 @@ def read_steps(folder: Path, plan: Plan, wanted: Collection[str]) -> list[dict[s
     if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
         return []
     steps = [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
-    rows = [row for step in steps for row in _read_step(folder / f"{step}.json")]
+    rows = [row for step in steps for row in _read_step_or_train_again(folder / f"{step}.json")]
     return [row for row in rows if metric_of(row) in wanted]
 
 
@@ -157,7 +157,7 @@ def read_step(path: Path) -> list[dict[str, Any]]:
     return cast(list[dict[str, Any]], rows)
 
 
-def _read_step(path: Path) -> list[dict[str, Any]]:
+def _read_step_or_train_again(path: Path) -> list[dict[str, Any]]:
     try:
         return read_step(path)
     except (Damaged, FileNotFoundError) as error:

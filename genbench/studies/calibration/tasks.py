@@ -22,8 +22,8 @@ from genbench.metrics.classifiers.classifier import raw_images
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.build import build_extractor
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
-from genbench.metrics.image.fid import to_reference
-from genbench.metrics.image.frechet import Moments, frechet, frechet_few
+from genbench.metrics.image.fid import distance_to_reference
+from genbench.metrics.image.frechet import Moments, frechet, frechet_of_few
 from genbench.metrics.image.kid import kernel_between, kernel_within
 from genbench.metrics.image.memorization import share_of_test
 from genbench.metrics.image.monge import sliced_distance
@@ -127,7 +127,7 @@ def captions() -> Task:
 
     def distance(batch: Batch, seed: int) -> dict[str, float]:
         few = len(batch.x) <= batch.x.shape[1]
-        return {"": frechet_few(batch.x, seen) if few else frechet(Moments([batch.x]), moments)}
+        return {"": frechet_of_few(batch.x, seen) if few else frechet(Moments([batch.x]), moments)}
 
     pool = Pool.of(train.x, train.label)
     return Task(
@@ -187,7 +187,7 @@ def _of_images(
     reference = statistics(data, network, "test", 10_000)
     test = reference.rows[torch.randperm(reference.n, generator=torch.Generator().manual_seed(0))[:neighbors]]
     measures = _feature_measures(test, features(network, training.x), 100)
-    measures = {frechet_name: lambda batch, seed: {"": to_reference(batch.x, reference)}, **measures}
+    measures = {frechet_name: lambda batch, seed: {"": distance_to_reference(batch.x, reference)}, **measures}
     if frechet_name == "fd-digits_cnn":
         label = data.test.take(data.test.size or 0, 0).label
 

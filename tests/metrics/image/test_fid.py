@@ -4,7 +4,7 @@ from helpers.pixel_features import measured, normal_images, pixel_sets, task
 
 from genbench.core import Normal
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.image.fid import _distance, to_reference
+from genbench.metrics.image.fid import _distance, distance_to_reference
 from genbench.metrics.measurement import measure
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
@@ -12,7 +12,7 @@ from genbench.models.latent.model import Latent
 
 def distance(data, raw):
     sets = pixel_sets(data, raw)
-    return to_reference(sets.samples, sets.reference)
+    return distance_to_reference(sets.samples, sets.reference)
 
 
 def test_the_distance_of_training_images_to_themselves_is_zero():

@@ -2,7 +2,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_few, influence, influence_few
+from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_of_few, influence, influence_of_few
 
 
 def exact_moments(n, mean, root, seed=0):
@@ -28,7 +28,7 @@ def test_the_distance_of_gaussians_with_a_common_basis_is_the_closed_form():
     y = exact_moments(70, shift, turn * b, 2)
     expected = 9 + float((a - b).square().sum())
     torch.testing.assert_close(frechet(Moments([x]), Moments([y])), expected, atol=1e-9, rtol=0)
-    torch.testing.assert_close(frechet_few(x, y), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(frechet_of_few(x, y), expected, atol=1e-9, rtol=0)
 
 
 def test_the_influence_is_the_change_with_one_more_sample():
@@ -57,10 +57,10 @@ def test_it_equals_the_matrix_square_root(n, m):
 
 def test_both_forms_agree_and_the_distance_to_itself_is_zero():
     x, y = mixed(100, 12, 0), mixed(90, 12, 1)
-    torch.testing.assert_close(frechet_few(x, y), frechet(Moments([x]), Moments([y])), atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(frechet_of_few(x, y), frechet(Moments([x]), Moments([y])), atol=1e-8, rtol=1e-8)
     assert abs(frechet(Moments([x]), Moments([x]))) < 1e-6
     few = mixed(10, 64, 2)
-    assert abs(frechet_few(few, few)) < 1e-9
+    assert abs(frechet_of_few(few, few)) < 1e-9
 
 
 def test_features_that_never_vary_are_no_obstacle():
@@ -104,13 +104,13 @@ def test_in_one_dimension_the_bias_is_that_of_a_mean_and_a_standard_deviation():
 
 def test_the_influence_of_few_samples_is_that_of_many():
     x, y = mixed(60, 5, 1), mixed(80, 5, 2)
-    effect = influence(x, Moments([x]), Moments([y])), influence_few(x, Moments([y]))
+    effect = influence(x, Moments([x]), Moments([y])), influence_of_few(x, Moments([y]))
     torch.testing.assert_close(*(each - each.mean() for each in effect), rtol=1e-4, atol=1e-4)
 
 
 def test_the_influence_of_fewer_samples_than_features_is_the_growth_with_the_weight():
     x, to = mixed(6, 9, 1), Moments([mixed(80, 9, 2)])
-    effect = influence_few(x, to) - influence_few(x, to).mean()
+    effect = influence_of_few(x, to) - influence_of_few(x, to).mean()
     copies = 2000  # of all samples, among which one more of the first is little
 
     def distance(extra):
