@@ -34,7 +34,7 @@ from genbench.report.formats.terminal import show
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs, names_of
 from genbench.runs.record import Record, format_published
-from genbench.runs.spec import SPEC, Spec
+from genbench.runs.spec import SPEC, Spec, without_folder
 from genbench.runs.store import Store, run_name
 from genbench.runs.versions import without_outdated
 from genbench.storage import files
@@ -266,8 +266,11 @@ def _table_files(stem: str, title: str, tables: Sequence[Table], numbers: str) -
 
 def _published(records: Iterable[Record]) -> bytes:
     """Return records without provenance as compressed JSON lines: equal results give equal bytes."""
-    text = "".join(format_published({**record, "spec": _without_folder(record["spec"])}) for record in records)
-    return gzip.compress(text.encode(), mtime=0)
+    lines = []
+    for record in records:
+        spec = record["spec"]
+        lines.append(format_published({**record, "spec": {**spec, "data": without_folder(spec["data"])}}))
+    return gzip.compress("".join(lines).encode(), mtime=0)
 
 
 def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
@@ -280,9 +283,3 @@ def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
             key = json.dumps(origin, sort_keys=True)
             origins.setdefault(key, {**origin, "runs": []})["runs"].append(record["labels"]["run"])
     return list(origins.values())
-
-
-def _without_folder(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return a spec that names data from a path by the last part of the path only."""
-    path = spec["data"].get("path")
-    return spec if path is None else {**spec, "data": {**spec["data"], "path": Path(path).name}}

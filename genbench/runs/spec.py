@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -217,6 +218,11 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
         return event
     shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))
     return replace(event, shape=shape, bin=0.0)
+
+
+def without_folder(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part of a spec for publication: a path is named by its last part only."""
+    return dict(part) if part.get("path") is None else {**part, "path": Path(part["path"]).name}
 
 
 def _content(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import Record
-from genbench.runs.spec import Spec, build_data
+from genbench.runs.spec import Spec, build_data, without_folder
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.ensembles import form_ensembles
@@ -97,7 +97,7 @@ class GridSearch:
         return {
             "rule": "best mean on the validation split",
             "metric": self.metric,
-            "data": first.data,
+            "data": without_folder(first.data),
             "budget": _budget(first),
             "candidates": [
                 {"method": c.method, "settings": c.text, "values": c.values(self.metric)} for c in self.candidates

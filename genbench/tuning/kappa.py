@@ -14,7 +14,7 @@ from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_t
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import learn_from_prerequisites
-from genbench.runs.spec import Spec, build_data
+from genbench.runs.spec import Spec, build_data, without_folder
 from genbench.runs.store import Store
 from genbench.seeds import derive, generator
 from genbench.settings import Settings
@@ -65,7 +65,7 @@ class Elbow:
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
         curve = [{"kappa": kappa, **tilt._asdict(), "known": tilt.known} for kappa, tilt in self.curve]
-        parts = {"rule": "elbow", "data": self.spec.data, "model": self.spec.model, "flat": self.flat}
+        parts = {"rule": "elbow", "data": without_folder(self.spec.data), "model": self.spec.model, "flat": self.flat}
         return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
 
 
