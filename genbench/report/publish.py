@@ -107,15 +107,14 @@ def publish_suite(
 
 
 def require_own_folder(folder: Path) -> None:
-    """Refuse the folder of a suite in which files of the names that tables have are not tables of genbench.
+    """Refuse the folder of a suite whose table.csv is no table of genbench: it would be overwritten.
 
     Raises:
-        ConfigError: if there is such a file, but no published record.
+        ConfigError: if it is not.
     """
-    if folder.is_dir() and not any(folder.glob(f"{RECORDS}*")):
-        for stem in ("table", "cost"):
-            for path in folder.glob(f"{stem}.*"):
-                raise ConfigError(f"{path} would be overwritten: rename the suite, or choose other --results")
+    path, head = folder / "table.csv", ",".join(csv.COLUMNS[:3]).encode()
+    if path.is_file() and not (folder / RECORDS).exists() and not files.read(path).startswith(head):
+        raise ConfigError(f"{path} would be overwritten: rename the suite, or choose other --results")
 
 
 def _earlier(root: Path, name: str) -> tuple[dict[tuple[str, str], Record], list[Failure]]:

@@ -20,7 +20,6 @@ from genbench.analysis.suite_results import suite_file, suite_names
 from genbench.errors import ConfigError, unknown
 from genbench.runs.record import read_published, read_record
 from genbench.runs.store import Store, evaluation_name
-from genbench.runs.weights_file import read_weights
 from genbench.storage import files
 from genbench.storage.files import Damaged
 
@@ -77,7 +76,7 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
         records: paths of records in a results folder. Their weights are found beside them.
 
     Raises:
-        Damaged: if a record or weights are damaged.
+        Damaged: if a record is damaged.
         ConfigError: if there are no records.
     """
     members: dict[str, Path] = {}
@@ -88,7 +87,6 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
         members[f"runs/{run.name}/{record.parent.name}/record.json"] = record
         weights = run / "model.safetensors"
         if weights.is_file() and weights.stat().st_size <= MAX_WEIGHTS:
-            read_weights(weights)
             members[f"runs/{run.name}/model.safetensors"] = weights
         else:
             without.append(run.name)

@@ -83,7 +83,7 @@ class Broken(AffineFlow):
         ("is not finite", r"loss\['loss'\] must be finite"),
         ("lies about its gradient", "down the gradient must lower the loss"),
         ("depends on the batch", "must not depend on the batch"),
-        ("has another shape", "not that of the event"),
+        ("has another shape", r"float32 of shape \(6, 1\); it has to return real numbers of shape"),
         ("samples at random", "sample must not draw from the global random state"),
         ("is not normalized", "must integrate to 1 over the plane, it gives 1.1"),
         ("refuses without reason", "must say why"),
