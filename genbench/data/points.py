@@ -146,7 +146,9 @@ def _classes(path: Path, label: np.ndarray) -> np.ndarray:
     """Return classes, whole numbers as numbers, so that 10 comes after 9."""
     if label.dtype.kind != "O":
         return label
-    missing = (label == "") | (label != label)  # NaN differs from itself
+    import pandas as pd
+
+    missing = pd.isna(label) | (label.astype(str) == "")
     if missing.any():
         raise ConfigError(f"{path}: row {int(np.argmax(missing)) + 1} has no {LABEL}")
     return label.astype(np.int64) if all(_WHOLE.fullmatch(str(each)) for each in label) else label

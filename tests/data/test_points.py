@@ -130,6 +130,15 @@ def test_classes_are_the_texts_of_the_file_and_numbers_are_in_order(tmp_path):
     assert set(first) == {"9"}
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan"), pd.NA, ""])
+def test_a_missing_class_in_parquet_is_no_class(tmp_path, nothing):
+    pytest.importorskip("pyarrow")
+    label = pd.Series(["x", "y", nothing] * 20, dtype=object)
+    pd.DataFrame({"a": np.arange(60.0), "label": label}).to_parquet(tmp_path / "points.parquet")
+    with pytest.raises(ConfigError, match="row 3 has no label"):
+        points(path=str(tmp_path / "points.parquet"))
+
+
 def test_a_mark_of_the_byte_order_is_no_header(tmp_path):
     (tmp_path / "points.csv").write_bytes("".join(f"{i},{i**2}\n" for i in range(50)).encode("utf-8-sig"))
     data = points(path=str(tmp_path / "points.csv"))
