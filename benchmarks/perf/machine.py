@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
-    *("torch", "numpy", "scipy", "POT", "torchdiffeq", "torchcfm", "torchdyn", "zuko"),
+    *("torch", "numpy", "scipy", "POT", "torchdiffeq", "torchcfm", "torchdyn", "zuko", "jax"),
     *("clean-fid", "torch-fidelity", "torchmetrics", "benchopt"),
 )
 
