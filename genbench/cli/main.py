@@ -70,6 +70,7 @@ def main() -> None:
         _fail("GENBENCH_MEMORY has no effect any more: images are streamed, and what cannot fit is refused", 0)
     try:
         _require_current_folder()
+        _require_no_empty_word(sys.argv[1:])
         trusted, arguments = trusted_files(sys.argv[1:])
         for path in trusted:
             load_file(path)
@@ -99,6 +100,13 @@ def _require_current_folder() -> None:
         os.getcwd()
     except OSError as error:
         raise ConfigError("the current folder does not exist any more: change to another one") from error
+
+
+def _require_no_empty_word(words: list[str]) -> None:
+    """Refuse an empty word, as an unset variable of a shell gives it: as a path it would be the current folder."""
+    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
+        command = shlex.join(["genbench", *words])
+        raise ConfigError(f"a word of the command is empty (a variable of the shell that is not set?): {command}")
 
 
 def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:

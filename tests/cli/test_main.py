@@ -48,6 +48,8 @@ import pytest
             "not both",
         ),
         (["run", "--model", "cfm", "--dataset", "moons", "--results", "/dev/null/x"], "/dev/null/x"),
+        (["run", "--model", "cfm", "--dataset", "moons", "--results", ""], "--results ''"),
+        (["run", "--model", "cfm", "--dataset", "moons", "--results="], "--results="),
     ],
 )
 def test_wrong_commands_exit_with_2_and_write_nothing(inside, tmp_path, arguments, message):
