@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Independent, Pairs
 from genbench.models.flow_matching.few_step import FewStep
 from genbench.models.flow_matching.model import FlowMatching
@@ -134,7 +134,13 @@ class Student(PairModel):
         return self.pool
 
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
-        """Return the batch, whose samples are pairs."""
+        """Return the batch, whose samples are pairs.
+
+        Raises:
+            Unsupported: if they are data, which no teacher has paired with noise.
+        """
+        if batch.x.dim() != len(self.event.shape) + 2:
+            raise Unsupported("it learns pairs of noise and its teacher's samples, and has no loss on data")
         x0, x1 = batch.x.unbind(1)
         return Pairs(x0, x0.new_ones(len(x0)), x1=x1), batch.label if self.conditional else None
 

@@ -49,7 +49,11 @@ class TrainingEvaluation:
         """Time that evaluation took, which is not training time."""
 
     def __call__(self, step: int) -> float | None:
-        """Evaluate the model after this many steps, and return its loss on validation data if that is due."""
+        """Evaluate the model after this many steps, and return its loss on validation data if that is due.
+
+        Raises:
+            RunFailed: if that loss is to choose the weights, and the first one cannot be measured.
+        """
         plan, began = plan_of(self.spec), time.monotonic()
         measures = _measures(plan, step)
         validates = plan.validates_after(step)
@@ -65,18 +69,18 @@ class TrainingEvaluation:
                 rows = [row | {"point": "training", "step": step} for row in rows]
                 files.write_sealed(path, json.dumps(rows), place_of(path))
         self.seconds += time.monotonic() - began
-        return next((row["value"] for row in rows if row["metric"] == VALIDATION), None)
+        loss = next((row for row in rows if row["metric"] == VALIDATION), None)
+        if loss is None:
+            return None
+        # Of later steps a loss may be missing because it is not finite: they are not chosen.
+        if loss["value"] is None and plan.stop == "validation" and step == min(plan.validate_every, plan.steps):
+            raise RunFailed(f"plan.stop=validation cannot choose a step: {loss['reason']}")
+        return loss["value"]
 
     def best_step(self) -> int:
-        """Return the step with the lowest loss on validation data.
-
-        Raises:
-            RunFailed: if the model has no such loss.
-        """
-        rows = [row for row in read_steps(self.folder, plan_of(self.spec), [VALIDATION]) if row["metric"] == VALIDATION]
-        measured = [row for row in rows if row["value"] is not None]
-        if not measured:
-            raise RunFailed(f"plan.stop=validation cannot choose a step: {rows[-1]['reason']}")
+        """Return the step with the lowest loss on validation data."""
+        rows = read_steps(self.folder, plan_of(self.spec), [VALIDATION])
+        measured = [row for row in rows if row["metric"] == VALIDATION and row["value"] is not None]
         return min(measured, key=lambda row: row["value"])["step"]
 
     def _validate(self) -> list[dict[str, Any]]:

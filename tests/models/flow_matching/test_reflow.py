@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genbench.errors import ConfigError, RunFailed
+from genbench.core import Batch
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.sampling import noise
 from genbench.metrics.trajectories import straightness
@@ -32,6 +33,13 @@ def pupil(dataset, name="reflow", **model):
 def bend(model, data):
     """How far the paths are from straight."""
     return straightness(Evaluation(data, 0, x=torch.zeros(1, 2), model=model), n=512, tol=1e-4).value
+
+
+@pytest.mark.parametrize("name", ["reflow", "reflow-distilled"])
+def test_there_is_no_loss_on_data_that_no_teacher_has_paired_with_noise(name):
+    model, _ = pupil("8gaussians", name)
+    with pytest.raises(Unsupported, match="no loss on data"):
+        model.draw(Batch(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64)), torch.Generator())
 
 
 def test_paths_are_straighter_than_the_teachers_and_end_where_its_do(trained):

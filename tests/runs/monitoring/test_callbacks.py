@@ -74,6 +74,20 @@ def test_validation_is_recorded_and_chooses_the_weights(tmp_path):
     }
 
 
+def test_a_loss_that_cannot_choose_the_weights_ends_the_training_at_its_first_validation(tmp_path):
+    """Semidiscrete pairs hold training data whatever the batch, so that there is no loss on validation data."""
+    plan = PLAN | VALIDATED | {"stop": "validation"}
+    settings = {"plan": plan, "model": {"points": 50}, "evaluation": {"n": 64, "curve": []}}
+    steps = []
+    with pytest.raises(RunFailed, match="cannot choose a step: semidiscrete"):
+        run(
+            make_spec("sdcfm", "moons", metrics=["norm"], settings=settings),
+            Store(tmp_path),
+            progress=lambda step, *_: steps.append(step),
+        )
+    assert max(steps) < 60
+
+
 def test_validation_survives_an_interruption(tmp_path):
     def stop(step, steps, logs):
         if step == 60:

@@ -100,13 +100,12 @@ class Semidiscrete(Coupling):
         """Replace the data by the points that the noise goes to, within the classes of the batch.
 
         Raises:
-            Unsupported: without the training data, as in the evaluation of a trained model.
+            Unsupported: outside of training: without its points there are no pairs, and with them, held-out data in
+                the batch would be replaced by training data.
             ConfigError: if the points are of other data.
         """
-        if not self.targets:
-            raise Unsupported(
-                "its pairs need the training data: semidiscrete transport is attached to them in training"
-            )
+        if not self.training or not self.targets:
+            raise Unsupported("semidiscrete transport pairs noise with training data only, and only in training")
         shape = next(points.shape[1:] for points, _ in self.targets.values())
         if shape != x0.shape[1:]:
             raise ConfigError(f"the potentials are of other data, of shape {tuple(shape)}, not {tuple(x0.shape[1:])}")

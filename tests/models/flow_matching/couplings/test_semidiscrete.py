@@ -78,7 +78,7 @@ def test_potentials_are_found_once_for_the_same_content(monkeypatch):
 
 def test_without_data_or_with_other_data_it_refuses():
     x = torch.randn(4, 2)
-    with pytest.raises(Unsupported, match="need the training data"):
+    with pytest.raises(Unsupported, match="only in training"):
         Semidiscrete(SemidiscreteSettings(), 0)(x, x, None, stream())
     with pytest.raises(ConfigError, match=r"potentials are of other data, of shape \(3,\), not \(2,\)"):
         attached(Points(torch.randn(20, 3)))(x, x, None, stream())
