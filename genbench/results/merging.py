@@ -10,8 +10,9 @@ from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
 from genbench.runs.monitoring.callbacks import read_step
-from genbench.runs.record import Record, format_record, metric_of, read_kept
+from genbench.runs.record import Record, check_request, format_record, metric_of, read_kept
 from genbench.runs.run import merge_rows
+from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
 from genbench.runs.weights_file import read_weights
@@ -110,9 +111,9 @@ def _merge_weights(run: Path, folder: Path, records: Sequence[Record]) -> bool:
     with _left_out_if_damaged():
         files.open_regular(source, MAX_BYTES[source.suffix]).close()
         _, spec, _ = read_weights(source)
-        trained = spec.keys() - {"metrics", "sample", "evaluation"}
-        if any(record["spec"].get(name) != spec[name] for record in records for name in trained):
-            raise Damaged(f"{source} is of another run than the record beside it")
+        for record in records:
+            of_record = SPEC.validate_python(record["spec"])
+            check_request(source, spec | {"sample": of_record.sample, "evaluation": of_record.evaluation}, of_record)
         _copy(source, target)
         return True
     return False

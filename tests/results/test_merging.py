@@ -2,7 +2,10 @@ import json
 import os
 import shutil
 
+import pytest
+
 from genbench.runs.record import read_record
+from genbench.storage import tensors
 
 
 def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, tmp_path, first_path, edit_record):
@@ -101,3 +104,19 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
     for said in ("1,099,511,627,776 bytes, more than", "is not an archive of arrays", "5.json is damaged"):
         assert said in err
     assert cli("verify", mine, "--sample", 4)[0] == 0
+
+
+@pytest.mark.parametrize(("change", "taken"), [({"sigma": None}, True), ({"sigma": 7.0}, False)])
+def test_weights_that_lack_a_setting_of_their_record_are_taken(cli, swept, tmp_path, first_path, change, taken):
+    """A record that is measured again after a new setting names it, with its default; the weights beside it do not."""
+    _, results = swept
+    path = first_path(results, "runs/wcfm-moons-0*/model.safetensors")
+    state, header = tensors.load(path, ("spec",))
+    spec = json.loads(header["spec"])
+    assert change.keys() <= spec["model"].keys()
+    model = {name: value for name, value in {**spec["model"], **change}.items() if value is not None}
+    tensors.save(path, state, {**header, "spec": json.dumps({**spec, "model": model})})
+    mine = tmp_path / "mine"
+    err = cli("merge", mine, results)[2]
+    assert (mine / path.relative_to(results)).exists() == taken
+    assert ("belongs to another run" in err) != taken

@@ -9,7 +9,17 @@ import pytest
 
 from genbench.registry import models
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import COSTS, RECORD, format_published, format_record, read_published, read_record
+from genbench.runs.record import (
+    COSTS,
+    RECORD,
+    Misfiled,
+    check_request,
+    format_published,
+    format_record,
+    read_published,
+    read_record,
+)
+from genbench.runs.spec import SPEC
 from genbench.runs.store import run_name
 from genbench.storage.files import Damaged
 
@@ -153,3 +163,17 @@ def test_what_tables_and_pages_read_is_checked(swept, first_path, edit_record, c
     edit_record(path, change)
     with pytest.raises(Damaged):
         read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("of_record", "of_weights"),
+    [("text", ["list"]), (["list"], "text"), ({"name": ["list"]}, "text"), ("text", {"name": ["list"]})],
+)
+@pytest.mark.parametrize("model", ["cfm", "of a plug-in"])
+def test_specs_of_odd_types_and_unknown_components_belong_to_another_run(record, model, of_record, of_weights):
+    def spec(value):
+        return {**record["spec"], "model": {"name": model, "version": 1, "net": value}}
+
+    asked = SPEC.validate_python(spec(of_record))
+    with pytest.raises(Misfiled):
+        check_request(Path("model.safetensors"), SPEC.validate_python(spec(of_weights)).json(), asked)
