@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile
 from genbench.errors import ConfigError
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Record, check_request, format_record, metric_of, read_kept
-from genbench.runs.run import merge_rows
+from genbench.runs.run import merge_records
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
@@ -92,12 +92,10 @@ def _merge_record(record: Record, path: Path) -> str:
         return "new"
     ours, theirs = kept["spec"]["metrics"], record["spec"]["metrics"]
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
-    added = {name: component for name, component in theirs.items() if name not in ours or name in renewed}
+    added = [name for name in theirs if name not in ours or name in renewed]
     if added:
-        spec = {**kept["spec"], "metrics": dict(sorted({**ours, **added}.items()))}
-        rows = [row for row in record["results"] if metric_of(row) in added]
-        files.write(path, format_record({**kept, "spec": spec, "results": merge_rows(kept, rows, added)}))
-    common = [row for row in kept["results"] if metric_of(row) in theirs.keys() - added.keys()]
+        files.write(path, format_record(merge_records(kept, record, added)))
+    common = [row for row in kept["results"] if metric_of(row) in theirs.keys() - added]
     if any(row not in record["results"] for row in common):
         return "different"
     return f"extended by {', '.join(added)}" if added else "the same"

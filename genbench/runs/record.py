@@ -14,15 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, cast
 
 from annotated_types import Ge, Le
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    FiniteFloat,
-    TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
-    with_config,
-)
+from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter, ValidationError, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
@@ -220,7 +212,12 @@ def read_record(path: Path) -> Record:
         Damaged: if the file is not a record, or does not have its checksum.
         FileNotFoundError: if there is none.
     """
-    body, seal, end = files.read(path).rpartition(_SEAL.encode())
+    return parse_record(files.read(path), path)
+
+
+def parse_record(content: bytes, path: Path) -> Record:
+    """Return the record that a file of this content holds. Raises Damaged as `read_record` does."""
+    body, seal, end = content.rpartition(_SEAL.encode())
     try:
         if not seal:
             raise ValueError("it has no checksum")

@@ -276,6 +276,14 @@ def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[
     return sorted([*(row for row in kept if metric_of(row) not in measured), *rows], key=place)
 
 
+def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Record:
+    """Return a record with the values that another record of the same evaluation has of some metrics."""
+    chosen = {name: new["spec"]["metrics"][name] for name in measured}
+    spec = {**kept["spec"], "metrics": dict(sorted({**kept["spec"]["metrics"], **chosen}.items()))}
+    rows = [row for row in new["results"] if metric_of(row) in measured]
+    return {**kept, "spec": spec, "results": merge_rows(kept, rows, measured)}
+
+
 def _write(
     spec: Spec,
     held: Store,

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, first_line
+from genbench.runs.record import format_record, missing_metrics, parse_record, read_kept
+from genbench.runs.run import merge_records
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
 from genbench.storage import files, lease
+from genbench.storage.files import Damaged
 from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
 from genbench.training import checkpoint
 from genbench.training.allocator import keep_freed
@@ -157,7 +160,7 @@ class RayExecutor:
                 if not spec.metrics and self.store.has_weights(spec):
                     continue  # a prerequisite that another job has sent back meanwhile
                 with self.store.hold(spec, wait=60) as held:
-                    _replace(held, run, returned.files)
+                    _replace(held, run, returned.files, job)
         except lease.Busy as reason:
             for index in job.cells:
                 on_event(JobEvent(index, "busy", message=str(reason)))
@@ -192,16 +195,37 @@ def _files(store: Store, runs: Iterable[str]) -> dict[str, bytes]:
     return {str(path.relative_to(store.root)): path.read_bytes() for path in own}
 
 
-def _replace(held: Store, run: str, content: Mapping[str, bytes]) -> None:
-    """Write the files of a run that were sent back; checkpoints and notes of failures that were not are obsolete."""
+def _replace(held: Store, run: str, content: Mapping[str, bytes], job: Job) -> None:
+    """Write the files of a run that were sent back; checkpoints and notes of failures that were not are obsolete.
+
+    Records are merged: meanwhile another process may have measured other metrics.
+    """
     for path in (held.runs / run).rglob("*"):
         obsolete = path.name == "failure.txt" or path.name.endswith(checkpoint.NAME)
         if obsolete and f"runs/{path.relative_to(held.runs)}" not in content:
             path.unlink()
+    asked = {held.record_path(spec): spec for spec in job.cells.values()}
     for path, data in content.items():
         part, of, *name = Path(path).parts
         if of == run:
-            files.write(Path(held.runs if part == "runs" else held.root / part, of, *name), data)
+            target = Path(held.runs if part == "runs" else held.root / part, of, *name)
+            merged = target.name == "record.json" and _merged(data, target, asked.get(target))
+            files.write(target, merged or data)
+
+
+def _merged(data: bytes, path: Path, asked: Spec | None) -> str | None:
+    """Return the record that is in place, with the metrics that one that was sent back measured; None if there is none.
+
+    Args:
+        asked: the cell of the record, if it is one of the job.
+    """
+    try:
+        kept, sent = read_kept(path), parse_record(data, path)
+    except (Damaged, FileNotFoundError):
+        return None
+    new = sent["spec"]["metrics"].keys() - kept["spec"]["metrics"].keys()
+    new |= missing_metrics(kept, asked, again=asked.metrics).keys() if asked is not None else set()
+    return format_record(merge_records(kept, sent, new & sent["spec"]["metrics"].keys()))
 
 
 def _run_task(job: Job, store: Store, probe: Path, kept: list[Any], queue: Any) -> Returned:

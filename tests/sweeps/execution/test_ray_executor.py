@@ -1,6 +1,7 @@
 """Sweeps on a Ray cluster of two nodes on this machine; pip install 'genbench[ray]' to run them."""
 
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -9,12 +10,14 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from genbench.errors import ConfigError
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_record
-from genbench.runs.store import Store
+from genbench.runs.store import Store, run_name
 from genbench.storage import lease
 from genbench.sweeps.execution import ray_executor
 from genbench.sweeps.execution.executors import execute, local
@@ -188,3 +191,29 @@ def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_
     costs = {read_record(path)["provenance"]["cost"]["train_seconds"] for path in there.runs.glob("cfm*/*/record.json")}
     assert len(costs) == 1  # that of the stack that was trained here
     assert len(list(there.root.glob("logs/*/events*"))) >= 4
+
+
+def test_what_other_processes_measured_meanwhile_is_kept(tmp_path):
+    """A run is measured here and on a machine without the folder, at the same time."""
+    (cell,) = specs(tmp_path, 5)[:1]
+    slices, nfe, energy = (
+        make_spec("cfm", "moons", metrics=[name], settings={**cell.settings, "metric": settings}, seed=cell.seed)
+        for name, settings in (("sliced_w2", {"sliced_w2": {"directions": 7}}), ("nfe", {}), ("energy_distance", {}))
+    )
+    here, there, alone = (Store(tmp_path / name) for name in ("here", "there", "alone"))
+    execute([cell], here, local(here, 1), ignore)
+    shutil.copytree(here.root, there.root)
+    shutil.copytree(here.root, alone.root)
+    execute([energy], here, local(here, 1), ignore)  # another process
+    asked = replace(nfe, metrics=nfe.metrics | slices.metrics)
+    execute([asked], there, local(there, 1), ignore)  # the other machine
+    execute([replace(asked, metrics=asked.metrics | energy.metrics)], alone, local(alone, 1), ignore)
+    (job,) = make_jobs([asked])
+    engine = ray_executor.RayExecutor(here)
+    engine.ray = SimpleNamespace(get=lambda reference: reference, exceptions=SimpleNamespace(RayError=RuntimeError))
+    returned = ray_executor.Returned([], None, ray_executor._files(there, [run_name(cell)]))
+    assert engine._finish(returned, job, ignore) is None
+    assert outcome(here) == outcome(alone)
+    (here.record_path(cell)).write_text("damaged")
+    engine._finish(returned, job, ignore)
+    assert outcome(here) == outcome(there)
