@@ -63,10 +63,12 @@ class WandbLogger:
         name = {"project": "genbench", "name": folder.name, "id": folder.name[-64:]}
         self._run = wandb.init(**name, dir=str(folder), resume="allow", settings=settings)
         self._run.config.update(spec, allow_val_change=True)
+        # Prerequisites and stages count their own steps, and wandb ignores what goes back in its own.
+        self._run.define_metric("*", step_metric="step")
 
     def log(self, scalars: Mapping[str, float], step: int) -> None:
         """Log the scalars of a step."""
-        self._run.log(dict(scalars), step=step)
+        self._run.log({"step": step, **scalars})
 
     def close(self, failed: bool) -> None:
         """End the run."""

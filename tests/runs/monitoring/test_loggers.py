@@ -1,5 +1,6 @@
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -55,28 +56,58 @@ def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
     assert not (quiet.root / "logs").exists()
 
 
-def test_weights_and_biases_is_written_offline(tmp_path):
+def wandb_records(path):
+    """Read the log of an offline run: after 7 bytes, blocks of 32 KiB with pieces of records (LevelDB's log format)."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    content, place, record = path.read_bytes(), 7, b""
+    while place + 7 <= len(content):
+        if (left := 2**15 - place % 2**15) < 7:
+            place += left
+            continue
+        size, kind = struct.unpack_from("<4xHB", content, place)
+        record += content[place + 7 : place + 7 + size]
+        place += 7 + size
+        if kind in (1, 4):  # whole, or its last piece
+            yield Record.FromString(record)
+            record = b""
+
+
+def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
+    """Each counts its own steps: the model begins again with step 1."""
     pytest.importorskip("wandb")
     code = "import sys; from genbench.cli.main import main; main()"
-    command = ["run", "--model", "cfm", "--dataset", "moons", "--set", "plan.steps=5", "--set", "evaluation.n=32"]
-    command += [
-        "--set",
-        "evaluation.curve=[]",
+    command = [
+        "run",
+        "--model",
+        "reflow",
+        "--dataset",
+        "moons",
         "--metric",
         "nfe",
-        "--log",
-        "wandb",
         "--json",
         "--results",
         str(tmp_path),
     ]
+    command += ["--set", "model.pairs=64", "--set", "evaluation.n=32", "--set", "evaluation.curve=[]"]
+    command += ["--set", "plan.steps=5", "--log", "wandb", "--log", "tensorboard"]
     environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     # Before 0.31 wandb warns that an offline run cannot be resumed.
     assert not [line for line in done.stderr.splitlines() if "wandb" in line and "`resume` will be ignored" not in line]
     run = json.loads(done.stdout)["labels"]["run"]
-    assert list((tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb"))
+    expected = {"train/teacher loss": [1, 5], "train/loss": [1, 5], "result/nfe": [5]}
+    found = scalars(tmp_path / "logs" / run)
+    assert {name: [step for step, _ in found[name]] for name in expected} == expected
+    (path,) = (tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb")
+    records = list(wandb_records(path))
+    assert [record.metric.step_metric for record in records if record.HasField("metric")] == ["step"]
+    lines = [record.history.item for record in records if record.HasField("history")]
+    table = [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in line} for line in lines]
+    for name, steps in expected.items():
+        logged = [(row["step"], row[name]) for row in table if name in row]
+        assert logged == [(step, pytest.approx(dict(found[name])[step])) for step in steps]
 
 
 def test_a_logger_that_fails_is_reported_once_and_fails_no_cell(monkeypatch, tmp_path, caplog):
