@@ -98,8 +98,8 @@ def compare_methods(
     """Compare the methods on a data set.
 
     Args:
-        values: measured on this data set.
-        runs: {name: run} of these values.
+        values: measured on this data set, under the labels of their models.
+        runs: {name: run} of these values; of a run that was sampled with several settings, any of its evaluations.
         seconds: {name of a run: time of training}.
         variants: whether every setting of a method has an entry.
 
@@ -117,8 +117,8 @@ def compare_methods(
     comparable = [v for v in main if (v.protocol, v.n) == (first.protocol, first.n)]
     methods = _one_setting_each(comparable, budget, budgets, runs, variants)
     seeds = _usual(frozenset(v.seed for v in rows) for rows in methods.values() if budgets[rows[0].run] == budget)
-    ranked = {v.run for rows in methods.values() for v in rows if budgets[v.run] == budget}
-    curve = _curve_metric(metric, [v for v in values if v.run in ranked])
+    ranked = {(v.run, v.model) for rows in methods.values() for v in rows if budgets[v.run] == budget}
+    curve = _curve_metric(metric, [v for v in values if (v.run, v.model) in ranked])
     entries = []
     for method, rows in methods.items():
         mark = OTHER_BUDGET if budgets[rows[0].run] != budget else ""
@@ -127,7 +127,8 @@ def compare_methods(
         # Not a set: the sum of seconds would depend on its order, which varies between processes.
         names = dict.fromkeys(v.run for v in rows)
         train_seconds = [seconds[name] for name in names if name in seconds]
-        points = tuple(v for v in values if v.run in names and v.metric == curve and v.point != "training")
+        own = [v for v in values if v.run in names and v.model == rows[0].model]
+        points = tuple(v for v in own if v.metric == curve and v.point != "training")
         entries.append(
             Entry(
                 method=method,
@@ -179,7 +180,8 @@ def _one_setting_each(
 
 def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]:
     """Return one value per seed: of runs that differ in settings outside of their label, of those with most seeds."""
-    alike = group_by(rows, lambda v: digest({**runs[v.run].record["spec"], "seed": 0, "metrics": 0, "evaluation": 0}))
+    labeled = dict.fromkeys(("seed", "sample", "metrics", "evaluation"))
+    alike = group_by(rows, lambda v: digest(runs[v.run].record["spec"] | labeled))
     best = max(alike.values(), key=lambda rows: len({v.seed for v in rows}))
     return [same[0] for same in group_by(best, lambda v: v.seed).values()]
 

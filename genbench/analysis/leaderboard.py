@@ -81,7 +81,7 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
     """
     suites = list(suites)
     runs = {run.record["labels"]["run"]: run for suite in suites for run in suite.runs}
-    values = (v._replace(model=runs[v.run].record["labels"]["model"]) for suite in suites for v in suite.values)
+    values = (v._replace(model=v.label) for suite in suites for v in suite.values)
     of_data = group_by(dict.fromkeys(values), lambda v: v.data)
     seconds = {cost.run: cost.train_seconds for suite in suites for cost in suite.costs if cost.train_seconds}
     for name in only:

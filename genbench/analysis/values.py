@@ -39,6 +39,8 @@ class Value(NamedTuple):
     """Half the 95 % interval of this evaluation, over its samples, test points or paths."""
     share: float | None = None
     """Of the training steps of its plan, for a value that was measured during training."""
+    label: str = ""
+    """The label of its model; `model` adds the budget where models of one label differ in it."""
 
 
 class Cost(NamedTuple):
@@ -101,6 +103,7 @@ def all_values(records: Sequence[Record]) -> list[Value]:
                 original=record["provenance"]["data"].get("original", True),
                 protocol=protocol(row),
                 half=half_interval(row),
+                label=record["labels"]["model"],
                 share=_share(row.get("step"), record["spec"]["plan"].get("steps")),
                 **{name: cast(Any, row.get(name)) for name in OF_ROW},
             )

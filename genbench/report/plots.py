@@ -68,10 +68,10 @@ def quality_vs_cost(name: str, values: Sequence[Value], costs: Sequence[Cost], m
     charts = []
     for field in ("train_seconds", "sample_seconds"):
         label, _ = COSTS[field]
-        cost = {run.run: value for run in costs if (value := getattr(run, field)) is not None}
+        cost = {(c.run, c.model): value for c in costs if (value := getattr(c, field)) is not None}
         if cost:
             charts.append(_scatter(label, metric, main, cost))
-    charts.append(_scatter("NFE", metric, main, {v.run: v.nfe for v in main if v.nfe is not None}))
+    charts.append(_scatter("NFE", metric, main, {(v.run, v.model): v.nfe for v in main if v.nfe is not None}))
     drawn = tuple(chart for chart in charts if chart.series)
     if not drawn:
         return None
@@ -251,10 +251,10 @@ def _mean(rows: Sequence[Value], x: float | None = None) -> Point:
     return Point(float(x), mean, None if half is None else mean - half, None if half is None else mean + half)
 
 
-def _scatter(label: str, metric: str, main: Sequence[Value], cost: Mapping[str, float]) -> Chart:
+def _scatter(label: str, metric: str, main: Sequence[Value], cost: Mapping[tuple[str, str], float]) -> Chart:
     series = []
     for model, rows in by_model(main):
-        known = [float(cost[v.run]) for v in rows if v.run in cost]
+        known = [float(cost[v.run, model]) for v in rows if (v.run, model) in cost]
         if known and min(known) > 0:
             series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
     drawn = _chart(label, label, metric, series, main)

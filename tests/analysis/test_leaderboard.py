@@ -88,3 +88,26 @@ def test_data_sets_of_changed_settings_come_last():
     ]
     ranking = leaderboard([suite([*changed, *known(datas=["moons"])])])
     assert [board.data for board in ranking.boards] == ["moons", "circles"]
+
+
+def test_evaluations_of_one_run_with_other_sampling_settings_are_methods_of_their_own():
+    """Their values, curves and labels are those of one evaluation, whichever of them comes last."""
+    tolerances = {1e-3: 5.0, 1e-5: 2.0, 1e-7: 3.0}
+    runs = [
+        run("cfm", seed, value, curve=[(1.0, 4 * value), (16.0, value)], sample={"tol": tol})
+        for tol, value in tolerances.items()
+        for seed in range(2)
+    ]
+    assert len({each.record["labels"]["run"] for each in runs}) == 2
+    (board,) = leaderboard([suite(runs)], variants=True).boards
+    assert {e.label: e.mean for e in board.entries} == {"cfm tol=0.001": 5.0, "cfm": 2.0, "cfm tol=1e-07": 3.0}
+    for each in board.entries:
+        assert {v.value for v in each.points} == {each.mean, 4 * each.mean}
+    found = leaderboard([suite(runs)])
+    assert (entry(found.boards[0], "cfm").label, entry(found.boards[0], "cfm").mean, found.variants) == ("cfm", 2.0, 2)
+
+
+def test_a_grid_of_sampling_settings_that_differs_between_seeds_loses_no_seed():
+    runs = [run("cfm", seed, 2.0 + seed) for seed in range(2)] + [run("cfm", 1, 9.0, sample={"tol": 1e-3})]
+    (board,) = leaderboard([suite(runs)]).boards
+    assert entry(board, "cfm").values == {0: 2.0, 1: 3.0}

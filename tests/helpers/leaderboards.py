@@ -9,13 +9,13 @@ from genbench.runs.store import run_name
 NOISE = np.random.default_rng(0).normal(size=(4, 12))
 
 
-def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None):
+def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None, **more):
     spec = make_spec(
         model,
         data,
         seed=seed,
         metrics=["w2"],
-        settings={"model": settings or {}, "plan": {"steps": 9, "batch_size": 4} | (plan or {})},
+        settings={"model": settings or {}, "plan": {"steps": 9, "batch_size": 4} | (plan or {}), **more},
     )
     at = {"metric": metric, "floor": 0.1, "n": 64, "solver": "dopri5", "protocol": "exact", "better": better}
     rows = [at | {"point": "main", "value": value, "nfe": 100.0}]
