@@ -1,13 +1,17 @@
 """The Hugging Face hub: folders with the files of a model, from the hub's cache or downloaded."""
 
 import hashlib
-import json
 import os
 import re
 from functools import lru_cache
 from pathlib import Path
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from genbench.errors import ConfigError, first_line
+from genbench.storage import files
+from genbench.validation import explain
 
 HASHED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """Names of files in the hub's cache."""
@@ -17,6 +21,15 @@ BLOCK = 2**20
 
 TIMEOUT = 10.0
 """Seconds in which the hub must answer."""
+
+
+class Index(TypedDict):
+    """Index of sharded weights: the file of each tensor."""
+
+    weight_map: dict[str, str]
+
+
+_INDEX = TypeAdapter(Index)
 
 
 @lru_cache
@@ -97,7 +110,23 @@ def _verify(snapshot: Path, patterns: tuple[str, ...]) -> None:
 
 
 def _complete(place: Path, pattern: str) -> bool:
-    """Return whether there are files of that pattern, and all that an index of sharded weights lists."""
-    indices = [json.loads(path.read_text(encoding="utf-8")) for path in place.glob(f"{pattern}.index.json")]
-    shards = {shard for index in indices for shard in index["weight_map"].values()}
-    return any(place.glob(pattern)) and all((place / shard).exists() for shard in shards)
+    """Return whether there are files of that pattern, and all that an index of sharded weights lists.
+
+    Raises:
+        ConfigError: if the index is damaged.
+    """
+    indices = place.glob(f"{pattern}.index.json")
+    shards = [path.parent / shard for path in indices for shard in _shards(path)]
+    return any(place.glob(pattern)) and all(shard.exists() for shard in shards)
+
+
+def _shards(index: Path) -> set[str]:
+    """Return the names of the files that an index lists, which are below its folder."""
+    try:
+        shards = {*_INDEX.validate_json(files.read(index))["weight_map"].values()}
+        outside = sorted(shard for shard in shards if Path(shard).is_absolute() or ".." in Path(shard).parts)
+        if outside:
+            raise ValueError(f"it names {outside[0]!r}, outside of the folder")
+        return shards
+    except ValueError as error:
+        raise ConfigError(f"{index} is no index of sharded weights: {explain(error)}") from error
