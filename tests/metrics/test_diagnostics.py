@@ -105,6 +105,12 @@ def test_dependent_pairs_pairs_within_classes_and_samples_alone_have_no_tilt():
         tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
 
 
+@pytest.mark.parametrize("name", ["reflow", "reflow-distilled"])
+def test_pairs_of_a_teacher_have_no_tilt(name):
+    with pytest.raises(Unsupported, match="its pairs are of noise and its teacher's samples"):
+        measured(*built(name, "moons"))
+
+
 def test_too_few_weighted_pairs_give_no_tilt():
     data, model = built("wcfm", "8gaussians", {"kappa": 0.1})
     assert isinstance(model.coupling, Gibbs)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.models.flow_matching.couplings.base import Independent, Pairs
+from genbench.models.flow_matching.couplings.base import Coupling, Pairs
 from genbench.models.flow_matching.few_step import FewStep
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, PairModel, SharedSettings, scalars
@@ -75,6 +75,14 @@ class PoolSettings:
 POOL = PoolSettings()
 
 
+class FromTeacher(Coupling):
+    """Noise and what a teacher makes of it: pairs of a pool, which holds no data."""
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        """Refuse to pair noise with data."""
+        raise Unsupported("its pairs are of noise and its teacher's samples, not of data")
+
+
 class Student(PairModel):
     """A model of pairs of noise and what a teacher makes of it, solved once before training.
 
@@ -134,13 +142,9 @@ class Student(PairModel):
         return self.pool
 
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
-        """Return the batch, whose samples are pairs.
-
-        Raises:
-            Unsupported: if they are data, which no teacher has paired with noise.
-        """
+        """Return the batch, whose samples are pairs; the coupling refuses those that are data."""
         if batch.x.dim() != len(self.event.shape) + 2:
-            raise Unsupported("it learns pairs of noise and its teacher's samples, and has no loss on data")
+            return super().pair(batch, generator)
         x0, x1 = batch.x.unbind(1)
         return Pairs(x0, x0.new_ones(len(x0)), x1=x1), batch.label if self.conditional else None
 
@@ -172,7 +176,7 @@ class Reflow(Student, FlowMatching):
         solved: PoolSettings = POOL,
         shared: SharedSettings = DEFAULTS,
     ) -> None:
-        super().__init__(event, source, net=net, coupling=Independent(), path=Straight(sigma), shared=shared)
+        super().__init__(event, source, net=net, coupling=FromTeacher(), path=Straight(sigma), shared=shared)
         self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
 
 
@@ -202,6 +206,7 @@ class Distilled(Student, FewStep):
         shared: SharedSettings = DEFAULTS,
     ) -> None:
         super().__init__(event, source, net=net, coupling=None, shared=shared)
+        self.coupling = FromTeacher()
         self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
