@@ -165,13 +165,15 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     x, test, train = (((each - mean) / scale)[:, known] for each in (sets.samples.double(), test, train))
     stream = generator(evaluation.seed, "fld")
 
-    def baseline_nats() -> float:
+    def baseline_nats() -> tuple[float, Tensor]:
         order = torch.randperm(len(train), generator=stream)
         half = min(len(x), len(train) // 2)
-        return CenteredMixture(train[order[:half]], train[order[half:]], stream).nats(test)
+        nats = CenteredMixture(train[order[:half]], train[order[half:]], stream).nats(test)
+        return nats, stream.get_state()
 
-    baseline = evaluation.cached_for_task(("fld", sets.network, len(x), len(train)), baseline_nats)
-    mixture = CenteredMixture(x, train, stream)
+    key = ("fld", sets.network, len(x), len(train), len(test))
+    baseline, state = evaluation.cached_for_task(key, baseline_nats)
+    mixture = CenteredMixture(x, train, stream.set_state(state))
     on_test, on_train = mixture.nats(test), mixture.nats(train)
     protocol = f"{sets.network}, n={sets.n}, fitted to {len(train)} train images, nats of {len(test)} test images"
     details = {"nats": on_test, "baseline": baseline}

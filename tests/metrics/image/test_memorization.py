@@ -70,6 +70,12 @@ def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_c
     assert copies[1] < 10 * fresh[1] < 0
 
 
+def test_fld_of_equal_samples_is_the_same_whatever_was_measured_before(data, monkeypatch):
+    monkeypatch.setattr(CenteredMixture, "BATCH", 100)  # of 3,000 images, so that their order counts
+    first, second = (measured("fld", data, normal_images(80, 5)) for _ in range(2))
+    assert first == second
+
+
 def test_the_error_of_a_median_is_that_of_gaussians():
     x = torch.randn(4000, generator=torch.Generator().manual_seed(0))
     assert median_error(x)["standard_error"] == pytest.approx((math.pi / 2 / 4000) ** 0.5, rel=0.15)
