@@ -38,9 +38,10 @@ class Candidate:
     records: tuple[Record, ...] = ()
 
     def values(self, metric: str) -> dict[int, float]:
-        """Return the values of a metric by seed."""
+        """Return the values of a metric after training, with the main solver, by seed."""
         rows = [(record["spec"]["seed"], row) for record in self.records for row in record["results"]]
-        return {seed: row["value"] for seed, row in rows if row["metric"] == metric and row["value"] is not None}
+        rows = [(seed, row) for seed, row in rows if (row["metric"], row["point"]) == (metric, "main")]
+        return {seed: row["value"] for seed, row in rows if row["value"] is not None}
 
     def mean(self, metric: str) -> float | None:
         """Return the mean of a metric; None if any seed lacks a value, so that the candidate is not chosen."""

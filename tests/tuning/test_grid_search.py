@@ -113,6 +113,18 @@ def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
         lost.chosen()
 
 
+def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
+    """Values along a curve or during training, which records hold too, decide nothing."""
+    settings = {"plan": QUICK["plan"] | {"eval_every": 4}, "evaluation": QUICK["evaluation"] | {"curve": [1]}}
+    search = grid_search(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e-2]}}, metric="sliced_w2", settings=settings)
+    found = measured(search, Store(tmp_path))
+    for candidate in found.candidates:
+        rows = [(r["spec"]["seed"], row) for r in candidate.records for row in r["results"]]
+        assert {row["point"] for _, row in rows} == {"main", "curve", "training"}
+        assert candidate.values("sliced_w2") == {seed: row["value"] for seed, row in rows if row["point"] == "main"}
+    assert found.table().rows
+
+
 def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
     def say(*words):
         monkeypatch.setattr(sys, "argv", ["genbench", "tune", *words, "--results", str(tmp_path)])
