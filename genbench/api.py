@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from genbench.analysis.values import all_values
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
+from genbench.report.formats.csv import means
 from genbench.results import frames
 from genbench.runs import run as runner
 from genbench.runs import store, weights_file
 from genbench.runs.make_spec import make_spec
+from genbench.runs.record import Record
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
@@ -32,7 +35,7 @@ def run(
     metrics: Iterable[str] | None = None,
     settings: Settings | None = None,
     results: str | Path = "results",
-) -> store.Record:
+) -> Record:
     """Train, sample and measure one model on one data set, or return the record that is kept already.
 
     Args:
@@ -78,9 +81,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     for spec, reason in zip(missing, reasons, strict=True):
         if reason is not None:
             log.warning("%s on %s, seed %d failed: %s", spec.model_label, spec.data_label, spec.seed, reason)
-    return _summary(
-        frames.frame(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))
-    )
+    return _summary(record for spec in cells if (record := kept.record(spec)) is not None)
 
 
 def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
@@ -113,24 +114,16 @@ def table(results: str | Path = "results") -> pd.DataFrame:
     """Return mean, standard error and floor over seeds of every kept value that is not outdated.
 
     Returns:
-        One row per model, data set, metric, solver and number of evaluations.
+        One row for each model, data set and metric after training, and one for each point of its curve and each step
+            of training at which the metric was measured.
     """
-    return _summary(frame(results))
+    return _summary(store.Store(Path(results)).records())
 
 
-def _summary(rows: pd.DataFrame) -> pd.DataFrame:
-    # Points of a curve differ by their number of evaluations; that of an adaptive solver differs between seeds.
-    rows = rows.dropna(subset="value").assign(evaluations=rows["nfe"].where(rows["point"] == "curve"))
-    keys = ["data", "model", "metric", "point", "solver", "evaluations", "n", "protocol", "better"]
-    grouped = rows.groupby(keys, sort=False, dropna=False)
-    summary = grouped.agg(
-        value=("value", "mean"),
-        se=("value", "sem"),
-        floor=("floor", "mean"),
-        nfe=("nfe", "mean"),
-        seeds=("seed", "size"),
-    )
-    return summary.reset_index().drop(columns="evaluations")
+def _summary(records: Iterable[Record]) -> pd.DataFrame:
+    rows = means(all_values(without_outdated(records))).dropna(subset="value")
+    rows = rows.drop(columns=["reason", "failed_runs"]).rename(columns={"standard_error": "se"})
+    return rows.reset_index(drop=True)
 
 
 def _log_warning(event: JobEvent) -> None:

@@ -46,7 +46,8 @@ def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataF
     for (data, model), failed in group_by(failures, lambda f: (f.data, f.model)).items():
         reason = "; ".join(dict.fromkeys(f.reason for f in failed))
         rows.append({"data": data, "model": model, "reason": reason, "failed_runs": len(failed)})
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n": "Int64", "seeds": "Int64", "step": "Int64"})
+    whole, real = ("n", "seeds", "step"), ("nfe", "value", "standard_error", "floor")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(real, float))
 
 
 def text(frame: pd.DataFrame) -> str:
