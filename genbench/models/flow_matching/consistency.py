@@ -58,19 +58,18 @@ class Consistency(FewStep):
         super().__init__(event, source, net=net, coupling=coupling, shared=shared)
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
-        self.by_ends, self.limits = False, {"segments": segments}
+        self.limits = {"segments": segments}
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         """Return the example of a step; in the first ones, targets are the ends of the pairs."""
-        self.by_ends = step < self.end_steps
-        return super().example(batch_source, step, size, seed, generator)
+        example = super().example(batch_source, step, size, seed, generator)
+        return example._replace(end=self.segment_end(example.t)) if step < self.end_steps else example
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw a time, and the later one whose prediction is the target: the end of the segment for the pair's own."""
         t, _ = super().draw_times(n, generator)
         end = self.segment_end(t)
-        by_ends = (t >= self.boundary) | self.by_ends
-        return t, torch.where(by_ends, end, torch.minimum(t + self.delta, end))
+        return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))
 
     def segment_end(self, t: Tensor) -> Tensor:
         """Return the end of the segment that begins at or before t."""

@@ -42,6 +42,16 @@ def test_targets_are_the_ends_of_pairs_at_first_and_later_beyond_the_boundary(bu
         assert (example.end - example.t)[~by_end].max() <= 0.0101 if share < 1 else True
 
 
+def test_a_draw_for_validation_does_not_depend_on_the_latest_step_of_training(built):
+    """A thread may draw the examples of training meanwhile."""
+    model, data = built("consistency", "gaussian", end_steps=5)
+    batch, ends = data.train.batch(0, 64, 0), []
+    for step in (4, 5):
+        model.example(data.train, step, 64, 0, torch.Generator())
+        ends.append(model.draw(batch, torch.Generator().manual_seed(1)).end)
+    assert torch.equal(*ends)
+
+
 def test_the_first_steps_regress_on_the_end_of_the_pair(built):
     model, data = built("consistency", "gaussian", end_steps=1)
     example = model.example(data.train, 0, 64, 0, torch.Generator())
