@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
 from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
+from genbench.numerics.optimal_transport import pot
 
 
 def stream(seed=0):
@@ -38,3 +40,23 @@ def test_sinkhorn_correlation_of_gaussians_is_the_closed_form():
 def test_sinkhorn_without_convergence_is_an_error():
     with pytest.raises(RunFailed, match="larger reg"):
         Sinkhorn(reg=1e-6)(torch.randn(64, 2) * 100, torch.randn(64, 2), None, stream())
+
+
+def test_a_warning_of_another_thread_is_no_error(monkeypatch):
+    """Pairs are drawn in a thread; filters of warnings are those of all threads."""
+    sinkhorn = pot().sinkhorn
+
+    def beside(*args, **settings):
+        warnings.warn("of another thread", stacklevel=1)
+        return sinkhorn(*args, **settings)
+
+    monkeypatch.setattr(pot(), "sinkhorn", beside)
+    with pytest.warns(UserWarning, match="of another thread"):
+        Sinkhorn(reg=1.0)(torch.randn(8, 2), torch.randn(8, 2), None, stream())
+
+
+def test_costs_that_are_not_numbers_are_an_error():
+    x0 = torch.randn(8, 2)
+    x0[0] = math.nan
+    with pytest.raises(RunFailed, match="larger reg"):
+        Sinkhorn(reg=1.0)(x0, torch.randn(8, 2), None, stream())
