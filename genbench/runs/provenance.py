@@ -38,7 +38,11 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 class Meter:
-    """Measures the wall seconds and the peak memory of a block, apart from what the process used before it."""
+    """Measures the wall seconds of a block and the peak memory of the process meanwhile.
+
+    On CPU it is the resident memory of the whole process, with libraries, data, caches and what earlier blocks left; on
+    CUDA it is the memory of all tensors on the device.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
