@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from tokenize import TokenError
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from genbench.core import LazyRows, Rows
-from genbench.storage import cache, files
+from genbench.storage import arrays, cache, files
 from genbench.storage.files import Damaged
 
 NumberedRows = Iterable[tuple[int, np.ndarray]]
@@ -81,13 +80,12 @@ class CachedRows(LazyRows):
     def _opened(self, path: Path) -> "_File":
         handle = files.open_regular(path)
         try:
-            np.lib.format.read_magic(handle)
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(handle)
+            shape, fortran, dtype = arrays.read_header(handle)
             start = handle.tell()
             end = start + self._dtype.itemsize * math.prod(self.shape)
             sound = (shape, fortran, dtype) == (self.shape, False, self._dtype)
             sound = sound and os.fstat(handle.fileno()).st_size == end + 4 * self.shape[0]
-        except (ValueError, SyntaxError, TokenError):  # NumPy parses the header as Python
+        except ValueError:
             sound = False
         if not sound:
             raise Damaged(f"{files.shown(path)} is damaged: it is not an array of shape {self.shape}, with checksums")

@@ -6,18 +6,25 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
+from lzma import LZMAError
 from pathlib import Path
+from struct import error as StructError
 from tokenize import TokenError
+from typing import IO
 
 import numpy as np
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.storage import files, memory
 
 SUFFIXES = (".npy", ".npz")
 
-_BAD = (OSError, EOFError, ValueError, SyntaxError, TokenError, OverflowError, RecursionError, RuntimeError, KeyError)
+MAX_HEADER = 10_000
+"""Bytes of the header of an array; NumPy parses no longer ones."""
+
+_BAD = (OSError, EOFError, ValueError, RuntimeError, KeyError, OverflowError, StructError)
+_BAD += (zipfile.BadZipFile, zlib.error, LZMAError)
 """Errors of NumPy and zipfile for other and for encrypted files."""
 
 
@@ -55,7 +62,7 @@ def load(path: Path, name: str = "") -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
             with archive.open(member) as file:
-                return _read(file, member.file_size, path)  # type: ignore[arg-type]
+                return _read(file, member.file_size, path)
 
 
 def load_samples(path: Path, label: str = "label") -> tuple[np.ndarray, np.ndarray | None]:
@@ -92,7 +99,7 @@ def load_all(path: Path, most: int) -> dict[str, np.ndarray]:
         found = {}
         for member in members:
             with archive.open(member) as file:
-                found[member.filename.removesuffix(".npy")] = _read(file, member.file_size, path)  # type: ignore[arg-type]
+                found[member.filename.removesuffix(".npy")] = _read(file, member.file_size, path)
         return found
 
 
@@ -102,19 +109,39 @@ def _checked(path: Path) -> Iterator[None]:
         raise ConfigError(f"{path} does not exist or is not a file")
     try:
         yield
-    except (*_BAD, zipfile.BadZipFile, zlib.error) as error:
+    except _BAD as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"{path} is not a readable {path.suffix}: {error}") from error
+        raise ConfigError(f"{path} is not a readable {path.suffix}: {first_line(error)}") from error
 
 
-def _read(file: BufferedIOBase, size: int, path: Path) -> np.ndarray:
-    """Read an array of a file of that size, whose header is compared with it first."""
+def read_header(file: IO[bytes] | BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the header of an .npy: its shape, whether its order is Fortran's, and its type.
+
+    Raises:
+        ValueError: if it is none. NumPy parses it as Python, which has many errors.
+    """
     version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in read_header:
+    read, width = {
+        (1, 0): (np.lib.format.read_array_header_1_0, 2),
+        (2, 0): (np.lib.format.read_array_header_2_0, 4),
+    }.get(version, (None, 0))
+    if read is None:
         raise ValueError(f"version {version[0]}.{version[1]} of the format")
-    shape, fortran, dtype = read_header[version](file)
+    length = file.read(width)
+    if (size := int.from_bytes(length, "little")) > MAX_HEADER:  # a small archive may unpack to gigabytes of header
+        raise ValueError(f"its header has {size:,} bytes")
+    try:
+        return read(BytesIO(length + file.read(size)))
+    except (ValueError, SyntaxError, TokenError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"its header describes no array: {first_line(error)}") from error
+    except MemoryError as error:  # of Python's parser
+        raise ValueError("its header is nested too deeply") from error
+
+
+def _read(file: IO[bytes] | BufferedIOBase, size: int, path: Path) -> np.ndarray:
+    """Read an array of a file of that size, whose header is compared with it first."""
+    shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     if not all(isinstance(side, int) and side >= 0 for side in shape):

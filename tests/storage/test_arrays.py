@@ -25,9 +25,9 @@ def header(shape, descr="'<f8'"):
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
 
 
-def archive(**members):
+def archive(compression=zipfile.ZIP_DEFLATED, **members):
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+    with zipfile.ZipFile(file, "w", compression) as opened:
         for name, data in members.items():
             opened.writestr(f"{name}.npy", data)
     return file.getvalue()
@@ -38,6 +38,10 @@ def encrypted(data):
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         changed[changed.find(signature) + offset] |= 1
     return bytes(changed)
+
+
+def damaged(data):
+    return data[:100] + bytes(20) + data[120:]
 
 
 @pytest.mark.parametrize("kind", [">f8", ">f4", "<f4", np.longdouble, np.float16, ">i4", "u1"])
@@ -70,6 +74,10 @@ WRONG = {
     "bomb.npz": archive(samples=header("(268435456, 2)") + bytes(2**24)),
     "cut.npz": archive(samples=npy(POINTS))[:200],
     "text.npz": b"hello",
+    "no type.npy": header("(64, 2)", "()") + bytes(1024),
+    "deep.npy": header("-" * 9_000 + "1") + bytes(1024),
+    "header bomb.npz": archive(samples=b"\x93NUMPY\x02\x00" + (2**28).to_bytes(4, "little") + b" " * 2**28),
+    "damaged lzma.npz": damaged(archive(zipfile.ZIP_LZMA, samples=npy(POINTS))),
 }
 
 
