@@ -60,8 +60,8 @@ class Drawings:
         return self.used[key]
 
     def replace(self, key: str, arrays: Arrays) -> None:
-        """Replace the cached drawing of that name."""
-        self.kept[f"{VERSION} {key}"] = arrays
+        """Use these arrays as the drawing of that name, in place of the cached one."""
+        self.used[f"{VERSION} {key}"] = arrays
 
     def save(self) -> list[Path]:
         """Write the drawings that were used, if any differ from the cached ones; return the file if there is one."""
