@@ -194,10 +194,10 @@ def loss_curves(runs: Sequence[Run], drawings: Drawings) -> Iterator[tuple[str, 
         of_model = sorted(of_model, key=lambda run: run.seed)
         key = f"{of_model[0].record['labels']['run']} training"
         logs = [log for run in of_model if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None]
-        if logs:
-            drawings.replace(key, _binned(logs))
         try:
-            arrays = drawings.get(key, _no_log, TRAINING)
+            if len(logs) == len(of_model):  # otherwise the cached curve may be of more seeds
+                drawings.replace(key, _binned(logs))
+            arrays = drawings.get(key, lambda logs=logs: _binned(logs), TRAINING)
         except Unsupported:
             continue
         yield model, arrays["step"], arrays["loss"]
@@ -221,11 +221,9 @@ def _log(path: Path) -> pd.DataFrame | None:
     return None
 
 
-def _no_log() -> Arrays:
-    raise Unsupported("its log is not kept here")
-
-
 def _binned(logs: Sequence[pd.DataFrame]) -> Arrays:
+    if not logs:
+        raise Unsupported("its log is not kept here")
     length = min(len(log) for log in logs)
     parts = np.array_split(np.arange(length), min(LOSS_BINS, length))
     steps, losses = logs[0]["step"].to_numpy(), np.array([log["loss"].to_numpy()[:length] for log in logs])

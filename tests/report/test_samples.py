@@ -78,6 +78,20 @@ def test_a_log_that_cannot_be_read_is_left_out_without_waiting(results, caplog):
     assert list(loss_curves([run], Drawings(results, "none")))
 
 
+def test_a_loss_curve_of_fewer_seeds_does_not_take_the_place_of_a_published_one(tmp_path, results):
+    both = next(suite for suite in load_suites(Store(results)) if suite.name == "tiny").runs[:2]
+    assert [run.seed for run in both] == [0, 1]
+    one_kept = [both[0], replace(both[1], folder=None)]
+
+    def seeds(runs):
+        drawings = Drawings(tmp_path, "none")
+        ((_, _, losses),) = loss_curves(runs, drawings)
+        drawings.save()
+        return len(losses)
+
+    assert [seeds(one_kept), seeds(both), seeds(one_kept)] == [1, 2, 2]
+
+
 NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]
 NO_LOGS += [f"step,loss{',x' * n}\n1,2{',3' * n}\n" for n in (3, 200_000)]  # which pandas would rename for hours
 
