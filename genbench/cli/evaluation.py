@@ -79,7 +79,8 @@ def _eval_samples(
 
     data, metrics = task_without_model(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
-    halves = half_intervals(evaluation, {n: settings_in(m) for n, m in metrics.items()}) if beside is not None else {}
+    chosen = {name: settings_in(metric) for name, metric in metrics.items()}
+    halves = half_intervals(evaluation, chosen, rows) if beside is not None else {}
     pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
     if as_json:

@@ -146,7 +146,7 @@ class Evaluation:
             batch=self.batch, errors=False,
         )  # fmt: skip
         for key, once in self._cache.items():
-            if isinstance(key, tuple) and key[0] == "features" and sum(map(len, once.value)) == len(self.x):
+            if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
                 part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
         return part
 

@@ -5,7 +5,9 @@ samples: of those registered with halves=True, which are those of other librarie
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,12 @@ from genbench.seeds import generator
 HALVES = 12
 
 
-def half_intervals(evaluation: Evaluation, chosen: Mapping[str, Mapping], halves: int = HALVES) -> dict[str, float]:
+def half_intervals(
+    evaluation: Evaluation,
+    chosen: Mapping[str, Mapping],
+    rows: Iterable[Mapping[str, Any]],
+    halves: int = HALVES,
+) -> dict[str, float]:
     """Return half the 95 % t interval of the values of metrics of samples, by the delete-half jackknife.
 
     A statistic of n samples varies as much as that of a random half of them varies around its mean (Shao and Wu, 1989).
@@ -31,20 +38,25 @@ def half_intervals(evaluation: Evaluation, chosen: Mapping[str, Mapping], halves
     Args:
         evaluation: the samples and what they are compared with.
         chosen: {name: bound settings} of metrics; those of the model have no interval.
+        rows: their values. A metric that used n samples, the first ones, is measured on halves of these.
         halves: number of random halves.
     """
-    values: dict[str, list[float]] = defaultdict(list)
     of_samples = {name: own for name, own in chosen.items() if metrics[name].traits["of"] == "samples"}
-    for index in range(halves):
-        order = torch.randperm(len(evaluation.x), generator=generator(evaluation.seed, "half", index))
-        half = evaluation.part(order[: len(order) // 2])
+    known = [row for row in rows if row["value"] is not None]
+    used = {row["metric"].partition(".")[0]: min(row["n"], len(evaluation.x)) for row in known}
+    values: dict[str, list[float]] = defaultdict(list)
+    for n, index in product({used[name] for name in of_samples.keys() & used} - {1}, range(halves)):
+        order = torch.randperm(n, generator=generator(evaluation.seed, "half", index))
+        half = evaluation.part(order[: n // 2])
         for name, settings in of_samples.items():
+            if used.get(name) != n:
+                continue
             try:
-                found = values_of(metrics[name], half, settings)
+                found = values_of(metrics[name], half, {**settings, "n": n // 2} if settings.get("n") else settings)
             except Unsupported:
                 continue
             for value in found:
                 values[f"{name}.{value.part}" if value.part else name].append(value.value)
     factor = float(stdtrit(halves - 1, 0.975))
-    known = {name: np.array(found) for name, found in values.items() if len(found) == halves and np.ptp(found) > 0}
-    return {name: factor * float(found.std(ddof=1)) for name, found in known.items()}
+    spread = {name: np.array(found) for name, found in values.items() if len(found) == halves and np.ptp(found) > 0}
+    return {name: factor * float(found.std(ddof=1)) for name, found in spread.items()}

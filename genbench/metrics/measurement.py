@@ -97,7 +97,7 @@ def evaluate(
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
         if sampling.interval:
-            rows = _with_halves(rows, half_intervals(main, chosen))
+            rows = _with_halves(rows, half_intervals(main, chosen, rows))
         rows += [row for value in curve for row in value()]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
@@ -147,7 +147,7 @@ def measure(
         and entry.traits.get("halves")
         and not any(_SPREAD & row.get("details", {}).keys() for row in rows)
     ):
-        rows = _with_halves(rows, half_intervals(evaluation, {name: settings}))
+        rows = _with_halves(rows, half_intervals(evaluation, {name: settings}, rows))
     return rows
 
 

@@ -7,7 +7,7 @@ import torch
 from genbench.analysis.values import half_interval
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.jackknife import half_intervals
-from genbench.metrics.measurement import evaluate
+from genbench.metrics.measurement import evaluate, measure
 from genbench.metrics.sampling import Sampling
 from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model
@@ -22,18 +22,36 @@ def chosen(dataset, **settings):
     return build_data(spec), {name: settings_in(part) for name, part in found.items()}
 
 
+def found_halves(evaluation, own, **settings):
+    rows = [row for name, metric in own.items() for row in measure(evaluation, name, metric, False)]
+    return half_intervals(evaluation, own, rows, **settings)
+
+
 @pytest.mark.parametrize("n", [256, 1024])
 def test_the_interval_of_a_mean_is_that_of_statistics(n):
     data, own = chosen("gaussian", norm={})
     x = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
-    half = half_intervals(Evaluation(data, 0, x=x), own, halves=200)["norm"]
+    half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["norm"]
     assert half == pytest.approx(1.97 * x.norm(dim=1).std().item() / n**0.5, rel=0.15)
 
 
+@pytest.mark.parametrize(("n", "metric"), [(None, "w2"), (512, "norm"), (512, "sliced_w2"), (512, "w2")])
+def test_the_halves_are_of_the_samples_that_the_metric_used(n, metric):
+    """Halves of all samples could have as many as the metric used, and share them: they would vary too little."""
+    data, own = chosen("gaussian", **{metric: {"n": n} if n else {}})
+    _, of_all = chosen("gaussian", **{metric: {}})
+    x = data.train.take(2 * (n or 2048), 0).x
+    first = found_halves(Evaluation(data, 0, x=x[: len(x) // 2]), of_all, halves=3)
+    assert found_halves(Evaluation(data, 0, x=x), own, halves=3) == first
+
+
 def test_a_value_without_spread_and_one_of_too_few_samples_have_no_interval():
-    data, own = chosen("8gaussians", mode_coverage={}, sliced_w2={"n": 200})
+    data, own = chosen("8gaussians", mode_coverage={})
     evaluation = Evaluation(data, 0, x=data.train.take(256, 0).x)
-    assert half_intervals(evaluation, own).keys() == {"mode_coverage.on_mode", "mode_coverage.balance"}
+    assert found_halves(evaluation, own).keys() == {"mode_coverage.on_mode", "mode_coverage.balance"}
+    data, own = chosen("branches", conditional_w2={"bins": 100}, sliced_w2={})
+    evaluation = Evaluation(data, 0, x=data.train.take(256, 0).x)
+    assert found_halves(evaluation, own).keys() == {"sliced_w2"}
 
 
 def test_a_record_states_it_where_it_is_asked_for():
@@ -51,7 +69,8 @@ def stated(evaluation, own, found):
 
 
 def by_halves(evaluation, own, found):
-    return half_intervals(evaluation, own)
+    rows = [{"metric": name, "value": value.value, "n": value.n} for name, value in found.items()]
+    return half_intervals(evaluation, own, rows)
 
 
 def coverage(data, own, pool, draws, n, intervals=by_halves):

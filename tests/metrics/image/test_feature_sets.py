@@ -6,6 +6,7 @@ from helpers.pixel_features import PixelExtractor, evaluation, measured, normal_
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.feature_sets import check_features
+from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets
 
@@ -18,6 +19,15 @@ def test_all_metrics_share_one_pass_of_the_network(data):
     PixelExtractor.batches.clear()
     measure(Evaluation(data, 1, x=samples.x), "vendi", {"features": "pixels"}, True)
     assert sum(PixelExtractor.batches) == 500  # those of real images are cached
+
+
+def test_halves_of_the_first_samples_need_no_pass(data):
+    samples = evaluation(data, normal_images(500, 3))
+    settings = {"features": "pixels", "n": 200}
+    rows = measure(samples, "vendi", settings, True)
+    PixelExtractor.batches.clear()
+    assert half_intervals(samples, {"vendi": settings}, rows)["vendi"] > 0
+    assert PixelExtractor.batches == []
 
 
 @pytest.mark.parametrize(
