@@ -30,7 +30,6 @@ class Paired(NamedTuple):
     Args:
         low: lower end of the 95 % interval, by the same test as p.
         p: two-sided p value, uncorrected.
-        detectable: difference that a single test at 5 % detects with 80 % power.
     """
 
     mean: float
@@ -38,14 +37,13 @@ class Paired(NamedTuple):
     low: float | None
     high: float | None
     p: float | None
-    detectable: float | None
     pairs: int
 
     @property
     def test(self) -> str:
         """The name of the test.
 
-        >>> Paired(0.0, 1.0, -3.0, 3.0, 1.0, 1.0, pairs=5).test
+        >>> Paired(0.0, 1.0, -3.0, 3.0, 1.0, pairs=5).test
         'paired t test'
         """
         few = self.pairs < MIN_PERMUTATION_PAIRS
@@ -78,14 +76,14 @@ def paired_from(differences: Float64[np.ndarray, " n"], *, interval: bool = True
     pairs, (mean, error) = len(differences), mean_and_error(differences)
     half = half_width(error, pairs)
     if error is None or half is None:
-        return Paired(mean, None, None, None, None, None, 1)
+        return Paired(mean, None, None, None, None, 1)
     if pairs >= MIN_PERMUTATION_PAIRS:
         low, high = sign_flip_interval(differences) if interval else (None, None)
         p = float(sign_flip_p(differences)) if p is None else p
     else:
         low, high = mean - half, mean + half
         p = 2 * float(special.stdtr(pairs - 1, -abs(mean) / error)) if error else float(mean == 0)
-    return Paired(mean, error, low, high, p, detectable(error, pairs), pairs)
+    return Paired(mean, error, low, high, p, pairs)
 
 
 def detectable(error: float, pairs: int, family: int = 1) -> float | None:

@@ -95,7 +95,7 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     text = w2.sentence("A", "B")
     assert w2.verdict == "within noise"
     assert text.startswith("w2: no significant difference (")
-    assert text.endswith(f"80 % power to detect a difference of {w2.paired.detectable:.2g}.")
+    assert text.endswith(f"80 % power to detect a difference of {w2.detectable:.2g}.")
     assert (
         value_of(compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons"), "mode_coverage")
         .sentence("A", "B")
