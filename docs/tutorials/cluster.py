@@ -58,7 +58,7 @@ with open("cluster.toml", "w") as file:
 
 # %% [markdown]
 # The exit code of `sweep` is 0 when every cell is done and 1 when one failed; then `genbench status` names it, and
-# `genbench retry results --failed` tries it again.
+# `genbench retry results` tries it again.
 #
 # ## The same numbers
 #

@@ -216,7 +216,7 @@ def sweep(
 @app.command()
 def retry(
     results: Kept = Path("results"),
-    failed: Annotated[bool, typer.Option("--failed", help="Retry failed runs (the default).")] = True,
+    failed: Annotated[bool, typer.Option("--failed", hidden=True)] = True,  # still accepted: it is what retry does
     jobs: Jobs = 1,
     dry_run: DryRun = False,
     trust: Trust = False,
