@@ -47,8 +47,22 @@ def test_validation_data_are_repeated_with_other_noise_and_the_same_each_time():
     assert first == second
     assert first["better"] == "none"  # losses of different models are not to be ranked
     assert [len(example.x) for example in drawn] == [100, 100, 50] * 2
+    assert "250 draws of 100 validation samples in batches of 100" in first["protocol"]
+    assert "labels" not in first["protocol"]
     assert not torch.equal(drawn[0].x, drawn[1].x)
     assert torch.equal(drawn[0].x, drawn[3].x)
+
+
+def test_couplings_pair_in_the_batches_and_labels_are_dropped_at_the_rate_that_training_has():
+    model, data = built("cfm", net={"name": "unet", "channels": 8}, conditional=True, label_dropout=0.25)
+    sizes, labels = [], []
+    model.coupling.register_forward_hook(lambda coupling, args, pairs: sizes.append(len(args[0])))
+    model.loss = lambda example: (labels.append(example.label), {"loss": example.x.mean()})[1]
+    evaluation = Evaluation(data, 0, x=torch.empty(0, 1, 8, 8), model=model, batch=40)
+    (row,) = measure(evaluation, "validation_loss", {"draws": 2000}, True)
+    assert sizes == [40] * 50
+    assert row["protocol"].endswith("in batches of 40, labels dropped as in training")
+    assert float((torch.cat(labels) == 10).double().mean()) == pytest.approx(0.25, abs=0.03)
 
 
 def test_the_loss_is_a_mean_over_the_draws():
