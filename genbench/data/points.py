@@ -10,7 +10,7 @@ import torch
 from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite, stratified
 from genbench.data.vectors import DISTANCES, EVALUATION, OF_THE_MODEL, PLAN
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.registry import datasets
 from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
@@ -131,11 +131,15 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 table[LABEL] = texts[LABEL].astype(object)
         else:
             table = pd.read_parquet(path)
+        label = _classes(path, table.pop(LABEL).to_numpy()) if LABEL in table else None
+    except ConfigError:
+        raise
     except ImportError as error:
         raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
-    except (OSError, ValueError) as error:  # pandas' and Arrow's own errors are among these
-        raise ConfigError(f"{path} cannot be read as {path.suffix}: {error}") from error
-    label = _classes(path, table.pop(LABEL).to_numpy()) if LABEL in table else None
+    except Exception as error:  # of pandas, of Arrow, and of whatever a damaged file leads to
+        raise ConfigError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
+    if any(str(name).strip() == LABEL for name in table):  # after "x, y, label" classes would be a coordinate
+        raise ConfigError(f"{path}: there are blanks around the name {LABEL}: remove them")
     words = [str(name) for name, kind in table.dtypes.items() if kind.kind not in "fiu"]
     if words:
         raise ConfigError(f"{path}: column {words[0]} holds no numbers (a column of classes is called {LABEL})")

@@ -139,6 +139,41 @@ def test_a_missing_class_in_parquet_is_no_class(tmp_path, nothing):
         points(path=str(tmp_path / "points.parquet"))
 
 
+ODD = {
+    "labels of lists": ({"a": np.arange(60.0), "label": [[1], [2]] * 30}, None),
+    "labels of bytes": ({"a": np.arange(60.0), "label": [b"\xff", b"x"] * 30}, None),
+    "notes of pandas are a list": ({"a": np.arange(60.0)}, b"[]"),
+    "notes of pandas lack names": ({"a": np.arange(60.0)}, b'{"columns": []}'),
+    "notes of pandas name no column": ({"a": np.arange(60.0)}, b'{"index_columns": ["b"], "columns": []}'),
+    "notes of pandas are deep": ({"a": np.arange(60.0)}, b"[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_parquet_is_refused_in_one_line(tmp_path, name):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns, notes = ODD[name]
+    table = arrow.table(columns).replace_schema_metadata({} if notes is None else {b"pandas": notes})
+    parquet.write_table(table, tmp_path / "points.parquet")
+    with pytest.raises(ConfigError, match=r"points\.parquet cannot be read as \.parquet: [^\n]*$"):
+        points(path=str(tmp_path / "points.parquet"))
+
+
+def test_columns_of_one_name_are_refused_in_one_line(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    column = arrow.array(np.arange(60.0))
+    parquet.write_table(arrow.Table.from_arrays([column, column], names=["a", "a"]), tmp_path / "points.parquet")
+    with pytest.raises(ConfigError, match=r"cannot be read as \.parquet: [^\n]*$"):
+        points(path=str(tmp_path / "points.parquet"))
+
+
+def test_a_label_after_a_blank_is_no_coordinate(tmp_path):
+    rows = "".join(f"{i * 0.1}, {i % 2}\n" for i in range(60))
+    (tmp_path / "points.csv").write_text(f"a, label\n{rows}")
+    with pytest.raises(ConfigError, match="blanks around the name label"):
+        points(path=str(tmp_path / "points.csv"))
+
+
 def test_a_mark_of_the_byte_order_is_no_header(tmp_path):
     (tmp_path / "points.csv").write_bytes("".join(f"{i},{i**2}\n" for i in range(50)).encode("utf-8-sig"))
     data = points(path=str(tmp_path / "points.csv"))
