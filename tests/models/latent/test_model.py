@@ -227,19 +227,6 @@ def test_density_and_paths_are_those_among_latents(data, fixed_density, fixed_ve
     assert "latents of encoder" in values["straightness"]["protocol"]
 
 
-def test_the_loss_on_validation_data_is_in_bits_per_dimension_of_latents(data):
-    encoder = Halves(data.event)
-    flow = build("starflow", encoder.latent, **SMALL["starflow"], noise=0.3)  # untrained, it is the identity
-    model = Latent(data.event, flow, encoder).eval()
-    loss, bits = measure(among_latents(data, model), "validation_loss", {"draws": 2000}, True)
-    z = encoder.encode(data.valid.take(100, 0).x).detach()
-    nats = (float(z.square().mean()) + 0.3**2) / 2 + math.log(2 * math.pi) / 2
-    assert_close(bits["value"], nats / math.log(2), rtol=1e-3, atol=0)
-    among = f"latents of encoder {encoder.digest()[:8]} as data"
-    assert loss["protocol"].startswith(f"its own loss on {among}")
-    assert bits["protocol"].startswith(f"bits/dim of {among}, density of data + N(0, 0.3^2)")
-
-
 def test_the_tilt_is_that_of_noise_and_latents(data):
     encoder = Halves(data.event)
     plain = build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5)
