@@ -176,7 +176,10 @@ def learn_from_prerequisites(
     for name, needed in spec.prerequisites.items():
         trained[name], cost = _trained(name, needed, store, data, progress, launch)
         spent |= {f"{name}_steps": float(needed.plan["steps"])} if needed.plan else {}
-        spent[f"{name}_seconds"] = cost.get("total_train_seconds", cost["train_seconds"])
+        # An encoder of both this run and its teacher is a prerequisite of its own here, and is counted as that.
+        shared = [own for own, one in needed.prerequisites.items() if spec.prerequisites.get(own) == one]
+        total = cost.get("total_train_seconds", cost["train_seconds"])
+        spent[f"{name}_seconds"] = total - sum(cost.get(f"{own}_seconds", 0.0) for own in shared)
     torch.set_num_threads(plan_of(spec).threads)
     return spent | model.learn_from(trained, data, spec.seed)
 

@@ -28,11 +28,11 @@ from genbench.training import loop
 NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
 
-def latent(seed=0, dataset="digits", model="cfm", steps=4, **settings):
+def latent(seed=0, dataset="digits", model="cfm", steps=4, nfe=2, **settings):
     encoder = {"name": "autoencoder", "width": 8, "steps": 30, "tune": 20, "noise": 0.3}
     plan = {"steps": steps, "batch_size": 16}
     sections = {"model": {"net": NET, "encoder": encoder} | settings, "plan": plan}
-    sections |= {"sample": {"method": "euler", "steps": 2}, "evaluation": {"n": 16, "curve": []}}
+    sections |= {"sample": {"method": "euler", "steps": nfe}, "evaluation": {"n": 16, "curve": []}}
     return make_spec(model, dataset, seed=seed, metrics=["norm"], settings=sections)
 
 
@@ -176,6 +176,16 @@ def test_a_teacher_of_latents_needs_the_encoder_too(own):
     assert own.weights_path(latent()).stat().st_mtime_ns == before
     assert cost["teacher_steps"] == 4
     assert {"encoder_seconds", "teacher_seconds", "pair_seconds"} <= cost.keys()
+
+
+def test_an_encoder_that_teachers_share_counts_once_in_the_time_of_training(own):
+    spec = latent(model="reflow-distilled", nfe=1, pairs=16)
+    reflow = spec.prerequisites["teacher"]
+    total = run(spec, own)["provenance"]["cost"]["total_train_seconds"]
+    runs = [spec, reflow, reflow.prerequisites["teacher"], reflow.prerequisites["encoder"]]
+    each = [read_record(own.record_path(one))["provenance"]["cost"] for one in runs]
+    seconds = sum(cost["train_seconds"] + cost.get("pair_seconds", 0.0) for cost in each)
+    assert total == pytest.approx(seconds, abs=1e-3)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
