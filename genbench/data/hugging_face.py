@@ -59,10 +59,15 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
         rows = _chosen(dataset or _from_folder(path), name, split)
         column = _image_column(next(iter(rows.values())), name)
         place = entry.with_suffix(".tar" if column else ".npz")
-        if column:
-            files.replace(place, lambda temporary: _write_images(temporary, rows, name, column))
-        else:
-            arrays.save(place, _vectors(rows, name), compressed=False)
+        try:
+            if column:
+                files.replace(place, lambda temporary: _write_images(temporary, rows, name, column))
+            else:
+                arrays.save(place, _vectors(rows, name), compressed=False)
+        except (ConfigError, OSError):
+            raise
+        except Exception as error:  # of splits that differ in their columns, or labels of odd types
+            raise ConfigError(f"hf:{name} cannot be exported: {first_line(error)}") from error
         kept = {"file": place.name, "sha256": content_hash.remembered(place)}
         files.write_sealed(entry, json.dumps(kept), entry.name)
 
@@ -117,7 +122,12 @@ def _from_hub(name: str) -> "dict[str, Dataset]":
 
 
 def _by_split(loaded: Any) -> "dict[str, Dataset]":
-    return dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    splits = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    if not splits:
+        raise ConfigError("it has no splits")
+    for rows in splits.values():
+        rows.data.validate(full=True)  # Arrow reads wherever the offsets in a damaged file point to
+    return splits
 
 
 def _plain(name: str) -> str:
@@ -170,7 +180,7 @@ def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, byte
     feature = rows.features[label] if label else None
     names = getattr(feature, "names", None)
     if label and names is None:
-        names = sorted(set(rows[label]))
+        names = sorted({*rows[label]} - {None})
     raw = rows.select_columns([column, *([label] if label else [])]).cast_column(column, _library().Image(decode=False))
     row: Any
     for number, row in enumerate(raw):
@@ -180,7 +190,7 @@ def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, byte
         if names is None:
             yield "", content
             continue
-        index = known if hasattr(feature, "names") else names.index(known)
+        index = known if hasattr(feature, "names") or known is None else names.index(known)
         if index is None or not 0 <= index < len(names):
             raise ConfigError(f"hf:{name}: image {number + 1} has no class")
         yield f"{index:0{len(str(len(names) - 1))}}-{_plain(str(names[index]))}", content
