@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, cast
 
 import torch
 
-from genbench.core import Data, Model, Trainable
+from genbench.core import Data, Learner, Model, Trainable
+from genbench.errors import RunFailed
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import TrainingEvaluation
@@ -100,11 +102,6 @@ def fit_and_save(
         for m in members
         if isinstance(m.model, Model)
     ]
-
-    def evaluate(step: int) -> float | None:
-        losses = [evaluation(step) for evaluation in evaluations]
-        return losses[0]
-
     seconds, reasons = 0.0, cast(list[str | None], [None] * len(members))
     with provenance.Meter(group.device) as meter:
         for stage in learner.stages():
@@ -119,9 +116,9 @@ def fit_and_save(
                 folder=places,
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
-                evaluate=evaluate if evaluations else None,
+                evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
             )
-            reasons = list(stage.learner.reasons)
+            _add_reasons(reasons, stage.learner)
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
     cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     if spent:
@@ -138,6 +135,34 @@ def fit_and_save(
         members[0].store.drop_checkpoints(first)
     group.barrier()
     return reasons
+
+
+def _evaluate(
+    evaluations: Sequence[TrainingEvaluation], learner: Learner, reasons: list[str | None], step: int
+) -> float | None:
+    """Evaluate the members that have not failed, and return the validation loss of the first.
+
+    A member that cannot be evaluated has failed, which is added to the reasons; training goes on with the others.
+
+    Raises:
+        RunFailed: if no member is left to train.
+    """
+    _add_reasons(reasons, learner)
+    losses: list[float | None] = [None] * len(evaluations)
+    for i, evaluation in enumerate(evaluations):
+        if reasons[i] is None:
+            try:
+                losses[i] = evaluation(step)
+            except RunFailed as error:
+                reasons[i] = str(error)
+                if None not in reasons:
+                    raise RunFailed("; ".join(map(str, reasons))) from error
+    return losses[0]
+
+
+def _add_reasons(reasons: list[str | None], learner: Learner) -> None:
+    """Add why members failed in training: before anything that follows from it."""
+    reasons[:] = [why or known for why, known in zip(learner.reasons, reasons, strict=True)]
 
 
 def with_prefix(progress: Progress, prefix: str) -> Progress:

@@ -1,5 +1,8 @@
 """Fitting: initial weights by seed, kept weights that are taken, and what training costs."""
 
+import math
+from itertools import count
+
 import pytest
 import torch
 from helpers.toy_trainings import weights
@@ -24,6 +27,17 @@ def fitted(specs, root, spent=None):
     members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
     reasons = fit_and_save(members, data, start_group("cpu"), spent or {})
     return [member.model for member in members], reasons, store
+
+
+def spoil(model, at):
+    """Let the loss of a step be NaN."""
+    inner, steps = model.draw, count(1)
+
+    def draw(batch, generator):
+        example = inner(batch, generator)
+        return example._replace(weight=example.weight * (math.nan if next(steps) == at else 1.0))
+
+    model.draw = draw
 
 
 def test_initial_weights_are_those_of_the_seed():
@@ -73,6 +87,35 @@ def test_a_training_that_fails_keeps_no_weights(tmp_path):
     with pytest.raises(RunFailed, match="not finite"):
         fitted([spec_of(lr=1e30, steps=200)], tmp_path)
     assert not list(tmp_path.rglob("model.safetensors"))
+
+
+@pytest.mark.parametrize("spoiled", [10, 30])
+def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone(tmp_path, spoiled):
+    """Losses are checked at step 20, which is before the evaluation of that step, and at the last."""
+    settings = {"plan": {"steps": 60, "batch_size": 8, "eval_every": 20}, "evaluation": {"n": 16, "curve": []}}
+    specs = [make_spec("cfm", "moons", seed=seed, metrics=["sliced_w2"], settings=settings) for seed in range(3)]
+    store, data = Store(tmp_path), build_data(specs[0].data)
+    members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
+    spoil(members[1].model, spoiled)
+    why = f"the loss is not finite at step {spoiled}"
+    assert fit_and_save(members, data, start_group("cpu")) == [None, why, None]
+    assert [store.has_weights(spec) for spec in specs] == [True, False, True]
+    assert [store.failure(spec) for spec in specs] == [None, why, None]
+    for spec in (specs[0], specs[2]):
+        evaluated = store.record_path(spec).parent / "steps"
+        assert {path.name for path in evaluated.glob("*.json")} == {"20.json", "40.json"}
+
+
+def test_a_stack_of_which_no_member_can_be_evaluated_fails(tmp_path):
+    """Of one member the loss is checked at step 20, of the other only after the evaluation of step 40."""
+    settings = {"plan": {"steps": 60, "batch_size": 8, "eval_every": 20}, "evaluation": {"n": 16, "curve": []}}
+    specs = [make_spec("cfm", "moons", seed=seed, metrics=["sliced_w2"], settings=settings) for seed in range(2)]
+    data = build_data(specs[0].data)
+    members = [Member(spec, build_untrained(spec, data), Store(tmp_path)) for spec in specs]
+    for member, spoiled in zip(members, (10, 30), strict=True):
+        spoil(member.model, spoiled)
+    with pytest.raises(RunFailed, match=r"^the loss is not finite at step 10; dopri5 cannot"):
+        fit_and_save(members, data, start_group("cpu"))
 
 
 def test_the_names_of_logged_scalars_get_a_prefix():
