@@ -53,16 +53,15 @@ def monge_distance(
 
 def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Value:
     real, held_out = sets.reference.rows, sets.floor_samples
-    value = sliced_distance(sets.samples, real, directions, evaluation.seed)
-    n = min(sets.n, len(real))
+    n, lines = min(sets.n, len(real)), random_lines(directions, real.shape[1])
+    x, y, other = (_part(each, n, evaluation.seed) for each in (sets.samples, real, held_out))
+    sorted_y = sorted_projections(y, lines)
     # The distance of finite samples falls with their number: only that of as many images is a floor.
-    comparable = min(len(held_out), len(real)) == n
-    floor = sliced_distance(held_out, real, directions, evaluation.seed) if comparable else None
-    lines = random_lines(directions, real.shape[1])
-    x, y = (_part(each, n, evaluation.seed).double() for each in (sets.samples, real))
-    influence = sliced_influence(x, sorted_projections(y, lines), lines)
-    details = {"n_reference": sets.reference.n, "n_used": n, **standard_error(influence, scale=3 * real.shape[1])}
-    return Value(value, sets.n, f"{sets.protocol}, {directions} directions", floor=floor, details=details)
+    floor = _to_sorted(other, sorted_y, lines) if len(other) == n else None
+    error = standard_error(sliced_influence(x, sorted_y, lines), scale=3 * x.shape[1])
+    details = {"n_reference": sets.reference.n, "n_used": n, **error}
+    protocol = f"{sets.protocol}, {directions} directions"
+    return Value(_to_sorted(x, sorted_y, lines), sets.n, protocol, floor=floor, details=details)
 
 
 def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions: int, seed: int) -> float:
@@ -72,11 +71,9 @@ def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions
         y: other features. Of the larger set a random part is taken.
         directions: number M of unit vectors, always the same ones.
     """
-    n, d = min(len(x), len(y)), x.shape[1]
-    x, y = (_part(each, n, seed).double() for each in (x, y))
-    lines = random_lines(directions, d)
-    total = sum(float((_sorted(x, some) - _sorted(y, some)).square().sum()) for some in lines.split(BLOCK))
-    return 3 * d * total / (n * directions)
+    n, lines = min(len(x), len(y)), random_lines(directions, x.shape[1])
+    x, y = (_part(each, n, seed) for each in (x, y))
+    return _to_sorted(x, sorted_projections(y, lines), lines)
 
 
 def random_lines(directions: int, dims: int) -> Float64[Tensor, "directions d"]:
@@ -85,9 +82,11 @@ def random_lines(directions: int, dims: int) -> Float64[Tensor, "directions d"]:
     return F.normalize(torch.randn(directions, dims, generator=stream), dim=1).double()
 
 
-def _part(x: Tensor, n: int, seed: int) -> Tensor:
-    return x if len(x) == n else x[torch.randperm(len(x), generator=generator(seed, "mind"))[:n]]
+def _part(x: Float[Tensor, "m d"], n: int, seed: int) -> Float64[Tensor, "n d"]:
+    return (x if len(x) == n else x[torch.randperm(len(x), generator=generator(seed, "mind"))[:n]]).double()
 
 
-def _sorted(x: Float64[Tensor, "n d"], lines: Float64[Tensor, "m d"]) -> Float64[Tensor, "n m"]:
-    return (x @ lines.T).sort(dim=0).values
+def _to_sorted(x: Float64[Tensor, "n d"], sorted_y: Float64[Tensor, "m n"], lines: Float64[Tensor, "m d"]) -> float:
+    pairs = zip(lines.split(BLOCK), sorted_y.split(BLOCK), strict=True)
+    total = sum(float((sorted_projections(x, some) - y).square().sum()) for some, y in pairs)
+    return 3 * x.shape[1] * total / sorted_y.numel()
