@@ -239,7 +239,8 @@ def _measure(
             )
         if group.is_first:
             folder = held.record_path(spec).parent
-            rows += read_steps(folder / "steps", plan, missing)
+            recorded = record["spec"]["metrics"] if record is not None else {}
+            rows += read_steps(folder / "steps", plan, missing, recorded)
             save_samples(folder, main, data)
         earlier = record["provenance"]["cost"].get("evaluate_seconds", 0.0) if record is not None else 0.0
         cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +29,9 @@ from genbench.validation import explain
 
 STEP = TypeAdapter(list[Row])
 """What is kept of a step of a training."""
+
+COMPONENT = "component"
+"""The field of a kept row that holds the name, version and settings of its metric."""
 
 
 class TrainingEvaluation:
@@ -66,8 +69,9 @@ class TrainingEvaluation:
             rows = self._validate() if validates else []
             rows += self._sample(path, measures) if measures or draws else []
             if (measures or validates) and self.group.is_first:
-                rows = [row | {"point": "training", "step": step} for row in rows]
-                files.write_sealed(path, json.dumps(rows), place_of(path))
+                of_step, metrics_of = {"point": "training", "step": step}, self.spec.metrics
+                kept = [row | of_step | {COMPONENT: metrics_of[metric_of(row)]} for row in rows]
+                files.write_sealed(path, json.dumps(kept), place_of(path))
         self.seconds += time.monotonic() - began
         loss = next((row for row in rows if row["metric"] == VALIDATION), None)
         if loss is None:
@@ -79,7 +83,7 @@ class TrainingEvaluation:
 
     def best_step(self) -> int:
         """Return the step with the lowest loss on validation data."""
-        rows = read_steps(self.folder, plan_of(self.spec), [VALIDATION])
+        rows = _all_steps(self.folder, plan_of(self.spec))
         measured = [row for row in rows if row["metric"] == VALIDATION and row["value"] is not None]
         return min(measured, key=lambda row: row["value"])["step"]
 
@@ -113,19 +117,34 @@ class TrainingEvaluation:
         return rows
 
 
-def read_steps(folder: Path, plan: Plan, wanted: Collection[str]) -> list[dict[str, Any]]:
-    """Return what was measured of some metrics during training, step by step.
+def read_steps(
+    folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]], recorded: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what these metrics, in these versions and with these settings, measured during training, step by step.
 
     Nothing, where the weights were trained for another evaluation, so that there is no folder.
+
+    Args:
+        wanted: metrics by name.
+        recorded: metrics of the record so far. Rows that earlier versions of genbench kept do not state what measured
+            them, which was that of the record if it has one.
 
     Raises:
         RunFailed: if a file is damaged or lost. The trained weights are removed, so that the next attempt repeats it.
     """
+    rows = []
+    for row in _all_steps(folder, plan):
+        name = metric_of(row)
+        if name in wanted and row.pop(COMPONENT, recorded.get(name, wanted[name])) == wanted[name]:
+            rows.append(row)
+    return rows
+
+
+def _all_steps(folder: Path, plan: Plan) -> list[dict[str, Any]]:
     if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
         return []
     steps = [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
-    rows = [row for step in steps for row in _read_step_or_train_again(folder / f"{step}.json")]
-    return [row for row in rows if metric_of(row) in wanted]
+    return [row for step in steps for row in _read_step_or_train_again(folder / f"{step}.json")]
 
 
 def _measures(plan: Plan, step: int) -> bool:

@@ -1,5 +1,8 @@
 """Evaluations during training: they change nothing, survive an interruption, and make a table against steps."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +11,7 @@ from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.tables import cost_tables, training_tables
 from genbench.runs.make_spec import make_spec
-from genbench.runs.monitoring.callbacks import read_step
+from genbench.runs.monitoring.callbacks import place_of, read_step
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
@@ -184,6 +187,27 @@ def test_steps_that_an_earlier_version_kept_are_read(tmp_path):
     record.unlink()
     run(spec_of(), Store(tmp_path))
     assert record.read_text().partition('"provenance"')[0] == before.partition('"provenance"')[0]
+
+
+def raised(part):
+    return {**part, "version": part["version"] + 1}
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "kept by an earlier version"])
+def test_a_metric_of_another_version_takes_no_values_from_the_steps_of_the_old_one(tmp_path, stated):
+    store, spec = Store(tmp_path), spec_of()
+    run(spec, store)
+    if not stated:
+        for path in (store.record_path(spec).parent / "steps").glob("*.json"):
+            rows = [{k: v for k, v in row.items() if k != "component"} for row in read_step(path)]
+            files.write_sealed(path, json.dumps(rows), place_of(path))
+    newer = replace(spec, metrics={**spec.metrics, "sliced_w2": raised(spec.metrics["sliced_w2"])})
+    record = run(newer, store)
+    assert record["spec"]["metrics"]["sliced_w2"] == newer.metrics["sliced_w2"]
+    assert {row["metric"] for row in record["results"] if row["point"] == "training"} == {"nfe"}
+    if stated:
+        store.record_path(spec).unlink()  # as `clean --stale` removes the old values
+        assert run(newer, store)["results"] == record["results"]
 
 
 @pytest.mark.parametrize("text", ["5", "[]x", '[{"step": 20}]', "[[]]", "null"])
