@@ -20,8 +20,8 @@ def validation_loss(evaluation: Evaluation, *, draws: Count = 1024) -> list[Valu
     Every model has a loss of its own, so compare it along one training, not between models. Noise, times and
     couplings are drawn in the same way after every step, and labels dropped at the rate of training. Couplings pair
     within batches of `evaluation.batch`, or of all validation samples if these are fewer, whatever the batch size of
-    training. Models of latents have the loss of their latents, and bits per dimension of these, which are continuous:
-    see `latent_bits_per_dim`.
+    training; the detail `batch` states it. Models of latents have the loss of their latents, and bits per dimension of
+    these, which are continuous: see `latent_bits_per_dim`.
 
     Args:
         draws: examples; validation samples are repeated, each time with other noise, until there are so many.
@@ -48,12 +48,12 @@ def validation_loss(evaluation: Evaluation, *, draws: Count = 1024) -> list[Valu
                 totals[name] = totals.get(name, 0.0) + float(scalars[name]) * len(part) / draws
     if not all(map(math.isfinite, totals.values())):
         raise Unsupported("the loss on validation data is not finite")
-    of = "validation data" if inner is evaluation else f"{inner.space} as data"
-    labels = ", labels dropped as in training" if model.conditional else ""
-    drawn = f"{draws} draws of {n} validation samples in batches of {size}{labels}"
-    values = [Value(totals["loss"], draws, f"its own loss on {of}, {drawn}")]
+    protocol = f"its own loss, {draws} draws of {n} validation samples"
+    values = [Value(totals["loss"], draws, protocol, details={"batch": size})]
     if "nll_per_dim" in totals:
         bits = (totals["nll_per_dim"] + inner.data.space.log_scale) / math.log(2)
-        protocol = f"bits/dim of {of}, density of {model.density}, {drawn}"
+        of = "validation data" if inner is evaluation else f"{inner.space} as data"
+        density = f"density of {model.density}{', labels dropped as in training' if model.conditional else ''}"
+        protocol = f"bits/dim of {of}, {density}, {draws} draws of {n} samples"
         values.append(Value(bits, draws, protocol, "bits", better="lower"))
     return values
