@@ -35,16 +35,16 @@ class TrainingState(Generic[L]):
         self.optimizer = Adam(self.trained, plan.optimizer, betas=plan.betas, weight_decay=plan.weight_decay)
         self.step = 0
         self.best_loss = math.inf  # of the validations so far
-        self.best_weights: list[Tensor] = []
+        self.best: list[Tensor] = []  # weights and buffers of that validation
         self._began = time.monotonic()  # minus the seconds before a resumption, plus those of evaluations
 
     def checkpoint(self) -> Checkpoint:
         """Return what restores this state, and the seconds of training so far."""
         tensors = {f"model.{name}": value for name, value in self.learner.state_dict().items()}
         tensors |= {f"average.{i}": value for i, value in enumerate(self.average)}
-        if self.best_weights:
+        if self.best:
             tensors |= {"best.loss": torch.tensor(self.best_loss, dtype=torch.float64)}
-            tensors |= {f"best.{i}": value for i, value in enumerate(self.best_weights)}
+            tensors |= {f"best.{i}": value for i, value in enumerate(self.best)}
         for i, moments in enumerate(self.optimizer.states):
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
         return Checkpoint(tensors, self.step, time.monotonic() - self._began)
@@ -53,7 +53,7 @@ class TrainingState(Generic[L]):
         """Return to the state of a checkpoint, which was read from a path.
 
         Raises:
-            ConfigError: if the checkpoint belongs to another model.
+            ConfigError: if the checkpoint belongs to another model, or an earlier version kept less in it.
         """
         tensors = saved.tensors
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -67,10 +67,11 @@ class TrainingState(Generic[L]):
                     value.copy_(tensors.get(f"optimizer.{i}.{name}", value))
             if "best.loss" in tensors:
                 self.best_loss = tensors["best.loss"].item()
-                self.best_weights = [p.detach().clone().copy_(tensors[f"best.{i}"]) for i, p in enumerate(self.trained)]
+                self.best = [value.clone().copy_(tensors[f"best.{i}"]) for i, value in enumerate(self._in_use())]
         except (RuntimeError, KeyError) as error:
             why = str(error).splitlines()[-1].strip()
-            raise ConfigError(f"{files.shown(path)} belongs to another model: {why}") from error
+            other = f"another model, or to an earlier version of genbench: {why}"
+            raise ConfigError(f"{files.shown(path)} belongs to {other}; remove it to train again") from error
         self.step = saved.step
         self._began = time.monotonic() - saved.seconds
 
@@ -88,18 +89,22 @@ class TrainingState(Generic[L]):
             self._began += time.monotonic() - began
 
     def keep_if_best(self, loss: float | None) -> None:
-        """Keep the weights in use if no validation so far had a loss as low."""
+        """Keep the weights in use, and the buffers, if no validation so far had a loss as low."""
         if loss is not None and loss < self.best_loss:
-            self.best_loss, self.best_weights = loss, [parameter.detach().clone() for parameter in self.trained]
+            self.best_loss, self.best = loss, [value.clone() for value in self._in_use()]
 
     def finish(self) -> L:
         """Return the learner with the weights to be evaluated: those of the best validation, or else the average."""
-        self._load(self.best_weights or self.average)
+        self._load(self.best or self.average)
         return self.learner
 
-    def _load(self, weights: Sequence[Tensor]) -> None:
-        """Copy weights, or none, into the learner, which is in evaluation mode from then on."""
+    def _in_use(self) -> list[Tensor]:
+        """Return the weights in use and the buffers, such as a running mean that moves with them."""
+        return [*(parameter.detach() for parameter in self.trained), *self.learner.buffers()]
+
+    def _load(self, values: Sequence[Tensor]) -> None:
+        """Copy weights, perhaps with buffers, or none, into the learner, which is in evaluation mode from then on."""
         with torch.no_grad():
-            for parameter, value in zip(self.trained, weights, strict=bool(weights)):
-                parameter.copy_(value)
+            for current, value in zip(self._in_use(), values, strict=False):
+                current.copy_(value)
         self.learner.eval()

@@ -103,6 +103,17 @@ def test_validation_survives_an_interruption(tmp_path):
     assert run(spec, broken)["results"] == run(spec, whole)["results"]
 
 
+def test_the_chosen_weights_have_the_buffers_of_their_step(tmp_path):
+    """The normaliser runs on after the step that is kept."""
+    plan, model = PLAN | VALIDATED | {"stop": "validation"}, {"normaliser": "running"}
+    settings = {"plan": plan, "model": model, "evaluation": {"n": 64, "curve": []}}
+    record = run(make_spec("wcfm", "moons", metrics=["norm"], settings=settings), Store(tmp_path))
+    best = min(losses(record), key=losses(record).get)
+    assert best < 60
+    (end,) = (r["value"] for r in record["results"] if r["metric"] == "validation_loss" and r["point"] == "main")
+    assert end == losses(record)[best]
+
+
 @pytest.mark.parametrize(
     ("model", "settings"),
     [("cfm", {}), ("shortcut", {}), ("consistency", {"end_steps": 15}), ("wcfm", {"normaliser": "running"})],
