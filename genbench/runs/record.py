@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter, ValidationError, WithJsonSchema, with_config
+from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
@@ -167,7 +168,7 @@ def metric_of(row: Mapping[str, Any]) -> str:
 
 
 def _consistent(record: Record) -> Record:
-    """Check that every row is of a metric of the spec, no value is there twice, and no cost is left out."""
+    """Check that every row is of a metric of the spec, no value is there twice, and no budget or cost is left out."""
     seen = set()
     for row in record["results"]:
         if metric_of(row) not in record["spec"]["metrics"]:
@@ -177,6 +178,10 @@ def _consistent(record: Record) -> Record:
         seen.add(cell(row))
         if row["value"] is None and "reason" not in row:
             raise ValueError(f"results: {row['metric']!r} has neither a value nor a reason")
+    sizes = [(name, record["spec"]["plan"].get(name)) for name in ("steps", "batch_size")]
+    odd = [name for name, size in sizes if not isinstance(size, int) or not 0 <= size < 2**63]
+    if odd and record["results"]:
+        raise ValueError(f"spec.plan.{odd[0]} is no whole number")
     cost, machine = record["provenance"]["cost"], record["provenance"]["machine"]
     missing = [name for name in COSTS if name not in cost] if record["results"] and cost else []
     if "python" in machine:  # then all of the machine is stated
@@ -334,13 +339,12 @@ def read_published(path: Path) -> list[Record]:
             raise ValueError("it is empty")
         with files.open_regular(path) as file, gzip.open(file, "rt", encoding="utf-8") as content:
             lines = iter(lambda: content.readline(files.MAX_TEXT), "")
-            read = (RECORD.validate_python({**json.loads(line), "provenance": unknown}, strict=True) for line in lines)
-            return list(map(_labeled, read))
+            read = ({**from_json(line, allow_inf_nan=False), "provenance": unknown} for line in lines)
+            return [_labeled(RECORD.validate_python(record, strict=True)) for record in read]
     except (OSError, ValueError, EOFError, TypeError, RecursionError, zlib.error) as error:
         raise Damaged(f"{files.shown(path)} holds no records: {explain(error)}") from error
 
 
 def format_published(record: Record) -> str:
     """Return a record as a line of SUITE-records.jsonl.gz."""
-    kept = {name: record[name] for name in ("labels", "spec", "results")}
-    return json.dumps(kept, separators=(",", ":")) + "\n"
+    return json.dumps({name: record[name] for name in ("labels", "spec", "results")}, separators=(",", ":")) + "\n"

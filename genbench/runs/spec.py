@@ -43,6 +43,9 @@ ENCODER = Nested(encoders, optional=True)
 def _named(component: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(component.get("name"), str) or not isinstance(component.get("version"), int):
         raise ValueError("a component needs a name and a version")
+    for value in component.values():
+        if isinstance(value, Mapping) and "name" in value:  # a component in a setting
+            _named({"version": 1, **value})
     return component
 
 

@@ -87,6 +87,11 @@ def edited(record, *place, value):
         ),
         (("spec", "seed"), "0", "spec: seed: '0' is wrong: input should be a valid integer"),
         (("spec", "model"), {"name": "cfm"}, "a component needs a name and a version"),
+        (("spec", "model", "net"), {"name": ["mlp"], "version": 1}, "a component needs a name and a version"),
+        (("spec", "model", "net"), {"name": "mlp", "version": {}}, "a component needs a name and a version"),
+        (("spec", "plan"), {}, "spec.plan.steps is no whole number"),
+        (("spec", "plan", "steps"), "many", "spec.plan.steps is no whole number"),
+        (("spec", "plan", "batch_size"), 2**70, "spec.plan.batch_size is no whole number"),
         (("spec", "modle"), {}, "modle: unexpected keyword argument"),
     ],
 )
@@ -96,6 +101,14 @@ def test_a_damaged_record_is_located(record, tmp_path, place, value, message):
     with pytest.raises(Damaged, match=r"record\.json is not a record: ") as error:
         read_record(path)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["\ud800", float("nan")])
+def test_published_texts_and_numbers_are_such_that_tables_can_be_written(record, tmp_path, text):
+    path = tmp_path / "records.jsonl.gz"
+    path.write_bytes(gzip.compress(format_published(edited(record, "results", 0, "more", value=text)).encode()))
+    with pytest.raises(Damaged, match="holds no records"):
+        read_published(path)
 
 
 def test_a_change_that_the_checksum_does_not_cover_is_noticed(record, tmp_path):
@@ -166,8 +179,7 @@ def test_what_tables_and_pages_read_is_checked(swept, first_path, edit_record, c
 
 
 @pytest.mark.parametrize(
-    ("of_record", "of_weights"),
-    [("text", ["list"]), (["list"], "text"), ({"name": ["list"]}, "text"), ("text", {"name": ["list"]})],
+    ("of_record", "of_weights"), [("text", ["list"]), (["list"], "text"), ({"a": ["list"]}, "text"), ("text", {})]
 )
 @pytest.mark.parametrize("model", ["cfm", "of a plug-in"])
 def test_specs_of_odd_types_and_unknown_components_belong_to_another_run(record, model, of_record, of_weights):
