@@ -29,7 +29,7 @@ from genbench.errors import ConfigError
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import Record, check_request, format_record, missing_metrics, read_kept
 from genbench.runs.spec import Spec
-from genbench.runs.weights_file import WEIGHTS
+from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, tensors
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
@@ -265,7 +265,7 @@ def spec_at(run: Path) -> Spec:
     if record.is_file():
         return _restored(record, read_kept(record)["spec"])
     if weights.is_file():
-        return _restored(weights, json.loads(tensors.head(weights, WEIGHTS)["spec"]))
+        return _restored(weights, read_weights(weights)[1])
     for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_kept(path)["spec"])
     raise ConfigError(f"{run} is not a kept run: it holds neither record.json nor model.safetensors")

@@ -17,8 +17,9 @@ WEIGHTS = ("spec", "cost")
 
 
 def _trained(cost: dict[str, float]) -> dict[str, float]:
-    if "train_seconds" not in cost:
-        raise ValueError("train_seconds is missing")
+    missing = [name for name in ("train_seconds", "train_peak_mib") if name not in cost]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
     return cost
 
 

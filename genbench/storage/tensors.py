@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from genbench.errors import first_line
 from genbench.storage import cache, files
 from genbench.storage.files import Damaged
 
@@ -47,8 +48,8 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-    except (SafetensorError, ValueError) as error:
-        raise Damaged(f"{files.shown(path)} is damaged: {error}") from error
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # torch has several for an odd shape
+        raise Damaged(f"{files.shown(path)} is damaged: {first_line(error)}") from error
     if header.pop("sha256") != _digest(tensors, header):
         raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
     return tensors, header

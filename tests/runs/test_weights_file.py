@@ -1,11 +1,15 @@
 """Weights that are kept: those of earlier versions are read, those of another network or run are noticed."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
 from genbench.models.build import build_model
 from genbench.runs.record import Misfiled
 from genbench.runs.spec import build_data
+from genbench.runs.store import spec_at
 from genbench.runs.weights_file import read_weights, restore_weights
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
@@ -31,3 +35,34 @@ def test_sealed_weights_of_the_right_name_and_another_network_are_damaged(runs):
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
     with pytest.raises(Damaged, match="holds the weights of another network"):
         restore_weights(model, path, spec)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("spec", ""),
+        ("spec", "x"),
+        ("spec", "[]"),
+        ("spec", "[" * 100_000),
+        ("cost", "{}"),
+        ("cost", '{"train_seconds": 1.0}'),
+        ("cost", '{"train_seconds": NaN, "train_peak_mib": 1.0}'),
+    ],
+)
+def test_sealed_weights_with_another_header_are_damaged(runs, field, text):
+    store, (spec, *_) = runs
+    path = store.weights_path(spec)
+    state, header = tensors.load(path, ())
+    tensors.save(path, state, {**header, field: text})
+    shutil.rmtree(store.record_path(spec).parent)
+    for read in (read_weights, lambda path: spec_at(path.parent)):
+        with pytest.raises(Damaged, match="its header has no spec or cost"):
+            read(path)
+
+
+def test_weights_of_more_rows_than_a_tensor_can_have_are_damaged(tmp_path):
+    about = {"spec": "{}", "cost": "{}", "sha256": ""}
+    header = json.dumps({"__metadata__": about, "a": {"dtype": "F32", "shape": [2**63, 0], "data_offsets": [0, 0]}})
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    with pytest.raises(Damaged, match=r"model\.safetensors is damaged: [^\n]*$"):
+        read_weights(tmp_path / "model.safetensors")
