@@ -49,6 +49,12 @@ def _named(component: dict[str, Any]) -> dict[str, Any]:
     return component
 
 
+def _seeded(member: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(member.get("seed"), int) or member["seed"] < 0:
+        raise ValueError("a member of a stack needs a seed")
+    return member
+
+
 Component = Annotated[dict[str, Any], AfterValidator(_named)]
 """A component as plain JSON: its name, its version and every setting."""
 
@@ -77,7 +83,7 @@ class Spec:
     metrics: dict[str, Component]
     seed: Annotated[int, Strict(), Ge(0)]
     encoder: Component | None = None
-    stack: list[dict[str, Any]] | None = None
+    stack: list[Annotated[dict[str, Any], AfterValidator(_seeded)]] | None = None
     kind: Literal["model", "encoder"] = "model"
 
     def json(self) -> dict[str, Any]:

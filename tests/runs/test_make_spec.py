@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from genbench.errors import ConfigError
@@ -15,6 +17,21 @@ def test_a_spec_of_another_version_is_refused():
     spec["model"]["version"] = 99
     with pytest.raises(ConfigError, match="made with version 99 of model 'wcfm'"):
         restore_spec(spec)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("evaluation", {"curve_metrics": None}, "curve_metrics is no list of names"),
+        ("evaluation", {"curve_metrics": [["w2"]]}, "curve_metrics is no list of names"),
+        ("stack", [{"seed": 0}, {"seed": None}], "a member of a stack needs a seed"),
+        ("stack", [{"seed": 0}, {"seed": 1, "kapa": 2.0}], "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
+    ],
+)
+def test_a_spec_that_none_of_ours_can_be_is_refused_in_one_line(part, value, message):
+    spec = make_spec("wcfm", "moons", metrics=[]).json()
+    with pytest.raises(ConfigError, match=rf"^[^\n]*{re.escape(message)}[^\n]*$"):
+        restore_spec(spec | {part: value if part == "stack" else spec[part] | value})
 
 
 @pytest.mark.parametrize(
