@@ -133,8 +133,9 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
 
     within = evaluation.cached_for_task(("mmd", len(y)), lambda: _within(kernel, y))
     value = _within(kernel, x) + within - 2 * _between(kernel, x, y)
-    protocol = f"5 Gaussian kernels around {median:.3g}, squared, unbiased, raw units, n={len(x)} against test data"
-    return Value(value, len(x), protocol, details=_error(kernel, x, y))
+    kernels = "5 Gaussian kernels around the median distance of the test data"
+    protocol = f"{kernels}, squared, unbiased, raw units, n={len(x)} against test data"
+    return Value(value, len(x), protocol, details=_error(kernel, x, y) | {"median": median})
 
 
 @metrics.register("energy_distance", version=1, better="lower", of="samples")

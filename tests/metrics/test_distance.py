@@ -106,6 +106,14 @@ def test_distances_do_not_depend_on_the_model_in_bandwidth_nor_directions():
     near, far = (against(normal(256, 2, 1) * scale, y) for scale in (1.0, 100.0))
     for name in ("mmd", "sliced_w2"):
         assert metrics[name].build(near).protocol == metrics[name].build(far).protocol
+    medians = [metrics["mmd"].build(where).details["median"] for where in (near, far)]
+    assert medians[0] == medians[1] == pytest.approx(math.sqrt(4 * math.log(2)), rel=0.1)
+
+
+def test_seeds_have_one_protocol_whatever_their_test_points():
+    for name in ("mmd", "sliced_w2", "energy_distance"):
+        stated = {metrics[name].build(against(normal(256, 2, 1), normal(256, 2, 9 + k))).protocol for k in range(3)}
+        assert len(stated) == 1
 
 
 def test_conditional_w2_is_the_distance_at_equal_conditions():
