@@ -192,7 +192,8 @@ def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple
             raise Unsupported(f"the distance of held-out images is not known for {name}")
     if not ratios:
         raise Unsupported(f"no encoder is available ({'; '.join(reasons) or 'too few held-out images'})")
-    protocol = f"FDr-{len(ratios)} over {', '.join(ratios)}, n={sets.n} against {images.split} images"
+    against = f"{sets.reference.n} {images.split} images, relative to {len(sets.floor_samples)} held-out ones"
+    protocol = f"FDr-{len(ratios)} over {', '.join(ratios)}, n={sets.n} against {against}"
     details = {"ratios": ratios, **standard_error(effect, scale=1 / len(ratios))}
     return Value(sum(ratios.values()) / len(ratios), sets.n, protocol, floor=1.0, details=details)
 

@@ -81,6 +81,10 @@ def test_the_ratio_is_one_for_real_images_and_names_its_encoders(data):
     assert sum(row["value"] for row in rows) / 4 == pytest.approx(1, abs=0.3)
     assert rows[0]["floor"] == 1
     assert rows[0]["protocol"].startswith("FDr-1 over pixels 00000000, resize none")
+    few = ratio(normal_images(1000, 20), encoders=("pixels",), n_real=300)
+    assert few["value"] != rows[0]["value"]
+    assert few["protocol"].endswith("n=1000 against 300 train images, relative to 300 held-out ones")
+    assert rows[0]["protocol"].endswith("n=1000 against 3000 train images, relative to 1000 held-out ones")
     far = ratio(normal_images(1000, 9, mean=138.0), encoders=("pixels",))
     (share,) = far["details"]["ratios"].values()
     plain = _distance(pixel_sets(data, normal_images(1000, 9, mean=138.0)))
