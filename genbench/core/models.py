@@ -60,7 +60,10 @@ class Learner(Trainable):
         yield Stage(self)
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Estimate constants from the training data before the first step, and keep them as buffers."""
+        """Estimate constants from the training data before the first step, and keep them as buffers.
+
+        The learner is on the device where it is trained; batches are on the CPU.
+        """
 
     @abstractmethod
     def batch_source(self, data: Data, device: torch.device = CPU) -> Any:

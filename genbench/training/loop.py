@@ -83,9 +83,10 @@ def fit(
     callbacks = [progress] if callable(progress) else progress
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
+    learner = learner.to(group.device)
     if saved is None:
         learner.prepare(data, derive(seed, "prepare"))
-    state = TrainingState(learner.to(group.device), plan)
+    state = TrainingState(learner, plan)
     if saved is not None and path is not None:
         state.restore(saved, path)
     if state.step >= plan.steps:

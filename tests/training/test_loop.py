@@ -14,7 +14,7 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.training import checkpoint
 from genbench.training.loop import fit
-from genbench.training.process_group import start_group
+from genbench.training.process_group import Group, start_group
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -89,6 +89,28 @@ def test_every_step_is_logged_with_its_effective_sample_size(tmp_path):
     assert all(0 < float(row["ess"]) < 1 for row in rows)
 
 
+def test_a_model_prepares_on_the_device_where_it_is_trained():
+    """So that an encoder, which is large, encodes the data there; the device meta stands for a GPU."""
+    model, data, plan = start(steps=1)
+    devices = set()
+
+    def prepare(data, seed):
+        devices.update(parameter.device.type for parameter in model.parameters())
+        raise Stop
+
+    model.prepare = prepare
+    with pytest.raises(Stop):
+        fit(model, data, plan, Group(torch.device("meta")), seed=0)
+    assert devices == {"meta"}
+
+
+@pytest.mark.parametrize("name", ["wcfm", "gaussian", "starflow"])
+def test_constants_of_batches_on_the_cpu_move_to_the_device(name):
+    model, data, _ = start(name)
+    model.to("meta").prepare(data, 0)
+    assert {value.device.type for value in model.state_dict().values()} == {"meta"}
+
+
 def test_an_absent_accelerator_is_one_line():
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
@@ -108,7 +130,7 @@ import sys, torch
 from pathlib import Path
 sys.path.insert(0, {TESTS!r})
 from helpers.toy_trainings import start, weights
-from genbench.training.process_group import start_group
+from genbench.training.process_group import Group, start_group
 from genbench.training.loop import fit
 group = start_group("cpu", 2)
 for name, (model, settings) in {SHARED!r}.items():
