@@ -81,8 +81,8 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     partners = min(partners, n - 1)
     coupling = copy.deepcopy(model.coupling).eval()  # in training mode it may adapt to the pairs it is given
     x1 = evaluation.reference(n).x.to(next(model.parameters()).device)
-    stream = generator(evaluation.seed, "tilt")
-    x0 = model.source.sample(n, stream).to(x1)
+    x0 = model.source.sample(n, generator(evaluation.seed, "tilt")).to(x1)
+    stream = generator(evaluation.seed, "tilt", "pairs", device=x1.device)
 
     def log_weight(noise: Tensor) -> Tensor:
         weights = []

@@ -15,6 +15,8 @@ from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.testing.affine_flow import AffineFlow
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+
 
 def built(model, dataset, settings=None, **of_data):
     data = call(datasets[dataset].build, settings=bind(datasets[dataset].build, of_data, dataset))
@@ -103,6 +105,14 @@ def test_dependent_pairs_pairs_within_classes_and_samples_alone_have_no_tilt():
     data, _ = built("cfm", "moons")
     with pytest.raises(Unsupported, match="not trained on pairs"):
         tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_couplings_that_draw_have_their_generator_on_the_device_of_the_model(device):
+    data, model = built("otcfm", "moons", {"resample": True})
+    model.to(device)
+    with pytest.raises(Unsupported, match="not independent"):
+        measured(data, model)
 
 
 @pytest.mark.parametrize("name", ["reflow", "reflow-distilled"])

@@ -61,7 +61,7 @@ class Coupling(nn.Module, ABC):
         label: Int[Tensor, " b"] | None,
         generator: torch.Generator,
     ) -> Pairs:
-        """Pair the batch, within classes if labels are given."""
+        """Pair the batch, within classes if labels are given; the generator is on the device of the batch."""
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         """Estimate constants from `pilot_size` independent pairs; labels are 0 unless pairing is within classes."""

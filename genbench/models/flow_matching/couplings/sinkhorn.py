@@ -33,7 +33,7 @@ class Sinkhorn(Coupling):
 
         def partners(a: Tensor, b: Tensor) -> Tensor:
             plan = entropic_plan(squared_distances(a, b), self.reg)
-            return torch.multinomial(plan.T.float(), 1, generator=generator)[:, 0]
+            return torch.multinomial(plan.T.float().to(generator.device), 1, generator=generator)[:, 0]
 
         x0 = permute_noise(x0, x1, label, partners)
         return Pairs(x0, x0.new_ones(len(x0)))

@@ -37,6 +37,32 @@ def test_sinkhorn_correlation_of_gaussians_is_the_closed_form():
     assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.04)
 
 
+def test_partners_are_drawn_on_the_device_of_the_generator(monkeypatch):
+    """Plans are made on the CPU; the device meta stands for a GPU, whose generators draw nothing elsewhere."""
+
+    class OfAnotherDevice(torch.Generator):
+        device = torch.device("meta")
+
+    def multinomial(probabilities, count, *, generator):
+        devices.append(probabilities.device)
+        return torch.arange(len(probabilities))[:, None]
+
+    devices = []
+    monkeypatch.setattr(torch, "multinomial", multinomial)
+    x0 = torch.randn(8, 2)
+    assert torch.equal(Sinkhorn(reg=1.0)(x0, x0, None, OfAnotherDevice()).x0, x0)
+    assert devices == [torch.device("meta")]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_pairs_on_a_gpu_stay_there():
+    x0, x1 = torch.randn(2, 64, 2, device="cuda")
+    for label in (None, torch.arange(64, device="cuda") % 2):
+        pairs = Sinkhorn(reg=1.0)(x0, x1, label, torch.Generator("cuda"))
+        assert pairs.x0.device == x0.device
+        assert torch.isin(pairs.x0, x0).all()
+
+
 def test_sinkhorn_without_convergence_is_an_error():
     with pytest.raises(RunFailed, match="larger reg"):
         Sinkhorn(reg=1e-6)(torch.randn(64, 2) * 100, torch.randn(64, 2), None, stream())
