@@ -217,7 +217,7 @@ class Finite(Split):
                     yield from zip((i * self.size + part).tolist(), z, strict=True)
 
         chosen = hashlib.sha256(rows.numpy().data).hexdigest()
-        name = cache.key(latents=key, augmentations=len(self._augmentations), rows=chosen)
+        name = cache.key(latents=key, shape=shape, augmentations=len(self._augmentations), rows=chosen)
         total = len(self._augmentations) * self.size
         stored = CachedRows("latents", f"{name}.npy", (total, *shape), np.float32, latents)
         return Encoded(self, stored, self._arrays.label[rows])

@@ -163,6 +163,25 @@ def test_latents_are_those_of_the_batches_they_stand_for(tmp_path, monkeypatch):
     assert sum(calls) == 540
 
 
+def test_latents_of_several_sizes_are_kept_side_by_side(tmp_path, monkeypatch):
+    """Images of one folder have the same hash at every size, and a pretrained encoder the same weights."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+    calls = []
+
+    def encode(x):
+        calls.append(x.shape[-1])
+        return x
+
+    for _ in range(2):
+        for size in (4, 8):
+            images = torch.full((5, 1, size, size), size, dtype=torch.uint8)
+            arrays = Arrays(images, torch.zeros(5).long(), torch.arange(5))
+            split = Finite(lambda arrays=arrays: arrays, 5, Pixels(256))
+            latents = split.encoded(encode, (1, size, size), "key").take(5, 0).x
+            torch.testing.assert_close(latents, Pixels(256).encode(images), rtol=0, atol=0)
+    assert calls == [4, 8]
+
+
 @pytest.mark.parametrize("counts", [(10, 40), (0, 7), (100, 0), (1, 296)])
 def test_stratified_cuts_partition_the_rows_by_class_share(counts):
     label = torch.tensor([0] * 150 + [1] * 90 + [2] * 57)[torch.randperm(297)]
