@@ -32,6 +32,7 @@ class Sampling:
         interval: whether values of the main solver state half their 95 % interval over samples by random halves, too;
             it takes two to six times as long. Our own metrics of samples state a standard error anyway.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.
+            Metrics that compare with training images by default compare with held-out ones by `metric.NAME.split=test`.
     """
 
     n: Count = 2048

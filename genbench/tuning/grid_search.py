@@ -12,6 +12,7 @@ from typing import Any
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.values import group_by, read_values
 from genbench.errors import ConfigError, RunFailed
+from genbench.metrics.image.feature_sets import Images
 from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
@@ -19,7 +20,7 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import Record
 from genbench.runs.spec import Spec, build_data, without_folder
 from genbench.runs.store import Store
-from genbench.settings import Settings, merge
+from genbench.settings import Settings, merge, settings_of
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.tuning.candidates import points
 
@@ -130,15 +131,25 @@ def grid_search(
     metric = metric or next(name for name in data.metrics if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
         raise ConfigError(f"--metric {metric}: neither low nor high values of it are better")
-    names, fixed = [metric.partition(".")[0]], {"evaluation": {"split": "valid"}}
+    name = metric.partition(".")[0]
+    fixed = {"evaluation": {"split": "valid"}, "metric": {name: _held_out(name)}}
     candidates = []
     for method in methods:
         for point in points(over, method, methods):
             whole = merge({"evaluation": {"curve": []}}, settings, point, fixed)
-            specs = [make_spec(method, dataset, seed=seed, metrics=names, settings=whole) for seed in seeds]
+            specs = [make_spec(method, dataset, seed=seed, metrics=[name], settings=whole) for seed in seeds]
             candidates.append(Candidate(method, _text(point), tuple(form_ensembles(specs, ["seed"]))))
     _check_budgets(candidates)
+    if candidates[0].specs[0].metrics[name].get("statistics"):
+        raise ConfigError(f"metric.{name}.statistics: tuning compares with images of the validation split, not a file")
     return GridSearch(metric, tuple(candidates))
+
+
+def _held_out(metric: str) -> Settings:
+    """Return the settings with which a metric compares samples with held-out data, not with training images."""
+    split = settings_of(metrics[metric].build).get("split")
+    of_images = split is not None and split.type == settings_of(Images)["split"].type
+    return {"split": "test"} if of_images and metrics[metric].traits["of"] == "samples" else {}
 
 
 def _text(point: Mapping[str, Any], prefix: str = "") -> str:

@@ -75,6 +75,18 @@ def test_values_on_the_validation_split_use_validation_data():
     assert validation_as_test(data) is validation_as_test(data)  # what is known of a task is computed once
 
 
+def test_images_are_compared_with_those_of_the_validation_split(tmp_path):
+    rate, settings = {"plan": {"lr": [1e-3]}}, QUICK | {"metric": {"kid": {"split": "train"}}}
+    search = grid_search(["cfm"], "digits", rate, metric="kid", seeds=[0], settings=settings)  # the split is ignored
+    ((row,),) = [record["results"] for record in measured(search, Store(tmp_path)).candidates[0].records]
+    held_out = datasets["digits"].build().valid.size
+    assert f"against {held_out} test images" in row["protocol"]
+    assert row["details"]["n_reference"] == held_out
+    published = {"metric": {"fid-legacy": {"statistics": __file__}}}
+    with pytest.raises(ConfigError, match="compares with images of the validation split, not a file"):
+        grid_search(["cfm"], "digits", rate, metric="fid-legacy", settings=published)
+
+
 def test_an_equal_budget_is_enforced():
     over = {"wcfm": {"kappa": [0.5, 1.0]}, "plan": {"lr": [1e-3, 3e-3]}}
     with pytest.raises(ConfigError, match="the same number of candidates: cfm has 2, wcfm has 4"):

@@ -13,7 +13,9 @@ from genbench.errors import Unsupported
 from genbench.seeds import derive
 
 SplitName = Literal["train", "test"]
-"""Real images to compare with; "train" includes those held out for validation, as published statistics do."""
+"""Real images to compare with; "train" includes those held out for validation, as published statistics do.
+
+It does not where the validation split takes the place of the test split: its images are the held-out ones then."""
 
 MAX_REAL = 50_000
 """Number of images of published statistics."""
@@ -56,7 +58,8 @@ class RealImages(LazyRows):
 
 def available(data: Data, split: SplitName) -> int:
     """Return the number of real images; `MAX_REAL` if every draw is fresh."""
-    sizes = [part.size for part in ((data.train, data.valid) if split == "train" else (data.test,))]
+    train = (data.train,) if data.valid is data.test else (data.train, data.valid)
+    sizes = [part.size for part in (train if split == "train" else (data.test,))]
     return MAX_REAL if None in sizes else sum(size for size in sizes if size is not None)
 
 

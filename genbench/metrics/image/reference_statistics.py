@@ -109,7 +109,7 @@ def statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: int
     """Return the statistics of real images, from the cache if they are there.
 
     Args:
-        split: train, which includes the images held out for validation, or test.
+        split: train, which includes the images held out for validation (unless these take the place of test), or test.
         n: largest number of images; of more, always the same ones are taken.
     """
     return _statistics(data, extractor, split, min(n, available(data, split)))

@@ -4,6 +4,7 @@ from helpers.pixel_features import normal_images, task
 
 from genbench.errors import Unsupported
 from genbench.metrics.image.real_images import available, real_images
+from genbench.metrics.measurement import validation_as_test
 from genbench.registry import datasets
 
 
@@ -22,6 +23,13 @@ def test_validation_images_count_as_training_images():
     data = task(raw[:20], raw[:5], valid=raw[20:])
     assert (available(data, "train"), available(data, "test")) == (30, 5)
     assert real_images(data, "train", 30).sha256 == real_images(task(raw, raw[:5]), "train", 30).sha256
+    assert real_images(data, "train", 20).sha256 == real_images(task(raw[:20], raw[:5]), "train", 20).sha256
+
+
+def test_validation_images_in_place_of_test_images_are_not_training_images():
+    raw = normal_images(30, 1)
+    data = validation_as_test(task(raw[:20], raw[:5], valid=raw[20:]))
+    assert (available(data, "train"), available(data, "test")) == (20, 10)
     assert real_images(data, "train", 20).sha256 == real_images(task(raw[:20], raw[:5]), "train", 20).sha256
 
 
