@@ -23,7 +23,7 @@ from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, fea
 from genbench.models.latent.model import Latent
 from genbench.registry import Entry
 from genbench.seeds import derive
-from genbench.settings import Count
+from genbench.settings import Count, plain, settings_of
 from genbench.space import Pixels
 
 SHORT = {
@@ -93,7 +93,14 @@ def entry(name: str) -> Entry:
     def build(evaluation: Evaluation, **settings: Any) -> Value:
         if not (on_features or of_pairs):
             raise Unsupported(f"{title} compares no images with others")
-        return measure(kind, title, evaluation, **settings)
+        schema, own = settings_of(build), {p.name for p in of_class}
+        changed = [
+            f"{name}={value}"
+            for name, value in settings.items()
+            if name in own and plain(schema[name], value, name) != plain(schema[name], schema[name].default, name)
+        ]
+        stated = f"{title} of torchmetrics {version('torchmetrics')}" + (f" ({', '.join(changed)})" if changed else "")
+        return measure(kind, stated, evaluation, **settings)
 
     build.__doc__ = f"{title} of torchmetrics, on {'features' if on_features else 'reconstructions of the encoder'}."
     of_class = [
@@ -110,7 +117,7 @@ def entry(name: str) -> Entry:
 
 def _of_features(
     kind: type[Metric],
-    title: str,
+    stated: str,
     evaluation: Evaluation,
     *,
     images: Images = IMAGES,
@@ -123,7 +130,7 @@ def _of_features(
     def measured(samples: Tensor) -> list[float]:
         x = samples if two else sets.extractor.logits(samples)
         with torch.random.fork_rng(devices=[]):  # some draw subsets from the global state
-            torch.manual_seed(derive(evaluation.seed, title))
+            torch.manual_seed(derive(evaluation.seed, kind.__name__))
             metric = kind(feature=Given(x.shape[1]), **settings)
             if two:
                 metric.update(sets.reference.rows.double(), real=True)
@@ -134,11 +141,11 @@ def _of_features(
 
     (value, *spread), floor = _or_unsupported(lambda: measured(sets.samples)), _floor(sets, measured)
     details = {"sd": spread[0]} if spread else {}
-    return Value(value, sets.n, f"{_stated(title)}, {sets.protocol}", floor=floor, details=details)
+    return Value(value, sets.n, f"{stated}, {sets.protocol}", floor=floor, details=details)
 
 
 def _of_reconstructions(
-    kind: type[Metric], title: str, evaluation: Evaluation, *, n: Reconstructed = 1000, **settings: Any
+    kind: type[Metric], stated: str, evaluation: Evaluation, *, n: Reconstructed = 1000, **settings: Any
 ) -> Value:
     model, space = evaluation.model, evaluation.data.space
     if not isinstance(model, Latent) or not isinstance(space, Pixels):
@@ -146,7 +153,7 @@ def _of_reconstructions(
     n = min(n, evaluation.data.test.size or n)
     x = evaluation.reference(n).x
     device = next(model.parameters()).device
-    with _trunk(title, settings) as network, torch.no_grad():
+    with _trunk(kind.__name__, settings) as network, torch.no_grad():
         # A network expects single precision; of the two ranges of LPIPS, [0, 1] is the one that it calls normalized.
         precision = torch.float32 if network else torch.float64
         scale = {"normalize": True} if network and "normalize" in inspect.signature(kind).parameters else {}
@@ -156,7 +163,7 @@ def _of_reconstructions(
             pair = (space.decode(each).to(precision) / (space.levels - 1) for each in (again, real))
             _or_unsupported(lambda pair=pair: metric.update(*pair))
     value = _or_unsupported(lambda: float(_as_tuple(metric.compute())[0]))
-    return Value(value, n, f"{_stated(title)}{network}, reconstructions of {n} test images in [0, 1]")
+    return Value(value, n, f"{stated}{network}, reconstructions of {n} test images in [0, 1]")
 
 
 @contextmanager
@@ -174,10 +181,6 @@ def _floor(sets: FeatureSets, measured: Callable[[Tensor], list[float]]) -> floa
     """Return the value of held-out images, if there are as many as samples."""
     held_out = sets.floor_samples
     return measured(held_out)[0] if len(held_out) == sets.n else None
-
-
-def _stated(title: str) -> str:
-    return f"{title} of torchmetrics {version('torchmetrics')}"
 
 
 def _as_tuple(value: Any) -> tuple:

@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import pytest
 import torch
 from torchmetrics.image import PeakSignalNoiseRatio
@@ -80,6 +82,21 @@ def test_reconstructions_are_compared_with_the_images(data, latent):
     assert "reconstructions of 500 test images" in row["protocol"]
     assert "no encoder" in read(data, "torchmetrics:PSNR")["reason"]
     assert "GENBENCH_OFFLINE" in read(data, "torchmetrics:LPIPS", latent)["reason"]
+
+
+def test_the_protocol_states_the_settings_that_are_not_the_defaults_of_the_class(data, latent):
+    def stated(name, **settings):
+        return read(data, f"torchmetrics:{name}", latent, **settings)["protocol"].partition(", digits_cnn")[0]
+
+    kid, usual = "KernelInceptionDistance of torchmetrics ", version("torchmetrics")
+    assert stated("KID", subset_size=100) == f"{kid}{usual} (subset_size=100)"
+    assert stated("KID", subset_size=100, degree=1) == f"{kid}{usual} (subset_size=100, degree=1)"
+    assert stated("KID", subset_size=100, degree=3) == stated("KID", subset_size=100)
+    reconstructions = f"torchmetrics {usual}, reconstructions"
+    assert reconstructions in stated("PSNR")
+    assert stated("PSNR", data_range=1.0) == stated("PSNR") != stated("PSNR", base=2.0)
+    assert reconstructions in stated("UniversalImageQualityIndex", kernel_size=[11, 11])
+    assert f"{usual} (kernel_size=[5, 5]), " in stated("UniversalImageQualityIndex", kernel_size=[5, 5])
 
 
 def test_names_and_settings_are_checked():
