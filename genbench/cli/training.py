@@ -30,7 +30,7 @@ from genbench.cli.options import (
 )
 from genbench.errors import ConfigError, RunFailed
 from genbench.sweeps.set_options import parse_set_options, stack_members
-from genbench.training.torchrun_variables import local_rank
+from genbench.training.torchrun_variables import local_rank, processes
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -74,6 +74,8 @@ def run_command(
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
     if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
         raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
+    if members is not None and processes() > 1:
+        raise ConfigError("one process trains an ensemble: start it without torchrun")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
     precheck.check([model], [dataset], metric, settings)
     precheck.check_sizes(settings, devices)

@@ -135,9 +135,9 @@ def train(
         RunFailed: if all of them failed, or a prerequisite.
         Busy: if another process holds one of them, or a prerequisite, for too long.
     """
-    if spec.stack and launch.devices > 1:
-        raise ConfigError("an ensemble is trained by one process: leave --devices out")
     specs, group = spec.members, launch.group()
+    if spec.stack and group.size > 1:  # which would divide the members, not the batch
+        raise ConfigError("one process trains an ensemble: start it without torchrun and --devices")
     if group.broadcast(store.has_weights(spec)):
         return {}
     lease.start_expiry_timers(store.root / "leases", map(run_name, specs))

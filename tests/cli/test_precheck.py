@@ -103,6 +103,15 @@ def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder
     assert done.stderr == f"genbench: {name}=x is not a whole number: start with torchrun, or unset it\n"
 
 
+@pytest.mark.parametrize("size", ["1", "2"])
+def test_an_ensemble_is_not_divided_among_the_processes_of_torchrun(cli, folder, monkeypatch, size):
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, size)
+    code, out, err = cli(*RUN, "--stack", '[{"seed": 0}, {"seed": 1}]', "--dry-run")
+    assert (code, bool(out)) == ((0, True) if size == "1" else (2, False))
+    assert err == ("" if size == "1" else "genbench: one process trains an ensemble: start it without torchrun\n")
+
+
 def test_no_refusal_imports_torch(folder):
     precheck.read()  # the catalog is in the cache
     code = f"""

@@ -8,6 +8,7 @@ import torch
 
 from genbench.errors import ConfigError
 from genbench.runs.make_spec import restore_spec
+from genbench.runs.run import train
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
 from genbench.sweeps.ensembles import ensemble_of
@@ -15,6 +16,7 @@ from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import make_jobs
 from genbench.sweeps.shell_commands import command
 from genbench.sweeps.suite import load
+from genbench.training.process_group import Group
 
 SUITE = """
 datasets = ["moons", "digits"]
@@ -99,6 +101,14 @@ def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
 def test_wrong_stacks_are_refused(model, dataset, stack, settings, message):
     with pytest.raises(ConfigError, match=message):
         ensemble_of(model, dataset, stack, [], settings)
+
+
+def test_processes_do_not_share_the_training_of_an_ensemble(tmp_path, monkeypatch):
+    """They would divide the members, which are the first axis of an example, instead of the batch."""
+    monkeypatch.setattr("genbench.runs.run.start_group", lambda *_: Group(torch.device("cpu"), rank=0, size=2))
+    spec = next(spec for spec in suite(tmp_path, 'stack = ["seed"]') if spec.stack)
+    with pytest.raises(ConfigError, match="start it without torchrun"):
+        train(spec, Store(tmp_path), {})
 
 
 def rows(store, specs):
