@@ -35,7 +35,7 @@ class Ensemble(Learner):
         super().__init__()
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.seeds = tuple(seeds)
-        self.prefetch = any(member.prefetch for member in members)
+        self.prefetch = all(member.prefetch for member in members)
         named = [dict(member.named_parameters()) for member in members]
         shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
         if any(shape != shapes[0] for shape in shapes):
@@ -60,14 +60,21 @@ class Ensemble(Learner):
     def example(
         self, batch_source: list[Split], step: int, size: int, seed: int, generator: torch.Generator
     ) -> Example:
-        """Return the stacked examples, each drawn with the seed of its member."""
+        """Return the stacked examples, each drawn with the seed of its member.
+
+        Raises:
+            ConfigError: if they differ in what they consist of.
+        """
         examples = [
             member.example(split, step, size, member_seed, generator)
             for member, split, member_seed in zip(self.members, batch_source, self.seeds, strict=True)
         ]
-        return type(examples[0])(
-            *(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True))
-        )
+        first = examples[0]
+        for example in examples[1:]:
+            for name, one, other in zip(first._fields, first, example, strict=True):
+                if (one is None) != (other is None):
+                    raise ConfigError(f"stack: only some members have '{name}' (couplings differ): stack them apart")
+        return type(first)(*(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True)))
 
     def loss(self, example: Example) -> dict[str, Tensor]:
         """Return the scalars of all members as vectors."""

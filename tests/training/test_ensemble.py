@@ -171,6 +171,27 @@ def test_gradients_are_clipped_by_member():
     assert all(torch.equal(a[1], p.grad[1]) for a, p in zip(before, stack.stacked, strict=True))
 
 
+def ensemble_over(couplings, dataset="8gaussians"):
+    specs = specs_of("meanflow", [{"seed": 0, "coupling": coupling} for coupling in couplings], dataset)
+    data = build_data(specs[0].data)
+    ensemble = Ensemble([build_untrained(spec, data) for spec in specs], [0] * len(specs))
+    ensemble.prepare(data, 0)
+    return ensemble, data
+
+
+@pytest.mark.parametrize("couplings", [["balanced", "independent"], ["independent", "balanced"]])
+def test_members_of_which_only_some_know_their_tilt_are_refused(couplings):
+    ensemble, data = ensemble_over(couplings)
+    with pytest.raises(ConfigError, match="only some members have 'tilt'"):
+        ensemble.example(ensemble.batch_source(data), 0, 32, 0, torch.Generator())
+
+
+def test_a_thread_draws_ahead_only_where_no_member_has_a_state_that_moves():
+    running = {"name": "gibbs", "normaliser": "running"}
+    assert ensemble_over(["ot", {"name": "ot", "resample": True}])[0].prefetch
+    assert not ensemble_over(["ot", running])[0].prefetch
+
+
 def test_members_of_different_shapes_are_refused():
     models = [build_untrained(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}])]
     models += [
