@@ -27,6 +27,9 @@ LARGEST = 2**30
 MAX_UNPACKED = 100
 """Size of the members of an archive in terms of its own, above `LARGEST` bytes; images hardly get smaller."""
 
+MANY, MIN_PACKED = 10_000, 8
+"""Members of an archive above which each takes so many bytes of it on average, however well it is compressed."""
+
 EXTENDING = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2]})
 MAX_HEADER = 2**20
 """Types of headers that extend the next one, as by a long name, and their bytes."""
@@ -132,8 +135,11 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
         raise ConfigError(f"{path} does not exist")
     try:
         with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
-            left = MAX_UNPACKED * path.stat().st_size + LARGEST
-            for member in archive:
+            size = path.stat().st_size
+            left = MAX_UNPACKED * size + LARGEST
+            for number, member in enumerate(archive):
+                if number > size // MIN_PACKED + MANY:  # small archives may hold millions, each without content
+                    raise ConfigError(f"{path} holds more than {number:,} members in {size:,} bytes")
                 name = normpath(member.name).lstrip("/")
                 if _is_image(name):
                     _check_size(path, name, member.size)

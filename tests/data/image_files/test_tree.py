@@ -1,6 +1,7 @@
 """Trees of images: every layout as a folder and as an archive, and every wrong one in one line."""
 
 import io
+import lzma
 import shutil
 import tarfile
 
@@ -165,3 +166,10 @@ def test_a_hostile_archive_is_refused_in_one_line_before_it_takes_memory(tmp_pat
     with pytest.raises(ConfigError, match=message) as caught:
         build(tmp_path / "t.tar")
     assert "\n" not in str(caught.value)
+
+
+def test_a_small_archive_of_countless_members_is_refused_before_they_are_listed(tmp_path):
+    headers = b"".join(header(f"a/{number:06}.png", 0) for number in range(20_000))
+    (tmp_path / "many.tar.xz").write_bytes(lzma.compress(headers + bytes(1024), preset=1))
+    with pytest.raises(ConfigError, match=r"holds more than 1\d,\d+ members in [0-9,]+ bytes"):
+        build(tmp_path / "many.tar.xz")
