@@ -34,7 +34,7 @@ def parameters(evaluation: Evaluation) -> Value:
     return Value(float(count), 1, "trainable parameters")
 
 
-@metrics.register("failed", version=1, better="lower", of="samples", floor=False, curve=False)
+@metrics.register("failed", version=1, better="lower", of="samples", floor=False, curve=False, halves=False)
 def failed(evaluation: Evaluation) -> Value:
     """Number of samples that are not finite; they are never redrawn."""
     n, count = len(evaluation.x), evaluation.failures

@@ -7,7 +7,8 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 `of="samples"` reads generated samples only: it is measured at every point of the curve of quality against NFE, on
 samples from other programs, and on real data, which gives its floor. `of="model"` reads the model (its density, its
 paths) and is measured once. With `halves=True` a metric of samples that states no error has an interval from random
-halves of the samples, which take six times as long as the value.
+halves of the samples, which take six times as long as the value; with `halves=False` it never has one, as a count has
+not, which grows with the number of samples.
 """
 
 import math

@@ -37,7 +37,7 @@ def half_intervals(
 
     Args:
         evaluation: the samples and what they are compared with.
-        chosen: {name: bound settings} of metrics; those of the model have no interval.
+        chosen: {name: bound settings} of metrics; those of the model have no interval, nor those with halves=False.
         rows: their values. A metric that used n samples, the first ones, is measured on halves of these.
         halves: number of random halves.
     """
@@ -49,7 +49,7 @@ def half_intervals(
         order = torch.randperm(n, generator=generator(evaluation.seed, "half", index))
         half = evaluation.part(order[: n // 2])
         for name, settings in of_samples.items():
-            if used.get(name) != n:
+            if used.get(name) != n or metrics[name].traits.get("halves") is False:
                 continue
             try:
                 found = values_of(metrics[name], half, {**settings, "n": n // 2} if settings.get("n") else settings)

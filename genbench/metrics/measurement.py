@@ -97,7 +97,7 @@ def evaluate(
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
         if sampling.interval:
-            rows = _with_halves(rows, half_intervals(main, chosen, rows))
+            rows = _with_halves(main, chosen, rows)
         rows += [row for value in curve for row in value()]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
@@ -142,13 +142,8 @@ def measure(
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )
-    if (
-        evaluation.errors
-        and entry.traits.get("halves")
-        and not any(_SPREAD & row.get("details", {}).keys() for row in rows)
-    ):
-        rows = _with_halves(rows, half_intervals(evaluation, {name: settings}, rows))
-    return rows
+    by_halves = evaluation.errors and entry.traits.get("halves")
+    return _with_halves(evaluation, {name: settings}, rows) if by_halves else rows
 
 
 def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -163,11 +158,13 @@ def validation_as_test(data: Data) -> Data:
     return replace(data, test=data.valid)
 
 
-def _with_halves(rows: Rows, halves: Mapping[str, float]) -> Rows:
-    """Add half the interval from random halves to the rows that have one, and do not state another."""
+def _with_halves(evaluation: Evaluation, chosen: Mapping[str, Mapping], rows: Rows) -> Rows:
+    """Add half the interval from random halves to the rows that state no spread."""
+    silent = {row["metric"]: row for row in rows if not _SPREAD & row.get("details", {}).keys()}
+    halves = half_intervals(evaluation, chosen, silent.values())
     return [
         row | {"details": {"half_interval": halves[row["metric"]], **row.get("details", {})}}
-        if row["metric"] in halves
+        if row["metric"] in silent.keys() & halves
         else row
         for row in rows
     ]

@@ -2,6 +2,8 @@ import socket
 
 import pytest
 
+from genbench.registry import metrics
+
 
 @pytest.fixture
 def unused_port():
@@ -9,3 +11,17 @@ def unused_port():
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
+
+
+@pytest.fixture
+def metric():
+    """Register a metric under a name that is gone after the test."""
+    names = []
+
+    def register(name, compute, **traits):
+        metrics.register(name, version=1, better="lower", of="samples", **traits)(compute)
+        names.append(name)
+
+    yield register
+    for name in names:
+        del metrics._entries[name]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from genbench.analysis.values import half_interval
-from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.evaluation import Evaluation, Value, values_of
 from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.measurement import evaluate, measure
 from genbench.metrics.sampling import Sampling
@@ -54,12 +54,25 @@ def test_a_value_without_spread_and_one_of_too_few_samples_have_no_interval():
     assert found_halves(evaluation, own).keys() == {"sliced_w2"}
 
 
-def test_a_record_states_it_where_it_is_asked_for():
-    data, own = chosen("gaussian", sliced_w2={}, path_energy={})
+def test_a_record_states_it_where_it_is_asked_for_and_no_error_is_known(metric):
+    metric("silent", lambda evaluation: Value(float(evaluation.x.mean()), len(evaluation.x), "p"))
+    data, own = chosen("gaussian", sliced_w2={}, silent={}, path_energy={})
     for asked in (False, True):
         rows, _ = evaluate(ExactField(data), data, own, sample={}, sampling=Sampling(n=64, interval=asked), seed=0)
         stated = {row["metric"]: "half_interval" in row.get("details", {}) for row in rows}
-        assert stated == {"sliced_w2": asked, "path_energy": False}
+        assert stated == {"sliced_w2": False, "silent": asked, "path_energy": False}
+    assert "standard_error" in rows[0]["details"]
+
+
+def test_a_count_has_no_interval_from_halves():
+    """Half as many samples fail among half of them: the interval would be of half the count."""
+    data, own = chosen("gaussian", failed={})
+    x = torch.randn(256, 2, generator=torch.Generator().manual_seed(1))
+    x[::8] = torch.nan
+    evaluation = Evaluation(data, 0, x=x)
+    assert found_halves(evaluation, own) == {}
+    (row,) = measure(evaluation, "failed", {}, False)
+    assert row["details"] == {"standard_error": pytest.approx((32 * 7 / 8) ** 0.5)}
 
 
 def stated(evaluation, own, found):

@@ -19,20 +19,6 @@ def moons():
     return datasets["moons"].build()
 
 
-@pytest.fixture
-def metric():
-    """Register a metric under a name that is gone after the test."""
-    names = []
-
-    def register(name, compute, **traits):
-        metrics.register(name, version=1, better="lower", of="samples", **traits)(compute)
-        names.append(name)
-
-    yield register
-    for name in names:
-        del metrics._entries[name]
-
-
 def test_every_value_is_a_row_with_its_floor(moons, metric):
     metric("two", lambda evaluation: [Value(1.0, 9, "p"), Value(2.0, 9, "q", "part", floor=0.5, better="none")])
     rows = measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "two", {}, True)
