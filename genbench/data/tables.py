@@ -208,12 +208,12 @@ def _table(name: str, path: str, members: tuple[str, ...], prepare: Callable[[Fo
     def make() -> dict[str, torch.Tensor]:
         with _opened(place, members) as folder:
             try:
-                parts = prepare(folder)
+                parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in prepare(folder)]
             except ConfigError:
                 raise
-            except (OSError, EOFError, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except Exception as error:  # of NumPy, pandas, Arrow and HDF5, and of whatever a damaged file leads to
                 raise ConfigError(f"{place} does not hold {name} as the archive does: {first_line(error)}") from error
-        rows = {part: torch.from_numpy(np.asarray(x, np.float32)) for part, x in zip(SPLITS, parts, strict=True)}
+        rows: dict[str, torch.Tensor] = dict(zip(SPLITS, parts, strict=True))
         for part, x in rows.items():
             if x.ndim != 2 or x.shape[1] != dims or not len(x) or not bool(x.isfinite().all()):
                 shape = tuple(x.shape)

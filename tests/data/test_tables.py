@@ -224,3 +224,12 @@ def test_a_missing_h5py_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ConfigError, match=r"pip install 'genbench\[tables\]'"):
         datasets["bsds300"].build(path=str(folder))
+
+
+def test_parquet_with_deep_notes_of_pandas_is_refused_in_one_line(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "gas").mkdir()
+    table = arrow.table({"Meth": [1.0]}).replace_schema_metadata({b"pandas": b"[" * 100_000})
+    parquet.write_table(table, tmp_path / "gas/ethylene_CO.parquet")
+    with pytest.raises(ConfigError, match=r"does not hold gas as the archive does: [^\n]*$"):
+        datasets["gas"].build(path=str(tmp_path))
