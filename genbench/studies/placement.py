@@ -9,6 +9,9 @@ from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import heading
 from genbench.report.tables import COUNTS
+from genbench.results.frames import protocol
+from genbench.runs.record import Record
+from genbench.runs.spec import build_data, without_folder
 from genbench.studies.published import Claim
 
 BEST, NEAR = 4, 2
@@ -110,29 +113,37 @@ def _head(row: Mapping[str, Any]) -> Row:
 
 def _of_suites(row: Mapping[str, Any], data: Mapping[str, Any], suites: Iterable[SuiteResults]) -> Iterator[Neighbor]:
     for suite in suites:
-        specs = {run.record["labels"]["run"]: run.record["spec"]["data"] for run in suite.runs}
+        records = {run.record["labels"]["run"]: run.record for run in suite.runs}
         values = [
             value
             for value in suite.values
             if value.metric == row["metric"]
             and value.value is not None
             and value.point != "training"
-            and specs[value.run]["name"] == data["name"]
+            and records[value.run]["spec"]["data"]["name"] == data["name"]
         ]
         alike = group_by(values, lambda v: (v.model, v.data, v.protocol, v.n, v.nfe if v.point == "curve" else None))
-        for (model, label, protocol, n, nfe), of_method in alike.items():
+        for (model, label, stated, n, nfe), of_method in alike.items():
             mean, half = mean_and_half([v.value for v in of_method if v.value is not None])
-            same = (protocol, n, dict(specs[of_method[0].run])) == (row["protocol"], row["n"], dict(data))
+            same = (stated, n) == (protocol(row), row["n"]) and _is_of(records[of_method[0].run], data)
             name = model if nfe is None else f"{model}, {nfe:g} evaluations"
             seeds = f"suite {suite.name}, {len(of_method)} seed{'' if len(of_method) == 1 else 's'}"
-            how = f"{protocol}; {label}"
+            how = f"{stated}; {label}"
             yield Neighbor(name, mean, half, seeds, how, same)
+
+
+def _is_of(record: Record, data: Mapping[str, Any]) -> bool:
+    """Whether a record is of this data set: a path of that name, and of that content where the record states it."""
+    if without_folder(record["spec"]["data"]) != without_folder(data):
+        return False
+    content = record["provenance"]["data"].get("sha256")
+    return not data.get("path") or content in (None, build_data(data).provenance["sha256"])
 
 
 def _of_papers(row: Mapping[str, Any], data: Mapping[str, Any], claims: Iterable[Claim]) -> Iterator[Neighbor]:
     for claim in claims:
         if claim.metric == row["metric"] and claim.data.partition(" ")[0] == data["name"]:
-            same = f"{row['n']:,} samples" in claim.protocol
+            same = claim.ours == row["protocol"] and not data.get("path")  # a path may hold other images
             source = f"{claim.paper} (grade {claim.grade})"
             yield Neighbor(claim.label, claim.value, claim.spread, source, claim.protocol, same)
 

@@ -35,6 +35,7 @@ class Claim(BaseModel):
         grade: A, read in the paper or its code; B, quoted by its reviews; C, a single secondary source.
         protocol: how it was measured.
         difference: what is different in our measurement.
+        ours: the protocol under which our metric measures what the paper did, whatever the method; empty if none does.
         label: the method and the data, as the paper calls them.
         spread: the published error, if any.
         suite: the suite that measures it, if any.
@@ -53,6 +54,7 @@ class Claim(BaseModel):
     metric: str
     protocol: str
     difference: str
+    ours: str = ""
     label: str
     value: float
     spread: NonNegative | None = None

@@ -1,9 +1,15 @@
 import numpy as np
 
 from genbench.analysis.suite_results import load_suites
+from genbench.metrics.extractors.inception import TORCHSCRIPT
+from genbench.metrics.extractors.resize import TENSORFLOW
+from genbench.metrics.image.real_images import MAX_REAL
+from genbench.registry import datasets
+from genbench.runs.component import component
+from genbench.runs.spec import build_data, without_folder
 from genbench.runs.store import Store
 from genbench.studies.placement import place_among_published
-from genbench.studies.published import Claim
+from genbench.studies.published import Claim, read_claims
 
 FID = dict(paper="Paper", url="https://example.org", grade="A", metric="fid-legacy", difference="-", incomparable="-")
 
@@ -16,15 +22,26 @@ def labels(table):
     return [item.label.strip() for item in table.rows[1:]]
 
 
-def test_papers_with_as_many_samples_stand_in_order_and_others_apart():
-    def claim(label, value, n):
-        return Claim(**FID, label=label, value=value, protocol=f"U-Net, {n} samples", data="cifar10 valid=0")
+def test_papers_of_the_same_protocol_stand_in_order_and_others_apart():
+    def claim(label, value, ours=""):
+        return Claim(**FID, label=label, value=value, protocol="50,000 samples", ours=ours, data="cifar10 valid=0")
 
-    claims = [claim("worse", 7.0, "50,000"), claim("better", 3.0, "50,000"), claim("few", 1.0, "10,000")]
+    claims = [claim("worse", 7.0, "p"), claim("better", 3.0, "p"), claim("of test images", 1.0, "q"), claim("x", 9.0)]
     same, others = place_among_published([row()], {"fid-legacy": 0.1}, {"name": "cifar10"}, [], claims)
     assert labels(same) == ["better", "these samples", "worse"]
-    assert labels(others) == ["few"]
+    assert labels(others) == ["of test images", "x"]
     assert "not to be compared" in others.title
+    same, _ = place_among_published([row()], {}, {"name": "cifar10", "path": "others.tar"}, [], claims)
+    assert labels(same) == ["these samples"]
+
+
+def test_the_published_fid_of_cifar10_is_under_the_protocol_that_our_metric_states():
+    images = f"{MAX_REAL} train images"
+    ours = f"inception-legacy {TORCHSCRIPT.sha256[:8]}, resize {TENSORFLOW.name}, n={MAX_REAL} against {images}"
+    assert {claim.paper for claim in read_claims() if claim.ours == ours} == {"Tong et al., TMLR 2024, Table 5"}
+    same, *_ = place_among_published([row(protocol=ours)], {}, {"name": "cifar10"}, [], read_claims())
+    assert labels(same)[:2] == ["OT-CFM, adaptive", "I-CFM, adaptive"]
+    assert labels(same)[-1] == "these samples"
 
 
 def test_other_data_and_other_metrics_are_not_shown():
@@ -43,6 +60,34 @@ def test_suites_of_the_same_protocol_and_data_are_the_same(swept):
     assert set(labels(same)[2:]) >= {"cfm", "wcfm kappa=0.5"}
     _, others = place_among_published([{**kept, "n": 63}], {}, record["spec"]["data"], suites, [])
     assert {"cfm", "wcfm kappa=0.5"} <= set(labels(others))
+
+
+def test_a_suite_on_a_path_is_beside_the_same_file_in_any_folder(swept, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    paths = [tmp_path / "x.npy", tmp_path / "elsewhere" / "x.npy"]
+    for seed, path in enumerate(paths):
+        np.save(path, np.random.default_rng(seed).normal(size=(99, 2)))
+    here, other = (component(datasets, "points", {"path": str(path)}) for path in paths)
+    suites = load_suites(Store(swept[1]), ["tiny"])
+    for record in suites[0].records:
+        record["spec"]["data"] = without_folder(here)
+        record["provenance"]["data"] = build_data(here).provenance
+    kept = next(r for r in suites[0].records[0]["results"] if r["metric"] == "sliced_w2" and r["point"] == "main")
+    for data, alike in ((here, True), (other, False)):
+        same, *_ = place_among_published([kept], {}, data, suites, [])
+        assert ("cfm" in labels(same)) == alike
+
+
+def test_the_bias_that_a_value_states_is_part_of_its_protocol(swept):
+    suites = load_suites(Store(swept[1]), ["tiny"])
+    record = suites[0].records[0]
+    rows = [r for each in suites[0].records for r in each["results"] if r["metric"] == "sliced_w2"]
+    for each in rows:
+        each["details"] = {"bias": 0.5}
+    kept = next(each for each in rows if each["point"] == "main")
+    for bias, alike in ((0.5, True), (0.7, False)):
+        same, *_ = place_among_published([{**kept, "details": {"bias": bias}}], {}, record["spec"]["data"], suites, [])
+        assert ("cfm" in labels(same)) == alike
 
 
 def test_samples_are_shown_beside_the_suites_of_a_folder(swept, tmp_path, cli):
