@@ -8,7 +8,7 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 samples from other programs, and on real data, which gives its floor. `of="model"` reads the model (its density, its
 paths) and is measured once. With `halves=True` a metric of samples that states no error has an interval from random
 halves of the samples, which take six times as long as the value; with `halves=False` it never has one, as a count has
-not, which grows with the number of samples.
+not, which grows with the number of samples. With `drops=True` it takes more samples than the n of its values.
 """
 
 import math

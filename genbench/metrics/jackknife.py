@@ -38,12 +38,16 @@ def half_intervals(
     Args:
         evaluation: the samples and what they are compared with.
         chosen: {name: bound settings} of metrics; those of the model have no interval, nor those with halves=False.
-        rows: their values. A metric that used n samples, the first ones, is measured on halves of these.
+        rows: their values. A metric is measured on halves of the samples that it took, the first ones: as many as its
+            value has, or its setting n (by default all) if it drops some of them.
         halves: number of random halves.
     """
     of_samples = {name: own for name, own in chosen.items() if metrics[name].traits["of"] == "samples"}
+    n_all = len(evaluation.x)
     known = [row for row in rows if row["value"] is not None]
-    used = {row["metric"].partition(".")[0]: min(row["n"], len(evaluation.x)) for row in known}
+    used = {row["metric"].partition(".")[0]: min(row["n"], n_all) for row in known}
+    dropping = [name for name in of_samples.keys() & used if metrics[name].traits.get("drops")]
+    used |= {name: of_samples[name].get("n") or n_all for name in dropping}
     values: dict[str, list[float]] = defaultdict(list)
     for n, index in product({used[name] for name in of_samples.keys() & used} - {1}, range(halves)):
         order = torch.randperm(n, generator=generator(evaluation.seed, "half", index))

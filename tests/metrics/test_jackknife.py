@@ -45,6 +45,22 @@ def test_the_halves_are_of_the_samples_that_the_metric_used(n, metric):
     assert found_halves(Evaluation(data, 0, x=x), own, halves=3) == first
 
 
+def test_the_halves_of_a_metric_that_drops_samples_are_of_all_that_it_took(metric):
+    def mean_of_some(evaluation, *, n: int | None = None):
+        kept = evaluation.samples(n or len(evaluation.x))
+        kept = kept[kept[:, 1] > 1, 0]
+        return Value(float(kept.mean()), len(kept), "p")
+
+    metric("some", mean_of_some, drops=True)
+    x = torch.randn(2048, 2, generator=torch.Generator().manual_seed(1))
+    for n in (None, 1024):
+        data, own = chosen("gaussian", some={"n": n} if n else {})
+        first = x[:n]
+        kept = first[first[:, 1] > 1, 0]
+        half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["some"]
+        assert half == pytest.approx(1.97 * kept.std().item() / len(kept) ** 0.5, rel=0.15)
+
+
 def test_a_value_without_spread_and_one_of_too_few_samples_have_no_interval():
     data, own = chosen("8gaussians", mode_coverage={})
     evaluation = Evaluation(data, 0, x=data.train.take(256, 0).x)

@@ -11,7 +11,7 @@ from genbench.registry import metrics
 from genbench.settings import Count
 
 
-@metrics.register("caption_accuracy", version=2, better="higher", of="samples")
+@metrics.register("caption_accuracy", version=2, better="higher", of="samples", drops=True)
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """Share of samples that a classifier recognizes as what their caption says: its class, its look, both.
 

@@ -50,7 +50,7 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(mnist5k_cnn, evaluation, n)
 
 
-@metrics.register("fd-captions_cnn", version=2, better="lower", of="samples")
+@metrics.register("fd-captions_cnn", version=2, better="lower", of="samples", drops=True)
 def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
