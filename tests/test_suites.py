@@ -1,5 +1,6 @@
 """The suites that come with genbench: where they are found, and what their files say."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,12 @@ def test_suites_are_found_by_name_by_path_and_where_they_used_to_be(tmp_path, mo
         find("smokee")
     with pytest.raises(ConfigError, match=r"no suite at other/smoke\.toml"):
         load("other/smoke.toml")
+
+
+def test_suites_with_a_decoder_tuned_on_noised_latents_say_whether_a_step_along_the_score_comes_before_it():
+    """By default the step is taken; STARFlow has either the step or such a decoder."""
+    suites = [tomllib.loads(path.read_text()) for path in FOLDER.glob("*.toml")]
+    models = [model for suite in suites for model in suite.get("models", []) if isinstance(model, dict)]
+    tuned = [model for model in models if isinstance(model.get("encoder"), dict) and model["encoder"].get("tune")]
+    assert tuned
+    assert all("denoise" in model.get("sample", {}) for model in tuned)
