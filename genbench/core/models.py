@@ -55,6 +55,9 @@ class Learner(Trainable):
     prefetch: bool = False
     """Whether a thread draws the next example during a step: for slow draws that release the GIL, without weights."""
 
+    full_precision: bool = False
+    """Whether the loss is computed in float32 under bf16, too: it is of differences that bf16 rounds off."""
+
     def stages(self) -> Iterator[Stage]:
         """Yield the learner itself, with the plan of the run."""
         yield Stage(self)

@@ -29,7 +29,7 @@ class Plan:
         lr_min: final learning rate of the cosine, as a fraction of the peak.
         clip: largest norm of the gradient; 0 does not clip.
         ema: decay of the averaged weights that are evaluated, ramped as (1 + step) / (10 + step); 0 averages nothing.
-        precision: fp32, or bf16 autocast.
+        precision: fp32, or bf16 autocast, without effect on `consistency`.
         accumulate: number of parts in which a batch is processed, to save memory.
         threads: CPU threads of a run; one is fastest for small networks, data sets of large images default to more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).

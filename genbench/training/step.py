@@ -28,7 +28,8 @@ class Step:
         self.parts = plan.parts(group.size)
         self.module = group.wrap(state.learner)
         compiled = torch.compile(self.module) if plan.compile else self.module
-        self.scalars_of = _in_precision(compiled, plan.precision, group.device)
+        precision = "fp32" if state.learner.full_precision else plan.precision
+        self.scalars_of = _in_precision(compiled, precision, group.device)
 
     def take(self, example: Example) -> dict[str, Tensor]:
         """Take a step on a global batch, and return its scalars."""

@@ -9,6 +9,10 @@ import torch
 from helpers.toy_trainings import TESTS, start, train, weights
 from torch.testing import assert_close
 
+from genbench.models.build import build_model
+from genbench.models.flow_matching.consistency import Consistency
+from genbench.runs.make_spec import make_spec
+from genbench.runs.spec import build_data, plan_of
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
 
@@ -23,6 +27,32 @@ def test_bf16_trains_close_to_fp32(model):
     a, b = train(model, steps=50), train(model, steps=50, precision="bf16")
     assert not torch.equal(weights(a), weights(b))
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("encoder", [None, "autoencoder"])
+def test_bf16_does_not_round_times_that_are_closer_than_its_numbers(monkeypatch, encoder):
+    """Near 1/2 they are 1/256 apart: half of the times at a distance of 1/1000 would be compared with themselves."""
+    seen = []
+    loss = Consistency.loss
+
+    def watched(self, example):
+        seen.append((example.end - example.t).min().item())
+        return loss(self, example)
+
+    monkeypatch.setattr(Consistency, "loss", watched)
+    spec = make_spec(
+        "consistency",
+        "digits",
+        metrics=[],
+        settings={
+            "plan": {"steps": 1, "precision": "bf16", "grid_every": 0},
+            "model": {"end_steps": 0, "net": "dit"} | ({"encoder": encoder} if encoder else {}),
+        },
+    )
+    data = build_data(spec.data)
+    fit(build_model(spec.model, spec.encoder, data), data, plan_of(spec), start_group("cpu"), seed=0)
+    assert len(seen) == 1
+    assert seen[0] > 0
 
 
 def test_clipping_bounds_the_step():

@@ -26,7 +26,8 @@ class Consistency(FewStep):
 
     The pair's own end of the segment takes the place of f(t + delta) in the first steps, and later for t from
     `boundary` on. Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
-    https://arxiv.org/abs/2407.02398.
+    https://arxiv.org/abs/2407.02398. The loss is computed in float32 under plan.precision=bf16, too, which rounds times
+    by more than delta.
 
     Args:
         segments: equal parts of [0, 1]; samples take a multiple of that many steps.
@@ -38,6 +39,7 @@ class Consistency(FewStep):
 
     steering = (*FewStep.steering, "delta", "boundary", "end_steps")
     self_targeted = True
+    full_precision = True
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class Latent(Model):
         super().__init__()
         self.event, self.source = event, model.source
         self.conditional, self.nfe_curve = model.conditional, model.nfe_curve
-        self.model = model
+        self.model, self.full_precision = model, model.full_precision
         self.encoder = encoder.requires_grad_(False)
 
     @property
