@@ -119,7 +119,10 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
         settings = replace(spec, metrics=current, evaluation=known).settings
         rebuilt = _make_spec(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
-        return replace(rebuilt, stack=spec.stack, evaluation={**rebuilt.evaluation, "curve_metrics": [*along]})
+        evaluation = {**rebuilt.evaluation, "curve_metrics": [*along]}
+        # A teacher has no metrics, whatever its plan asks for.
+        chosen = {name: rebuilt.metrics[name] for name in current}
+        return replace(rebuilt, stack=spec.stack, evaluation=evaluation, metrics=chosen)
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error
 

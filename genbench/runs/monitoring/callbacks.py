@@ -15,7 +15,7 @@ from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import evaluate, measure
 from genbench.registry import metrics
-from genbench.runs.make_spec import VALIDATION
+from genbench.runs.make_spec import VALIDATION, bind_metrics
 from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
 from genbench.runs.record import Row, metric_of
 from genbench.runs.spec import Spec, plan_of, sampling_of
@@ -48,6 +48,8 @@ class TrainingEvaluation:
 
     def __init__(self, folder: Path, spec: Spec, model: Model, data: Data, group: Group = ALONE) -> None:
         self.folder, self.spec, self.model, self.data, self.group = folder, spec, model, data, group
+        # A teacher has no metrics: its plan alone asks for the loss on validation data.
+        self.metrics = bind_metrics([VALIDATION], {}, data.event) | spec.metrics
         self.seconds = 0.0
         """Time that evaluation took, which is not training time."""
 
@@ -69,8 +71,8 @@ class TrainingEvaluation:
             rows = self._validate() if validates else []
             rows += self._sample(path, measures) if measures or draws else []
             if (measures or validates) and self.group.is_first:
-                of_step, metrics_of = {"point": "training", "step": step}, self.spec.metrics
-                kept = [row | of_step | {COMPONENT: metrics_of[metric_of(row)]} for row in rows]
+                of_step = {"point": "training", "step": step}
+                kept = [row | of_step | {COMPONENT: self.metrics[metric_of(row)]} for row in rows]
                 files.write_sealed(path, json.dumps(kept), place_of(path))
         self.seconds += time.monotonic() - began
         loss = next((row for row in rows if row["metric"] == VALIDATION), None)
@@ -88,20 +90,20 @@ class TrainingEvaluation:
         return min(measured, key=lambda row: row["value"])["step"]
 
     def _validate(self) -> list[dict[str, Any]]:
-        seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.spec.metrics[VALIDATION])
+        seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.metrics[VALIDATION])
         none = torch.empty(0, *self.data.event.shape)
         evaluation = Evaluation(self.data, seed, x=none, model=self.model, batch=sampling_of(self.spec).batch)
         return measure(evaluation, VALIDATION, settings, False)
 
     def _sample(self, path: Path, measures: bool) -> list[dict[str, Any]]:
         """Draw samples, save them as images, and measure them if that is due."""
-        chosen, sampling = {}, replace(sampling_of(self.spec), curve=())
-        if measures:
-            of_samples = [name for name in self.spec.metrics if metrics[name].traits["of"] == "samples"]
-            chosen = {name: settings_in(self.spec.metrics[name]) for name in of_samples}
-        else:
+        spec, sampling = self.spec, replace(sampling_of(self.spec), curve=())
+        of_samples = [name for name in self.metrics if metrics[name].traits["of"] == "samples"] if measures else []
+        chosen = {name: settings_in(self.metrics[name]) for name in of_samples}
+        if not chosen:
+            if not has_images(self.data):
+                return []
             sampling = replace(sampling, n=min(GRID_SIZE, sampling.n))
-        spec = self.spec
         rows, main = evaluate(
             self.model,
             self.data,

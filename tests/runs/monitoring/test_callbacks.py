@@ -9,8 +9,12 @@ from PIL import Image
 
 from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
+from genbench.metrics.measurement import evaluate
+from genbench.registry import models
 from genbench.report.tables import cost_tables, training_tables
-from genbench.runs.make_spec import make_spec
+from genbench.runs.component import model_class
+from genbench.runs.make_spec import make_spec, restore_spec
+from genbench.runs.monitoring import callbacks
 from genbench.runs.monitoring.callbacks import place_of, read_step
 from genbench.runs.run import run
 from genbench.runs.store import Store
@@ -128,6 +132,26 @@ def test_validation_leaves_the_training_as_it_is(tmp_path, model, settings):
         run(spec, store)
         weights.append(read_weights(store.folder(spec) / "model.safetensors")[0])
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("model", ["reflow", "reflow-distilled"])
+def test_teachers_are_validated_as_the_run_of_cfm_is_and_draw_no_samples_on_the_way(tmp_path, monkeypatch, model):
+    store, taught = Store(tmp_path / "taught"), []
+    settings = {"plan": PLAN | {"validate_every": 10}, "evaluation": {"n": 64, "curve": []}}
+    student = make_spec(model, "moons", metrics=["norm"], settings=settings | {"model": {"pairs": 64}})
+    cfm = make_spec("cfm", "moons", metrics=["norm"], settings=settings)
+    monkeypatch.setattr(callbacks, "evaluate", lambda model, *a, **k: taught.append(model) or evaluate(model, *a, **k))
+    record = run(student, store)
+    assert {type(model) for model in taught} == {model_class(models[model])}
+    (reason,) = {row["reason"] for row in record["results"] if row["metric"] == "validation_loss"}
+    assert "not of data" in reason
+    teacher = student.prerequisites["teacher"]
+    assert restore_spec(store.record(teacher)["spec"]) == teacher
+    while "teacher" in teacher.prerequisites:
+        teacher = teacher.prerequisites["teacher"]
+    assert store.record(teacher)["results"] == []
+    assert teacher.train_key == cfm.train_key
+    assert losses(run(cfm, store)) == losses(run(cfm, Store(tmp_path / "alone")))
 
 
 def test_no_steps_leave_nothing_to_choose(tmp_path):
