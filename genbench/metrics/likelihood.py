@@ -42,6 +42,8 @@ Probes = Annotated[
     "random probes for the divergence of an ODE's velocity; by default 0 (exact) for vectors, 1 for images",
 ]
 
+FINE = 1e-3
+"""Largest tolerance that protocols leave out: up to it, committed likelihoods change by less than half their error."""
 
 Points = Literal["test data", "samples"]
 
@@ -198,8 +200,11 @@ def _measure(evaluation: Evaluation, points: Points, n: int, tol: float, probes:
     x, label = (evaluation.samples(n), evaluation.label) if points == "samples" else evaluation.reference(n)
     x = dequantise(x, data.space.bin, generator(evaluation.seed, "dequantise"))
     label = label if model.conditional else None
+    solved = ""
     if isinstance(model, Transport):
         log_prob, details = _ode_log_prob(evaluation, model, x, label, tol, probes)
+        solved += f", dopri5 at tolerance {tol:g}" if tol > FINE else ""
+        solved += f", {probes or 'no'} random probes" if probes != default_probes(data.event) else ""
     else:
         log_prob, details = _in_batches(evaluation, lambda x, label, _: model.log_prob(x, label=label), x, label), {}
     bad = int((~torch.isfinite(log_prob)).sum())
@@ -207,10 +212,11 @@ def _measure(evaluation: Evaluation, points: Points, n: int, tol: float, probes:
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
     true_log_prob = None if label is not None else data.truth.log_prob  # the known density is that without labels
     given = "" if label is None else " given labels"
+    dequantised = ", dequantised" if data.space.bin else ""
     return Densities(
         log_prob,
         None if true_log_prob is None else true_log_prob(x).double(),
-        f"density of {model.density}{given}, n={len(x)} of {points}{', dequantised' if data.space.bin else ''}",
+        f"density of {model.density}{given}, n={len(x)} of {points}{dequantised}{solved}",
         details,
     )
 

@@ -119,6 +119,29 @@ def test_the_tolerance_difference_is_larger_for_a_looser_tolerance(fixed_velocit
     torch.testing.assert_close(fine.value, fine.floor, atol=2e-2, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["nll", "ess", "forward_ess"])
+def test_coarse_tolerances_and_other_probes_are_other_protocols(name, fixed_velocity):
+    data = datasets["8gaussians"].build()
+    model = fixed_velocity(data.event, data.source, lambda t, x: data.truth.velocity(t, x))
+    x = data.test.take(64, 1).x
+
+    def measured(**settings):
+        return metrics[name].build(Evaluation(data, 0, x=x, model=model), n=64, **settings)
+
+    usual, fine, coarse, probed = measured(), measured(tol=1e-3), measured(tol=0.3), measured(probes=2)
+    assert fine.protocol == usual.protocol != coarse.protocol
+    assert fine.value == pytest.approx(usual.value, rel=0.04)
+    assert coarse.value != pytest.approx(usual.value, rel=0.04)
+    assert coarse.protocol == f"{usual.protocol}, dopri5 at tolerance 0.3"
+    assert probed.protocol == f"{usual.protocol}, 2 random probes"
+
+
+def test_models_that_solve_no_ode_have_one_protocol_at_all_tolerances(fixed_density):
+    data = task(torch.randn(80, 2), Real())
+    model = fixed_density(data.event, data.source, lambda x, label: -x.square().sum(1))
+    assert metrics["nll"].build(evaluate(data, model), tol=0.3) == metrics["nll"].build(evaluate(data, model))
+
+
 def test_conditional_models_get_the_labels_of_the_test_data(fixed_density):
     data = task(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
     model = fixed_density(data.event, data.source, lambda x, label: label.double())
