@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from genbench.core import Data, Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
-from genbench.registry import datasets, encoders, metrics, models
+from genbench.registry import couplings, datasets, encoders, metrics, models
 from genbench.runs.component import component, differences, model_class, same_version, sampler
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
@@ -41,11 +41,8 @@ def make_spec(
         Unsupported: if the data set does not go with the model.
     """
     spec = _make_spec(model, dataset, seed, metrics, settings or {})
-    if spec.plan["stop"] == "validation" and model_class(models[model]).self_targeted:
-        raise ConfigError(
-            f"plan.stop=validation: {model} computes the targets of its loss by its own weights, and the lowest loss is"
-            " not that of the best step; choose plan.stop=steps"
-        )
+    if spec.plan["stop"] == "validation":
+        _check_stop(spec.model)
     check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     trust.allow(spec.parts())
     return spec
@@ -87,6 +84,21 @@ def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | Non
         seed=seed,
         encoder=encoder,
     )
+
+
+def _check_stop(model: Mapping[str, Any]) -> None:
+    """Refuse to choose the weights of a model by its loss on validation data if it has none, or a misleading one."""
+    entries = [models[model["name"]]]
+    if "coupling" in model:
+        entries.append(couplings[model["coupling"]["name"]])
+    why = [
+        f"{entry.name} has no loss on validation data" for entry in entries if not entry.traits.get("held_out", True)
+    ]
+    if model_class(entries[0]).self_targeted:
+        whose = f"{model['name']} computes the targets of its loss by its own weights"
+        why.append(f"{whose}, and the lowest loss is not that of the best step")
+    if why:
+        raise ConfigError(f"plan.stop=validation: {why[0]}; choose plan.stop=steps")
 
 
 def restore_spec(record: Mapping[str, Any]) -> Spec:

@@ -87,9 +87,28 @@ def test_what_sampling_would_refuse_is_refused_before_training(model, settings, 
     )
 
 
-@pytest.mark.parametrize("model", ["meanflow", "consistency"])
-def test_a_loss_against_targets_of_the_model_itself_chooses_no_weights(model):
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        ("meanflow", {}, "meanflow computes the targets of its loss"),
+        ("consistency", {}, "consistency computes the targets of its loss"),
+        ("reflow", {}, "reflow has no loss on validation data"),
+        ("reflow-distilled", {}, "reflow-distilled has no loss on validation data"),
+        ("sdcfm", {}, "sdcfm has no loss on validation data"),
+        (
+            "shortcut",
+            {"coupling": {"name": "semidiscrete", "points": 50}},
+            "semidiscrete has no loss on validation data",
+        ),
+    ],
+)
+def test_a_model_that_has_no_loss_to_choose_weights_by_is_refused(model, settings, message):
     plan = {"plan": {"validate_every": 10, "stop": "validation"}}
-    with pytest.raises(ConfigError, match=r"choose plan\.stop=steps"):
-        make_spec(model, "digits", metrics=[], settings=plan)
-    make_spec("cfm", "digits", metrics=[], settings=plan)
+    with pytest.raises(ConfigError, match=rf"{message}[^\n]*; choose plan\.stop=steps$"):
+        make_spec(model, "digits", metrics=[], settings=plan | {"model": settings})
+    make_spec(model, "digits", metrics=[], settings={"model": settings, "plan": {"validate_every": 10}})
+
+
+@pytest.mark.parametrize("model", ["cfm", "otcfm", "wcfm", "shortcut", "tarflow"])
+def test_other_models_choose_weights_by_their_loss_on_validation_data(model):
+    make_spec(model, "digits", metrics=[], settings={"plan": {"validate_every": 10, "stop": "validation"}})

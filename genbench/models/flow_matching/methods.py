@@ -51,7 +51,7 @@ def otcfm(
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
-@models.register("sdcfm", version=2)
+@models.register("sdcfm", version=2, held_out=False)
 def sdcfm(
     event: Event,
     source: Source,

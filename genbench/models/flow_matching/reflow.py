@@ -149,7 +149,7 @@ class Student(PairModel):
         return Pairs(x0, x0.new_ones(len(x0)), x1=x1), batch.label if self.conditional else None
 
 
-@models.register("reflow", version=1, teacher="cfm")
+@models.register("reflow", version=1, teacher="cfm", held_out=False)
 class Reflow(Student, FlowMatching):
     """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
 
@@ -180,7 +180,7 @@ class Reflow(Student, FlowMatching):
         self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
 
 
-@models.register("reflow-distilled", version=1, teacher="reflow")
+@models.register("reflow-distilled", version=1, teacher="reflow", held_out=False)
 class Distilled(Student, FewStep):
     """One step of the rectified flow, learned from its samples: reflow is trained first with the same plan.
 

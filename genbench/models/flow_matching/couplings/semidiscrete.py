@@ -122,7 +122,7 @@ class Semidiscrete(Coupling):
         return Pairs(x0, x0.new_ones(len(x0)), x1=moved)
 
 
-@couplings.register("semidiscrete", version=2)
+@couplings.register("semidiscrete", version=2, held_out=False)
 def semidiscrete(event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> Semidiscrete:
     """The optimal transport of the source to all training points, as in SD-CFM."""
     return Semidiscrete(settings, classes)
