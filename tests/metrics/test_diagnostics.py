@@ -78,6 +78,13 @@ def test_without_weights_there_is_no_tilt():
     assert [found[part].value for part in ("source", "data", "ess")] == pytest.approx([0, 0, 1], abs=1e-12)
 
 
+def test_weights_of_data_points_tilt_the_data_as_their_pairs_do_with_the_excess_of_a_shared_batch():
+    by_pair, by_data = (measured(*built("wcfm", "8gaussians", {"kappa": 0.5, "weigh": w})) for w in ("pair", "data"))
+    assert 1 < by_data["data"].value / by_pair["data"].value < 1.1
+    assert abs(by_data["source"].value) < 0.02 < by_pair["source"].value
+    assert by_data["data"].details == {"batch": 128}
+
+
 def test_balancing_potentials_remove_the_tilt_and_measuring_does_not_change_the_model():
     settings = {"kappa": 1.0}
     plain = measured(*built("wcfm", "8gaussians", settings), n=1024, partners=32)
