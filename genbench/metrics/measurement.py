@@ -12,7 +12,7 @@ import torch
 
 from genbench.core import Batch, Data, Model
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.evaluation import Evaluation, Value, values_of
 from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
@@ -117,12 +117,12 @@ def measure(
         values = values_of(entry, evaluation, settings)
     except Unsupported as reason:
         return unsupported(name, str(reason), row)
-    floors: Mapping[str, float] = {}
-    if with_floor and of_samples and entry.traits.get("floor", True):
-        floors = real_vs_real(evaluation.data, name, json.dumps(settings), evaluation.seed, len(evaluation.x))
+    with_floor = with_floor and of_samples and entry.traits.get("floor", True)
     rows = []
     for value in values:
-        floor = value.floor if value.floor is not None else floors.get(value.part)
+        floor = value.floor
+        if floor is None and with_floor:
+            floor = _floor(evaluation, name, settings, value)
         if not math.isfinite(value.value):
             raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
         if floor is not None and not math.isfinite(floor):
@@ -170,8 +170,18 @@ def _with_halves(evaluation: Evaluation, chosen: Mapping[str, Mapping], rows: Ro
     ]
 
 
+def _floor(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
+    """Return the value of as many training samples; None if there are fewer, whose bias is another."""
+    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
+    for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
+        floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)
+        if floor is not None and floor.n == value.n:
+            return floor.value
+    return None
+
+
 @lru_cache(maxsize=4096)
-def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, float]:
+def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
     """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
 
     Args:
@@ -180,11 +190,11 @@ def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dic
     try:
         real = _training_samples(data, seed, n)
         evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
-        return {value.part: value.value for value in values_of(metrics[name], evaluation, json.loads(settings))}
+        return {value.part: value for value in values_of(metrics[name], evaluation, json.loads(settings))}
     except Unsupported:
         return {}
 
 
 @lru_cache(maxsize=16)
 def _training_samples(data: Data, seed: int, n: int) -> Batch:
-    return data.train.take(n if data.train.size is None else min(n, data.train.size), derive(seed, "floor"))
+    return data.train.take(n, derive(seed, "floor"))

@@ -112,7 +112,7 @@ def test_the_floor_is_the_metric_of_training_samples():
     moons = datasets["moons"].build()
     real = moons.train.take(64, derive(5, "floor")).x
     expected = metrics["sliced_w2"].build(Evaluation(moons, 5, x=real)).value
-    assert real_vs_real(moons, "sliced_w2", "{}", 5, 64) == {"": pytest.approx(expected)}
+    assert real_vs_real(moons, "sliced_w2", "{}", 5, 64)[""].value == pytest.approx(expected)
 
 
 def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
@@ -122,7 +122,7 @@ def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
     metric("quantiles", quantiles)
     evaluation = Evaluation(moons, 0, x=moons.train.take(9, 0).x)
     (row,) = measure(evaluation, "quantiles", {"at": [0.5], "kind": {"a": 1}}, True)
-    assert row["floor"] == real_vs_real(moons, "quantiles", '{"at": [0.5], "kind": {"a": 1}}', 0, 9)[""]
+    assert row["floor"] == real_vs_real(moons, "quantiles", '{"at": [0.5], "kind": {"a": 1}}', 0, 9)[""].value
 
 
 def test_a_metric_without_a_value_has_no_floor():
@@ -130,8 +130,12 @@ def test_a_metric_without_a_value_has_no_floor():
     assert real_vs_real(moons, "kid", "{}", 5, 64) == {}
 
 
-def test_of_few_training_samples_all_are_used():
+@pytest.mark.parametrize(("samples", "n", "with_floor"), [(1197, None, True), (1198, None, False), (1198, 300, True)])
+def test_the_floor_is_of_as_many_training_samples_or_there_is_none(samples, n, with_floor):
     digits = datasets["digits"].build()
-    assert real_vs_real(digits, "norm", "{}", 0, 5000) == real_vs_real(digits, "norm", "{}", 0, 1197)
-    lengths = digits.train.take(1197, 0).x.flatten(1).norm(dim=1)
-    torch.testing.assert_close(real_vs_real(digits, "norm", "{}", 0, 5000)[""], float(lengths.double().mean()))
+    evaluation = Evaluation(digits, 0, x=torch.rand(samples, 1, 8, 8))
+    (row,) = measure(evaluation, "fd-digits_cnn", {"n": n}, True)
+    assert (row["floor"] is not None) == with_floor
+    if with_floor:
+        real = digits.train.take(row["n"], derive(0, "floor")).x
+        assert row["floor"] == metrics["fd-digits_cnn"].build(Evaluation(digits, 0, x=real)).value

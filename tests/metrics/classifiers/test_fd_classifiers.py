@@ -25,14 +25,21 @@ def test_fewer_samples_than_features_give_a_distance_with_more_bias(digits, digi
 
 
 def test_the_distance_on_captions_excludes_held_out_combinations(captioned, digits):
-    def distance(x, label):
-        (row,) = measure(Evaluation(captioned, 0, x=x, label=label), "fd-captions_cnn", {}, True)
+    def distance(x, label, **settings):
+        (row,) = measure(Evaluation(captioned, 0, x=x, label=label), "fd-captions_cnn", settings, True)
         return row
 
     row = distance(*captioned.test.take(1500, 0))
     assert row["value"] == pytest.approx(0, abs=1e-3)
     assert row["n"] == row["details"]["n_reference"] == 1250
     assert row["floor"] > 1
+    x, label = captioned.test.take(900, 0)
+    kept = ~torch.tensor(captioned.captions.held_out)[label]
+    of_all, of_kept = distance(x, label), distance(x[kept], label[kept])
+    assert of_all["floor"] == of_kept["floor"]  # of as many training samples, none of which is held out
+    first, number = distance(x, label, n=600), int(kept[:600].sum())
+    assert first["floor"] == distance(x[:600][kept[:600]], label[:600][kept[:600]])["floor"]
+    assert first["n"] == number
     assert distance(*captioned.train.take(900, 1))["value"] < 2 * row["floor"]
     plain = digits.train.take(900, 0)
     assert distance(plain.x, None)["value"] > 10 * row["floor"]
