@@ -57,7 +57,7 @@ def run_command(
     set_: Set = None,
     metric: Metric = None,
     results: Results = Path("results"),
-    accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu", "mps"], typer.Option(help="Where it runs.")] = "auto",
+    accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
     log: Log = None,
     as_json: AsJson = False,

@@ -41,7 +41,7 @@ class Launch(NamedTuple):
     """The processes of a run, and its patience with those of others.
 
     Args:
-        accelerator: auto, cpu, cuda, gpu or mps.
+        accelerator: auto, cpu, cuda or gpu, see `start_group`.
         devices: number of processes that share a batch.
         wait: seconds to wait for a process that holds the same run.
     """

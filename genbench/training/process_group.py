@@ -148,7 +148,8 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
     """Return the group of this process, with its other processes started unless they run.
 
     Args:
-        accelerator: auto, cpu, cuda, gpu or mps.
+        accelerator: cpu, cuda (or gpu), or auto: cuda if there is one. A GPU of Apple (mps) is not used: it lacks the
+            float64 of couplings.
         devices: number of processes, unless torchrun or an earlier call has decided it.
 
     Raises:
@@ -171,19 +172,16 @@ def start_group(accelerator: str = "auto", devices: int = 1) -> Group:
 
 def _device(accelerator: str, rank: int, size: int) -> torch.device:
     """Return the device of a process, by its rank among those of this machine."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    kinds = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda", "mps")}.get(accelerator, (accelerator,))
-    kind = next((name for name in kinds if available.get(name)), None)
-    if kind is None:
-        raise ConfigError(f"devices: this machine has no {accelerator} that torch can use: choose cpu")
-    if kind == "cpu":
+    found = torch.cuda.is_available()
+    if accelerator == "cpu" or (accelerator == "auto" and not found):
         return torch.device("cpu")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if accelerator not in ("auto", "cuda", "gpu") or not found:
+        raise ConfigError(f"devices: this machine has no {accelerator} that genbench can use: choose cpu")
+    count = torch.cuda.device_count()
     if size > count:
-        raise ConfigError(f"devices: {size} processes need as many devices, and there are {count} ({kind})")
-    device = torch.device(kind, rank)
-    if kind == "cuda":
-        torch.cuda.set_device(device)
+        raise ConfigError(f"devices: {size} processes need as many GPUs, and there are {count}")
+    device = torch.device("cuda", rank)
+    torch.cuda.set_device(device)
     return device
 
 

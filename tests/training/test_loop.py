@@ -118,6 +118,15 @@ def test_an_absent_accelerator_is_one_line():
         start_group("cuda")
 
 
+def test_a_gpu_without_float64_is_not_used(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert start_group("auto").device == torch.device("cpu")
+    for name in ("gpu", "mps"):
+        with pytest.raises(ConfigError, match=f"^devices: this machine has no {name} that genbench can use"):
+            start_group(name)
+
+
 SHARED = {
     "cfm": ("cfm", {}),
     "otcfm": ("otcfm", {}),
