@@ -16,8 +16,9 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
 
     Classes of samples are those that a classifier predicts, those of test data are its labels. `accuracy` is the share
-    of samples that are recognized as the class they were generated for. The floor includes the errors of the
-    classifier and the fluctuation of counts.
+    of samples that are recognized as the class they were generated for; its floor is that of test images. The floor of
+    the balance is that of training images: it includes the fluctuation of counts, but hardly errors of the classifier,
+    which was trained on them.
 
     Args:
         n: number of samples; by default all.
@@ -41,7 +42,8 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
         correct = predicted == evaluation.label[: len(images)]
         accuracy = float(correct.double().mean())
         error = standard_error(correct) | wilson(accuracy, len(correct))
-        values.append(Value(accuracy, len(images), f"class {name}", "accuracy", details=error))
+        floor = network.test_accuracy
+        values.append(Value(accuracy, len(images), f"class {name}", "accuracy", floor, details=error))
     return values
 
 
