@@ -107,6 +107,9 @@ class Split(ABC):
     size: int | None
     """Number of samples; None if every draw is fresh from a distribution."""
 
+    augmented: bool = False
+    """Whether training batches are augmented, by mirroring for example; samples of `take` are not."""
+
     @abstractmethod
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the training batch of a step: finite data is visited once per epoch, in an order set by the seed."""

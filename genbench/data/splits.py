@@ -126,7 +126,7 @@ class Finite(Split):
         *,
         augmentations: tuple[Augmentation, ...] = (identity,),
     ) -> None:
-        self.size = size
+        self.size, self.augmented = size, len(augmentations) > 1
         self._load = load
         self._space = space
         self._augmentations = augmentations
@@ -246,7 +246,7 @@ class Encoded(Split):
     """
 
     def __init__(self, split: Finite, latents: Rows, label: Int[Tensor, " rows"]) -> None:
-        self.size = split.size
+        self.size, self.augmented = split.size, split.augmented
         self._split = split
         self._latents = latents
         self._label = label

@@ -64,7 +64,8 @@ def sdcfm(
     """Flow matching on the semidiscrete optimal transport of the source to all training points (SD-CFM).
 
     Mousavi-Hosseini et al., 2025, "Flow matching with semidiscrete couplings", https://arxiv.org/abs/2509.25519.
-    Potentials of all points are found once, and kept in the cache; pairing then takes one product of matrices.
+    Potentials of all points are found once, and kept in the cache; pairing then takes one product of matrices. The
+    points are not augmented: data.flip has no effect.
     """
     coupling = semidiscrete(event, shared.classes(event), settings=transport)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)

@@ -124,7 +124,7 @@ class Encoding(Split):
     """A split whose samples are encoded as they are served."""
 
     def __init__(self, split: Split, encode: Encode) -> None:
-        self.size = split.size
+        self.size, self.augmented = split.size, split.augmented
         self._split, self._encode = split, encode
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
@@ -146,7 +146,7 @@ class PosteriorSamples(Split):
     """
 
     def __init__(self, moments: Split) -> None:
-        self.size = moments.size
+        self.size, self.augmented = moments.size, moments.augmented
         self._moments = moments
 
     def batch(self, step: int, size: int, seed: int) -> Batch:

@@ -55,7 +55,8 @@ class Semidiscrete(Coupling):
     The potentials h are found once and kept in the cache, by the content of the points. Unlike the plan of a batch it
     does not depend on the batch size, and it moves the data: the drawn noise decides which points a batch holds. The
     data's marginal is exact up to `tolerance`. With labels, each class has its potentials. Many points
-    in many dimensions need many draws: 4,000 in 784 take three minutes of a core.
+    in many dimensions need many draws: 4,000 in 784 take three minutes of a core. The points are not augmented:
+    `data.flip` has no effect, and no mirrored image is seen in training.
 
     Args:
         classes: number of classes to pair within; 0 for none.
@@ -70,6 +71,8 @@ class Semidiscrete(Coupling):
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         """Read the points, and find their potentials or read them from the cache."""
         count = self.settings.points if train.size is None else train.size
+        if train.augmented:
+            log.warning("semidiscrete pairs hold training data as it is: augmentation (data.flip) has no effect")
         x, label = train.stand_in(count, derive(0, "semidiscrete"))
         groups = label.unique().tolist() if self.classes else [0]
         for group in groups:
@@ -124,5 +127,5 @@ class Semidiscrete(Coupling):
 
 @couplings.register("semidiscrete", version=2, held_out=False)
 def semidiscrete(event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> Semidiscrete:
-    """The optimal transport of the source to all training points, as in SD-CFM."""
+    """The optimal transport of the source to all training points, not augmented, as in SD-CFM."""
     return Semidiscrete(settings, classes)
