@@ -119,6 +119,10 @@ def fit_and_save(
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
             )
             _add_reasons(reasons, stage.learner)
+    for i, evaluation in enumerate(evaluations):  # before a resume a member may have failed in one
+        step = evaluation.missing_step()
+        if step is not None and reasons[i] is None:
+            reasons[i] = f"it was not evaluated at step {step}"
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
     cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     if spent:

@@ -1,5 +1,6 @@
 """Fitting: initial weights by seed, kept weights that are taken, and what training costs."""
 
+import inspect
 import math
 from itertools import count
 
@@ -8,10 +9,13 @@ import torch
 from helpers.toy_trainings import weights
 
 from genbench.errors import RunFailed
+from genbench.metrics.measurement import evaluate
 from genbench.runs.make_spec import make_spec
+from genbench.runs.monitoring import callbacks
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
+from genbench.training import loop
 from genbench.training.process_group import start_group
 
 
@@ -104,6 +108,35 @@ def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone(tmp_path,
     for spec in (specs[0], specs[2]):
         evaluated = store.record_path(spec).parent / "steps"
         assert {path.name for path in evaluated.glob("*.json")} == {"20.json", "40.json"}
+
+
+@pytest.mark.parametrize("first", [50, 100])
+def test_a_member_that_could_not_be_evaluated_has_failed_also_after_a_resume(tmp_path, monkeypatch, first):
+    """The checkpoint of step 100 is from after its evaluation, and there is none later."""
+    monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
+    settings = {"plan": {"steps": 130, "batch_size": 8, "eval_every": first}, "evaluation": {"n": 16, "curve": []}}
+    specs = [make_spec("cfm", "moons", seed=seed, metrics=["sliced_w2"], settings=settings) for seed in range(2)]
+    store, data = Store(tmp_path), build_data(specs[0].data)
+
+    def evaluated(model, *args, **options):
+        if model is failing:
+            raise RunFailed("no sample is finite")
+        return evaluate(model, *args, **options)
+
+    def stop(step, steps, logs):
+        if step == 130:
+            raise KeyboardInterrupt
+
+    members = [Member(spec, build_untrained(spec, data), store, stop) for spec in specs]
+    failing = members[1].model
+    monkeypatch.setattr(callbacks, "evaluate", evaluated)
+    with pytest.raises(KeyboardInterrupt):
+        fit_and_save(members, data, start_group("cpu"))
+    members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
+    why = f"it was not evaluated at step {first}"
+    assert fit_and_save(members, data, start_group("cpu")) == [None, why]
+    assert [store.has_weights(spec) for spec in specs] == [True, False]
+    assert store.failure(specs[1]) == why
 
 
 def test_a_stack_of_which_no_member_can_be_evaluated_fails(tmp_path):

@@ -67,7 +67,8 @@ class TrainingEvaluation:
         if self.group.broadcast(path.is_file()):
             rows = self.group.broadcast(_read_step_or_train_again(path) if validates and self.group.is_first else [])
         else:
-            files.make(self.folder.parent)
+            # What is missing in the folder of steps was not measured, also after a resume: it is there from the start.
+            files.make(self.folder if measures or validates else self.folder.parent)
             rows = self._validate() if validates else []
             rows += self._sample(path, measures) if measures or draws else []
             if (measures or validates) and self.group.is_first:
@@ -88,6 +89,13 @@ class TrainingEvaluation:
         rows = _all_steps(self.folder, plan_of(self.spec))
         measured = [row for row in rows if row["metric"] == VALIDATION and row["value"] is not None]
         return min(measured, key=lambda row: row["value"])["step"]
+
+    def missing_step(self) -> int | None:
+        """Return the first step that was to be measured and is not kept; None if there is none."""
+        steps = _measured_steps(self.folder, plan_of(self.spec))
+        return self.group.broadcast(
+            next((step for step in steps if not (self.folder / f"{step}.json").is_file()), None)
+        )
 
     def _validate(self) -> list[dict[str, Any]]:
         seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.metrics[VALIDATION])
@@ -143,10 +151,14 @@ def read_steps(
 
 
 def _all_steps(folder: Path, plan: Plan) -> list[dict[str, Any]]:
+    return [row for step in _measured_steps(folder, plan) for row in _read_step_or_train_again(folder / f"{step}.json")]
+
+
+def _measured_steps(folder: Path, plan: Plan) -> list[int]:
+    """Return the steps of which files are kept; none where the weights were trained for another evaluation."""
     if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
         return []
-    steps = [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
-    return [row for step in steps for row in _read_step_or_train_again(folder / f"{step}.json")]
+    return [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]
 
 
 def _measures(plan: Plan, step: int) -> bool:
