@@ -54,13 +54,14 @@ class Elbow:
             mark = "chosen" if kappa == self.chosen else ""
             rows.append(Row(f"{kappa:.4g}", (Cell(text=f"{kappa * root:.4g}"), *cells, Cell(text=mark))))
         legend = (
-            "Rows are kappa; relative variance Var/E^2 of the tilts of source and data, and ESS as a share of pairs, "
+            "Relative variance Var/E^2 of the tilts of source and data, and ESS as a share of pairs, "
             f"from {self.curve[0][1].pairs} independent pairs of noise and training data.",
             "Chosen: the smallest kappa above which every doubling lowers the larger of both variances by at most "
             f"{self.flat:g}. -: too few pairs carry weight for an estimate.",
         )
         columns = tuple(Column(name) for name in ("epsilon", "tilt of source", "tilt of data", "ess", ""))
-        return Table(f"Tilt of {self.spec.model['name']} on {self.spec.data_label}", columns, tuple(rows), legend)
+        title = f"Tilt of {self.spec.model['name']} on {self.spec.data_label}"
+        return Table(title, columns, tuple(rows), legend, head="kappa")
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -21,6 +21,7 @@ def test_the_elbow_is_where_the_closed_form_becomes_flat():
     assert found.chosen == next(k for k in grid if all(f < 0.06 for j, f in zip(grid, falls, strict=True) if j >= k))
     for kappa, seen in found.curve:
         assert not seen.known or seen.variance == pytest.approx(exact(kappa), abs=0.04)
+    assert found.table().head == "kappa"
     assert [row.label for row in found.table().rows if row.cells[-1].text] == [f"{found.chosen:g}"]
     assert found.json()["chosen"] == {"kappa": found.chosen}
 
