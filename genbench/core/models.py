@@ -130,7 +130,7 @@ class Model(Learner):
     """Whether the number of network evaluations can be chosen, through `at_budget`."""
 
     self_targeted: bool = False
-    """Whether the target of the loss is computed by the same weights, without a gradient."""
+    """Whether targets of the loss are computed by the model's own weights, or their average, without a gradient."""
 
     steering: tuple[str, ...] = ()
     """Settings that only `prepare` and `draw` read: the members of an ensemble may differ in them."""

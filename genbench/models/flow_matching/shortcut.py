@@ -83,6 +83,7 @@ class Shortcut(FewStep):
     """
 
     steering = (*FewStep.steering, "share", "decay", "clip", "target_guidance")
+    self_targeted = True
 
     def __init__(
         self,
