@@ -56,8 +56,9 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 
 
 # %% [markdown]
-# The model is flow matching on these pairs. The coupling is registered as well, so that every method that takes one can
-# use it, such as `meanflow` with `model.coupling=sliced`.
+# The model is flow matching on these pairs. The coupling is registered as well, so that every method that takes one can use
+# it where this module is imported: in the same Python session, or from a package with an entry point, `meanflow` takes
+# `model.coupling=sliced`.
 #
 # ## Check it
 #

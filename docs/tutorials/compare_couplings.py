@@ -58,7 +58,7 @@ table[table.point == "main"][["model", "metric", "value", "se", "floor", "better
 # have detected.
 
 # %% language="bash"
-# genbench compare cfm otcfm --dataset 8gaussians | grep ": " | fold -sw 78
+# genbench compare cfm otcfm --dataset 8gaussians
 
 # %% [markdown]
 # ## See it

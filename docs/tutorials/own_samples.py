@@ -29,8 +29,8 @@ np.save("samples.npy", samples)
 #
 # ## The number of samples is part of the protocol
 #
-# The same samples, 256 of them: W2 grows, and so does its floor. Numbers at different *n* are not comparable; distances to
-# the floor nearly are.
+# The same samples, 256 of them: W2 grows, and so does its floor. Numbers at different *n* are not comparable, nor are
+# distances to the floor.
 
 # %% language="bash"
 # genbench eval samples.npy --dataset moons --metric w2 --set metric.w2.n=256

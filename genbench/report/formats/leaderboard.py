@@ -142,7 +142,7 @@ def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]
     if len(ranking.over) > 1:
         notes.append(f"Mean rank: over {listed(ranking.over)}.")
     if ranking.standings:
-        notes.append(f"NFE: curve{curves(ranking)} within {100 * NEAR:g} % of its best; training: sum over these data.")
+        notes.append(f"NFE: curve{curves(ranking)} within {100 * NEAR:g} % of its best; training: sum, load varied.")
     notes.append(f"{unranked(shown)} {settings(ranking, shown)}".strip())
     budgets = group_by(shown, budget)
     usual = max(budgets, key=lambda said: len(budgets[said]))
