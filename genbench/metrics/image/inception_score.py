@@ -18,7 +18,7 @@ from genbench.settings import Count
 def inception_score(
     evaluation: Evaluation, *, n: Samples = None, splits: Count = 10, n_real: Real = 50_000, features: Inception = None
 ) -> Value:
-    """exp E KL(p(class | image) || p(class)), the mean over splits of the samples; its floor is that of real images.
+    """exp E KL(p(class | image) || p(class)), the mean over splits of samples; its floor is of as many real images.
 
     It does not compare with data: one photograph per class, repeated, has the best score.
 
@@ -35,11 +35,12 @@ def inception_score(
     sets = feature_sets(evaluation, features or "inception-legacy", Images(n=n, n_real=n_real), n_min=2 * splits)
     divergences = split_divergences(sets.extractor.logits(sets.samples), splits, evaluation.seed)
     values = torch.stack([part.mean().exp() for part in divergences])
-    real = split_scores(sets.extractor.logits(sets.reference.rows[: sets.n]), splits, evaluation.seed)
-    details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": min(sets.n, sets.reference.n)}
+    real = sets.extractor.logits(sets.reference.rows[: sets.n])
+    floor = float(split_scores(real, splits, evaluation.seed).mean()) if len(real) == sets.n else None
+    details = {"sd": float(values.std()) if splits > 1 else 0.0, "n_floor": len(real)}
     details |= standard_error(torch.cat([part.mean().exp() * (part - part.mean()) for part in divergences]))
     protocol = f"{sets.network}, {splits} splits, n={sets.n}"
-    return Value(float(values.mean()), sets.n, protocol, floor=float(real.mean()), details=details)
+    return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
 
 def split_scores(logits: Float[Tensor, "n classes"], splits: int, seed: int | None) -> Float64[Tensor, " splits"]:

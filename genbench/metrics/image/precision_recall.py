@@ -17,6 +17,9 @@ from genbench.settings import Count
 MAX_IMAGES = 10_000
 """Largest default number of samples and of real images: the cost grows with their product."""
 
+OF_AS_MANY = ("recall", "coverage")
+"""Values that depend on the number of samples, so that only as many held-out images give their floor."""
+
 PARTS = 32
 """Random parts of the samples that tell the error of recall, to 13 %."""
 
@@ -185,6 +188,8 @@ def _values(
     )
     values = measure(samples, real, k)
     floors = measure(floor_samples, real, k) if len(floor_samples.points) > k else {}
+    if len(floor_samples.points) < sets.n:
+        floors = {part: floor for part, floor in floors.items() if part not in OF_AS_MANY}
     protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
     details = {"n_reference": len(real.points), "n_floor": len(floor_samples.points)}
     known = errors(samples, real, k, values, evaluation.seed) if evaluation.errors else {}

@@ -15,14 +15,15 @@ def vendi(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, f
     """Vendi score, the effective number of different images: exp of the entropy of the eigenvalues of K/n.
 
     K contains the cosines between features. 1 if all images are alike, n if they are all orthogonal; its floor is that
-    of as many real images. Its standard error over samples is that of the mean of its influence function.
+    of as many real images, if there are so many. Its standard error over samples is that of the mean of its influence
+    function.
 
     Reference: Friedman and Dieng, 2023.
     """
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real))
     real = sets.reference.rows[: sets.n]
     protocol = f"{sets.network}, cosine, n={sets.n}"
-    value, floor = vendi_score(sets.samples), vendi_score(real)
+    value, floor = vendi_score(sets.samples), vendi_score(real) if len(real) == sets.n else None
     details = {"n_floor": len(real), **standard_error(influence(sets.samples), scale=value)}
     return Value(value, sets.n, protocol, floor=floor, details=details)
 

@@ -51,6 +51,15 @@ def test_every_value_states_its_error(data):
             assert 0 < row["details"]["standard_error"] < 0.1
 
 
+def test_recall_and_coverage_have_the_floor_of_as_many_held_out_images_only(data):
+    for metric, of_as_many in (("precision_recall", "recall"), ("density_coverage", "coverage")):
+        for n, known in ((1000, True), (1001, False)):
+            rows = measured(metric, data, normal_images(n, 5))  # there are 1,000 test images
+            assert {name for name, row in rows.items() if row["floor"] is None} == (
+                set() if known else {f"{metric}.{of_as_many}"}
+            )
+
+
 @pytest.mark.parametrize(
     ("width", "largest"), [(0.001, 1.1), (0.004, 1.1), (0.02, 2.5)]
 )  # of few samples, of about one, and of many

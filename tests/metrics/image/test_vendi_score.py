@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image.vendi_score import influence, vendi_score
 
@@ -20,3 +21,9 @@ def test_the_influence_is_the_growth_with_the_weight_of_an_image(shape):
     for i in (0, 5):
         grown = math.log(vendi_score(torch.cat([many, x[i : i + 1]]))) - math.log(vendi_score(many))
         assert grown * (len(many) + 1) == pytest.approx(float(effect[i]), rel=0.01, abs=1e-3)
+
+
+def test_the_floor_is_of_as_many_real_images_or_there_is_none(data):
+    floors = [measured("vendi", data, normal_images(n, 5))["vendi"]["floor"] for n in (3000, 3001)]
+    assert floors[0] == pytest.approx(vendi_score(normal_images(3000, 1).flatten(1).float()))
+    assert floors[1] is None
