@@ -1,12 +1,13 @@
 """genbench from Python: the same names, settings and results folder as on the command line."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from genbench.analysis.values import all_values
+from genbench.analysis.suite_results import RECORDS, evaluation_of, load_suites
+from genbench.analysis.values import all_values, without_contradictions
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
@@ -81,7 +82,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     for spec, reason in zip(missing, reasons, strict=True):
         if reason is not None:
             log.warning("%s on %s, seed %d failed: %s", spec.model_label, spec.data_label, spec.seed, reason)
-    return _summary(record for spec in cells if (record := kept.record(spec)) is not None)
+    return _summary(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))
 
 
 def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
@@ -106,22 +107,53 @@ def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
 
 
 def frame(results: str | Path = "results") -> pd.DataFrame:
-    """Return every kept value that is not outdated, one row per value."""
-    return frames.frame(without_outdated(store.Store(Path(results)).records()))
+    """Return every kept or published value that is not outdated, one row per value.
+
+    Args:
+        results: a results folder, or the folder of a suite in it.
+
+    Raises:
+        ConfigError: if there are no records.
+    """
+    return frames.frame(_records(Path(results)))
 
 
 def table(results: str | Path = "results") -> pd.DataFrame:
-    """Return mean, standard error and floor over seeds of every kept value that is not outdated.
+    """Return mean, standard error and floor over seeds of every kept or published value that is not outdated.
+
+    Args:
+        results: a results folder, or the folder of a suite in it.
 
     Returns:
         One row for each model, data set and metric after training, and one for each point of its curve and each step
             of training at which the metric was measured.
+
+    Raises:
+        ConfigError: if there are no records.
     """
-    return _summary(store.Store(Path(results)).records())
+    return _summary(_records(Path(results)))
 
 
-def _summary(records: Iterable[Record]) -> pd.DataFrame:
-    rows = means(all_values(without_outdated(records))).dropna(subset="value")
+def _records(results: Path) -> list[Record]:
+    """Read the records that are not outdated; one of several suites once, with the values that any of them states."""
+    folder = results.resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"no folder at {results}: name a results folder, or the folder of a suite in it")
+    is_suite = (folder / RECORDS).exists()
+    suites = load_suites(store.Store(folder.parent), [folder.name]) if is_suite else load_suites(store.Store(results))
+    merged: dict[tuple[str, str], Record] = {}
+    for record in (record for each in suites for record in each.records):
+        first = merged.setdefault(evaluation_of(record), record)
+        stated = {(row["metric"], frames.protocol(row)) for row in first["results"]}
+        more = [row for row in record["results"] if (row["metric"], frames.protocol(row)) not in stated]
+        merged[evaluation_of(record)] = {**first, "results": [*first["results"], *more]}
+    if not merged:
+        raise ConfigError(f"{results} holds no records: name a results folder, or the folder of a suite in it")
+    return [*merged.values()]
+
+
+def _summary(records: Sequence[Record]) -> pd.DataFrame:
+    rows = means(without_contradictions(all_values(records))).dropna(subset="value")
     rows = rows.drop(columns=["reason", "failed_runs"]).rename(columns={"standard_error": "se"})
     return rows.reset_index(drop=True)
 

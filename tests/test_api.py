@@ -1,10 +1,16 @@
 """genbench from Python."""
 
 import logging
+import shutil
 
+import pandas as pd
 import pytest
 
 import genbench
+from genbench.errors import ConfigError
+from genbench.report.publish import publish_suite
+from genbench.runs.make_spec import make_spec
+from genbench.runs.store import Store
 
 SETTINGS = {"plan": {"steps": 5}, "evaluation": {"n": 64, "curve": [1, 4]}}
 
@@ -46,3 +52,36 @@ def test_a_sweep_logs_why_cells_failed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "genbench"):
         assert genbench.sweep(suite, results=tmp_path / "results").empty
     assert "cfm on moons, seed 0 failed: the loss is not finite" in caplog.text
+
+
+def test_published_records_are_read_like_kept_ones(cli, swept):
+    _, results = swept
+    kept, mean = genbench.frame(results), genbench.table(results)
+    assert len(kept) == len(genbench.frame(results / "tiny"))  # a kept run of a suite counts once
+    shutil.rmtree(results / "runs")
+    for folder in (results, results / "tiny"):
+        order = ["model", "data", "seed", "metric", "nfe"]
+        published = genbench.frame(folder).sort_values(order, ignore_index=True)
+        pd.testing.assert_frame_equal(published, kept.sort_values(order, ignore_index=True))
+        assert genbench.table(folder).shape == mean.shape
+
+
+def test_a_run_of_two_suites_has_the_values_of_both(tmp_path):
+    store, settings = Store(tmp_path), SETTINGS | {"evaluation": {"n": 64, "curve": []}}
+    for suite, metrics in {"one": ["energy_distance"], "two": ["energy_distance", "norm"]}.items():
+        genbench.run("cfm", "moons", metrics=metrics, settings=settings, results=tmp_path)
+        publish_suite(suite, [make_spec("cfm", "moons", metrics=metrics, settings=settings)], store)
+    shutil.rmtree(tmp_path / "runs")
+    values = {name: set(genbench.frame(tmp_path / name).metric) for name in ("one", "two")}
+    assert values["one"] < values["two"]
+    assert sorted(genbench.frame(tmp_path).metric) == sorted(values["two"])
+    assert (genbench.table(tmp_path).seeds == 1).all()
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty"])
+def test_a_folder_without_records_is_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    for read in (genbench.frame, genbench.table):
+        with pytest.raises(ConfigError, match=name):
+            read(tmp_path / name)
+    assert not (tmp_path / "nothing").exists()

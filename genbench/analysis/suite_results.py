@@ -185,7 +185,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _key(record: Record) -> tuple[str, str]:
+def evaluation_of(record: Record) -> tuple[str, str]:
     """Return what identifies an evaluation of a run."""
     return record["labels"]["run"], digest(record["spec"]["sample"], record["spec"]["evaluation"])
 
@@ -197,7 +197,7 @@ def _kept(store: Store) -> Iterator[tuple[tuple[str, str], tuple[Record, Path]]]
         except Damaged as error:
             log.warning("%s; it is left out", error)
             continue
-        yield _key(record), (record, path.parent)
+        yield evaluation_of(record), (record, path.parent)
 
 
 DamageHandler = Callable[[Path, str], None]
@@ -228,7 +228,7 @@ def published_records(root: Path, suite: str, damaged: DamageHandler = leave_out
         run, original = record["labels"]["run"], plain(record["labels"]["data"]) not in not_original
         costs_of_run = costs.get(run, [None])  # one for each evaluation of the run, in the order of the records
         cost = costs_of_run.pop(0) if len(costs_of_run) > 1 else costs_of_run[0]
-        runs[_key(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
+        runs[evaluation_of(record)] = {**record, "provenance": _provenance(cost, original) | origins.get(run, {})}
     return runs
 
 
@@ -320,8 +320,8 @@ def _rows(path: Path, parse: Callable[[dict[str, str]], T], damaged: DamageHandl
 
 
 def _results(name: str, runs: Sequence[tuple[Record, Path | None]], failures: Sequence[Failure]) -> SuiteResults:
-    folders = {_key(record): folder for record, folder in runs}
-    current = without_outdated((record for record, _ in runs), lambda record: folders[_key(record)] is None)
+    folders = {evaluation_of(record): folder for record, folder in runs}
+    current = without_outdated((record for record, _ in runs), lambda record: folders[evaluation_of(record)] is None)
     named = zip(current, names_of(current), strict=True)
-    members = tuple(Run(record, model, folders[_key(record)]) for record, model in named)
+    members = tuple(Run(record, model, folders[evaluation_of(record)]) for record, model in named)
     return SuiteResults(name, members, tuple(failures))

@@ -137,15 +137,17 @@ def check_unique(values: Iterable[Value]) -> None:
 
 
 def without_contradictions(values: Iterable[Value]) -> list[Value]:
-    """Leave out each value after another of the same model, metric and seed, with one warning for each run."""
-    kept, known, left = [], set(), {}
+    """Leave out each value after another of the same model, metric and seed; warn once for each run if they differ."""
+    kept, known, left = [], {}, {}
     for value in values:
-        identity = _identity(value) if value.value is not None else None
-        if identity in known:
+        identity = _identity(value)
+        if value.value is None:
+            kept.append(value)
+        elif identity not in known:
+            kept.append(value)
+            known[identity] = value.value
+        elif value.value != known[identity]:
             left.setdefault(value.run, value)
-            continue
-        kept.append(value)
-        known.update([identity] if identity else [])
     for v in left.values():
         log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; what came later is left out",
                     v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
