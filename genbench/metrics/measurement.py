@@ -184,6 +184,9 @@ def _floor(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -
 def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
     """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
 
+    Those of a finite split do not repeat, and it has the class shares of the data: numbers of each class vary less than
+    those of a perfect sampler, whose values are a little worse.
+
     Args:
         settings: bound settings of the metric as JSON: lists and tables have no hash.
     """

@@ -19,7 +19,8 @@ READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
     "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
-    "perfect sampler. Differences near the floor are small against what real data varies by.",
+    "perfect sampler. Differences near the floor are small against what real data varies by. Samples of finite labeled "
+    "data do not repeat, and have its class shares: there a perfect sampler does not quite reach the floor.",
     "A model is marked best only if it differs significantly from all others (paired test, Holm's correction, 5 %). "
     "Otherwise the best mean and all models that do not differ significantly from it are marked as ties; if "
     "no model is significantly worse, none is marked. Ranks are of the means alone.",
