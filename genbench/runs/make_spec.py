@@ -42,7 +42,7 @@ def make_spec(
     """
     spec = _make_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
-        _check_stop(spec.model)
+        _check_stop(spec.model, spec.plan)
     check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     trust.allow(spec.parts())
     return spec
@@ -86,8 +86,11 @@ def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | Non
     )
 
 
-def _check_stop(model: Mapping[str, Any]) -> None:
-    """Refuse to choose the weights of a model by its loss on validation data if it has none, or a misleading one."""
+def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+    """Refuse to choose weights by the loss on validation data if that gives no choice or a misleading one."""
+    if 0 < plan["steps"] <= plan["validate_every"]:
+        every, steps = plan["validate_every"], plan["steps"]
+        raise ConfigError(f"plan.stop=validation: plan.validate_every={every} must be below plan.steps={steps}")
     entries = [models[model["name"]]]
     if "coupling" in model:
         entries.append(couplings[model["coupling"]["name"]])

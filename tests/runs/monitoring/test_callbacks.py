@@ -162,6 +162,10 @@ def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
     assert spec_of(validate_every=10).train_key != spec_of().train_key
     with pytest.raises(ConfigError, match=r"plan.stop=validation needs plan.validate_every, such as"):
         spec_of(stop="validation")
+    for every in (60, 61):
+        with pytest.raises(ConfigError, match=f"plan.validate_every={every} must be below plan.steps=60"):
+            spec_of(validate_every=every, stop="validation")
+    spec_of(validate_every=59, stop="validation")
     with pytest.raises(ConfigError, match="cifar10 holds no data out for validation"):
         make_spec("cfm", "cifar10", settings={"data": {"valid": 0}, "plan": {"validate_every": 5}})
 
