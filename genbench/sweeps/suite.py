@@ -26,6 +26,14 @@ class Sweep(NamedTuple):
     specs: list[Spec]
 
 
+class DataChoice(NamedTuple):
+    """A data set, the metrics that replace those of the suite, and its settings, nested by section."""
+
+    name: str
+    metrics: list[str] | None
+    settings: dict[str, Any]
+
+
 RESERVED = ("cache", "external", "foreign", "leases", "other-runs", "runs", "tuning")
 """Names that cannot be names of suites, because the tables of a suite are in RESULTS/NAME."""
 
@@ -53,7 +61,8 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
 
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
-    cells = _once(_product(suite, suite.datasets, suite.models, suite.seeds, override))
+    own = [choice for entry in suite.datasets for choice in _data(entry)]
+    cells = _once(_product(suite, own, suite.models, suite.seeds, override))
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -62,7 +71,8 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
         cells = kept
     for addition in suite.include:
         seeds = addition.seeds or suite.seeds
-        cells = _once([*cells, *_product(suite, [addition.dataset], [addition.model], seeds, override)])
+        added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
+        cells = _once([*cells, *_product(suite, added, [addition.model], seeds, override)])
     if not cells:
         raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
@@ -77,16 +87,32 @@ def _once(specs: Iterable[Spec]) -> list[Spec]:
 
 
 def _product(
-    suite: Suite, of_data: Iterable[DataEntry], of_models: Iterable[ModelEntry], seeds: Seeds, override: Settings
+    suite: Suite, chosen_data: Iterable[DataChoice], of_models: Iterable[ModelEntry], seeds: Seeds, override: Settings
 ) -> Iterator[Spec]:
     """Yield the cells in which each data set meets each model, for each seed."""
-    chosen_data = [(entry, settings) for entry in of_data for settings in _grid(datasets, entry, "data")]
     chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
-    for (data, data_settings), (model, model_settings) in itertools.product(chosen_data, chosen_models):
-        settings = merge(suite.sections, data_settings, model_settings, override)
+    for data, (model, model_settings) in itertools.product(chosen_data, chosen_models):
+        settings = merge(suite.sections, data.settings, model_settings, override)
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=settings)
         yield from (replace(spec, seed=seed) for seed in model.seeds or seeds)
+
+
+def _data(entry: DataEntry) -> list[DataChoice]:
+    return [DataChoice(entry.name, entry.metrics, settings) for settings in _grid(datasets, entry, "data")]
+
+
+def _as_given(included: DataChoice, own: Iterable[DataChoice]) -> list[DataChoice]:
+    """Return an included data set with the sections and metrics that the suite gives it, unless it states its own."""
+    same = [each for each in own if (each.name, each.settings["data"]) == (included.name, included.settings["data"])]
+    return [
+        DataChoice(
+            included.name,
+            each.metrics if included.metrics is None else included.metrics,
+            merge(each.settings, included.settings),
+        )
+        for each in same
+    ] or [included]
 
 
 def _grid(registry: Registry, entry: Entry, section: str) -> Iterator[dict[str, Any]]:

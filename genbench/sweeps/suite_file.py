@@ -91,7 +91,10 @@ class ModelEntry(Entry):
 
 
 class Include(Table):
-    """Cells to add: a data set and a model, and their seeds."""
+    """Cells to add: a data set and a model, and their seeds.
+
+    A data set of the suite keeps the sections and metrics that it has there, unless they are stated here.
+    """
 
     dataset: DataEntry
     model: ModelEntry

@@ -84,6 +84,27 @@ def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path)
     ]
 
 
+def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_its_own(tmp_path):
+    """So it is measured and trained as the other models on that data set are, and ranked among them."""
+    (tmp_path / "suite.toml").write_text(
+        'models = ["cfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
+        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9, lr = 0.1}}, "circles",'
+        ' {name = "gaussian", dims = [2, 3], plan = {steps = 8}}]\ninclude = ['
+        '{model = "otcfm", dataset = "moons"}, {model = "otcfm", dataset = "circles"},'
+        '{model = "otcfm", dataset = {name = "gaussian", dims = 3}},'
+        '{model = "otcfm", dataset = {name = "gaussian", dims = 4}},'
+        '{model = "wcfm", dataset = {name = "moons", metrics = ["norm"], plan = {steps = 7}}}]'
+    )
+    specs = [spec for spec in load(tmp_path / "suite.toml").specs if spec.model["name"] != "cfm"]
+    assert [(s.data["name"], list(s.metrics), s.plan["steps"], s.plan["lr"]) for s in specs] == [
+        ("moons", ["w2"], 9, 0.1),
+        ("circles", ["nfe"], 5, 1e-3),
+        ("gaussian", ["nfe"], 8, 1e-3),
+        ("gaussian", ["nfe"], 5, 1e-3),
+        ("moons", ["norm"], 7, 0.1),
+    ]
+
+
 def test_a_cell_that_is_named_twice_is_one(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text(
