@@ -14,6 +14,7 @@ from genbench.report.drawings import Drawings
 from genbench.report.origins import origins
 from genbench.report.samples import loss_curves, sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
+from genbench.training.plan import Plan
 
 READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
@@ -113,6 +114,22 @@ SHARED = ("model.net", "plan.steps", "plan.batch_size", "plan.optimizer", "plan.
 SHARED += ("evaluation.n",)
 """Settings that are stated above a table if all rows that have them share them."""
 
+TRAINING = (
+    "steps",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "schedule",
+    "lr_min",
+    "warmup",
+    "weight_decay",
+    "betas",
+    "clip",
+    "ema",
+)
+TRAINING += ("precision", "stop")
+"""Settings of plans that are stated above a table if rows differ in them: then the table compares more than methods."""
+
 
 def _shared(runs: Sequence[Run]) -> Iterator[str]:
     """Yield a sentence on the settings that all rows share: those of their labels, then the usual ones."""
@@ -131,6 +148,14 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     if stated:
         of = (f"{text} in {_listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())
         yield f"Settings not in the names: {'; '.join(of)}."
+    plans = {run.model: run.record["spec"]["plan"] for run in runs}
+    # A record may be older than a setting, which had the effect of its default.
+    trained = {model: {name: plan.get(name, getattr(Plan, name)) for name in TRAINING} for model, plan in plans.items()}
+    differing = [name for name in TRAINING if len({_setting(plan[name]) for plan in trained.values()}) > 1]
+    if differing:
+        alike = group_by(trained, lambda model: ", ".join(f"{n} {_setting(trained[model][n])}" for n in differing))
+        of = (f"{text} in {_listed(models)}" for text, models in alike.items())
+        yield f"Trained unequally: {'; '.join(of)}."
 
 
 def _setting(value: Any) -> str:

@@ -19,6 +19,16 @@ def test_equal_records_give_equal_bytes(results, report, site):
     assert csv.document(chapters) == csv.document(gathered(results)[1])
 
 
+def test_a_table_says_which_rows_were_trained_with_other_settings(report):
+    (sentence,) = {line for line in markdown.document(report).splitlines() if line.startswith("Trained unequally: ")}
+    usual, flows = sentence.removesuffix(".").split("; ")
+    assert usual.endswith("clip 0.0 in cfm, wcfm kappa=0.5, wcfm and wcfm kappa=4.0")
+    assert flows.endswith("clip 1.0 in tarflow")
+    for setting in ("lr_min 0.01", "weight_decay 0.0001", "betas [0.9, 0.95]"):
+        assert setting in flows
+        assert setting not in usual
+
+
 def test_failed_and_unsupported_cells_have_reasons(report, trees):
     items = [item for points in blocks(report, List) for item in points.items]
     assert "otcfm: 1 run failed: the field is not finite at step 3" in items
