@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import AsJson, commands, print_json, print_wrapped, stdout
+from genbench.cli.options import AsJson, Set, commands, print_json, print_wrapped, stdout
 from genbench.errors import ConfigError, RunFailed
 
 app = commands()
@@ -121,18 +121,20 @@ def new(
 
 
 @app.command()
-def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or path.")]) -> None:
+def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or path.")], set_: Set = None) -> None:
     """Check every cell of a suite without running it."""
     from genbench.cli import precheck
+    from genbench.sweeps.set_options import parse_set_options
 
-    precheck.check_suite(suite, {})
+    settings = parse_set_options(set_ or [])
+    precheck.check_suite(suite, settings)
 
     from genbench.registry import metrics
     from genbench.runs.component import settings_in
     from genbench.settings import check_paths
     from genbench.sweeps import suite as suites
 
-    specs = suites.load(suite).specs
+    specs = suites.load(suite, settings).specs
     for spec in specs:
         for name, part in spec.metrics.items():
             check_paths(metrics[name].build, settings_in(part), name)

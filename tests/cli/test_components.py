@@ -22,6 +22,15 @@ def test_validate_counts_and_refuses(cli, swept):
     assert (code, err) == (2, "genbench: fid-legacy.statistics: nowhere.npz does not exist\n")
 
 
+def test_validate_takes_the_settings_that_a_suite_needs_from_outside(cli, tmp_path):
+    (tmp_path / "own.csv").write_text("x,y\n" + "".join(f"{n},{-n}\n" for n in range(40)))
+    suite = tmp_path / "own.toml"
+    suite.write_text('datasets = ["points"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n')
+    assert "points needs the setting 'path'" in cli("validate", suite)[2]
+    assert cli("validate", suite, "--set", f"data.path={tmp_path / 'own.csv'}")[0] == 0
+    assert "did you mean 'steps'" in cli("validate", suite, "--set", "plan.stesp=3")[2]
+
+
 def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     plan = json.loads(cli("show", "plan", "--json")[1])
     assert plan["settings"]["plan"]["steps"]["default"] == 5000
