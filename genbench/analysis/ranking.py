@@ -24,7 +24,8 @@ def marks(by_model: Mapping[str, Mapping[int, float]], better: str) -> dict[str,
     Ties are the model with the best mean and all models that do not differ significantly from it. All tests of a column
     are one family of Holm's correction. Models are compared with the best mean and, if that model has fewer seeds than
     others, also with the best of the models with most seeds, since few seeds have little power. If no model differs
-    significantly, none is marked. A model that beats the reference on their common seeds is never worse than it.
+    significantly, none is marked. A model that beats the reference on their common seeds is never worse than it. A
+    model of a single seed is not marked, nor one with a single seed in common with the best: neither can be tested.
 
     Args:
         by_model: {model: {seed: value}}; models are paired by seed.
@@ -35,19 +36,23 @@ def marks(by_model: Mapping[str, Mapping[int, float]], better: str) -> dict[str,
     >>> marks({"a": {0: 1.0, 1: 1.1, 2: 1.2}, "b": {0: 2.0, 1: 2.12, 2: 2.21}}, "lower")
     {'a': 'best'}
     """
-    most = max(map(len, by_model.values()), default=0)
+    by_model = {model: values for model, values in by_model.items() if len(values) > 1}
+    if better not in ("lower", "higher") or not by_model:
+        return {}
+    most = max(map(len, by_model.values()))
     full = {model: values for model, values in by_model.items() if len(values) == most}
+    references = {best_mean(by_model, better), best_mean(full, better)}
     known = [*against_best(by_model, better).items()]
-    if known and best_mean(by_model, better) not in full:
+    if len(references) > 1:
         known += against_best(full, better).items()
     tested = [(model, difference.mean, difference.p) for model, difference in known if difference.p is not None]
     corrected = holm([p for _, _, p in tested])
     sign = 1 if better == "lower" else -1
     worse = {m for (m, mean, _), p in zip(tested, corrected, strict=True) if p <= LEVEL and sign * mean > 0}
-    leading = [model for model in by_model if model not in worse]
-    if len(leading) == len(by_model):
+    if not worse:
         return {}
-    return dict.fromkeys(leading, "tie" if len(leading) > 1 else "best")
+    leading = {*references, *(model for model, _, _ in tested)} - worse
+    return {model: "tie" if len(leading) > 1 else "best" for model in by_model if model in leading}
 
 
 def ranks(by_model: Mapping[str, Mapping[int, float]], better: str) -> dict[str, int]:

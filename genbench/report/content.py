@@ -24,7 +24,8 @@ READING = (
     "data do not repeat, and have its class shares: there a perfect sampler does not quite reach the floor.",
     "A model is marked best only if it differs significantly from all others (paired test, Holm's correction, 5 %). "
     "Otherwise the best mean and all models that do not differ significantly from it are marked as ties; if "
-    "no model is significantly worse, none is marked. Ranks are of the means alone.",
+    "no model is significantly worse, none is marked. Ranks are of the means alone. Models with failed "
+    "runs, or with one seed where others have more, are neither marked nor ranked.",
     "NFE is the measured number of network evaluations per sample, not the requested number of solver steps.",
     "A dash marks a metric that the model does not support, with the reason below; failed runs are counted.",
 )

@@ -196,8 +196,10 @@ def _table(
     notes: dict[str, int] = {}
     finished = {model for content in contents for model in content.found}
     failures = dict(by_model(failed))
-    all_marks = [marks(content.found, content.column.better) if marked else {} for content in contents]
-    ranks = [_ranks(content) if marked else {} for content in contents]
+    # The mean of the runs that did not fail is not the mean of the method.
+    whole = [replace(c, found={m: found for m, found in c.found.items() if m not in failures}) for c in contents]
+    all_marks = [marks(content.found, content.column.better) if marked else {} for content in whole]
+    ranks = [_ranks(content) if marked else {} for content in whole]
     columns = [
         _cells(*column, models, failures, finished, usual, notes)
         for column in zip(contents, all_marks, ranks, strict=True)
@@ -214,9 +216,12 @@ def _table(
         head.append(f"The data{which} is a file, not a published original: do not compare with published numbers.")
     if any(cell.mean is None and not cell.text for row in rows if not row.floor for cell in row.cells):
         head.append("An empty cell was not measured.")
-    tested = [against_best(c.found, c.column.better) for c, mark in zip(contents, all_marks, strict=True) if mark]
+    tested = [against_best(c.found, c.column.better) for c, mark in zip(whole, all_marks, strict=True) if mark]
     tests = sorted({difference.test for column in tested for difference in column.values()})
     tail = [f"Marks: {' or '.join(tests)}, Holm's correction within a column, {100 * LEVEL:g} %."] if tests else []
+    marked_found = [c.found for c, mark in zip(contents, all_marks, strict=True) if mark]
+    if any(model in failures or len(seeds) == 1 for found in marked_found for model, seeds in found.items()):
+        tail.append("Models with failed runs or with one seed are not marked.")
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
 
 

@@ -24,6 +24,16 @@ def test_few_seeds_of_the_best_model_do_not_turn_worse_models_into_ties():
     assert marks({"good": good, "bad": bad}, "lower") == {"good": "best"}
 
 
+def test_what_cannot_be_tested_is_not_tied_for_best():
+    jitter = np.random.default_rng(0).normal(size=(2, 3)) / 100
+    good, bad = (dict(enumerate(mean + row)) for mean, row in zip((1, 2), jitter, strict=True))
+    found = {"good": good, "bad": bad}
+    assert marks(found, "lower") == {"good": "best"}
+    for alone in ({2: 5359.0}, {2: 0.1}, {2: 3.0, 3: 3.1}, {7: 3.0, 8: 3.1}):
+        assert marks({**found, "alone": alone}, "lower") == {"good": "best"}
+    assert marks({"alone": {0: 0.1}, "good": good}, "lower") == {}
+
+
 def test_ties_follow_the_paired_test_with_holms_correction():
     shared = np.random.default_rng(0).normal(0, 1, 10)  # by their seed; far larger than what tells the models apart
     jitter = 0.05 * (-1.0) ** np.arange(10)

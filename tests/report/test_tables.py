@@ -106,6 +106,20 @@ def test_failures_are_counted():
     assert "failed (2)" in markdown.table(table)
 
 
+def test_the_survivors_of_failed_runs_are_neither_best_nor_tied():
+    near, far = [1.0, 1.1, 1.2, 1.15], [2.0, 2.13, 2.21, 2.1]
+    left_out = "Models with failed runs or with one seed are not marked."
+    table = comparison_table(three_seeds(cfm=near, wcfm=far))
+    assert [cells_of(table, model)[0].mark for model in ("cfm", "wcfm")] == ["best", ""]
+    assert left_out not in table.legend
+    for survived in ([0.1], [0.1, 0.11], [5359.0]):
+        failures = [Failure("otcfm", "moons", seed, "NaN at step 7") for seed in range(len(survived), 4)]
+        table = comparison_table(three_seeds(cfm=near, wcfm=far, otcfm=survived), failures)
+        assert [cells_of(table, model)[0].mark for model in ("cfm", "wcfm", "otcfm")] == ["best", "", ""]
+        assert [cells_of(table, model)[0].rank for model in ("cfm", "wcfm", "otcfm")] == [1, 2, None]
+        assert left_out in table.legend
+
+
 def test_a_data_set_with_failures_only_has_a_table():
     tables = comparison_tables(three_seeds(a=[1, 2]), [Failure("a", "rings", 0, "NaN at step 7")])
     assert [t.title for t in tables] == ["moons", "rings"]
