@@ -92,9 +92,15 @@ class Store:
         try:
             with lease.hold(self.root / "leases", run_name(spec), wait) as lease_path:
                 held = replace(self, lease_path=lease_path)
-                self.runs.mkdir(exist_ok=True)
                 folder = held.folder(spec)
-                folder.mkdir(exist_ok=True)
+                while not folder.is_dir():
+                    self.runs.mkdir(exist_ok=True)
+                    try:
+                        folder.mkdir()
+                    except FileNotFoundError:
+                        if not lease_path.exists():  # it was taken over
+                            raise
+                        # Otherwise another process has removed the folder of runs, which was empty.
                 for place in folder.glob("**/"):
                     files.drop_temporary(place)
                 try:

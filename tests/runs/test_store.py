@@ -8,8 +8,9 @@ import torch
 
 import genbench
 from genbench.errors import ConfigError
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import Misfiled, read_kept
-from genbench.runs.store import run_name
+from genbench.runs.store import Store, run_name
 
 
 def copy(source, target):
@@ -120,3 +121,20 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
         code, out, err = cli(*command)
         assert code in (0, 1)
         assert what == "link to nothing" or str(store.record_path(spec)) in out + err or command[0] == "clean"
+
+
+def test_a_folder_of_runs_that_another_process_removes_in_between_is_made_again(tmp_path, monkeypatch):
+    """It is removed by whoever finds it empty."""
+    spec = make_spec("cfm", "moons", metrics=[])
+    made, real = [], type(tmp_path).mkdir
+
+    def mkdir(path, *args, **kwargs):
+        made.append(path.name)
+        if made.count("runs") == 1 and path.name == run_name(spec):
+            (tmp_path / "runs").rmdir()
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(type(tmp_path), "mkdir", mkdir)
+    with Store(tmp_path).hold(spec) as held:
+        assert held.folder(spec).is_dir()
+    assert made.count("runs") == 2
