@@ -121,7 +121,7 @@ class Model(Learner):
     """The variable of `log_prob`: "data", "dequantised data", "data + N(0, 0.1^2)", "latents"."""
 
     conditional: bool = False
-    """Whether the model is trained on labels, which `sample` and `log_prob` then need."""
+    """Whether the model is trained on labels, which `sample` and `log_prob` then get; without it they get None."""
 
     keeps_conditions: bool = False
     """Whether samples keep the conditions (`Event.conditions`) of the noise that they start from."""

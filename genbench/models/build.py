@@ -29,11 +29,24 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
         built = _built(models, model, data.event, data.source)
         if data.event.conditions and not built.keeps_conditions:
             raise Unsupported("it does not know conditions; flow matching and few-step models do")
+        check_labels(built)
         return built
     if not isinstance(data.source, Normal):
         raise Unsupported("a model of latents starts from N(0, I); this task has another source")
     codec = build_encoder(encoder, data.event)
-    return Latent(data.event, _built(models, model, codec.latent, Normal(codec.latent.shape)), codec)
+    latent = Latent(data.event, _built(models, model, codec.latent, Normal(codec.latent.shape)), codec)
+    check_labels(latent)
+    return latent
+
+
+def check_labels(model: Model) -> None:
+    """Refuse data without classes to a model that always needs labels, whatever its settings.
+
+    Raises:
+        Unsupported: if the model is conditional and its data has no classes.
+    """
+    if model.conditional and not model.event.classes:
+        raise Unsupported("it is trained on labels (conditional), and the data has no classes")
 
 
 def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:

@@ -12,6 +12,7 @@ from torch import Tensor
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.sampling import draw, noise, starting_points
+from genbench.models.build import check_labels
 from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.reflow import Student
 from genbench.registry import Entry, models
@@ -101,6 +102,7 @@ def _built(entry: Entry, data: Data, settings: Settings, seed: int) -> Model:
         model = call(entry.build, data.event, data.source, settings=bound)
     assert isinstance(model, Model), f"{entry.name} must build a Model, not {type(model)}"
     assert model.event == data.event, f"{entry.name} must keep its event as model.event"
+    check_labels(model)
     assert any(p.requires_grad for p in model.parameters()), f"{entry.name} has nothing to train"
     return model
 

@@ -24,8 +24,8 @@ def blocks(language):
     return [block for page in PAGES.values() for block in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)]
 
 
-def new_method():
-    (method,) = (block for block in blocks("python") if "class Gaussian" in block)
+def new_method(name="Gaussian"):
+    (method,) = (block for block in blocks("python") if f"class {name}" in block)
     return method
 
 
@@ -49,6 +49,23 @@ def test_the_new_method_passes_the_conformance_tests(tmp_path):
     assert any(
         line.startswith("model affine on vectors: draw, loss, gradient, sample, state, log_prob") for line in lines
     )
+
+
+def test_the_new_method_with_classes_runs_where_there_are_classes(tmp_path):
+    from genbench.testing import check_module
+
+    file = tmp_path / "my_model.py"
+    file.write_text(new_method() + new_method("ByClass"))
+    lines = [line for line in check_module(str(file)) if "affine-by-class" in line]
+    assert "the data has no classes" in lines[0]
+    assert all("draw, loss, gradient, sample, state, log_prob" in line for line in lines[1:])
+    settings = {"plan": {"steps": 5}, "evaluation": {"n": 64}, "metric": {"nll": {"n": 64}}}
+    measured, refused = (
+        genbench.run(f"{file}:affine-by-class", data, metrics=["nll", "w2"], settings=settings, results=tmp_path)
+        for data in ("moons", "gaussian")
+    )
+    assert {row["metric"] for row in measured["results"] if row["value"] is not None} == {"nll", "w2"}
+    assert all("the data has no classes" in row["reason"] for row in refused["results"])
 
 
 def test_the_new_method_has_some_thirty_lines():
