@@ -158,14 +158,16 @@ def _with_user_files(suite: Suite, folder: Path) -> Suite:
     def metrics(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None
 
-    data = [entry("datasets", part) for part in suite.datasets]
+    def data(part: DataEntry) -> DataEntry:
+        return entry("datasets", part).model_copy(update={"metrics": metrics(part.metrics)})
+
     include = [
-        part.model_copy(update={"dataset": entry("datasets", part.dataset), "model": entry("models", part.model)})
+        part.model_copy(update={"dataset": data(part.dataset), "model": entry("models", part.model)})
         for part in suite.include
     ]
     return suite.model_copy(
         update={
-            "datasets": [part.model_copy(update={"metrics": metrics(part.metrics)}) for part in data],
+            "datasets": [data(part) for part in suite.datasets],
             "models": [entry("models", part) for part in suite.models],
             "metrics": metrics(suite.metrics),
             "include": include,

@@ -76,13 +76,16 @@ def test_another_content_is_another_model(folder):
 def test_files_in_a_suite_are_relative_to_it(folder, monkeypatch):
     (folder / "suite.toml").write_text(
         'datasets = ["points.npy"]\nmodels = ["my_model.py", "cfm"]\nmetrics = ["my_metric.py:spread", "w2"]\n'
+        'include = [{ model = "otcfm", dataset = { name = "points.npy", metrics = ["my_metric.py:spread"] } }]\n'
     )
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
-    one, other = load("../suite.toml").specs
+    one, other, included = load("../suite.toml").specs
     assert (one.model["name"].partition("@")[0], other.model["name"]) == ("affine", "cfm")
     assert one.data["name"] == "points"
     assert [name.partition("@")[0] for name in one.metrics] == ["spread", "w2"]
+    assert included.data == one.data
+    assert [name.partition("@")[0] for name in included.metrics] == ["spread"]
 
 
 def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
