@@ -1,7 +1,7 @@
 """The leaderboard: methods on data sets by the headline metric of each, with ranks, mean ranks and costs."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from genbench.analysis.dataset_board import Board, compare_methods
@@ -12,6 +12,15 @@ from genbench.analysis.values import group_by
 from genbench.errors import unknown
 
 
+class Failed(NamedTuple):
+    """A model with failed runs on a data set: how many of its seeds."""
+
+    model: str
+    data: str
+    failed: int
+    seeds: int
+
+
 class Leaderboard(NamedTuple):
     """Boards of all data sets, and the mean ranks over those that rank the same methods.
 
@@ -20,12 +29,14 @@ class Leaderboard(NamedTuple):
         standings: by mean rank; empty if fewer than two methods are ranked together.
         over: data sets of the mean ranks.
         variants: number of further settings of the methods that are not shown.
+        failed: models with failed runs, on the data sets asked for.
     """
 
     boards: tuple[Board, ...]
     standings: tuple[Standing, ...]
     over: tuple[str, ...]
     variants: int
+    failed: tuple[Failed, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one plain row for each method and data set."""
@@ -65,6 +76,7 @@ class Leaderboard(NamedTuple):
             "over": list(self.over),
             "test": f"sign-flip permutation test of ranks over seeds, Holm's correction, {LEVEL:g}",
             "rows": self.rows(),
+            "failed": [failed._asdict() for failed in self.failed],
         }
 
 
@@ -94,12 +106,20 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
     compared = [compare_methods(of_data[data], runs, seconds, variants=variants) for data in only or of_data]
     boards = sorted((each for each, _ in compared if each), key=_size, reverse=True)
     methods, over = common(boards)
+    failed = (each for suite in suites for each in _failed(suite))
     return Leaderboard(
         boards=(*over, *(each for each in boards if each not in over)),
         standings=tuple(standings(methods, over)),
         over=tuple(each.data for each in over),
         variants=sum(left_out for _, left_out in compared),
+        failed=tuple(each for each in dict.fromkeys(failed) if not only or each.data in only),
     )
+
+
+def _failed(suite: SuiteResults) -> Iterator[Failed]:
+    for (model, data), failures in group_by(suite.failures, lambda f: (f.model, f.data)).items():
+        finished = {run.seed for run in suite.runs if (run.record["labels"]["model"], run.data) == (model, data)}
+        yield Failed(model, data, len(failures), len(failures) + len(finished))
 
 
 def _size(board: Board) -> tuple[int, int]:

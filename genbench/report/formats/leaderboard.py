@@ -19,6 +19,8 @@ FLOOR = "floor"
 MAX_DATA, MAX_METHOD = 20, 25
 """Characters of a label."""
 MAX_METHODS = 12
+MAX_FAILED = 6
+"""Models with failed runs that are named."""
 
 
 def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
@@ -143,7 +145,7 @@ def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]
         notes.append(f"Mean rank: over {listed(ranking.over)}.")
     if ranking.standings:
         notes.append(f"NFE: curve{curves(ranking)} within {100 * NEAR:g} % of its best; training: sum, load varied.")
-    notes.append(f"{unranked(shown)} {settings(ranking, shown)}".strip())
+    notes += [f"{unranked(shown)} {settings(ranking, shown)}".strip(), failed(ranking)]
     budgets = group_by(shown, budget)
     usual = max(budgets, key=lambda said: len(budgets[said]))
     others = [f"{said}: {listed(b.data for b in own)}." for said, own in budgets.items() if said != usual]
@@ -175,6 +177,17 @@ def unranked(boards: Sequence[Board]) -> str:
     marked = group_by((entry for board in boards for entry in board.entries), lambda entry: entry.mark)
     texts = {mark: ", ".join(dict.fromkeys(map(_differing, own))) for mark, own in marked.items()}
     return " ".join(f"{sign} {texts[mark]}: not ranked." for mark, sign in SIGNS.items() if mark in texts)
+
+
+def failed(ranking: Leaderboard) -> str:
+    """Return which methods had failed runs; empty if none had."""
+    named = [
+        f"{plain(model)} on {plain(data)} ({number} of {counted(seeds, 'seed')})"
+        for model, data, number, seeds in ranking.failed[:MAX_FAILED]
+    ]
+    if len(ranking.failed) > MAX_FAILED:
+        named.append(f"{len(ranking.failed) - MAX_FAILED} more (--json)")
+    return f"Failed: {', '.join(named)}." if named else ""
 
 
 def settings(ranking: Leaderboard, shown: Sequence[Board]) -> str:

@@ -6,10 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+from helpers.leaderboards import known, run
+
 from genbench.analysis.dataset_board import OTHER_SEEDS
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.suite_results import SuiteResults, load_suites
+from genbench.analysis.values import Failure
+from genbench.report.content import gather
+from genbench.report.drawings import Drawings
 from genbench.report.formats import leaderboard as formats
+from genbench.report.formats.page import pages
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -42,3 +48,26 @@ def test_the_command_prints_text_csv_and_json(cli, tmp_path):
     assert [row["mean"] for row in found["rows"]] == [float(row["mean"]) for row in rows]
     code, _, err = cli("leaderboard", tmp_path, "--dataset", "mixtur")
     assert (code, err.strip()) == (2, "genbench: no results on a data set called 'mixtur'; did you mean 'mixture'?")
+
+
+def test_methods_with_failed_runs_are_named(tmp_path):
+    """Those without a run left, and those with some; a suite that lists a failure again does not count it twice."""
+    failures = [Failure("otcfm", "moons", seed, "the loss is not finite") for seed in range(3)]
+    failures += [Failure("wcfm", "moons", seed, "the loss is not finite") for seed in range(2)]
+    cfm = [run("cfm", seed, 1.0 + seed) for seed in range(3)]
+    tiny = SuiteResults("tiny", (*cfm, run("wcfm", 2, 5359.0)), tuple(failures))
+    again = SuiteResults("again", (), tuple(failures[:3]))
+    found = leaderboard([tiny, again])
+    said = "Failed: otcfm on moons (3 of 3 seeds), wcfm on moons (2 of 3 seeds)."
+    assert said in formats.lines(found)
+    assert found.json()["failed"][0] == {"model": "otcfm", "data": "moons", "failed": 3, "seeds": 3}
+    report = gather([tiny], [Drawings(tmp_path, "tiny")])
+    assert said in pages(report, found, "report.html")["report.html"]
+    others = leaderboard([tiny, SuiteResults("other", tuple(known(2, ["circles"])), ())], ["circles"])
+    assert not any("Failed" in line for line in formats.lines(others))
+    for number in range(50):
+        again = SuiteResults(str(number), (), (Failure("a-long-name" * 9, f"data-{number}", 0, "no memory"),))
+        found = found._replace(failed=(*found.failed, *leaderboard([tiny, again]).failed[-1:]))
+    text = formats.lines(found)
+    assert len(text) <= 40
+    assert max(map(len, text)) <= 80
