@@ -97,9 +97,9 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
     values = (v._replace(model=v.label) for suite in suites for v in suite.values)
     of_data = group_by(dict.fromkeys(values), lambda v: v.data)
     seconds: dict[str, float] = {}
-    for cost in (cost for suite in suites for cost in suite.costs if cost.train_seconds):
-        # A run of several suites was trained more than once: load only adds to its time.
-        seconds[cost.run] = min(cost.train_seconds, seconds.get(cost.run, math.inf))
+    for cost in (cost for suite in suites for cost in suite.costs):
+        if cost.train_seconds:  # a run of several suites was trained more than once: load only adds to its time
+            seconds[cost.run] = min(cost.train_seconds, seconds.get(cost.run, math.inf))
     for name in only:
         if name not in of_data:
             raise unknown("no results on a data set called", name, of_data)
