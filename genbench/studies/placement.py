@@ -49,15 +49,16 @@ def place_among_published(
     """Return a table of the samples among published values of the same protocol, and one of all others.
 
     Args:
-        rows: values of the samples, as in a record; counts and metrics without a value are left out.
+        rows: values of the samples, as in a record; counts are left out.
         halves: half the 95 % interval of each value.
         data: the data set they were compared with, as in a spec.
         title: title of the first table.
     """
     suites, claims = list(suites), list(claims)
-    rows = [row for row in rows if row["value"] is not None and row["metric"] not in COUNTS]
-    placed = [(row, _neighbors(row, data, suites, claims)) for row in rows]
-    return [_comparable(placed, halves, title), *_not_comparable(placed)]
+    rows = [row for row in rows if row["metric"] not in COUNTS]
+    placed = [(row, _neighbors(row, data, suites, claims)) for row in rows if row["value"] is not None]
+    missing = [row for row in rows if row["value"] is None]
+    return [_comparable(placed, missing, halves, title), *_not_comparable(placed)]
 
 
 def _neighbors(
@@ -73,8 +74,8 @@ Placed = Sequence[tuple[Mapping[str, Any], Sequence[Neighbor]]]
 """Values of the samples, each with the published ones of its metric."""
 
 
-def _comparable(placed: Placed, halves: Mapping[str, float], title: str) -> Table:
-    """Return the table of values under the protocols of the samples."""
+def _comparable(placed: Placed, missing: Sequence[Mapping[str, Any]], halves: Mapping[str, float], title: str) -> Table:
+    """Return the table of values under the protocols of the samples, with a dash for the metrics without a value."""
     lines: list[Row] = []
     legend, alone = [], []
     for row, neighbors in placed:
@@ -83,7 +84,10 @@ def _comparable(placed: Placed, halves: Mapping[str, float], title: str) -> Tabl
         stated = "" if "n=" in row["protocol"] else f", n={row['n']}"
         legend.append(f"{row['metric']}: {row['protocol']}{stated}.")
         alone += [row["metric"]] if not same else []
-    legend.append("±: half the 95 % interval: of samples by random halves, of suites over seeds, of papers as stated.")
+    lines += [Row(row["metric"], (Cell(text="-"), Cell())) for row in missing]
+    legend += [f"{row['metric']}: {row['reason']}" for row in missing]
+    how = "of samples by random halves, of suites over seeds, of papers as stated"
+    legend += [f"±: half the 95 % interval: {how}."] if placed else []
     if without := [row["metric"] for row, _ in placed if row["metric"] not in halves]:
         legend.append(f"Without an interval, since they need all samples at once: {', '.join(without)}.")
     if alone:

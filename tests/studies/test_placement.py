@@ -51,6 +51,21 @@ def test_other_data_and_other_metrics_are_not_shown():
     assert "No published value has this protocol: fid-legacy." in table.legend
 
 
+def test_a_metric_without_a_value_is_a_dash_with_its_reason(tmp_path, cli):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 17, (64, 1, 8, 8), np.uint8))
+    (tmp_path / "r").mkdir()
+    asked = ["eval", tmp_path / "x.npy", "--dataset", "digits", "--metric", "fid-legacy", "--results", tmp_path / "r"]
+    code, alone, _ = cli(*asked)
+    assert code == 0
+    said = [line for line in alone.splitlines() if line.startswith("fid-legacy")]
+    assert len(said) == 2
+    code, out, _ = cli(*asked, "--beside", "published")
+    assert code == 0
+    assert [" ".join(line.split()) for line in said] == [
+        " ".join(line.split()) for line in out.splitlines() if line.startswith("fid-legacy")
+    ]
+
+
 def test_suites_of_the_same_protocol_and_data_are_the_same(swept):
     suites = load_suites(Store(swept[1]), ["tiny"])
     record = suites[0].records[0]
