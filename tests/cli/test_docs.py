@@ -51,9 +51,11 @@ def test_the_new_method_passes_the_conformance_tests(tmp_path):
     )
 
 
-def test_the_new_method_with_classes_runs_where_there_are_classes(tmp_path):
+def test_the_new_method_with_classes_runs_where_there_are_classes(tmp_path, monkeypatch):
+    from genbench.registry import FILES
     from genbench.testing import check_module
 
+    monkeypatch.setenv(FILES, "")
     file = tmp_path / "my_model.py"
     file.write_text(new_method() + new_method("ByClass"))
     lines = [line for line in check_module(str(file)) if "affine-by-class" in line]
