@@ -124,7 +124,7 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
 
 
 def test_a_folder_of_runs_that_another_process_removes_in_between_is_made_again(tmp_path, monkeypatch):
-    """It is removed by whoever finds it empty."""
+    """A process that leaves the folder of runs empty removes it, perhaps while another one is about to use it."""
     spec = make_spec("cfm", "moons", metrics=[])
     made, real = [], type(tmp_path).mkdir
 
