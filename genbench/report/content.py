@@ -116,19 +116,9 @@ SHARED += ("evaluation.n",)
 """Settings that are stated above a table if all rows that have them share them."""
 
 TRAINING = (
-    "steps",
-    "batch_size",
-    "optimizer",
-    "lr",
-    "schedule",
-    "lr_min",
-    "warmup",
-    "weight_decay",
-    "betas",
-    "clip",
-    "ema",
+    *("steps", "batch_size", "optimizer", "lr", "schedule", "lr_min", "warmup", "weight_decay", "betas"),
+    *("clip", "ema", "precision", "stop"),
 )
-TRAINING += ("precision", "stop")
 """Settings of plans that are stated above a table if rows differ in them: then the table compares more than methods."""
 
 
