@@ -1,10 +1,9 @@
 """Registries: names of models, nets, data sets and metrics, open to other packages by entry points.
 
-An entry point maps a name to the module that registers it. Names (and, read from the source, their
-one-line summaries) are known without importing that module, so that `genbench list` never waits for torch.
+The table in `genbench.components` and the entry points of other packages map a name to the module that registers it.
+So names are known without importing that module, and `genbench list` never waits for torch.
 """
 
-import ast
 import hashlib
 import importlib
 import importlib.util
@@ -19,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genbench.components import COMPONENTS, FAMILIES
 from genbench.errors import USER_MODULE, ConfigError, MissingFile, unknown
 
 log = logging.getLogger("genbench")
@@ -52,7 +52,13 @@ class Entry:
 
 
 class Registry:
-    """A dictionary of builders, filled by a decorator and by entry points.
+    """A dictionary of builders, filled by a decorator when their modules are imported.
+
+    Args:
+        kind: what messages call a component.
+        group: entry points of this group announce components of other packages, those of GROUP.families families.
+        own: our own components, {module: {name: summary}}.
+        families: {family: "module:function"}; the function makes the entries called FAMILY:NAME.
 
     Examples:
         >>> shapes = Registry("shape", group="example.shapes")
@@ -65,33 +71,41 @@ class Registry:
         genbench.errors.ConfigError: no shape 'sqare'; did you mean 'square'?
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        own: Mapping[str, Mapping[str, str]] | None = None,
+        families: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._summaries = {name: summary for names in (own or {}).values() for name, summary in names.items()}
+        self._own = {name: module for module, names in (own or {}).items() for name in names}
+        self._families = families or {}
         self._entries: dict[str, Entry] = {}
 
     @cached_property
-    def _points(self) -> dict[str, EntryPoint]:
+    def _plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in _entry_points().select(group=self.group)}
 
     @cached_property
-    def families(self) -> dict[str, EntryPoint]:
-        """Functions that make the entries called FAMILY:NAME, such as torchmetrics:FID."""
+    def _families_of_plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in _entry_points().select(group=f"{self.group}.families")}
 
-    @property
-    def modules(self) -> set[str]:
-        """The modules that entry points name."""
-        return {point.module for point in self._points.values()}
+    def module(self, name: str) -> str | None:
+        """Return the module that registers a component of genbench or of a package; None for one of this session."""
+        if name in self._own:
+            return self._own[name]
+        return self._plugins[name].module if name in self._plugins else None
 
     def register(self, name: str, *, version: int = 1, **traits: Any) -> Callable[[Builder], Builder]:
         """Return a decorator that registers a builder under a name and returns it unchanged."""
 
         def decorate(build: Builder) -> Builder:
             _check_name(self.kind, name, version)
-            announced = self._points.get(name)
             # A component of a package, which the file has imported, keeps its name.
-            of_file = _loading and not (announced is not None and announced.module == build.__module__)
+            of_file = _loading and self.module(name) != build.__module__
             full_name = f"{name}@{_loading[-1]}" if of_file else name
             self._entries[full_name] = Entry(full_name, build, version, traits)
             return build
@@ -99,7 +113,7 @@ class Registry:
         return decorate
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._points, *(name for name in self._entries if ":" not in name)}))
+        return iter(sorted({*self._own, *self._plugins, *(name for name in self._entries if ":" not in name)}))
 
     def working(self) -> list[str]:
         """Return the names of components that can be imported; of each other one, why not is logged."""
@@ -114,8 +128,28 @@ class Registry:
     def __contains__(self, name: str) -> bool:
         if "@" in name and name not in self._entries:
             _load_files()
+        return name in self._entries or self.module(name) is not None or self._family(name) is not None
+
+    def _family(self, name: str) -> str | None:
+        """Return where the function is that makes the entry FAMILY:NAME, as "module:function"."""
         family, colon, _ = name.partition(":")
-        return name in self._entries or name in self._points or (colon == ":" and family in self.families)
+        if not colon or family in self._families:
+            return self._families.get(family) if colon else None
+        return self._families_of_plugins[family].value if family in self._families_of_plugins else None
+
+    def require(self, name: str) -> None:
+        """Check a name without importing its component.
+
+        Raises:
+            MissingFile: if a Python file registers it that was not named.
+            ConfigError: if there is none, with a suggestion.
+        """
+        if name in self:
+            return
+        if "@" in name:
+            digest = name.partition("@")[2]
+            raise MissingFile(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
+        raise unknown(f"no {self.kind}", name, self)
 
     def load(self, path: str | Path, name: str = "") -> str:
         """Execute a Python file of the user, and return the name of a component that it registers.
@@ -141,58 +175,52 @@ class Registry:
 
         Raises:
             MissingFile: if a Python file registers it that was not named.
-            ConfigError: if there is none, with a suggestion.
+            ConfigError: if there is none, with a suggestion, or its module is broken.
         """
-        if name not in self and "@" in name:
-            digest = name.partition("@")[2]
-            raise MissingFile(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
-        if name not in self:
-            raise unknown(f"no {self.kind}", name, self)
-        if name not in self._entries and ":" in name:
-            family, _, member = name.partition(":")
-            self._entries[name] = self.families[family].load()(member)
+        self.require(name)
+        if name in self._entries:
+            return self._entries[name]
+        family = self._family(name)
+        module, _, function = (family or self.module(name) or "").partition(":")
+        try:
+            imported = importlib.import_module(module)
+        except Exception as error:  # of others' code
+            why = f"{module} cannot be imported: {type(error).__name__}: {error}"
+            raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}") from error
+        if family:
+            self._entries[name] = getattr(imported, function)(name.partition(":")[2])
         if name not in self._entries:
-            module = self._points[name].module
-            try:
-                importlib.import_module(module)
-            except Exception as error:  # of others' code
-                why = f"{module} cannot be imported: {type(error).__name__}: {error}"
-                raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}") from error
-            if name not in self._entries:
-                why = f"{module} does not register it"
-                raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}")
+            why = f"{module} does not register it"
+            raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}")
         return self._entries[name]
 
     def summary(self, name: str) -> str:
-        """Return the first line of a builder's docstring; of a module that is not imported, from its source.
-
-        Raises:
-            ConfigError: if that module cannot be found or parsed, or does not register the name.
-        """
+        """Return the first line of a builder's docstring; for a package that is not imported yet, the package."""
+        if name in self._summaries:
+            return self._summaries[name]
         if name in self._entries:
             return (self._entries[name].build.__doc__ or "").strip().partition("\n")[0]
-        module = self._points[name].module
-        try:
-            return _summaries(module)[name]
-        except Exception as error:  # of others' code
-            why = "does not register it" if isinstance(error, KeyError) else f"cannot be read: {error}"
-            raise ConfigError(f"of {self.origin(name)}: {module} {why}") from error
+        return f"of the package {self.origin(name)}"
 
     def origin(self, name: str) -> str:
-        """Return the distribution whose entry point has the name, or 'this session' for a local registration."""
-        point = self._points.get(name) or self.families.get(name.partition(":")[0])
+        """Return the distribution that registers the name, or 'this session' for a local registration."""
+        family = name.partition(":")[0]
+        if name in self._own or family in self._families:
+            return "genbench"
+        point = self._plugins.get(name) or self._families_of_plugins.get(family)
         return point.dist.name if point and point.dist else "this session"
 
 
 def _check_name(kind: str, name: str, version: object) -> None:
-    """Refuse names that are no parts of file names or labels, and versions that are no numbers."""
+    """Refuse names that cannot be parts of file names, labels or settings, and versions that are not numbers."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and .:_+-, no sign first")
+        raise ConfigError(f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and :_+-, no sign first")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ConfigError(f"{kind} {name}: version={version!r} is wrong: a version is a whole number from 1 on")
 
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.+:-]{0,79}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][\w+:-]{0,79}", re.ASCII)
+"""No dots: they separate the parts of a setting, and a metric from its second value."""
 
 
 def _files() -> list[str]:
@@ -249,30 +277,18 @@ def _entry_points() -> Any:
     return entry_points()
 
 
-@lru_cache
-def _summaries(module: str) -> dict[str, str]:
-    """Return {registered name: first line of its docstring}, parsed from the source of a module."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.origin:
-        raise ImportError(f"no module named {module}")
-    with open(spec.origin, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    summaries = {}
-    for node in tree.body:
-        for call in getattr(node, "decorator_list", []):
-            if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
-                summaries[call.args[0].value] = (ast.get_docstring(node) or "").partition("\n")[0]  # type: ignore[arg-type]
-    return summaries
+def _registry(kind: str, key: str) -> Registry:
+    return Registry(kind, f"genbench.{key}", COMPONENTS[key], FAMILIES.get(key))
 
 
-models = Registry("model", "genbench.models")
-couplings = Registry("coupling", "genbench.couplings")
-nets = Registry("net", "genbench.nets")
-datasets = Registry("data set", "genbench.datasets")
-metrics = Registry("metric", "genbench.metrics")
-encoders = Registry("encoder", "genbench.encoders")
-extractors = Registry("feature extractor", "genbench.extractors")
-texts = Registry("text encoder", "genbench.texts")
+models = _registry("model", "models")
+couplings = _registry("coupling", "couplings")
+nets = _registry("net", "nets")
+datasets = _registry("data set", "datasets")
+metrics = _registry("metric", "metrics")
+encoders = _registry("encoder", "encoders")
+extractors = _registry("feature extractor", "extractors")
+texts = _registry("text encoder", "texts")
 
 ALL = {
     "models": models,

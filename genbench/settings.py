@@ -12,7 +12,6 @@ from annotated_types import Ge, Gt, Le
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError
 
-from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry
 from genbench.validation import validated
@@ -210,8 +209,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     genbench.errors.ConfigError: wcfm.kappa: 'much' is wrong: input should be a valid number
     """
     schema = settings_of(builder)
-    settings = canonical(table_of(settings, what), schema)
-    for name in settings:
+    for name in table_of(settings, what):
         if name not in schema:
             raise unknown(f"{what} has no setting", name, schema)
     bound = {}

@@ -1,4 +1,4 @@
-"""Commands on components and suites: list, show, check, new, schema, validate, doctor."""
+"""Commands on components and the installation: list, show, check, new, doctor."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import AsJson, Set, commands, print_json, print_wrapped, stdout
+from genbench.cli.options import AsJson, commands, print_json, print_wrapped, stdout
 from genbench.errors import ConfigError, RunFailed
 
 app = commands()
@@ -23,19 +23,10 @@ def list_command(
 ) -> None:
     """List names, each with a line of summary."""
     from genbench import registry
-    from genbench.cli import catalog
     from genbench.errors import unknown
     from genbench.suites import packaged
 
-    broken = catalog.broken()
-    found: dict[str, dict[str, str]] = {}
-    for title, known in registry.ALL.items():
-        found[title] = {}
-        for name in known:
-            try:
-                found[title][name] = broken.get((title, name)) or known.summary(name)
-            except ConfigError as error:
-                found[title][name] = f"broken, {error}"
+    found = {title: {name: known.summary(name) for name in known} for title, known in registry.ALL.items()}
     found["suites"] = packaged()
     if kind and kind not in found:
         raise unknown("nothing to list called", kind, found)
@@ -118,49 +109,6 @@ def new(
     except FileExistsError as error:
         raise ConfigError(f"{path} exists already: choose another name, or remove it") from error
     typer.echo(f"written: {path}; its first lines say how to use it")
-
-
-@app.command()
-def validate(suite: Annotated[Path, typer.Argument(help="A suite: its name or path.")], set_: Set = None) -> None:
-    """Check every cell of a suite without running it."""
-    from genbench.cli import precheck
-    from genbench.sweeps.set_options import parse_set_options
-
-    settings = parse_set_options(set_ or [])
-    precheck.check_suite(suite, settings)
-
-    from genbench.registry import metrics
-    from genbench.runs.component import settings_in
-    from genbench.settings import check_paths
-    from genbench.sweeps import suite as suites
-
-    specs = suites.load(suite, settings).specs
-    for spec in specs:
-        for name, part in spec.metrics.items():
-            check_paths(metrics[name].build, settings_in(part), name)
-    models = {(spec.model_label, spec.data_label) for spec in specs}
-    trained = {spec.train_key for spec in specs}
-    ensembles = {spec.members[0].train_key: len(spec.stack) for spec in specs if spec.stack}
-    line = f"{suite}: {len(specs)} cells, {len(models)} pairs of model and data set, {len(trained)} trained models"
-    typer.echo(f"{line}, {sum(ensembles.values())} of them in {len(ensembles)} ensembles" if ensembles else line)
-
-
-@app.command()
-def schema(
-    kind: Annotated[Literal["suite", "record"], typer.Argument(help="The files it describes.")] = "suite",
-) -> None:
-    """Print the JSON Schema of suites or records.
-
-    Editors use it with `#:schema PATH` as the first line of a suite.
-    """
-    if kind == "record":
-        from genbench.runs.record import RECORD
-
-        print_json(RECORD.json_schema())
-        return
-    from genbench.sweeps.editor_schema import schema as suite_schema
-
-    print_json(suite_schema())
 
 
 @app.command()

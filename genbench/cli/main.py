@@ -13,24 +13,50 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from genbench.cli import components, evaluation, results, submissions, training
+from genbench.cli import components, evaluate, reading, results_folder, run, submissions, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.registry import load_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.training.allocator import keep_freed
 
+
+class ByTask(TyperGroup):
+    """The commands, in the help by the task that they serve."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section of the help for each task."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            title = getattr(command, "rich_help_panel", None) or "Commands"
+            sections.setdefault(title, []).append((name, command.get_short_help_str(100)))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="genbench",
+    cls=ByTask,
     no_args_is_help=True,
     rich_markup_mode=None,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (training, evaluation, results, submissions, components):
-    app.registered_commands += group.app.registered_commands
+TASKS = {
+    "Train and measure": (run, sweep, evaluate, tune),
+    "Read results": (reading,),
+    "Keep and share results": (submissions,),
+    "Components": (components,),
+}
+for title, modules in TASKS.items():
+    for command in (command for module in modules for command in module.app.registered_commands):
+        command.rich_help_panel = title
+        app.registered_commands.append(command)
+app.add_typer(results_folder.app, name="results", rich_help_panel="Keep and share results")
 
 LONGEST = 1000
 """Characters of a message."""
@@ -66,8 +92,6 @@ def main() -> None:
     for library in ("JAX", "TENSORFLOW", "CUPY"):  # POT imports what is installed; it gets NumPy arrays only
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors raise exceptions; their log has a hundred lines
-    if "GENBENCH_MEMORY" in os.environ:
-        _fail("GENBENCH_MEMORY has no effect any more: images are streamed, and what cannot fit is refused", 0)
     try:
         _require_current_folder()
         _require_no_empty_word(sys.argv[1:])

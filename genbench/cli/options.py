@@ -3,13 +3,13 @@
 import json
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genbench.errors import ConfigError, unknown
+from genbench.errors import ConfigError, RunFailed, unknown
 from genbench.runs.monitoring import LOGGERS
 from genbench.storage import files
 
@@ -66,15 +66,13 @@ def complete(kind: str) -> Callable[[str], list[str]]:
     return names
 
 
-Folder = Annotated[Path, typer.Argument(help="A results folder.", callback=_folder)]
-Kept = Annotated[Path, typer.Argument(help="A results folder.", callback=_kept_folder)]
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
+KeptResults = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_kept_folder)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
 Metric = Annotated[
     list[str] | None,
     typer.Option("--metric", help="A metric; default: those of the data set.", autocompletion=complete("metrics")),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.", callback=_loggers)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
@@ -91,9 +89,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, on
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
 
-def commands() -> typer.Typer:
+def commands(help: str | None = None) -> typer.Typer:
     """Return an empty group of commands."""
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    return typer.Typer(help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def stdout() -> "Console":
@@ -164,3 +162,10 @@ def parse_seeds(text: str) -> list[int]:
     if not seeds:
         raise ConfigError(f"--seed / --seeds {text}: the last seed is smaller than the first")
     return list(dict.fromkeys(seeds))
+
+
+def check_failures(reasons: Sequence[str | None], message: str) -> None:
+    """Raise RunFailed, with the number of failures and a message, if any reason is not None."""
+    failed = sum(reason is not None for reason in reasons)
+    if failed:
+        raise RunFailed(f"{failed} {message}")

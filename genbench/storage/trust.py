@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
 
-from genbench.aliases import canonical
 from genbench.errors import ConfigError
 from genbench.settings import settings_of
 
@@ -60,7 +59,7 @@ def check(parts: Parts) -> None:
 def _texts(what: str, builder: Callable, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the settings that are free text and no defaults, those of nested components included."""
     schema = settings_of(builder)
-    for name, value in canonical(settings, schema).items():
+    for name, value in settings.items():
         setting = schema.get(name)
         if setting is None:  # name and version, or a setting that is refused later
             continue

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from genbench.aliases import SUITE_FOLDERS
 from genbench.errors import ConfigError, unknown
 
 FOLDER = Path(__file__).parent
@@ -24,14 +23,11 @@ def find(suite: str | Path) -> Path:
     path = Path(suite)
     if path.is_file():
         return path
-    moved = path.suffix == ".toml" and path.parent.name in ("", *SUITE_FOLDERS)
-    if moved or path.name == str(suite):
-        inside = FOLDER / f"{path.stem if moved else suite}.toml"
-        if inside.is_file():
-            return inside
     if path.suffix == ".toml" or path.name != str(suite):
         raise ConfigError(f"no suite at {path}")
-    raise unknown("no suite", str(suite), packaged())
+    if not (FOLDER / f"{suite}.toml").is_file():
+        raise unknown("no suite", str(suite), packaged())
+    return FOLDER / f"{suite}.toml"
 
 
 def _first_sentence(text: str) -> str:

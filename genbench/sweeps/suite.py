@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genbench.aliases import canonical
 from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
@@ -126,7 +125,6 @@ def _grid(registry: Registry, entry: Entry, section: str) -> Iterator[dict[str, 
 
 
 def _combinations(builder: Callable, name: str, table: Settings) -> Iterator[dict[str, Any]]:
-    table = canonical(table, settings_of(builder))
     axes = [[(key, value) for value in _choices(builder, name, table[key], key)] for key in table]
     yield from (dict(combination) for combination in itertools.product(*axes))
 
@@ -152,7 +150,7 @@ def _matches(spec: Spec, condition: Exclude) -> bool:
     parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
     for key, wanted in condition.model_dump(exclude_unset=True).items():
         table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
-        for name, value in canonical(table, parts[key]).items():
+        for name, value in table.items():
             actual = parts[key].get(name)
             values = [value, *value] if isinstance(value, list) else [value]
             if not any(_same(actual, each) for each in values):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Ge, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
-from genbench.aliases import canonical
 from genbench.errors import ConfigError, unknown
 from genbench.sweeps.user_files import component_name
 from genbench.validation import explain
@@ -31,7 +30,6 @@ class Table(BaseModel):
             return {"name": table}
         if not isinstance(table, Mapping):
             return table
-        table = canonical(table, cls.model_fields)
         for key in table:
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise unknown("no key", key, cls.model_fields)
@@ -131,7 +129,7 @@ def read(path: Path) -> Suite:
     """Read a suite file.
 
     Raises:
-        ConfigError: if it is not a suite.
+        ConfigError: if it is not a suite, or names an unknown component.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -145,11 +143,14 @@ def read(path: Path) -> Suite:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is not TOML: {error}") from error
-    return _with_user_files(suite, path.parent)
+    try:
+        return _with_components(suite, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
-def _with_user_files(suite: Suite, folder: Path) -> Suite:
-    """Return a suite with the names of components in place of files, whose paths are relative to the suite."""
+def _with_components(suite: Suite, folder: Path) -> Suite:
+    """Return a suite with the names of components, which are checked, in place of files relative to its folder."""
 
     def entry(kind: str, component: E) -> E:
         name, settings = component_name(kind, component.name, folder)

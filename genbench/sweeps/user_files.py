@@ -23,7 +23,8 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
         folder: to which paths are relative.
 
     Raises:
-        ConfigError: if a Python file is broken, or registers no such component, or a data set cannot be read.
+        ConfigError: on an unknown name; if a Python file is broken, or registers no such component; or if a data set
+            cannot be read.
 
     >>> component_name("datasets", "moons"), component_name("datasets", "my/images.tar")
     (('moons', {}), ('folder', {'path': 'my/images.tar'}))
@@ -31,8 +32,14 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
     if code:
         return ALL[kind].load(folder / code[1], code[2] or ""), {}
-    if kind != "datasets" or text in ALL[kind]:
-        return text, {}
+    if kind == "datasets" and text not in ALL[kind] and (found := _data(text, folder)) is not None:
+        return found
+    ALL[kind].require(text)
+    return text, {}
+
+
+def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and the settings of the data set that reads a file or folder; None for any other text."""
     hub = re.fullmatch(r"hf:([^:]+)(?::([^:]+))?", text)
     if hub:
         from genbench.data.hugging_face import export  # which imports much
@@ -46,14 +53,28 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
         return "points", {"path": str(path)}
     if ARCHIVE.search(text) or path.is_dir():
         return "folder", {"path": str(path)}
-    return text, {}
+    return None
 
 
 def request(
     model: str, dataset: str, metrics: Iterable[str] | None, settings: Settings
 ) -> tuple[str, str, list[str] | None, dict[str, Any]]:
-    """Return the names and the settings of a request, with the names of components in place of files."""
+    """Return the names and the settings of a request, with the names of components in place of files.
+
+    Raises:
+        ConfigError: as `component_name` does.
+    """
     name, _ = component_name("models", model)
-    data, dataset_files = component_name("datasets", dataset)
-    chosen = None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]
-    return name, data, chosen, merge({"data": dataset_files} if dataset_files else {}, settings)
+    data, own = data_request(dataset, settings)
+    return name, data, metric_names(metrics), own
+
+
+def data_request(dataset: str, settings: Settings) -> tuple[str, dict[str, Any]]:
+    """Return the name of a data set that may be given as a file, and the settings of a request with its path."""
+    name, settings_of_file = component_name("datasets", dataset)
+    return name, merge({"data": settings_of_file} if settings_of_file else {}, settings)
+
+
+def metric_names(metrics: Iterable[str] | None) -> list[str] | None:
+    """Return the names of metrics, some of which may be given as Python files."""
+    return None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]

@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from genbench.errors import ConfigError, RunFailed, Unsupported, described
@@ -70,6 +69,5 @@ def _registered(registry: Registry, module: str, ending: str) -> list[str]:
     """Return the names with this ending; without one, those that a module or its submodules register or announce."""
     if ending:
         return [name for name in registry if name.endswith(ending)]
-    announced = {point.name: point.module for point in entry_points(group=registry.group)}
-    homes = {n: announced[n] if n in announced else registry[n].build.__module__ for n in registry}
+    homes = {name: registry.module(name) or registry[name].build.__module__ for name in registry}
     return [name for name, home in homes.items() if home == module or home.startswith(f"{module}.")]

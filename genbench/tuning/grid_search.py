@@ -57,6 +57,11 @@ class GridSearch:
     metric: str
     candidates: tuple[Candidate, ...]
 
+    @property
+    def specs(self) -> list[Spec]:
+        """The runs of all candidates."""
+        return [spec for candidate in self.candidates for spec in candidate.specs]
+
     def missing(self, store: Store) -> dict[str, Spec]:
         """Return the runs that the store lacks, by label."""
         runs = {f"{c.method} {c.text}, seed {spec.seed}": spec for c in self.candidates for spec in c.specs}

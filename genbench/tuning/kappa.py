@@ -44,6 +44,11 @@ class Elbow:
     chosen: float
     flat: float
 
+    @property
+    def specs(self) -> list[Spec]:
+        """The model and the data, as a run."""
+        return [self.spec]
+
     def table(self) -> Table:
         """Return the curve as a table."""
         root = math.sqrt(build_data(self.spec.data).event.dims)

@@ -4,9 +4,9 @@ import tomllib
 
 import jsonschema
 import pytest
+from genbench.sweeps.editor_schema import schema
 
 from genbench.errors import ConfigError
-from genbench.sweeps.editor_schema import schema
 from genbench.sweeps.suite import load
 from genbench.sweeps.suite_file import read
 

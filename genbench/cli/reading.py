@@ -1,4 +1,4 @@
-"""Commands on results folders: leaderboard, report, status, clean, merge, compare."""
+"""Commands that read results: report, leaderboard, compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +7,10 @@ import typer
 
 from genbench.cli.options import (
     AsJson,
-    DryRun,
-    Folder,
-    Kept,
     Results,
     Trust,
     commands,
     print_json,
-    print_plain,
     print_wrapped,
     stdout,
 )
@@ -26,8 +22,39 @@ app = commands()
 
 
 @app.command()
+def report(
+    results: Results = Path("results"),
+    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write pages: this file, and a folder beside it.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(help="Also write every figure to this folder, as PNG and SVG.")
+    ] = None,
+    trust: Trust = False,
+    full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
+) -> None:
+    """Write tables and pages of all results, print the leaderboard."""
+    if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
+        find(suite)  # an unknown name is refused before torch is imported
+    files.require_folder(results, there=True)
+    if html is not None and html.name.startswith("REPORT."):
+        raise ConfigError(f"--html {html} is a file that the report writes itself: choose another name")
+    if html is not None and html.is_dir():
+        raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
+
+    from genbench.report import publish
+    from genbench.runs.store import Store
+    from genbench.studies.sections import sections
+
+    store = Store(results)
+    only = "" if suite is None else publish.refresh_suite(suite, store)
+    more = () if only else sections(results)
+    publish.publish_report(store, stdout(), only, more, page_path=html, tex=latex, figures_folder=figures, full=full)
+
+
+@app.command()
 def leaderboard(
-    results: Folder = Path("results"),
+    results: Results = Path("results"),
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite of the folder. Repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
@@ -87,119 +114,6 @@ def leaderboard(
         typer.echo("\n".join(formats.lines(found)))
         for note in (note for _, notes in joined for note in notes):
             print_wrapped(plain(note))
-
-
-@app.command()
-def report(
-    results: Folder = Path("results"),
-    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write pages: this file, and a folder beside it.")] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
-    figures: Annotated[
-        Path | None, typer.Option(help="Also write every figure to this folder, as PNG and SVG.")
-    ] = None,
-    trust: Trust = False,
-    full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
-) -> None:
-    """Write tables and pages of all results, print the leaderboard."""
-    if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
-        find(suite)  # an unknown name is refused before torch is imported
-    files.require_folder(results, there=True)
-    if html is not None and html.name.startswith("REPORT."):
-        raise ConfigError(f"--html {html} is a file that the report writes itself: choose another name")
-    if html is not None and html.is_dir():
-        raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
-
-    from genbench.report import publish
-    from genbench.runs.store import Store
-    from genbench.studies.sections import sections
-
-    store = Store(results)
-    only = "" if suite is None else publish.refresh_suite(suite, store)
-    more = () if only else sections(results)
-    publish.publish_report(store, stdout(), only, more, page_path=html, tex=latex, figures_folder=figures, full=full)
-
-
-@app.command()
-def status(
-    results: Folder = Path("results"),
-    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
-    as_json: AsJson = False,
-    trust: Trust = False,
-) -> None:
-    """Show what is done, running, failed, outdated or damaged."""
-    if suite is not None:
-        find(suite)  # an unknown name is refused before torch is imported
-    files.require_folder(results, there=suite is None)
-
-    from genbench.cli.printing import print_cells, print_folder
-    from genbench.results import status
-    from genbench.runs.store import Store, existing_store
-    from genbench.sweeps import suite as suites
-
-    if suite is not None:
-        cells = status.of_suite(suites.load(suite).specs, Store(results))
-        if as_json:
-            print_json([vars(cell) for cell in cells])
-        else:
-            print_cells(cells, 1, stdout())
-        return
-    folder = status.of_folder(existing_store(results))
-    if as_json:
-        print_json(folder.json())
-    else:
-        print_folder(folder, results, stdout())
-
-
-@app.command()
-def clean(
-    results: Kept = Path("results"),
-    stale: Annotated[
-        bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
-    ] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Remove notes of failures.")] = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Remove leftovers and, on request, outdated or failed runs.
-
-    Leftovers are leases and temporary files of dead processes.
-    """
-    from genbench.results.cleaning import clean as removals
-    from genbench.runs.store import existing_store
-
-    count = 0
-    for line in removals(existing_store(results), outdated=stale, failed=failed, remove=not dry_run):
-        print_plain(line)
-        count += 1
-    typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
-
-
-@app.command()
-def merge(
-    into: Annotated[Path, typer.Argument(help="The results folder to extend.")],
-    sources: Annotated[list[Path], typer.Argument(help="Results folders of other machines.")],
-    trust: Trust = False,
-) -> None:
-    """Copy the results of other machines.
-
-    Records that differ from kept ones are reported and not copied.
-    """
-    files.require_folder(into)
-    for source in sources:
-        files.require_folder(source, there=True)
-
-    from collections import Counter
-
-    from genbench.results.merging import merge as merged
-    from genbench.runs.store import Store
-
-    for source in sources:
-        counts = Counter()
-        for run, what in merged(Store(into), Store(source)):
-            counts[what.partition(" by ")[0]] += 1
-            if what == "different":
-                print_plain(f"different values, not copied: {run}")
-        typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands that measure without training: eval, reference, calibrate."""
+"""Commands that measure without training: eval, calibrate."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, Trust, commands, print_json, stderr, stdout
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError
 from genbench.storage import files
 from genbench.sweeps.set_options import parse_set_options
 
@@ -35,16 +35,14 @@ def eval_command(
 
     A kept model is measured with other metrics or another solver: --metric, --set sample.NAME=VALUE.
     """
-    from genbench.cli import precheck
     from genbench.sweeps import user_files
 
     path, settings = Path(what), parse_set_options(set_ or [])
     if beside is not None and str(beside) != "published":
         files.require_folder(beside, there=True)
+    metric = user_files.metric_names(metric)
     if dataset is not None:
-        _, dataset, metric, settings = user_files.request("", dataset, metric, settings)
-    precheck.check((), [dataset] if dataset is not None else (), metric, settings)
-    if dataset is not None:
+        dataset, settings = user_files.data_request(dataset, settings)
         _eval_samples(path, dataset, metric, settings, seed or 0, results, beside, as_json)
     elif seed is not None:
         raise ConfigError("--seed is for samples made elsewhere: a kept model is measured with the seed of its run")
@@ -145,40 +143,6 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
         print_json(record)
     else:
         print_record(record, store.record_path(spec), stdout())
-
-
-@app.command()
-def reference(
-    dataset: Annotated[str, typer.Argument(help="Data set of the images; omit it to list what is kept.")] = "",
-    split: Annotated[str, typer.Option(help="train or test.")] = "train",
-    features: Annotated[str | None, typer.Option(help="Extractor; default: that of the metrics.")] = None,
-    n: Annotated[int, typer.Option(min=2, help="Largest number of images.")] = 50_000,
-    set_: Set = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Check the checksums of everything kept.")] = False,
-) -> None:
-    """Compute, list or verify statistics of real images.
-
-    Metrics on images compare with them. Without a data set: list what is kept.
-    """
-    from genbench.cli import precheck
-
-    precheck.check((), [dataset] if dataset else ())
-    if split not in ("train", "test"):
-        raise ConfigError(f"--split {split}: choose train or test")
-
-    from genbench.results.kept_statistics import line, listed, make
-
-    if dataset:
-        part: Any = split
-        typer.echo(line(make(dataset, part, features, n, parse_set_options(set_ or []))))
-        if not verify:
-            return
-    damaged = 0
-    for found, text in listed(verify=verify):
-        typer.echo(text)
-        damaged += found is None
-    if damaged:
-        raise RunFailed(f"{damaged} damaged files of statistics")
 
 
 @app.command()

@@ -1,0 +1,103 @@
+"""Commands on a results folder: genbench results status, clean, merge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genbench.cli.options import (
+    AsJson,
+    DryRun,
+    KeptResults,
+    Results,
+    Trust,
+    commands,
+    print_json,
+    print_plain,
+    stdout,
+)
+from genbench.storage import files
+from genbench.suites import find
+
+app = commands(help="Look after a results folder: status, clean, merge.")
+
+
+@app.command()
+def status(
+    results: Results = Path("results"),
+    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
+    as_json: AsJson = False,
+    trust: Trust = False,
+) -> None:
+    """Show what is done, running, failed, outdated or damaged."""
+    if suite is not None:
+        find(suite)  # an unknown name is refused before torch is imported
+    files.require_folder(results, there=suite is None)
+
+    from genbench.cli.printing import print_cells, print_folder
+    from genbench.results import status
+    from genbench.runs.store import Store, existing_store
+    from genbench.sweeps import suite as suites
+
+    if suite is not None:
+        cells = status.of_suite(suites.load(suite).specs, Store(results))
+        if as_json:
+            print_json([vars(cell) for cell in cells])
+        else:
+            print_cells(cells, 1, stdout())
+        return
+    folder = status.of_folder(existing_store(results))
+    if as_json:
+        print_json(folder.json())
+    else:
+        print_folder(folder, results, stdout())
+
+
+@app.command()
+def clean(
+    results: KeptResults = Path("results"),
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
+    ] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Remove notes of failures.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Remove leftovers and, on request, outdated or failed runs.
+
+    Leftovers are leases and temporary files of dead processes.
+    """
+    from genbench.results.cleaning import clean as removals
+    from genbench.runs.store import existing_store
+
+    count = 0
+    for line in removals(existing_store(results), outdated=stale, failed=failed, remove=not dry_run):
+        print_plain(line)
+        count += 1
+    typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
+
+
+@app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Results folders of other machines.")],
+    results: Results = Path("results"),
+    trust: Trust = False,
+) -> None:
+    """Copy the results of other machines into --results.
+
+    Records that differ from kept ones are reported and not copied.
+    """
+    for source in sources:
+        files.require_folder(source, there=True)
+
+    from collections import Counter
+
+    from genbench.results.merging import merge as merged
+    from genbench.runs.store import Store
+
+    for source in sources:
+        counts = Counter()
+        for run, what in merged(Store(results), Store(source)):
+            counts[what.partition(" by ")[0]] += 1
+            if what == "different":
+                print_plain(f"different values, not copied: {run}")
+        typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))

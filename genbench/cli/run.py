@@ -1,0 +1,139 @@
+"""The command run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from genbench.cli.options import (
+    AsJson,
+    DryRun,
+    Log,
+    Metric,
+    Quiet,
+    Results,
+    Set,
+    check_failures,
+    commands,
+    complete,
+    parse_json,
+    parse_seeds,
+    print_json,
+    stderr,
+    stdout,
+)
+from genbench.errors import ConfigError
+from genbench.sweeps.set_options import parse_set_options
+from genbench.training.torchrun_variables import local_rank, processes
+
+if TYPE_CHECKING:
+    from genbench.runs.spec import Spec
+    from genbench.runs.store import Store
+
+app = commands()
+
+
+@app.command("run")
+def run_command(
+    model: Annotated[
+        str, typer.Option(help="A model (see genbench list), or file.py:name.", autocompletion=complete("models"))
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(help="A data set (see genbench list), or a file.", autocompletion=complete("datasets")),
+    ],
+    seed: Annotated[
+        str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
+    ] = None,
+    stack: Annotated[
+        str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
+    ] = "",
+    set_: Set = None,
+    metric: Metric = None,
+    results: Results = Path("results"),
+    accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
+    log: Log = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train, sample and measure one model on one data set."""
+    from genbench.sweeps import user_files
+
+    settings, seeds, rank = parse_set_options(set_ or []), parse_seeds(seed or "0"), local_rank()
+    members = parse_json(stack, "--stack") if stack else None
+    if members is not None and seed is not None:
+        raise ConfigError("the members of --stack have their seeds: leave --seed out")
+    if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
+        raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
+    if members is not None and processes() > 1:
+        raise ConfigError("one process trains an ensemble: start it without torchrun")
+    model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
+
+    from genbench.report.formats.terminal import print_record
+    from genbench.results.status import cell_names
+    from genbench.runs.make_spec import make_spec
+    from genbench.runs.monitoring.loggers import Loggers, check_kinds
+    from genbench.runs.run import Launch, run
+    from genbench.runs.spec import build_data, plan_of
+    from genbench.runs.store import Store
+    from genbench.runs.train_or_load import build_untrained
+    from genbench.sweeps.ensembles import ensemble_of
+    from genbench.sweeps.execution.progress import ProgressDisplay
+
+    store, kinds = Store(results), check_kinds(log or ())
+    if members is not None:
+        specs = ensemble_of(model, dataset, members, metric or None, settings)
+    else:
+        specs = [make_spec(model, dataset, seed=n, metrics=metric or None, settings=settings) for n in seeds]
+    plan_of(specs[0]).parts(devices)
+    if dry_run:
+        if specs[0].encoder is None:  # an encoder may have to be downloaded
+            build_untrained(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
+        planned = [_planned(spec, store) for spec in specs]
+        print_json(planned if len(specs) > 1 else planned[0])
+        return
+    if len(specs) > 1 or members is not None:
+        _run_several(specs, store, kinds, as_json)
+        return
+    (spec,) = specs
+    display = ProgressDisplay(cell_names([spec]), stderr())
+    with display, Loggers(kinds, results, spec) as loggers:
+        launch = Launch(accelerator, devices)
+        record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
+        loggers.log_results(record)
+    if rank:
+        return
+    if as_json:
+        print_json(record)
+    else:
+        print_record(record, store.record_path(spec), stdout())
+
+
+def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
+    from genbench.runs.record import missing_metrics
+
+    missing = missing_metrics(store.record(spec), spec)
+    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(missing)}
+
+
+def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
+    """Run several seeds, or the members of an ensemble, and print their records and their means."""
+    from genbench.report.formats.terminal import print_means, print_record
+    from genbench.results.status import cell_names
+    from genbench.sweeps.execution.executors import execute, local
+    from genbench.sweeps.execution.progress import ProgressDisplay
+
+    missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
+    with ProgressDisplay(cell_names(missing), stderr()) as display:
+        reasons = execute(missing, store, local(store, 1), display.on_event, log)
+    kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
+    if as_json:
+        print_json([record for _, record in kept])
+    else:
+        for spec, record in kept:
+            print_record(record, store.record_path(spec), stdout())
+        print_means([record for _, record in kept], stdout())
+    check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
