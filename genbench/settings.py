@@ -175,7 +175,8 @@ def settings_of(builder: Callable) -> Mapping[str, Setting]:
             schema |= {name: replace(setting, default=getattr(p.default, name)) for name, setting in shared.items()}
         else:
             meaning = meanings.get(p.name) or _marker(p.annotation, str) or ""
-            schema[p.name] = Setting(p.name, p.annotation, p.default, meaning)
+            default = str(p.default) if isinstance(p.default, Path) else p.default
+            schema[p.name] = Setting(p.name, p.annotation, default, meaning)
     return schema
 
 
@@ -209,7 +210,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     genbench.errors.ConfigError: wcfm.kappa: 'much' is wrong: input should be a valid number
     """
     schema = settings_of(builder)
-    for name in table_of(settings, what):
+    for name in settings:
         if name not in schema:
             raise unknown(f"{what} has no setting", name, schema)
     bound = {}

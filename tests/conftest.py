@@ -98,7 +98,7 @@ evaluation = {n = 64, curve = [1]}
 
 @pytest.fixture
 def cli():
-    """Run the command line in this process: cli("status", path) -> (exit code, stdout, stderr)."""
+    """Run the command line in this process: cli("report", "--results", path) -> (exit code, stdout, stderr)."""
 
     def call(*arguments):
         done = begin(*arguments)

@@ -1,29 +1,70 @@
-"""Registries: names of other packages, some of which are broken."""
+"""Registries: the table of our own components, and names of other packages, some of which are broken."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from genbench.components import COMPONENTS
 from genbench.errors import ConfigError
-from genbench.registry import Registry
+from genbench.registry import ALL, Registry
+
+PACKAGE = Path(__file__).parents[1] / "genbench"
+ROWS = [
+    (kind, module, name, summary)
+    for kind, modules in COMPONENTS.items()
+    for module, names in modules.items()
+    for name, summary in names.items()
+]
+
+
+@pytest.mark.parametrize(("kind", "module", "name", "summary"), ROWS, ids=lambda value: value[:40])
+def test_a_row_of_the_table_is_what_its_module_registers(kind, module, name, summary):
+    entry = ALL[kind][name]
+    assert entry.build.__doc__.strip().splitlines()[0] == summary == ALL[kind].summary(name)
+    assert ALL[kind].origin(name) == "genbench"
+    source = (PACKAGE.parent / f"{module.replace('.', '/')}.py").read_text()
+    assert re.search(rf'@{kind}\.register\(\s*"{re.escape(name)}"', source)
+
+
+def test_every_registered_name_is_in_the_table():
+    registered = set()
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        found = re.findall(r'^@(\w+)\.register\(\s*"([^"]+)"', path.read_text(), re.MULTILINE)
+        registered |= {(kind, module, name) for kind, name in found}
+    assert registered == {row[:3] for row in ROWS}
+
 
 ENTRY_POINTS = """
 [genbench.models]
 raises = broken_plugin.raises
+with-a-path = broken_plugin.path
 [genbench.datasets]
 unwritten = broken_plugin.unwritten
 forgotten = broken_plugin.forgotten
 [genbench.metrics]
 garbled = broken_plugin.garbled
 """
+PATH = """
+from pathlib import Path
+from genbench.registry import models
+from genbench.testing.affine_flow import AffineFlow
+@models.register("with-a-path")
+def with_a_path(event, source, *, path: Path | None = None, other: Path = Path("x")) -> AffineFlow:
+    "Its settings are paths."
+    assert isinstance(path, Path) and isinstance(other, Path)
+    return AffineFlow(event, source)
+"""
 FILES = {
     "broken_plugin/__init__.py": "",
     "broken_plugin/raises.py": "raise OSError('no license server')",
     "broken_plugin/forgotten.py": "",
+    "broken_plugin/path.py": PATH,
     "broken_plugin/garbled.py": "def garbled(:",
     "broken_plugin-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.0\n",
     "broken_plugin-1.0.dist-info/entry_points.txt": ENTRY_POINTS,
@@ -38,7 +79,7 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """An environment with a package whose four components are broken, each in another way."""
+    """An environment with a package: four components are broken, each in another way, and one has unusual settings."""
     site = tmp_path_factory.mktemp("site")
     for name, text in FILES.items():
         (site / name).parent.mkdir(exist_ok=True)
@@ -50,7 +91,8 @@ COMMANDS = {
     "run": ("run", "--model", "cfm", "--dataset", "moons", "--dry-run"),
     "list": ("list", "--json"),
     "doctor": ("doctor",),
-    "schema": ("schema",),
+    "show": ("show", "with-a-path", "--json"),
+    "path": ("run", "--model", "with-a-path", "--dataset", "moons", "--dry-run", "--set", "model.path=a/b"),
     "broken": ("run", "--model", "raises", "--dataset", "moons"),
 }
 CODE = f"""
@@ -72,13 +114,33 @@ def test_broken_components_are_named_and_all_others_work(said):
     assert said["run"][0] == 0, said["run"]
     found = {name: summary for names in json.loads(said["list"][1]).values() for name, summary in names.items()}
     for name, reason in REASONS.items():
-        assert reason in found[name]
-        assert "of broken-plugin" in found[name]
-        assert reason in " ".join(said["doctor"][1].split())
-        assert reason in said["schema"][2]
+        assert found[name] == "of the package broken-plugin"
+        assert f"'{name}' of broken-plugin is broken: {reason}" in " ".join(said["doctor"][1].split())
     assert found["cfm"].startswith("Conditional flow matching")
-    assert json.loads(said["schema"][1])["$defs"]["ModelEntry"]
     assert said["broken"] == [2, "", f"genbench: model 'raises' of broken-plugin is broken: {REASONS['raises']}\n"]
+
+
+def test_a_setting_of_a_package_may_be_a_path(said):
+    assert [said[command][0] for command in ("show", "path")] == [0, 0], said
+    assert json.loads(said["show"][1])["settings"]["model"]["other"]["default"] == "x"
+    model = json.loads(said["path"][1])["spec"]["model"]
+    assert (model["path"], model["other"]) == ("a/b", "x")
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "-a", "a b", "a" * 81, "../a"])
+def test_a_name_that_is_no_part_of_a_setting_or_a_file_name_is_refused(name):
+    with pytest.raises(ConfigError, match="a name has up to 80 letters, digits and"):
+        Registry("metric", "tests.metrics").register(name)(lambda: None)
+
+
+def test_a_component_of_the_table_is_imported_by_its_name_and_no_package_replaces_it(monkeypatch):
+    known = Registry("shape", "tests.shapes", {"json.decoder": {"square": "A square."}})
+    monkeypatch.setattr(Registry, "_plugins", {"square": None})
+    assert (known.summary("square"), known.origin("square")) == ("A square.", "genbench")
+    with pytest.raises(ConfigError, match=r"'square' of genbench is broken: json\.decoder does not register it"):
+        known["square"]
+    with pytest.raises(ConfigError, match="no shape 'other:one'"):
+        known.require("other:one")
 
 
 def test_a_name_is_suggested():

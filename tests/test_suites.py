@@ -8,20 +8,25 @@ import pytest
 from genbench.errors import ConfigError
 from genbench.suites import FOLDER, find, packaged
 from genbench.sweeps.suite import load
+from genbench.sweeps.suite_file import read
 
 
-def test_suites_are_found_by_name_by_path_and_where_they_used_to_be(tmp_path, monkeypatch):
+def test_suites_are_found_by_name_and_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find("smoke") == find("benchmarks/smoke.toml") == find(FOLDER / "smoke.toml") == FOLDER / "smoke.toml"
+    assert find("smoke") == find(FOLDER / "smoke.toml") == FOLDER / "smoke.toml"
     assert packaged()["smoke"].startswith("A minute of everything")
     assert load("smoke").name == "smoke"
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks/smoke.toml").touch()
-    assert find("benchmarks/smoke.toml") == Path("benchmarks/smoke.toml")
+    (tmp_path / "smoke").touch()
+    assert find("smoke") == Path("smoke")
     with pytest.raises(ConfigError, match="no suite 'smokee'; did you mean 'smoke'"):
         find("smokee")
     with pytest.raises(ConfigError, match=r"no suite at other/smoke\.toml"):
         load("other/smoke.toml")
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_the_suites_of_the_package_name_known_components(name):
+    assert read(find(name)).models
 
 
 def test_suites_with_a_decoder_tuned_on_noised_latents_say_whether_a_step_along_the_score_comes_before_it():

@@ -41,9 +41,9 @@ def main(folder: Path, cells: int) -> None:
         suite.write_text(SUITE.format(seeds=list(range(max(1, cells // 160)))), encoding="utf-8")
         write(Store(results), load(suite).specs)
     timed("imports alone", "-c", "import genbench.report.publish")
-    timed("status", "-m", "genbench", "status", results)
+    timed("status", "-m", "genbench", "results", "status", "--results", results)
     timed("sweep", "-m", "genbench", "sweep", suite, "--results", results)
-    timed("report", "-m", "genbench", "report", results)
+    timed("report", "-m", "genbench", "report", "--results", results)
 
 
 def timed(name: str, *arguments: str | Path) -> None:

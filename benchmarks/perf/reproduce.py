@@ -53,7 +53,7 @@ def main() -> None:
         parser.error("--swept needs as many numbers as there are suites")
     print("| suite | cells | one by one, s | sweep, s | faster |\n|---|---:|---:|---:|---:|")
     for i, suite in enumerate(options.suites):
-        kinds = Counter(command(replace(spec, seed=0, stack=None), Path()) for spec in load(suite, {}).specs)
+        kinds = Counter(command(replace(spec, seed=0, stack=None)) for spec in load(suite, {}).specs)
         whole = options.swept[i] if options.swept else swept(suite, options.jobs)
         each = sum(count * alone(kind) for kind, count in kinds.items())
         print(f"| {suite.stem} | {kinds.total()} | {each:.0f} | {whole:.0f} | {each / whole:.1f}x |", flush=True)

@@ -18,9 +18,7 @@ def eval_command(
     what: Annotated[str, typer.Argument(help="A kept run (folder or name), or samples together with --dataset.")],
     metric: Metric = None,
     set_: Set = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", "--reference", help="Data set to compare external samples with.")
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set to compare external samples with.")] = None,
     beside: Annotated[
         Path | None,
         typer.Option(help="Show samples beside papers and a folder's suites; 'published' names that of --results."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -62,7 +62,8 @@ def run_command(
     """Train, sample and measure one model on one data set."""
     from genbench.sweeps import user_files
 
-    settings, seeds, rank = parse_set_options(set_ or []), parse_seeds(seed or "0"), local_rank()
+    settings, seeds = parse_set_options(set_ or []), parse_seeds(seed or "0")
+    local_rank()  # refuses a wrong variable of torchrun
     members = parse_json(stack, "--stack") if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
@@ -72,44 +73,41 @@ def run_command(
         raise ConfigError("one process trains an ensemble: start it without torchrun")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    from genbench.report.formats.terminal import print_record
-    from genbench.results.status import cell_names
-    from genbench.runs.make_spec import make_spec
-    from genbench.runs.monitoring.loggers import Loggers, check_kinds
-    from genbench.runs.run import Launch, run
+    specs = _specs(model, dataset, seeds, members, metric, settings)
+
+    from genbench.runs.monitoring.loggers import check_kinds
     from genbench.runs.spec import build_data, plan_of
     from genbench.runs.store import Store
     from genbench.runs.train_or_load import build_untrained
-    from genbench.sweeps.ensembles import ensemble_of
-    from genbench.sweeps.execution.progress import ProgressDisplay
 
     store, kinds = Store(results), check_kinds(log or ())
-    if members is not None:
-        specs = ensemble_of(model, dataset, members, metric or None, settings)
-    else:
-        specs = [make_spec(model, dataset, seed=n, metrics=metric or None, settings=settings) for n in seeds]
     plan_of(specs[0]).parts(devices)
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded
             build_untrained(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
         planned = [_planned(spec, store) for spec in specs]
         print_json(planned if len(specs) > 1 else planned[0])
-        return
-    if len(specs) > 1 or members is not None:
+    elif len(specs) > 1 or members is not None:
         _run_several(specs, store, kinds, as_json)
-        return
-    (spec,) = specs
-    display = ProgressDisplay(cell_names([spec]), stderr())
-    with display, Loggers(kinds, results, spec) as loggers:
-        launch = Launch(accelerator, devices)
-        record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
-        loggers.log_results(record)
-    if rank:
-        return
-    if as_json:
-        print_json(record)
     else:
-        print_record(record, store.record_path(spec), stdout())
+        _run_one(specs[0], store, kinds, accelerator, devices, as_json)
+
+
+def _specs(
+    model: str,
+    dataset: str,
+    seeds: Sequence[int],
+    members: object,
+    metrics: list[str] | None,
+    settings: dict[str, Any],
+) -> "list[Spec]":
+    """Check the settings; a wrong one is refused before anything but the models and metrics is imported."""
+    from genbench.runs.make_spec import make_spec
+    from genbench.sweeps.ensembles import ensemble_of
+
+    if members is not None:
+        return ensemble_of(model, dataset, members, metrics or None, settings)
+    return [make_spec(model, dataset, seed=seed, metrics=metrics or None, settings=settings) for seed in seeds]
 
 
 def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
@@ -117,6 +115,27 @@ def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
 
     missing = missing_metrics(store.record(spec), spec)
     return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(missing)}
+
+
+def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int, as_json: bool) -> None:
+    """Run one seed and print its record, once where several processes share the batch."""
+    from genbench.report.formats.terminal import print_record
+    from genbench.results.status import cell_names
+    from genbench.runs.monitoring.loggers import Loggers
+    from genbench.runs.run import Launch, run
+    from genbench.sweeps.execution.progress import ProgressDisplay
+
+    display = ProgressDisplay(cell_names([spec]), stderr())
+    with display, Loggers(log, store.root, spec) as loggers:
+        launch = Launch(accelerator, devices)
+        record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
+        loggers.log_results(record)
+    if local_rank():
+        return
+    if as_json:
+        print_json(record)
+    else:
+        print_record(record, store.record_path(spec), stdout())
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:

@@ -60,15 +60,16 @@ def tune(
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 
-    store = writable_store(results / "tuning")
     if over:
         search = grid_search(methods, dataset, candidates, metric=metric, seeds=range(seeds), settings=settings)
+        store = writable_store(results / "tuning")
         missing = search.missing(store)
         typer.echo(f"{len(search.candidates)} candidates, {len(missing)} runs missing", err=True)
         with ProgressDisplay(list(missing), stderr()) as display:
             execute(list(missing.values()), store, local(store, jobs), display.on_event)
         found, rule = search.measured(store), search.metric
     else:
+        store = writable_store(results / "tuning")
         found, rule = by_elbow(methods[0], dataset, settings, store=store), "elbow"
     # The names of files are not in the keys of runs, but their content is.
     runs = [[spec.train_key, spec.evaluation_key, spec.metrics] for spec in found.specs]

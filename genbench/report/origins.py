@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from genbench.analysis.suite_results import Run
@@ -44,7 +43,7 @@ def _origin(model: str, runs: Sequence[Run]) -> Origin:
 
 def _command(spec: Mapping[str, Any]) -> str:
     try:
-        return command(restore_spec(spec), Path("results"))
+        return command(restore_spec(spec))
     except ConfigError:
         return ""
 

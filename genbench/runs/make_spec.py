@@ -13,7 +13,7 @@ from genbench.registry import couplings, datasets, encoders, metrics, models
 from genbench.runs.component import component, differences, model_class, same_version, sampler
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
-from genbench.settings import SECTIONS, Settings, bind, check_sections, merge, settings_in
+from genbench.settings import SECTIONS, Settings, bind, check_paths, check_sections, merge, settings_in, table_of
 from genbench.storage import trust
 from genbench.training.plan import Plan
 from genbench.validation import explain
@@ -37,13 +37,14 @@ def make_spec(
         settings: nested by section: data, model, plan, sample, evaluation, metric.
 
     Raises:
-        ConfigError: on an unknown name, a wrong value, or a size that does not fit into memory.
+        ConfigError: on an unknown name, a wrong value, a missing file, or a size that does not fit into memory.
         Unsupported: if the data set does not go with the model.
     """
     spec = _make_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
     check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+    _check_files(spec)
     trust.allow(spec.parts())
     return spec
 
@@ -84,6 +85,12 @@ def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | Non
         seed=seed,
         encoder=encoder,
     )
+
+
+def _check_files(spec: Spec) -> None:
+    """Raise ConfigError if a file that a metric names does not exist."""
+    for name, part in spec.metrics.items():
+        check_paths(metrics[name].build, settings_in(part), name)
 
 
 def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
@@ -160,4 +167,5 @@ def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict
     for name in settings:
         if name not in names:
             raise unknown("settings for a metric that is not measured:", name, names)
-    return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
+    tables = {name: table_of(settings.get(name, {}), name) for name in sorted(set(names))}
+    return {name: component(metrics, name, table, context=event) for name, table in tables.items()}

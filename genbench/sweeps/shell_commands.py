@@ -1,9 +1,9 @@
-"""Shell commands: a cell of a suite, or an ensemble of cells, as an equivalent `genbench run`."""
+"""The shell command that repeats a run: a cell, or an ensemble of cells, as an equivalent `genbench run`."""
 
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from genbench.errors import ConfigError
@@ -11,38 +11,33 @@ from genbench.registry import datasets
 from genbench.runs.component import differing
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec
-from genbench.settings import Settings, settings_in
-from genbench.sweeps.ensembles import ensemble_of
+from genbench.settings import Settings, merge, settings_in
 from genbench.sweeps.set_options import as_set_value, parse_set_options
 
 
-def command(spec: Spec, results: Path) -> str:
+def command(spec: Spec) -> str:
     """Return the shell command that runs a cell, with all members of its ensemble.
 
     Raises:
         ConfigError: if a value of a setting cannot be written on a command line.
     """
     model, dataset, metrics = spec.model["name"], spec.data["name"], list(spec.metrics)
-    if spec.stack is not None:
-        spec = spec.members[0]  # the command runs all of them
+    first = spec.members[0]
+    own = {name: value for name, value in (first.stack or [{}])[0].items() if name != "seed"}
     data = differing(datasets[dataset].build, settings_in(spec.data))
-    default = make_spec(model, dataset, seed=spec.seed, metrics=metrics, settings={"data": data})
-    changes = _changes(spec.settings, default.settings)
-    for name in (spec.stack or [{}])[0]:  # --stack states these
+    default = make_spec(model, dataset, seed=first.seed, metrics=metrics, settings={"data": data})
+    changes = {"data": data} | _changes(first.settings, default.settings)
+    for name in own:  # --stack states these
         changes.get("model", {}).pop(name, None)
-    sets = [*_flat("data", data), *(word for section in changes for word in _flat(section, changes[section]))]
-    if spec.stack is None:
-        again = make_spec(model, dataset, seed=spec.seed, metrics=metrics, settings=parse_set_options(sets))
-        which = ["--seed", str(spec.seed)]
-    else:
-        again = ensemble_of(model, dataset, spec.stack, metrics, parse_set_options(sets))[0]
-        which = ["--stack", json.dumps(spec.stack)]
-    if again != spec:
+    sets = [item for section, values in changes.items() for item in _flat(section, values)]
+    given = merge(parse_set_options(sets), {"model": own})
+    again = make_spec(model, dataset, seed=first.seed, metrics=metrics, settings=given)
+    if replace(again, stack=first.stack) != first:
         raise ConfigError(f"{spec.model_label} on {spec.data_label} cannot be written as one command")
+    which = ["--seed", str(spec.seed)] if spec.stack is None else ["--stack", json.dumps(spec.stack)]
     words = ["genbench", "run", "--model", model, "--dataset", dataset, *which]
     words += [word for name in metrics for word in ("--metric", name)]
-    words += [word for item in sets for word in ("--set", item)]
-    return shlex.join([*words, "--results", str(results)])
+    return shlex.join([*words, *(word for item in sets for word in ("--set", item))])
 
 
 def _changes(settings: Settings, default: Settings) -> dict[str, Any]:

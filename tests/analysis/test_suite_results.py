@@ -65,7 +65,7 @@ def test_the_file_names_of_earlier_versions_are_still_read(tmp_path):
 def test_published_records_keep_what_made_them(cli, swept):
     _, results = swept
     shutil.rmtree(results / "runs")
-    assert cli("report", results, "--html", results / "page.html")[0] == 0
+    assert cli("report", "--results", results, "--html", results / "page.html")[0] == 0
     (numbers,) = [path.read_text() for path in (results / "page").glob("*tiny-numbers.html")]
     assert f"genbench {version('genbench')}" in numbers
     assert f"Python {platform.python_version()}" in numbers
@@ -78,7 +78,7 @@ def test_a_damaged_file_of_origins_is_reported_and_left_out(cli, swept, damage):
     _, results = swept
     shutil.rmtree(results / "runs")
     (results / "tiny/origins.json").write_text(damage)
-    code, out, err = cli("report", results)
+    code, out, err = cli("report", "--results", results)
     assert code == 0
     assert "tiny/origins.json is left out: " in err
     assert "sliced_w2" in out

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from campaign.harness import Case
 
-EVAL = ("eval", "{}/x.npy", "--reference", "moons", "--metric", "sliced_w2")
+EVAL = ("eval", "{}/x.npy", "--dataset", "moons", "--metric", "sliced_w2")
 REFUSED = frozenset({"refused"})
 DONE = frozenset({"done"})
 
@@ -183,7 +183,7 @@ def cases() -> Iterator[Case]:
         "empty device": lambda folder: (folder / "x.npy").symlink_to("/dev/null"),
     }.items():
         yield Case(f"arrays/{name}", EVAL, REFUSED, make)
-    images = ("eval", "{}/x.npy", "--reference", "digits", "--metric", "norm")
+    images = ("eval", "{}/x.npy", "--dataset", "digits", "--metric", "norm")
     square = np.zeros((8, 1, 8, 8), np.uint8)
     yield Case("arrays/images, levels", images, DONE, _written(_npy(square), "x.npy"))
     yield Case("arrays/images, channels last", images, DONE, _written(_npy(square.transpose(0, 2, 3, 1)), "x.npy"))

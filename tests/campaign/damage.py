@@ -53,7 +53,6 @@ KEPT = {
     "latents": ("pictures", "home/latents/*.npy"),
     "reference statistics": ("features", "home/references/*-train-*.safetensors"),
     "potentials": ("transport", "home/potentials/*.safetensors"),
-    "catalog of settings": ("together", "home/catalog/*.json"),
 }
 """{kind of file of the cache: a suite that needs it, where it is}. The suite runs again, in an empty results folder."""
 

@@ -117,7 +117,6 @@ OPTIONS = {
     "jobs are a word": ("sweep", "smoke", "--jobs", "two", "--dry-run"),
     "engine is unknown": ("sweep", "smoke", "--engine", "steam", "--dry-run"),
     "list of an unknown kind": ("list", "modells"),
-    "schema of an unknown kind": ("schema", "suites"),
     "check of an unknown module": ("check", "no_such_module"),
     "check of a module without components": ("check", "json"),
     "compare without a data set": ("compare", "cfm", "wcfm"),
@@ -126,14 +125,10 @@ OPTIONS = {
     "tune over nothing": ("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=[]"),
     "tune over a value": ("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=0.1"),
     "tune without seeds": ("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=[0.1]", "--seeds", "0"),
-    "reference of an unknown split": ("reference", "digits", "--split", "all"),
-    "reference of one image": ("reference", "digits", "--n", "1"),
-    "reference of vectors": ("reference", "moons"),
-    "status of nothing": ("status", "nowhere"),
+    "status of nothing": ("results", "status", "--results", "nowhere"),
     "verify of nothing": ("verify", "nowhere"),
-    "retry of nothing": ("retry", "nowhere"),
-    "clean of nothing": ("clean", "nowhere"),
-    "merge of nothing": ("merge", "into", "nowhere"),
+    "clean of nothing": ("results", "clean", "--results", "nowhere"),
+    "merge of nothing": ("results", "merge", "nowhere", "--results", "into"),
     "eval of nothing": ("eval", "nowhere"),
     "eval of an array without its data set": ("eval", "x.npy"),
 }
@@ -147,7 +142,7 @@ def cases() -> Iterator[Case]:
         "metric": (*RUN, "--metric"),
         "show": ("show",),
         "suite": ("sweep", "--dry-run"),
-        "report": ("report",),
+        "report": ("report", "--results"),
     }.items():
         for name, text in NAMES.items():
             yield Case(f"names/{kind}, {name}", (*arguments, text))

@@ -19,13 +19,13 @@ FILES = {
 }
 
 COMMANDS = {
-    "status": ("status", "r"),
-    "report": ("report", "r"),
+    "status": ("results", "status", "--results", "r"),
+    "report": ("report", "--results", "r"),
     "verify": ("verify", "r", "--sample", "1"),
     "sweep": ("sweep", "tiny.toml", "--results", "r"),
-    "merge": ("merge", "into", "r"),
+    "merge": ("results", "merge", "r", "--results", "into"),
     "compare": ("compare", "r", "r"),
-    "clean": ("clean", "r", "--dry-run"),
+    "clean": ("results", "clean", "--results", "r", "--dry-run"),
     "eval": ("eval", "{run}", "--metric", "mmd", "--results", "r"),
 }
 
@@ -162,14 +162,18 @@ def cases(finished: Path) -> Iterator[Case]:
         for command in (
             ("sweep", "tiny.toml", "--results", "out"),
             ("run", "--model", "cfm", "--dataset", "moons", "--set", "plan.steps=1", "--results", "out"),
-            ("status", "out"),
-            ("report", "out"),
-            ("merge", "out", "r"),
+            ("results", "status", "--results", "out"),
+            ("report", "--results", "out"),
+            ("results", "merge", "r", "--results", "out"),
             ("verify", "out"),
         ):
             expect = REFUSED | {"failed"}
-            if command[0] in ("status", "verify") and name == "proc":  # can be read, and holds no records
+            if ("status" in command or "verify" in command) and name == "proc":  # can be read, and holds no records
                 expect |= {"done"}
             yield Case(
-                f"results/{command[0]}, results is a {name}", command, expect, lambda f, m=make: m(f) and None, True
+                f"results/{command[command[0] == 'results']}, results is a {name}",
+                command,
+                expect,
+                lambda f, m=make: m(f) and None,
+                True,
             )

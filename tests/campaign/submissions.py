@@ -28,7 +28,7 @@ evaluation = {n = 64, curve = [1], interval = true}
 COMMANDS = {
     "verify": ("verify", "s.genbench.zip", "--sample", "1"),
     "verify as JSON": ("verify", "s.genbench.zip", "--sample", "0", "--json"),
-    "leaderboard": ("leaderboard", "r", "--add", "s.genbench.zip"),
+    "leaderboard": ("leaderboard", "--results", "r", "--add", "s.genbench.zip"),
 }
 
 REFUSED = frozenset({"refused"})

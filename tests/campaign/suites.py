@@ -86,8 +86,7 @@ FINE = {
     "comments and blanks": "# a suite\n\n" + HEAD + "\n\n",
     "unicode comment": HEAD + "# \u00e9\u4e2d\U0001f600\n",
 }
-
-REFUSED_COMMANDS = ("sweep", "validate")
+DRY = ("sweep", "s.toml", "--dry-run")
 
 
 def _text(text: str) -> Callable[[Path], None]:
@@ -100,25 +99,30 @@ def _bytes(data: bytes) -> Callable[[Path], None]:
 
 def cases() -> Iterator[Case]:
     """Yield cases of suites."""
-    for command in REFUSED_COMMANDS:
-        dry = ("--dry-run",) if command == "sweep" else ()
-        for name, text in WRONG.items():
-            yield Case(f"suites/{command}, {name}", (command, "s.toml", *dry), files=_text(text))
-        for name, data in BYTES.items():
-            yield Case(f"suites/{command}, {name}", (command, "s.toml", *dry), files=_bytes(data))
-        for name, text in FINE.items():
-            yield Case(f"suites/{command}, {name}", (command, "s.toml", *dry), frozenset({"done"}), _text(text))
-        for name, make in {
-            "folder": lambda folder: (folder / "s.toml").mkdir(),
-            "FIFO": lambda folder: os.mkfifo(folder / "s.toml"),
-            "dangling link": lambda folder: (folder / "s.toml").symlink_to("nowhere"),
-            "link to itself": lambda folder: (folder / "s.toml").symlink_to("s.toml"),
-            "endless device": lambda folder: (folder / "s.toml").symlink_to("/dev/zero"),
-            "empty device": lambda folder: (folder / "s.toml").symlink_to("/dev/null"),
-            "ten megabytes": lambda folder: (folder / "s.toml").write_text(HEAD + "#" * 10_000_000) and None,
-        }.items():
-            expect = REFUSED_OR_DONE if name == "ten megabytes" else frozenset({"refused"})
-            yield Case(f"suites/{command}, {name}", (command, "s.toml", *dry), expect, make)
+    for name, text in WRONG.items():
+        yield Case(f"suites/sweep, {name}", DRY, files=_text(text))
+    for name, data in BYTES.items():
+        yield Case(f"suites/sweep, {name}", DRY, files=_bytes(data))
+    for name, text in FINE.items():
+        yield Case(f"suites/sweep, {name}", DRY, frozenset({"done"}), _text(text))
+    for name, make in {
+        "folder": lambda folder: (folder / "s.toml").mkdir(),
+        "FIFO": lambda folder: os.mkfifo(folder / "s.toml"),
+        "dangling link": lambda folder: (folder / "s.toml").symlink_to("nowhere"),
+        "link to itself": lambda folder: (folder / "s.toml").symlink_to("s.toml"),
+        "endless device": lambda folder: (folder / "s.toml").symlink_to("/dev/zero"),
+        "empty device": lambda folder: (folder / "s.toml").symlink_to("/dev/null"),
+        "ten megabytes": lambda folder: (folder / "s.toml").write_text(HEAD + "#" * 10_000_000) and None,
+    }.items():
+        expect = REFUSED_OR_DONE if name == "ten megabytes" else frozenset({"refused"})
+        yield Case(f"suites/sweep, {name}", DRY, expect, make)
     for name, text in list(WRONG.items())[::6]:
-        yield Case(f"suites/status, {name}", ("status", "r", "--suite", "s.toml"), files=_text(text), sweep=True)
-        yield Case(f"suites/report, {name}", ("report", "r", "--suite", "s.toml"), files=_text(text), sweep=True)
+        yield Case(
+            f"suites/status, {name}",
+            ("results", "status", "--results", "r", "--suite", "s.toml"),
+            files=_text(text),
+            sweep=True,
+        )
+        yield Case(
+            f"suites/report, {name}", ("report", "--results", "r", "--suite", "s.toml"), files=_text(text), sweep=True
+        )

@@ -34,8 +34,6 @@ ENVIRONMENTS = {
     "home is relative": {"GENBENCH_HOME": "x/y"},
     "home is unicode": {"GENBENCH_HOME": "{}/\u00e9\U0001f600"},
     "no such user home": {"HOME": "/nowhere"},
-    "memory is a word": {"GENBENCH_MEMORY": "much"},
-    "memory is negative": {"GENBENCH_MEMORY": "-1"},
     "ascii": {"LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii"},
     "narrow terminal": {"COLUMNS": "10"},
     "columns are a word": {"COLUMNS": "wide"},
@@ -53,24 +51,19 @@ ENVIRONMENTS = {
 COMMANDS = (
     ("list",),
     ("show", "cfm"),
-    ("schema",),
     ("doctor",),
-    ("status",),
-    ("status", "r"),
+    ("results", "status"),
+    ("results", "status", "--results", "r"),
     ("report",),
-    ("report", "r"),
+    ("report", "--results", "r"),
     ("verify",),
-    ("retry",),
-    ("clean",),
-    ("merge", "into", "r"),
+    ("results", "clean"),
+    ("results", "merge", "r", "--results", "into"),
     ("compare", "a", "b"),
     ("eval", "r/runs/x"),
     ("leaderboard",),
     ("submit",),
-    ("validate", "smoke"),
-    ("validate", "s.toml"),
     ("check", "m.py"),
-    ("reference", "digits", "--n", "100"),
     ("sweep", "smoke"),
     ("sweep", "smoke", "--dry-run"),
     ("sweep", "s.toml"),
@@ -147,7 +140,7 @@ def cases() -> Iterator[Case]:
             lines = "".join(json.dumps(record) + "\n" for record in records)
             path.write_bytes(gzip.compress(lines.encode()))
 
-        report = ("report", "r", "--html", "p.html", "--latex")
+        report = ("report", "--results", "r", "--html", "p.html", "--latex")
         ends = frozenset({"done", "refused"})
         yield Case(f"labels/setting of a record is {name}", report, ends, relabel, True, check=_no_script_if_written)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,27 +10,6 @@ from helpers.command_line import genbench
 from genbench.registry import FILES
 
 
-def test_validate_counts_and_refuses(cli, swept):
-    suite, _ = swept
-    code, out, _ = cli("validate", suite)
-    assert (code, out) == (0, f"{suite}: 4 cells, 2 pairs of model and data set, 4 trained models\n")
-    suite.write_text(suite.read_text().replace("kappa", "kapa"))
-    assert "did you mean 'kappa'?" in cli("validate", suite)[2]
-    measured = 'metrics = ["fid-legacy"]\n[metric]\nfid-legacy = { statistics = "nowhere.npz" }\n'
-    suite.write_text('datasets = ["digits"]\nmodels = ["cfm"]\n' + measured)
-    code, _, err = cli("validate", suite)
-    assert (code, err) == (2, "genbench: fid-legacy.statistics: nowhere.npz does not exist\n")
-
-
-def test_validate_takes_the_settings_that_a_suite_needs_from_outside(cli, tmp_path):
-    (tmp_path / "own.csv").write_text("x,y\n" + "".join(f"{n},{-n}\n" for n in range(40)))
-    suite = tmp_path / "own.toml"
-    suite.write_text('datasets = ["points"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n')
-    assert "points needs the setting 'path'" in cli("validate", suite)[2]
-    assert cli("validate", suite, "--set", f"data.path={tmp_path / 'own.csv'}")[0] == 0
-    assert "did you mean 'steps'" in cli("validate", suite, "--set", "plan.stesp=3")[2]
-
-
 def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     plan = json.loads(cli("show", "plan", "--json")[1])
     assert plan["settings"]["plan"]["steps"]["default"] == 5000
@@ -69,7 +48,7 @@ def test_a_new_component_conforms_and_runs_as_it_is(cli, tmp_path, monkeypatch, 
 def test_a_new_suite_is_valid(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli("new", "suite", "two")[0] == 0
-    assert "18 cells" in cli("validate", "two.toml")[1]
+    assert "18 cells, 18 to run" in cli("sweep", "two.toml", "--dry-run")[2]
     assert cli("new", "suite", "../two")[0] == 2
 
 

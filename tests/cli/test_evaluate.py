@@ -80,7 +80,7 @@ def test_eval_uses_the_sampling_options_of_the_run(kept):
 def test_an_invalid_record_is_named(tmp_path):
     (tmp_path / "runs/x/y").mkdir(parents=True)
     (tmp_path / "runs/x/y/record.json").write_text("{")
-    said = genbench("report", tmp_path, code=2).stderr
+    said = genbench("report", "--results", tmp_path, code=2).stderr
     assert "record.json is not a record" in said
     assert "holds no current records" in said
 
@@ -97,14 +97,7 @@ def test_a_record_of_another_version_is_refused(kept, tmp_path):
     assert "made with version 0 of model 'cfm'" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["some-run", "--seed", "7"], "--seed is for samples made elsewhere"),
-        (["x.npy", "--dataset", "moons", "--beside", "nowhere"], "no results folder at nowhere"),
-    ],
-)
-def test_options_that_would_have_no_effect_are_refused(inside, words, message):
-    code, err = inside("eval", *words)
+def test_options_that_would_have_no_effect_are_refused(inside):
+    code, err = inside("eval", "x.npy", "--dataset", "moons", "--beside", "nowhere")
     assert code == 2
-    assert message in err
+    assert "no results folder at nowhere" in err

@@ -1,62 +1,184 @@
 """The command line as a whole: wrong commands, signals, what it imports."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
+from genbench import registry
+from genbench.core import Data
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "--model", "wcfn", "--dataset", "moons"], "did you mean 'wcfm'?"),
-        (["run", "--model", "wcfm", "--dataset", "moons", "--set", "model.kapa=1"], "did you mean 'kappa'?"),
-        (["run", "--model", "wcfm", "--dataset", "moons", "--set", "plan.steps"], "write section.name=value"),
-        (["run", "--model", "wcfm", "--dataset", "moons", "--set", "plan.steps=-5"], "plan.steps: -5 is wrong"),
-        (["run", "--model", "wcfm", "--dataset", "moons", "--metric", "w22"], "did you mean 'w2'?"),
-        (["run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"], "nowhere"),
+RUN = ("run", "--model", "wcfm", "--dataset", "moons")
+NAMES = [
+    ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
+    ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
+    ((*RUN, "--metric", "FID"), "did you mean 'fid-clean', 'fid-infinity' or 'fid-legacy'?"),
+    ((*RUN, "--set", "plan.steps"), "write section.name=value"),
+    ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
+    ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
+    ((*RUN, "--stack", "[" * 30000 + "]" * 30000), "nested too deeply"),
+    ((*RUN, "--stack", '[{"seed": 0}]', "--seed", "1"), "leave --seed out"),
+    ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
+    ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
+    ((*RUN, "--seeds", "4-0"), "the last seed is smaller than the first"),
+    ((*RUN, "--devices", "0"), "genbench run: Invalid value for '--devices'"),
+    ((*RUN, "--accelerator", "abacus"), "genbench run: Invalid value for '--accelerator': 'abacus' is not one of"),
+    ((*RUN, "--sed", "3"), "genbench run: No such option"),
+    ((*RUN, "--log", "paper"), "no logger 'paper'; known: tensorboard, wandb"),
+    ((*RUN, "--results", "deep.toml"), "deep.toml is not a folder: name another one for results"),
+    ((*RUN, "--results", ""), "--results ''"),
+    ((*RUN, "--results="), "--results="),
+    ((*RUN[:4], "none.npy"), "none.npy does not exist or is not a file"),
+    (("sweep", "nowhere.toml"), "no suite at nowhere.toml"),
+    (("sweep", "deep.toml"), "deep.toml is not a suite: it is nested too deeply"),
+    (("sweep", "large.toml"), "large.toml is not a suite: it has more than"),
+    (("sweep", "pipe.toml"), "no suite at pipe.toml"),
+    (("sweep", "names.toml"), "names.toml: no model 'otcmf'; did you mean 'otcfm'?"),
+    (("sweep", "smoke", "--engine", "slurm"), "'slurm' is not one of 'local', 'ray'"),
+    (("sweep", "smoke", "--engine", "ray", "--jobs", "3"), "--jobs is an option of the local engine"),
+    (("sweep", "smoke", "--gpus", "1"), "add --engine ray"),
+    (("tune", "wcfn", "--dataset", "moons"), "did you mean 'wcfm'?"),
+    (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
+    (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
+    (("eval", "nowhere"), "is not a kept run"),
+    (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
+    (("eval", "some-run", "--seed", "7"), "--seed is for samples made elsewhere"),
+    (("verify", "nowhere"), "no results folder or submission at nowhere"),
+    (("submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
+    (("compare", "a", "b", "--metric", "w2"), "add --dataset"),
+    (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
+    (("report", "--results", "nowhere"), "no results folder at nowhere"),
+    (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
+    (("results", "status", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
+    (("results", "merge", "deep.toml", "--results", "into"), "deep.toml is not a folder"),
+    (("show", "WCFM"), "did you mean 'wcfm'?"),
+    (("list", "modells"), "did you mean 'models'?"),
+    (("frobnicate",), "No such command"),
+]
+"""Requests that are refused before torch is imported: names, files and options."""
+SETTINGS = [
+    ((*RUN, "--set", "model.kapa=1"), "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
+    ((*RUN, "--set", "model.net.widht=8", "--set", "model.net=mlp"), "wcfm.net (mlp) has no setting 'widht'"),
+    ((*RUN, "--set", "model.net=unet"), "unet needs images"),
+    ((*RUN, "--set", "model.kappa=1", "--set", "model.epsilon=1"), "not both"),
+    ((*RUN, "--set", f"model.a={'b' * 10_000}\a"), "wcfm has no setting 'a'"),
+    ((*RUN, "--set", "metric.w2=3"), "w2: 3 is wrong: write a setting of w2, as name=value"),
+    ((*RUN, "--metric", "mmd", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
+    ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
+    ((*RUN, "--set", "plan.steps=-5"), "plan.steps: -5 is wrong"),
+    ((*RUN, "--set", "plan.lr=inf"), "plan.lr: inf is wrong: numbers are finite"),
+    ((*RUN, "--set", "plan.batch_size=100000000000000"), "plan.batch_size=100000000000000 needs at least"),
+    ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "64 cannot be divided into 3 devices"),
+    ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
+    ((*RUN, "--set", "sample.steps=5"), "set sample.method=euler"),
+    ((*RUN, "--set", "sample.method=euler"), "needs a number of steps"),
+    ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
+    ((*RUN, "--set", "evaluation.n=100000000000000"), "evaluation.n=100000000000000 needs at least"),
+    ((*RUN, "--set", "evaluation.curve_metrics=['w22']"), "did you mean"),
+    ((*RUN, "--stack", '[{"sed": 0}]'), "write a list such as"),
+    ((*RUN, "--stack", '[{"seed": 0}, {"seed": 0}]'), "at least two different members"),
+    ((*RUN, "--stack", '[{"seed": 0}, {"seed": 1, "kapa": 2}]'), "wcfm has no setting 'kapa'"),
+    (("run", "--model", "sbcfm", "--dataset", "moons", "--set", "model.clip=0.9"), "sbcfm.clip: 0.9 is wrong"),
+    (
+        ("run", "--model", "cfm", "--dataset", "mixture", "--set", "data.placement=9223372036854775808"),
+        "whole numbers are below 2^63",
+    ),
+    (("run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"), "nowhere"),
+    (
         (
-            [
-                "run",
-                "--model",
-                "cfm",
-                "--dataset",
-                "digits",
-                "--metric",
-                "fid-legacy",
-                "--set",
-                "plan.steps=100000",
-                "--set",
-                "metric.fid-legacy.features.weights=nowhere.pt",
-            ],
-            "fid-legacy.features.weights: nowhere.pt does not exist",
-        ),  # before the training, which would take hours
-        (["eval", "nowhere"], "is not a kept run"),
-        (["sweep", "nowhere.toml"], "no suite at nowhere.toml"),
-        (["report", "nowhere"], "no results folder at nowhere"),
-        (["show", "wcfn"], "did you mean 'wcfm'?"),
-        (["list", "modells"], "did you mean 'models'?"),
-        (["frobnicate"], "No such command"),
-        (["run", "--model", "cfm", "--dataset", "moons", "--set", "sample.steps=5"], "set sample.method=euler"),
-        (["run", "--model", "cfm", "--dataset", "moons", "--set", "sample.method=euler"], "needs a number of steps"),
-        (["run", "--model", "cfm", "--dataset", "moons", "--set", "evaluation.curve_metrics=['w22']"], "did you mean"),
-        (["run", "--model", "sbcfm", "--dataset", "moons", "--set", "model.clip=0.9"], "sbcfm.clip: 0.9 is wrong"),
-        (
-            ["run", "--model", "wcfm", "--dataset", "moons", "--set", "model.kappa=1", "--set", "model.epsilon=1"],
-            "not both",
+            *("run", "--model", "cfm", "--dataset", "digits", "--metric", "fid-legacy", "--set", "plan.steps=100000"),
+            *("--set", "metric.fid-legacy.features.weights=nowhere.pt"),
         ),
-        (["run", "--model", "cfm", "--dataset", "moons", "--results", "/dev/null/x"], "/dev/null/x"),
-        (["run", "--model", "cfm", "--dataset", "moons", "--results", ""], "--results ''"),
-        (["run", "--model", "cfm", "--dataset", "moons", "--results="], "--results="),
-    ],
-)
-def test_wrong_commands_exit_with_2_and_write_nothing(inside, tmp_path, arguments, message):
-    code, said = inside(*arguments)
-    assert code == 2
-    assert message in said
-    assert not list(tmp_path.iterdir())
+        "fid-legacy.features.weights: nowhere.pt does not exist",
+    ),  # before the training, which would take hours
+    (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
+    (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),
+    (("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=3"), "--over plan.lr=3: write a list of values"),
+    (("tune", "cfm", "--dataset", "moons", "--over", "plan.rate=[3]"), "plan has no setting 'rate'"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep.toml").write_text(f"datasets=['moons']\nmodels=['cfm']\nseeds={'[' * 5000}{']' * 5000}")
+    (tmp_path / "large.toml").write_text("#" * 2**21)
+    (tmp_path / "names.toml").write_text("datasets=['moons']\nmodels=['otcmf']")
+    (tmp_path / "grid.toml").write_text("datasets=['moons']\nmodels=[{name='wcfm', kappa=[1.0, 'x']}]")
+    os.mkfifo(tmp_path / "pipe.toml")
+    return tmp_path
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry-run"])
+@pytest.mark.parametrize(("arguments", "message"), [*NAMES, *SETTINGS], ids=lambda value: str(value)[-40:])
+def test_a_wrong_request_is_one_line_and_exit_code_2(cli, folder, arguments, message, dry):
+    if dry and arguments[0] not in ("run", "sweep"):
+        pytest.skip("it has no --dry-run")
+    before = {*folder.iterdir()}
+    code, out, err = cli(*arguments, *dry)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert len(err) < 1100
+    assert err.strip().isprintable()
+    assert {*folder.iterdir()} == before
+
+
+def test_wrong_names_are_refused_before_torch_is_imported(folder):
+    code = f"""
+import sys
+from genbench.cli.main import main
+for arguments in {[arguments for arguments, _ in NAMES]!r}:
+    sys.argv = ["genbench", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert stop.code == 2, arguments
+    assert "torch" not in sys.modules, arguments
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE"])
+def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder, name):
+    command = "import sys\nsys.argv = ['genbench', *sys.argv[1:]]\nfrom genbench.cli.main import main\n"
+    command += "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *RUN], capture_output=True, text=True, env=os.environ | {name: "x"}
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"genbench: {name}=x is not a whole number: start with torchrun, or unset it\n"
+
+
+@pytest.mark.parametrize("size", ["1", "2"])
+def test_an_ensemble_is_not_divided_among_the_processes_of_torchrun(cli, folder, monkeypatch, size):
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, size)
+    code, out, err = cli(*RUN, "--stack", '[{"seed": 0}, {"seed": 1}]', "--dry-run")
+    assert (code, bool(out)) == ((0, True) if size == "1" else (2, False))
+    assert err == ("" if size == "1" else "genbench: one process trains an ensemble: start it without torchrun\n")
+
+
+def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cli):
+    @registry.datasets.register("faulty")
+    def faulty(*, dims: int = 2) -> Data:
+        raise ZeroDivisionError("dims\nare nothing")
+
+    try:
+        code, out, err = cli("run", "--model", "cfm", "--dataset", "faulty")
+    finally:
+        del registry.datasets._entries["faulty"]
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("genbench: ZeroDivisionError: dims are nothing; this is a bug")
+    (path,) = [Path(word) for word in err.split() if word.endswith(".txt")]
+    assert "in faulty" in path.read_text()
+    assert "run --model cfm --dataset faulty" in path.read_text()
+    path.unlink()
 
 
 def test_the_version_is_that_of_the_package(cli):
@@ -105,3 +227,15 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[1] == "w2 \\u2193"
+
+
+def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = cli("--help")[1]
+    sections = re.findall(r"^(\S.*):\n((?:  +\S.*\n)+)", out, re.MULTILINE)
+    commands = {title: re.findall(r"^  (\w+)", rows, re.MULTILINE) for title, rows in sections[1:]}
+    assert commands["Train and measure"][:2] == ["run", "sweep"]
+    assert "results" in commands["Keep and share results"]
+    assert sum(map(len, commands.values())) <= 15
+    assert len(out.splitlines()) <= 45
+    assert max(map(len, out.splitlines())) <= 80

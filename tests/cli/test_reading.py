@@ -6,7 +6,7 @@ from helpers.command_line import genbench
 
 def test_report_writes_its_tables(kept):
     results, _, _ = kept
-    done = genbench("report", results, "--full")
+    done = genbench("report", "--results", results, "--full")
     assert "sliced_w2" in done.stdout
     for ending in ("md", "csv"):
         assert (results / f"REPORT.{ending}").stat().st_size > 100
@@ -30,8 +30,8 @@ def test_python_loads_what_the_command_line_kept(kept):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["report", ".", "--html", "REPORT.md"], "is a file that the report writes itself"),
-        (["leaderboard", ".", "--csv", "--json"], "choose one"),
+        (["report", "--results", ".", "--html", "REPORT.md"], "is a file that the report writes itself"),
+        (["leaderboard", "--results", ".", "--csv", "--json"], "choose one"),
     ],
 )
 def test_outputs_that_exclude_each_other_are_refused(inside, words, message):

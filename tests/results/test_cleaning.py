@@ -14,14 +14,14 @@ def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_p
     _, results = swept
     path = first_path(results)
     edit_record(path, older)
-    err = cli("report", results)[2]
+    err = cli("report", "--results", results)[2]
     written = (results / "REPORT.md").read_text()
     assert "left out as outdated: cfm on moons: made with version 0 of model 'cfm', which is now 1 (1 record)" in err
     assert "(0, 1)" in written  # the other model has both seeds
     assert "1 seed only" in written
-    assert str(path) in cli("clean", results, "--stale", "--dry-run")[1]
+    assert str(path) in cli("results", "clean", "--results", results, "--stale", "--dry-run")[1]
     assert path.exists()
-    cli("clean", results, "--stale")
+    cli("results", "clean", "--results", results, "--stale")
     assert not path.parents[1].exists()
     assert len(Store(results).record_paths()) == 3
 
@@ -34,7 +34,7 @@ def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli
     edit_record(other, older)
     holding = Store(results).hold(load(suite).specs[1])
     with holding:  # runs that a process holds stay as they are
-        out = cli("clean", results, "--stale")[1]
+        out = cli("results", "clean", "--results", results, "--stale")[1]
     assert f"{other.parents[1]}: stays, {other.parents[1].name} is being run by" in out
     assert f"{path}: nfe, made with version 0 of metric 'nfe'" in out
     now = read_record(path)
@@ -51,7 +51,7 @@ def test_clean_removes_what_the_dead_left(cli, swept, first_path):
     run = first_path(results).parents[1]
     (results / "leases" / run.name / f"{lease._machine()}.999999999.1.x").mkdir(parents=True)
     (run / ".record.json.x.tmp").write_text("half")
-    assert "whose owner (process 999999999" in cli("clean", results)[1]
+    assert "whose owner (process 999999999" in cli("results", "clean", "--results", results)[1]
     assert not (results / "leases").exists()
     assert not list(results.rglob("*.tmp"))
 
@@ -63,12 +63,12 @@ def test_reasons_and_names_of_others_cannot_write_to_the_terminal(cli, swept, fi
     record.unlink()
     failure = record.with_name("failure.txt")
     failure.write_text(f"\x1b[2J\x1b]0;title\x07 [red]x\n\nspec: {json.dumps(spec)}\n")
-    outputs = [cli("clean", results, "--failed", "--dry-run"), cli("retry", results, "--dry-run")]
+    outputs = [cli("results", "clean", "--results", results, "--failed", "--dry-run")]
     run = record.parents[1]
     run.rename(run.with_name(f"{run.name}\x1b[2J"))
     failure = run.with_name(f"{run.name}\x1b[2J") / failure.relative_to(run)
     failure.write_text('nothing\n\nspec: {"kind": "\x1b[2J"}\n')
-    outputs += [cli("clean", results, "--failed", "--dry-run"), cli("retry", results, "--dry-run")]
+    outputs += [cli("results", "clean", "--results", results, "--failed", "--dry-run")]
     assert all(code == 0 for code, _, _ in outputs)
     assert all("\x1b" not in out + err and "\x07" not in out + err for _, out, err in outputs)
     assert "[red]x" in outputs[0][1]

@@ -25,7 +25,7 @@ def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, tmp_path, f
     before = read_record(mine)
     edit_record(mine, without_nfe)
     edit_record(different, lambda r: r["results"][0].update(value=1.0))
-    code, out, _ = cli("merge", results, other)
+    code, out, _ = cli("results", "merge", other, "--results", results)
     assert code == 0
     assert "1 different, 1 extended, 1 new, 1 the same" in out
     assert f"different values, not copied: {different.parents[1].name}" in out
@@ -33,7 +33,7 @@ def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, tmp_path, f
     assert read_record(results / same.relative_to(other)) == read_record(same)
     assert "4 cells, 0 to run" in cli("sweep", suite, "--results", results, "--dry-run")[2]
     assert cli("verify", results, "--sample", 4)[0] == 0
-    assert cli("merge", results, tmp_path / "nothing")[0] == 2
+    assert cli("results", "merge", tmp_path / "nothing", "--results", results)[0] == 2
 
 
 def test_merging_takes_weights_that_have_no_record_and_none_that_belong_to_other_values(
@@ -54,7 +54,7 @@ def test_merging_takes_weights_that_have_no_record_and_none_that_belong_to_other
     edit_record(results / renewed.relative_to(other), lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
     edit_record(results / renewed.relative_to(other), lambda r: r["results"][0].update(value=7.0))
     assert before["results"][0]["metric"] == "nfe"
-    out = cli("merge", results, other)[1]
+    out = cli("results", "merge", other, "--results", results)[1]
     assert "1 different, 1 extended, 1 the same, 1 weights" in out
     assert (results / alone.parents[1].relative_to(other) / "model.safetensors").exists()
     assert not (results / different.parents[1].relative_to(other) / "model.safetensors").exists()
@@ -92,7 +92,7 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
     (evaluation / "samples.npz").write_bytes(b"PK")
     (evaluation / "steps").mkdir()
     (evaluation / "steps" / "5.json").write_text("[]\n0\n")
-    code, out, err = cli("merge", mine, other)
+    code, out, err = cli("results", "merge", other, "--results", mine)
     assert code == 0
     assert "2 new" in out
     taken = {str(path.relative_to(mine / "runs")) for path in mine.rglob("*") if path.is_file()}
@@ -117,6 +117,6 @@ def test_weights_that_lack_a_setting_of_their_record_are_taken(cli, swept, tmp_p
     model = {name: value for name, value in {**spec["model"], **change}.items() if value is not None}
     tensors.save(path, state, {**header, "spec": json.dumps({**spec, "model": model})})
     mine = tmp_path / "mine"
-    err = cli("merge", mine, results)[2]
+    err = cli("results", "merge", results, "--results", mine)[2]
     assert (mine / path.relative_to(results)).exists() == taken
     assert ("belongs to another run" in err) != taken

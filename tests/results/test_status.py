@@ -49,7 +49,7 @@ def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
         edit_record(store.record_path(specs[3]), lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
         states = [cell.state for cell in of_suite(specs, store)]
         assert states == ["running", "failed", "done", "stale"]
-        folder = json.loads(cli("status", results, "--json")[1])
+        folder = json.loads(cli("results", "status", "--results", results, "--json")[1])
     assert list(folder["running"]) == [held.folder(specs[0]).name]
     assert list(folder["failed"].values()) == ["TypeError: it did"]
     assert sum(folder["stale"].values()) == 1
@@ -64,9 +64,9 @@ def test_a_component_whose_version_rises_makes_its_records_stale(swept, monkeypa
     assert "version 1 of model 'cfm', which is now 2" in cells[0].note
 
 
-@pytest.mark.parametrize("command", ["status", "retry", "clean", "report"])
+@pytest.mark.parametrize("command", ["results status", "results clean", "report", "leaderboard"])
 def test_a_folder_that_is_not_there_is_no_empty_one(cli, tmp_path, command):
-    code, _, err = cli(command, tmp_path / "resluts")
+    code, _, err = cli(*command.split(), "--results", tmp_path / "resluts")
     assert (code, err) == (2, f"genbench: no results folder at {tmp_path / 'resluts'}\n")
 
 
@@ -78,14 +78,13 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept
     path = Store(results).record_path(spec)
     path.unlink()
     Store(results).write_failure(spec, "the machine was on fire")
-    assert "on fire" in cli("status", results)[1]
-    assert "on fire" not in cli("clean", results)[1]
-    cli("merge", results, other)
+    assert "on fire" in cli("results", "status", "--results", results)[1]
+    assert "on fire" not in cli("results", "clean", "--results", results)[1]
+    cli("results", "merge", other, "--results", results)
     assert path.with_name("failure.txt").exists()
-    assert "failed" not in cli("status", results)[1]
+    assert "failed" not in cli("results", "status", "--results", results)[1]
     assert "failed" not in cli("sweep", suite, "--results", results)[1]
-    assert "0 to retry" in cli("retry", results)[2]
-    assert "failure.txt: it has succeeded since" in cli("clean", results)[1]
+    assert "failure.txt: it has succeeded since" in cli("results", "clean", "--results", results)[1]
     assert not path.with_name("failure.txt").exists()
 
 
@@ -95,25 +94,24 @@ def test_a_damaged_note_of_a_failure_is_only_reported(cli, swept):
     Store(results).write_failure(spec, "the machine was on fire")
     note = Store(results).record_path(spec).with_name("failure.txt")
     note.write_bytes(note.read_bytes()[:-20] + b"\xff")
-    assert "failure.txt is damaged" in cli("status", results)[1]
-    assert "cannot be retried: not the spec of a run" in cli("retry", results)[2]
-    cli("clean", results, "--failed")
+    assert "failure.txt is damaged" in cli("results", "status", "--results", results)[1]
+    cli("results", "clean", "--results", results, "--failed")
     assert not note.exists()
 
 
-def test_retry_runs_what_failed_and_forgets_it(cli, swept):
+def test_a_sweep_runs_what_failed_again_and_forgets_it(cli, swept):
     suite, results = swept
     spec = load(suite).specs[1]
     record = Store(results).record_path(spec)
     before = record.read_bytes()
     record.unlink()
     Store(results).write_failure(spec, "the machine was on fire")
-    assert "cfm on moons, seed 1" in cli("retry", results, "--dry-run")[1]
-    code, _, err = cli("retry", results, "--failed")
+    assert "on fire" in cli("results", "status", "--results", results)[1]
+    code, _, err = cli("sweep", suite, "--results", results)
     assert code == 0
-    assert "1 to retry" in err
+    assert "4 cells, 1 to run" in err
     assert json.loads(record.read_text())["results"] == json.loads(before)["results"]
-    assert "0 to retry" in cli("retry", results)[2]
+    assert "failed" not in cli("results", "status", "--results", results)[1]
 
 
 def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):
@@ -129,14 +127,14 @@ def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli,
         record["labels"] |= {"run": run.name, "model": "elsewhere power=2"}
 
     edit_record(path, of_plugin)
-    code, out, _ = cli("status", results)
+    code, out, _ = cli("results", "status", "--results", results)
     assert code == 0
     assert "4 records" in out
     assert "unknown: 1 x model 'elsewhere', not installed here" in out
     assert "unknown: 1 x metric 'elsewhere', not installed here" in out
     assert "stale" not in out
-    assert len(json.loads(cli("status", results, "--json")[1])["unknown"]) == 2
-    assert cli("clean", results, "--stale")[1] == ""
+    assert len(json.loads(cli("results", "status", "--results", results, "--json")[1])["unknown"]) == 2
+    assert cli("results", "clean", "--results", results, "--stale")[1] == ""
     assert path.exists()
 
 
@@ -144,8 +142,8 @@ def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli,
 def test_a_results_folder_that_is_no_folder_is_refused_before_anything_is_run(cli, swept, tmp_path, what):
     path = tmp_path / "no-folder"
     {"link": lambda: path.symlink_to("nowhere"), "pipe": lambda: os.mkfifo(path), "file": path.touch}[what]()
-    for command in (["sweep", swept[0], "--results"], ["status"], ["report"], ["merge", swept[1]]):
-        code, _, err = cli(*command, path)
+    for command in (["sweep", swept[0]], ["results", "status"], ["report"], ["results", "merge", swept[1]]):
+        code, _, err = cli(*command, "--results", path)
         assert code == 2
         assert err.startswith("genbench: ")
         assert "no-folder" in err

@@ -3,7 +3,7 @@ import pytest
 
 def test_a_finished_sweep_is_done_and_whole(cli, swept):
     suite, results = swept
-    assert cli("status", results) == (0, f"{results}: 4 records\n", "")
+    assert cli("results", "status", "--results", results) == (0, f"{results}: 4 records\n", "")
     _, out, err = cli("sweep", suite, "--results", results, "--dry-run")
     assert out.count("done ") == 4
     assert "4 cells, 0 to run" in err

@@ -32,8 +32,8 @@ def test_a_record_in_the_folder_of_another_run_is_no_record_of_it(cli, swept, ru
         read_kept(store.record_path(second))
     assert store.record(second) is None
     assert len(store.records()) == 3
-    for command in ("status", "report", "verify"):
-        code, out, err = cli(command, results)
+    for command in ("results status --results", "report --results", "verify"):
+        code, out, err = cli(*command.split(), results)
         assert said in " ".join((out + err).split())
     assert (code, "1 damaged files" in err) == (1, True)
     code, _, err = cli("sweep", suite, "--results", results)
@@ -117,10 +117,10 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
             path.symlink_to("/dev/zero")
         else:
             path.symlink_to("nowhere")
-    for command in (["status", results], ["verify", results], ["report", results], ["clean", results, "--dry-run"]):
-        code, out, err = cli(*command)
+    for command in ("results status --results", "verify", "report --results", "results clean --dry-run --results"):
+        code, out, err = cli(*command.split(), results)
         assert code in (0, 1)
-        assert what == "link to nothing" or str(store.record_path(spec)) in out + err or command[0] == "clean"
+        assert what == "link to nothing" or str(store.record_path(spec)) in out + err or "clean" in command
 
 
 def test_a_folder_of_runs_that_another_process_removes_in_between_is_made_again(tmp_path, monkeypatch):

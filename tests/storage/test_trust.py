@@ -52,19 +52,21 @@ def outside(folder):
     return [path for path in opened if isinstance(path, str) and path.startswith(str(folder))]
 
 
+OTHERS = ["eval", "compare", "merge", "load"]
+
+
 @pytest.mark.parametrize(
-    "command", ["status", "verify", "report", "retry", "clean --stale", "eval", "compare", "merge", "load"]
+    "command", ["results status --results", "verify", "report", "results clean --stale --results", *OTHERS]
 )
 def test_no_command_opens_a_path_that_only_a_record_names(cli, strangers, tmp_path, command):
     images, results = strangers
     run = next(results.glob("runs/*"))
-    (record,) = run.glob("*/record.json")
-    if command == "retry":
-        record.with_name("failure.txt").write_text(f"it failed\n\nspec: {json.dumps(spec_of(record))}\n")
-        record.unlink()
     arguments = {"eval": ["eval", run], "compare": ["compare", results, results]}
     page = tmp_path / "page.html"
-    arguments |= {"merge": ["merge", tmp_path / "into", results], "report": ["report", results, "--html", page]}
+    arguments |= {
+        "merge": ["results", "merge", results, "--results", tmp_path / "into"],
+        "report": ["report", "--results", results, "--html", page],
+    }
     if command == "load":
         from genbench import load
 
@@ -78,7 +80,7 @@ def test_no_command_opens_a_path_that_only_a_record_names(cli, strangers, tmp_pa
     assert code == (2 if command == "eval" else 0)
     assert not outside(images)
     said = {line for line in (out + err).splitlines() if "is not opened: add --trust if you trust" in line}
-    assert len(said) == (command in ("verify", "retry", "eval"))  # the others need nothing that a record names
+    assert len(said) == (command in ("verify", "eval"))  # the others need nothing that a record names
     if command == "report":  # where the picture would be
         assert any("add --trust" in path.read_text() for path in tmp_path.glob("page/*.html"))
     if command in ("verify", "eval"):

@@ -15,7 +15,7 @@ def ranks(cli):
     """ranks(results, *arguments) -> ({method: row of the leaderboard}, notes)."""
 
     def call(results, *arguments):
-        code, out, _ = cli("leaderboard", results, "--csv", *arguments)
+        code, out, _ = cli("leaderboard", "--results", results, "--csv", *arguments)
         assert code == 0
         return {row["method"]: row for row in csv.DictReader(io.StringIO(out))}
 
@@ -30,7 +30,7 @@ def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks,
     found = ranks(root, "--add", path)
     assert found.keys() == {"cfm", "wcfm", "theirs?:cfm"}
     assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs?:cfm"]["mean"]) + 0.01)
-    out = cli("leaderboard", root, "--add", path)[1]
+    out = cli("leaderboard", "--results", root, "--add", path)[1]
     assert "0 confirmed here" in out
     assert "2 are the same as your own" in out
 
@@ -47,7 +47,7 @@ def test_what_was_verified_here_is_said_and_what_was_not_confirmed_is_left_out(f
     assert "forged?:wcfm" in ranks(root, "--add", path)
     assert cli("verify", path, "--sample", "9")[0] == 1
     assert ranks(root, "--add", path).keys() == {"forged:cfm"}
-    out = cli("leaderboard", root, "--add", path)[1]
+    out = cli("leaderboard", "--results", root, "--add", path)[1]
     assert "2 confirmed here" in out
     assert "2 left out" in out
 
@@ -56,4 +56,4 @@ def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_p
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     cli("verify", path, "--sample", "4")
     cli("verify", path, "--sample", "0")
-    assert "4 confirmed here" in cli("leaderboard", forger.store.root, "--add", path)[1]
+    assert "4 confirmed here" in cli("leaderboard", "--results", forger.store.root, "--add", path)[1]

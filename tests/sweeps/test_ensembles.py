@@ -165,6 +165,6 @@ def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tm
 
 def test_the_command_of_a_stack_is_the_stack(tmp_path):
     for spec in [spec for spec in suite(tmp_path, 'stack = ["seed", "kappa"]') if spec.stack]:
-        words = shlex.split(command(spec, tmp_path))
+        words = shlex.split(command(spec))
         assert json.loads(words[words.index("--stack") + 1]) == spec.stack
         assert "--seed" not in words

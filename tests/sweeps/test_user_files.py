@@ -95,11 +95,11 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     os.environ[FILES] = ""
     del models._entries[name]
     (folder / "my_model.py").write_text("raise SystemExit('executed')")
-    code, out, err = cli("status", "r")
+    code, out, err = cli("results", "status", "--results", "r")
     assert (code, "executed" in err) == (0, False), err
     assert "r: 1 records" in out
     assert f"unknown: 1 x model '{name}', not installed here" in out
-    code, out, err = cli("leaderboard", "r")
+    code, out, err = cli("leaderboard", "--results", "r")
     assert (code, err) == (0, "")
     assert name in out
     assert name not in models
@@ -124,13 +124,13 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     assert (code, out.startswith("not replayed: ")) == (0, True)
     needed = f"model '{name}' needs its Python file (sha256 {name[-8:]}...): --trust FILE.py"
     assert needed in " ".join(out.split())
-    code, out, _ = cli("leaderboard", "none", "--add", "mine.genbench.zip")
+    code, out, _ = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")
     assert (code, f"mine?:{name}" in out) == (0, True)
     (folder / "other.py").write_text((folder / "my_model.py").read_text() + "\n")
     assert needed in " ".join(cli("verify", "mine.genbench.zip", "--trust", "other.py")[1].split())
     code, out, err = cli("verify", "mine.genbench.zip", "--trust", "my_model.py")
     assert (code, out.startswith("confirmed, ")) == (0, True), err
-    out = cli("leaderboard", "none", "--add", "mine.genbench.zip")[1]
+    out = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")[1]
     assert (f"mine:{name}" in out, "1 confirmed here" in out) == (True, True)
     assert cli("verify", "mine.genbench.zip", "--trust", "nowhere.py")[2].startswith("genbench: nowhere.py does not")
 

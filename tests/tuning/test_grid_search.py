@@ -1,13 +1,10 @@
 """Grid search: equal budgets, and a selection that cannot read the test split."""
 
-import json
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-from genbench.cli.main import main
 from genbench.core import Data, Split
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import validation_as_test
@@ -135,33 +132,3 @@ def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
         assert {row["point"] for _, row in rows} == {"main", "curve", "training"}
         assert candidate.values("sliced_w2") == {seed: row["value"] for seed, row in rows if row["point"] == "main"}
     assert found.table().rows
-
-
-def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
-    def say(*words):
-        monkeypatch.setattr(sys, "argv", ["genbench", "tune", *words, "--results", str(tmp_path)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code, *capsys.readouterr()
-
-    quick = ["--set", "plan.steps=8", "--set", "plan.batch_size=16", "--set", "evaluation.n=64", "--seeds", "2"]
-    code, out, _ = say("cfm", "--dataset", "moons", "--over", "model.sigma=[0.0, 0.2]", "--metric", "sliced_w2", *quick)
-    assert code == 0
-    assert "moons: sliced_w2 on the validation split" in " ".join(out.split())
-    (path,) = (tmp_path / "tuning").glob("cfm-on-moons-by-sliced_w2-*.json")
-    kept = json.loads(path.read_text())
-    assert kept["chosen"]["cfm"] in ("model.sigma=0.0", "model.sigma=0.2")
-    assert f"Chosen for cfm: {kept['chosen']['cfm']}." in out
-    assert [len(candidate["values"]) for candidate in kept["candidates"]] == [2, 2]
-    assert kept["budget"] == {"steps": 8, "batch_size": 16}
-    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--json")
-    assert (code, json.loads(out)["rule"]) == (0, "elbow")
-    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--set", "data.radius=2.0", "--json")
-    assert code == 0
-    answers = [json.loads(path.read_text())["data"] for path in (tmp_path / "tuning").glob("wcfm-on-8gaussians-by-*")]
-    assert sorted(data["radius"] for data in answers) == [2.0, 5.0]  # one does not take the place of the other
-    code, _, err = say("wcfm", "--dataset", "8gaussians", "--set", "model.kappa=3")
-    assert (code, "model.kappa is chosen by the elbow rule" in err) == (2, True)
-    code, _, err = say("cfm", "wcfm", "--dataset", "moons")
-    assert code == 2
-    assert "name the candidates with --over" in err

@@ -42,11 +42,13 @@ def test_the_committed_results_fit_a_screen_and_say_what_they_say():
 
 def test_the_command_prints_text_csv_and_json(cli, tmp_path):
     shutil.copytree(RESULTS / "density", tmp_path / "density")
-    assert "mixture dims=10" in cli("leaderboard", tmp_path)[1]
-    rows = list(csv.DictReader(io.StringIO(cli("leaderboard", tmp_path, "--suite", "density", "--csv")[1])))
-    found = json.loads(cli("leaderboard", tmp_path, "--json")[1])
+    assert "mixture dims=10" in cli("leaderboard", "--results", tmp_path)[1]
+    rows = list(
+        csv.DictReader(io.StringIO(cli("leaderboard", "--results", tmp_path, "--suite", "density", "--csv")[1]))
+    )
+    found = json.loads(cli("leaderboard", "--results", tmp_path, "--json")[1])
     assert [row["mean"] for row in found["rows"]] == [float(row["mean"]) for row in rows]
-    code, _, err = cli("leaderboard", tmp_path, "--dataset", "mixtur")
+    code, _, err = cli("leaderboard", "--results", tmp_path, "--dataset", "mixtur")
     assert (code, err.strip()) == (2, "genbench: no results on a data set called 'mixtur'; did you mean 'mixture'?")
 
 

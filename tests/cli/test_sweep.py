@@ -1,0 +1,144 @@
+"""sweep: only what is missing, failures, stopping, and folders that it must not write."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.command_line import genbench
+
+from genbench.storage.lease import leases_in
+
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]
+metrics = ["sliced_w2"]
+seeds = [0, 1]
+plan = {steps = 20, batch_size = 32}
+evaluation = {n = 64, curve = []}
+"""
+
+
+def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path):
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(SUITE)
+    assert "6 cells, 6 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
+    assert not (tmp_path / "a").exists()
+    first = genbench("sweep", suite, "--results", tmp_path / "a")
+    assert "wcfm kappa=0.5" in first.stdout
+    second = genbench("sweep", suite, "--results", tmp_path / "b", "--jobs", 2)
+    assert "6 cells, 6 to run" in second.stderr
+    for name in ("tiny/table.md", "tiny/table.csv", "tiny/table.tex", "tiny/records.jsonl.gz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert "6 cells, 0 to run" in genbench("sweep", suite, "--results", tmp_path / "a").stderr
+    suite.write_text(SUITE.replace("[0, 1]\n", "[0, 1, 2]\n"))
+    assert "9 cells, 3 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
+
+
+def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
+    suite = tmp_path / "bad.toml"
+    suite.write_text(SUITE.replace('"cfm"', '{name = "cfm", plan = {lr = 1e30}}'))
+    done = genbench("sweep", suite, "--results", tmp_path, code=1)
+    assert "2 of 6 cells failed" in done.stderr
+    assert "not finite at step" in done.stderr
+    assert "failed" in (tmp_path / "bad/table.md").read_text()
+    assert "6 cells, 2 to run" in genbench("sweep", suite, "--results", tmp_path, "--dry-run").stderr
+
+
+def alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def owners_in(results):
+    return {lease.owner.pid for lease in leases_in(results / "leases")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)], ids=["term", "ctrl-c", "kill"]
+)
+def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path, jobs, number):
+    suite = tmp_path / "long.toml"
+    suite.write_text(SUITE.replace("steps = 20,", "steps = 10_000_000,"))
+    command = [sys.executable, "-m", "genbench", "sweep", str(suite), "--results", str(tmp_path), "--jobs", str(jobs)]
+    sweep = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background do not hear Ctrl-C
+    )
+    while not list(tmp_path.glob("runs/*/train.csv")):
+        assert sweep.poll() is None
+        time.sleep(0.2)
+    if number == signal.SIGINT:
+        os.killpg(sweep.pid, number)  # a terminal tells all processes
+    else:
+        if number == signal.SIGKILL:
+            killed = leases_in(tmp_path / "leases")[0].owner.pid
+            os.kill(int(killed), signal.SIGKILL)
+            deadline = time.monotonic() + 180
+            while len(owners_in(tmp_path) - {killed}) < jobs:  # until another worker is in its place
+                assert time.monotonic() < deadline, "the killed worker is not replaced"
+                assert sweep.poll() is None
+                time.sleep(0.2)
+        sweep.send_signal(number)
+    _, said = sweep.communicate(timeout=300)
+    assert ("killed by signal 9" in said) == (number == signal.SIGKILL)
+    assert sweep.returncode == (-number if number == signal.SIGKILL else 130)
+    assert ("stopped; finished work is kept" in said) == (number != signal.SIGKILL)
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 60
+    while alive(sweep.pid):
+        assert time.monotonic() < deadline, "a process of the sweep is left"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("results", ["/proc/x", "stray", "file"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sweep", "s.toml"],
+        ["run", "--model", "cfm", "--dataset", "moons"],
+        ["tune", "cfm", "--dataset", "moons", "--over", "plan.lr=[1]"],
+    ],
+)
+def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_starts(inside, tmp_path, results, command):
+    (tmp_path / "s.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\nplan = {steps = 1}\n')
+    for folder in ("stray", "stray/tuning"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "leases").touch()
+    (tmp_path / "file").touch()
+    code, said = inside(*command, "--results", results)
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert "results" in said
+
+
+def test_a_sweep_does_not_overwrite_tables_of_others(inside, tmp_path):
+    (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/table.csv").write_text("my own data")
+    code, err = inside("sweep", "mine.toml", "--results", ".")
+    assert code == 2
+    assert "mine/table.csv would be overwritten: rename the suite, or choose other --results" in err
+    assert (tmp_path / "mine/table.csv").read_text() == "my own data"
+
+
+def test_a_dry_run_checks_files_and_takes_the_settings_that_a_suite_needs_from_outside(cli, tmp_path):
+    (tmp_path / "own.csv").write_text("x,y\n" + "".join(f"{n},{-n}\n" for n in range(40)))
+    suite = tmp_path / "own.toml"
+    suite.write_text('datasets = ["points"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n')
+    words = ["sweep", suite, "--dry-run", "--results", tmp_path / "r"]
+    assert "points needs the setting 'path'" in cli(*words)[2]
+    assert cli(*words, "--set", f"data.path={tmp_path / 'own.csv'}")[0] == 0
+    measured = 'metrics = ["fid-legacy"]\n[metric]\nfid-legacy = { statistics = "nowhere.npz" }\n'
+    suite.write_text('datasets = ["digits"]\nmodels = ["cfm"]\n' + measured)
+    code, _, err = cli(*words)
+    assert (code, err) == (2, f"genbench: {suite}: fid-legacy.statistics: nowhere.npz does not exist\n")

@@ -1,0 +1,54 @@
+"""tune: what it prints and writes."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from genbench.cli.main import main
+
+
+def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
+    def say(*words):
+        monkeypatch.setattr(sys, "argv", ["genbench", "tune", *words, "--results", str(tmp_path)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code, *capsys.readouterr()
+
+    quick = ["--set", "plan.steps=8", "--set", "plan.batch_size=16", "--set", "evaluation.n=64", "--seeds", "2"]
+    code, out, _ = say("cfm", "--dataset", "moons", "--over", "model.sigma=[0.0, 0.2]", "--metric", "sliced_w2", *quick)
+    assert code == 0
+    assert "moons: sliced_w2 on the validation split" in " ".join(out.split())
+    (path,) = (tmp_path / "tuning").glob("cfm-on-moons-by-sliced_w2-*.json")
+    kept = json.loads(path.read_text())
+    assert kept["chosen"]["cfm"] in ("model.sigma=0.0", "model.sigma=0.2")
+    assert f"Chosen for cfm: {kept['chosen']['cfm']}." in out
+    assert [len(candidate["values"]) for candidate in kept["candidates"]] == [2, 2]
+    assert kept["budget"] == {"steps": 8, "batch_size": 16}
+    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--json")
+    assert (code, json.loads(out)["rule"]) == (0, "elbow")
+    code, out, _ = say("wcfm", "--dataset", "8gaussians", "--set", "data.radius=2.0", "--json")
+    assert code == 0
+    answers = [json.loads(path.read_text())["data"] for path in (tmp_path / "tuning").glob("wcfm-on-8gaussians-by-*")]
+    assert sorted(data["radius"] for data in answers) == [2.0, 5.0]  # one does not take the place of the other
+    code, _, err = say("wcfm", "--dataset", "8gaussians", "--set", "model.kappa=3")
+    assert (code, "model.kappa is chosen by the elbow rule" in err) == (2, True)
+    code, _, err = say("cfm", "wcfm", "--dataset", "moons")
+    assert code == 2
+    assert "name the candidates with --over" in err
+
+
+def test_a_second_file_does_not_take_the_place_of_the_first(cli, tmp_path):
+    answers = []
+    for folder, scale in (("one", 1.0), ("two", 3.0)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "mine.npy", scale * np.random.default_rng(0).normal(size=(200, 2)))
+        words = ["--dataset", tmp_path / folder / "mine.npy", "--over", "plan.lr=[0.001]", "--seeds", "1"]
+        quick = ["--set", "plan.steps=2", "--set", "plan.batch_size=16", "--set", "evaluation.n=16"]
+        code, out, err = cli("tune", "cfm", *words, *quick, "--results", tmp_path / "r", "--json")
+        assert code == 0, err
+        answers.append(json.loads(out))
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "r/tuning").glob("*.json")]
+    assert len(kept) == 2
+    assert all(answer in kept for answer in answers)
