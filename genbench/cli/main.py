@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genbench.cli import components, evaluate, reading, results_folder, run, submissions, sweep, tune
+from genbench.cli import evaluate, lookup, reading, results_folder, run, submissions, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.registry import load_file
 from genbench.storage import files
@@ -50,7 +50,7 @@ TASKS = {
     "Train and measure": (run, sweep, evaluate, tune),
     "Read results": (reading,),
     "Keep and share results": (submissions,),
-    "Components": (components,),
+    "Look up and extend": (lookup,),
 }
 for title, modules in TASKS.items():
     for command in (command for module in modules for command in module.app.registered_commands):

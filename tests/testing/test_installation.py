@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from genbench.cli.environment import findings
 from genbench.metrics.extractors import dinov2
+from genbench.testing.installation import findings
 
 
 @pytest.fixture

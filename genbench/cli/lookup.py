@@ -114,7 +114,7 @@ def new(
 @app.command()
 def doctor() -> None:
     """Show what is installed and downloaded, and what is missing."""
-    from genbench.cli.environment import findings
+    from genbench.testing.installation import findings
 
     for line in findings():
         print_wrapped(line)
