@@ -30,17 +30,6 @@ with open("cluster.toml", "w") as file:
 # genbench sweep cluster.toml --dry-run 2>/dev/null
 
 # %% [markdown]
-# ## One command per cell
-#
-# `--commands` prints a `genbench run` for each missing cell. Their keys are those of the sweep, so on any machine the
-# results land in the same place.
-
-# %% language="bash"
-# genbench sweep cluster.toml --dry-run --commands 2>/dev/null > commands.txt
-# wc -l < commands.txt
-# head -1 commands.txt
-
-# %% [markdown]
 # ## Two workers, one of them killed
 #
 # Both run the whole sweep. A worker skips the cells that the other one holds or has finished. One is killed without
@@ -54,11 +43,11 @@ with open("cluster.toml", "w") as file:
 # echo "first worker killed; the second one:"
 # wait $second
 # grep -h " done" second.log | cut -c 10-
-# genbench status results
+# genbench results status
 
 # %% [markdown]
-# The exit code of `sweep` is 0 when every cell is done and 1 when one failed; then `genbench status` names it, and
-# `genbench retry results` tries it again.
+# The exit code of `sweep` is 0 when every cell is done and 1 when one failed; then `genbench results status` names it, and
+# the same sweep runs it again.
 #
 # ## The same numbers
 #
@@ -78,13 +67,11 @@ interrupted
 # %% [markdown]
 # ## Slurm
 #
-# `benchmarks/array.sh` in the repository runs line *i* of the commands as task *i* of an array. A task that is killed and
-# requeued goes on from its last checkpoint.
+# Every task of an array runs the same sweep, as the two workers above. A task that is killed and requeued goes on from
+# the last checkpoint of its cell.
 #
 # ```sh
-# genbench sweep suite.toml --dry-run --commands > commands.txt
-# sbatch --array=1-$(wc -l < commands.txt)%32 benchmarks/array.sh commands.txt
-# genbench sweep suite.toml          # afterwards: what is still missing, and the tables
+# sbatch --array=1-32 --requeue --wrap "genbench sweep suite.toml"
 # ```
 #
 # ## Ray
@@ -99,7 +86,7 @@ interrupted
 # Give each machine its own folder and merge them. Records that differ from kept ones are reported, never overwritten:
 #
 # ```sh
-# genbench merge results from-node-1 from-node-2
+# genbench results merge from-node-1 from-node-2
 # genbench verify results --sample 5
 # ```
 #

@@ -64,7 +64,7 @@ record = json.loads(subprocess.run(command.split(), capture_output=True, text=Tr
 # ([Measure images](../image_metrics.md)).
 #
 # ```sh
-# genbench eval path/to/images --reference cifar10 --metric fid-clean --metric precision_recall
+# genbench eval path/to/images --dataset cifar10 --metric fid-clean --metric precision_recall
 # ```
 #
 # Three mistakes to avoid: samples in another space than the raw data (here: the plane itself, not standardized); samples

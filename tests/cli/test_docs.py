@@ -91,11 +91,12 @@ def test_every_command_and_option_exists(arguments):
 
     from genbench.cli.main import app, trusted_files
 
-    group, typed = get_command(app), trusted_files(list(arguments))[1]
-    with group.make_context("genbench", list(typed), resilient_parsing=True) as context:
-        name, command, rest = group.resolve_command(context, list(typed))
-        with command.make_context(name, rest, parent=context) as parsed:
-            assert parsed.args == []
+    command, name, typed, context = get_command(app), "genbench", trusted_files(list(arguments))[1], None
+    while hasattr(command, "commands"):
+        context = command.make_context(name, list(typed), parent=context, resilient_parsing=True)
+        name, command, typed = command.resolve_command(context, list(typed))
+    with command.make_context(name, typed, parent=context) as parsed:
+        assert parsed.args == []
 
 
 ELSEWHERE = ("data.path=cifar10.tar.gz", "model.text.name=transformers", "mine.py")

@@ -57,7 +57,7 @@ def inside(monkeypatch, capsys, tmp_path):
 def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(inside, place, tmp_path):
     chosen = ["--metric", "memorisation", "--set", "metric.memorisation.features=efficientnet_lite0"]
     chosen += ["--set", "metric.memorisation.share=0.1", "--set", f"data.path={place / 'real'}"]
-    asked = ["eval", place / "samples", "--reference", "folder", "--set", f"data.size={SIZE}", *chosen]
+    asked = ["eval", place / "samples", "--dataset", "folder", "--set", f"data.size={SIZE}", *chosen]
     code, out, _ = inside(*asked, "--json")
     said = json.loads(out)
     assert code == 0
@@ -152,7 +152,7 @@ def test_bad_images_are_one_line_wherever_they_are(inside, place, tmp_path, role
     spoil(bad)
     samples, real = (bad, place / "real") if role == "samples" else (place / "samples", bad)
     code, _, said = inside(
-        "eval", samples, "--reference", "folder", "--metric", "norm", "--set", f"data.path={real}",
+        "eval", samples, "--dataset", "folder", "--metric", "norm", "--set", f"data.path={real}",
         "--set", f"data.size={SIZE}", "--set", "data.test=0.3", "--set", "data.valid=0",
     )  # fmt: skip
     assert code == 2
@@ -195,7 +195,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     where = ["--set", f"data.path={place / 'real'}", "--set", f"data.size={SIZE}"]
     own = ["--metric", "fd-efficientnet_lite0", "--metric", "norm", "--set", "metric.fd-efficientnet_lite0.n_real=12"]
-    code, out, said = inside("eval", place / "samples", "--reference", "folder", *where, *own, "--json")
+    code, out, said = inside("eval", place / "samples", "--dataset", "folder", *where, *own, "--json")
     assert code == 0
     assert "computed once" in said
     told = json.loads(out)
@@ -204,34 +204,16 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     assert rows["fd-efficientnet_lite0"]["value"] > 0
     assert "n=10 against 12 train images" in rows["fd-efficientnet_lite0"]["protocol"]
     assert rows["norm"]["floor"] > 0
-
-    code, out, said = inside("reference")
-    assert code == 0
-    assert len(out.splitlines()) == 2  # 12 to compare with, and as many of 20 test images for the floor
-    assert "efficientnet_lite0 57934424  12 train images" in out
-    code, out, said = inside("reference", "folder", *where, "--features", "efficientnet_lite0", "--n", 12)
-    assert (code, said) == (0, "")  # nothing is made again
-    assert out.split()[0] == "efficientnet_lite0"
     (path,) = (tmp_path / "home" / "references").glob("*-train-12-*.safetensors")
-    content = bytearray(path.read_bytes())
-    content[-5] ^= 1
-    path.write_bytes(content)
-    code, out, said = inside("reference", "--verify")
-    assert code == 1
-    assert "1 damaged" in said
-    assert sum(line.startswith("verified") for line in out.splitlines()) == 1
-    assert "is damaged: the sha256 of features differs" in out
+    before = path.stat()
+    assert inside("eval", place / "samples", "--dataset", "folder", *where, *own, "--json")[0] == 0
+    assert path.stat() == before  # nothing is made again
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["reference", "cifar11"], "did you mean 'cifar10'?"),
-        (["reference", "cifar10", "--split", "valid"], "--split valid: choose train or test"),
-        (["reference", "digits", "--features", "dinov3"], "did you mean 'dinov2'?"),
-        (["reference", "digits", "--features", "dinov2"], "dinov2 is for images of 256 levels"),
-        (["reference", "moons"], "inception-legacy is for images of 256 levels"),
-        (["eval", "nowhere", "--reference", "digits"], "give its samples as .npy or .npz"),
+        (["eval", "nowhere", "--dataset", "digits"], "give its samples as .npy or .npz"),
         (["eval", "x.npy"], "add --dataset NAME, the data set to compare them with"),
     ],
 )

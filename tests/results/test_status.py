@@ -111,7 +111,7 @@ def test_a_sweep_runs_what_failed_again_and_forgets_it(cli, swept):
     assert code == 0
     assert "4 cells, 1 to run" in err
     assert json.loads(record.read_text())["results"] == json.loads(before)["results"]
-    assert "failed" not in cli("results", "status", "--results", results)[1]
+    assert "failed:" not in cli("results", "status", "--results", results)[1]
 
 
 def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):

@@ -107,7 +107,7 @@ def test_the_bias_that_a_value_states_is_part_of_its_protocol(swept):
 
 def test_samples_are_shown_beside_the_suites_of_a_folder(swept, tmp_path, cli):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(64, 2)))
-    request = ("eval", tmp_path / "x.npy", "--reference", "moons", "--metric", "sliced_w2", "--results", swept[1])
+    request = ("eval", tmp_path / "x.npy", "--dataset", "moons", "--metric", "sliced_w2", "--results", swept[1])
     code, out, _ = cli(*request, "--beside", "published")
     assert code == 0
     assert "these samples" in out

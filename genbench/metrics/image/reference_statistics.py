@@ -145,11 +145,6 @@ def _statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: in
     return cache.get("references", f"{extractor.name}-{split}-{n}-{key}.safetensors", read, make)
 
 
-def cached_paths() -> list[Path]:
-    """Return the paths of all statistics in the cache."""
-    return sorted((cache.home() / "references").glob("*.safetensors"))
-
-
 def open_statistics(path: Path) -> Statistics:
     """Return the statistics in a file, of which only the header is read.
 
