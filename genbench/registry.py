@@ -1,6 +1,6 @@
 """Registries: names of models, nets, data sets and metrics, open to other packages by entry points.
 
-The table in `genbench.components` and the entry points of other packages map a name to the module that registers it.
+The table components.toml and the entry points of other packages map a name to the module that registers it.
 So names are known without importing that module, and `genbench list` never waits for torch.
 """
 
@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -18,7 +19,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genbench.components import COMPONENTS, FAMILIES
 from genbench.errors import USER_MODULE, ConfigError, MissingFile, unknown
 
 log = logging.getLogger("genbench")
@@ -275,6 +275,15 @@ def execute_file(path: Path) -> str:
 def _entry_points() -> Any:
     """Return the entry points of all groups, cached: reading them scans every installed distribution."""
     return entry_points()
+
+
+COMPONENTS: dict[str, dict[str, dict[str, str]]] = tomllib.loads(
+    (Path(__file__).parent / "components.toml").read_text(encoding="utf-8")
+)
+"""Our own components: {kind: {module: {name: summary}}}."""
+
+FAMILIES = {"metrics": {"torchmetrics": "genbench.metrics.torchmetrics_classes:entry"}}
+"""{kind: {family: function that makes the entries called FAMILY:NAME}}."""
 
 
 def _registry(kind: str, key: str) -> Registry:
