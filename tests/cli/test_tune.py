@@ -1,20 +1,13 @@
 """tune: what it prints and writes."""
 
 import json
-import sys
 
 import numpy as np
-import pytest
-
-from genbench.cli.main import main
 
 
-def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_its_choice(cli, tmp_path):
     def say(*words):
-        monkeypatch.setattr(sys, "argv", ["genbench", "tune", *words, "--results", str(tmp_path)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code, *capsys.readouterr()
+        return cli("tune", *words, "--results", tmp_path)
 
     quick = ["--set", "plan.steps=8", "--set", "plan.batch_size=16", "--set", "evaluation.n=64", "--seeds", "2"]
     code, out, _ = say("cfm", "--dataset", "moons", "--over", "model.sigma=[0.0, 0.2]", "--metric", "sliced_w2", *quick)
@@ -41,12 +34,9 @@ def test_the_command_writes_its_choice(tmp_path, monkeypatch, capsys):
 
 def test_a_second_file_does_not_take_the_place_of_the_first(cli, tmp_path):
     answers = []
-    for folder, scale in (("one", 1.0), ("two", 3.0)):
-        (tmp_path / folder).mkdir()
-        np.save(tmp_path / folder / "mine.npy", scale * np.random.default_rng(0).normal(size=(200, 2)))
-        words = ["--dataset", tmp_path / folder / "mine.npy", "--over", "plan.lr=[0.001]", "--seeds", "1"]
-        quick = ["--set", "plan.steps=2", "--set", "plan.batch_size=16", "--set", "evaluation.n=16"]
-        code, out, err = cli("tune", "cfm", *words, *quick, "--results", tmp_path / "r", "--json")
+    for name, scale in (("one.npy", 1.0), ("two.npy", 3.0)):
+        np.save(tmp_path / name, scale * np.random.default_rng(0).normal(size=(200, 2)))
+        code, out, err = cli("tune", "wcfm", "--dataset", tmp_path / name, "--results", tmp_path / "r", "--json")
         assert code == 0, err
         answers.append(json.loads(out))
     kept = [json.loads(path.read_text()) for path in (tmp_path / "r/tuning").glob("*.json")]

@@ -28,6 +28,7 @@ def test_the_settings_of_a_method_are_tuned_for_it_alone():
         ({"plan": {"lr": 3}}, r"--over plan\.lr=3: write a list of values"),
         ({"plan": {"lr": []}}, r"--over plan\.lr=\[\]: write a list of values"),
         ({"plan": 3}, r"--over plan=3: write a list of values"),
+        ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
         ({"modle": {"a": [1]}}, "nothing to tune in 'modle'; did you mean 'model'"),
         ({"plan": {"lr": [*range(101)], "steps": [*range(100)]}}, "more than 10,000 candidates of cfm"),
     ],

@@ -96,14 +96,8 @@ def test_an_equal_budget_is_enforced():
         grid_search(["cfm"], "moons", {"plan": {"steps": [10, 20]}})
     with pytest.raises(ConfigError, match=r"'steps': 20, .*its teacher included"):
         grid_search(["cfm", "reflow"], "moons", {"plan": {"lr": [0.1]}}, settings={"plan": {"steps": 10}})
-    for wrong, message in (
-        ({"modle": {"sigma": [1.0]}}, "did you mean 'model'"),
-        ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
-        ({"model": {"sigma": 1.0}}, r"write a list of values, as in model\.sigma=\[1, 2\]"),
-        ({"model": {"sigam": [1.0]}}, "did you mean 'sigma'"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            grid_search(["cfm"], "moons", wrong)
+    with pytest.raises(ConfigError, match="did you mean 'sigma'"):
+        grid_search(["cfm"], "moons", {"model": {"sigam": [1.0]}})
     with pytest.raises(ConfigError, match=r"candidate cfm model.sigma=0.0 is there twice"):
         grid_search(["cfm"], "moons", {"model": {"sigma": [0, 0.0]}})
     with pytest.raises(ConfigError, match="neither low nor high"):
