@@ -228,26 +228,6 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     return bound
 
 
-def table_of(settings: Any, what: str) -> Settings:
-    """Return settings if they are a table. Raises ConfigError if they are a single value."""
-    if not isinstance(settings, Mapping):
-        raise ConfigError(f"{what}: {settings!r} is wrong: write a setting of {what}, as name=value")
-    return settings
-
-
-SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
-"""Sections of the settings of a run."""
-
-
-def check_sections(settings: Settings) -> None:
-    """Raise ConfigError unless settings are tables by section."""
-    for section, table in settings.items():
-        if section not in SECTIONS:
-            raise unknown("no section of settings", section, SECTIONS)
-        if not isinstance(table, Mapping):
-            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
-
-
 def plain(setting: Setting, value: Any, what: str) -> Any:
     """Return a value of a setting as the plain JSON of its type: 1 as 1.0 for a float, a tuple as a list.
 

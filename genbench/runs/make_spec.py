@@ -13,13 +13,16 @@ from genbench.registry import couplings, datasets, encoders, metrics, models
 from genbench.runs.component import component, differences, model_class, same_version, sampler
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
-from genbench.settings import SECTIONS, Settings, bind, check_paths, check_sections, merge, settings_in, table_of
+from genbench.settings import Settings, bind, check_paths, merge, settings_in
 from genbench.storage import trust
 from genbench.training.plan import Plan
 from genbench.validation import explain
 
 VALIDATION = "validation_loss"
 """The metric that is measured every `plan.validate_every` steps."""
+
+SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
+"""Sections of the settings of a run."""
 
 
 def make_spec(
@@ -50,10 +53,9 @@ def make_spec(
 
 
 def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
-    check_sections(settings)
+    part = _by_section(settings)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
-    part = {section: dict(settings.get(section, {})) for section in SECTIONS}
     data_spec = component(datasets, dataset, part["data"])
     data = build_data(data_spec)
     encoder = ENCODER.resolve(part["model"].pop("encoder", None), "model.encoder", data.event)
@@ -85,6 +87,16 @@ def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | Non
         seed=seed,
         encoder=encoder,
     )
+
+
+def _by_section(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return a table for each section. Raises ConfigError unless settings are tables by section."""
+    for section, table in settings.items():
+        if section not in SECTIONS:
+            raise unknown("no section of settings", section, SECTIONS)
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{section}={table!r}: write {section}.name=value")
+    return {section: dict(settings.get(section, {})) for section in SECTIONS}
 
 
 def _check_files(spec: Spec) -> None:
@@ -164,8 +176,9 @@ def data_of(record: Mapping[str, Any]) -> Data:
 def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
     """Return the metrics' part of a spec."""
     names = list(names)
-    for name in settings:
+    for name, table in settings.items():
         if name not in names:
             raise unknown("settings for a metric that is not measured:", name, names)
-    tables = {name: table_of(settings.get(name, {}), name) for name in sorted(set(names))}
-    return {name: component(metrics, name, table, context=event) for name, table in tables.items()}
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{name}: {table!r} is wrong: write a setting of {name}, as name=value")
+    return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
