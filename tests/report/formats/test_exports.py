@@ -7,13 +7,13 @@ import yaml
 
 @pytest.fixture
 def rows(swept, cli):
-    return json.loads(cli("leaderboard", swept[1], "--json")[1])["rows"]
+    return json.loads(cli("leaderboard", "--results", swept[1], "--json")[1])["rows"]
 
 
 @pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
 def test_a_table_has_the_rows_of_the_leaderboard(swept, tmp_path, cli, rows, suffix, read):
     path = tmp_path / f"board.{suffix}"
-    code, _, err = cli("leaderboard", swept[1], "--export", path)
+    code, _, err = cli("leaderboard", "--results", swept[1], "--export", path)
     assert code == 0
     assert str(path) in err
     table = read(path)
@@ -25,7 +25,7 @@ def test_the_hub_reads_the_results_of_each_method(swept, tmp_path, cli, rows):
     hub = pytest.importorskip("huggingface_hub")
     if not hasattr(hub, "parse_eval_result_entries"):
         pytest.skip("this huggingface_hub reads no evaluation results")
-    cli("leaderboard", swept[1], "--export", tmp_path / "board.yaml")
+    cli("leaderboard", "--results", swept[1], "--export", tmp_path / "board.yaml")
     for row in rows:
         data = yaml.safe_load((tmp_path / f"board-{row['method']}.yaml").read_text())
         (entry,) = hub.parse_eval_result_entries(data)
@@ -34,6 +34,6 @@ def test_the_hub_reads_the_results_of_each_method(swept, tmp_path, cli, rows):
 
 
 def test_another_suffix_is_refused(swept, tmp_path, cli):
-    code, _, err = cli("leaderboard", swept[1], "--export", tmp_path / "board.xlsx")
+    code, _, err = cli("leaderboard", "--results", swept[1], "--export", tmp_path / "board.xlsx")
     assert code == 2
     assert ".parquet" in err
