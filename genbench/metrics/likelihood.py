@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -12,7 +12,6 @@ from genbench.core import Event, Model, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.sampling import batches
-from genbench.numerics.importance_weights import relative_ess
 from genbench.numerics.ode import log_density, rademacher
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -45,8 +44,6 @@ Probes = Annotated[
 FINE = 1e-3
 """Largest tolerance that protocols leave out: up to it, committed likelihoods change by less than half their error."""
 
-Points = Literal["test data", "samples"]
-
 
 class Densities(NamedTuple):
     """Log-densities at n points in nats in model space, of the model and (if known) of the data."""
@@ -68,7 +65,7 @@ def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes 
 
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """
-    measured = _densities(evaluation, "test data", n, tol, probes)
+    measured = _densities(evaluation, n, tol, probes)
     offset = evaluation.data.event.dims * evaluation.data.space.log_scale
     value = float(-measured.model.mean()) + offset
     floor = None if measured.data is None else float(-measured.data.mean()) + offset
@@ -90,7 +87,7 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     dims, space = evaluation.data.event.dims, evaluation.data.space
     if space.bin == 0:
         raise Unsupported("the data is continuous: bits/dim are for quantised data")
-    measured = _densities(evaluation, "test data", n, tol, probes)
+    measured = _densities(evaluation, n, tol, probes)
 
     def bits(log_prob: Tensor) -> float:
         return (float(-log_prob.mean()) / dims + space.log_scale) / math.log(2)
@@ -114,7 +111,7 @@ def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5,
     inner = evaluation.inner
     if inner is evaluation:
         raise Unsupported("it is not a model of latents")
-    measured = _densities(inner, "test data", n, tol, probes)
+    measured = _densities(inner, n, tol, probes)
     unit = inner.data.event.dims * math.log(2)
     protocol = f"bits/dim of {inner.space} as data, {measured.protocol}"
     value, n = float(-measured.model.mean()) / unit, len(measured.model)
@@ -127,77 +124,25 @@ def _in_bits(measured: Densities, unit: float) -> dict[str, Any]:
     return {key: v / unit if key in in_nats else v for key, v in details.items()}
 
 
-@metrics.register("ess", version=1, better="higher", of="model")
-def ess(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
-    """Effective sample size of the weights w = p(x) / q(x) of samples, (sum w)^2 / (n sum w^2), as a share.
-
-    q is the density of the model, p that of the data. A model that misses modes of the data can still have a share
-    near 1: `forward_ess` sees them.
-
-    Raises:
-        Unsupported: if p is not known, or q is not the density of the samples.
-    """
-    solver = evaluation.options.get("method")
-    if evaluation.options.get("steps"):
-        raise Unsupported(f"its samples of {solver} do not have the density of its ODE: use sample.method=dopri5")
-    log_weight, measured = _log_weights(evaluation, "samples", n, tol, probes)
-    if log_weight.max() == -math.inf:
-        raise Unsupported("the data has density 0 at all samples")
-    weight = (log_weight - log_weight.max()).exp()
-    details = {"largest_weight": float(1 / weight.sum()), **measured.details}
-    return Value(float(relative_ess(weight)), len(weight), measured.protocol, "", 1.0, details)
-
-
-@metrics.register("forward_ess", version=1, better="higher", of="model")
-def forward_ess(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
-    """Effective sample size of importance weights estimated on test data, 1 / mean(p(x) / q(x)), as a share.
-
-    With infinitely many points it equals `ess`; with finitely many, test data also shows the modes that the model
-    misses. By chance it can exceed 1 slightly.
-
-    Raises:
-        Unsupported: if the density p of the data is not known, or the model has no density q of the data.
-
-    Reference: Midgley et al., 2023.
-    """
-    log_weight, measured = _log_weights(evaluation, "test data", n, tol, probes)
-    share = float((math.log(len(log_weight)) - log_weight.logsumexp(0)).exp())
-    return Value(share, len(log_weight), measured.protocol, "", 1.0, measured.details)
-
-
-def _log_weights(
-    evaluation: Evaluation, points: Points, n: int | None, tol: float, probes: int | None
-) -> tuple[Float64[Tensor, " n"], Densities]:
-    model = evaluation.density_model()
-    if evaluation.data.truth.log_prob is None:
-        raise Unsupported("the density of the data is not known")
-    if model.conditional:
-        raise Unsupported("the density of the data given labels is not known")
-    if model.density != "data":
-        raise Unsupported(f"its density is one of {model.density}, not of data")
-    measured = _densities(evaluation, points, n, tol, probes)
-    return cast(Tensor, measured.data) - measured.model, measured
-
-
 def _standard_error(measured: Densities) -> dict[str, float]:
     return {"standard_error": float(measured.model.std(correction=0)) / len(measured.model) ** 0.5}
 
 
-def _densities(evaluation: Evaluation, points: Points, n: int | None, tol: float, probes: int | None) -> Densities:
+def _densities(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Densities:
     event, available = evaluation.data.event, evaluation.data.test.size
     n, probes = n or default_points(event), default_probes(event) if probes is None else probes
-    if points == "test data" and n == default_points(event) and available:
+    if n == default_points(event) and available:
         # The spec states the default without a look at the data; another n is refused if it is too large.
         n = min(n, available)
-    key = ("densities", points, n, tol, probes)
-    return evaluation.cached(key, lambda: _measure(evaluation, points, n, tol, probes))
+    key = ("densities", n, tol, probes)
+    return evaluation.cached(key, lambda: _measure(evaluation, n, tol, probes))
 
 
-def _measure(evaluation: Evaluation, points: Points, n: int, tol: float, probes: int) -> Densities:
+def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Densities:
     model, data = evaluation.density_model(), evaluation.data
     if model.density == "latents":
         raise Unsupported("its density is one of latents, not of data")
-    x, label = (evaluation.samples(n), evaluation.label) if points == "samples" else evaluation.reference(n)
+    x, label = evaluation.reference(n)
     x = dequantise(x, data.space.bin, generator(evaluation.seed, "dequantise"))
     label = label if model.conditional else None
     solved = ""
@@ -216,7 +161,7 @@ def _measure(evaluation: Evaluation, points: Points, n: int, tol: float, probes:
     return Densities(
         log_prob,
         None if true_log_prob is None else true_log_prob(x).double(),
-        f"density of {model.density}{given}, n={len(x)} of {points}{dequantised}{solved}",
+        f"density of {model.density}{given}, n={len(x)} of test data{dequantised}{solved}",
         details,
     )
 

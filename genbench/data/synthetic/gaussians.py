@@ -1,16 +1,9 @@
 """Gaussians and Gaussian mixtures in any dimension, with exact density and field."""
 
-import math
-from typing import Literal
-
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.distributions import LowRankMultivariateNormal
 
-from genbench.core import Batch, Data, Truth
-from genbench.data.synthetic.mixture import Gaussian, Mixture, blocks
-from genbench.data.tables import DIMS
+from genbench.core import Data, Truth
+from genbench.data.synthetic.mixture import Gaussian, Mixture
 from genbench.data.vectors import vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
@@ -89,48 +82,3 @@ def mixture(
     law = Mixture(centers, torch.full((modes,), std), None if weights is None else torch.tensor(weights))
     truth = Truth(log_prob=law.log_prob, modes=law.means, w2_squared=law.w2_squared, velocity=law.velocity)
     return vectors("mixture", law.draw, dims=dims, classes=modes, stratified=law.stratified, truth=truth)
-
-
-@datasets.register("tabular-twin", version=1, headline="nll")
-def tabular_twin(
-    *,
-    of: Literal["power", "gas", "hepmass", "miniboone", "bsds300"] = "power",
-    modes: Count = 5,
-    placement: Size = 0,
-) -> Data:
-    """A mixture of Gaussians with correlated coordinates in the dimension of a table, whose density is known.
-
-    Each mode is a factor analyzer, x = m + F u + e with two factors u ~ N(0, I) and independent noise e of variance
-    .05. It shares with the table the number of coordinates, and that they vary by about 1, but no value:
-    log-likelihoods of both are not comparable.
-
-    Args:
-        of: the table.
-        modes: number of Gaussians, all of equal probability.
-        placement: seed of the draw of m and F.
-
-    Reference: Ghahramani and Hinton, 1996.
-    """
-    dims = DIMS[of]
-    memory.require(16 * modes * dims, f"tabular-twin.modes={modes}")
-    stream = torch.Generator().manual_seed(placement)
-    # On average, half of the variance of a coordinate is between modes, and .45 is due to the two factors.
-    centers = math.sqrt(0.5) * torch.randn(modes, dims, generator=stream)
-    loadings = math.sqrt(0.45 / 2) * torch.randn(modes, dims, 2, generator=stream)
-    noise = 0.05
-
-    def draw(n: int, generator: torch.Generator) -> Batch:
-        device = generator.device
-        label = torch.randint(modes, (n,), generator=generator, device=device)
-        common = torch.randn(n, 2, 1, generator=generator, device=device)
-        independent = math.sqrt(noise) * torch.randn(n, dims, generator=generator, device=device)
-        return Batch(centers.to(device)[label] + (loadings.to(device)[label] @ common).squeeze(2) + independent, label)
-
-    def log_prob(x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        # In float64, since a covariance of low rank is inverted.
-        mean, factor = centers.to(x.device).double(), loadings.to(x.device).double()
-        law = LowRankMultivariateNormal(mean, factor, torch.full_like(mean, noise))
-        each = [law.log_prob(rows.double()[:, None]).logsumexp(1) for rows in blocks(x, modes)]
-        return (torch.cat(each) - math.log(modes)).to(x.dtype)
-
-    return vectors("tabular-twin", draw, dims=dims, classes=modes, truth=Truth(log_prob=log_prob))

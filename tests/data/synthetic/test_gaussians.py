@@ -1,7 +1,5 @@
 """The data sets of Gaussians: distances in closed form, placement of modes, and what is refused."""
 
-import math
-
 import pytest
 import torch
 from scipy.linalg import sqrtm
@@ -54,36 +52,3 @@ def test_placement_is_seeded_and_any_dimension_is_cheap_to_build():
 def test_impossible_settings_are_refused(name, settings, message):
     with pytest.raises(ConfigError, match=message):
         datasets[name].build(**settings)
-
-
-@pytest.mark.parametrize(
-    ("of", "dims"), [("power", 6), ("gas", 8), ("hepmass", 21), ("miniboone", 43), ("bsds300", 63)]
-)
-def test_the_density_of_a_twin_is_that_of_its_samples(of, dims):
-    """Samples of a mode have the moments of a Gaussian whose density, of full rank, is that of the twin."""
-    data = datasets["tabular-twin"].build(of=of, modes=1)
-    x = data.test.take(100_000, 0).x.double()
-    assert x.shape[1] == data.event.dims == dims
-    covariance = x.T.cov()
-    law = torch.distributions.MultivariateNormal(x.mean(0), covariance)
-    points = data.test.take(1000, 1).x
-    log_prob = data.truth.log_prob(points).double()
-    # Moments estimated from n samples cost d (d + 3) / (4 n) nats on average.
-    assert float((log_prob - law.log_prob(points.double())).mean()) == pytest.approx(0, abs=dims**2 / 100_000 + 0.01)
-    correlation = x.T.corrcoef() - torch.eye(dims)
-    assert correlation.abs().mean() > 0.3
-
-
-def test_a_twin_is_a_mixture_of_its_modes_that_varies_by_about_one():
-    data = datasets["tabular-twin"].build(of="hepmass")
-    x, label = data.test.take(100_000, 0)
-    assert x.std() == pytest.approx(1, abs=0.2)
-    torch.testing.assert_close(torch.bincount(label) / len(label), torch.full((5,), 0.2), rtol=0, atol=0.01)
-    modes = [
-        torch.distributions.MultivariateNormal(x[label == k].double().mean(0), x[label == k].double().T.cov())
-        for k in range(5)
-    ]
-    expected = torch.stack([mode.log_prob(x.double()) for mode in modes]).logsumexp(0) - math.log(5)
-    assert float((data.truth.log_prob(x) - expected).mean()) == pytest.approx(0, abs=0.02)
-    other = datasets["tabular-twin"].build(of="hepmass", placement=1)
-    assert not torch.equal(other.test.take(10, 0).x, x[:10])
