@@ -1,6 +1,5 @@
 """Measurement: the chosen metrics of a model, along its NFE curve, each with the floor of real data, as record rows."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +9,10 @@ from typing import Any
 
 import torch
 
-from genbench.core import Batch, Data, Model
+from genbench.core import Data, Model
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.evaluation import Evaluation, Value, values_of
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.floor import floor_of
 from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
@@ -122,7 +122,7 @@ def measure(
     for value in values:
         floor = value.floor
         if floor is None and with_floor:
-            floor = _floor(evaluation, name, settings, value)
+            floor = floor_of(evaluation, name, settings, value)
         if not math.isfinite(value.value):
             raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
         if floor is not None and not math.isfinite(floor):
@@ -168,36 +168,3 @@ def _with_halves(evaluation: Evaluation, chosen: Mapping[str, Mapping], rows: Ro
         else row
         for row in rows
     ]
-
-
-def _floor(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
-    """Return the value of as many training samples; None if there are fewer, whose bias is another."""
-    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
-    for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
-        floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)
-        if floor is not None and floor.n == value.n:
-            return floor.value
-    return None
-
-
-@lru_cache(maxsize=4096)
-def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
-    """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
-
-    Those of a finite split do not repeat, and it has the class shares of the data: numbers of each class vary less than
-    those of a perfect sampler, whose values are a little worse.
-
-    Args:
-        settings: bound settings of the metric as JSON: lists and tables have no hash.
-    """
-    try:
-        real = _training_samples(data, seed, n)
-        evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
-        return {value.part: value for value in values_of(metrics[name], evaluation, json.loads(settings))}
-    except Unsupported:
-        return {}
-
-
-@lru_cache(maxsize=16)
-def _training_samples(data: Data, seed: int, n: int) -> Batch:
-    return data.train.take(n, derive(seed, "floor"))
