@@ -44,12 +44,10 @@ def report(
 
     from genbench.report import publish
     from genbench.runs.store import Store
-    from genbench.studies.sections import sections
 
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
-    more = () if only else sections(results)
-    publish.publish_report(store, stdout(), only, more, page_path=html, tex=latex, figures_folder=figures, full=full)
+    publish.publish_report(store, stdout(), only, page_path=html, tex=latex, figures_folder=figures, full=full)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from genbench.studies.calibration import faults, tasks
+from genbench.studies.calibration.exact_fields import ExactField
 
 from genbench.analysis.values import half_interval
 from genbench.metrics.evaluation import Evaluation, Value, values_of
@@ -13,8 +15,6 @@ from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
-from genbench.studies.calibration import faults, tasks
-from genbench.studies.calibration.exact_fields import ExactField
 
 
 def chosen(dataset, **settings):
