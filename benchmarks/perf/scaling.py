@@ -131,15 +131,14 @@ def page(lines: Sequence[str]) -> str:
     for (work, against), measured in works.items():
         sizes, seconds, mib = zip(*measured, strict=True)
         memory = f"{exponent(sizes, mib):.2f}" if sorted(mib)[-3] >= MIN_MIB else "-"
-        last = f"{1000 * seconds[-1]:.3g} ms | {mib[-1]:.0f} MiB"
+        last = f"{seconds[-1]:.3g} s | {mib[-1]:.0f} MiB"
         sized = f"{sizes[0]:g} to {sizes[-1]:g}"
         rows.append(f"| {work} | {against} | {sized} | {exponent(sizes, seconds):.2f} | {memory} | {last} |")
-    rows += [
-        "",
-        "Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the work added to the ",
-    ]
-    rows[-1] += f"process; below {MIN_MIB:g} MiB it has no exponent."
-    return "\n".join(rows) + "\n"
+    legend = f"""
+Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the work added to the process; below
+{MIN_MIB:g} MiB it has no exponent.
+"""
+    return "\n".join(rows) + "\n" + legend
 
 
 def main() -> None:
