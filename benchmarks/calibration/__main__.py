@@ -48,6 +48,8 @@ def main() -> None:
     tasks: dict[str, Callable[[], Task]] = {"8gaussians": points, "digits": digits, "digits-captions": captions}
     if options.images:
         tasks["cifar10"] = partial(cifar10, options.images)
+    if unknown := set(options.task or ()) - tasks.keys():
+        parser.error(f"--task {' '.join(unknown)}: choose from {', '.join(tasks)}, or cifar10 with --images")
     path = options.results / "calibration.json"
     found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {"draws": {}, "rows": []}
     for name in () if options.redraw else options.task or tasks:
