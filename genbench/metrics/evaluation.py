@@ -142,7 +142,7 @@ class Evaluation:
             self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
             batch=self.batch, errors=False,
         )  # fmt: skip
-        for key, once in self._cache.items():
+        for key, once in list(self._cache.items()):  # another thread may add to it
             if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
                 part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
         return part

@@ -80,7 +80,8 @@ def evaluate(
     with beside(idle) as submit:
         main = evaluation_with(sample, errors)
         measured = {
-            name: submit(measure, main, name, settings, sampling.floor) for name, settings in of_samples.items()
+            name: submit(measure, main, name, settings, sampling.floor, interval=sampling.interval)
+            for name, settings in of_samples.items()
         }
         curve: list[Callable[[], Rows]] = []
         for nfe in sampling.curve if model.nfe_curve else ():
@@ -96,8 +97,6 @@ def evaluate(
         # Only this thread calls the model.
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
-        if sampling.interval:
-            rows = _with_halves(main, chosen, rows)
         rows += [row for value in curve for row in value()]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
@@ -106,9 +105,19 @@ def evaluate(
 
 
 def measure(
-    evaluation: Evaluation, name: str, settings: Mapping, with_floor: bool, *, point: str = "main"
+    evaluation: Evaluation,
+    name: str,
+    settings: Mapping,
+    with_floor: bool,
+    *,
+    point: str = "main",
+    interval: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure one metric: one row per value, or one row with the reason why there is none."""
+    """Measure one metric: one row per value, or one row with the reason why there is none.
+
+    Args:
+        interval: whether values have an interval from random halves where the metric states no error.
+    """
     entry = metrics[name]
     of_samples = entry.traits["of"] == "samples"
     row = {"metric": name, "value": None, "better": entry.traits["better"], "point": point}
@@ -142,8 +151,13 @@ def measure(
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )
-    by_halves = evaluation.errors and entry.traits.get("halves")
-    return _with_halves(evaluation, {name: settings}, rows) if by_halves else rows
+    silent = [row for row in rows if not _SPREAD & row.get("details", {}).keys()]
+    if of_samples and silent and entry.traits.get("halves", interval) and (evaluation.errors or interval):
+        halves = half_intervals(evaluation, name, settings, rows)
+        for row in silent:
+            if row["metric"] in halves:
+                row["details"] = {"half_interval": halves[row["metric"]], **row.get("details", {})}
+    return rows
 
 
 def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -156,15 +170,3 @@ def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) ->
 def validation_as_test(data: Data) -> Data:
     """Return the task with its validation split in place of the test split, which becomes inaccessible."""
     return replace(data, test=data.valid)
-
-
-def _with_halves(evaluation: Evaluation, chosen: Mapping[str, Mapping], rows: Rows) -> Rows:
-    """Add half the interval from random halves to the rows that state no spread."""
-    silent = {row["metric"]: row for row in rows if not _SPREAD & row.get("details", {}).keys()}
-    halves = half_intervals(evaluation, chosen, silent.values())
-    return [
-        row | {"details": {"half_interval": halves[row["metric"]], **row.get("details", {})}}
-        if row["metric"] in silent.keys() & halves
-        else row
-        for row in rows
-    ]

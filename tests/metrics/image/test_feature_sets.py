@@ -26,7 +26,7 @@ def test_halves_of_the_first_samples_need_no_pass(data):
     settings = {"features": "pixels", "n": 200}
     rows = measure(samples, "monge_distance", settings, True)
     PixelExtractor.batches.clear()
-    assert half_intervals(samples, {"monge_distance": settings}, rows)["monge_distance"] > 0
+    assert half_intervals(samples, "monge_distance", settings, rows)["monge_distance"] > 0
     assert PixelExtractor.batches == []
 
 
