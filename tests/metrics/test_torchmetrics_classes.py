@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
+from helpers.encoders import Scaled
 from torchmetrics.image import InceptionScore, KernelInceptionDistance, PeakSignalNoiseRatio
 
 from genbench.core import Event, Normal
@@ -17,7 +18,6 @@ from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.real_images import real_images
 from genbench.metrics.measurement import measure
 from genbench.metrics.torchmetrics_classes import Given
-from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind, settings_of
@@ -34,23 +34,9 @@ def read(data, name, model=None, n=500, **settings):
     return row
 
 
-class Halved(Encoder):
-    """An encoder that keeps half of the contrast."""
-
-    def encode(self, x):
-        return x
-
-    def decode(self, z):
-        return z / 2
-
-    @property
-    def decoder(self):
-        return self
-
-
 @pytest.fixture
 def latent(data, fixed_density):
-    return Latent(data.event, fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None), Halved(data.event, (1, 8, 8)))
+    return Latent(data.event, fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None), Scaled(data.event, share=0.5))
 
 
 def test_distances_are_on_our_features_with_a_floor_and_a_protocol(data):

@@ -1,12 +1,12 @@
 import pytest
 import torch
+from helpers.encoders import Scaled
 from helpers.pixel_features import measured, normal_images, pixel_sets, task
 
 from genbench.core import Normal
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.fid import _distance, distance_to_reference
 from genbench.metrics.measurement import measure
-from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 
 
@@ -33,27 +33,9 @@ def test_the_distance_is_the_closed_form_with_its_bias_and_floor(data):
     assert fresh[0].floor == pytest.approx(mean, rel=0.4)
 
 
-class Brighter(Encoder):
-    """Latents are the images; decoded, every pixel is brighter by so many levels."""
-
-    def __init__(self, event, levels):
-        super().__init__(event, event.shape)
-        self.shift = torch.nn.Parameter(torch.tensor(levels / 127.5))
-
-    def encode(self, x):
-        return x
-
-    def decode(self, z):
-        return z + self.shift
-
-    @property
-    def decoder(self):
-        return self
-
-
 def test_the_distance_of_reconstructions_is_what_the_encoder_adds(data, fixed_density):
     def reconstructed(levels):
-        encoder = Brighter(data.event, levels)
+        encoder = Scaled(data.event, shift=levels / 127.5)
         inner = fixed_density(encoder.latent, Normal(data.event.shape), lambda x, _: x.flatten(1).sum(1))
         where = Evaluation(data, 0, x=torch.zeros(1000, *data.event.shape), model=Latent(data.event, inner, encoder))
         return measure(where, "reconstruction_fd", {"features": "pixels"}, True)[0]
