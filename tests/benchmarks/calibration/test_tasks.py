@@ -25,29 +25,22 @@ def captions():
     return tasks.captions()
 
 
-@pytest.mark.parametrize("name", ["fd-digits_cnn", "density_coverage", "precision_recall", "class_balance"])
-def test_digits_are_measured_as_in_an_evaluation(digits, name):
-    settings = {"split": "test"} if name in ("density_coverage", "precision_recall") else {}
-    spec, chosen = task_without_model("digits", [name], {"metric": {name: settings}})
-    data = build_data(spec)
-    drawn = digits.real.pool.draw(200, torch.Generator().manual_seed(0))
-    x = data.space.encode(drawn.x)
-    evaluation = Evaluation(data, 0, x=x, label=drawn.label, errors=False)
-    expected = {v.part: v.value for v in values_of(metrics[name], evaluation, settings_in(chosen[name]))}
-    rows = digits.prepare(digits.real.pool._replace(x=drawn.x, label=drawn.label)).x
-    found = digits.measures[name](Batch(rows, drawn.label), 0)
-    assert found == pytest.approx(expected, rel=1e-6)
+TEST = {"split": "test"}
+MEASURED = [("digits", "fd-digits_cnn", {}), ("digits", "density_coverage", TEST), ("digits", "precision_recall", TEST)]
+MEASURED += [("digits", "class_balance", {})]
+MEASURED += [("digits-captions", name, {}) for name in ("caption_accuracy", "fd-captions_cnn")]
 
 
-@pytest.mark.parametrize("name", ["caption_accuracy", "fd-captions_cnn"])
-def test_captions_are_measured_as_in_an_evaluation(captions, name):
-    spec, chosen = task_without_model("digits-captions", [name], {})
+@pytest.mark.parametrize(("dataset", "name", "settings"), MEASURED)
+def test_images_are_measured_as_in_an_evaluation(digits, captions, dataset, name, settings):
+    task = {"digits": digits, "digits-captions": captions}[dataset]
+    spec, chosen = task_without_model(dataset, [name], {"metric": {name: settings}})
     data = build_data(spec)
-    drawn = captions.real.pool.draw(200, torch.Generator().manual_seed(0))
+    drawn = task.real.pool.draw(200, torch.Generator().manual_seed(0))
     evaluation = Evaluation(data, 0, x=data.space.encode(drawn.x), label=drawn.label)
     expected = {v.part: v.value for v in values_of(metrics[name], evaluation, settings_in(chosen[name]))}
-    rows = captions.prepare(captions.real.pool._replace(x=drawn.x, label=drawn.label)).x
-    assert captions.measures[name](Batch(rows, drawn.label), 0) == pytest.approx(expected, rel=1e-6)
+    rows = task.prepare(task.real.pool._replace(x=drawn.x, label=drawn.label)).x
+    assert task.measures[name](Batch(rows, drawn.label), 0) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_wrong_pairing_of_captions_is_seen_only_by_what_reads_both(captions):
@@ -69,17 +62,3 @@ def test_points_are_drawn_as_data_and_their_faults_are_detected():
     assert rows["energy_distance", "1 of 8 modes dropped"]["power"][0] > 0.9
     assert rows["mode_coverage", "1 of 8 modes dropped"]["mean"] == [7 / 8]
     assert abs(rows["energy_distance", TRUE]["mean"][0]) < 0.05  # it is unbiased
-
-
-@pytest.mark.slow
-def test_which_metric_sees_which_fault_of_digits(digits):
-    kinds = {kind.label: kind._replace(sizes=kind.sizes[-1:]) for kind in digits.faults}
-    some = tuple(kind for label, kind in kinds.items() if "copies" in label or "labels" in label or "blur" in label)
-    small = replace(digits, faults=some, n=(250,))
-    power = {
-        (row["metric"], row["sampler"]): row["power"][0] for row in measure(small, Draws(99, 2, 20)) if "power" in row
-    }
-    assert power["memorisation", "100% copies of training images"] == 1
-    assert power["fd-digits_cnn", "blur of 0.5 pixels"] == 1
-    assert power["class_balance.accuracy", "10% wrong labels"] == 1
-    assert power["fd-digits_cnn", "10% wrong labels"] < 0.3
