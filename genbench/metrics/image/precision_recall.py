@@ -93,7 +93,9 @@ def _values(
         floors = {part: floor for part, floor in floors.items() if part not in OF_AS_MANY}
     protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
     details = {"n_reference": len(real.points), "n_floor": n_floor}
-    shares = {"precision": wilson(values["precision"], sets.n)} if "precision" in values else {}
+    share = values.get("precision", 0.0)  # the one mean among these values
+    error = {"standard_error": (share * (1 - share) / sets.n) ** 0.5} if 0 < share < 1 else {}
+    shares = {"precision": error | wilson(share, sets.n)}
     return [
         Value(value, sets.n, protocol, part, floors.get(part), details | shares.get(part, {}))
         for part, value in values.items()
