@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from genbench.studies.calibration import faults, tasks
-from genbench.studies.calibration.exact_fields import ExactField
 
 from benchmarks.calibration import faults, tasks
 from genbench.analysis.values import half_interval
