@@ -39,6 +39,9 @@ HEARTBEAT = 15.0
 EXPIRY = 180.0
 """Seconds without a refresh after which a lease expires."""
 
+UNKNOWN = "0"
+"""Start of a process that is known to exist only."""
+
 _seen: dict[str, tuple[int, float]] = {}
 """{lease of another process: (its last refresh, this process's time when that was first seen)}."""
 
@@ -72,7 +75,10 @@ class Owner(NamedTuple):
     @property
     def exited(self) -> bool:
         """Whether the process is known to have ended; only its own machine can tell."""
-        return self.machine == _machine() and _start_time(int(self.pid)) != self.start
+        if self.machine != _machine():
+            return False
+        start = _start_time(int(self.pid))
+        return start is None or (UNKNOWN not in (start, self.start) and start != self.start)
 
 
 class Lease(NamedTuple):
@@ -263,7 +269,7 @@ def _exited(name: str) -> bool:
 
 
 def _own_name() -> str:
-    return ".".join(Owner(_machine(), str(os.getpid()), _start_time(os.getpid()), uuid.uuid4().hex[:8]))
+    return ".".join(Owner(_machine(), str(os.getpid()), _start_time(os.getpid()) or UNKNOWN, uuid.uuid4().hex[:8]))
 
 
 def _owner(name: str) -> Owner:
@@ -282,18 +288,15 @@ def _machine() -> str:
     return f"{host}+{boot}-{os.stat('/proc/self/ns/pid').st_ino:x}"
 
 
-def _start_time(pid: int) -> str:
-    """Return when a process started; empty if it has ended."""
-    if sys.platform != "linux":
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return ""
-        except PermissionError:
-            pass
-        return "0"
+def _start_time(pid: int) -> str | None:
+    """Return when a process started, UNKNOWN if only its existence can be seen; None if it has ended."""
+    with suppress(OSError):  # /proc is missing, or hides the processes of other users
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return None if state in "ZX" else fields[18]
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # it belongs to another user
+        pass
+    return UNKNOWN

@@ -183,3 +183,22 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
     assert not list(tmp_path.glob("*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_an_owner_whose_proc_entry_cannot_be_read_has_not_ended(tmp_path, monkeypatch):
+    """/proc may hide the processes of other users."""
+    read = Path.read_text
+    with lease.hold(tmp_path, "a"):
+        (held,) = lease.leases_in(tmp_path)
+
+        def hidden(path, *arguments, **options):
+            if path.name == "stat":
+                raise PermissionError(13, "Permission denied", str(path))
+            return read(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, "read_text", hidden)
+        assert not held.owner.exited
+        assert held.owner._replace(pid=str(2**22 + 1)).exited
+        with pytest.raises(lease.Busy), lease.hold(tmp_path, "a"):
+            pass
