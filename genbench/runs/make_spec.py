@@ -46,7 +46,7 @@ def make_spec(
     spec = _make_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
-    check_memory(build_data(spec.data), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+    check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     _check_files(spec)
     trust.allow(spec.parts())
     return spec
@@ -86,6 +86,7 @@ def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | Non
         metrics=chosen,
         seed=seed,
         encoder=encoder,
+        content=None if data_spec.get("path") is None else data.provenance["sha256"],
     )
 
 
@@ -139,9 +140,10 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
                 same_version(registry, part["name"], part["version"])
         if spec.kind == "encoder":
             data = component(datasets, spec.data["name"], settings_in(spec.data))
-            encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
+            built = build_data(data)
+            encoder = ENCODER.resolve(spec.model, "model.encoder", built.event)
             assert encoder is not None
-            return encoder_spec(data, encoder)
+            return encoder_spec(data, encoder, None if data.get("path") is None else built.provenance["sha256"])
         current = {n: part for n, part in spec.metrics.items() if not any(differences(metrics, part))}
         along = spec.evaluation.get("curve_metrics", [])
         if not isinstance(along, list | tuple) or not all(isinstance(name, str) for name in along):

@@ -21,7 +21,7 @@ from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import Record, Row, metric_of, missing_metrics
-from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
+from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.runs.store import Store, run_name
 from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.runs.versions import sources_of
@@ -147,7 +147,7 @@ def train(
         if group.broadcast(held[0].has_weights(spec)):
             return {}
         with _attempt(specs, held):
-            data = build_data(spec.data)
+            data = spec.build_data()
             try:
                 members = [
                     Member(each, build_untrained(each, data), own, progress.get(each.train_key, no_progress))
@@ -213,7 +213,7 @@ def _measure(
     spec: Spec, held: Store, record: Record | None, missing: Metrics, group: Group, may_train: bool
 ) -> Record | None:
     """Measure what is missing and write the record; None if the weights turned out to be damaged."""
-    data, plan = build_data(spec.data), plan_of(spec)
+    data, plan = spec.build_data(), plan_of(spec)
     torch.set_num_threads(plan.threads)
     rows: list[Any]
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from genbench.core import Data, Event
+from genbench.errors import ConfigError
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.component import (
@@ -34,6 +36,7 @@ from genbench.settings import (
     settings_of,
     typed,
 )
+from genbench.storage import content_hash
 from genbench.training.plan import VERSION, Plan
 
 ENCODER = Nested(encoders, optional=True)
@@ -73,6 +76,7 @@ class Spec:
         encoder: name, version and settings of the encoder, for a model of latents.
         stack: the models that are trained as one, this one included: seed, and settings in which they differ.
         kind: what is trained. An encoder has no plan, samples or metrics; its settings describe its training.
+        content: sha256 of the file of the data when the run was requested; not part of the JSON, which names the file.
     """
 
     data: Component
@@ -85,10 +89,11 @@ class Spec:
     encoder: Component | None = None
     stack: list[Annotated[dict[str, Any], AfterValidator(_seeded)]] | None = None
     kind: Literal["model", "encoder"] = "model"
+    content: str | None = None
 
     def json(self) -> dict[str, Any]:
         """Return the spec as plain JSON, whose parts are those of the spec."""
-        usual = {"encoder": None, "stack": None, "kind": "model"}
+        usual = {"encoder": None, "stack": None, "kind": "model", "content": self.content}
         parts = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         return {name: part for name, part in parts if name not in usual or part != usual[name]}
 
@@ -96,7 +101,23 @@ class Spec:
     def text(self) -> str:
         """Everything but the seed and the metrics, as text."""
         parts = [self.kind, self.data, self.model, self.encoder, self.stack, self.plan, self.sample, self.evaluation]
-        return json.dumps(parts, sort_keys=True)
+        return json.dumps([*parts, self._content], sort_keys=True)
+
+    def build_data(self) -> Data:
+        """Build the data set. Raises ConfigError if its file has changed since the run was requested."""
+        return build_data(self.data, self.content)
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        """What stands for a path in keys: the hash of its content."""
+        if self.data.get("path") is None:
+            return {}
+        return {"path": self.content or build_data(self.data).provenance["sha256"]}
+
+    @cached_across_seeds
+    def event(self) -> Event:
+        """The event of the data."""
+        return self.build_data().event
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -133,12 +154,12 @@ class Spec:
         """The runs that must be trained before this one, by the names that `Trainable.learn_from` knows them by."""
         needed = {}
         if self.encoder is not None:
-            needed["encoder"] = encoder_spec(self.data, self.encoder)
+            needed["encoder"] = encoder_spec(self.data, self.encoder, self.content)
         teacher = self.registry[self.model["name"]].traits.get("teacher")
         if teacher is not None:
             known = settings_of(models[teacher].build)
             inherited = {setting: value for setting, value in settings_in(self.model).items() if setting in known}
-            event = latent_event(self.encoder, build_data(self.data).event)
+            event = latent_event(self.encoder, self.event)
             sampled_alike = model_class(models[teacher]).sample is model_class(models[self.model["name"]]).sample
             sample = self.sample if sampled_alike else bind(sampler(models[teacher]), {}, "sample")
             model = component(models, teacher, inherited, context=event)
@@ -163,7 +184,7 @@ class Spec:
     def _identities(self) -> dict[str, Any]:
         """What determines the trained model beside the seed and the teacher."""
         parts = {
-            "data": identity(datasets, self.data) | _content(self.data),
+            "data": identity(datasets, self.data) | self._content,
             self.kind: identity(self.registry, self.model),
             "train": VERSION,
         }
@@ -188,17 +209,18 @@ class Spec:
     @cached_across_seeds
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
-        extra, event = self._chosen_options, build_data(self.data).event
+        extra = self._chosen_options
         if self.encoder is not None:
-            extra = {"encoder": nested_label(ENCODER, self.encoder, None, event)} | extra
-        return label(self.registry, self.model, extra, context=latent_event(self.encoder, event))
+            extra = {"encoder": nested_label(ENCODER, self.encoder, None, self.event)} | extra
+        return label(self.registry, self.model, extra, context=latent_event(self.encoder, self.event))
 
     @cached_across_seeds
     def data_label(self) -> str:
         """The name of the data set in tables, with settings that are not defaults; paths are shown by their hash."""
-        text, content = label(datasets, self.data, hidden=("path",)), _content(self.data)
-        kind = "images" if build_data(self.data).event.is_image else "file"
-        return f"{text} {kind}={content['path'][:8]}" if content else text
+        text = label(datasets, self.data, hidden=("path",))
+        if not self._content:
+            return text
+        return f"{text} {'images' if self.event.is_image else 'file'}={self._content['path'][:8]}"
 
 
 SPEC = TypeAdapter(Spec)
@@ -206,18 +228,33 @@ SPEC = TypeAdapter(Spec)
 REGISTRIES = {"model": models, "encoder": encoders}
 
 
-def encoder_spec(data: Component, encoder: Component) -> Spec:
+def encoder_spec(data: Component, encoder: Component, content: str | None) -> Spec:
     """Return the spec of an encoder, whose weights all models and seeds of a data set share."""
-    return Spec(data, encoder, plan={}, sample={}, evaluation={}, metrics={}, seed=0, kind="encoder")
+    nothing: dict[str, Any] = {"plan": {}, "sample": {}, "evaluation": {}, "metrics": {}}
+    return Spec(data, encoder, **nothing, seed=0, kind="encoder", content=content)
 
 
-def build_data(spec: Mapping[str, Any]) -> Data:
-    """Build a data set from its part of a spec; the same part gives the same object within a process."""
-    return _build_data(json.dumps(spec, sort_keys=True))
+def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
+    """Build a data set from its part of a spec; the same part and file give the same object within a process.
+
+    Args:
+        content: sha256 that the file must have; None for any.
+
+    Raises:
+        ConfigError: if the file has another content.
+    """
+    path, stamp = part.get("path"), ""
+    with suppress(OSError, TypeError, ValueError):  # a path that cannot be read is refused by the data set
+        stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
+    data = _build_data(json.dumps(part, sort_keys=True), stamp)
+    if content not in (None, data.provenance.get("sha256")):
+        raise ConfigError(f"{path} has changed since the run was requested")
+    return data
 
 
 @lru_cache(maxsize=8)
-def _build_data(text: str) -> Data:
+def _build_data(text: str, stamp: str) -> Data:
+    """Build a data set whose file has this stamp."""
     return build_component(datasets, json.loads(text))
 
 
@@ -232,13 +269,6 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
 def without_folder(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part of a spec for publication: a path is named by its last part only."""
     return dict(part) if part.get("path") is None else {**part, "path": Path(part["path"]).name}
-
-
-def _content(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths are hashed by content."""
-    if part.get("path") is None:
-        return {}
-    return {"path": build_data(part).provenance["sha256"]}
 
 
 def _hash(parts: Mapping[str, Any]) -> str:

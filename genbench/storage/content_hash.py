@@ -19,19 +19,24 @@ def sha256(path: Path) -> str:
 
 
 def remembered(path: Path) -> str:
-    """Return the `sha256` of a path, from the cache as long as no size or modification time in it changes.
+    """Return the `sha256` of a path, from the cache as long as its `stamp` stays the same.
 
     Raises:
         ConfigError: if the path does not exist or cannot be read.
     """
     with _readable(path):
-        signature = _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
+        signature = stamp(path)
 
     def make() -> str:
         with _readable(path):
             return sha256(path)
 
     return cache.text("content", cache.key(path=str(path.resolve()), signature=signature), make)
+
+
+def stamp(path: Path) -> str:
+    """Return what changes with the content of a file or folder: sizes, times, and which files there are."""
+    return _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
 
 
 @contextmanager
@@ -66,4 +71,4 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry]]:
 
 
 def _stamp(status: os.stat_result) -> str:
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"

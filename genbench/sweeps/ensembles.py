@@ -9,7 +9,7 @@ from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.runs.component import model_class
 from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import Spec, build_data, plan_of
+from genbench.runs.spec import Spec, plan_of
 from genbench.settings import Settings, settings_in
 from genbench.sweeps.set_options import stack_members
 
@@ -17,7 +17,7 @@ from genbench.sweeps.set_options import stack_members
 def why_alone(spec: Spec) -> str | None:
     """Return why a model cannot be trained in an ensemble; None if it can."""
     name, plan = spec.model["name"], plan_of(spec)
-    stackable = spec.encoder is None and model_class(models[name]).stackable(build_data(spec.data).event, spec.model)
+    stackable = spec.encoder is None and model_class(models[name]).stackable(spec.event, spec.model)
     if not stackable:
         return f"{name} on {spec.data['name']} cannot be stacked: the loss of a small network alone can"
     if plan.accumulate > 1 or plan.precision != "fp32":

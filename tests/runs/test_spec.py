@@ -1,9 +1,15 @@
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
+from genbench.errors import ConfigError
 from genbench.runs.make_spec import make_spec, restore_spec
+from genbench.runs.run import run
+from genbench.runs.spec import build_data
+from genbench.runs.store import Store
 from genbench.storage import content_hash
 
 
@@ -81,3 +87,51 @@ def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_p
     spec = make_spec("cfm", dataset, metrics=[], settings={"data": settings})
     said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
     assert said == f"{label} images={content_hash.sha256(tmp_path)[:8]}"
+
+
+@pytest.fixture
+def points(tmp_path):
+    """The path of a file of points, and a function that writes other points into it."""
+    path = tmp_path / "mine.csv"
+
+    def write(seed):
+        rows = torch.randn(40, 2, generator=torch.Generator().manual_seed(seed))
+        path.write_text("a,b\n" + "".join(f"{x:.3f},{y:.3f}\n" for x, y in rows.tolist()))
+
+    write(0)
+    return path, write
+
+
+def of(path, seed=0):
+    settings = {"data": {"path": str(path), "valid": 0.0}, "plan": {"steps": 2, "batch_size": 8}}
+    settings["evaluation"] = {"n": 4, "batch": 4, "curve": []}
+    return make_spec("cfm", "points", seed=seed, metrics=["norm"], settings=settings)
+
+
+def test_a_file_that_is_overwritten_is_another_data_set(points):
+    path, write = points
+    before = of(path)
+    label = before.data_label
+    write(1)
+    after = of(path)
+    assert before.train_key != after.train_key
+    assert label != after.data_label
+    assert after.build_data().provenance["sha256"] == content_hash.sha256(path)
+    write(0)
+    assert of(path).train_key == before.train_key
+
+
+@pytest.mark.parametrize("others", [0, 9], ids=["overwritten", "evicted"])
+def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_key(points, tmp_path, others):
+    path, write = points
+    requested = of(path)
+    run(requested, Store(tmp_path / "results"))
+    other = replace(requested, seed=1)
+    assert other.train_key != requested.train_key  # the hash of the content is known
+    write(1)
+    for std in range(others):  # more data sets than stay in memory
+        build_data({"name": "8gaussians", "version": 1, "std": 0.01 * (std + 1)})
+    with pytest.raises(ConfigError, match=r"mine\.csv has changed since the run was requested$"):
+        run(other, Store(tmp_path / "results"))
+    assert not Store(tmp_path / "results").has_weights(other)
+    assert run(of(path), Store(tmp_path / "results"))["provenance"]["data"]["sha256"] == content_hash.sha256(path)

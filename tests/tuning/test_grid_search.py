@@ -36,8 +36,8 @@ def without_test(monkeypatch):
     """Every data set loses its test split."""
     build = specs._build_data
 
-    def blinded(text) -> Data:
-        return replace(build(text), test=OutOfReach())
+    def blinded(text, stamp) -> Data:
+        return replace(build(text, stamp), test=OutOfReach())
 
     monkeypatch.setattr(specs, "_build_data", blinded)
 
