@@ -124,10 +124,12 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     from genbench.runs.monitoring.loggers import Loggers
     from genbench.runs.run import Launch, run
     from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.training.process_group import repeat_in_processes
 
+    repeat_in_processes(devices)
     display = ProgressDisplay(cell_names([spec]), stderr())
     with display, Loggers(log, store.root, spec) as loggers:
-        launch = Launch(accelerator, devices)
+        launch = Launch(accelerator)
         record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
         loggers.log_results(record)
     if local_rank():

@@ -6,7 +6,7 @@ behind what the next one needs: the weights, and the record.
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -38,25 +38,37 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 
 class Launch(NamedTuple):
-    """The processes of a run, and its patience with those of others.
+    """Where a run runs, and its patience with other processes.
 
     Args:
         accelerator: auto, cpu, cuda or gpu, see `start_group`.
-        devices: number of processes that share a batch.
         wait: seconds to wait for a process that holds the same run.
     """
 
     accelerator: str = "auto"
-    devices: int = 1
     wait: float = math.inf
 
     def group(self) -> Group:
-        """Return the group of this process, which is started at the first call."""
-        return start_group(self.accelerator, self.devices)
+        """Return the group of this process, which it joins at the first call."""
+        return start_group(self.accelerator)
 
-    def hold(self, store: Store, spec: Spec) -> AbstractContextManager[Store]:
-        """Hold the lease of a run; of several processes, the first one holds it."""
-        return store.hold(spec, self.wait) if self.group().is_first else nullcontext(store)
+    @contextmanager
+    def hold(self, store: Store, spec: Spec) -> Iterator[Store]:
+        """Hold the lease of a run; of a group, the first process holds it.
+
+        Raises:
+            Busy: in all processes, if a process outside the group holds it.
+        """
+        group, busy = self.group(), None
+        with ExitStack() as opened:
+            try:
+                held = opened.enter_context(store.hold(spec, self.wait)) if group.is_first else store
+            except Busy as error:
+                held, busy = store, error
+            busy = group.broadcast(busy)
+            if busy is not None:
+                raise busy
+            yield held
 
 
 LAUNCH = Launch()
@@ -79,7 +91,7 @@ def run(
     Without metrics it is only trained.
 
     Args:
-        launch: devices, and how long to wait for other processes.
+        launch: the device, and how long to wait for other processes.
         may_train: False refuses to train: the weights must be kept.
         again: metrics to measure again where they had no value, because what they lacked may be available now.
 
@@ -93,31 +105,25 @@ def run(
     if group.broadcast(store.is_complete(spec, record, again)):
         return cast(Record, record)
     for _ in range(ATTEMPTS):
-        if may_train:
-            missing = missing_metrics(record, spec, again)
-            failed = train(spec, store, {spec.train_key: progress}, launch=launch, measured=missing)
-            if spec.train_key in failed:
-                raise RunFailed(failed[spec.train_key])
-        with launch.hold(store, spec) as held:
-            record = held.record(spec)  # again, since another process may have written it before this one got the lease
-            if group.broadcast(held.is_complete(spec, record, again)):
+        alone = group.broadcast(not may_train or store.has_weights(spec))
+        with _hold_all([spec] if alone else spec.members, store, launch) as held:
+            own = held[spec.train_key]
+            record = own.record(spec)  # again, since another process may have written it before this one got the lease
+            if group.broadcast(own.is_complete(spec, record, again)):
                 return cast(Record, record)
             missing = group.broadcast(missing_metrics(record, spec, again))
-            with _attempt([spec], [held]):
-                new_record = _measure(spec, held, record, missing, group, may_train)
+            if not alone:
+                failed = _train(spec, held, {spec.train_key: progress}, launch, missing)
+                if spec.train_key in failed:
+                    raise RunFailed(failed[spec.train_key])
+            with _attempt([spec], [own]):
+                new_record = _measure(spec, own, record, missing, group, may_train)
         if new_record is not None:
             return new_record
     raise RunFailed(f"{files.shown(store.weights_path(spec))} is damaged right after it was written")
 
 
-def train(
-    spec: Spec,
-    store: Store,
-    progress: Mapping[str, Progress],
-    *,
-    launch: Launch = LAUNCH,
-    measured: Metrics | None = None,
-) -> dict[str, str]:
+def train(spec: Spec, store: Store, progress: Mapping[str, Progress], *, launch: Launch = LAUNCH) -> dict[str, str]:
     """Train the model of a spec, with all members of its ensemble, unless its weights are kept.
 
     Its prerequisites are run first. A model that is incompatible with the data is not trained; its record says why.
@@ -125,8 +131,7 @@ def train(
     Args:
         store: where weights are kept; the checkpoint of an ensemble is stored with its first member.
         progress: callbacks, by the training keys of the members.
-        launch: devices, and how long to wait for other processes.
-        measured: metrics that will be measured: the files that they need are checked before training.
+        launch: the device, and how long to wait for other processes.
 
     Returns:
         Why the training of members failed, by their training keys.
@@ -135,31 +140,49 @@ def train(
         RunFailed: if all of them failed, or a prerequisite.
         Busy: if another process holds one of them, or a prerequisite, for too long.
     """
-    specs, group = spec.members, launch.group()
-    if spec.stack and group.size > 1:  # which would divide the members, not the batch
-        raise ConfigError("one process trains an ensemble: start it without torchrun and --devices")
-    if group.broadcast(store.has_weights(spec)):
+    if launch.group().broadcast(store.has_weights(spec)):
         return {}
+    with _hold_all(spec.members, store, launch) as held:
+        return _train(spec, held, progress, launch, spec.metrics)
+
+
+@contextmanager
+def _hold_all(specs: Sequence[Spec], store: Store, launch: Launch) -> Iterator[dict[str, Store]]:
+    """Hold the leases of runs, and yield the stores that may write them, by their training keys."""
     lease.start_expiry_timers(store.root / "leases", map(run_name, specs))
     with ExitStack() as leases:
         # All processes take the leases in this order, so that no two wait for each other.
-        held = [leases.enter_context(launch.hold(store, each)) for each in specs]
-        if group.broadcast(held[0].has_weights(spec)):
+        yield {each.train_key: leases.enter_context(launch.hold(store, each)) for each in specs}
+
+
+def _train(
+    spec: Spec, held: Mapping[str, Store], progress: Mapping[str, Progress], launch: Launch, measured: Metrics
+) -> dict[str, str]:
+    """Train as `train` does, under the leases of all members.
+
+    Args:
+        measured: metrics that will be measured: the files that they need are checked before training.
+    """
+    specs, group = spec.members, launch.group()
+    if spec.stack and group.size > 1:  # which would divide the members, not the batch
+        raise ConfigError("one process trains an ensemble: start it without torchrun and --devices")
+    store = Store(held[spec.train_key].root)
+    if group.broadcast(store.has_weights(spec)):
+        return {}
+    with _attempt(specs, list(held.values())):
+        data = spec.build_data()
+        try:
+            members = [
+                Member(each, build_untrained(each, data), own, progress.get(each.train_key, no_progress))
+                for each, own in zip(specs, held.values(), strict=True)
+            ]
+        except Unsupported:
             return {}
-        with _attempt(specs, held):
-            data = spec.build_data()
-            try:
-                members = [
-                    Member(each, build_untrained(each, data), own, progress.get(each.train_key, no_progress))
-                    for each, own in zip(specs, held, strict=True)
-                ]
-            except Unsupported:
-                return {}
-            _check_files(measured or {}, data)
-            spent: dict[str, float] = {}
-            for member in members:
-                spent |= learn_from_prerequisites(member.spec, member.model, store, data, member.progress, launch)
-            reasons = fit_and_save(members, data, group, spent)
+        _check_files(measured, data)
+        spent: dict[str, float] = {}
+        for member in members:
+            spent |= learn_from_prerequisites(member.spec, member.model, store, data, member.progress, launch)
+        reasons = fit_and_save(members, data, group, spent)
     return {each.train_key: reason for each, reason in zip(specs, reasons, strict=True) if reason is not None}
 
 

@@ -5,6 +5,11 @@ import os
 from genbench.errors import ConfigError
 
 
+def by_torchrun() -> bool:
+    """Return whether torchrun has started this process."""
+    return "LOCAL_WORLD_SIZE" in os.environ
+
+
 def local_rank() -> int:
     """Return which process of this machine this is; 0 without the variables.
 
@@ -18,7 +23,7 @@ def local_rank() -> int:
 
 def processes() -> int:
     """Return how many processes torchrun has started on all machines; 1 without it."""
-    return variable("WORLD_SIZE", "1") if "LOCAL_WORLD_SIZE" in os.environ else 1
+    return variable("WORLD_SIZE", "1") if by_torchrun() else 1
 
 
 def variable(name: str, default: str = "") -> int:

@@ -201,6 +201,46 @@ def test_a_failed_encoder_can_be_retried(tmp_path, processes):
     assert all("not finite" in reason for reason in reasons)
 
 
+def by_torchrun(processes, *command):
+    """Run a script in several processes, and return the sorted lines of their output."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run([*launcher, *map(str, command)], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+    return sorted(done.stdout.splitlines())
+
+
+BUSY = """
+import json, os, sys
+from contextlib import nullcontext
+from pathlib import Path
+from genbench.runs.run import Launch, run
+from genbench.runs.make_spec import restore_spec
+from genbench.runs.store import Store
+from genbench.storage.lease import Busy
+
+spec, store = restore_spec(json.loads(Path(sys.argv[2]).read_text())), Store(Path(sys.argv[1]))
+encoder, group = spec.prerequisites["encoder"], Launch("cpu").group()
+for ready in (False, True):
+    with store.hold(encoder) if group.is_first else nullcontext():
+        group.barrier()
+        try:
+            run(spec, store, launch=Launch("cpu", wait=0.5))
+            os.write(1, b"done\\n")
+        except Busy:
+            os.write(1, b"busy\\n")
+    run(encoder, store, launch=Launch("cpu"))
+    if group.is_first:
+        store.record_path(encoder).unlink()  # so that it runs again
+"""
+
+
+@pytest.mark.slow
+def test_all_processes_learn_that_a_prerequisite_is_busy(tmp_path):
+    (tmp_path / "script.py").write_text(BUSY)
+    (tmp_path / "request.json").write_text(json.dumps(latent().json()))
+    found = by_torchrun(2, tmp_path / "script.py", tmp_path / "results", tmp_path / "request.json")
+    assert found == ["busy", "busy", "done", "done"]
+
+
 SHARED = """
 import json, sys
 from pathlib import Path
@@ -208,9 +248,8 @@ from genbench.runs.run import Launch, run
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.store import Store
 
-store, processes = Store(Path(sys.argv[1])), int(sys.argv[2])
-for request in json.loads(Path(sys.argv[3]).read_text()):
-    run(restore_spec(request), store, launch=Launch("cpu", processes), may_train=False)
+for request in json.loads(Path(sys.argv[2]).read_text()):
+    run(restore_spec(request), Store(Path(sys.argv[1])), launch=Launch("cpu"), may_train=False)
 """
 
 
@@ -230,8 +269,7 @@ def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path):
         run(spec, Store(tmp_path / "one"))
     (tmp_path / "script.py").write_text(SHARED)
     (tmp_path / "requests.json").write_text(json.dumps([spec.json() for spec in specs]))
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "shared", "3", tmp_path / "requests.json"]
-    subprocess.run(command, check=True, timeout=300)
+    by_torchrun(3, tmp_path / "script.py", tmp_path / "shared", tmp_path / "requests.json")
     for spec in specs:
         paths = [Store(tmp_path / name).record_path(spec) for name in ("one", "shared")]
         alone, together = map(read_record, paths)

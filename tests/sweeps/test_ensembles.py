@@ -106,6 +106,7 @@ def test_wrong_stacks_are_refused(model, dataset, stack, settings, message):
 def test_processes_do_not_share_the_training_of_an_ensemble(tmp_path, monkeypatch):
     """They would divide the members, which are the first axis of an example, instead of the batch."""
     monkeypatch.setattr("genbench.runs.run.start_group", lambda *_: Group(torch.device("cpu"), rank=0, size=2))
+    monkeypatch.setattr(Group, "broadcast", lambda group, value: value)
     spec = next(spec for spec in suite(tmp_path, 'stack = ["seed"]') if spec.stack)
     with pytest.raises(ConfigError, match="start it without torchrun"):
         train(spec, Store(tmp_path), {})

@@ -141,7 +141,7 @@ sys.path.insert(0, {TESTS!r})
 from helpers.toy_trainings import start, weights
 from genbench.training.process_group import Group, start_group
 from genbench.training.loop import fit
-group = start_group("cpu", 2)
+group = start_group("cpu")
 for name, (model, settings) in {SHARED!r}.items():
     folder = Path(sys.argv[1]) / name
     model, data, plan = start(model, steps=20, batch_size=64, accumulate=2, settings=settings)
@@ -156,7 +156,8 @@ def by_two_processes(tmp_path_factory):
     """A folder with the weights and the logs of models that two processes trained together."""
     folder = tmp_path_factory.mktemp("two")
     (folder / "train.py").write_text(DISTRIBUTED)
-    subprocess.run([sys.executable, str(folder / "train.py"), str(folder)], check=True, timeout=600)
+    command = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", str(folder / "train.py"), str(folder)]
+    subprocess.run([sys.executable, "-m", *command], check=True, timeout=600)
     return folder
 
 
