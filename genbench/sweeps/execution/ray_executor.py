@@ -1,8 +1,9 @@
 """Jobs of a sweep on the machines of a Ray cluster (Moritz et al., 2018).
 
 Each job is a Ray task that requests cores and GPUs. Ray starts a task again if its worker or machine is lost. Results
-are written to the shared folder, under the same leases as everywhere. A machine that does not see the folder receives
-what is kept of the runs, and sends back what it added.
+are written to the shared folder, under the same leases as everywhere. A machine that does not see the folder asks for
+what is saved of the runs, and sends back what it added. Python files of the user travel with each task; files of data
+have to be at the same place on all machines.
 """
 
 import importlib
@@ -18,7 +19,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genbench.errors import ConfigError, first_line
+from genbench.errors import ConfigError, first_line, reason_of
+from genbench.registry import FILES, load_file
 from genbench.runs.record import format_record, missing_metrics, parse_record, read_kept
 from genbench.runs.run import merge_records
 from genbench.runs.spec import Spec
@@ -33,6 +35,24 @@ log = logging.getLogger("genbench")
 
 RETRIES = 3
 """Number of retries of a task whose machine was lost."""
+
+
+class Request(NamedTuple):
+    """What a task is sent.
+
+    Args:
+        probe: a file that a machine sees if it shares the results folder.
+        saved: for another machine: a reference to the files of the runs of the job, if there are any.
+        cwd: to which the paths of data are relative.
+        code: the Python files of the user, by name.
+    """
+
+    job: Job
+    store: Store
+    probe: Path
+    saved: list[Any] | None
+    cwd: Path
+    code: dict[str, bytes]
 
 
 class Returned(NamedTuple):
@@ -65,6 +85,7 @@ class RayExecutor:
         self.store = Store(store.root.resolve())
         self.address = address or os.environ.get("RAY_ADDRESS") or None
         self.gpus = gpus
+        self.sends_files = False
 
     def __enter__(self) -> "RayExecutor":
         try:
@@ -105,10 +126,13 @@ class RayExecutor:
         """Run jobs, as many at a time as the cluster has room for."""
         queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._stay_here()})
         remote = self.ray.remote(_run_task)
+        paths = [Path(path) for path in os.environ.get(FILES, "").split(os.pathsep) if path]
+        code = {path.name: path.read_bytes() for path in paths}
 
         def submit(job: Job) -> Any:
             options = remote.options(num_cpus=self._cores(job), num_gpus=self.gpus, max_retries=RETRIES)
-            return options.remote(job, self.store, self.probe, self._kept(job), queue)
+            saved = self._saved(job) if self.sends_files else None
+            return options.remote(Request(job, self.store, self.probe, saved, Path.cwd(), code), queue)
 
         running = {submit(job): job for job in jobs}
         while running:
@@ -141,20 +165,26 @@ class RayExecutor:
             "scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=True),
         }
 
-    def _kept(self, job: Job) -> list[Any]:
-        """Return a reference to what is kept of the runs of a job, which a machine without the folder fetches."""
-        kept = _files(self.store, _runs(job))
-        return [self.ray.put(kept)] if kept else []
+    def _saved(self, job: Job) -> list[Any]:
+        """Return a reference to what is saved of the runs of a job, which a machine without the folder fetches."""
+        saved = _files(self.store, _runs(job))
+        return [self.ray.put(saved)] if saved else []
 
     def _finish(self, reference: Any, job: Job, on_event: OnEvent) -> Job | None:
         """Take over the results of a finished task, and return the job that is left to run."""
         try:
-            returned: Returned = self.ray.get(reference)
+            returned: Returned | None = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
-            reason = f"its machine was lost {1 + RETRIES} times ({type(error).__name__})"
+            if isinstance(error, self.ray.exceptions.RayTaskError):
+                reason = reason_of(error.cause)  # type: ignore[attr-defined]
+            else:
+                reason = f"its machine was lost {1 + RETRIES} times ({type(error).__name__})"
             for index, spec in job.cells.items():
                 give_up(index, spec, self.store, on_event, reason)
             return None
+        if returned is None:  # a machine without the folder, which was sent no files
+            self.sends_files = True
+            return job
         try:
             for run, spec in _runs(job).items() if returned.files else ():
                 if not spec.metrics and self.store.has_weights(spec):
@@ -228,9 +258,14 @@ def _merged(data: bytes, path: Path, asked: Spec | None) -> str | None:
     return format_record(merge_records(kept, sent, new & sent["spec"]["metrics"].keys()))
 
 
-def _run_task(job: Job, store: Store, probe: Path, kept: list[Any], queue: Any) -> Returned:
-    """Run a job on the machine that Ray has chosen."""
+def _run_task(request: Request, queue: Any) -> Returned | None:
+    """Run a job on the machine that Ray has chosen; None if it needs the files of its runs, which were not sent."""
     keep_freed()
+    job, shared = request.job, request.probe.exists()
+    if not shared and request.saved is None:
+        return None
+    if request.cwd.is_dir():
+        os.chdir(request.cwd)
     ended: list[JobEvent] = []
 
     def put(event: JobEvent) -> None:
@@ -246,11 +281,14 @@ def _run_task(job: Job, store: Store, probe: Path, kept: list[Any], queue: Any) 
     forwarder = WarningForwarder(put)
     log.addHandler(forwarder)
     try:
-        if probe.exists():
-            return Returned(ended, run_job(job, store, on_event), {})
         with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
-            local = Store(Path(folder))
-            for reference in kept:
+            for name, content in request.code.items():
+                files.write(Path(folder, "code", name), content)
+                load_file(Path(folder, "code", name))
+            if shared:
+                return Returned(ended, run_job(job, request.store, on_event), {})
+            local = Store(Path(folder, "results"))
+            for reference in request.saved or ():
                 for path, data in importlib.import_module("ray").get(reference).items():
                     files.write(local.root / path, data)
             left = run_job(job, local, on_event)

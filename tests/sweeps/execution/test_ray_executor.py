@@ -1,6 +1,7 @@
 """Sweeps on a Ray cluster of two nodes on this machine; pip install 'genbench[ray]' to run them."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -193,6 +194,51 @@ def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_
     assert len(list(there.root.glob("logs/*/events*"))) >= 4
 
 
+class Lost(Exception):
+    pass
+
+
+class TaskError(Lost):
+    cause = OSError(28, "No space left on device")
+
+
+EXCEPTIONS = SimpleNamespace(RayError=Lost, RayTaskError=TaskError)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(TaskError, "No space left on device"), (Lost, "its machine was lost 4 times (Lost)")],
+)
+def test_a_failed_task_is_told_from_a_lost_machine(tmp_path, error, reason):
+    def get(reference):
+        raise error
+
+    (job,) = make_jobs(specs(tmp_path, 5)[:1])
+    engine = ray_executor.RayExecutor(Store(tmp_path / "results"))
+    engine.ray, heard = SimpleNamespace(get=get, exceptions=EXCEPTIONS), []
+    assert engine._finish(None, job, heard.append) is None
+    (event,) = heard
+    assert (event.kind, reason in event.message) == ("failed", True)
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "new_method.md"
+
+
+def test_files_of_the_user_reach_a_cluster_that_runs_and_saved_runs_stay_on_a_shared_folder(
+    tmp_path, nodes, monkeypatch
+):
+    made, _ = nodes
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GENBENCH_FILES", raising=False)
+    (tmp_path / "mine.py").write_text(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
+    (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(400)))
+    text = re.sub("models = .*", 'models = ["mine.py"]', SUITE).replace("STEPS", "3").replace("moons", "mine.csv")
+    (tmp_path / "own.toml").write_text(text.replace("n = 64", "n = 8, batch = 8"))
+    cells, store = load("own.toml").specs, Store(tmp_path / "results")
+    monkeypatch.setattr(ray_executor.RayExecutor, "_saved", None)  # nobody asks for it
+    assert execute(cells, store, ray_executor.RayExecutor(store, made.address), ignore) == [None] * len(cells)
+
+
 def test_what_other_processes_measured_meanwhile_is_kept(tmp_path):
     """A run is measured here and on a machine without the folder, at the same time."""
     (cell,) = specs(tmp_path, 5)[:1]
@@ -210,7 +256,7 @@ def test_what_other_processes_measured_meanwhile_is_kept(tmp_path):
     execute([replace(asked, metrics=asked.metrics | energy.metrics)], alone, local(alone, 1), ignore)
     (job,) = make_jobs([asked])
     engine = ray_executor.RayExecutor(here)
-    engine.ray = SimpleNamespace(get=lambda reference: reference, exceptions=SimpleNamespace(RayError=RuntimeError))
+    engine.ray = SimpleNamespace(get=lambda reference: reference, exceptions=EXCEPTIONS)
     returned = ray_executor.Returned([], None, ray_executor._files(there, [run_name(cell)]))
     assert engine._finish(returned, job, ignore) is None
     assert outcome(here) == outcome(alone)
