@@ -101,7 +101,6 @@ def fit(
         logs_due = schedule.logs_due(state.step)
         if logs_due:
             logs = log.flush(group, learner)
-            schedule.logged()
             for callback, latest in zip(callbacks, logs if group.is_first else (), strict=False):
                 callback(state.step, plan.steps, latest)
         if evaluate is not None and plan.evaluates_after(state.step):
@@ -112,7 +111,6 @@ def fit(
         # After the evaluation of its step, which a resumed run does not repeat.
         if path is not None and group.is_first and logs_due and schedule.save_due(state.step):
             checkpoint.save(path, state.checkpoint(), run)
-            schedule.saved()
     return state.finish()
 
 
@@ -135,21 +133,18 @@ class SaveSchedule:
 
     def logs_due(self, step: int) -> bool:
         """Return whether the losses are checked and logged after a step."""
-        block_ends = step in self.always_logged or step % BLOCK == 0
-        row_ends = self.by_time and step % self.steps_per_row == 0
-        return block_ends or (row_ends and time.monotonic() - self.last_logs > self.save_every / 2)
-
-    def logged(self) -> None:
-        """Start the time to the next log."""
-        self.last_logs = time.monotonic()
+        now, row_ends = time.monotonic(), self.by_time and step % self.steps_per_row == 0
+        due = step in self.always_logged or step % BLOCK == 0
+        due = due or (row_ends and now - self.last_logs > self.save_every / 2)
+        self.last_logs = now if due else self.last_logs
+        return due
 
     def save_due(self, step: int) -> bool:
         """Return whether a checkpoint is saved after a step: at the end of a row, where a resumed run begins."""
-        return step % self.steps_per_row == 0 and time.monotonic() - self.last_save > self.save_every
-
-    def saved(self) -> None:
-        """Start the time to the next checkpoint."""
-        self.last_save = time.monotonic()
+        now = time.monotonic()
+        due = step % self.steps_per_row == 0 and now - self.last_save > self.save_every
+        self.last_save = now if due else self.last_save
+        return due
 
 
 def _check(plan: Plan, group: Group) -> None:

@@ -81,26 +81,3 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(tmp_path, name, change):
     tensors.save(path, state | ({} if change is None else {name: change}), header)
     with pytest.raises(ConfigError, match=r"checkpoint\.safetensors belongs to another model"):
         train(folder=tmp_path, steps=240, ema=0.9)
-
-
-def test_a_checkpoint_without_the_buffers_of_the_best_validation_is_refused(tmp_path):
-    """Earlier versions kept the weights alone."""
-
-    def go(**watch):
-        model, data, plan = start(
-            "wcfm", settings={"normaliser": "running"}, steps=40, validate_every=10, stop="validation"
-        )
-        how = {"folder": tmp_path, "save_every": 0, "evaluate": float, **watch}
-        fit(model, data, plan, start_group("cpu"), seed=0, **how)
-
-    with pytest.raises(Stop):
-        go(progress=stop_at(20))
-    state, header = tensors.load(tmp_path / checkpoint.NAME, checkpoint.FIELDS)
-    best = sorted(
-        (name for name in state if name.startswith("best.") and name != "best.loss"), key=lambda n: int(n[5:])
-    )
-    for name in best[-2:]:  # log_mean and seen
-        del state[name]
-    tensors.save(tmp_path / checkpoint.NAME, state, header)
-    with pytest.raises(ConfigError, match=r"an earlier version of genbench: .*; remove it"):
-        go()

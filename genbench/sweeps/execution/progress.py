@@ -81,9 +81,7 @@ class ProgressDisplay:
     def _show_step(self, event: JobEvent) -> None:
         """Show how far a run has come, its speed and its latest scalars."""
         cell, step, steps, now = event.cell, event.step, event.steps, time.monotonic()
-        if cell not in self.began:
-            self.began[cell] = (now, step)
-        since, first = self.began[cell]
+        since, first = self.began.setdefault(cell, (now, step))
         rate = (step - first) / (now - since) if step > first else 0.0
         notes = [f"{rate:.4g} steps/s" if rate else "", *(f"{k} {v:.4g}" for k, v in event.logs)]
         notes = [*(["measuring"] if step >= steps else []), *filter(None, notes)]
@@ -95,7 +93,7 @@ class ProgressDisplay:
             self._print(f"{self.labels[cell]}: about {duration(estimate)} of training left")
         if not self.console.is_terminal and self._line_is_due(event, now):
             left = [f"{duration(estimate)} left"] if step < steps else []
-            self._print_fitting(f"{self.labels[cell]}: step {step} of {steps}", [*left, *notes])
+            self._print(", ".join([f"{self.labels[cell]}: step {step} of {steps}", *left, *notes]))
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
@@ -111,15 +109,6 @@ class ProgressDisplay:
         clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
         with suppress(OSError):  # progress that cannot be written, as to a full disk, stops no run
             self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
-
-    def _print_fitting(self, text: str, notes: Sequence[str]) -> None:
-        """Print a text with as many of the notes as fit into the width of the console."""
-        room = self.console.width - (len("00:00:00 ") if len(self.labels) > 1 else 0)
-        for note in notes:
-            if len(f"{text}, {note}") > room:
-                break
-            text = f"{text}, {note}"
-        self._print(text)
 
     def _counts(self) -> str:
         counts = {"failed": self.failed, "skipped": self.skipped}

@@ -44,7 +44,7 @@ class Request(NamedTuple):
         probe: a file that a machine sees if it shares the results folder.
         saved: for another machine: a reference to the files of the runs of the job, if there are any.
         cwd: to which the paths of data are relative.
-        code: the Python files of the user, by name.
+        code: the Python files of the user, by numbered names.
     """
 
     job: Job
@@ -127,7 +127,7 @@ class RayExecutor:
         queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._stay_here()})
         remote = self.ray.remote(_run_task)
         paths = [Path(path) for path in os.environ.get(FILES, "").split(os.pathsep) if path]
-        code = {path.name: path.read_bytes() for path in paths}
+        code = {f"{number}/{path.name}": path.read_bytes() for number, path in enumerate(paths)}
 
         def submit(job: Job) -> Any:
             options = remote.options(num_cpus=self._cores(job), num_gpus=self.gpus, max_retries=RETRIES)
