@@ -7,10 +7,10 @@ import importlib
 import json
 import logging
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.runs.monitoring import LOGGERS
@@ -25,57 +25,41 @@ _failed: set[str] = set()
 """Kinds that failed in this process: no other run waits for the same server."""
 
 
-class TensorBoardLogger:
-    """The event file of a run for TensorBoard, which names the run by its folder.
+class Logger(NamedTuple):
+    """An open logger: logs the scalars of a step, and ends the run, told whether it failed."""
 
-    Args:
-        spec: spec of the run, shown as text.
-    """
+    log: Callable[[Mapping[str, float], int], None]
+    close: Callable[[bool], None]
 
-    def __init__(self, folder: Path, spec: Mapping[str, Any]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder))
-        text = json.dumps(spec, indent=1)
-        self._writer.add_text("spec", textwrap.indent(text, "    "))  # a code block in Markdown
+def _tensorboard(folder: Path, spec: Mapping[str, Any]) -> Logger:
+    """Open an event file for TensorBoard, which names the run by its folder and shows the spec as text."""
+    from torch.utils.tensorboard import SummaryWriter
 
-    def log(self, scalars: Mapping[str, float], step: int) -> None:
-        """Log the scalars of a step."""
+    writer = SummaryWriter(str(folder))
+    writer.add_text("spec", textwrap.indent(json.dumps(spec, indent=1), "    "))  # a code block in Markdown
+
+    def log_scalars(scalars: Mapping[str, float], step: int) -> None:
         for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
+            writer.add_scalar(name, value, step)
 
-    def close(self, failed: bool) -> None:
-        """End the run."""
-        self._writer.close()
+    return Logger(log_scalars, lambda failed: writer.close())
 
 
-class WandbLogger:
-    """A run of Weights & Biases: online, offline or disabled, as WANDB_MODE says.
-
-    Args:
-        folder: for the files of the run. A resumed run of the same name continues the logged one.
-    """
-
-    def __init__(self, folder: Path, spec: Mapping[str, Any]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        wandb = _imported("wandb")
-        settings = wandb.Settings(silent=True, console="off")
-        name = {"project": "genbench", "name": folder.name, "id": folder.name[-64:]}
-        self._run = wandb.init(**name, dir=str(folder), resume="allow", settings=settings)
-        self._run.config.update(spec, allow_val_change=True)
-        # Prerequisites and stages count their own steps, and wandb ignores what goes back in its own.
-        self._run.define_metric("*", step_metric="step")
-
-    def log(self, scalars: Mapping[str, float], step: int) -> None:
-        """Log the scalars of a step."""
-        self._run.log({"step": step, **scalars})
-
-    def close(self, failed: bool) -> None:
-        """End the run."""
-        self._run.finish(exit_code=int(failed))
+def _wandb(folder: Path, spec: Mapping[str, Any]) -> Logger:
+    """Open a run of Weights & Biases: online, offline or disabled, as WANDB_MODE says; a resumed run continues it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wandb = _imported("wandb")
+    settings = wandb.Settings(silent=True, console="off")
+    name = {"project": "genbench", "name": folder.name, "id": folder.name[-64:]}
+    run = wandb.init(**name, dir=str(folder), resume="allow", settings=settings)
+    run.config.update(spec, allow_val_change=True)
+    # Prerequisites and stages count their own steps, and wandb ignores what goes back in its own.
+    run.define_metric("*", step_metric="step")
+    return Logger(lambda scalars, step: run.log({"step": step, **scalars}), lambda failed: run.finish(int(failed)))
 
 
-Logger = TensorBoardLogger | WandbLogger
+OPEN = {"tensorboard": _tensorboard, "wandb": _wandb}
 
 
 class Loggers:
@@ -117,7 +101,7 @@ class Loggers:
     ) -> None:
         for name, logger in self.loggers.items():
             try:
-                logger.close(failed=error is not None)
+                logger.close(error is not None)
             except Exception as reason:
                 _give_up(name, reason)
         self.loggers = {}
@@ -128,8 +112,7 @@ class Loggers:
                 continue
             try:
                 if kind not in self.loggers:
-                    make = WandbLogger if kind == "wandb" else TensorBoardLogger
-                    self.loggers[kind] = make(self.folder, self.spec.json())
+                    self.loggers[kind] = OPEN[kind](self.folder, self.spec.json())
                 self.loggers[kind].log(scalars, step)
             except Exception as error:  # every package has its own errors
                 _give_up(kind, error)

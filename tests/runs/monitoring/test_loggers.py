@@ -20,22 +20,15 @@ def spec(steps=30):
     return make_spec("cfm", "moons", metrics=["sliced_w2"], settings=settings)
 
 
-def scalars(folder):
+def shown(folder):
+    """Return the scalars and the spec that TensorBoard shows."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder))
     events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-
-
-def shown_spec(folder):
-    """Return the spec that TensorBoard shows."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    (event,) = events.Tensors("spec/text_summary")
-    return json.loads(event.tensor_proto.string_val[0])
+    (spec,) = events.Tensors("spec/text_summary")
+    scalars = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return scalars, json.loads(spec.tensor_proto.string_val[0])
 
 
 def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
@@ -44,7 +37,7 @@ def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
     assert execute([spec()], loud, local(loud, 1), lambda event: None, ["tensorboard"]) == [None]
     record = read_record(loud.record_path(spec()))
     assert record["results"] == read_record(quiet.record_path(spec()))["results"]
-    found = scalars(loud.root / "logs" / record["labels"]["run"])
+    found, spec_shown = shown(loud.root / "logs" / record["labels"]["run"])
     losses = [line.split(",")[:2] for line in (loud.folder(spec()) / "train.csv").read_text().splitlines()[1:]]
     logged = dict(found["train/loss"])
     assert set(logged) == {1, 20, 30}
@@ -52,7 +45,7 @@ def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
         if int(step) in logged:
             assert logged[int(step)] == pytest.approx(float(value), rel=1e-4)
     assert found["result/sliced_w2"] == [(30, pytest.approx(record["results"][0]["value"]))]
-    assert shown_spec(loud.root / "logs" / record["labels"]["run"]) == record["spec"]
+    assert spec_shown == record["spec"]
     assert not (quiet.root / "logs").exists()
 
 
@@ -77,18 +70,8 @@ def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
     """Each counts its own steps: the model begins again with step 1."""
     pytest.importorskip("wandb")
     code = "import sys; from genbench.cli.main import main; main()"
-    command = [
-        "run",
-        "--model",
-        "reflow",
-        "--dataset",
-        "moons",
-        "--metric",
-        "nfe",
-        "--json",
-        "--results",
-        str(tmp_path),
-    ]
+    command = ["run", "--model", "reflow", "--dataset", "moons", "--metric", "nfe", "--json"]
+    command += ["--results", str(tmp_path)]
     command += ["--set", "model.pairs=64", "--set", "evaluation.n=32", "--set", "evaluation.curve=[]"]
     command += ["--set", "plan.steps=5", "--log", "wandb", "--log", "tensorboard"]
     environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
@@ -98,7 +81,7 @@ def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
     assert not [line for line in done.stderr.splitlines() if "wandb" in line and "`resume` will be ignored" not in line]
     run = json.loads(done.stdout)["labels"]["run"]
     expected = {"train/teacher loss": [1, 5], "train/loss": [1, 5], "result/nfe": [5]}
-    found = scalars(tmp_path / "logs" / run)
+    found, _ = shown(tmp_path / "logs" / run)
     assert {name: [step for step, _ in found[name]] for name in expected} == expected
     (path,) = (tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb")
     records = list(wandb_records(path))
@@ -113,14 +96,13 @@ def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
 def test_a_logger_that_fails_is_reported_once_and_fails_no_cell(monkeypatch, tmp_path, caplog):
     asked = []
 
-    class Unreachable:
-        def __init__(self, folder, spec):
-            asked.append(folder)
-            raise RuntimeError("no answer")
+    def unreachable(folder, spec):
+        asked.append(folder)
+        raise RuntimeError("no answer")
 
     monkeypatch.setattr(loggers, "_failed", set())
     monkeypatch.setattr(loggers, "_imported", lambda package: None)
-    monkeypatch.setattr(loggers, "WandbLogger", Unreachable)
+    monkeypatch.setitem(loggers.OPEN, "wandb", unreachable)
     store, cells = Store(tmp_path), [spec(3), spec(4)]
     assert execute(cells, store, local(store, 1), lambda event: None, ["wandb", "tensorboard"]) == [None, None]
     assert [record.getMessage() for record in caplog.records] == ["wandb is not used from now on: no answer"]
