@@ -1,6 +1,6 @@
 """Estimates of the memory that a run needs at least, from its settings alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,9 +14,6 @@ from genbench.storage import memory
 
 FLOAT = 4
 """Bytes of a number."""
-
-LARGE = 1024
-"""Settings above this are named where the weights of a model do not fit."""
 
 Part = Mapping[str, Any]
 
@@ -53,11 +50,9 @@ def check_memory(
         if pairwise is not None and data.event.dims > 1:  # on a line, points are sorted
             compared = min(size, evaluation["n"])
             memory.require(pairwise(compared), f"metric.{name}.n={compared}")
-    numbers = _numbers("model", {**model, "encoder": encoder})
-    large = [f"{name}={number}" for name, number in numbers if number > LARGE]
-    what = ", ".join(large) or f"{model['name']} of {data.event.dims} coordinates and {data.event.classes} classes"
-    # Weights, gradients, and the two moments of Adam.
-    memory.require(4 * FLOAT * _weights(data, model, encoder), what)
+    weights = _weights(data, model, encoder)
+    what = f"{model['name']} with {weights:,} weights on {data.event.dims:,} coordinates"
+    memory.require(4 * FLOAT * weights, what)  # weights, gradients, and the two moments of Adam
 
 
 def _check_pairs(coupling: Part, batch: int, classes: int) -> None:
@@ -89,15 +84,3 @@ def _weights(data: Data, model: Part, encoder: Part | None) -> int:
         raise
     except Exception:  # a builder that computes with its weights fails without them, and not in the run
         return 0
-
-
-def _numbers(name: str, value: Any) -> Iterator[tuple[str, int]]:
-    """Yield the whole numbers among settings, nested ones included."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(f"{name}.{key}", item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _numbers(name, item)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield name, value

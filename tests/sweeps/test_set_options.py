@@ -7,37 +7,9 @@ import pytest
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import as_set_value, parse_set_options
 
-VALUES = [
-    0,
-    -7,
-    10**18,
-    1e-12,
-    -0.25,
-    1e300,
-    True,
-    False,
-    None,
-    "norm",
-    "two words",
-    "",
-    "none",
-    "1",
-    "true",
-    "inf",
-    "a.b",
-]
-VALUES += [
-    "it's",
-    'a "quoted" word',
-    "\u00e9\n",
-    [],
-    [8, 2],
-    [0.5, 1.0],
-    ["a", "1"],
-    [[1], [2, 3]],
-    math.inf,
-    -math.inf,
-]
+VALUES = [0, -7, 10**18, 1e-12, -0.25, 1e300, math.inf, -math.inf, True, False, None]
+VALUES += ["norm", "two words", "", "none", "1", "true", "inf", "a.b", "it's", 'a "quoted" word', "\u00e9\n"]
+VALUES += [[], [8, 2], [0.5, 1.0], ["a", "1"], [[1], [2, 3]]]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
