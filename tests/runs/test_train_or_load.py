@@ -14,7 +14,7 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.monitoring import callbacks
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
-from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
+from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights
 from genbench.training import loop
 from genbench.training.process_group import start_group
 
@@ -87,12 +87,6 @@ def test_members_of_a_stack_share_its_time(tmp_path):
     assert one["train_seconds"] == other["train_seconds"] > 0
 
 
-def test_a_training_that_fails_keeps_no_weights(tmp_path):
-    with pytest.raises(RunFailed, match="not finite"):
-        fitted([spec_of(lr=1e30, steps=200)], tmp_path)
-    assert not list(tmp_path.rglob("model.safetensors"))
-
-
 @pytest.mark.parametrize("spoiled", [10, 30])
 def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone(tmp_path, spoiled):
     """Losses are checked at step 20, which is before the evaluation of that step, and at the last."""
@@ -149,9 +143,3 @@ def test_a_stack_of_which_no_member_can_be_evaluated_fails(tmp_path):
         spoil(member.model, spoiled)
     with pytest.raises(RunFailed, match=r"^the loss is not finite at step 10; dopri5 cannot"):
         fit_and_save(members, data, start_group("cpu"))
-
-
-def test_the_names_of_logged_scalars_get_a_prefix():
-    heard = []
-    with_prefix(lambda *event: heard.append(event), "decoder")(3, 5, {"loss": 0.5})
-    assert heard == [(3, 5, {"decoder loss": 0.5})]

@@ -21,12 +21,6 @@ def test_lists_of_sampling_options_make_a_grid_that_shares_training(tmp_path):
     assert len({(s.train_key, s.evaluation_key) for s in specs}) == 12
 
 
-def test_models_without_sampling_options_are_as_before(tmp_path):
-    specs = cells(tmp_path, '"cfm", { name = "wcfm", kappa = [0.5, 1.0] }')
-    chosen = [(s.model["name"], s.model.get("kappa"), s.seed) for s in specs]
-    assert chosen == [(*m, seed) for m in (("cfm", None), ("wcfm", 0.5), ("wcfm", 1.0)) for seed in (0, 1)]
-
-
 def test_a_model_may_have_seeds_of_its_own_and_settings_may_be_laid_over_all(tmp_path):
     path = tmp_path / "suite.toml"
     path.write_text(

@@ -22,13 +22,6 @@ def test_steps_are_drawn_in_order_one_ahead():
     assert all(ahead <= 1 for _, ahead in seen)
 
 
-def test_an_error_of_drawing_is_raised_at_its_step():
-    steps = prefetch(lambda step: 1 / (3 - step), range(6))
-    assert [next(steps), next(steps), next(steps)] == [1 / 3, 1 / 2, 1]
-    with pytest.raises(ZeroDivisionError):
-        next(steps)
-
-
 @pytest.mark.parametrize("idle", [True, False])
 def test_work_is_done_beside_only_where_a_core_is_idle(idle):
     with beside(idle) as submit:

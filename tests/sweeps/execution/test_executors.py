@@ -1,10 +1,7 @@
-"""Executors: every cell has its reason, in order, also where another process holds it first."""
-
-import threading
+"""Executors: every cell has its reason, in order."""
 
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
-from genbench.sweeps.execution import jobs
 from genbench.sweeps.execution.executors import execute, local
 
 
@@ -21,28 +18,3 @@ def test_every_cell_has_its_reason_in_order(tmp_path):
     assert "not finite" in second
     assert sorted(event.cell for event in heard if event.kind in ("done", "failed")) == [0, 1, 2]
     assert not list(tmp_path.glob("leases/*"))
-
-
-def test_a_cell_that_another_process_holds_is_done_when_it_is_free(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "FIRST_WAIT", 0.05)
-    store, heard, free = Store(tmp_path), [], threading.Event()
-    (spec, *_) = cells()
-
-    def hold():
-        with store.hold(spec):
-            held.set()
-            free.wait(60)
-
-    held, other = threading.Event(), threading.Thread(target=hold)
-    other.start()
-    assert held.wait(60)
-
-    def watch(event):
-        heard.append(event.kind)
-        if event.kind == "busy":
-            free.set()
-
-    assert execute([spec], store, local(store, 1), watch) == [None]
-    other.join()
-    assert "busy" in heard
-    assert heard[-1] == "done"

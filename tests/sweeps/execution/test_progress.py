@@ -7,7 +7,6 @@ import re
 import pytest
 from rich.console import Console
 
-from genbench.report.formats.terminal import print_rows
 from genbench.sweeps.execution import progress
 from genbench.sweeps.execution.jobs import JobEvent
 from genbench.sweeps.execution.progress import ProgressDisplay
@@ -79,18 +78,6 @@ def test_the_speed_of_a_cell_that_begins_again_is_that_of_its_second_life(clock)
     events = [began, *steps, JobEvent(0, "lost", message="killed"), began, *steps[:2]]
     said = shown(events, terminal=True, clock=clock, moments=10)
     assert re.search(r"200/1000 .* 10 steps/s", said.strip().splitlines()[-1])
-
-
-def test_brackets_in_labels_and_reasons_are_no_markup():
-    label = "starflow order=[flip,identity] on digits"
-    out = io.StringIO()
-    console = Console(file=out, width=200)
-    with ProgressDisplay([label], console) as progress:
-        progress.on_progress(10, 10, {})
-        progress.on_event(JobEvent(0, "failed", message="a [bold] reason"))
-    print_rows([], label, console)
-    assert out.getvalue().count("order=[flip,identity]") == 3
-    assert "a [bold] reason" in out.getvalue()
 
 
 def test_progress_that_cannot_be_written_stops_nothing():
