@@ -1,7 +1,7 @@
 """Runs: from a spec to its record, doing only what is missing.
 
-A run first trains, after its prerequisites, and then measures. Each of the two holds the lease of the run, and leaves
-behind what the next one needs: the weights, and the record.
+Under its lease a run first trains, after its prerequisites, and then measures. Each leaves behind what the next one needs:
+the weights, and the record.
 """
 
 import math
@@ -124,17 +124,10 @@ def run(
 
 
 def train(spec: Spec, store: Store, progress: Mapping[str, Progress], *, launch: Launch = LAUNCH) -> dict[str, str]:
-    """Train the model of a spec, with all members of its ensemble, unless its weights are kept.
+    """Train the model of a spec, with all members of its ensemble and after its prerequisites, unless that is done.
 
-    Its prerequisites are run first. A model that is incompatible with the data is not trained; its record says why.
-
-    Args:
-        store: where weights are kept; the checkpoint of an ensemble is stored with its first member.
-        progress: callbacks, by the training keys of the members.
-        launch: the device, and how long to wait for other processes.
-
-    Returns:
-        Why the training of members failed, by their training keys.
+    A model that is incompatible with the data is not trained; its record says why. The callbacks of progress, and the
+    returned reasons why the training of members failed, are known by the training keys of the members.
 
     Raises:
         RunFailed: if all of them failed, or a prerequisite.
@@ -158,11 +151,7 @@ def _hold_all(specs: Sequence[Spec], store: Store, launch: Launch) -> Iterator[d
 def _train(
     spec: Spec, held: Mapping[str, Store], progress: Mapping[str, Progress], launch: Launch, measured: Metrics
 ) -> dict[str, str]:
-    """Train as `train` does, under the leases of all members.
-
-    Args:
-        measured: metrics that will be measured: the files that they need are checked before training.
-    """
+    """Train as `train` does, under the leases of all members; the files that metrics need are checked before."""
     specs, group = spec.members, launch.group()
     if spec.stack and group.size > 1:  # which would divide the members, not the batch
         raise ConfigError("one process trains an ensemble: start it without torchrun and --devices")
