@@ -1,7 +1,7 @@
 """Runs: from a spec to its record, doing only what is missing.
 
-Under its lease a run first trains, after its prerequisites, and then measures. Each leaves behind what the next one needs:
-the weights, and the record.
+Under its lease a run first trains, after its prerequisites, and then measures. Each of the two leaves behind what the
+next one needs: the weights, and the record.
 """
 
 import math
