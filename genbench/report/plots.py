@@ -1,7 +1,7 @@
 """Plots: charts of measured values. Means over seeds are shown with their 95 % t interval."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,15 +23,12 @@ MAX_PARETO = 3
 """Number of data sets that the Pareto pictures show."""
 MIN_GRID = 3
 """Number of values of a setting that make a grid."""
+MAX_METRICS = 3
+"""Metrics that are drawn against a setting; those with a floor first."""
 
 
-def quality_vs_nfe(name: str, values: Sequence[Value]) -> Charts | None:
-    """Draw quality against NFE: one chart per metric and solver, with separate marks for the main solver.
-
-    Args:
-        name: name of the charts.
-        values: all of one data set.
-    """
+def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:
+    """Draw the quality on a data set against NFE: one chart per metric and solver, with marks for the main solver."""
     measured = [v for v in values if v.value is not None and v.metric != "nfe"]
     charts = []
     curve = [v for v in measured if v.point == "curve"]
@@ -49,55 +46,48 @@ def quality_vs_nfe(name: str, values: Sequence[Value]) -> Charts | None:
     )
     if any(chart.y.log and chart.floor is None for chart in charts):
         caption += " A floor that is not positive is not shown on a logarithmic axis."
-    return Charts(name, "Quality vs. NFE", tuple(charts), caption)
+    return Charts("Quality vs. NFE", tuple(charts), caption)
 
 
-def quality_vs_steps(name: str, values: Sequence[Value]) -> Charts | None:
+def quality_vs_steps(values: Sequence[Value]) -> Charts | None:
     """Draw quality against training steps, for metrics measured during training."""
     measured = [v for v in values if v.value is not None and v.point == "training"]
     charts = []
     for (metric, _, _), part in group_by(measured, lambda v: (v.metric, v.protocol, v.n)).items():
         lines = [Series(model, _means(rows, lambda v: v.step or 0.0)) for model, rows in by_model(part)]
         charts.append(_chart(metric, "training steps", metric, lines, part))
-    return Charts(name, "Quality vs. training steps", tuple(charts), BARS) if charts else None
+    return Charts("Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
-def quality_vs_cost(name: str, values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
-    """Draw a metric against time and NFE."""
+def quality_vs_cost(values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
+    """Draw a metric against the time of training, and against NFE if it has no curve."""
     main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
-    charts = []
-    for field in ("train_seconds", "sample_seconds"):
-        label, _ = COSTS[field]
-        cost = {(c.run, c.model): value for c in costs if (value := getattr(c, field)) is not None}
-        if cost:
-            charts.append(_scatter(label, metric, main, cost))
-    charts.append(_scatter("NFE", metric, main, {(v.run, v.model): v.nfe for v in main if v.nfe is not None}))
-    drawn = tuple(chart for chart in charts if chart.series)
-    if not drawn:
+    if not main:
         return None
+    label, _ = COSTS["train_seconds"]
+    seconds = {(c.run, c.model): c.train_seconds for c in costs if c.train_seconds is not None}
+    charts = [_scatter(label, metric, main, seconds)]
+    if not any(v.metric == metric and v.point == "curve" for v in values):  # else the curve is drawn against NFE
+        charts.append(_scatter("NFE", metric, main, {(v.run, v.model): v.nfe for v in main if v.nfe is not None}))
+    drawn = tuple(chart for chart in charts if chart.series)
     caption = f"Each mark is the mean of a model; bars: {INTERVAL}. Times are those of the machine used."
-    return Charts(name, f"{metric} vs. cost", drawn, caption, small=True)
+    return Charts(f"{metric} vs. cost", drawn, caption, small=True) if drawn else None
 
 
-def training_loss(name: str, curves: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> Charts | None:
+def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts:
     """Draw the training loss of all models, each from its first value (1) to its lowest (0).
 
     Args:
-        name: name of the charts.
-        curves: (model, steps, losses of shape (seeds, steps)).
+        curves: {model: (steps, losses of shape (seeds, steps))}.
     """
     series = []
-    for model, steps, losses in curves:
+    for model, (steps, losses) in curves.items():
         mean = losses.mean(0)
         scaled = (mean - mean.min()) / max(float(mean[0] - mean.min()), 1e-12)
         points = tuple(Point(float(x), float(y)) for x, y in zip(steps, scaled, strict=True))
         series.append(Series(model, points, marked=False))
     chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0", zero=True), tuple(series))
-    caption = (
-        "Training loss, mean over seeds, from its first value to its lowest: losses of different methods are different "
-        "quantities, of which only the shapes are comparable."
-    )
-    return Charts(name, "Training", (chart,), caption) if series else None
+    return Charts("Training loss", (chart,), "")
 
 
 def pareto(ranked: Leaderboard) -> Charts | None:
@@ -116,7 +106,7 @@ def pareto(ranked: Leaderboard) -> Charts | None:
     others = dict.fromkeys(f"{b.curve} for {b.metric}" for b in boards if b.curve != b.metric and b.curve)
     caption += f" Against NFE: {', '.join(others)}, which was not measured along the curve." if others else ""
     title = "Quality against NFE and training time"
-    return Charts("pareto", title, tuple(charts), caption) if charts else None
+    return Charts(title, tuple(charts), caption) if charts else None
 
 
 def _against_nfe(board: Board) -> Chart:
@@ -156,37 +146,32 @@ def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], 
     return tuple(front)
 
 
-def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
-    """Yield charts of every metric against each setting that has at least three values in otherwise equal models.
+def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
+    """Yield charts of the quality against each setting that has at least three values in otherwise equal models.
 
     Args:
-        name: prefix of the names of the charts.
         runs: all of one data set.
         values: values of the same runs.
     """
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
-    main = [v for v in values if v.point == "main" and v.value is not None]
+    main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
+    drawable = {
+        metric: rows
+        for metric, rows in main.items()
+        if rows[0].better in ARROWS and len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
+    }
+    metrics = sorted(drawable, key=lambda metric: drawable[metric][0].floor is None)[:MAX_METRICS]
     for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
         families = [
             _Family(tuple(models), tuple(settings[model].get(key) for model in models))
             for models in group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
         ]
-        if not any(family.grid for family in families):
+        if not metrics or not any(family.grid for family in families):
             continue
         setting = key.partition(".")[2]
-        charts = tuple(
-            _setting_chart(setting, metric, rows, families)
-            for metric, rows in sorted(group_by(main, lambda v: v.metric).items(), key=_quality_first)
-            if len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
-        )
+        charts = tuple(_setting_chart(setting, metric, drawable[metric], families) for metric in metrics)
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
-        if charts:
-            yield Charts(f"{name}-{setting}", f"Quality vs. {setting}", charts, caption, small=True)
-
-
-def _quality_first(metric: tuple[str, Sequence[Value]]) -> tuple[bool, bool]:
-    _, rows = metric
-    return rows[0].better not in ARROWS, rows[0].floor is None
+        yield Charts(f"Quality vs. {setting}", charts, caption, small=True)
 
 
 class _Family(NamedTuple):
