@@ -177,7 +177,7 @@ def calibrate(
         )
         blocks = tables.section(results)
         drawn = [block for block in blocks if isinstance(block, Charts)]
-        written += [write_charts(each, results / f"calibration-{number}.svg") for number, each in enumerate(drawn)]
+        written += [picture for each in drawn for picture in write_charts(each, results / each.name)]
     show([block for block in blocks if isinstance(block, Table)], stdout())
     for path in written:
         typer.echo(f"written: {path}")

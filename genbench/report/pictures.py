@@ -49,14 +49,14 @@ LOSS_BINS, MAX_HEADER = 48, 10_000
 """Points of a curve of losses; bytes of the head of a log."""
 INK, COLOR = (119, 125, 135), (52, 125, 214)
 """Colors of text and data, and of models: legible on white and on black."""
-SCALE, TILE, LABEL, GAP, ACROSS, WIDE = 2, 192, 26, 8, 8, 2500
-"""Pixels of the file per pixel of a page; pixels of a density, of a line of text, and between tiles; most tiles in a row;
-most pixels of a row of sheets."""
+SCALE, TILE, LABEL, GAP = 2, 240, 30, 8
+"""Pixels of the file per pixel of a page; pixels of a density, of a line of text, and between tiles."""
+ACROSS, WIDE = 10, 2500
+"""Most tiles in a row; most pixels of a row of sheets."""
 MAX_BYTES = 2**23
 """Size of a picture above which it is not shown."""
 
-Density = UInt8[np.ndarray, "size size"]
-Sheet = UInt8[np.ndarray, "height width *channels"]
+Sheet = UInt8[np.ndarray, "down across *color"]
 
 
 @dataclass(frozen=True)
@@ -327,7 +327,7 @@ def _label(text: str, width: int) -> UInt8[np.ndarray, "height width"]:
 def _font() -> ImageFont.FreeTypeFont:
     from matplotlib import get_data_path
 
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 18)
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 21)
 
 
 def loss_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | None:

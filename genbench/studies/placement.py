@@ -7,7 +7,7 @@ from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.writers import heading
+from genbench.report.formats.cells import heading
 from genbench.report.tables import COUNTS
 from genbench.results.frames import protocol
 from genbench.runs.record import Record

@@ -26,9 +26,7 @@ def test_a_grid_of_constant_values_has_no_charts(tmp_path):
     for kappa in (0.5, 1.0, 2.0):
         chosen = {"model": {"kappa": kappa}, **settings}
         genbench.run("wcfm", "moons", metrics=["failed"], settings=chosen, results=tmp_path)
-    report, _, _ = gathered(tmp_path)
-    drawn = [block for section in report.sections for block in section.walk() if isinstance(block, Charts)]
-    assert all(block.charts for block in drawn)
+    assert all(block.charts for block in blocks(gathered(tmp_path)[0], Charts))
 
 
 def test_evaluations_of_one_run_are_drawn_at_their_own_costs():
@@ -36,7 +34,7 @@ def test_evaluations_of_one_run_are_drawn_at_their_own_costs():
     cost = {"run": "cfm-0", "data": "moons", "seed": 0, "train_seconds": 9.0, "peak_mib": 1.0, "steps_per_second": 1.0}
     cost |= {"parameters": 9.0, "device": "cpu"}
     costs = [Cost(model=v.model, sample_seconds=v.nfe, **cost) for v in values]
-    charts = quality_vs_cost("cost", values, costs, "w2").charts
+    charts = quality_vs_cost(values, costs, "w2").charts
     places = {chart.title: {one.model: one.points[0].x for one in chart.series} for chart in charts}
     own = {"cfm": 50.0, "cfm guidance=1.0": 100.0}
-    assert places == {"training, s": dict.fromkeys(own, 9.0), "sampling, s": own, "NFE": own}
+    assert places == {"training, s": dict.fromkeys(own, 9.0), "NFE": own}
