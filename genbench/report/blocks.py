@@ -94,11 +94,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label, whether it is logarithmic, and whether it includes zero."""
+    """An axis: its label, and whether it is logarithmic."""
 
     label: str
     log: bool = False
-    zero: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Plots: charts of measured values. Means over seeds are shown with their 95 % t interval."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
         scaled = (mean - mean.min()) / max(float(mean[0] - mean.min()), 1e-12)
         points = tuple(Point(float(x), float(y)) for x, y in zip(steps, scaled, strict=True))
         series.append(Series(model, points, marked=False))
-    chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0", zero=True), tuple(series))
+    chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0"), tuple(series))
     return Charts("Training loss", (chart,), "")
 
 
@@ -162,55 +162,35 @@ def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterato
     }
     metrics = sorted(drawable, key=lambda metric: drawable[metric][0].floor is None)[:MAX_METRICS]
     for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
-        families = [
-            _Family(tuple(models), tuple(settings[model].get(key) for model in models))
-            for models in group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
-        ]
-        if not metrics or not any(family.grid for family in families):
+        alike = group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
+        grids = [{model: settings[model].get(key) for model in models} for models in alike]
+        grids = [grid for grid in grids if _is_grid(grid.values())]
+        if not metrics or not grids:
             continue
         setting = key.partition(".")[2]
-        charts = tuple(_setting_chart(setting, metric, drawable[metric], families) for metric in metrics)
+        without = [model for model, own in settings.items() if key not in own]
+        charts = tuple(_setting_chart(setting, metric, drawable[metric], grids, without) for metric in metrics)
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
         yield Charts(f"Quality vs. {setting}", charts, caption, small=True)
 
 
-class _Family(NamedTuple):
-    """Models that differ in one setting only, with its values; None for models without it."""
-
-    models: tuple[str, ...]
-    values: tuple[Any, ...]
-
-    @property
-    def numeric(self) -> bool:
-        """Whether all values are numbers."""
-        return all(isinstance(value, (int, float)) for value in self.values)
-
-    @property
-    def grid(self) -> bool:
-        """Whether there are enough values to draw a curve."""
-        return self.numeric and len(set(self.values)) >= MIN_GRID
-
-    def label(self, setting: str) -> str:
-        """Return the label of the models without that setting."""
-        return min((re.sub(rf" {re.escape(setting)}=\S+", "", model) for model in self.models), key=len)
+def _is_grid(values: Collection[Any]) -> bool:
+    return all(isinstance(value, (int, float)) for value in values) and len(set(values)) >= MIN_GRID
 
 
-def _setting_chart(setting: str, metric: str, rows: Sequence[Value], families: Sequence[_Family]) -> Chart:
-    values = dict(by_model(rows))
-    numeric = [family for family in families if family.numeric]
-    x = {m: v for family in numeric for m, v in zip(family.models, family.values, strict=True) if m in values}
-    ends = (min(x.values()), max(x.values())) if x else (0.0, 1.0)
-    lines = []
-    for family in families:
-        models = [model for model in family.models if model in values]
-        if family.numeric and models:
-            points = tuple(_mean(values[model], x[model]) for model in sorted(models, key=x.__getitem__))
-            lines.append(Series(family.label(setting) if family.grid else models[0], points, joined=family.grid))
-        elif set(family.values) == {None}:
-            for model in models:  # a level line: the setting does not apply
-                point = _mean(values[model], ends[0])
-                lines.append(Series(model, (point, point._replace(x=ends[1]))))
-    return _chart(metric, setting, metric, lines, rows)
+def _setting_chart(
+    setting: str, metric: str, rows: Sequence[Value], grids: Sequence[Mapping[str, Any]], without: Sequence[str]
+) -> Chart:
+    values, lines = dict(by_model(rows)), []
+    ends = [x for grid in grids for x in grid.values()]
+    for grid in grids:
+        label = min((re.sub(rf" {re.escape(setting)}=\S+", "", model) for model in grid), key=len)
+        models = sorted((model for model in grid if model in values), key=grid.__getitem__)
+        lines.append(Series(label, tuple(_mean(values[model], grid[model]) for model in models)))
+    for model in (model for model in without if model in values):
+        point = _mean(values[model], min(ends))
+        lines.append(Series(model, (point, point._replace(x=max(ends)))))
+    return _chart(metric, setting, metric, [line for line in lines if line.points], rows)
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, float | str]:
@@ -242,8 +222,7 @@ def _scatter(label: str, metric: str, main: Sequence[Value], cost: Mapping[tuple
         known = [float(cost[v.run, model]) for v in rows if (v.run, model) in cost]
         if known and min(known) > 0:
             series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
-    drawn = _chart(label, label, metric, series, main)
-    return replace(drawn, x=replace(drawn.x, zero=not drawn.x.log))
+    return _chart(label, label, metric, series, main)
 
 
 def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequence[Value]) -> Chart:

@@ -11,7 +11,7 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -223,7 +223,7 @@ def _axes(
     figure: Any, drawn: Chart, model_styles: Mapping[str, Style], place: tuple[float, float, float, float]
 ) -> Any:
     """Draw a chart into a part of a figure: left, bottom, width and height of the axes with their labels, in inches."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     width, height = figure.get_size_inches()
     across, up = place[2] - LEFT - RIGHT, place[3] - BOTTOM
@@ -236,63 +236,29 @@ def _axes(
         axes.axhline(drawn.floor, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
     if drawn.front:
         axes.step(*zip(*drawn.front, strict=True), where="post", color=MUTED, linewidth=3, alpha=0.35)
+    heights = [point.y for series in drawn.series for point in series.points]
+    # A bar that reaches zero would stretch a logarithmic axis.
+    lowest = min(heights, default=1.0) / 3 if drawn.y.log else -math.inf
     for series in drawn.series:
-        _series(series, axes, model_styles[series.model])
-    for side, spec, limits, inches in zip("xy", (drawn.x, drawn.y), _limits(drawn), (across, up), strict=True):
-        axis, ticks = getattr(axes, f"{side}axis"), max(3, int(inches * 2.2))
-        axes.set(**{f"{side}scale": "log" if spec.log else "linear", f"{side}lim": limits})
+        _series(series, axes, model_styles[series.model], lowest)
+    axes.margins(0.05)
+    for axis, spec, inches in ((axes.xaxis, drawn.x, across), (axes.yaxis, drawn.y, up)):
+        ticks = max(3, int(inches * 2.2))
         if spec.log:
-            axis.set_ticks(_log_ticks(*limits, ticks + 2))
+            axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+            low, high = axis.get_view_interval()
+            few = math.log10(high / low) * 3 > ticks + 2
+            axis.set_major_locator(LogLocator(subs=(1, 3) if few else (1, 2, 5), numticks=ticks))
         else:
             axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
         axis.set_minor_locator(NullLocator())
     return axes
 
 
-def _limits(drawn: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the ranges of both axes: all points with a margin; an interval that reaches to zero stretches no scale."""
-    points = [point for series in drawn.series for point in series.points]
-    heights = [p.y for p in points] + ([drawn.floor] if drawn.floor is not None else [])
-    ends = [end for p in points for end in (p.low, p.high) if end is not None]
-    smallest = min(heights, default=1.0) / 3
-    heights += [end for end in ends if not drawn.y.log or end >= smallest]
-    return _range([p.x for p in points], drawn.x.log, drawn.x.zero), _range(heights, drawn.y.log, drawn.y.zero)
-
-
-def _range(values: Sequence[float], log: bool, zero: bool) -> tuple[float, float]:
-    known = [v for v in values if v > 0] if log else [*values, *([0.0] if zero else [])]
-    low, high = (min(known), max(known)) if known else (0.1 if log else 0.0, 1.0)
-    if log:
-        margin = (high / low) ** 0.06 if high > low else 2.0
-        return low / margin, high * margin
-    margin = 0.05 * (high - low) or abs(high) / 10 or 1.0
-    return (0.0 if zero and low == 0 else low - margin), high + margin
-
-
-def tick_label(value: float) -> str:
-    """Write a tick.
-
-    >>> tick_label(0.5), tick_label(2000.0), tick_label(1e-5)
-    ('0.5', '2000', '1e-5')
-    """
-    return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
-
-
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return ticks between two positive numbers: at 1, 2 and 5 times each power of ten if they fit, or at fewer."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
-    for digits in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [value for k in powers for d in digits if low <= (value := float(f"{d}e{k}")) <= high]
-        if len(ticks) <= most:
-            return ticks
-    return ticks[:: math.ceil(len(ticks) / most)]
-
-
-def _series(series: Series, axes: Any, style: Style) -> None:
+def _series(series: Series, axes: Any, style: Style, lowest: float) -> None:
     x, y = np.array([p.x for p in series.points]), np.array([p.y for p in series.points])
-    low = np.array([p.y if p.low is None else p.low for p in series.points])
+    low = np.array([p.y if p.low is None else max(p.low, lowest) for p in series.points])
     high = np.array([p.y if p.high is None else p.high for p in series.points])
     color = LIGHT[style.color]
     if not series.marked:
