@@ -79,7 +79,7 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
             plots.quality_vs_steps(values),
             *_details(training_tables(values, failures)),
         ),
-        "Cost": (plots.quality_vs_cost(values, costs, metric), *_details(cost_tables(costs, values))),
+        "Cost": (plots.quality_vs_time(values, costs, metric), *_details(cost_tables(costs, values))),
         "Origin of these numbers": (origins(runs),),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())

@@ -23,7 +23,7 @@ MAX_PARETO = 3
 """Number of data sets that the Pareto pictures show."""
 MIN_GRID = 3
 """Number of values of a setting that make a grid."""
-MAX_METRICS = 3
+MAX_METRICS = 2
 """Metrics that are drawn against a setting; those with a floor first."""
 
 
@@ -59,19 +59,19 @@ def quality_vs_steps(values: Sequence[Value]) -> Charts | None:
     return Charts("Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
-def quality_vs_cost(values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
-    """Draw a metric against the time of training, and against NFE if it has no curve."""
-    main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
-    if not main:
-        return None
+def quality_vs_time(values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
+    """Draw a metric against the time of training."""
     label, _ = COSTS["train_seconds"]
-    seconds = {(c.run, c.model): c.train_seconds for c in costs if c.train_seconds is not None}
-    charts = [_scatter(label, metric, main, seconds)]
-    if not any(v.metric == metric and v.point == "curve" for v in values):  # else the curve is drawn against NFE
-        charts.append(_scatter("NFE", metric, main, {(v.run, v.model): v.nfe for v in main if v.nfe is not None}))
-    drawn = tuple(chart for chart in charts if chart.series)
+    seconds = {(c.run, c.model): c.train_seconds for c in costs if c.train_seconds}
+    main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
+    series = []
+    for model, rows in by_model(main):
+        known = [seconds[v.run, v.model] for v in rows if (v.run, v.model) in seconds]
+        if known:
+            series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
     caption = f"Each mark is the mean of a model; bars: {INTERVAL}. Times are those of the machine used."
-    return Charts(f"{metric} vs. cost", drawn, caption, small=True) if drawn else None
+    chart = _chart(label, label, metric, series, main)
+    return Charts(f"{metric} vs. cost", (chart,), caption, small=True) if series else None
 
 
 def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts:
@@ -214,15 +214,6 @@ def _mean(rows: Sequence[Value], x: float | None = None) -> Point:
     values = [v.value for v in rows if v.value is not None]
     mean, half = mean_and_half(values)
     return Point(float(x), mean, None if half is None else mean - half, None if half is None else mean + half)
-
-
-def _scatter(label: str, metric: str, main: Sequence[Value], cost: Mapping[tuple[str, str], float]) -> Chart:
-    series = []
-    for model, rows in by_model(main):
-        known = [float(cost[v.run, model]) for v in rows if (v.run, model) in cost]
-        if known and min(known) > 0:
-            series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
-    return _chart(label, label, metric, series, main)
 
 
 def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequence[Value]) -> Chart:

@@ -12,7 +12,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +88,11 @@ class Style(NamedTuple):
     color: int
     dash: int
     marker: int
+
+    def __str__(self) -> str:
+        """Return its legend key as text, to be shown in its color."""
+        dash = "━╍┅┉"[self.dash]
+        return dash + "●■▲◆▼✚"[self.marker] + dash
 
 
 def styles(models: Iterable[str]) -> dict[str, Style]:
@@ -184,23 +189,6 @@ def chart(drawn: Chart, model_styles: Mapping[str, Style], *, small: bool) -> An
     figure = Figure(figsize=(width, height - TOP + 0.08))
     _axes(figure, drawn, model_styles, (0, 0, width, height - TOP))
     return figure
-
-
-@lru_cache(maxsize=len(LIGHT) * len(DASHES) * len(MARKERS))
-@_styled
-def key(style: Style) -> bytes:
-    """Return the legend key of a model as SVG."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(0.39, 0.17))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.axis("off")
-    handle = _handle(style)
-    handle.set_data([0.03, 0.5, 0.97], [0.5, 0.5, 0.5])
-    handle.set_markevery([1])
-    axes.add_line(handle)
-    return encoded(figure)
 
 
 def _short(text: str, width: int) -> str:

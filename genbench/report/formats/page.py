@@ -6,7 +6,6 @@ allows its own style and script by their hashes, and nothing else.
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from importlib import resources
@@ -70,12 +69,10 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
     looks = figures.styles([*ranked.methods(found), *rows, *series])
     environment = _environment(looks, {board.data: board.metric for board in found.boards})
 
+    style, script = _asset("page.css") + _colors(), _asset("sort.js")
+
     def page(template: str, title: str, **context: Any) -> str:
         body = environment.get_template(template).render(report=report, suites=suites, **context)
-        used = dict.fromkeys(re.findall(r'class="key (k\d+)"', body))
-        keys = {f"k{index}": style for index, style in enumerate(looks.values())}
-        rules = [f".{name}{{background-image:url({_inline(figures.key(keys[name]))})}}" for name in used]
-        style, script = _asset("page.css") + "".join(rules), _asset("sort.js")
         policy = (
             f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
             "base-uri 'none'; form-action 'none'"
@@ -90,6 +87,14 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
         for file, template in ((suite.file, "suite.html"), (suite.numbers, "numbers.html")):
             written[f"{folder}/{file}"] = page(template, suite.section.title, suite=suite, overview=f"../{name}")
     return written
+
+
+def _colors() -> str:
+    """Return the style of legend keys, by the number of their color."""
+    light, dark = (
+        "".join(f".c{i}{{color:{c}}}" for i, c in enumerate(theme)) for theme in (figures.LIGHT, figures.DARK)
+    )
+    return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
 def _main_columns(table: Table, headlines: Mapping[str, str]) -> Table:
@@ -115,7 +120,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
     """Return the templates.
 
     Args:
-        looks: style of each model, by which its legend key is called k0, k1, ...
+        looks: style of each model.
         headlines: {data set: its headline metric}.
     """
     made = Environment(
@@ -125,7 +130,6 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    classes = {model: f"k{index}" for index, model in enumerate(looks)}
     made.filters |= {
         "by_seed": by_seed,
         "heading": heading,
@@ -139,7 +143,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
     made.globals |= {
         "mean": format_mean,
         "ranked": ranked,
-        "key": lambda model: classes.get(model, ""),
+        "looks": looks,
         "chart": lambda drawn, small: _inline(figures.encoded(figures.chart(drawn, looks, small=small))),
         "shown": {"charts": MAX_CHARTS, "open": FIRST},
     }
