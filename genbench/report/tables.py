@@ -160,6 +160,25 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
             legend.append("Models trained as one ensemble share its time equally: an error of 0 is not measured.")
         legend.append("No model is marked as best.")
         tables.append(_table(f"{data}: cost on {device}", part, contents, [], legend, marked=False))
+        measured = {m: {v.step for v in rows if v.point == "training" and v.step} for m, rows in by_model(own)}
+        steps = _evenly(sorted({step for found in measured.values() for step in found}))
+        pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in by_model(part)}
+        contents = [
+            _Content(
+                Column(f"{step:g}", "lower"),
+                {
+                    m: {seed: step / speed for seed, speed in seeds.items()}
+                    for m, seeds in pace.items()
+                    if step <= max(measured.get(m, ()), default=0)
+                },
+                {},
+                {},
+            )
+            for step in steps
+        ]
+        if contents:
+            title = f"{data}: seconds of training to reach a step, on {device}"
+            tables.append(_table(title, part, contents, [], ["At the mean speed of the whole run."], marked=False))
     return tables
 
 
