@@ -106,14 +106,15 @@ def sample_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | st
         try:
             image, caption, missing = _drawn(shown)
         except (Unsupported, ConfigError, OSError) as error:
-            return f"The data is not available to be drawn: {error}"
-        if without := [model for model, _ in by_model(runs) if model not in shown]:
+            image, caption, missing = None, f"The data is not available to be drawn: {error}.", {}
+        if caption and (without := [model for model, _ in by_model(runs) if model not in shown]):
             missing["its weights are not saved here"] = without
         caption += "".join(f" Not shown: {', '.join(models)}: {why}." for why, models in missing.items())
-        if image is None:
+        if image is not None:
+            save(path, image, caption, key, len(shown))
+            known = _described(path)
+        elif known is None:
             return caption or None
-        save(path, image, caption, key, len(shown))
-        known = _described(path)
     return None if known is None else Picture(path, "Samples of all models", known.caption)
 
 
@@ -134,14 +135,12 @@ def save(path: Path, image: Image.Image, caption: str, key: str, models: int) ->
 def _described(path: Path) -> _Description | None:
     """Read what a picture states about itself; None without a picture, or with a damaged one, which is reported."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        with Image.open(path, formats=["PNG"]) as image:
+        with files.open_regular(path, MAX_BYTES) as file, Image.open(file, formats=["PNG"]) as image:
             key, models = image.info["genbench"].split()
             return _Description(str(image.info["Description"]), key, int(models))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, SyntaxError, Image.DecompressionBombError) as error:
         log.warning("%s is damaged and not shown: %s", files.shown(path), first_line(error))
         return None
 

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import struct
 import zipfile
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +91,11 @@ def test_a_picture_is_drawn_again_only_if_no_model_is_lost(results, tmp_path, mo
     for shown in (cfm, runs, runs, [*cfm, *map(published, runs[2:])], list(map(published, runs))):
         assert sample_picture(tmp_path, "moons", shown).path.is_file()
     assert drawn == [{"cfm"}, {run.model for run in runs}]
+    monkeypatch.setattr(pictures, "_drawn", lambda runs: (None, "The data is gone.", {}))
+    others = [replace(run, record=run.record | {"labels": run.record["labels"] | {"run": "other"}}) for run in runs]
+    assert sample_picture(tmp_path, "moons", others).caption == "c"
+    assert sample_picture(tmp_path / "none", "moons", others) == "The data is gone."
+    monkeypatch.undo()
     (tmp_path / "pictures/moons.png").write_bytes(b"no picture")
     assert sample_picture(tmp_path, "moons", list(map(published, runs))) is None
     assert sample_picture(tmp_path, "moons", runs).path.stat().st_size > 20
@@ -152,8 +159,11 @@ def test_samples_that_are_no_images_are_left_out(tmp_path, results, damage):
 def test_a_damaged_picture_is_reported_and_drawn_again(results, tmp_path, caplog):
     shutil.copytree(results / "tiny/pictures", tmp_path / "pictures")
     path = tmp_path / "pictures/moons.png"
-    for damage in (path.read_bytes()[:200], b"", b"\x89PNG\r\n\x1a\n" + b"x" * 99):
-        path.write_bytes(damage)
+    size = b"\x00\xff\xff\xff\x00\xff\xff\xff\x08\x00\x00\x00\x00"
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + size + struct.pack(">I", zlib.crc32(b"IHDR" + size))
+    for damage in (path.read_bytes()[:60], b"", bomb, None):
+        path.unlink()
+        path.write_bytes(damage) if damage is not None else os.mkfifo(path)
         caplog.clear()
         assert sample_picture(tmp_path, "moons", suite(results, "tiny").runs).caption
         assert "moons.png is damaged and not shown" in caplog.text
