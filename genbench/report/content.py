@@ -11,8 +11,9 @@ from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
 from genbench.analysis.values import group_by, headline_metric
 from genbench.report import plots
 from genbench.report.blocks import Block, Report, Section, Table
+from genbench.report.losses import loss_picture
 from genbench.report.origins import origins
-from genbench.report.pictures import loss_picture, sample_picture
+from genbench.report.pictures import sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
 from genbench.training.plan import Plan
 
