@@ -19,7 +19,7 @@ READY := $(VENV)/.installed
 # torch's compiler too, into files of its own, which takes 10 s of each process that collects tests.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce studies bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
+.PHONY: help install reproduce studies calibration bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings cou
 studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
 	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
-	$(BIN)/genbench calibrate >/dev/null
+	$(BIN)/python -m benchmarks.published
 	$(BIN)/genbench report
+
+calibration: $(READY) ## measure which metric detects which fault (half an hour; ARGS="--images cifar10.tar.gz" for an hour more)
+	$(BIN)/python -m benchmarks.calibration $(ARGS)
 
 bench: $(READY) ## compare the speed with other libraries (15 minutes on a quiet machine), and write results/perf.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perf]'

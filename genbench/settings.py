@@ -149,7 +149,6 @@ class Setting:
         return _marker(self.type, Nested)
 
 
-@lru_cache(maxsize=1024)
 def settings_of(builder: Callable) -> Mapping[str, Setting]:
     """Read the schema of a builder: its keyword-only parameters, and what each means.
 
@@ -167,6 +166,11 @@ def settings_of(builder: Callable) -> Mapping[str, Setting]:
     >>> {name: setting.default for name, setting in settings_of(cfm).items()}
     {'sigma': 0.0, 'conditional': False, 'dropout': 0.2}
     """
+    return _schema(getattr(builder, "__func__", builder))  # cached, a bound method would keep its object in memory
+
+
+@lru_cache(maxsize=1024)
+def _schema(builder: Callable) -> Mapping[str, Setting]:
     meanings = _meanings(inspect.getdoc(builder) or "")
     schema: dict[str, Setting] = {}
     for p in _keywords(builder):

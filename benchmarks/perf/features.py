@@ -39,7 +39,6 @@ from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
-from genbench.metrics.image.vendi_score import vendi_score
 from genbench.registry import datasets
 
 Timed = dict[str, Callable[[], float]]
@@ -223,7 +222,6 @@ def main() -> None:
     print(f"\nfrom {options.n} features to metrics, genbench")
     alone: Timed = {
         "moments": lambda: float(Moments(x.split(4096)).mean[0]),
-        "vendi": lambda: vendi_score(x),
         "precision, recall": lambda: precision_and_recall(Neighborhoods(x), Neighborhoods(y), 3)["recall"],
         "density, coverage": lambda: density_and_coverage(Neighborhoods(x), Neighborhoods(y), 5)["coverage"],
     }

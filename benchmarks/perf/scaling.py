@@ -1,10 +1,10 @@
 """Time and memory as a function of problem size, on one thread, each size in a separate process.
 
-    python benchmarks/perf/scaling.py --results results     # five minutes; writes results/scaling.csv
+    python benchmarks/perf/scaling.py --results results     # five minutes; writes results/scaling.csv and scaling.md
     python benchmarks/perf/scaling.py --only w2             # work items with this prefix; printed, not written
 
-Time is the median of three; memory is the peak of the process minus its memory before the work began. `genbench
-report` states the exponents and draws the curves.
+Time is the median of three; memory is the peak of the process minus its memory before the work began. scaling.md states
+the exponents: slopes of the logarithms.
 """
 
 import argparse
@@ -17,10 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 Work = Callable[[], object]
 TURNS = 3
+MIN_MIB = 8.0
+"""Memory, in MiB, below which it is that of the process, not of the work."""
 
 
 def powers(low: int, high: int) -> list[int]:
@@ -105,6 +108,39 @@ def _memory(name: str) -> float:
     return int(status.partition(f"{name}:")[2].split()[0]) / 1024
 
 
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """Return the slope of log value over log size, on the larger half of the sizes, three at least.
+
+    >>> round(exponent([1, 2, 4, 8], [5, 4, 16, 64]), 3)
+    2.0
+    """
+    pairs = sorted(zip(sizes, values, strict=True))
+    x, y = np.log(pairs[min(len(pairs) // 2, len(pairs) - 3) :]).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def page(lines: Sequence[str]) -> str:
+    """Return a table of exponents from the lines of scaling.csv, without its header."""
+    works: dict[tuple[str, str], list[list[float]]] = {}
+    for line in lines:
+        work, against, *numbers = line.split(",")
+        works.setdefault((work, against), []).append(list(map(float, numbers)))
+    rows = ["# Scaling", "", "Made by `python benchmarks/perf/scaling.py --results results`, on one thread.", ""]
+    rows += ["| work | in | sizes | exponent of time | exponent of memory | time at the largest | memory there |"]
+    rows += ["|---|---|---:|---:|---:|---:|---:|"]
+    for (work, against), measured in works.items():
+        sizes, seconds, mib = zip(*measured, strict=True)
+        memory = f"{exponent(sizes, mib):.2f}" if sorted(mib)[-3] >= MIN_MIB else "-"
+        last = f"{seconds[-1]:.3g} s | {mib[-1]:.0f} MiB"
+        sized = f"{sizes[0]:g} to {sizes[-1]:g}"
+        rows.append(f"| {work} | {against} | {sized} | {exponent(sizes, seconds):.2f} | {memory} | {last} |")
+    legend = f"""
+Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the work added to the process; below
+{MIN_MIB:g} MiB it has no exponent.
+"""
+    return "\n".join(rows) + "\n" + legend
+
+
 def main() -> None:
     """Measure the selected work items."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,6 +164,7 @@ def main() -> None:
             print(lines[-1], flush=True)
     if options.results:
         (options.results / "scaling.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (options.results / "scaling.md").write_text(page(lines[1:]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands that measure without training: eval, calibrate."""
+"""The command eval, which measures without training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,6 @@ import typer
 
 from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, Trust, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError
-from genbench.storage import files
 from genbench.sweeps.set_options import parse_set_options
 
 app = commands()
@@ -19,10 +18,6 @@ def eval_command(
     metric: Metric = None,
     set_: Set = None,
     dataset: Annotated[str | None, typer.Option(help="Data set to compare external samples with.")] = None,
-    beside: Annotated[
-        Path | None,
-        typer.Option(help="Show samples beside papers and a folder's suites; 'published' names that of --results."),
-    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of samples made elsewhere; default: 0.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
@@ -36,16 +31,12 @@ def eval_command(
     from genbench.sweeps import user_files
 
     path, settings = Path(what), parse_set_options(set_ or [])
-    if beside is not None and str(beside) != "published":
-        files.require_folder(beside, there=True)
     metric = user_files.metric_names(metric)
     if dataset is not None:
         dataset, settings = user_files.data_request(dataset, settings)
-        _eval_samples(path, dataset, metric, settings, seed or 0, results, beside, as_json)
+        _eval_samples(path, dataset, metric, settings, seed or 0, results, as_json)
     elif seed is not None:
         raise ConfigError("--seed is for samples made elsewhere: a kept model is measured with the seed of its run")
-    elif beside is not None:
-        raise ConfigError("--beside is for samples: add --dataset NAME, the data set to compare them with")
     elif path.suffix in (".npy", ".npz"):
         raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
     elif not path.exists() and not (results / "runs" / path).exists():
@@ -61,53 +52,29 @@ def _eval_samples(
     settings: dict[str, Any],
     seed: int,
     results: Path,
-    beside: Path | None,
     as_json: bool,
 ) -> None:
     import torch
 
-    from genbench.metrics.jackknife import half_intervals
     from genbench.report.formats.terminal import origin, print_rows
     from genbench.results.external_samples import measure_samples, task_without_model
     from genbench.runs import provenance
     from genbench.runs.monitoring.image_grids import save_metric_grids
-    from genbench.settings import settings_in
 
     data, metrics = task_without_model(dataset, metric or None, settings)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
-    chosen = {name: settings_in(metric) for name, metric in metrics.items()}
-    halves = half_intervals(evaluation, chosen, rows) if beside is not None else {}
     pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
     if as_json:
         here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}
         pictures = [str(page) for page in pages]
-        print_json(
-            {"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures}
-            | ({"half_intervals": halves} if beside is not None else {})
-        )
+        print_json({"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures})
         return
     title = f"{about['n']} samples of {path} ({about['layout']}) against {dataset}"
-    if beside is None:
-        print_rows(rows, title, stdout())
-    else:
-        _print_beside(rows, halves, data, results if str(beside) == "published" else beside, title)
+    print_rows(rows, title, stdout())
     for note in (f"samples: {about['note']}" if "note" in about else "", origin(real), *map(str, pages)):
         if note:
             stdout().print(note, soft_wrap=True, highlight=False, markup=False)
-
-
-def _print_beside(
-    rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path, title: str
-) -> None:
-    from genbench.analysis.suite_results import load_suites, suite_names
-    from genbench.report.formats.terminal import show
-    from genbench.runs.store import Store
-    from genbench.studies.placement import place_among_published
-    from genbench.studies.published import read_claims
-
-    suites = load_suites(Store(results), suite_names(results)) if suite_names(results) else []
-    show(place_among_published(rows, halves, data, suites, read_claims(), title), stdout())
 
 
 def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool) -> None:
@@ -141,43 +108,3 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
         print_json(record)
     else:
         print_record(record, store.record_path(spec), stdout())
-
-
-@app.command()
-def calibrate(
-    results: Results = Path("results"),
-    seeds: Annotated[int, typer.Option(min=2, help="Seeds of the exact fields.")] = 5,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder or archive of CIFAR-10; without it that task is left out.")
-    ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option(help="8gaussians, digits, digits-captions or cifar10; by default all.")
-    ] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Processor time for new draws; a later call resumes.")] = 90,
-    quick: Annotated[bool, typer.Option("--quick", help="Two minutes in all: few draws; writes nothing.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Measure which faults each metric detects, at how many samples.
-
-    On samplers with faults of known size.
-    """
-    from genbench.report.blocks import Charts, Table
-    from genbench.report.formats.figures import write_charts
-    from genbench.report.formats.terminal import show
-    from genbench.studies.calibration import calibrate, tables
-
-    written: list[Path] = []
-    if quick:
-        blocks = tuple(tables.blocks(calibrate.quick(images, task or ())))
-    else:
-        written.append(
-            calibrate.calibrate(
-                results, range(seeds), images=images, tasks=task or (), minutes=minutes, progress=stderr().print
-            )
-        )
-        blocks = tables.section(results)
-        drawn = [block for block in blocks if isinstance(block, Charts)]
-        written += [picture for each in drawn for picture in write_charts(each, results / each.name)]
-    show([block for block in blocks if isinstance(block, Table)], stdout())
-    for path in written:
-        typer.echo(f"written: {path}")

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import Evaluation, Value, error_of_counts, error_of_variation, standard_error, wilson
+from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
 from genbench.metrics.wasserstein import (
     distances,
     exact_transport_bytes,
@@ -25,9 +25,6 @@ from genbench.settings import Count, Fraction
 
 ROWS = 128
 """Rows per block of a distance matrix: a block stays in the processor's cache."""
-
-INFLUENCES = 512
-"""Samples from which the standard error of a kernel distance is estimated, to 3 %."""
 
 SAMPLES = 2048
 
@@ -103,7 +100,7 @@ def conditional_w2(evaluation: Evaluation, *, n: Count | None = None, bins: Coun
     return _root(sum(squared) / bins, torch.cat(influences), len(x), protocol)
 
 
-@metrics.register("mmd", version=1, better="lower", of="samples")
+@metrics.register("mmd", version=1, better="lower", of="samples", halves=True)
 def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Squared maximum mean discrepancy of a sum of five Gaussian kernels, unbiased: it may be negative.
 
@@ -123,22 +120,22 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     if median == 0:
         raise Unsupported("half of the test data is one point: the median distance is 0, which is not a bandwidth")
 
-    def kernel(distance: Float[Tensor, "n m"], dim: int | None = None) -> Float[Tensor, "*n"]:
+    def kernel(distance: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
         # From the widest kernel to the narrowest: halving the bandwidth is taking the fourth power.
         value = distance.square_().mul_(-1 / (2 * (4 * median) ** 2)).exp_()
-        total = value.sum(dim)
+        total = value.sum()
         for _ in range(4):
-            total = total + value.square_().square_().sum(dim)
+            total = total + value.square_().square_().sum()
         return total / 5
 
     within = evaluation.cached_for_task(("mmd", len(y)), lambda: _within(kernel, y))
     value = _within(kernel, x) + within - 2 * _between(kernel, x, y)
     kernels = "5 Gaussian kernels around the median distance of the test data"
     protocol = f"{kernels}, squared, unbiased, raw units, n={len(x)} against test data"
-    return Value(value, len(x), protocol, details=_error(kernel, x, y) | {"median": median})
+    return Value(value, len(x), protocol, details={"median": median})
 
 
-@metrics.register("energy_distance", version=1, better="lower", of="samples")
+@metrics.register("energy_distance", version=1, better="lower", of="samples", halves=True)
 def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
 
@@ -155,10 +152,10 @@ def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
     within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(torch.sum, y))
     value = 2 * _between(torch.sum, x, y) - _within(torch.sum, x) - within
     protocol = f"unbiased, raw units, n={len(x)} against test data"
-    return Value(value, len(x), protocol, details=_error(torch.sum, x, y))
+    return Value(value, len(x), protocol)
 
 
-@metrics.register("mode_coverage", version=1, better="higher", of="samples")
+@metrics.register("mode_coverage", version=1, better="higher", of="samples", halves=True)
 def mode_coverage(
     evaluation: Evaluation, *, n: Count | None = None, share: Fraction = 0.1, quantile: Fraction = 0.99
 ) -> list[Value]:
@@ -167,8 +164,7 @@ def mode_coverage(
     A sample belongs to the mode with the nearest center, and lies on it if it is no further away than the `quantile`
     of the test data of that mode. A mode is covered if samples on it number at least `share` of the test data that
     belong to it. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
-    distance between the mode frequencies of samples and of test data. The standard error of covered modes is that of
-    binomial counts (parametric bootstrap): none where every mode is clearly covered or clearly not.
+    distance between the mode frequencies of samples and of test data.
 
     Args:
         n: number of samples; by default all.
@@ -203,10 +199,9 @@ def mode_coverage(
             float(covered.double().mean()),
             n,
             f"{within}, covered: at least {share:g} of the due number",
-            details=error_of_counts(counts, n, (share * expected).ceil(), 1 / len(modes)),
         ),
         Value(share_on, n, within, "on_mode", details=standard_error(on_mode) | wilson(share_on, n)),
-        Value(balance, n, protocol, part="balance", details=error_of_variation(by_mode / n, expected / n, n)),
+        Value(balance, n, protocol, part="balance"),
     ]
 
 
@@ -250,16 +245,3 @@ def _within(total: Callable[..., Tensor], x: Float[Tensor, "n d"]) -> float:
     for end, rows in zip(itertools.count(ROWS, ROWS), x.split(ROWS), strict=False):
         sums += float(total(distances(rows, rows))) + 2 * float(total(distances(rows, x[end:])))
     return sums / (len(x) * (len(x) - 1))
-
-
-def _error(total: Callable[..., Tensor], x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> dict[str, float]:
-    """Return the standard error over x of the mean within x minus twice the mean between x and y.
-
-    A sample counts 2 (E k(x_i, X) - E k(x_i, Y)), estimated from the first samples. It is too large where x and y have
-    one law: then these means mostly fluctuate.
-    """
-    rows = x[:INFLUENCES]
-    itself = total(x.new_zeros(1, 1), dim=1)
-    within = (torch.cat([total(distances(some, x), dim=1) for some in rows.split(ROWS)]) - itself) / (len(x) - 1)
-    between = torch.cat([total(distances(some, y), dim=1) for some in rows.split(ROWS)]) / len(y)
-    return standard_error(within - between, len(x), scale=2)

@@ -6,12 +6,12 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 
 `of="samples"` reads generated samples only: it is measured at every point of the curve of quality against NFE, on
 samples from other programs, and on real data, which gives its floor. `of="model"` reads the model (its density, its
-paths) and is measured once. With `halves=True` a metric of samples that states no error has an interval from random
-halves of the samples, which take six times as long as the value; with `halves=False` it never has one, as a count has
-not, which grows with the number of samples. With `drops=True` it takes more samples than the n of its values.
+paths) and is measured once. An interval has one of two sources: a mean, a W2 or a Frechet distance states its standard
+error in its details; a metric registered with `halves=True` is measured again on random halves of the samples, which
+takes about six times as long as the value. With `halves=False` it never has one: a count grows with the number of
+samples. With `drops=True` a metric takes more samples than the n of its values.
 """
 
-import math
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property, lru_cache
 from threading import RLock
@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
-from scipy.special import bdtrc
 from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
@@ -33,9 +32,6 @@ T = TypeVar("T")
 
 NORMAL = 1.96
 """Standard deviations of a normal number within which 95 % of its values lie."""
-
-CERTAIN = 1e-3
-"""Standard error of a number of large counts below which all of them are certain."""
 
 
 class Value(NamedTuple):
@@ -146,7 +142,7 @@ class Evaluation:
             self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
             batch=self.batch, errors=False,
         )  # fmt: skip
-        for key, once in self._cache.items():
+        for key, once in list(self._cache.items()):  # another thread may add to it
             if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
                 part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
         return part
@@ -220,11 +216,6 @@ def standard_error(each: Shaped[Tensor, " m"], n: int | None = None, scale: floa
     return {"standard_error": error} if error else {}
 
 
-def stated(variance: float) -> dict[str, float]:
-    """Return the details that state a standard error by its square; none if it is not above 0."""
-    return {"standard_error": variance**0.5} if variance > 0 else {}
-
-
 def wilson(share: float, n: int) -> dict[str, float]:
     """Return the detail that states how far the 95 % interval of a share of n samples reaches.
 
@@ -236,42 +227,6 @@ def wilson(share: float, n: int) -> dict[str, float]:
     center = (share + weight / 2) / (1 + weight)
     half = NORMAL * (share * (1 - share) / n + weight / (4 * n)) ** 0.5 / (1 + weight)
     return {"half_interval": half + abs(center - share)}
-
-
-def error_of_variation(share: Shaped[Tensor, " k"], due: Shaped[Tensor, " k"], n: int) -> dict[str, float]:
-    """Return the details that state the standard error of the total variation distance of observed shares to due ones.
-
-    Of a class that differs clearly, the distance takes the difference with its sign; of one that does not, the size of
-    a number around 0, which varies less (folded normal distribution). Squares of differences are corrected for chance.
-
-    Args:
-        share: of n samples in each class.
-    """
-    share, due = share.double(), due.double()
-    excess, variance = share - due, share * (1 - share) / n
-    shift, sd = (excess.square() - variance).clamp(min=0).sqrt(), variance.clamp(min=1e-300).sqrt()
-    certain = torch.special.erf(shift / sd / 2**0.5)
-    size = sd * (2 / math.pi) ** 0.5 * (-(shift / sd).square() / 2).exp() + shift * certain
-    folded = shift.square() + variance - size.square()
-    sign = certain * excess.sign()
-    common = (share @ sign.square() - (share @ sign).square()) / n
-    return stated(float((folded - sign.square() * variance).sum() + common) / 4)
-
-
-def error_of_counts(
-    counts: Shaped[Tensor, " k"], n: int | Shaped[Tensor, " k"], least: Shaped[Tensor, " k"], scale: float
-) -> dict[str, float]:
-    """Return the details that state the standard error of `scale` times the number of counts that are large enough.
-
-    Each count is binomial with the share that was observed (parametric bootstrap).
-
-    Args:
-        n: number of samples that each count is of.
-        least: smallest count that is large enough.
-    """
-    enough = bdtrc((least - 1).double().numpy(), torch.as_tensor(n).double().numpy(), (counts / n).double().numpy())
-    error = scale * float((enough * (1 - enough)).sum()) ** 0.5
-    return {"standard_error": error} if error > CERTAIN * scale else {}
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another

@@ -1,12 +1,7 @@
-"""Intervals of values from one evaluation: how much they would vary with other samples of the same model.
-
-Most of our metrics of samples state a standard error in their details. Random halves give the interval of any metric of
-samples: of those registered with halves=True, which are those of other libraries and a few of ours, by default.
-"""
+"""Random halves of samples: the interval of a value that is not a mean, a W2 or a Frechet distance."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from itertools import product
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +17,9 @@ HALVES = 12
 
 
 def half_intervals(
-    evaluation: Evaluation,
-    chosen: Mapping[str, Mapping],
-    rows: Iterable[Mapping[str, Any]],
-    halves: int = HALVES,
+    evaluation: Evaluation, name: str, settings: Mapping, rows: Sequence[Mapping[str, Any]], halves: int = HALVES
 ) -> dict[str, float]:
-    """Return half the 95 % t interval of the values of metrics of samples, by the delete-half jackknife.
+    """Return half the 95 % t interval of the values of a metric of samples, by the delete-half jackknife.
 
     A statistic of n samples varies as much as that of a random half of them varies around its mean (Shao and Wu, 1989).
     The interval is for the mean of the metric over samples of this size and the same real data, and covers it in 93 to
@@ -37,30 +29,24 @@ def half_intervals(
 
     Args:
         evaluation: the samples and what they are compared with.
-        chosen: {name: bound settings} of metrics; those of the model have no interval, nor those with halves=False.
-        rows: their values. A metric is measured on halves of the samples that it took, the first ones: as many as its
-            value has, or its setting n (by default all) if it drops some of them.
+        settings: bound settings of the metric.
+        rows: its values. It is measured on halves of the samples that it took, the first ones: as many as its value
+            has, or its setting n (by default all) if it drops some of them.
         halves: number of random halves.
     """
-    of_samples = {name: own for name, own in chosen.items() if metrics[name].traits["of"] == "samples"}
-    n_all = len(evaluation.x)
-    known = [row for row in rows if row["value"] is not None]
-    used = {row["metric"].partition(".")[0]: min(row["n"], n_all) for row in known}
-    dropping = [name for name in of_samples.keys() & used if metrics[name].traits.get("drops")]
-    used |= {name: of_samples[name].get("n") or n_all for name in dropping}
+    n = settings.get("n") or len(evaluation.x)
+    if not metrics[name].traits.get("drops"):
+        n = min(rows[-1]["n"], len(evaluation.x))
+    of_half = {**settings, "n": n // 2} if settings.get("n") else settings
     values: dict[str, list[float]] = defaultdict(list)
-    for n, index in product({used[name] for name in of_samples.keys() & used} - {1}, range(halves)):
+    for index in range(halves if n > 1 else 0):
         order = torch.randperm(n, generator=generator(evaluation.seed, "half", index))
-        half = evaluation.part(order[: n // 2])
-        for name, settings in of_samples.items():
-            if used.get(name) != n or metrics[name].traits.get("halves") is False:
-                continue
-            try:
-                found = values_of(metrics[name], half, {**settings, "n": n // 2} if settings.get("n") else settings)
-            except Unsupported:
-                continue
-            for value in found:
-                values[f"{name}.{value.part}" if value.part else name].append(value.value)
+        try:
+            found = values_of(metrics[name], evaluation.part(order[: n // 2]), of_half)
+        except Unsupported:
+            return {}
+        for value in found:
+            values[f"{name}.{value.part}" if value.part else name].append(value.value)
     factor = float(stdtrit(halves - 1, 0.975))
-    spread = {name: np.array(found) for name, found in values.items() if len(found) == halves and np.ptp(found) > 0}
-    return {name: factor * float(found.std(ddof=1)) for name, found in spread.items()}
+    spread = {row: np.array(found) for row, found in values.items() if len(found) == halves and np.ptp(found) > 0}
+    return {row: factor * float(found.std(ddof=1)) for row, found in spread.items()}

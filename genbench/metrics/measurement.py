@@ -1,6 +1,5 @@
 """Measurement: the chosen metrics of a model, along its NFE curve, each with the floor of real data, as record rows."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +9,10 @@ from typing import Any
 
 import torch
 
-from genbench.core import Batch, Data, Model
+from genbench.core import Data, Model
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.evaluation import Evaluation, Value, values_of
+from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.floor import floor_of
 from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.sampling import Sampling, draw
 from genbench.registry import metrics
@@ -80,7 +80,8 @@ def evaluate(
     with beside(idle) as submit:
         main = evaluation_with(sample, errors)
         measured = {
-            name: submit(measure, main, name, settings, sampling.floor) for name, settings in of_samples.items()
+            name: submit(measure, main, name, settings, sampling.floor, interval=sampling.interval)
+            for name, settings in of_samples.items()
         }
         curve: list[Callable[[], Rows]] = []
         for nfe in sampling.curve if model.nfe_curve else ():
@@ -96,8 +97,6 @@ def evaluate(
         # Only this thread calls the model.
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
-        if sampling.interval:
-            rows = _with_halves(main, chosen, rows)
         rows += [row for value in curve for row in value()]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
@@ -106,9 +105,19 @@ def evaluate(
 
 
 def measure(
-    evaluation: Evaluation, name: str, settings: Mapping, with_floor: bool, *, point: str = "main"
+    evaluation: Evaluation,
+    name: str,
+    settings: Mapping,
+    with_floor: bool,
+    *,
+    point: str = "main",
+    interval: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure one metric: one row per value, or one row with the reason why there is none."""
+    """Measure one metric: one row per value, or one row with the reason why there is none.
+
+    Args:
+        interval: whether values have an interval from random halves where the metric states no error.
+    """
     entry = metrics[name]
     of_samples = entry.traits["of"] == "samples"
     row = {"metric": name, "value": None, "better": entry.traits["better"], "point": point}
@@ -122,7 +131,7 @@ def measure(
     for value in values:
         floor = value.floor
         if floor is None and with_floor:
-            floor = _floor(evaluation, name, settings, value)
+            floor = floor_of(evaluation, name, settings, value)
         if not math.isfinite(value.value):
             raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
         if floor is not None and not math.isfinite(floor):
@@ -142,8 +151,13 @@ def measure(
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )
-    by_halves = evaluation.errors and entry.traits.get("halves")
-    return _with_halves(evaluation, {name: settings}, rows) if by_halves else rows
+    silent = [row for row in rows if not _SPREAD & row.get("details", {}).keys()]
+    if of_samples and silent and entry.traits.get("halves", interval) and (evaluation.errors or interval):
+        halves = half_intervals(evaluation, name, settings, rows)
+        for row in silent:
+            if row["metric"] in halves:
+                row["details"] = {"half_interval": halves[row["metric"]], **row.get("details", {})}
+    return rows
 
 
 def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -156,48 +170,3 @@ def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) ->
 def validation_as_test(data: Data) -> Data:
     """Return the task with its validation split in place of the test split, which becomes inaccessible."""
     return replace(data, test=data.valid)
-
-
-def _with_halves(evaluation: Evaluation, chosen: Mapping[str, Mapping], rows: Rows) -> Rows:
-    """Add half the interval from random halves to the rows that state no spread."""
-    silent = {row["metric"]: row for row in rows if not _SPREAD & row.get("details", {}).keys()}
-    halves = half_intervals(evaluation, chosen, silent.values())
-    return [
-        row | {"details": {"half_interval": halves[row["metric"]], **row.get("details", {})}}
-        if row["metric"] in silent.keys() & halves
-        else row
-        for row in rows
-    ]
-
-
-def _floor(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
-    """Return the value of as many training samples; None if there are fewer, whose bias is another."""
-    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
-    for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
-        floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)
-        if floor is not None and floor.n == value.n:
-            return floor.value
-    return None
-
-
-@lru_cache(maxsize=4096)
-def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
-    """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
-
-    Those of a finite split do not repeat, and it has the class shares of the data: numbers of each class vary less than
-    those of a perfect sampler, whose values are a little worse.
-
-    Args:
-        settings: bound settings of the metric as JSON: lists and tables have no hash.
-    """
-    try:
-        real = _training_samples(data, seed, n)
-        evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
-        return {value.part: value for value in values_of(metrics[name], evaluation, json.loads(settings))}
-    except Unsupported:
-        return {}
-
-
-@lru_cache(maxsize=16)
-def _training_samples(data: Data, seed: int, n: int) -> Batch:
-    return data.train.take(n, derive(seed, "floor"))

@@ -29,8 +29,8 @@ class Sampling:
         curve_method: fixed-step solver of that curve.
         curve_metrics: metrics of samples that are measured along the curve; by default all.
         floor: whether each metric of samples is also measured on real data.
-        interval: whether values of the main solver that state no standard error have an interval by random halves,
-            which takes six times as long as the value. Most of our own metrics of samples state a standard error.
+        interval: whether metrics of samples that state no interval, such as those of plug-ins, have one from random
+            halves of the samples of the main solver, which takes six times as long as the value.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.
             Metrics that compare with training images by default compare with held-out ones by `metric.NAME.split=test`.
     """

@@ -19,7 +19,7 @@ from genbench.metrics.classifiers import clip_score
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.extractors.torchvision_weights import verified
-from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
+from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.models.latent.model import Latent
 from genbench.registry import Entry
 from genbench.seeds import derive
@@ -139,7 +139,8 @@ def _of_features(
                 metric.update(x.double())
             return [float(each) for each in _as_tuple(metric.compute())]
 
-    (value, *spread), floor = _or_unsupported(lambda: measured(sets.samples)), _floor(sets, measured)
+    value, *spread = _or_unsupported(lambda: measured(sets.samples))
+    floor = sets.floor(evaluation, (stated, str(settings)), lambda x: measured(x)[0])
     details = {"sd": spread[0]} if spread else {}
     return Value(value, sets.n, f"{stated}, {sets.protocol}", floor=floor, details=details)
 
@@ -175,12 +176,6 @@ def _trunk(title: str, settings: dict[str, Any]) -> Iterator[str]:
     weights = TRUNKS[title][settings.get("net_type", "")]
     with verified(weights) as sha256:
         yield f" with {weights} {sha256[:8]}"
-
-
-def _floor(sets: FeatureSets, measured: Callable[[Tensor], list[float]]) -> float | None:
-    """Return the value of held-out images, if there are as many as samples."""
-    held_out = sets.floor_samples
-    return measured(held_out)[0] if len(held_out) == sets.n else None
 
 
 def _as_tuple(value: Any) -> tuple:

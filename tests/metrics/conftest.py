@@ -1,16 +1,6 @@
-import socket
-
 import pytest
 
 from genbench.registry import metrics
-
-
-@pytest.fixture
-def unused_port():
-    """A port that nothing listens on."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.fixed_samples import task_of
 
-from genbench.core import Batch, Data, Event, Normal, Split, Truth
+from genbench.core import Event
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
@@ -12,33 +13,8 @@ from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
 
 
-class Fixed(Split):
-    """The same samples, in order, whatever the seed."""
-
-    def __init__(self, x):
-        self.x, self.size = x, len(x)
-
-    def take(self, n, seed):
-        if n > self.size:
-            raise Unsupported("too few")
-        return Batch(self.x[:n], torch.zeros(n, dtype=torch.long))
-
-    def batch(self, step, size, seed):
-        return self.take(size, seed)
-
-
-def against(x, y, space=None, truth=None, seed=0):
-    split = Fixed(y)
-    data = Data(
-        Event(tuple(y.shape[1:])),
-        space or Real(),
-        Normal(tuple(y.shape[1:])),
-        split,
-        split,
-        split,
-        truth=truth or Truth(),
-    )
-    return Evaluation(data, seed, x=x)
+def against(x, y, space=None, seed=0):
+    return Evaluation(task_of(y, space), seed, x=x)
 
 
 def read(name, evaluation, **settings):

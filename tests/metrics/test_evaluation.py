@@ -2,10 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-import torch
 from scipy.stats import binom
 
-from genbench.metrics.evaluation import Evaluation, Once, error_of_counts, error_of_variation, wilson
+from genbench.metrics.evaluation import Evaluation, Once, wilson
 from genbench.registry import datasets
 
 
@@ -41,13 +40,6 @@ def test_a_value_that_failed_is_computed_again():
     assert once.get(lambda: 5) == 5
 
 
-def test_the_error_of_a_number_of_large_counts():
-    (error,) = error_of_counts(torch.tensor([5]), 10, torch.tensor([6]), 2.0).values()
-    tail = 386 / 1024  # P(B >= 6) of a fair coin thrown ten times
-    assert error == pytest.approx(2 * (tail * (1 - tail)) ** 0.5)
-    assert error_of_counts(torch.tensor([500, 0]), 1000, torch.tensor([100, 100]), 1.0) == {}
-
-
 @pytest.mark.parametrize("n", [50, 400])
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.01, 0.05, 0.2, 0.5, 0.99])
 def test_the_interval_of_a_share_covers_it_near_0_and_1_too(n, share):
@@ -57,12 +49,3 @@ def test_the_interval_of_a_share_covers_it_near_0_and_1_too(n, share):
     assert covered > 0.93
     if 0.2 <= share <= 0.8:  # where it is symmetric, it is no wider than it must be
         assert covered < 0.97
-
-
-@pytest.mark.parametrize("due", [[0.1] * 10, [0.2] * 5 + [0.0] * 5, [0.12] * 5 + [0.08] * 5])
-def test_the_error_of_a_total_variation_distance_where_shares_agree_and_where_they_differ(due):
-    n, due = 400, torch.tensor(due, dtype=torch.float64)
-    draws = torch.distributions.Multinomial(n, torch.full((10,), 0.1)).sample((1500,)).double() / n
-    distances = (draws - due).abs().sum(1) / 2
-    errors = torch.tensor([error_of_variation(share, due, n)["standard_error"] for share in draws])
-    assert float(errors.square().mean().sqrt() / distances.std()) == pytest.approx(1, abs=0.12)

@@ -3,35 +3,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.fixed_samples import task_of
 
-from genbench.core import Batch, Data, Event, Normal, Split, Truth
+from genbench.core import Normal, Truth
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
 from genbench.space import Pixels, Real
-
-
-class Drawn(Split):
-    """A split of the given samples and labels."""
-
-    def __init__(self, x, label=None):
-        self.x, self.size = x, len(x)
-        self.label = torch.zeros(len(x), dtype=torch.long) if label is None else label
-
-    def take(self, n, seed):
-        if n > self.size:
-            raise Unsupported("too few")
-        return Batch(self.x[:n], self.label[:n])
-
-    def batch(self, step, size, seed):
-        return self.take(size, seed)
-
-
-def task(x, space, truth=None, label=None):
-    split = Drawn(x, label)
-    shape = tuple(x.shape[1:])
-    return Data(Event(shape, 0, space.bin), space, Normal(shape), split, split, split, truth=truth or Truth())
 
 
 def evaluate(data, model, batch=512):
@@ -41,7 +20,7 @@ def evaluate(data, model, batch=512):
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_a_uniform_density_has_log2_of_the_levels_in_bits(levels, fixed_density):
     images = Pixels(levels).encode(torch.randint(levels, (64, 3, 4, 4)))
-    data = task(images, Pixels(levels))
+    data = task_of(images, Pixels(levels))
     dims = data.event.dims
     model = fixed_density(data.event, data.source, lambda x, label: torch.full((len(x),), -dims * math.log(2.0)))
     bits = metrics["bits_per_dim"].build(evaluate(data, model), n=64)
@@ -51,7 +30,7 @@ def test_a_uniform_density_has_log2_of_the_levels_in_bits(levels, fixed_density)
 
 
 def test_by_default_all_points_of_a_small_split_are_taken(fixed_density):
-    data = task(torch.randn(80, 2), Real())
+    data = task_of(torch.randn(80, 2), Real())
     model = fixed_density(data.event, data.source, lambda x, label: -x.square().sum(1))
     assert metrics["nll"].build(evaluate(data, model)) == metrics["nll"].build(evaluate(data, model), n=80)
     with pytest.raises(Unsupported, match="too few"):
@@ -60,7 +39,7 @@ def test_by_default_all_points_of_a_small_split_are_taken(fixed_density):
 
 def test_dequantization_is_uniform_and_the_same_for_every_model(fixed_density):
     images = Pixels(4).encode(torch.randint(4, (512, 1, 2, 2)))
-    data, seen = task(images, Pixels(4)), []
+    data, seen = task_of(images, Pixels(4)), []
     model = fixed_density(data.event, data.source, lambda x, label: (seen.append(x.clone()), torch.zeros(len(x)))[1])
     for _ in range(2):
         metrics["bits_per_dim"].build(evaluate(data, model), n=512)
@@ -77,7 +56,7 @@ def test_dequantization_is_uniform_and_the_same_for_every_model(fixed_density):
 def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale, fixed_velocity):
     target = torch.distributions.Normal(0.0, s)
     x = s * torch.randn(2048, 3)
-    data = task(x, Real(scale), Truth(log_prob=lambda x: target.log_prob(x).sum(1)))
+    data = task_of(x, Real(scale), Truth(log_prob=lambda x: target.log_prob(x).sum(1)))
 
     def field(t, x):
         return x * (-(1 - t) + t * s * s) / ((1 - t) ** 2 + t * t * s * s)
@@ -92,7 +71,7 @@ def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale, f
 
 def test_random_probes_agree_with_the_exact_trace(fixed_velocity):
     matrix = torch.tensor([[0.3, -0.5, 0.2, 0.0], [0.4, -0.2, 0.1, 0.3], [0.0, 0.2, 0.5, -0.4], [0.1, 0.0, 0.3, -0.1]])
-    data = task(torch.randn(2048, 1, 2, 2), Real())
+    data = task_of(torch.randn(2048, 1, 2, 2), Real())
 
     def field(t, x):
         return (x.flatten(1) @ matrix.T).view_as(x)
@@ -136,13 +115,13 @@ def test_coarse_tolerances_and_other_probes_are_other_protocols(fixed_velocity):
 
 
 def test_models_that_solve_no_ode_have_one_protocol_at_all_tolerances(fixed_density):
-    data = task(torch.randn(80, 2), Real())
+    data = task_of(torch.randn(80, 2), Real())
     model = fixed_density(data.event, data.source, lambda x, label: -x.square().sum(1))
     assert metrics["nll"].build(evaluate(data, model), tol=0.3) == metrics["nll"].build(evaluate(data, model))
 
 
 def test_conditional_models_get_the_labels_of_the_test_data(fixed_density):
-    data = task(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
+    data = task_of(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
     model = fixed_density(data.event, data.source, lambda x, label: label.double())
     model.conditional = True
     assert metrics["nll"].build(evaluate(data, model, batch=7), n=100).value == -2.0
@@ -156,7 +135,7 @@ def test_nats_and_bits_share_one_computation(fixed_density):
         calls += 1
         return torch.zeros(len(x))
 
-    data = task(Pixels(17).encode(torch.randint(17, (50, 1, 8, 8))), Pixels(17))
+    data = task_of(Pixels(17).encode(torch.randint(17, (50, 1, 8, 8))), Pixels(17))
     where = evaluate(data, fixed_density(data.event, data.source, log_prob))
     nats, bits = (metrics[name].build(where, n=50) for name in ("nll", "bits_per_dim"))
     assert calls == 1
@@ -164,7 +143,7 @@ def test_nats_and_bits_share_one_computation(fixed_density):
 
 
 def test_the_reason_is_given_where_there_is_no_likelihood(fixed_density, fixed_velocity):
-    data = task(torch.randn(50, 2), Real())
+    data = task_of(torch.randn(50, 2), Real())
     model = fixed_density(data.event, data.source, lambda x, label: torch.full((len(x),), math.inf))
     assert "50 of 50" in measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["reason"]
     assert "continuous" in measure(evaluate(data, model), "bits_per_dim", {"n": 50}, True)[0]["reason"]
@@ -179,14 +158,14 @@ def test_the_reason_is_given_where_there_is_no_likelihood(fixed_density, fixed_v
 
 
 def test_the_protocol_names_the_variable_of_the_density(fixed_density):
-    data = task(torch.randn(50, 2), Real())
+    data = task_of(torch.randn(50, 2), Real())
     model = fixed_density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     model.density = "data + N(0, 0.1^2)"
     assert "data + N(0, 0.1^2)" in metrics["nll"].build(evaluate(data, model), n=50).protocol
 
 
 def test_without_a_known_density_there_is_no_floor(fixed_density):
-    data = task(torch.randn(50, 2), Real())
+    data = task_of(torch.randn(50, 2), Real())
     model = fixed_density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     assert measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["floor"] is None
     known = replace(data, truth=Truth(log_prob=lambda x: torch.ones(len(x))))

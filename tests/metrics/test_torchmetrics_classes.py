@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from importlib.metadata import version
 
 import pytest
 import torch
-from torchmetrics.image import PeakSignalNoiseRatio
+from helpers.encoders import Scaled
+from torchmetrics.image import InceptionScore, KernelInceptionDistance, PeakSignalNoiseRatio
 
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
@@ -10,9 +13,11 @@ from genbench.errors import ConfigError
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.frechet import Moments, frechet
+from genbench.metrics.image.inception_score import split_scores
+from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.real_images import real_images
 from genbench.metrics.measurement import measure
-from genbench.models.latent.encoder import Encoder
+from genbench.metrics.torchmetrics_classes import Given
 from genbench.models.latent.model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind, settings_of
@@ -29,23 +34,9 @@ def read(data, name, model=None, n=500, **settings):
     return row
 
 
-class Halved(Encoder):
-    """An encoder that keeps half of the contrast."""
-
-    def encode(self, x):
-        return x
-
-    def decode(self, z):
-        return z / 2
-
-    @property
-    def decoder(self):
-        return self
-
-
 @pytest.fixture
 def latent(data, fixed_density):
-    return Latent(data.event, fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None), Halved(data.event, (1, 8, 8)))
+    return Latent(data.event, fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None), Scaled(data.event, share=0.5))
 
 
 def test_distances_are_on_our_features_with_a_floor_and_a_protocol(data):
@@ -107,3 +98,37 @@ def test_names_and_settings_are_checked():
     with pytest.raises(ConfigError, match=r"has no setting 'subset_sise'; did you mean 'subset_size'\?"):
         bind(metrics["torchmetrics:KID"].build, {"subset_sise": 3}, "torchmetrics:KID")
     assert "feature" not in settings_of(metrics["torchmetrics:KID"].build)
+
+
+def test_our_kernel_distance_and_inception_score_are_those_of_torchmetrics():
+    stream = torch.Generator().manual_seed(0)
+    real, generated = (torch.randn(300, 20, generator=stream, dtype=torch.float64) + shift for shift in (0, 0.1))
+    theirs = KernelInceptionDistance(feature=Given(20), subsets=1, subset_size=300)  # the one subset is everything
+    theirs.set_dtype(torch.float64)
+    theirs.update(real, real=True)
+    theirs.update(generated, real=False)
+    assert squared_mmd(generated, real) == pytest.approx(float(theirs.compute()[0]), rel=1e-4)
+    score = InceptionScore(feature=Given(20), splits=1)
+    score.update(generated)
+    assert float(split_scores(generated, 1, None)) == pytest.approx(float(score.compute()[0]), rel=1e-6)
+
+
+LAZY = """
+import sys
+from genbench.cli.main import main
+sys.argv = ["genbench", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+# torch._dynamo is torch's compiler; the others bring one another, and scikit-learn
+slow = {"cleanfid", "torchmetrics", "torchvision", "torch._dynamo", "sklearn"}
+assert not slow & set(sys.modules), slow & set(sys.modules)
+"""
+RUN = "run --model cfm --dataset moons --metric w2 --set plan.steps=2 --set evaluation.n=32"
+
+
+@pytest.mark.parametrize("arguments", ["list", RUN])
+def test_listing_and_runs_in_the_plane_import_no_library_of_images(arguments, tmp_path):
+    command = [sys.executable, "-c", LAZY, *arguments.split()]
+    subprocess.run(command, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)

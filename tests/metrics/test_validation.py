@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
+from helpers.encoders import Scaled
 
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.models.build import build_model
-from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
@@ -18,24 +18,6 @@ def built(model, **settings):
     spec = make_spec(model, "digits", metrics=[], settings={"model": settings})
     data = build_data(spec.data)
     return build_model(spec.model, spec.encoder, data).eval(), data
-
-
-class Doubled(Encoder):
-    """Latents are twice the image."""
-
-    def __init__(self, event):
-        super().__init__(event, event.shape)
-        self.factor = torch.nn.Parameter(torch.tensor(2.0))
-
-    def encode(self, x):
-        return self.factor * x
-
-    def decode(self, z):
-        return z / self.factor
-
-    @property
-    def decoder(self):
-        return self
 
 
 def rows(model, data, **settings):
@@ -56,7 +38,7 @@ def test_a_flow_that_is_the_identity_has_the_bits_of_a_normal_density():
 
 def test_for_a_model_of_latents_bits_are_per_dimension_of_these():
     flow, data = built("starflow", width=16, head=8, blocks=[1, 1], noise=0.3)
-    encoder = Doubled(data.event)
+    encoder = Scaled(data.event, factor=2)
     found = rows(Latent(data.event, flow, encoder).eval(), data, draws=2000)
     square = 4 * float(data.valid.take(100, 0).x.square().mean()) + 0.3**2
     nats = square / 2 + math.log(2 * math.pi) / 2

@@ -5,13 +5,13 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genbench.metrics.classifiers.digit_classifiers import digit_classifier
-from genbench.metrics.evaluation import Evaluation, Value, error_of_variation, standard_error, wilson
+from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
 from genbench.metrics.image.feature_sets import sample_features
 from genbench.registry import metrics
 from genbench.settings import Count
 
 
-@metrics.register("class_balance", version=2, better="higher", of="samples")
+@metrics.register("class_balance", version=2, better="higher", of="samples", halves=True)
 def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
 
@@ -35,8 +35,6 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
     name = f"seen by {network.name} {network.sha256[:8]}"
     details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.test_accuracy}
     protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
-    share, due = (torch.bincount(each, minlength=classes) / len(each) for each in (predicted, label))
-    details |= error_of_variation(share, due, len(images))
     values = [Value(balance(predicted, label, classes), len(images), protocol, details=details)]
     if evaluation.label is not None:
         correct = predicted == evaluation.label[: len(images)]

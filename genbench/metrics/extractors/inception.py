@@ -13,7 +13,7 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import ANTIALIASED, CLEAN, TENSORFLOW, Resize
+from genbench.metrics.extractors.resize import CLEAN, TENSORFLOW
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -57,13 +57,7 @@ def inception_clean(data: Data, *, weights: TorchScript = None, sha256: Sha256 =
 @extractors.register("inception-fidelity", version=1)
 def inception_fidelity(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Network:
     """Inception as in torch-fidelity, with the resizing of TensorFlow."""
-    return _state("inception-fidelity", data, weights, sha256, TENSORFLOW)
-
-
-@extractors.register("inception-torchmetrics", version=1)
-def inception_torchmetrics(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Network:
-    """Inception as in torchmetrics from 1.8 on: the weights of torch-fidelity after antialiased resizing."""
-    return _state("inception-torchmetrics", data, weights, sha256, ANTIALIASED)
+    return _state("inception-fidelity", data, weights, sha256)
 
 
 @extractors.register("inception-spatial", version=1)
@@ -72,7 +66,7 @@ def inception_spatial(data: Data, *, weights: State = None, sha256: Sha256 = Non
 
     Reference: Nash et al., 2021; Dhariwal and Nichol, 2021.
     """
-    return _state("inception-spatial", data, weights, sha256, TENSORFLOW, spatial=True)
+    return _state("inception-spatial", data, weights, sha256, spatial=True)
 
 
 def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *, clean: bool) -> Network:
@@ -98,9 +92,7 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
     return Network(name, weights.sha256, net, rule=rule, size=size, device=device, num_features=FEATURES, head=head)
 
 
-def _state(
-    name: str, data: Data, path: str | None, sha256: str | None, rule: Resize, *, spatial: bool = False
-) -> Network:
+def _state(name: str, data: Data, path: str | None, sha256: str | None, *, spatial: bool = False) -> Network:
     check_images(data, name)
     weights = read(STATE, path, sha256)
     device = extractor_device()
@@ -114,8 +106,9 @@ def _state(
         def spatial_net(x: Tensor) -> Tensor:
             return body((x - 128) / 128)[:, :CHANNELS].flatten(1)
 
+        places = CHANNELS * 17**2
         return Network(
-            name, weights.sha256, spatial_net, rule=rule, size=SIZE, device=device, num_features=CHANNELS * 17**2
+            name, weights.sha256, spatial_net, rule=TENSORFLOW, size=SIZE, device=device, num_features=places
         )
     body = nn.Sequential(*(layer for part, layer in layers.items() if part != "fc")).to(device)
 
@@ -126,7 +119,7 @@ def _state(
         name,
         weights.sha256,
         net,
-        rule=rule,
+        rule=TENSORFLOW,
         size=SIZE,
         device=device,
         num_features=FEATURES,

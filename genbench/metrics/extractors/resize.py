@@ -46,11 +46,6 @@ def tensorflow(images: Images, size: int) -> Resized:
     return interpolate_bilinear_2d_like_tensorflow1x(images.float(), (size, size), align_corners=False)
 
 
-def antialiased(images: Images, size: int) -> Resized:
-    """Bilinear with half-pixel centers, antialiased: torchmetrics from 1.8 on."""
-    return F.interpolate(images.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
-
-
 def bicubic(images: Images, size: int) -> Resized:
     """The central square, bicubic with the filter widened when shrinking, in floats that are not clipped: CMMD."""
     side = min(images.shape[-2:])
@@ -71,4 +66,3 @@ CLEAN = Resize("bicubic antialiased (clean-fid)", clean)
 PILLOW = Resize("bicubic antialiased 8-bit (Pillow)", pillow)
 TENSORFLOW = Resize("bilinear (TensorFlow 1)", tensorflow)
 BICUBIC = Resize("bicubic antialiased of the central square (CMMD)", bicubic)
-ANTIALIASED = Resize("bilinear antialiased (torchmetrics)", antialiased)

@@ -1,10 +1,10 @@
 """Feature sets: features of samples, of real images to compare them with, and of held-out images for the floor."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -19,6 +19,8 @@ from genbench.metrics.image.real_images import MAX_REAL, SplitName, available
 from genbench.metrics.image.reference_statistics import Statistics, published, statistics
 from genbench.settings import Count
 from genbench.space import Space
+
+T = TypeVar("T")
 
 Samples = Annotated[
     Count | None, "number of samples; by default all, up to 50,000, or 10,000 for metrics of nearest neighbors"
@@ -78,6 +80,21 @@ class FeatureSets:
     def floor_samples(self) -> Float[Tensor, "m k"]:
         """Features of held-out images in place of samples, of the same number if there are as many."""
         return self.held_out.rows[: self.n]
+
+    def floor(
+        self, evaluation: Evaluation, name: Hashable, measure: Callable[[Tensor], T], least: int | None = None
+    ) -> T | None:
+        """Return a metric of `floor_samples`, computed once for the task; None if there are too few held-out images.
+
+        Args:
+            name: the metric, with the settings that it depends on.
+            measure: the metric as a function of features.
+            least: how many held-out images are enough; by default as many as there are samples.
+        """
+        if len(self.floor_samples) < (self.n if least is None else least):
+            return None
+        key = ("floor", name, self.reference.path, self.held_out.path, self.n)
+        return evaluation.cached_for_task(key, lambda: measure(self.floor_samples))
 
     @property
     def network(self) -> str:

@@ -28,9 +28,6 @@ from genbench.registry import extractors, metrics
 from genbench.seeds import derive, generator
 from genbench.settings import Count, Nested, OnDisk
 
-WITHOUT_DOWNLOAD = ("digits_cnn", "mnist5k_cnn", "efficientnet_lite0")
-"""Encoders that need no download."""
-
 Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
 Legacy = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-legacy",)), Own]
 Clean = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-clean",)), Own]
@@ -45,7 +42,7 @@ File = Annotated[
 ]
 Inception = Annotated[
     dict[str, Any] | str | None,
-    Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity", "inception-torchmetrics")),
+    Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity")),
     "which Inception: a name, or a table with its settings; by default inception-legacy",
 ]
 
@@ -133,69 +130,31 @@ def fid_infinity(
 ) -> Value:
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
-    Its standard error is of first order in the samples where a tenth of them are more than the features; otherwise
-    its interval is from random halves, and up to 1.5 times too wide.
-
     Args:
         points: how many n, evenly spaced from a tenth of the samples to all.
+
+    Raises:
+        Unsupported: if the network is not available, or there are fewer than 100 images or 2 points.
 
     Reference: Chong and Forsyth, 2020.
     """
     sets = feature_sets(evaluation, features or "inception-legacy", images, n_min=100)
-    return _extrapolated(sets, points, evaluation.seed)
+    if points < 2:
+        raise Unsupported("a line needs 2 points at least")
 
+    def line(x: Tensor) -> list[float]:
+        """Return intercept and slope."""
+        counts = torch.linspace(len(x) / 10, len(x), points).long().tolist()
+        parts = [torch.randperm(len(x), generator=generator(evaluation.seed, "infinity", n))[:n] for n in counts]
+        values = [distance_to_reference(x[part], sets.reference) for part in parts]
+        design = torch.stack([torch.ones(points), 1 / torch.tensor(counts)], 1).double()
+        return torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution.tolist()
 
-@metrics.register("fd-infinity", version=1, better="lower", of="samples", floor=False, curve=False, halves=True)
-def fd_infinity(
-    evaluation: Evaluation, *, images: Images = IMAGES, points: Count = 15, features: Extractor = None
-) -> Value:
-    """Frechet distance on any features, extrapolated to infinitely many samples like `fid-infinity`.
-
-    Args:
-        points: how many n, evenly spaced from a tenth of the samples to all.
-
-    Reference: Chong and Forsyth, 2020.
-    """
-    sets = feature_sets(evaluation, features, images, n_min=100)
-    return _extrapolated(sets, points, evaluation.seed)
-
-
-@metrics.register("fd_ratio", version=1, better="lower", of="samples", floor=False)
-def fd_ratio(evaluation: Evaluation, *, images: Images = IMAGES, encoders: tuple[str, ...] | None = None) -> Value:
-    """Mean over encoders of the Frechet distance of samples divided by that of held-out images; 1 is as good as these.
-
-    With k encoders an FDr-k: a model cannot fit a single encoder only. Published values use six encoders.
-
-    Args:
-        encoders: names of extractors; by default those that need no download and accept the images.
-
-    Raises:
-        Unsupported: if no encoder is available, or a named one is not.
-
-    Reference: FDr-6 (arXiv 2604.28190).
-    """
-    ratios, reasons, effect = {}, [], torch.zeros(0)
-    for name in encoders or WITHOUT_DOWNLOAD:
-        try:
-            sets = feature_sets(evaluation, name, images)
-            found = _distance(sets)
-        except Unsupported as reason:
-            if encoders:
-                raise
-            reasons.append(str(reason))
-            continue
-        if found.floor is not None and found.floor > 0:
-            ratios[sets.network] = found.value / found.floor
-            each = influence_on_distance(sets.samples, sets.reference) / found.floor
-            effect = each + effect if len(effect) else each
-        elif encoders:
-            raise Unsupported(f"the distance of held-out images is not known for {name}")
-    if not ratios:
-        raise Unsupported(f"no encoder is available ({'; '.join(reasons) or 'too few held-out images'})")
-    against = f"{sets.reference.n} {images.split} images, relative to {len(sets.floor_samples)} held-out ones"
-    protocol = f"FDr-{len(ratios)} over {', '.join(ratios)}, n={sets.n} against {against}"
-    details = {"ratios": ratios, **standard_error(effect, scale=1 / len(ratios))}
-    return Value(sum(ratios.values()) / len(ratios), sets.n, protocol, floor=1.0, details=details)
+    value, slope = line(sets.samples)
+    floor = sets.floor(evaluation, ("fid-infinity", points), lambda x: line(x)[0], least=100)
+    protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"
+    details = {"slope": slope, "n_reference": sets.reference.n, "n_floor": len(sets.floor_samples)}
+    return Value(value, sets.n, protocol, floor=floor, details=details)
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
@@ -234,31 +193,3 @@ def influence_on_distance(x: Float[Tensor, "n k"], reference: Statistics | Publi
     if len(x) > x.shape[1]:
         return influence(x, Moments(x.split(4096)), reference.moments)
     return influence_of_few(x, reference.moments)
-
-
-def _extrapolated(sets: FeatureSets, points: int, seed: int) -> Value:
-    if points < 2:
-        raise Unsupported("a line needs 2 points at least")
-
-    def limit(x: Tensor) -> tuple[float, float, Float64[Tensor, " n"]]:
-        """Return the intercept, the slope, and how much the mean over each sample counts in the intercept."""
-        counts = torch.linspace(len(x) / 10, len(x), points).long().tolist()
-        values, parts = [], [torch.randperm(len(x), generator=generator(seed, "infinity", n))[:n] for n in counts]
-        for part in parts:
-            values.append(distance_to_reference(x[part], sets.reference))
-        design = torch.stack([torch.ones(points), 1 / torch.tensor(counts)], 1).double()
-        line = torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution
-        weight = torch.zeros(len(x), dtype=torch.float64)
-        for part, share in zip(parts, torch.linalg.pinv(design)[0], strict=True):
-            weight[part] += share / len(part)
-        return float(line[0]), float(line[1]), weight
-
-    value, slope, weight = limit(sets.samples)
-    smooth = sets.n // 10 > sets.samples.shape[1]  # in the smallest part, too
-    spread = float(influence_on_distance(sets.samples, sets.reference).std()) if smooth else 0.0
-    floor_samples = sets.floor_samples
-    floor = limit(floor_samples)[0] if len(floor_samples) >= 100 else None
-    protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"
-    details = {"slope": slope, "n_reference": sets.reference.n, "n_floor": len(floor_samples)}
-    details |= {"standard_error": spread * float(weight.norm())} if spread else {}
-    return Value(value, sets.n, protocol, floor=floor, details=details)

@@ -1,18 +1,16 @@
 """Memorization: whether samples are closer to training images than test images are, and likelihoods that see it."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor, nn
 
 from genbench.errors import Unsupported
-from genbench.metrics.evaluation import NORMAL, Evaluation, Value, standard_error, wilson
+from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
-from genbench.metrics.image.kid import gaussian_means, squared_gaussian_mmd
-from genbench.metrics.image.neighbors import ROWS, nearest, squared_distance_blocks
+from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.metrics.image.real_images import real_images
 from genbench.registry import metrics
@@ -24,7 +22,7 @@ GRID_ROWS, NEIGHBORS = 10, 9
 """Rows of the image grid: samples, and nearest training images next to each."""
 
 
-@metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False)
+@metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False, halves=True)
 def memorisation(
     evaluation: Evaluation,
     *,
@@ -54,7 +52,8 @@ def memorisation(
     if not 0 < share < 1 or len(test) * share < 1:
         raise Unsupported(f"{len(test)} test images are too few to know the nearest {share:.2%} of them")
     distance, _ = nearest(sets.samples, train)
-    test_distance, _ = nearest(test, train)
+    key = ("nearest", sets.reference.path, sets.held_out.path)
+    test_distance = evaluation.cached_for_task(key, lambda: nearest(test, train)[0])
     limit = test_distance.quantile(share)
     evaluation.image_grids["neighbours"] = _grid(evaluation, sets.samples, distance, train)
     protocol = f"{sets.network}, n={sets.n} against {sets.reference.n} train and {len(test)} test images"
@@ -63,7 +62,6 @@ def memorisation(
     close = distance < limit
     share_close = float(close.double().mean())
     details |= standard_error(close) | wilson(share_close, sets.n)
-    spread = {name: each / test_median for name, each in median_error(distance).items()}
     return [
         Value(
             share_close,
@@ -72,71 +70,8 @@ def memorisation(
             floor=share,
             details=details,
         ),
-        Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none", details=spread),
+        Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
     ]
-
-
-def median_error(x: Float[Tensor, " n"]) -> dict[str, float]:
-    """Return the details that state the error of the median of x; none if that is 0.
-
-    The interval is between the ranks that enclose the median with probability 95 %; its longer side is stated.
-
-    Reference: Woodruff, 1952.
-    """
-    ranks = (0.5 + torch.tensor([-0.98, 0.0, 0.98]) / len(x) ** 0.5).clamp(0, 1)
-    low, median, high = x.double().quantile(ranks.double()).tolist()
-    error = (high - low) / (2 * NORMAL)
-    return {"standard_error": error, "half_interval": max(high - median, median - low)} if error else {}
-
-
-@metrics.register("copy_ratio", version=1, better="none", of="samples", floor=False, curve=False)
-def copy_ratio(
-    evaluation: Evaluation, *, n: Samples = None, n_real: Real = 10_000, features: Extractor = None
-) -> Value:
-    """T / (T + A) of the squared MMD of samples to test images (T) and to training images (A): 1 for copies of these.
-
-    Near 1/2 for samples that are equally far from both, 0 for copies of test images. The kernel is Gaussian; its
-    bandwidth is a third of the median distance of test images to training images, and numbers of images are equal, so
-    that neither set is favored. After PALATE, which fixes the bandwidth for DINOv2 and drops outliers.
-
-    Raises:
-        Unsupported: if the network is not available.
-
-    Reference: PALATE (Dziarmaga et al., 2025).
-    """
-    sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
-    test, train = sets.held_out.rows, sets.reference.rows
-    count = min(len(test), len(train))
-    found = share_of_test(sets.samples, test[:count], train[:count])
-    half = count // 2  # real images that are neither: the second half of the test images, against its first half
-    floor = share_of_test(test[half:], test[:half], train[:half])[0] if half > 1 else None
-    protocol = f"{sets.network}, n={sets.n} against {count} train and {count} test images, Gaussian kernel"
-    # A sample adds to both discrepancies; a thousand of them tell how much these effects differ.
-    itself, *near = (
-        gaussian_means(sets.samples[:ROWS], each, found.bandwidth)
-        for each in (sets.samples, test[:count], train[:count])
-    )
-    influence = found.to_train * (itself - near[0]) - found.to_test * (itself - near[1])
-    error = standard_error(influence, sets.n, scale=2 / (found.to_test + found.to_train) ** 2)
-    return Value(found.ratio, sets.n, protocol, floor=floor, details={"bandwidth": found.bandwidth, **error})
-
-
-class Copying(NamedTuple):
-    """T / (T + A), the bandwidth, and the squared MMD to test images (T) and to training images (A)."""
-
-    ratio: float
-    bandwidth: float
-    to_test: float
-    to_train: float
-
-
-def share_of_test(x: Float[Tensor, "n k"], test: Float[Tensor, "m k"], train: Float[Tensor, "m k"]) -> Copying:
-    """Return T / (T + A) and what it is made of."""
-    between = torch.cat(list(squared_distance_blocks(test, train)))
-    bandwidth = float(between.median().sqrt()) / 3
-
-    to_test, to_train = (squared_gaussian_mmd(x, real, bandwidth) for real in (test, train))
-    return Copying(to_test / (to_test + to_train), bandwidth, to_test, to_train)
 
 
 @metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False, novel=True, halves=True)

@@ -52,12 +52,16 @@ def monge_distance(
 
 
 def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Value:
-    real, held_out = sets.reference.rows, sets.floor_samples
+    real = sets.reference.rows
     n, lines = min(sets.n, len(real)), random_lines(directions, real.shape[1])
-    x, y, other = (_part(each, n, evaluation.seed) for each in (sets.samples, real, held_out))
+    x, y = (_part(each, n, evaluation.seed) for each in (sets.samples, real))
     sorted_y = sorted_projections(y, lines)
+
+    def to_real(other: Float[Tensor, "m k"]) -> float:
+        return _to_sorted(_part(other, n, evaluation.seed), sorted_y, lines)
+
     # The distance of finite samples falls with their number: only that of as many images is a floor.
-    floor = _to_sorted(other, sorted_y, lines) if len(other) == n else None
+    floor = sets.floor(evaluation, ("monge", directions), to_real, least=n)
     error = standard_error(sliced_influence(x, sorted_y, lines), scale=3 * x.shape[1])
     details = {"n_reference": sets.reference.n, "n_used": n, **error}
     protocol = f"{sets.protocol}, {directions} directions"

@@ -6,7 +6,6 @@ import pytest
 import torch
 from helpers.photographs import patches
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torchmetrics.image.fid import NoTrainInceptionV3
 
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
@@ -15,13 +14,10 @@ from genbench.metrics.extractors.build import build_extractor
 from genbench.metrics.measurement import measure
 
 
-def test_features_are_those_of_torch_fidelity_and_torchmetrics(inception_files, inception_setting, data):
+def test_features_are_those_of_torch_fidelity(inception_files, inception_setting, data):
     images, path = patches(2), str(inception_files[inception.STATE][0])
     ours = build_extractor(data, inception_setting("inception-fidelity"))(images)
     (expected,) = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], path).eval()(images)
-    torch.testing.assert_close(ours, expected, rtol=1e-6, atol=0)
-    ours = build_extractor(data, inception_setting("inception-torchmetrics"))(images)
-    expected = NoTrainInceptionV3("inception-v3-compat", ["2048"], path).eval()(images)
     torch.testing.assert_close(ours, expected, rtol=1e-6, atol=0)
 
 

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 import torch
 import torchvision
+from helpers.encoders import Scaled
 from helpers.photographs import task
 from torchmetrics.functional.image.lpips import _LPIPS
 
@@ -12,7 +13,6 @@ from genbench.core import Event, Normal
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.torchvision_weights import published
 from genbench.metrics.measurement import measure
-from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind
@@ -27,30 +27,13 @@ def test_the_name_of_a_file_states_the_digits_of_its_sha256(weights):
     assert file.name.endswith(f"-{file.sha256}.pth")
 
 
-class Darker(Encoder):
-    """An encoder that keeps a share of the contrast."""
-
-    share = 0.5
-
-    def encode(self, x):
-        return x
-
-    def decode(self, z):
-        return self.share * z
-
-    @property
-    def decoder(self):
-        return self
-
-
 @pytest.fixture
 def lpips(fixed_density):
     """Measure LPIPS on SqueezeNet for an encoder."""
     data = task(8, 24)
 
     def value(share):
-        encoder = Darker(data.event, data.event.shape)
-        encoder.share = share
+        encoder = Scaled(data.event, share=share)
         flow = fixed_density(Event(data.event.shape), Normal(data.event.shape), None)
         evaluation = Evaluation(data, 0, x=data.train.take(2, 0).x, model=Latent(data.event, flow, encoder))
         bound = bind(metrics["torchmetrics:LPIPS"].build, {"net_type": "squeeze"}, "LPIPS", context=data.event)

@@ -13,20 +13,20 @@ from genbench.registry import datasets
 
 def test_all_metrics_share_one_pass_of_the_network(data):
     samples = evaluation(data, normal_images(500, 3))
-    for name in ("kid", "fd-infinity", "precision_recall", "density_coverage", "vendi", "memorisation"):
+    for name in ("kid", "fid-infinity", "precision_recall", "density_coverage", "memorisation"):
         measure(samples, name, {"features": "pixels"} | ({"subsets": 3} if name == "kid" else {}), True)
     assert sum(PixelExtractor.batches) == 500 + 3000 + 1000
     PixelExtractor.batches.clear()
-    measure(Evaluation(data, 1, x=samples.x), "vendi", {"features": "pixels"}, True)
+    measure(Evaluation(data, 1, x=samples.x), "precision_recall", {"features": "pixels"}, True)
     assert sum(PixelExtractor.batches) == 500  # those of real images are cached
 
 
 def test_halves_of_the_first_samples_need_no_pass(data):
     samples = evaluation(data, normal_images(500, 3))
     settings = {"features": "pixels", "n": 200}
-    rows = measure(samples, "vendi", settings, True)
+    rows = measure(samples, "monge_distance", settings, True)
     PixelExtractor.batches.clear()
-    assert half_intervals(samples, {"vendi": settings}, rows)["vendi"] > 0
+    assert half_intervals(samples, "monge_distance", settings, rows)["monge_distance"] > 0
     assert PixelExtractor.batches == []
 
 
@@ -36,10 +36,9 @@ def test_halves_of_the_first_samples_need_no_pass(data):
         ("kid", 1, {}, "needs 2 images at least, there are 1"),
         ("precision_recall", 3, {}, "needs 4 images at least, there are 3"),
         ("precision_recall", 20, {"k": 15}, "needs 16 train images at least, there are 12"),
-        ("fd-infinity", 30, {}, "needs 100 images at least, there are 30"),
+        ("fid-infinity", 30, {}, "needs 100 images at least, there are 30"),
         ("kid", 20, {"n": 50}, "needs 50 samples, there are 20"),
         ("memorisation", 20, {}, "10 test images are too few to know the nearest 1.00% of them"),
-        ("vendi", 1, {}, "needs 2 images"),
     ],
 )
 def test_too_few_images_have_no_value_and_a_reason(name, n, settings, message):

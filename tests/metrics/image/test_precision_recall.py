@@ -1,17 +1,9 @@
-import statistics
-
 import pytest
 import torch
 from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image.neighbors import Neighborhoods
-from genbench.metrics.image.precision_recall import (
-    _jackknife,
-    _parts,
-    covered_variance,
-    density_and_coverage,
-    precision_and_recall,
-)
+from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
 
 
 def test_precision_falls_with_bad_samples_and_recall_with_missing_ones(data):
@@ -38,17 +30,11 @@ def test_density_is_one_and_coverage_falls_with_missing_modes():
     assert half["coverage"] == pytest.approx(good["coverage"] / 2, abs=0.05)
 
 
-def test_parts_tell_the_error_of_a_mean():
-    x = torch.randn(300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    parts = _parts(300, 0)
-    assert _jackknife(x[parts].mean(1), parts, 300) == pytest.approx(float(x.std()) / 300**0.5, rel=0.4)
-
-
-def test_every_value_states_its_error(data):
+def test_every_value_states_its_interval(data):
     bad = torch.cat([normal_images(200, 3), normal_images(100, 4, mean=160.0)])
     for metric in ("precision_recall", "density_coverage"):
         for row in measured(metric, data, bad).values():
-            assert 0 < row["details"]["standard_error"] < 0.1
+            assert 0 < row["details"]["half_interval"] < 0.2
 
 
 def test_recall_and_coverage_have_the_floor_of_as_many_held_out_images_only(data):
@@ -58,19 +44,3 @@ def test_recall_and_coverage_have_the_floor_of_as_many_held_out_images_only(data
             assert {name for name, row in rows.items() if row["floor"] is None} == (
                 set() if known else {f"{metric}.{of_as_many}"}
             )
-
-
-@pytest.mark.parametrize(
-    ("width", "largest"), [(0.001, 1.1), (0.004, 1.1), (0.02, 2.5)]
-)  # of few samples, of about one, and of many
-def test_the_error_of_the_number_of_covered_regions(width, largest):
-    stream, n = torch.Generator().manual_seed(0), 300
-    start = torch.rand(150, generator=stream)  # regions of a line, many of which overlap
-    covered, variances = [], []
-    for _ in range(400):
-        x = torch.rand(n, 1, generator=stream)
-        inside = ((x > start) & (x < start + width)).double()
-        covered.append(float((inside.sum(0) > 0).sum()))
-        code = torch.randint(2**39, (n,), generator=stream).double() @ inside
-        variances.append(covered_variance(inside.sum(0), code, n))
-    assert 0.9 < (statistics.mean(variances) / statistics.variance(covered)) ** 0.5 < largest

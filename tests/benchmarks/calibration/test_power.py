@@ -1,15 +1,20 @@
 """Power: the level is exact, and the power is that of the closed form."""
 
 import math
+import shutil
 import statistics
-import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.stats import norm
 
-from genbench.studies.calibration import power
-from genbench.studies.calibration.power import TRUE, Draws, OutOfTime, alarms, alarms_sd, measure
+from benchmarks.calibration import power
+from benchmarks.calibration.__main__ import main, of_faults, of_true_sampler
+from benchmarks.calibration.power import TRUE, Draws, alarms, alarms_sd, measure
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_level_is_exact_and_the_power_is_that_of_a_z_test(normal):
@@ -47,7 +52,40 @@ def test_the_spread_of_false_alarms_is_that_of_draws_and_threshold():
     assert statistics.stdev(shares) == pytest.approx(alarms_sd(draws), rel=0.08)
 
 
-def test_nothing_is_drawn_after_the_time(normal):
-    sampler = next(power.samplers(normal))
-    with pytest.raises(OutOfTime):
-        power._values(normal, TRUE, sampler, "w2", 16, 5, time.process_time() - 1)
+def test_a_longer_calibration_keeps_the_draws_of_a_shorter_one(normal, monkeypatch):
+    monkeypatch.setattr(power, "BLOCK", 10)
+    drawn = []
+
+    def mean(batch, seed):
+        drawn.append(seed)
+        return {"": float(batch.x.mean())}
+
+    task = replace(normal, measures={"w2": mean}, n=(16,), faults=())
+    list(measure(task, Draws(40, 40, 0)))
+    assert len(drawn) == 80
+    list(measure(task, Draws(60, 50, 0)))
+    assert len(drawn) == len(set(drawn)) == 110
+
+
+ROWS = [
+    {"sampler": TRUE, "n": [10, 20], "alarms": [0.04, 0.06], "alarms_sd": [0.01, 0.01], "mean": [2.0, 1.0]}
+    | {"sd": [0.1, 0.1], "seconds": [0.5, 1.0]},
+    {"sampler": "shifted by 1", "n": [10, 20], "power": [0.5, 0.95], "mean": [3.0, 2.0]},
+]
+
+
+def test_tables_state_the_number_of_samples_that_a_fault_needs():
+    rows = [{"task": "digits", "metric": "a", **row} for row in ROWS]
+    assert "| shifted by 1 | 20 |" in next(of_faults(rows))
+    table, legend = of_true_sampler(rows)
+    assert "| a | 5.0% ± 1.4% | 2.00 ± 0.10 | 1.00 ± 0.10 | 1 |" in table
+    assert "0 of 1 are further off" in legend
+
+
+def test_committed_tables_and_picture_are_those_of_the_committed_numbers(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "results/calibration.json", tmp_path)
+    monkeypatch.setattr("sys.argv", ["calibration", "--results", str(tmp_path), "--redraw"])
+    monkeypatch.setattr("benchmarks.calibration.__main__.PICTURE", tmp_path / "calibration.svg")
+    main()
+    assert (tmp_path / "calibration.md").read_text() == (ROOT / "results/calibration.md").read_text()
+    assert (tmp_path / "calibration.svg").exists()

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from benchmarks.calibration import faults
+from benchmarks.calibration.faults import Fault, Pool, Real
 from genbench.core import Batch, Data
 from genbench.metrics.classifiers.caption_accuracy import accuracies
 from genbench.metrics.classifiers.captions_cnn import SIZES, caption_classifier, marginal_argmax
@@ -25,12 +27,10 @@ from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extr
 from genbench.metrics.image.fid import distance_to_reference
 from genbench.metrics.image.frechet import Moments, frechet, frechet_of_few
 from genbench.metrics.image.kid import kernel_between, kernel_within
-from genbench.metrics.image.memorization import share_of_test
 from genbench.metrics.image.monge import sliced_distance
 from genbench.metrics.image.neighbors import Neighborhoods, nearest
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
 from genbench.metrics.image.reference_statistics import statistics
-from genbench.metrics.image.vendi_score import vendi_score
 from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
@@ -38,8 +38,6 @@ from genbench.seeds import derive
 from genbench.settings import settings_in
 from genbench.space import Pixels
 from genbench.storage import cache, tensors
-from genbench.studies.calibration import faults
-from genbench.studies.calibration.faults import Fault, Pool, Real
 
 Measure = Callable[[Batch, int], Mapping[str, float]]
 """A function of samples and a seed: the values of a metric by part; a part without a name is the metric itself."""
@@ -107,7 +105,7 @@ def digits() -> Task:
     data = build_data(spec)
     network = build_extractor(data, "digits_cnn")
     task = _of_images(data, spec, network, "fd-digits_cnn", faults.DIGITS, (50, 125, 250, 500, 1000), 700, 500)
-    return replace(task, largest={"copy_ratio": 500, "precision_recall": 500})
+    return replace(task, largest={"precision_recall": 500})
 
 
 def captions() -> Task:
@@ -197,9 +195,6 @@ def _of_images(
             return {"": balance(predicted, label, data.event.classes), "accuracy": correct}
 
         measures["class_balance"] = class_balance
-        test, train = test[: len(training.x)], features(network, training.x)
-        measures["copy_ratio"] = lambda batch, seed: {"": share_of_test(batch.x, test, train[: len(test)])[0]}
-        measures["vendi"] = lambda batch, seed: {"": vendi_score(batch.x)}
     key = cache.key(data=spec, source=str(data.provenance.get("sha256")), features=network.sha256, pool=pool)
     return Task(spec["name"], key, Real(drawn, training, space.levels), kinds, prepare, measures, n, {})
 

@@ -1,20 +1,18 @@
 """Exact fields: path metrics and likelihoods of flow matching in the limit of perfect training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.analysis.means import mean_and_half
 from genbench.core import Batch, Data, Example, Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.metrics.sampling import noise
 from genbench.numerics.ode import integrate
-from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.seeds import derive
@@ -63,24 +61,3 @@ def measure_fields(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
             for metric, part in chosen.items():
                 for row in measure(evaluation, metric, settings_in(part), with_floor=False):
                     yield {"task": name, "seed": seed, **row}
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the values of the fields."""
-    known = [row for row in rows if row["value"] is not None]
-    tasks = list(dict.fromkeys(row["task"] for row in known))
-    values: dict[str, dict[str, dict[int, float]]] = {}
-    for row in known:
-        values.setdefault(row["metric"], {}).setdefault(row["task"], {})[row["seed"]] = row["value"]
-    cells = [Row(metric, tuple(_cell(by_task.get(task, {})) for task in tasks)) for metric, by_task in values.items()]
-    legend = (
-        "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
-        "perfectly trained network. Mean ± half its 95 % interval over the noise of the evaluation seeds.",
-    )
-    return Table("Exact fields", tuple(map(Column, tasks)), tuple(cells), legend)
-
-
-def _cell(values: Mapping[int, float]) -> Cell:
-    if not values:
-        return Cell(text="-")
-    return Cell(*mean_and_half(values.values()), len(values), values=tuple(sorted(values.items())))

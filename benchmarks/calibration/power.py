@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from benchmarks.calibration.faults import Pool
+from benchmarks.calibration.tasks import Task
 from genbench.analysis.means import LEVEL
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
 from genbench.storage import cache
-from genbench.studies.calibration.faults import Pool
-from genbench.studies.calibration.tasks import Task
 
 VERSION = 3
 """Raised whenever the same draws would give other numbers."""
@@ -46,8 +46,7 @@ class Draws:
     power: int
 
 
-FULL: dict[str, Draws] = dict.fromkeys(("8gaussians", "digits", "digits-captions", "cifar10"), Draws(999, 1000, 50))
-QUICK = dict.fromkeys(FULL, Draws(99, 100, 25)) | {"cifar10": Draws(19, 20, 5)}
+FULL = Draws(999, 1000, 50)
 
 
 class Sampler(NamedTuple):
@@ -59,13 +58,7 @@ class Sampler(NamedTuple):
     pool: Callable[[], Pool]
 
 
-class OutOfTime(Exception):
-    """The time for new draws is over; those of the cache are still read."""
-
-
-def measure(
-    task: Task, draws: Draws, until: float = float("inf"), progress: Callable[[str], None] = lambda line: None
-) -> Iterator[dict[str, Any]]:
+def measure(task: Task, draws: Draws, progress: Callable[[str], None] = lambda line: None) -> Iterator[dict[str, Any]]:
     """Yield rows, one for each sampler and each value of a metric, with lists over the numbers of samples.
 
     A row has the power on a faulty sampler, or on the true one the share of false alarms, how far chance takes it from
@@ -79,15 +72,10 @@ def measure(
             for n in task.n:
                 if n > task.largest.get(metric, n):
                     break
-                try:
-                    if not sampler.fault:
-                        thresholds[metric, n] = _values(task, THRESHOLD, sampler, metric, n, draws.threshold, until)[0]
-                    count = draws.power if sampler.fault else draws.alarms
-                    values, seconds = _values(task, sampler.label, sampler, metric, n, count, until)
-                except OutOfTime:
-                    break
-                if (metric, n) not in thresholds:
-                    break
+                if not sampler.fault:
+                    thresholds[metric, n] = _values(task, THRESHOLD, sampler, metric, n, draws.threshold)[0]
+                count = draws.power if sampler.fault else draws.alarms
+                values, seconds = _values(task, sampler.label, sampler, metric, n, count)
                 for part, drawn in values.items():
                     share = alarms(thresholds[metric, n][part], drawn, metrics[metric].traits["better"])
                     found: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share}
@@ -164,7 +152,7 @@ def _add(row: dict[str, Any], found: Mapping[str, float]) -> None:
 
 
 def _values(
-    task: Task, role: str, sampler: Sampler, metric: str, n: int, count: int, until: float
+    task: Task, role: str, sampler: Sampler, metric: str, n: int, count: int
 ) -> tuple[Mapping[str, list[float]], float]:
     """Return the values of the parts of a metric over draws, and its seconds per draw."""
     by_part: dict[str, list[float]] = {}
@@ -175,7 +163,7 @@ def _values(
             version=VERSION, trial=task.key, role=role, sampler=sampler.label, metric=metric, n=n, first=first,
             count=len(block), of=metrics[metric].version,
         )  # fmt: skip
-        make = partial(_draw, task, role, sampler, metric, n, block, until)
+        make = partial(_draw, task, role, sampler, metric, n, block)
         kept = json.loads(cache.text("calibration", f"{task.name}-{key}.json", make))
         seconds += kept["seconds"]
         for part, values in kept["values"].items():
@@ -183,10 +171,8 @@ def _values(
     return by_part, seconds / count
 
 
-def _draw(task: Task, role: str, sampler: Sampler, metric: str, n: int, block: range, until: float) -> str:
+def _draw(task: Task, role: str, sampler: Sampler, metric: str, n: int, block: range) -> str:
     """Return the values and the seconds of a block of draws, as JSON."""
-    if time.process_time() > until:
-        raise OutOfTime
     pool, measure = sampler.pool(), task.measures[metric]
     by_part: dict[str, list[float]] = {}
     seconds = 0.0

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from genbench.studies.calibration import faults
-from genbench.studies.calibration.faults import Fault, Pool, Real
-from genbench.studies.calibration.tasks import Task
+from benchmarks.calibration import faults
+from benchmarks.calibration.faults import Fault, Pool, Real
+from benchmarks.calibration.tasks import Task
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from genbench.studies.calibration import faults
-from genbench.studies.calibration.faults import Pool, Real
+from benchmarks.calibration import faults
+from benchmarks.calibration.faults import Pool, Real
 
 N = 4000
 

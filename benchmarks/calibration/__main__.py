@@ -1,0 +1,165 @@
+"""Which metric detects which fault of a sampler, and with how many samples? (docs/metric_power.md)
+
+    python -m benchmarks.calibration                            # 8gaussians, digits, captions: 30 minutes of one core
+    python -m benchmarks.calibration --images cifar10.tar.gz    # and CIFAR-10: 50 minutes more
+    python -m benchmarks.calibration --task 8gaussians          # one task; the others keep their rows
+    python -m benchmarks.calibration --redraw                   # tables and picture again, from the numbers
+
+Writes calibration.json (numbers) and calibration.md (tables) in the results folder, and docs/images/calibration.svg.
+Draws are kept in the cache: a calibration that was stopped goes on where it was.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot
+
+from benchmarks.calibration.exact_fields import measure_fields
+from benchmarks.calibration.power import FULL, TRUE, measure, smallest_n
+from benchmarks.calibration.tasks import Task, captions, cifar10, digits, points
+from benchmarks.tables import markdown
+from genbench.analysis.means import LEVEL, format_mean, mean_and_half
+from genbench.metrics.evaluation import NORMAL
+
+Rows = list[dict[str, Any]]
+
+PICTURE = Path(__file__).parents[2] / "docs/images/calibration.svg"
+ENOUGH = 0.9
+"""The power that a number of samples must reach."""
+SHOWN = 6
+"""Metrics in the picture: those with most power."""
+
+
+def main() -> None:
+    """Measure the chosen tasks, write numbers, tables and picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--images", type=Path, help="folder or archive of CIFAR-10; without it that task is left out")
+    parser.add_argument("--task", nargs="+", help="by default all")
+    parser.add_argument("--redraw", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    tasks: dict[str, Callable[[], Task]] = {"8gaussians": points, "digits": digits, "digits-captions": captions}
+    if options.images:
+        tasks["cifar10"] = partial(cifar10, options.images)
+    if unknown := set(options.task or ()) - tasks.keys():
+        parser.error(f"--task {' '.join(unknown)}: choose from {', '.join(tasks)}, or cifar10 with --images")
+    path = options.results / "calibration.json"
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {"draws": {}, "rows": []}
+    for name in () if options.redraw else options.task or tasks:
+        measured = list(measure(tasks[name](), FULL, print))
+        found["rows"] = [row for row in found["rows"] if row["task"] != name] + measured
+        found["draws"][name] = asdict(FULL)
+        write(path, found)
+    if "fields" not in found:
+        found["fields"] = list(measure_fields(range(5)))
+        write(path, found)
+    (options.results / "calibration.md").write_text(page(found["rows"], found["fields"]), encoding="utf-8")
+    draw([row for row in found["rows"] if row["task"] == "digits" and row["sampler"] != TRUE], PICTURE)
+
+
+def write(path: Path, found: dict[str, Any]) -> None:
+    """Write the numbers, a row a line."""
+    parts = []
+    for name, value in found.items():
+        inside = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value) if isinstance(value, list) else ""
+        parts.append(f'"{name}": [\n  {inside}\n]' if isinstance(value, list) else f'"{name}": {json.dumps(value)}')
+    path.write_text("{" + ",\n ".join(parts) + "}\n", encoding="utf-8")
+
+
+def page(rows: Rows, fields: Rows) -> str:
+    """Return the tables of all tasks and of exact fields."""
+    parts = ["# Calibration of metrics\n", "Made by `make calibration`; read in docs/metric_power.md.\n"]
+    for task in dict.fromkeys(row["task"] for row in rows):
+        of_task = [row for row in rows if row["task"] == task]
+        parts += [f"## {task}\n", *of_faults(of_task), *of_true_sampler(of_task)]
+    parts += ["## Exact fields\n", *of_fields(fields)]
+    return "\n".join(parts)
+
+
+def of_faults(rows: Rows) -> Iterator[str]:
+    """Yield the smallest number of samples at which each metric detects each fault."""
+    metrics = [row["metric"] for row in rows if row["sampler"] == TRUE]
+    lines = []
+    for sampler in dict.fromkeys(row["sampler"] for row in rows if row["sampler"] != TRUE):
+        needed = {row["metric"]: _needed(row) for row in rows if row["sampler"] == sampler}
+        lines.append([sampler, *(needed.get(metric, "") for metric in metrics)])
+    yield markdown(("fault", *metrics), lines)
+    yield (
+        f"Smallest number of samples at which one evaluation detects the fault with {ENOUGH:.0%} power at level "
+        f"{LEVEL:.0%}, among those tried; > if more are needed than were tried.\n"
+    )
+
+
+def _needed(row: dict[str, Any]) -> str:
+    smallest = smallest_n(row["n"], row["power"], ENOUGH)
+    return f"> {row['n'][-1]}" if smallest is None else str(smallest)
+
+
+def of_true_sampler(rows: Rows) -> Iterator[str]:
+    """Yield false alarms, and mean and standard deviation by number of samples."""
+    rows = [row for row in rows if row["sampler"] == TRUE]
+    counts = sorted({n for row in rows for n in row["n"]})
+    lines, outside = [], 0
+    for row in rows:
+        at = {n: format_mean(mean, sd) for n, mean, sd in zip(row["n"], row["mean"], row["sd"], strict=True)}
+        share = sum(row["alarms"]) / len(row["alarms"])
+        band = NORMAL * math.hypot(*row["alarms_sd"]) / len(row["alarms"])  # draws at other n are independent
+        outside += abs(share - LEVEL) > band
+        values = (at.get(n, "") for n in counts)
+        lines.append([row["metric"], f"{share:.1%} ± {band:.1%}", *values, f"{row['seconds'][-1]:.2g}"])
+    yield markdown(("true sampler", "false alarms", *(f"n = {n}" for n in counts), "s"), lines)
+    yield (
+        f"False alarms at level {LEVEL:.0%} over all n, ± how far chance takes 95 % of such shares: {outside} of "
+        f"{len(rows)} are further off. Then mean ± standard deviation of one value at n: the mean of a distance is its "
+        "bias. Last, seconds of processor time at the largest n.\n"
+    )
+
+
+def of_fields(rows: Rows) -> Iterator[str]:
+    """Yield the values of exact fields, by metric and task."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    lines = []
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        values = [[r["value"] for r in rows if (r["metric"], r["task"]) == (metric, task)] for task in tasks]
+        lines.append([metric, *(format_mean(*mean_and_half(each)) for each in values)])
+    yield markdown(("metric", *tasks), lines)
+    yield (
+        "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
+        "perfectly trained network. Mean ± half its 95 % interval over the noise of the evaluation seeds.\n"
+    )
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the power against the number of samples: a chart for the middle size of each fault."""
+    by_power: dict[str, list[float]] = {}
+    for row in rows:
+        by_power.setdefault(row["metric"], []).append(max(row["power"]))
+    shown = sorted(by_power, key=lambda metric: -sum(by_power[metric]) / len(by_power[metric]))[:SHOWN]
+    sizes: dict[str, list[float]] = {}
+    for row in rows:
+        if row["size"] not in sizes.setdefault(row["fault"], []):
+            sizes[row["fault"]].append(row["size"])
+    mpl.rcParams |= {"svg.hashsalt": "genbench", "svg.fonttype": "none", "font.size": 8}
+    figure, axes = pyplot.subplots(3, 3, figsize=(8, 7), sharex=True, sharey=True, layout="constrained")
+    for axis, (fault, of_fault) in zip(axes.flat, sizes.items(), strict=True):
+        middle = of_fault[(len(of_fault) - 1) // 2]
+        for row in rows:
+            if (row["fault"], row["size"]) == (fault, middle) and row["metric"] in shown:
+                axis.plot(row["n"], row["power"], ".-", color=f"C{shown.index(row['metric'])}", label=row["metric"])
+        axis.axhline(LEVEL, color="gray", linestyle=":")
+        axis.set(title=fault.format(middle), xscale="log")
+    figure.supxlabel("samples")
+    figure.supylabel("power")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The floor of a metric: its value on real data in place of samples (real vs. real), as a perfect sampler would have.
+
+Metrics of samples are measured on training samples, by the same code and of the same number. Metrics of image features
+compare with training images themselves, so they measure held-out images instead (`FeatureSets.floor`).
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+
+from genbench.core import Batch, Data
+from genbench.errors import Unsupported
+from genbench.metrics.evaluation import Evaluation, Value, values_of
+from genbench.registry import metrics
+from genbench.seeds import derive
+
+
+def floor_of(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
+    """Return the value of as many training samples; None if there are fewer, whose bias is another."""
+    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
+    for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
+        floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)
+        if floor is not None and floor.n == value.n:
+            return floor.value
+    return None
+
+
+@lru_cache(maxsize=4096)
+def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
+    """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
+
+    Those of a finite split do not repeat, and it has the class shares of the data: numbers of each class vary less than
+    those of a perfect sampler, whose values are a little worse.
+
+    Args:
+        settings: bound settings of the metric as JSON: lists and tables have no hash.
+    """
+    try:
+        real = _training_samples(data, seed, n)
+        evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
+        return {value.part: value for value in values_of(metrics[name], evaluation, json.loads(settings))}
+    except Unsupported:
+        return {}
+
+
+@lru_cache(maxsize=16)
+def _training_samples(data: Data, seed: int, n: int) -> Batch:
+    return data.train.take(n, derive(seed, "floor"))

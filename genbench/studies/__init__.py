@@ -1,1 +1,0 @@
-"""Studies: published numbers beside measured ones, faults that metrics detect, growth of cost with size."""

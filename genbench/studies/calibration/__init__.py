@@ -1,1 +1,0 @@
-"""Calibration: which metric detects which fault with how many samples, and the values of exact fields."""

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.floor import real_vs_real
+from genbench.metrics.measurement import measure
+from genbench.registry import datasets, metrics
+from genbench.seeds import derive
+
+
+@pytest.fixture
+def moons():
+    return datasets["moons"].build()
+
+
+def test_the_floor_is_the_metric_of_training_samples():
+    moons = datasets["moons"].build()
+    real = moons.train.take(64, derive(5, "floor")).x
+    expected = metrics["sliced_w2"].build(Evaluation(moons, 5, x=real)).value
+    assert real_vs_real(moons, "sliced_w2", "{}", 5, 64)[""].value == pytest.approx(expected)
+
+
+def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
+    def quantiles(evaluation, *, at: tuple[float, ...] = (0.1, 0.9), kind: dict[str, int] | None = None):
+        return Value(float(evaluation.x.quantile(at[-1])), len(evaluation.x), "p")
+
+    metric("quantiles", quantiles)
+    evaluation = Evaluation(moons, 0, x=moons.train.take(9, 0).x)
+    (row,) = measure(evaluation, "quantiles", {"at": [0.5], "kind": {"a": 1}}, True)
+    assert row["floor"] == real_vs_real(moons, "quantiles", '{"at": [0.5], "kind": {"a": 1}}', 0, 9)[""].value
+
+
+def test_a_metric_without_a_value_has_no_floor():
+    moons = datasets["moons"].build()
+    assert real_vs_real(moons, "kid", "{}", 5, 64) == {}
+
+
+@pytest.mark.parametrize(("samples", "n", "with_floor"), [(1197, None, True), (1198, None, False), (1198, 300, True)])
+def test_the_floor_is_of_as_many_training_samples_or_there_is_none(samples, n, with_floor):
+    digits = datasets["digits"].build()
+    evaluation = Evaluation(digits, 0, x=torch.rand(samples, 1, 8, 8))
+    (row,) = measure(evaluation, "fd-digits_cnn", {"n": n}, True)
+    assert (row["floor"] is not None) == with_floor
+    if with_floor:
+        real = digits.train.take(row["n"], derive(0, "floor")).x
+        assert row["floor"] == metrics["fd-digits_cnn"].build(Evaluation(digits, 0, x=real)).value
