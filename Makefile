@@ -29,7 +29,7 @@ install: $(READY) ## make the environment and install genbench into it
 reproduce: $(READY) ## run the CPU suites (only what is missing) and write their tables and a report under results/
 	$(BIN)/genbench sweep synthetic --jobs $(JOBS) >/dev/null
 	$(BIN)/genbench sweep digits --jobs $(JOBS) >/dev/null
-	$(BIN)/genbench report --html results/report.html
+	$(BIN)/genbench report
 
 # In order of cost. The first lines of each file state its question and its cost.
 STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps digits-long
@@ -37,7 +37,7 @@ studies: $(READY) ## run the studies (hours; only what is missing), choose kappa
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
 	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
 	$(BIN)/python -m benchmarks.published
-	$(BIN)/genbench report --html results/report.html
+	$(BIN)/genbench report
 
 calibration: $(READY) ## measure which metric detects which fault (half an hour; ARGS="--images cifar10.tar.gz" for an hour more)
 	$(BIN)/python -m benchmarks.calibration $(ARGS)

@@ -11,7 +11,7 @@ from genbench.analysis.values import all_values, without_contradictions
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
-from genbench.report.formats.csv import means
+from genbench.report.formats.writers import means
 from genbench.results import frames
 from genbench.runs import run as runner
 from genbench.runs import store, weights_file

@@ -25,29 +25,30 @@ app = commands()
 def report(
     results: Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write pages: this file, and a folder beside it.")] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
-    figures: Annotated[
-        Path | None, typer.Option(help="Also write every figure to this folder, as PNG and SVG.")
+    html: Annotated[
+        Path | None, typer.Option(help="The page, with a folder of pages beside it; default: RESULTS/report.html.")
     ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     trust: Trust = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
 ) -> None:
-    """Write tables and pages of all results, print the leaderboard."""
+    """Write a page with tables, charts and pictures of all results, and print the leaderboard."""
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
-    if html is not None and html.name.startswith("REPORT."):
-        raise ConfigError(f"--html {html} is a file that the report writes itself: choose another name")
-    if html is not None and html.is_dir():
-        raise ConfigError(f"--html {html} is a folder: name a file in it, such as {html / 'report.html'}")
+    page = html or results / "report.html"
+    if page.suffix != ".html" or page.is_dir():
+        raise ConfigError(f"--html {page}: name a file that ends with .html, such as {results / 'report.html'}")
 
     from genbench.report import publish
     from genbench.runs.store import Store
 
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
-    publish.publish_report(store, stdout(), only, page_path=html, tex=latex, figures_folder=figures, full=full)
+    also = [kind for kind, asked in (("md", markdown), ("tex", latex), ("csv", as_csv)) if asked]
+    publish.publish_report(store, page, stdout(), only, also=also, full=full)
 
 
 @app.command()
@@ -58,7 +59,7 @@ def leaderboard(
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
     add: Annotated[list[Path] | None, typer.Option(help="A submission to rank too (see genbench submit).")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Also draw quality against NFE and time: FIGURE-light.svg, FIGURE-dark.svg.")
+        Path | None, typer.Option(help="Also draw quality against NFE and time: FILE.svg, FILE.pdf or FILE.png.")
     ] = None,
     export: Annotated[
         Path | None,
@@ -99,11 +100,9 @@ def leaderboard(
 
         if (drawn := pareto(found)) is None:
             raise ConfigError(f"--figure: {results} has no curves and no times of training to draw")
-        typer.echo(f"written: {', '.join(map(str, write_charts(drawn, figure, formats.methods(found))))}", err=True)
+        typer.echo(f"written: {write_charts(drawn, figure, formats.methods(found))}", err=True)
     if export is not None:
-        from genbench.report.formats import exports
-
-        typer.echo(f"written: {', '.join(map(str, exports.export(found, export)))}", err=True)
+        typer.echo(f"written: {', '.join(map(str, formats.export(found, export)))}", err=True)
     if as_json:
         print_json(found.json())
     elif as_csv:

@@ -1,15 +1,13 @@
 """Blocks: the content of a report, independent of its format.
 
 A report consists of sections; a section has a title, blocks in reading order, and subsections. Every format renders the
-same blocks: paragraphs, lists, tables, charts, pictures of samples, and the origins of numbers.
+same blocks: paragraphs, tables, charts, pictures, and the origins of numbers.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
 
 from genbench.analysis.ranking import Mark
 
@@ -96,11 +94,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label, whether it is logarithmic, and whether it includes zero."""
+    """An axis: its label, and whether it is logarithmic."""
 
     label: str
     log: bool = False
-    zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,71 +123,21 @@ class Chart:
 
 @dataclass(frozen=True)
 class Charts:
-    """A group of charts, side by side. Its name is used for files and anchors, and unique within a report."""
+    """A group of charts, side by side."""
 
-    name: str
     title: str
     charts: tuple[Chart, ...]
     caption: str
     small: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """Samples of one model in the plane. Positions and densities are quantized to 0..255 within the frame of the flow.
+@dataclass(frozen=True)
+class Picture:
+    """A file with a picture of samples, densities or losses: PNG or SVG, readable on light and on dark paper."""
 
-    Args:
-        label: the model.
-        seed: seed of the run.
-        paths: positions at equally spaced times from 0 to 1; a single time, 1, for models without trajectories.
-        density: density of a larger sample at the same times, rows from the top: square root of the density, 255 at the
-            maximum of the data.
-    """
-
-    label: str
-    seed: int
-    paths: UInt8[np.ndarray, "times points 2"]
-    density: UInt8[np.ndarray, "times size size"]
-
-    @property
-    def moves(self) -> bool:
-        """Whether the panel has trajectories."""
-        return len(self.paths) > 1
-
-
-@dataclass(frozen=True, eq=False)
-class Flow:
-    """Trajectories and densities of all models on one data set, beside the data.
-
-    Args:
-        name: used for files and anchors, unique within a report.
-        frame: left, right, bottom and top of every panel, in raw units.
-        data: real data.
-        panels: the models.
-        caption: what is shown.
-        missing: models that could not be drawn, with reasons.
-    """
-
-    name: str
-    frame: tuple[float, float, float, float]
-    data: Panel
-    panels: tuple[Panel, ...]
+    path: Path
+    title: str
     caption: str
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Gallery:
-    """Image samples: a gray or RGB grid per label, real data first, and models without samples with the reasons.
-
-    Its name is used for files and anchors, and unique within a report; zoom is screen pixels per image pixel.
-    """
-
-    name: str
-    grids: tuple[tuple[str, UInt8[np.ndarray, "height width *channels"]], ...]
-    zoom: int
-    caption: str
-    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -216,15 +163,7 @@ Origins = tuple[Origin, ...]
 """The origins of all numbers on a data set."""
 
 
-@dataclass(frozen=True)
-class List:
-    """A bullet list below an introductory line."""
-
-    lead: str
-    items: tuple[str, ...]
-
-
-Block = str | List | Table | Charts | Flow | Gallery | Origins
+Block = str | Table | Charts | Picture | Origins
 
 
 @dataclass(frozen=True)
@@ -248,10 +187,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A report: title, one line of summary, notes on how to read it, labels of all models, and sections."""
+    """A report: title, one line of summary, notes on how to read it, and sections."""
 
     title: str
     summary: str
     reading: tuple[str, ...]
-    models: tuple[str, ...]
     sections: tuple[Section, ...]

@@ -1,18 +1,19 @@
 """Content: everything that a report of a results folder says, gathered once for all formats."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from genbench.analysis.labels import counted, shared_words
 from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
-from genbench.analysis.values import Cost, Failure, Value, group_by, headline_metric
+from genbench.analysis.values import group_by, headline_metric
 from genbench.report import plots
-from genbench.report.blocks import Block, Chart, Charts, Flow, List, Report, Section, Table
-from genbench.report.drawings import Drawings
+from genbench.report.blocks import Block, Report, Section, Table
+from genbench.report.losses import loss_picture
 from genbench.report.origins import origins
-from genbench.report.samples import loss_curves, sample_picture
+from genbench.report.pictures import sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
 from genbench.training.plan import Plan
 
@@ -30,58 +31,26 @@ READING = (
     "A dash marks a metric that the model does not support, with the reason below; failed runs are counted.",
 )
 
-MAX_NAMED = 4
-"""Number of tied models that a sentence names; larger groups are counted."""
 
-
-def gather(suites: Sequence[SuiteResults], drawings: Sequence[Drawings], more: Sequence[Section] = ()) -> Report:
-    """Gather the report of suites.
-
-    Args:
-        suites: one section each.
-        drawings: the drawings of each suite.
-        more: sections that follow.
-    """
-    sections = tuple(_suite(suite, drawn) for suite, drawn in zip(suites, drawings, strict=True))
+def gather(suites: Sequence[SuiteResults], results: Path) -> Report:
+    """Gather the report of suites of a results folder; pictures are drawn there if they are missing."""
     runs = [run for suite in suites for run in suite.runs]
     failures = [failure for suite in suites for failure in suite.failures]
-    models = tuple(dict.fromkeys([*(run.model for run in runs), *(failure.model for failure in failures)]))
-    drawn = {series.model for chart in _charts(sections) for series in chart.series}
-    others = dict.fromkeys(series.model for chart in _charts(more) for series in chart.series)
     counts = [
         counted(len(suites), "suite"),
         counted(len({run.data for run in runs}), "data set"),
-        counted(len(models), "model"),
+        counted(len({each.model for each in (*runs, *failures)}), "model"),
         counted(len({run.seed for run in runs}), "seed"),
         counted(len(runs), "run"),
     ]
-    return Report(
-        "genbench report",
-        ", ".join(counts) + ".",
-        READING,
-        (*_with_families(models, drawn), *others),
-        (*sections, *more),
-    )
+    sections = tuple(_suite(suite, results / suite.name) for suite in suites)
+    return Report("genbench report", ", ".join(counts) + ".", READING, sections)
 
 
-def _charts(sections: Iterable[Section]) -> list[Chart]:
-    blocks = [block for section in sections for block in section.walk()]
-    return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
-
-
-def _with_families(models: Sequence[str], drawn: Collection[str]) -> tuple[str, ...]:
-    """Put the label of a family of models, which charts may use, before its members: it gets the plainest style."""
-    with_families: dict[str, None] = {}
-    for model in models:
-        family = sorted(name for name in drawn if name not in models and name.split(" ")[0] == model.split(" ")[0])
-        with_families |= dict.fromkeys([*family, model])
-    return tuple(with_families)
-
-
-def _suite(suite: SuiteResults, drawings: Drawings) -> Section:
+def _suite(suite: SuiteResults, folder: Path) -> Section:
     names = dict.fromkeys([*(run.data for run in suite.runs), *(failure.data for failure in suite.failures)])
     title = "Runs of no suite" if suite.name == OTHER_RUNS else f"Suite {suite.name}"
-    return Section(title, (_budget(suite.runs),), tuple(_data_set(suite, data, drawings) for data in names))
+    return Section(title, (_budget(suite.runs),), tuple(_data_set(suite, data, folder) for data in names))
 
 
 def _budget(runs: Sequence[Run]) -> str:
@@ -95,20 +64,28 @@ def _budget(runs: Sequence[Run]) -> str:
     return f"{text}; each model trained for {steps} steps of {batch} samples."
 
 
-def _data_set(suite: SuiteResults, data: str, drawings: Drawings) -> Section:
+def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
     runs = [run for run in suite.runs if run.data == data]
     values = [value for value in suite.values if value.data == data]
     failures = [failure for failure in suite.failures if failure.data == data]
-    name = f"{suite.name}-{data}"
-    (table,) = comparison_tables(values, failures)
-    blocks: list[Block] = [*best_models(table), *_shared(runs), table, *_absent(values, failures)]
-    sections = [_curves(name, values, failures)]
-    if runs:
-        sections += [Section(charts.title, (charts,)) for charts in plots.quality_vs_settings(name, runs, values)]
-        sections += [_picture(name, runs, drawings), _training(name, runs, values, failures, drawings)]
-        sections.append(_cost(name, runs, values, [cost for cost in suite.costs if cost.data == data]))
-        sections.append(Section("Origin of these numbers", (origins(runs),)))
-    return Section(data, tuple(blocks), tuple(section for section in sections if section.blocks))
+    costs = [cost for cost in suite.costs if cost.data == data]
+    metric = headline_metric(runs[0].record["spec"]["data"]["name"], values) if runs else ""
+    settings = plots.quality_vs_settings(runs, values)
+    parts: dict[str, tuple[Block | None, ...]] = {
+        "Quality vs. NFE": (plots.quality_vs_nfe(values), *_details(curve_tables(values, failures))),
+        **{charts.title: (charts,) for charts in settings},
+        "Samples": (sample_picture(folder, data, runs),),
+        "Training": (
+            loss_picture(folder, data, runs),
+            plots.quality_vs_steps(values),
+            *_details(training_tables(values, failures)),
+        ),
+        "Cost": (plots.quality_vs_time(values, costs, metric), *_details(cost_tables(costs, values))),
+        "Origin of these numbers": (origins(runs),),
+    }
+    sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
+    blocks = (*_shared(runs), *comparison_tables(values, failures))
+    return Section(data, blocks, tuple(section for section in sections if section.blocks))
 
 
 SHARED = ("model.net", "plan.steps", "plan.batch_size", "plan.optimizer", "plan.lr", "plan.ema", "sample.method")
@@ -155,74 +132,6 @@ def _setting(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value)
     parts = [f"{key} {_setting(part)}" for key, part in value.items() if key not in ("name", "version")]
     return f"{value.get('name', '')} ({', '.join(parts)})"
-
-
-def best_models(table: Table) -> Iterator[str]:
-    """Yield a paragraph on which models are significantly best by which metric, and which are tied."""
-    _, short = shared_words(row.label for row in table.rows if not row.floor)
-    alone: dict[str, list[str]] = {}
-    tied: dict[tuple[str, ...], list[str]] = {}
-    for index, column in enumerate(table.columns):
-        marked = {short[row.label]: row.cells[index].mark for row in table.rows if row.cells[index].mark}
-        if "best" in marked.values() and len(marked) == 1:
-            alone.setdefault(next(iter(marked)), []).append(column.title)
-        elif marked:
-            tied.setdefault(tuple(marked), []).append(column.title)
-    sentences = []
-    if alone:
-        models = "; ".join(f"{model} by {_listed(metrics)}" for model, metrics in alone.items())
-        sentences.append(f"Significantly best: {models}.")
-    if tied:
-        rows = sum(not row.floor for row in table.rows)
-        groups = [(_listed(m) if len(m) <= MAX_NAMED else f"{len(m)} of {rows} models", tied[m]) for m in tied]
-        sentences.append(f"Tied for best: {'; '.join(f'{who} by {_listed(metrics)}' for who, metrics in groups)}.")
-    if sentences:
-        yield " ".join(sentences)
-
-
-def _absent(values: Sequence[Value], failures: Sequence[Failure]) -> Iterator[List]:
-    """List failed runs and unsupported metrics, with reasons."""
-    items = [
-        f"{model}: {counted(len(rows), 'run')} failed: {reason}"
-        for (model, reason), rows in group_by(failures, lambda f: (f.model, f.reason)).items()
-    ]
-    missing = [v for v in values if v.value is None]
-    for (reason, _), rows in group_by(missing, lambda v: (v.reason, v.point == "curve")).items():
-        metrics = _listed(sorted({v.metric for v in rows}))
-        where = " along the curve" if rows[0].point == "curve" else ""
-        items.append(f"{_listed(dict.fromkeys(v.model for v in rows))} without {metrics}{where}: {reason}")
-    if items:
-        yield List("Failed or unsupported", tuple(items))
-
-
-def _curves(name: str, values: Sequence[Value], failures: Sequence[Failure]) -> Section:
-    charts = plots.quality_vs_nfe(f"{name}-nfe", values)
-    tables = _details(curve_tables(values, failures))
-    return Section("Quality vs. NFE", (charts, *tables) if charts else ())
-
-
-def _picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Section:
-    drawn = sample_picture(f"{name}-samples", runs, drawings)
-    title = "Paths and densities" if isinstance(drawn, Flow) else "Samples"
-    return Section(title, () if drawn is None else (drawn,))
-
-
-def _training(
-    name: str, runs: Sequence[Run], values: Sequence[Value], failures: Sequence[Failure], drawings: Drawings
-) -> Section:
-    loss = plots.training_loss(f"{name}-training", loss_curves(runs, drawings))
-    blocks: list[Block] = [loss or "The training logs are not kept here."]
-    progress = plots.quality_vs_steps(f"{name}-progress", values)
-    if progress:
-        blocks += [progress, *_details(training_tables(values, failures))]
-    return Section("Training", tuple(blocks))
-
-
-def _cost(name: str, runs: Sequence[Run], values: Sequence[Value], costs: Sequence[Cost]) -> Section:
-    metric = headline_metric(runs[0].record["spec"]["data"]["name"], values)
-    charts = plots.quality_vs_cost(f"{name}-cost", values, costs, metric) if metric else None
-    tables = _details(cost_tables(costs, values))
-    return Section("Quality vs. cost", (charts, *tables) if charts else tables)
 
 
 def _details(tables: Iterable[Table]) -> tuple[Table, ...]:

@@ -1,9 +1,9 @@
 """Plots: charts of measured values. Means over seeds are shown with their 95 % t interval."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,15 +23,12 @@ MAX_PARETO = 3
 """Number of data sets that the Pareto pictures show."""
 MIN_GRID = 3
 """Number of values of a setting that make a grid."""
+MAX_METRICS = 2
+"""Metrics that are drawn against a setting; those with a floor first."""
 
 
-def quality_vs_nfe(name: str, values: Sequence[Value]) -> Charts | None:
-    """Draw quality against NFE: one chart per metric and solver, with separate marks for the main solver.
-
-    Args:
-        name: name of the charts.
-        values: all of one data set.
-    """
+def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:
+    """Draw the quality on a data set against NFE: one chart per metric and solver, with marks for the main solver."""
     measured = [v for v in values if v.value is not None and v.metric != "nfe"]
     charts = []
     curve = [v for v in measured if v.point == "curve"]
@@ -49,55 +46,48 @@ def quality_vs_nfe(name: str, values: Sequence[Value]) -> Charts | None:
     )
     if any(chart.y.log and chart.floor is None for chart in charts):
         caption += " A floor that is not positive is not shown on a logarithmic axis."
-    return Charts(name, "Quality vs. NFE", tuple(charts), caption)
+    return Charts("Quality vs. NFE", tuple(charts), caption)
 
 
-def quality_vs_steps(name: str, values: Sequence[Value]) -> Charts | None:
+def quality_vs_steps(values: Sequence[Value]) -> Charts | None:
     """Draw quality against training steps, for metrics measured during training."""
     measured = [v for v in values if v.value is not None and v.point == "training"]
     charts = []
     for (metric, _, _), part in group_by(measured, lambda v: (v.metric, v.protocol, v.n)).items():
         lines = [Series(model, _means(rows, lambda v: v.step or 0.0)) for model, rows in by_model(part)]
         charts.append(_chart(metric, "training steps", metric, lines, part))
-    return Charts(name, "Quality vs. training steps", tuple(charts), BARS) if charts else None
+    return Charts("Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
-def quality_vs_cost(name: str, values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
-    """Draw a metric against time and NFE."""
+def quality_vs_time(values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
+    """Draw a metric against the time of training."""
+    label, _ = COSTS["train_seconds"]
+    seconds = {(c.run, c.model): c.train_seconds for c in costs if c.train_seconds}
     main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
-    charts = []
-    for field in ("train_seconds", "sample_seconds"):
-        label, _ = COSTS[field]
-        cost = {(c.run, c.model): value for c in costs if (value := getattr(c, field)) is not None}
-        if cost:
-            charts.append(_scatter(label, metric, main, cost))
-    charts.append(_scatter("NFE", metric, main, {(v.run, v.model): v.nfe for v in main if v.nfe is not None}))
-    drawn = tuple(chart for chart in charts if chart.series)
-    if not drawn:
-        return None
+    series = []
+    for model, rows in by_model(main):
+        known = [seconds[v.run, v.model] for v in rows if (v.run, v.model) in seconds]
+        if known:
+            series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
     caption = f"Each mark is the mean of a model; bars: {INTERVAL}. Times are those of the machine used."
-    return Charts(name, f"{metric} vs. cost", drawn, caption, small=True)
+    chart = _chart(label, label, metric, series, main)
+    return Charts(f"{metric} vs. cost", (chart,), caption, small=True) if series else None
 
 
-def training_loss(name: str, curves: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> Charts | None:
+def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts:
     """Draw the training loss of all models, each from its first value (1) to its lowest (0).
 
     Args:
-        name: name of the charts.
-        curves: (model, steps, losses of shape (seeds, steps)).
+        curves: {model: (steps, losses of shape (seeds, steps))}.
     """
     series = []
-    for model, steps, losses in curves:
+    for model, (steps, losses) in curves.items():
         mean = losses.mean(0)
         scaled = (mean - mean.min()) / max(float(mean[0] - mean.min()), 1e-12)
         points = tuple(Point(float(x), float(y)) for x, y in zip(steps, scaled, strict=True))
         series.append(Series(model, points, marked=False))
-    chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0", zero=True), tuple(series))
-    caption = (
-        "Training loss, mean over seeds, from its first value to its lowest: losses of different methods are different "
-        "quantities, of which only the shapes are comparable."
-    )
-    return Charts(name, "Training", (chart,), caption) if series else None
+    chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0"), tuple(series))
+    return Charts("Training loss", (chart,), "")
 
 
 def pareto(ranked: Leaderboard) -> Charts | None:
@@ -116,7 +106,7 @@ def pareto(ranked: Leaderboard) -> Charts | None:
     others = dict.fromkeys(f"{b.curve} for {b.metric}" for b in boards if b.curve != b.metric and b.curve)
     caption += f" Against NFE: {', '.join(others)}, which was not measured along the curve." if others else ""
     title = "Quality against NFE and training time"
-    return Charts("pareto", title, tuple(charts), caption) if charts else None
+    return Charts(title, tuple(charts), caption) if charts else None
 
 
 def _against_nfe(board: Board) -> Chart:
@@ -156,76 +146,51 @@ def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], 
     return tuple(front)
 
 
-def quality_vs_settings(name: str, runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
-    """Yield charts of every metric against each setting that has at least three values in otherwise equal models.
+def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
+    """Yield charts of the quality against each setting that has at least three values in otherwise equal models.
 
     Args:
-        name: prefix of the names of the charts.
         runs: all of one data set.
         values: values of the same runs.
     """
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
-    main = [v for v in values if v.point == "main" and v.value is not None]
+    main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
+    drawable = {
+        metric: rows
+        for metric, rows in main.items()
+        if rows[0].better in ARROWS and len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
+    }
+    metrics = sorted(drawable, key=lambda metric: drawable[metric][0].floor is None)[:MAX_METRICS]
     for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
-        families = [
-            _Family(tuple(models), tuple(settings[model].get(key) for model in models))
-            for models in group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
-        ]
-        if not any(family.grid for family in families):
+        alike = group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
+        grids = [{model: settings[model].get(key) for model in models} for models in alike]
+        grids = [grid for grid in grids if _is_grid(grid.values())]
+        if not metrics or not grids:
             continue
         setting = key.partition(".")[2]
-        charts = tuple(
-            _setting_chart(setting, metric, rows, families)
-            for metric, rows in sorted(group_by(main, lambda v: v.metric).items(), key=_quality_first)
-            if len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
-        )
+        without = [model for model, own in settings.items() if key not in own]
+        charts = tuple(_setting_chart(setting, metric, drawable[metric], grids, without) for metric in metrics)
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
-        if charts:
-            yield Charts(f"{name}-{setting}", f"Quality vs. {setting}", charts, caption, small=True)
+        yield Charts(f"Quality vs. {setting}", charts, caption, small=True)
 
 
-def _quality_first(metric: tuple[str, Sequence[Value]]) -> tuple[bool, bool]:
-    _, rows = metric
-    return rows[0].better not in ARROWS, rows[0].floor is None
+def _is_grid(values: Collection[Any]) -> bool:
+    return all(isinstance(value, (int, float)) for value in values) and len(set(values)) >= MIN_GRID
 
 
-class _Family(NamedTuple):
-    """Models that differ in one setting only, with its values; None for models without it."""
-
-    models: tuple[str, ...]
-    values: tuple[Any, ...]
-
-    @property
-    def numeric(self) -> bool:
-        """Whether all values are numbers."""
-        return all(isinstance(value, (int, float)) for value in self.values)
-
-    @property
-    def grid(self) -> bool:
-        """Whether there are enough values to draw a curve."""
-        return self.numeric and len(set(self.values)) >= MIN_GRID
-
-    def label(self, setting: str) -> str:
-        """Return the label of the models without that setting."""
-        return min((re.sub(rf" {re.escape(setting)}=\S+", "", model) for model in self.models), key=len)
-
-
-def _setting_chart(setting: str, metric: str, rows: Sequence[Value], families: Sequence[_Family]) -> Chart:
-    values = dict(by_model(rows))
-    numeric = [family for family in families if family.numeric]
-    x = {m: v for family in numeric for m, v in zip(family.models, family.values, strict=True) if m in values}
-    ends = (min(x.values()), max(x.values())) if x else (0.0, 1.0)
-    lines = []
-    for family in families:
-        models = [model for model in family.models if model in values]
-        if family.numeric and models:
-            points = tuple(_mean(values[model], x[model]) for model in sorted(models, key=x.__getitem__))
-            lines.append(Series(family.label(setting) if family.grid else models[0], points, joined=family.grid))
-        elif set(family.values) == {None}:
-            for model in models:  # a level line: the setting does not apply
-                point = _mean(values[model], ends[0])
-                lines.append(Series(model, (point, point._replace(x=ends[1]))))
-    return _chart(metric, setting, metric, lines, rows)
+def _setting_chart(
+    setting: str, metric: str, rows: Sequence[Value], grids: Sequence[Mapping[str, Any]], without: Sequence[str]
+) -> Chart:
+    values, lines = dict(by_model(rows)), []
+    ends = [x for grid in grids for x in grid.values()]
+    for grid in grids:
+        label = min((re.sub(rf" {re.escape(setting)}=\S+", "", model) for model in grid), key=len)
+        models = sorted((model for model in grid if model in values), key=grid.__getitem__)
+        lines.append(Series(label, tuple(_mean(values[model], grid[model]) for model in models)))
+    for model in (model for model in without if model in values):
+        point = _mean(values[model], min(ends))
+        lines.append(Series(model, (point, point._replace(x=max(ends)))))
+    return _chart(metric, setting, metric, [line for line in lines if line.points], rows)
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, float | str]:
@@ -249,16 +214,6 @@ def _mean(rows: Sequence[Value], x: float | None = None) -> Point:
     values = [v.value for v in rows if v.value is not None]
     mean, half = mean_and_half(values)
     return Point(float(x), mean, None if half is None else mean - half, None if half is None else mean + half)
-
-
-def _scatter(label: str, metric: str, main: Sequence[Value], cost: Mapping[tuple[str, str], float]) -> Chart:
-    series = []
-    for model, rows in by_model(main):
-        known = [float(cost[v.run, model]) for v in rows if (v.run, model) in cost]
-        if known and min(known) > 0:
-            series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
-    drawn = _chart(label, label, metric, series, main)
-    return replace(drawn, x=replace(drawn.x, zero=not drawn.x.log))
 
 
 def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequence[Value]) -> Chart:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,19 @@ from genbench.analysis.suite_results import (
 )
 from genbench.analysis.values import Failure, group_by, read_costs, read_values
 from genbench.errors import ConfigError
-from genbench.report.blocks import Section, Table
+from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.drawings import Drawings
-from genbench.report.formats import csv, latex, markdown
 from genbench.report.formats.leaderboard import lines
-from genbench.report.formats.summary import print_suite
-from genbench.report.formats.terminal import show
+from genbench.report.formats.terminal import print_suite, show
+from genbench.report.formats.writers import (
+    COLUMNS,
+    csv,
+    csv_report,
+    latex_report,
+    markdown,
+    markdown_report,
+    means,
+)
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import costs, names_of
 from genbench.runs.record import Record, format_published
@@ -112,7 +118,7 @@ def require_own_folder(folder: Path) -> None:
     Raises:
         ConfigError: if it is not.
     """
-    path, head = folder / "table.csv", ",".join(csv.COLUMNS[:3]).encode()
+    path, head = folder / "table.csv", ",".join(COLUMNS[:3]).encode()
     if path.is_file() and not (folder / RECORDS).exists() and not files.read(path).startswith(head):
         raise ConfigError(f"{path} would be overwritten: rename the suite, or choose other --results")
 
@@ -177,62 +183,46 @@ def refresh_suite(suite: Path, store: Store) -> str:
 
 @paused_collection()
 def publish_report(
-    store: Store,
-    console: Console,
-    only: str = "",
-    more: Sequence[Section] = (),
-    *,
-    page_path: Path | None = None,
-    tex: bool = False,
-    figures_folder: Path | None = None,
-    full: bool = False,
+    store: Store, page: Path, console: Console, only: str = "", *, also: Collection[str] = (), full: bool = False
 ) -> list[Path]:
-    """Write RESULTS/REPORT.md and RESULTS/REPORT.csv, and print the leaderboard.
+    """Write the page of a results folder, draw the pictures that it lacks, and print the leaderboard.
 
     Args:
         store: the results folder.
+        page: where to write the page; a folder of the same name beside it has the pages of the suites.
         console: where to print.
-        only: name of a suite to report alone, as RESULTS/SUITE/REPORT.*.
-        more: sections that follow those of the suites.
-        page_path: where to write the HTML page, if given.
-        tex: whether to write REPORT.tex as well.
-        figures_folder: where to write every figure as PNG and SVG, if given.
+        only: name of a suite to report alone.
+        also: other formats to write beside the page: md, tex, csv.
         full: whether to print all tables as well.
 
     Returns:
-        The files written.
+        The files written, the page first.
 
     Raises:
         ConfigError: if there is nothing to report.
     """
+    from genbench.report.formats.page import pages
+
     suites = load_suites(store, [only] if only else [])
     ranked = leaderboard(suites)
     with store.lock_tables():
-        drawings = [Drawings(store.root, suite.name) for suite in suites]
-        report = gather(suites, drawings, more)
-        texts = {"REPORT.md": markdown.document(report), "REPORT.csv": csv.document(suites)}
-        texts |= {"REPORT.tex": latex.document(report)} if tex else {}
-        written = {store.root / only / name: text for name, text in texts.items()}
-        if page_path is not None:
-            from genbench.report.formats.page import pages
-
-            written |= {page_path.parent / name: text for name, text in pages(report, ranked, page_path.name).items()}
-        for path, text in written.items():
-            files.write(path, text)
-        paths = [*written, *(path for drawn in drawings for path in drawn.save())]
-    drawn = []
-    if figures_folder is not None:
-        from genbench.report.formats import figures
-
-        drawn = figures.write(report, figures_folder)
+        report = gather(suites, store.root)
+    texts = {page.parent / name: text for name, text in pages(report, ranked, page.name).items()}
+    others = {
+        "md": lambda: markdown_report(report),
+        "tex": lambda: latex_report(report),
+        "csv": lambda: csv_report(suites),
+    }
+    texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}
+    for path, text in texts.items():
+        files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
     if ranked.boards:
         console.print("\n".join(lines(ranked)), highlight=False, markup=False)
-    shown = [str(path) for path in written if page_path is None or path.parent != page_path.parent / page_path.stem]
-    shown += [f"{len(drawn)} figures in {figures_folder}"] if drawn else []
-    console.print(f"written: {', '.join(shown)}", soft_wrap=True, highlight=False)
-    return [*paths, *drawn]
+    shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
+    console.print(f"written: {shown}", soft_wrap=True, highlight=False)
+    return list(texts)
 
 
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Failure]) -> list[Path]:
@@ -241,11 +231,13 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Fail
     Tables and records are a pure function of code and seeds. Costs and origins are not, so they are separate files.
     """
     values, spent = read_values(records), read_costs(records)
-    tables = quality_tables(values, failures)
-    content: dict[str, str | bytes] = _table_files("table", folder.name, tables, csv.table(values, failures))
+    content: dict[str, str | bytes] = {
+        "table.md": _document(folder.name, quality_tables(values, failures)),
+        "table.csv": csv(means(values, failures)),
+    }
     if spent:
-        numbers = csv.text(costs(records))
-        content |= _table_files("cost", f"{folder.name}-cost", cost_tables(spent, values), numbers)
+        content["cost.md"] = _document(f"{folder.name}-cost", cost_tables(spent, values))
+        content["cost.csv"] = csv(costs(records))
     content[RECORDS] = _published(records)
     if origins := _origins(records):
         content[ORIGINS] = json.dumps(origins, indent=1) + "\n"
@@ -255,12 +247,8 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Fail
     return [folder / name for name in content]
 
 
-def _table_files(stem: str, title: str, tables: Sequence[Table], numbers: str) -> dict[str, str | bytes]:
-    return {
-        f"{stem}.md": f"# {title}\n\n" + "\n".join(map(markdown.table, tables)),
-        f"{stem}.tex": f"{latex.PREAMBLE}\n" + "\n".join(map(latex.table, tables)),
-        f"{stem}.csv": numbers,
-    }
+def _document(title: str, tables: Sequence[Table]) -> str:
+    return f"# {title}\n\n" + "\n".join(map(markdown, tables))
 
 
 def _published(records: Iterable[Record]) -> bytes:

@@ -43,7 +43,7 @@ def make_spec(
         ConfigError: on an unknown name, a wrong value, a missing file, or a size that does not fit into memory.
         Unsupported: if the data set does not go with the model.
     """
-    spec = _make_spec(model, dataset, seed, metrics, settings or {})
+    spec = complete_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
     check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
@@ -52,7 +52,8 @@ def make_spec(
     return spec
 
 
-def _make_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
+def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
+    """Fill in every default, without the checks of memory and files; see `make_spec`."""
     part = _by_section(settings)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
@@ -153,7 +154,7 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
                 raise unknown(f"stack: {spec.model['name']} has no setting", name, settings_in(spec.model))
         known = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
         settings = replace(spec, metrics=current, evaluation=known).settings
-        rebuilt = _make_spec(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
+        rebuilt = complete_spec(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
         evaluation = {**rebuilt.evaluation, "curve_metrics": [*along]}
         # A teacher has no metrics, whatever its plan asks for.

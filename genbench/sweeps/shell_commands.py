@@ -9,7 +9,7 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.component import differing
-from genbench.runs.make_spec import make_spec
+from genbench.runs.make_spec import complete_spec
 from genbench.runs.spec import Spec
 from genbench.settings import Settings, merge, settings_in
 from genbench.sweeps.set_options import as_set_value, parse_set_options
@@ -25,13 +25,13 @@ def command(spec: Spec) -> str:
     first = spec.members[0]
     own = {name: value for name, value in (first.stack or [{}])[0].items() if name != "seed"}
     data = differing(datasets[dataset].build, settings_in(spec.data))
-    default = make_spec(model, dataset, seed=first.seed, metrics=metrics, settings={"data": data})
+    default = complete_spec(model, dataset, first.seed, metrics, {"data": data})
     changes = {"data": data} | _changes(first.settings, default.settings)
     for name in own:  # --stack states these
         changes.get("model", {}).pop(name, None)
     sets = [item for section, values in changes.items() for item in _flat(section, values)]
     given = merge(parse_set_options(sets), {"model": own})
-    again = make_spec(model, dataset, seed=first.seed, metrics=metrics, settings=given)
+    again = complete_spec(model, dataset, first.seed, metrics, given)
     if replace(again, stack=first.stack) != first:
         raise ConfigError(f"{spec.model_label} on {spec.data_label} cannot be written as one command")
     which = ["--seed", str(spec.seed)] if spec.stack is None else ["--stack", json.dumps(spec.stack)]

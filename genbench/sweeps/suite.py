@@ -33,7 +33,7 @@ class DataChoice(NamedTuple):
     settings: dict[str, Any]
 
 
-RESERVED = ("cache", "external", "foreign", "leases", "other-runs", "runs", "tuning")
+RESERVED = ("cache", "external", "foreign", "leases", "other-runs", "report", "runs", "tuning")
 """Names that cannot be names of suites, because the tables of a suite are in RESULTS/NAME."""
 
 
@@ -48,7 +48,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         ConfigError: if there is no such suite or a cell is wrong.
     """
     path = find(suite)
-    if path.stem in RESERVED or path.stem.startswith("REPORT"):
+    if path.stem in RESERVED:
         raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
     if path.stem in (".", ".."):
         raise ConfigError(f"{path}: '{path.stem}' is no name of a folder of tables: rename the suite")

@@ -16,7 +16,6 @@ from PIL import Image
 import genbench
 from genbench.analysis.suite_results import FLAT, load_records, load_suites
 from genbench.errors import ConfigError
-from genbench.report.drawings import Drawings
 from genbench.report.publish import publish_suite
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
@@ -59,7 +58,6 @@ def test_the_file_names_of_earlier_versions_are_still_read(tmp_path):
     assert [run.record for run in suite.runs] == [run.record for run in known.runs]
     assert suite.costs == known.costs
     assert len(load_records(tmp_path)) == 90
-    assert Drawings(tmp_path, "batch").kept.keys() == Drawings(RESULTS, "batch").kept.keys() != set()
 
 
 def test_published_records_keep_what_made_them(cli, swept):

@@ -8,8 +8,11 @@ def test_report_writes_its_tables(kept):
     results, _, _ = kept
     done = genbench("report", "--results", results, "--full")
     assert "sliced_w2" in done.stdout
-    for ending in ("md", "csv"):
-        assert (results / f"REPORT.{ending}").stat().st_size > 100
+    assert (results / "report.html").stat().st_size > 1000
+    assert not (results / "report.md").exists()
+    genbench("report", "--results", results, "--html", results.parent / "page.html", "--markdown", "--latex", "--csv")
+    for ending in ("html", "md", "tex", "csv"):
+        assert (results.parent / f"page.{ending}").stat().st_size > 100
 
 
 def test_python_loads_what_the_command_line_kept(kept):
@@ -30,7 +33,7 @@ def test_python_loads_what_the_command_line_kept(kept):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["report", "--results", ".", "--html", "REPORT.md"], "is a file that the report writes itself"),
+        (["report", "--results", ".", "--html", "report.md"], "name a file that ends with .html"),
         (["leaderboard", "--results", ".", "--csv", "--json"], "choose one"),
     ],
 )

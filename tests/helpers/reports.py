@@ -8,7 +8,6 @@ from genbench.analysis.suite_results import SuiteResults, load_suites
 from genbench.analysis.values import Value
 from genbench.report.blocks import Report
 from genbench.report.content import gather
-from genbench.report.drawings import Drawings
 from genbench.report.tables import comparison_tables
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
@@ -43,18 +42,17 @@ def make(folder: Path) -> Path:
     return results
 
 
-def gathered(results: Path) -> tuple[Report, list[SuiteResults], list[Drawings]]:
+def gathered(results: Path) -> tuple[Report, list[SuiteResults]]:
     """Return what is reported of a folder."""
     suites = load_suites(Store(results))
-    drawings = [Drawings(results, suite.name) for suite in suites]
-    return gather(suites, drawings), suites, drawings
+    return gather(suites, results), suites
 
 
 def written(results: Path) -> dict[str, str]:
     """Return the pages of a folder, by path."""
     from genbench.report.formats.page import pages
 
-    report, suites, _ = gathered(results)
+    report, suites = gathered(results)
     return pages(report, leaderboard(suites), "report.html")
 
 

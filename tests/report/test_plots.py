@@ -6,7 +6,7 @@ from helpers.reports import blocks, gathered, row
 import genbench
 from genbench.analysis.values import Cost
 from genbench.report.blocks import Charts, Table
-from genbench.report.plots import quality_vs_cost
+from genbench.report.plots import quality_vs_time
 
 
 def test_a_grid_of_a_setting_is_drawn_with_level_lines_of_models_without_it(report):
@@ -26,17 +26,14 @@ def test_a_grid_of_constant_values_has_no_charts(tmp_path):
     for kappa in (0.5, 1.0, 2.0):
         chosen = {"model": {"kappa": kappa}, **settings}
         genbench.run("wcfm", "moons", metrics=["failed"], settings=chosen, results=tmp_path)
-    report, _, _ = gathered(tmp_path)
-    drawn = [block for section in report.sections for block in section.walk() if isinstance(block, Charts)]
-    assert all(block.charts for block in drawn)
+    assert all(block.charts for block in blocks(gathered(tmp_path)[0], Charts))
 
 
-def test_evaluations_of_one_run_are_drawn_at_their_own_costs():
-    values = [row("cfm", 0, 3.0, run="cfm-0", nfe=50.0), row("cfm guidance=1.0", 0, 2.0, run="cfm-0", nfe=100.0)]
-    cost = {"run": "cfm-0", "data": "moons", "seed": 0, "train_seconds": 9.0, "peak_mib": 1.0, "steps_per_second": 1.0}
-    cost |= {"parameters": 9.0, "device": "cpu"}
-    costs = [Cost(model=v.model, sample_seconds=v.nfe, **cost) for v in values]
-    charts = quality_vs_cost("cost", values, costs, "w2").charts
-    places = {chart.title: {one.model: one.points[0].x for one in chart.series} for chart in charts}
-    own = {"cfm": 50.0, "cfm guidance=1.0": 100.0}
-    assert places == {"training, s": dict.fromkeys(own, 9.0), "sampling, s": own, "NFE": own}
+def test_evaluations_of_one_run_are_drawn_at_their_own_times():
+    values = [row("cfm", 0, 3.0, run="cfm-0"), row("cfm guidance=1.0", 0, 2.0, run="cfm-0"), row("vp", 0, 1.0)]
+    cost = {"data": "moons", "seed": 0, "peak_mib": 1.0, "steps_per_second": 1.0, "sample_seconds": 1.0}
+    cost |= {"parameters": 9.0, "device": "cpu", "run": "cfm-0"}
+    costs = [Cost(model=v.model, train_seconds=v.value, **cost) for v in values]
+    (chart,) = quality_vs_time(values, costs, "w2").charts
+    assert {one.model: one.points[0].x for one in chart.series} == {"cfm": 3.0, "cfm guidance=1.0": 2.0}
+    assert quality_vs_time(values, [], "w2") is None

@@ -28,7 +28,7 @@ def record(train_seconds):
 
 def test_costs_have_separate_files_and_results_are_reproducible(tmp_path):
     written = write_suite(tmp_path / "out" / "syn", [record(1.0)], [])
-    names = ["table.md", "table.tex", "table.csv", "cost.md", "cost.tex", "cost.csv", "records.jsonl.gz"]
+    names = ["table.md", "table.csv", "cost.md", "cost.csv", "records.jsonl.gz"]
     assert sorted(p.name for p in written) == sorted(names)
     first = {p.name: p.read_bytes() for p in written}
     again = write_suite(tmp_path / "again" / "syn", [record(99.0)], [])

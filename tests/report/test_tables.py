@@ -6,7 +6,7 @@ from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row
 from scipy import stats
 
 from genbench.analysis.values import Cost, Failure
-from genbench.report.formats import markdown
+from genbench.report.formats.writers import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
 
 
@@ -46,7 +46,7 @@ def test_one_seed_has_no_interval():
     table = comparison_table([row("cfm", 3, 0.5), row("otcfm", 3, 0.25)])
     assert cells_of(table, "cfm")[0].half is None
     assert table.legend[0] == "One seed (3): no interval."
-    assert "±" not in markdown.table(table).partition("\n- ")[0]
+    assert "±" not in markdown(table).partition("\n- ")[0]
     assert not any(r.cells[0].mark for r in table.rows)
     assert not any("Marks" in line for line in table.legend)
 
@@ -69,15 +69,15 @@ def test_an_unsupported_metric_is_a_dash_with_its_reason():
     (cell,) = cells_of(table, "flow")
     assert (cell.text, cell.mean) == ("-", None)
     assert table.notes[cell.notes[0] - 1] == "its samples do not follow an ODE"
-    assert "- [1] |" in markdown.table(table)
-    assert "- [1] its samples do not follow an ODE" in markdown.table(table)
+    assert "- [1] |" in markdown(table)
+    assert "- [1] its samples do not follow an ODE" in markdown(table)
 
 
 def test_reasons_that_differ_in_numbers_only_are_stated_once():
     reasons = ["too few: a share of 0.0019", "no model", "too few: a share of 2.4e-03", "no model"]
     rows = [refusal("a", seed, reason) for seed, reason in enumerate(reasons)]
     table = comparison_table([*three_seeds(b=[1, 2, 3]), *rows])
-    lines = [line for line in markdown.table(table).splitlines() if "[1] too" in line]
+    lines = [line for line in markdown(table).splitlines() if "[1] too" in line]
     assert lines == ["- [1] too few: a share of 0.0019 (and similar); no model"]
 
 
@@ -103,7 +103,7 @@ def test_failures_are_counted():
     assert cells_of(table, "a")[0].mean == 1.5
     assert table.notes[cells_of(table, "a")[0].notes[0] - 1] == "1 run failed: NaN at step 7"
     assert cells_of(table, "c")[0].text == "failed (2)"
-    assert "failed (2)" in markdown.table(table)
+    assert "failed (2)" in markdown(table)
 
 
 def test_the_survivors_of_failed_runs_are_neither_best_nor_tied():
@@ -239,7 +239,7 @@ def test_many_steps_are_thinned_out_evenly():
 def test_settings_that_all_long_labels_share_are_stated_once():
     shared = "encoder=autoencoder(width=16,steps=5000,batch_size=32) noise=0.3"
     values = [row(f"{model} {shared}", 0, 1.0) for model in ("tarflow", "starflow kappa=1")]
-    text = markdown.table(comparison_table(values))
+    text = markdown(comparison_table(values))
     assert text.count(shared) == 1
     assert f"All models: {shared}." in text
     assert "| starflow kappa=1 " in text

@@ -14,8 +14,8 @@ def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_p
     _, results = swept
     path = first_path(results)
     edit_record(path, older)
-    err = cli("report", "--results", results)[2]
-    written = (results / "REPORT.md").read_text()
+    err = cli("report", "--results", results, "--markdown")[2]
+    written = (results / "report.md").read_text()
     assert "left out as outdated: cfm on moons: made with version 0 of model 'cfm', which is now 1 (1 record)" in err
     assert "(0, 1)" in written  # the other model has both seeds
     assert "1 seed only" in written

@@ -1,17 +1,20 @@
-"""The leaderboard as text of at most 40 lines and 80 columns, and as CSV."""
+"""The leaderboard as text of at most 40 lines and 80 columns, and as files that other programs read."""
 
+import json
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
-
-import pandas as pd
+from pathlib import Path
+from typing import Any
 
 from genbench.analysis.dataset_board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
 from genbench.analysis.labels import counted, distinct, plain
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import LEVEL, format_mean, mean_and_half
 from genbench.analysis.values import group_by
-from genbench.report.formats.cells import ARROWS
-from genbench.report.formats.csv import text
+from genbench.errors import ConfigError
+from genbench.report.formats.writers import ARROWS, csv
+from genbench.storage import files
 
 LINES, WIDTH = 40, 80
 SIGNS = {OTHER_BUDGET: "†", OTHER_SEEDS: "‡"}
@@ -40,7 +43,48 @@ def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
 
 def document(ranking: Leaderboard) -> str:
     """Return the leaderboard as CSV, one row for each method and data set, in full precision."""
-    return text(pd.DataFrame(ranking.rows()))
+    import pandas as pd
+
+    return csv(pd.DataFrame(ranking.rows()))
+
+
+def export(ranking: Leaderboard, path: Path) -> list[Path]:
+    """Write the leaderboard in the format of the suffix, and return the files.
+
+    .yaml writes one file for each method, NAME-METHOD.yaml, which belongs into the folder .eval_results of that model's
+    repository on the hub (https://huggingface.co/docs/hub/eval-results).
+
+    Raises:
+        ConfigError: on another suffix, or where pyarrow is missing.
+    """
+    import pandas as pd
+
+    if path.suffix == ".csv":
+        files.write(path, document(ranking))
+        return [path]
+    if path.suffix == ".parquet":
+        try:
+            files.replace(path, lambda temporary: pd.DataFrame(ranking.rows()).to_parquet(temporary))
+        except ImportError as error:
+            raise ConfigError("writing Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
+        return [path]
+    if path.suffix != ".yaml":
+        raise ConfigError(f"--export {path}: the name ends with .csv, .parquet or .yaml")
+    entries = group_by(ranking.rows(), lambda row: re.sub(r"[^\w.-]", "_", row["method"]))
+    written = {path.with_name(f"{path.stem}-{name}.yaml"): "".join(map(_entry, own)) for name, own in entries.items()}
+    for target, text in written.items():
+        files.write(target, text)
+    return list(written)
+
+
+def _entry(row: dict[str, Any]) -> str:
+    """Return a YAML entry; JSON strings and numbers are YAML."""
+    notes = f"{row['model']}: {format_mean(row['mean'], row['half_interval'])} (95 %), {row['seeds']} seeds; "
+    notes += f"{row['steps']} steps of {row['batch_size']}; {row['protocol']}; measured by genbench"
+    return (
+        f"- dataset:\n    id: {json.dumps('genbench/' + row['data'])}\n    task_id: {json.dumps(row['metric'])}\n"
+        f"  value: {json.dumps(row['mean'])}\n  notes: {json.dumps(notes)}\n"
+    )
 
 
 def interval(entry: Entry) -> str:
@@ -152,11 +196,9 @@ def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]
     notes.append(" ".join([*others, f"{'All others' if others else 'All'}: {usual}."]))
     if files := [board.data for board in shown if not board.original]:
         notes.append(f"Files, not published originals: {listed(files)}.")
-    left = [counted(len(hidden), "other data set") + " (--dataset)"] if hidden else []
-    left += [counted(ranking.variants, "other setting") + " (--variants)"] if ranking.variants else []
-    left += (
-        [counted(number, "other method") + " (--json)"] if (number := len(methods(ranking)) - MAX_METHODS) > 0 else []
-    )
+    numbers = {"data set": (len(hidden), "--dataset"), "setting": (ranking.variants, "--variants")}
+    numbers["method"] = (len(methods(ranking)) - MAX_METHODS, "--json")
+    left = [f"{counted(n, f'other {noun}')} ({option})" for noun, (n, option) in numbers.items() if n > 0]
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
     return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
 

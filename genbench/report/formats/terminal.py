@@ -1,4 +1,4 @@
-"""The terminal: tables and records."""
+"""The terminal: tables, records, and the summary of a suite."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,18 +10,18 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
+from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.suite_results import Run
+from genbench.analysis.suite_results import Run, SuiteResults
 from genbench.analysis.values import group_by, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
+from genbench.report.formats.leaderboard import LINES, lines
+from genbench.report.formats.writers import MARKS, cell_text, frame, heading, panels, used_marks
 from genbench.results.frames import protocol
 from genbench.runs.record import Record
 from genbench.sweeps.execution.progress import duration
 
-STYLES = {"best": "bold", "tie": "italic"}
 SIGNS = {"best": "* {}", "tie": "~ {}"}
-"""Marks that remain visible without styles, as in a pipe."""
 LABEL, GAP = 32, 2
 """Characters of a label, at most, and between two columns."""
 
@@ -36,23 +36,30 @@ def show(tables: Iterable[Table], console: Console) -> None:
 def _table(table: Table, width: int) -> Group:
     names = distinct((plain(row.label) for row in table.rows), LABEL)
     parts: list[RichTable | Text] = [styled(table.title, "bold")]
-    for columns, rows in panels(table, _cell, width, lambda label: names[plain(label)], GAP):
+    for panel in panels(table, _cell, width, lambda label: names[plain(label)], GAP):
+        texts = frame(panel, _cell, plain).reset_index()
         drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-        drawn.add_column(styled(table.head), no_wrap=True)
-        for column in columns:
-            drawn.add_column(styled(heading(column)), justify="right", no_wrap=True)
-        for row in rows:
-            cells = [styled(_cell(c), STYLES.get(c.mark, "")) for c in row.cells]
-            drawn.add_row(styled(names[plain(row.label)]), *cells, style="dim" if row.floor else "")
+        for number, column in enumerate(texts.columns):
+            drawn.add_column(Text(column), justify="right" if number else "left", no_wrap=True)
+        for row, (label, *cells) in zip(panel.rows, texts.to_numpy(), strict=True):
+            drawn.add_row(Text(names[label]), *map(Text, cells), style="dim" if row.floor else "")
         parts.append(drawn)
     below = [styled(f"[{i}] {note}") for i, note in enumerate(table.notes, 1)]
     below += [styled(line, "dim") for line in table.legend]
-    below += [Text(SIGNS[mark].format(f"{MARKS[mark]}."), STYLES[mark]) for mark in used_marks(table)]
+    below += [Text(SIGNS[mark].format(f"{MARKS[mark]}.")) for mark in used_marks(table)]
     return Group(*parts, *below)
 
 
 def _cell(cell: Cell) -> str:
     return cell_text(cell, SIGNS, plain)
+
+
+def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
+    """Print the leaderboard of a suite, and where the rest is."""
+    found = leaderboard([suite], variants=True)
+    if found.boards:
+        console.print("\n".join(lines(found, LINES - 2)), highlight=False, markup=False)
+    print_line(console, f"All tables: {folder / 'table.md'}")
 
 
 def styled(text: str, style: str = "") -> Text:

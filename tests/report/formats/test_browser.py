@@ -98,7 +98,7 @@ def test_pictures_are_drawn_in_the_colors_of_the_scheme(opened, request, suite_u
     _, scheme = request.node.callspec.params["opened"]
     opened.get(suite_url)
     assert ask(opened, "[...document.images].every(i => i.naturalWidth > 0)")
-    for picture in (first(opened, ".charts img"), first(opened, "img.flow")):
+    for picture in (first(opened, ".charts img"), first(opened, "img.picture")):
         opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
         shot = np.asarray(Image.open(io.BytesIO(picture.screenshot_as_png)).convert("RGB"))
         shade = np.median(shot.reshape(-1, 3), axis=0)

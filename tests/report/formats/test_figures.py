@@ -1,37 +1,37 @@
-"""Figures: a PNG and an SVG of everything that is drawn, with equal bytes again."""
+"""Figures: equal bytes again, true scales, any label, and colors that can be distinguished on light and dark paper."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 from helpers.reports import blocks
-from PIL import Image
 
-from genbench.report.blocks import Axis, Chart, Charts, Flow, Gallery, Panel, Point, Report, Section, Series
+from genbench.errors import ConfigError
+from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.formats import figures
-from genbench.report.formats.palette import THEMES, styles
+from genbench.report.formats.figures import DARK, LIGHT, NIGHT, PAPER, styles
 
 
-def test_every_figure_is_written_as_png_and_svg_with_equal_bytes(report, tmp_path):
-    written = figures.write(report, tmp_path / "a")
-    again = figures.write(report, tmp_path / "b")
-    assert {path.suffix for path in written} == {".png", ".svg"}
-    assert len(written) == 2 * len(blocks(report, (Charts, Flow, Gallery)))
-    for one, other in zip(written, again, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-        if one.suffix == ".png":
-            assert min(Image.open(one).size) > 100
-        else:
-            assert ET.parse(one).getroot().tag.endswith("svg")
+def test_every_chart_is_written_with_equal_bytes(report, tmp_path):
+    drawn = blocks(report, Charts)
+    for charts in drawn:
+        for suffix in ("svg", "png", "pdf"):
+            one, other = (figures.write_charts(charts, tmp_path / f"{name}.{suffix}") for name in "ab")
+            assert one.read_bytes() == other.read_bytes()
+        assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
+    assert len(drawn) >= 3
+    with pytest.raises(ConfigError, match=r"\.svg, \.pdf or \.png"):
+        figures.write_charts(drawn[0], tmp_path / "a.jpeg")
 
 
 def line(points, **axes):
     """Return the places of the markers of a chart, in points of its SVG."""
     chart = Chart("t", Axis("x", **axes), Axis("y", **axes), (Series("m", tuple(Point(*p) for p in points)),))
-    figure = figures.chart(chart, styles(["m"]), THEMES["light"], small=False)
-    svg = figures.encoded(figure, "svg").decode()
-    path = re.search(r'id="line2d_\d+"><path d="(M[^"]*L[^"]*)" clip-path[^>]*stroke: #114aa3', svg)[1]
+    figure = figures.chart(chart, styles(["m"]), small=False)
+    svg = figures.encoded(figure).decode()
+    path = re.search(r'id="line2d_\d+"><path d="(M[^"]*L[^"]*)" clip-path[^>]*stroke: var\(--0\)', svg)[1]
     return np.array(re.findall(r"[-\d.]+", path), dtype=float).reshape(-1, 2)
 
 
@@ -47,32 +47,54 @@ def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis():
     "label", ["two words", "a$b$c", "$\\frac1", '<b> & "q"', "κ=½ 中文", "\x1b[31m", "x" * 200, "_{^"]
 )
 def test_any_label_can_be_drawn(label, tmp_path):
-    panel = Panel(label, 0, np.full((3, 5, 2), 90, np.uint8), np.full((3, 8, 8), 90, np.uint8))
     chart = Chart(label, Axis(label), Axis(label), (Series(label, (Point(1, 2), Point(2, 3))),))
-    drawn = (
-        Charts(label, label, (chart,), label),
-        Flow(label, (0, 1, 0, 1), panel, (panel,), label),
-        Gallery(label, ((label, np.zeros((4, 4), np.uint8)),), 2, label),
-    )
-    written = figures.write(Report("t", "s", (), (label,), (Section(label, drawn),)), tmp_path)
-    assert len(written) == len(set(written)) == 6
-    for path in written:
-        assert path.parent == tmp_path
-        if path.suffix == ".svg":
-            ET.parse(path)
+    ET.parse(figures.write_charts(Charts(label, (chart,), label), tmp_path / "sub" / "a.svg"))
 
 
-def test_an_adaptive_picture_names_no_color_of_the_light_theme_outside_of_its_style():
+def test_a_picture_names_no_color_outside_of_its_style_which_has_those_of_light_and_of_dark_pages():
     chart = Chart("t", Axis("x"), Axis("y"), (Series("m", (Point(1, 2), Point(2, 3))),), 2.5)
-    svg = figures.encoded(figures.chart(chart, styles(["m"]), THEMES["light"], small=True), "svg").decode()
-    body = re.sub(r"<style>:root.*?</style>", "", figures.adaptive(svg), flags=re.DOTALL)
-    assert not set(re.findall(r"#[0-9a-f]{6}", body)) - {"#000000", "#ffffff"}
-    assert "var(--0)" in body
+    svg = figures.encoded(figures.chart(chart, styles(["m"]), small=True)).decode()
+    style = re.search(r"<style>:root.*?</style>", svg, flags=re.DOTALL)[0]
+    assert not set(re.findall(r"#[0-9a-f]{6}", svg.replace(style, ""))) - {"#000000", "#ffffff"}
+    assert "var(--0)" in svg
+    light, dark = style.split("@media(prefers-color-scheme:dark)")
+    assert all(color in light for color in (*LIGHT, PAPER))
+    assert all(color in dark for color in (*DARK, *NIGHT))
 
 
-def test_charts_are_written_for_light_and_for_dark_pages(tmp_path):
-    chart = Chart("t", Axis("x"), Axis("y"), (Series("m", (Point(1, 2), Point(2, 3))),))
-    paths = figures.write_charts(Charts("n", "t", (chart,), "c"), tmp_path / "sub" / "picture")
-    assert [path.name for path in paths] == ["picture-light.svg", "picture-dark.svg"]
-    for path, theme in zip(paths, THEMES.values(), strict=True):
-        assert theme.paper in path.read_text()
+# Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
+BLIND = {
+    "none": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def linear(colors):
+    rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colors])
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(rgb):
+    """Ottosson (2020)."""
+    cones = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566]]
+    cones = np.cbrt(np.clip(rgb, 0, 1) @ np.array([*cones, [0.0883024619, 0.2817188376, 0.6299787005]]).T)
+    return cones @ np.array(
+        [
+            [0.2104542553, 1.9779984951, 0.0259040371],
+            [0.793617785, -2.428592205, 0.7827717662],
+            [-0.0040720468, 0.4505937099, -0.808675766],
+        ]
+    )
+
+
+@pytest.mark.parametrize(("colors", "paper"), [(LIGHT, PAPER), (DARK, NIGHT[-1])])
+def test_colors_can_be_distinguished_with_every_color_vision_deficiency(colors, paper):
+    # .07 is what the six of Okabe and Ito keep apart.
+    for seen in BLIND.values():
+        places = oklab(linear(colors) @ np.array(seen).T)
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)) > 0.07
+    luminance = linear([*colors, paper]) @ np.array([0.2126, 0.7152, 0.0722]) + 0.05
+    ratio = luminance[:-1] / luminance[-1]
+    assert np.maximum(ratio, 1 / ratio).min() >= 3

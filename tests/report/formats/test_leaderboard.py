@@ -6,6 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
+import pytest
+import yaml
 from helpers.leaderboards import known, run
 
 from genbench.analysis.dataset_board import OTHER_SEEDS
@@ -13,7 +16,6 @@ from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.suite_results import SuiteResults, load_suites
 from genbench.analysis.values import Failure
 from genbench.report.content import gather
-from genbench.report.drawings import Drawings
 from genbench.report.formats import leaderboard as formats
 from genbench.report.formats.page import pages
 from genbench.runs.store import Store
@@ -63,7 +65,7 @@ def test_methods_with_failed_runs_are_named(tmp_path):
     said = "Failed: otcfm on moons (3 of 3 seeds), wcfm on moons (2 of 3 seeds)."
     assert said in formats.lines(found)
     assert found.json()["failed"][0] == {"model": "otcfm", "data": "moons", "failed": 3, "seeds": 3}
-    report = gather([tiny], [Drawings(tmp_path, "tiny")])
+    report = gather([tiny], tmp_path)
     assert said in pages(report, found, "report.html")["report.html"]
     others = leaderboard([tiny, SuiteResults("other", tuple(known(2, ["circles"])), ())], ["circles"])
     assert not any("Failed" in line for line in formats.lines(others))
@@ -73,3 +75,37 @@ def test_methods_with_failed_runs_are_named(tmp_path):
     text = formats.lines(found)
     assert len(text) <= 40
     assert max(map(len, text)) <= 80
+
+
+@pytest.fixture
+def rows(swept, cli):
+    return json.loads(cli("leaderboard", "--results", swept[1], "--json")[1])["rows"]
+
+
+@pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
+def test_a_table_has_the_rows_of_the_leaderboard(swept, tmp_path, cli, rows, suffix, read):
+    path = tmp_path / f"board.{suffix}"
+    code, _, err = cli("leaderboard", "--results", swept[1], "--export", path)
+    assert code == 0
+    assert str(path) in err
+    table = read(path)
+    assert list(table["mean"]) == pytest.approx([row["mean"] for row in rows])
+    assert list(table["method"]) == [row["method"] for row in rows]
+
+
+def test_the_hub_reads_the_results_of_each_method(swept, tmp_path, cli, rows):
+    hub = pytest.importorskip("huggingface_hub")
+    if not hasattr(hub, "parse_eval_result_entries"):
+        pytest.skip("this huggingface_hub reads no evaluation results")
+    cli("leaderboard", "--results", swept[1], "--export", tmp_path / "board.yaml")
+    for row in rows:
+        data = yaml.safe_load((tmp_path / f"board-{row['method']}.yaml").read_text())
+        (entry,) = hub.parse_eval_result_entries(data)
+        assert (entry.dataset_id, entry.task_id) == (f"genbench/{row['data']}", row["metric"])
+        assert entry.value == row["mean"]
+
+
+def test_another_suffix_is_refused(swept, tmp_path, cli):
+    code, _, err = cli("leaderboard", "--results", swept[1], "--export", tmp_path / "board.xlsx")
+    assert code == 2
+    assert ".parquet" in err

@@ -8,7 +8,9 @@ from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wi
 from rich.console import Console
 
 from genbench.analysis.means import format_mean
-from genbench.report.formats.terminal import print_means, print_rows, show
+from genbench.analysis.suite_results import load_suites
+from genbench.report.formats.terminal import print_means, print_rows, print_suite, show
+from genbench.runs.store import Store
 
 
 def test_a_terminal_shows_the_same_numbers_within_its_width():
@@ -48,3 +50,13 @@ def test_no_label_reaches_the_terminal_as_a_command():
     printed = console.file.getvalue()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", printed)
     assert printed.count("cfm x[bold]") >= 5
+
+
+def test_a_suite_fits_a_screen(finished_sweep):
+    (suite,) = load_suites(Store(finished_sweep / "r"))
+    out = io.StringIO()
+    print_suite(suite, finished_sweep / "r/tiny", Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert len(lines) < 40
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert lines[-1].endswith("table.md")

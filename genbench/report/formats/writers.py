@@ -1,0 +1,238 @@
+"""Writers: a table as a pandas frame of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from genbench.analysis.labels import guarded, plain, shared_words
+from genbench.analysis.means import format_mean, mean_and_error
+from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.values import Failure, Value, group_by
+from genbench.report.blocks import Cell, Column, Report, Row, Section, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+MARKS = {
+    "best": "better than every other model of the column",
+    "tie": "the best mean of the column, or not significantly different from it",
+}
+COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")
+COLUMNS += ("standard_error", "seeds", "floor", "reason", "failed_runs")
+"""Columns of a table of means."""
+LONG = 60
+"""Characters of a label above which settings that all models share are stated below the table instead."""
+
+
+def heading(column: Column) -> str:
+    """Return the title of a column, with an arrow in the better direction."""
+    return f"{column.title} {ARROWS[column.better]}" if column.better in ARROWS else column.title
+
+
+def cell_text(cell: Cell, wrap: Mapping[str, str], escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
+    """Write a cell.
+
+    Args:
+        cell: the cell.
+        wrap: format string of each mark.
+        escape: applied to the text.
+        note: format string of the numbers of its notes.
+    """
+    text = escape(cell.text if cell.mean is None else format_mean(cell.mean, cell.half))
+    marked = wrap.get(cell.mark, "{}").format(text)
+    return f"{marked} {note.format(','.join(map(str, cell.notes)))}".strip() if cell.notes else marked
+
+
+def used_marks(table: Table) -> list[str]:
+    """Return the marks that occur in a table."""
+    return [mark for mark in MARKS if any(cell.mark == mark for row in table.rows for cell in row.cells)]
+
+
+def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> "pd.DataFrame":
+    """Return the texts of a table: one row per model, with its label as index.
+
+    Args:
+        table: the table.
+        text: how a cell is written.
+        escape: applied to labels and headings.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        [[text(cell) for cell in row.cells] for row in table.rows],
+        index=pd.Index([escape(row.label) for row in table.rows], name=escape(table.head), dtype=object),
+        columns=[escape(heading(column)) for column in table.columns],
+    )
+
+
+def panels(
+    table: Table, text: Callable[[Cell], str], width: int, label: Callable[[str], str] = str, gap: int = 3
+) -> Iterator[Table]:
+    """Split a table into panels of consecutive columns, each at most so wide, with at least one column in each.
+
+    Args:
+        table: the table.
+        text: how a cell is written.
+        width: characters of a line of a panel.
+        label: how a row label is written.
+        gap: characters between two columns.
+    """
+    first = max([len(table.head), *(len(label(row.label)) for row in table.rows)]) + gap
+    widths = [
+        max([len(heading(column)), *(len(text(row.cells[i])) for row in table.rows)]) + gap
+        for i, column in enumerate(table.columns)
+    ]
+    start = 0
+    while start < len(widths):
+        stop = start + 1
+        while stop < len(widths) and first + sum(widths[start : stop + 1]) + 1 <= width:
+            stop += 1
+        yield columns_of(table, range(start, stop))
+        start = stop
+
+
+def columns_of(table: Table, kept: Sequence[int]) -> Table:
+    """Return a table with these of its columns."""
+    rows = tuple(Row(row.label, tuple(row.cells[i] for i in kept), row.floor) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
+
+
+def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
+    """Write a table; columns beyond the width continue below, and settings that all of its long labels share."""
+    if any(len(row.label) > LONG for row in table.rows):
+        shared, short = shared_words(row.label for row in table.rows if not row.floor)
+        rows = tuple(replace(row, label=short.get(row.label, row.label)) for row in table.rows)
+        table = replace(table, rows=rows, legend=(f"All models: {shared}.", *table.legend) if shared else table.legend)
+    wrap = {"best": "**{}**", "tie": "*{}*"}
+
+    def text(cell: Cell) -> str:
+        return cell_text(cell, wrap, _markdown)
+
+    lines = [f"{'#' * level} {_markdown(table.title)}", ""]
+    for panel in panels(table, text, width, _markdown):
+        drawn = frame(panel, text, _markdown).reset_index()
+        grid = [list(drawn.columns), *drawn.to_numpy().tolist()]
+        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+        for first, *rest in [grid[0], rule, *grid[1:]]:
+            cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    below = [f"- [{i}] {_markdown(note)}" for i, note in enumerate(table.notes, 1)]
+    below += [f"- {_markdown(line)}" for line in table.legend]
+    below += [f"- {wrap[mark].format(mark.capitalize())}: {MARKS[mark]}." for mark in used_marks(table)]
+    return "\n".join([*lines, *below]) + "\n"
+
+
+def markdown_report(report: Report) -> str:
+    """Write a report: all of its paragraphs and tables."""
+    lines = [f"# {report.title}", "", _markdown(report.summary), "", *(f"- {line}" for line in report.reading), ""]
+    return "\n".join([*lines, *(line for section in report.sections for line in _section(section, 2))]).rstrip() + "\n"
+
+
+def _section(section: Section, level: int) -> Iterator[str]:
+    texts = [f"{_markdown(block)}\n" if isinstance(block, str) else markdown(block, level=level + 1)
+             for block in section.blocks if isinstance(block, (str, Table))]  # fmt: skip
+    below = [line for part in section.sections for line in _section(part, level + 1)]
+    if texts or below:  # a section of pictures only is empty here
+        yield from (f"{'#' * level} {_markdown(section.title)}", "", *texts, *below)
+
+
+_MARKUP = re.compile(r"[`<|\\]|!(?=\[)|\](?=[(\[:])")
+
+
+def _markdown(text: str) -> str:
+    """Return an untrusted text on one line, in which nothing is HTML, code, an image, a link, or the end of a cell."""
+    return _MARKUP.sub(r"\\\g<0>", plain(text))
+
+
+PREAMBLE = r"% needs \usepackage{booktabs}"
+
+
+def latex(table: Table, *, width: int = 100) -> str:
+    """Write a table for the package booktabs; columns beyond the width, in characters, continue in a second tabular."""
+    wrap = {"best": r"\textbf{{{}}}", "tie": r"\textit{{{}}}"}
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
+    for panel in panels(table, lambda cell: cell_text(cell, {}), width):
+        drawn = frame(panel, lambda cell: cell_text(cell, wrap, _latex, "$^{{{}}}$"), _latex).reset_index()
+        lines.append(drawn.to_latex(index=False, column_format="l" + "r" * len(panel.columns)) + r"\par\medskip")
+    below = [rf"$^{{{i}}}$ {_latex(note)}" for i, note in enumerate(table.notes, 1)]
+    below += [_latex(line) for line in table.legend]
+    below += [f"{wrap[mark].format(mark.capitalize())}: {_latex(MARKS[mark])}." for mark in used_marks(table)]
+    if below:
+        lines += [r"\begin{minipage}{\linewidth}\footnotesize\raggedright", " \\\\\n".join(below), r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def latex_report(report: Report) -> str:
+    """Write all tables of a report, section by section."""
+    return "\n".join([PREAMBLE, *(latex(table) for section in report.sections for table in section.tables())])
+
+
+SYMBOLS = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
+SYMBOLS |= {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "…": r"\dots{}"}
+SYMBOLS |= {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$"}
+ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327\u0304\u0306\u0307", "`'^~\"rvc=u.", strict=True))
+"""Combining characters, and the commands of LaTeX."""
+GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
+
+
+def _latex(text: str) -> str:
+    return "".join(map(_sign, plain(text)))
+
+
+def _sign(sign: str) -> str:
+    """Write a character so that every LaTeX compiles it; one that plain LaTeX lacks by its number."""
+    if sign in SYMBOLS or sign.isascii():
+        return SYMBOLS.get(sign, sign)
+    letter = unicodedata.name(sign, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
+    if letter in GREEK.split():
+        return rf"$\{letter}$"
+    parts, compatible = unicodedata.normalize("NFD", sign), unicodedata.normalize("NFKC", sign)
+    if len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS:
+        return rf"\{ACCENTS[parts[1]]}{{{parts[0]}}}"
+    return compatible if compatible.isascii() and compatible.isalnum() else rf"\texttt{{U+{ord(sign):04X}}}"
+
+
+def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.DataFrame":
+    """Return one row for each model, data set, metric and point; failed runs of a model have a row without a metric."""
+    import pandas as pd
+
+    rows = []
+    names = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original")
+    groups = group_by(
+        values,
+        lambda v: (
+            (v.model, v.data, v.metric, v.point, v.solver, v.protocol, v.n, v.step)
+            + ((v.nfe,) if v.point == "curve" else ())
+        ),
+    )
+    for same in groups.values():
+        row: dict[str, Any] = {name: getattr(same[0], name) for name in names} | {"failed_runs": 0}
+        for name in ("nfe", "value", "floor"):
+            known = [number for v in same if (number := getattr(v, name)) is not None]
+            mean, error = mean_and_error(known) if known else (None, None)
+            row |= {name: mean} | ({"standard_error": error, "seeds": len(known)} if name == "value" else {})
+        rows.append(row | {"reason": "; ".join(dict.fromkeys(v.reason for v in same if v.reason))})
+    for (data, model), failed in group_by(failures, lambda f: (f.data, f.model)).items():
+        reason = "; ".join(dict.fromkeys(f.reason for f in failed))
+        rows.append({"data": data, "model": model, "reason": reason, "failed_runs": len(failed)})
+    whole, real = ("n", "seeds", "step"), ("nfe", "value", "standard_error", "floor")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(real, float))
+
+
+def csv(table: "pd.DataFrame") -> str:
+    """Write a frame in full precision; its texts are no formulas, on one line, without control characters."""
+    safe = table.map(lambda cell: guarded(plain(cell)) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False, lineterminator="\n")
+
+
+def csv_report(suites: Sequence[SuiteResults]) -> str:
+    """Write the means of several suites, with the suite in the first column."""
+    import pandas as pd
+
+    parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
+    return csv(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))

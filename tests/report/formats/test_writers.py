@@ -1,0 +1,184 @@
+"""Writers: the same cells as Markdown, LaTeX and CSV, within their width; texts of others are no markup."""
+
+import io
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.reports import blocks, comparison_table, curve_rows, gathered, refusal, tables, three_seeds, wide_table
+from scipy import stats
+
+from genbench.analysis.labels import unguarded
+from genbench.analysis.values import Failure
+from genbench.report.blocks import Cell, Column, Report, Section, Table
+from genbench.report.formats.writers import (
+    cell_text,
+    csv,
+    csv_report,
+    frame,
+    heading,
+    latex,
+    latex_report,
+    markdown,
+    markdown_report,
+    means,
+    panels,
+    used_marks,
+)
+
+WRAP = {"best": "**{}**", "tie": "*{}*"}
+
+
+def text(cell):
+    return cell_text(cell, WRAP)
+
+
+def test_a_cell_is_its_text_or_its_mean_marked_and_noted():
+    assert text(Cell(text="failed (2)", notes=(1, 3))) == "failed (2) [1,3]"
+    assert text(Cell(1.234, 0.05, mark="best")) == "**1.234 ± 0.050**"
+    assert text(Cell(1.234, 0.05, mark="tie", notes=(2,))) == "*1.234 ± 0.050* [2]"
+    assert cell_text(Cell(text="a|b"), {}, lambda text: text.replace("|", "!"), "^{}") == "a!b"
+    assert heading(Column("w2", "lower")) == "w2 ↓"
+    assert heading(Column("n")) == "n"
+
+
+@pytest.mark.parametrize("width", [1, 60, 80, 120, 1000])
+def test_panels_have_every_column_once_and_as_many_as_fit(width):
+    table = wide_table()
+    whole, found = frame(table, text), [frame(panel, text) for panel in panels(table, text, width)]
+    pd.testing.assert_frame_equal(pd.concat(found, axis=1), whole)
+    label = max(map(len, whole.index)) + 3
+    sizes = [[3 + max(len(title), *map(len, cells)) for title, cells in part.items()] for part in found]
+    for own, following in zip(sizes, [*sizes[1:], None], strict=True):
+        assert len(own) == 1 or label + sum(own) + 1 <= width
+        assert following is None or label + sum(own) + following[0] + 1 > width
+
+
+def test_marks_are_those_of_the_cells():
+    table = comparison_table(three_seeds(cfm=[1.0, 1.1, 1.2], otcfm=[5.0, 5.1, 5.2]))
+    (mark,) = {cell.mark for row in table.rows for cell in row.cells} - {""}
+    assert used_marks(table) == [mark]
+    assert used_marks(comparison_table(three_seeds(cfm=[1.0, 1.1, 1.2]))) == []
+
+
+def test_every_writer_has_every_table(report, results):
+    md, tex = markdown_report(report), latex_report(report)
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\toprule")
+    assert all(table.title in md for table in tables(report))
+    read = pd.read_csv(io.StringIO(csv_report(gathered(results)[1])))
+    assert set(read["suite"]) == {"tiny", "other-runs"}
+    line = read[(read["model"] == "cfm") & (read["metric"] == "sliced_w2") & (read["point"] == "main")].iloc[0]
+    (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
+    column = [c.title for c in table.columns].index("sliced_w2")
+    assert next(row for row in table.rows if row.label == "cfm").cells[column].mean == pytest.approx(line["value"])
+
+
+def test_markdown_is_aligned_and_within_its_width():
+    text = markdown(wide_table(), width=100)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert max(map(len, lines)) <= 100
+    blocks = text.split("\n\n")[1:-1]
+    assert len(blocks) > 1
+    for block in blocks:
+        assert len({len(line) for line in block.splitlines()}) == 1  # every line of a panel is as long
+        assert len({len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+    shown = re.findall(r"\| model +\|(.*)\|\n", text)
+    titles = [title.strip() for line in shown for title in line.split("|")]
+    assert titles == [f"{c.title} ↓" for c in wide_table().columns]  # every column once, in order
+
+
+def test_markdown_explains_its_marks():
+    text = markdown(comparison_table(three_seeds(a=[1.0, 2.0, 3.0], b=[1.2, 1.7, 3.4], c=[9.0, 10.1, 11.0])))
+    assert "| *2.0 ± 2.5* |" in text
+    assert "| *2.1 ± 2.9* |" in text
+    assert "- *Tie*: the best mean of the column, or not significantly different from it." in text
+    assert "- Marks: paired t test, Holm's correction within a column, 5 %." in text
+    text = markdown(comparison_table(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
+    assert "| **1.10 ± 0.25** |" in text
+    assert "- **Best**: better than every other model of the column." in text
+    assert "Tie" not in text
+
+
+def test_texts_of_others_are_no_markup():
+    evil = "<script>a</script><img src=x>![i](http://x)[l](http://y)[r][s]\x1b]0;t\x07\u202e\n# H\n`c`\\|"
+    table = comparison_table([*three_seeds(**{evil: [1.0, 2.0, 3.0]}), *(refusal("cfm", s, evil) for s in range(3))])
+    text = markdown_report(Report("r", evil, (), (Section(evil, (evil, table)),)))
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]|^# H", text, re.MULTILINE)
+    bare = re.sub(r"\\.", "", text)
+    assert not re.search(r"[<`]|!\[|\]\[|\]\(http", bare)
+
+
+def test_latex_is_escaped_and_balanced():
+    rows = [*three_seeds(**{"w_cfm & 50%": [1, 2, 3]}), *(refusal("flow", s, "d > 1 & x_1 #") for s in range(3))]
+    text = latex(comparison_table(rows))
+    assert r"w\_cfm \& 50\%" in text
+    assert r"d \textgreater{} 1 \& x\_1 \#" in text
+    assert r"w2 $\downarrow$" in text
+    assert not re.search(r"(?<!\\)[%#]", text)
+    assert not re.search(r"[^\x00-\x7f]", text)
+    for kind in ("table", "tabular", "minipage"):
+        assert text.count(rf"\begin{{{kind}}}") == text.count(rf"\end{{{kind}}}") >= 1
+    assert text.count("{") == text.count("}")
+    columns = len(re.search(r"\\begin\{tabular\}\{(l+r+)\}", text)[1])
+    body = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
+    for line in body.splitlines():
+        if line.endswith(r"\\"):
+            assert len(re.split(r"(?<!\\)&", line)) == columns
+
+
+HOSTILE = "naïve Ångström κ=½ λ→∞ 中文 \\input{x} $x^2$ {a_b} #1 100% & ~ ^ < > \x1b[31mred 😀 Łódź ﬁ"
+
+
+def test_characters_that_latex_lacks_are_written_in_ascii():
+    text = latex(comparison_table(three_seeds(**{HOSTILE: [1, 2, 3], "b": [2, 3, 4]})))
+    assert not re.search(r"[^\x20-\x7e\n]", text)
+    assert r"na\"{i}ve \r{A}ngstr\"{o}m $\kappa$=" in text
+    assert r"\texttt{U+4E2D}\texttt{U+6587}" in text
+    assert r"\textbackslash{}input\{x\}" in text
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex (texlive-latex-base and -recommended)")
+def test_it_compiles(tmp_path):
+    rows = [*three_seeds(**{HOSTILE: [1, 2, 3]}), *(refusal("flow", s, HOSTILE) for s in range(3))]
+    table = latex(comparison_table(rows))
+    source = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{table}\end{{document}}"
+    (tmp_path / "t.tex").write_text(source)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 1000
+
+
+def test_csv_has_every_number_in_full_precision():
+    draws = np.random.default_rng(1).normal(size=3)
+    rows = [*three_seeds(cfm=list(draws)), *(refusal("flow", s, "no, never") for s in range(3)), *curve_rows()[6:]]
+    read = pd.read_csv(io.StringIO(csv(means(rows, [Failure("vp", "moons", 0, "NaN")]))))
+    main = read[(read["model"] == "cfm") & (read["point"] == "main")].iloc[0]
+    assert main["value"] == pytest.approx(draws.mean(), rel=1e-15)
+    assert main["standard_error"] == pytest.approx(stats.sem(draws), rel=1e-14)
+    assert (main["seeds"], main["floor"], main["n"]) == (3, 0.24, 2048)
+    assert read[read["model"] == "flow"].iloc[0]["reason"] == "no, never"
+    assert sorted(read[read["point"] == "curve"]["nfe"]) == [1, 2, 16]
+    assert read[read["model"] == "vp"].iloc[0]["failed_runs"] == 1
+
+
+def test_no_text_is_a_formula_and_numbers_stay_numbers():
+    label = "=HYPERLINK(1) sigma=-1"
+    rows = [*three_seeds(**{label: [-1.0, -2.0, -3.0]}), *(refusal("@flow", s, "-1+1") for s in range(3))]
+    cells = [line.split(",") for line in csv(means(rows)).splitlines()[1:]]
+    assert not [cell for line in cells for cell in line if re.match(r"[=+@]|-[^\d.]", cell)]
+    read = pd.read_csv(io.StringIO(csv(means(rows))))
+    assert read["model"].tolist() == [f"'{label}", "'@flow"]
+    assert read["value"].iloc[0] == -2.0
+    assert [unguarded(model) for model in read["model"]] == [label, "@flow"]
+    assert read["reason"].iloc[1] == "'-1+1"
+
+
+def test_texts_have_no_control_characters_and_one_line():
+    text = csv(means([*three_seeds(**{"a\x1b[31m\nb\u202e": [1.0, 2.0]}), refusal("c", 0, "\r=1+1\0")]))
+    assert len(text.splitlines()) == 3
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", text)
+    assert pd.read_csv(io.StringIO(text))["model"].tolist() == ["a b", "c"]
