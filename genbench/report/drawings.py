@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench.analysis.suite_results import DRAWINGS, suite_file
 from genbench.errors import ConfigError
 from genbench.storage import arrays, files
 
 log = logging.getLogger("genbench")
 
+DRAWINGS = "drawings.npz"
 VERSION = 1
 """Drawings of another version are drawn again."""
 DENSITY_SIZE = 48
@@ -44,7 +44,7 @@ class Drawings:
 
     def __init__(self, root: Path, suite: str) -> None:
         self.path = root / suite / DRAWINGS
-        self.kept = _load(suite_file(root, suite, DRAWINGS))
+        self.kept = _load(self.path)
         self.used: dict[str, Arrays] = {}
 
     def get(self, key: str, draw: Callable[[], Arrays], *kinds: Set[str]) -> Arrays:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from scipy.ndimage import gaussian_filter
 
-from genbench.analysis.suite_results import Run, digest
+from genbench.analysis.suite_results import digest
 from genbench.analysis.values import by_model
 from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
@@ -19,6 +19,7 @@ from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.report.drawings import DENSITY_SIZE, FLOW_DATA, IMAGE_DATA, PANEL, SHEET, TRAINING, Arrays, Drawings
+from genbench.results.reader import Run
 from genbench.runs.make_spec import data_of, restore_spec
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, plan_of

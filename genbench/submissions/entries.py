@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from genbench.analysis.suite_results import Run, SuiteResults
+from genbench.analysis.suite_results import SuiteResults
+from genbench.results.reader import Run
 from genbench.runs.record import Record, read_record
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated

@@ -25,7 +25,6 @@ from genbench.runs.record import Record, cell, read_record
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store, evaluation_name, run_name
-from genbench.runs.versions import changed_sources
 from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import tensors
 
@@ -176,9 +175,7 @@ def _labels(records: Sequence[Record]) -> dict[int, tuple[str, ...]]:
         own = sorted(seeds[record["labels"]["model"], record["labels"]["data"]])
         if own != list(range(len(own))):
             labels.append(f"chosen seeds: {', '.join(map(str, own))} instead of 0 to {len(own) - 1}")
-        if changed := changed_sources(record):
-            labels.append(f"made by other code: {', '.join(changed)}")
-        if not record["provenance"]["code"].get("sources"):
+        if not record["provenance"]["training"]["code"].get("genbench"):
             labels.append("its code is not stated")
         if record["provenance"]["data"].get("original") is False:
             labels.append("not the original data")

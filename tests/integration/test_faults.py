@@ -76,7 +76,7 @@ class Driver:
     def outcome(self):
         """What has to be the same: tables, records without provenance, logs of training."""
         found = {ending: (self.results / f"tiny/table.{ending}").read_bytes() for ending in TABLES}
-        found["records"] = gzip.decompress((self.results / "tiny/records.jsonl.gz").read_bytes())
+        found["records"] = published(self.results / "tiny/records.jsonl.gz")
         for path in sorted(self.results.glob("runs/*/*/record.json")):
             record = json.loads(path.read_text())
             found[str(path.relative_to(self.results))] = [record[part] for part in ("labels", "spec", "results")]

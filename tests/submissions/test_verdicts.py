@@ -158,8 +158,7 @@ def test_chosen_seeds_are_labeled(forger, tmp_path):
 @pytest.mark.parametrize(
     ("change", "label"),
     [
-        (lambda p: p["code"]["sources"].update({"model cfm": "0" * 12}), "made by other code: model cfm"),
-        (lambda p: p.update(code={}), "its code is not stated"),
+        (lambda p: p["training"].update(code={}), "its code is not stated"),
         (lambda p: p["data"].update(original=False), "not the original data"),
         (lambda p: p["data"].update(source="my moons"), "made with other data than that of the same name here"),
     ],
