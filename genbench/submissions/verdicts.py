@@ -120,8 +120,9 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
             spec = restore_spec(record["spec"])
         except MissingFile as error:
             return path, record, None, str(error)
-        if record["labels"]["data"] != spec.data_label:
-            return path, record, spec, f"its label of the data is not that of its spec, {spec.data_label}"
+        for name, label in (("model", spec.model_label), ("data", spec.data_label)):
+            if record["labels"][name] != label:
+                return path, record, spec, f"its label of the {name} is not that of its spec, {label}"
         if not run_name(spec) == record["labels"]["run"] == path.parts[-3]:
             return path, record, spec, f"its spec is that of {run_name(spec)}"
         if spec.evaluation_key != path.parts[-2]:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from helpers.command_line import genbench
+from helpers.records import published
 
 from genbench.storage.lease import leases_in
 

@@ -1,6 +1,5 @@
 """Sweeps that are killed, stopped, doubled, or meet with a full disk or damaged files, end as if nothing had been."""
 
-import gzip
 import json
 import os
 import random
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.records import published
 
 SUITE = """
 datasets = ["moons"]
@@ -37,7 +37,7 @@ net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = [
 encoder = {name = "autoencoder", width = 4, steps = 4, noise = 0.3, tune = 3}
 sample = {method = "euler", steps = 2}
 """
-TABLES = ("md", "csv", "tex")
+TABLES = ("md", "csv")
 DURABLE = "fsync rename replace"
 
 

@@ -137,8 +137,9 @@ def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     assert (store.folder(spec.prerequisites["teacher"]) / "model.safetensors").stat().st_mtime_ns == teacher
     assert len(pools) == 3
     assert all(torch.equal(pool.x, pools[0].x) and torch.equal(pool.label, pools[0].label) for pool in pools)
-    names = ("pairs", "pair_evaluations", "teacher_steps")
-    assert [record["provenance"]["training"]["cost"][n] for n in names] == [whole["provenance"]["training"]["cost"][n] for n in names]
+    costs = [each["provenance"]["training"]["cost"] for each in (record, whole)]
+    for name in ("pairs", "pair_evaluations", "teacher_steps"):
+        assert costs[0][name] == costs[1][name]
     first, second = (read_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))
     assert_close(first[0], second[0], rtol=0, atol=0)
 
