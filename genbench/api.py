@@ -17,7 +17,8 @@ from genbench.results.reader import RECORDS
 from genbench.runs import run as runner
 from genbench.runs import store, weights_file
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import Record, Row, identity
+from genbench.runs.record import identity
+from genbench.runs.record_types import Record, Row
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings

@@ -10,7 +10,7 @@ from genbench.analysis.paired_tests import POWER, Paired, detectable, holm, pair
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of
-from genbench.runs.record import Record
+from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
 
 

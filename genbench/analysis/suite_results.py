@@ -9,7 +9,8 @@ from typing import Any
 
 from genbench.analysis.values import Cost, Failure, Value, all_values, read_costs, without_contradictions
 from genbench.results.reader import Group, Run, read_groups
-from genbench.runs.record import Record, failure_line
+from genbench.runs.record import failure_line
+from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 
 

@@ -9,7 +9,7 @@ from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.frames import cost_of, names_of, protocols
-from genbench.runs.record import Record, Row
+from genbench.runs.record_types import Record, Row
 
 log = logging.getLogger("genbench")
 

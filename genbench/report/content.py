@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from genbench.analysis.labels import counted, shared_words
 from genbench.analysis.suite_results import SuiteResults
@@ -129,7 +129,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     stated = {word.partition("=")[0] for word in labels.split()}
     sources: dict[str, dict[str, None]] = {}
     for run in runs:
-        spec: Mapping[str, Any] = run.record["spec"]
+        spec = cast(Mapping[str, Any], run.record["spec"])
         for key in SHARED:
             section, name = key.split(".")
             if name in spec[section] and name not in stated:

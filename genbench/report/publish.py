@@ -20,7 +20,8 @@ from genbench.report.formats.terminal import show
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.frames import names_of
 from genbench.results.reader import RECORDS, Run, suite_names
-from genbench.runs.record import Record, format_published, identity, read_published
+from genbench.runs.record import format_published, identity, read_published
+from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.runs.versions import current, log_left_out

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from genbench.runs.record import Record, failure_line, format_record, read_kept, without_metrics
+from genbench.runs.record import failure_line, format_record, read_kept, without_metrics
+from genbench.runs.record_types import Record
 from genbench.runs.store import FAILURE, Store
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import files, lease

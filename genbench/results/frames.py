@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genbench.runs.record import Record, Row, metric_of
+from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.versions import outdated_metrics
 
 if TYPE_CHECKING:

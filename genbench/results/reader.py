@@ -12,7 +12,8 @@ from pathlib import Path
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.results.frames import names_of
-from genbench.runs.record import Record, identity, read_published, read_record
+from genbench.runs.record import identity, read_published, read_record
+from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 from genbench.runs.versions import current, log_left_out
 from genbench.storage.memory import paused_collection

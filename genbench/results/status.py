@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from genbench.results.frames import names_of
-from genbench.runs.record import Record, failure_line, missing_metrics
+from genbench.runs.record import failure_line, missing_metrics
+from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, evaluation_name, run_name
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import torch
 
-from genbench.runs.record import Code, Machine, Origin
+from genbench.runs.record_types import Code, Machine, Origin
 from genbench.training.plan import VERSION
 
 LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "scikit-learn", "scipy")

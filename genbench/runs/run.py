@@ -20,7 +20,8 @@ from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
-from genbench.runs.record import Origin, Record, SpecJson, merge_rows, missing_metrics, no_origin, without_measured
+from genbench.runs.record import merge_rows, missing_metrics, without_measured
+from genbench.runs.record_types import Origin, Record, SpecJson, no_origin
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
 from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix

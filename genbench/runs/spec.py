@@ -23,7 +23,7 @@ from genbench.runs.component import (
     nested_label,
     sampler,
 )
-from genbench.runs.record import Component, Kind, Seed, Stack
+from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import (
     Nested,
     Settings,

@@ -26,17 +26,8 @@ from torch import Tensor
 
 from genbench.errors import ConfigError
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import (
-    Labels,
-    Origin,
-    Record,
-    SpecJson,
-    check_request,
-    format_record,
-    missing_metrics,
-    no_origin,
-    read_kept,
-)
+from genbench.runs.record import check_request, format_record, missing_metrics, read_kept
+from genbench.runs.record_types import Labels, Origin, Record, SpecJson, no_origin
 from genbench.runs.spec import Spec
 from genbench.runs.weights_file import read_weights, save_weights
 from genbench.storage import files, lease

@@ -14,7 +14,8 @@ from genbench.errors import RunFailed
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import TrainingEvaluation
-from genbench.runs.record import Misfiled, Origin
+from genbench.runs.record import Misfiled
+from genbench.runs.record_types import Origin
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
 from genbench.runs.weights_file import restore_weights

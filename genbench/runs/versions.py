@@ -10,7 +10,8 @@ from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
-from genbench.runs.record import Record, without_metrics
+from genbench.runs.record import without_metrics
+from genbench.runs.record_types import Record
 from genbench.training.plan import VERSION
 
 log = logging.getLogger("genbench")

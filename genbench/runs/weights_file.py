@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from genbench.runs.record import TRAINING_COSTS, Origin, check_origin, check_request, check_run
+from genbench.runs.record import check_request, check_run
+from genbench.runs.record_types import TRAINING_COSTS, Origin, check_origin
 from genbench.runs.spec import SPEC, Spec
 from genbench.storage import files, tensors
 from genbench.storage.files import Damaged

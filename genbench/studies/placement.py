@@ -10,7 +10,8 @@ from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import heading
 from genbench.report.tables import COUNTS
 from genbench.results.frames import protocol
-from genbench.runs.record import Record, without_folder
+from genbench.runs.record import without_folder
+from genbench.runs.record_types import Record
 from genbench.runs.spec import build_data
 from genbench.studies.published import Claim
 

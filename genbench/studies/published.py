@@ -18,7 +18,8 @@ from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.results.reader import RECORDS
-from genbench.runs.record import Record, read_published
+from genbench.runs.record import read_published
+from genbench.runs.record_types import Record
 from genbench.settings import NonNegative
 from genbench.validation import explain
 

@@ -21,7 +21,8 @@ from genbench.analysis.means import half_width, mean_and_error
 from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported
 from genbench.results.verifying import compare, measure_again, pairs
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import Record, cell, read_record
+from genbench.runs.record import read_record
+from genbench.runs.record_types import Record, cell
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store, evaluation_name, run_name

@@ -9,7 +9,8 @@ import pytest
 
 from genbench.report.origins import origins
 from genbench.results.reader import Run
-from genbench.runs.record import no_origin, read_record
+from genbench.runs.record import read_record
+from genbench.runs.record_types import no_origin
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-from genbench.runs.record import format_record, no_origin, read_record
+from genbench.runs.record import format_record, read_record
+from genbench.runs.record_types import no_origin
 from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps.suite import load

@@ -5,7 +5,8 @@ import pytest
 
 from genbench.results.frames import protocol, protocols
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import RECORD, read_published
+from genbench.runs.record import read_published
+from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
 from genbench.runs.versions import current, outdated_metrics, why_outdated, without_outdated
 

@@ -1,14 +1,15 @@
 """CSV: every mean in full precision, with standard error, number of seeds, floor and reasons."""
 
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.labels import guarded, plain
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import Failure, Value, group_by
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")
 COLUMNS += ("standard_error", "seeds", "floor", "reason", "failed_runs")
@@ -21,12 +22,16 @@ def table(values: Sequence[Value], failures: Sequence[Failure] = ()) -> str:
 
 def document(suites: Sequence[SuiteResults]) -> str:
     """Write the means of several suites, with the suite in the first column."""
+    import pandas as pd
+
     parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
     return text(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
 
 
-def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataFrame:
+def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.DataFrame":
     """Return one row for each model, data set, metric and point; failed runs of a model have a row without a metric."""
+    import pandas as pd
+
     rows = []
     names = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original")
     groups = group_by(
@@ -50,7 +55,7 @@ def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataF
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(real, float))
 
 
-def text(frame: pd.DataFrame) -> str:
+def text(frame: "pd.DataFrame") -> str:
     """Write a frame in full precision; its texts are no formulas, on one line, without control characters."""
     safe = frame.map(lambda cell: guarded(plain(cell)) if isinstance(cell, str) else cell)
     return safe.to_csv(index=False, lineterminator="\n")

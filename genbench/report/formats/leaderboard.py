@@ -3,8 +3,6 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
-import pandas as pd
-
 from genbench.analysis.dataset_board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
 from genbench.analysis.labels import counted, distinct, plain
 from genbench.analysis.leaderboard import Leaderboard
@@ -40,6 +38,8 @@ def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
 
 def document(ranking: Leaderboard) -> str:
     """Return the leaderboard as CSV, one row for each method and data set, in full precision."""
+    import pandas as pd
+
     return text(pd.DataFrame(ranking.rows()))
 
 

@@ -16,7 +16,7 @@ from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import MARKS, cell_text, heading, panels, used_marks
 from genbench.results.frames import cost_of, protocol
 from genbench.results.reader import Run
-from genbench.runs.record import Record
+from genbench.runs.record_types import Record
 from genbench.sweeps.execution.progress import duration
 
 STYLES = {"best": "bold", "tie": "italic"}
