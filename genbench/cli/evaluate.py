@@ -100,8 +100,9 @@ def _eval_samples(
 def _print_beside(
     rows: list[dict[str, Any]], halves: dict[str, float], data: dict[str, Any], results: Path, title: str
 ) -> None:
-    from genbench.analysis.suite_results import load_suites, suite_names
+    from genbench.analysis.suite_results import load_suites
     from genbench.report.formats.terminal import show
+    from genbench.results.reader import suite_names
     from genbench.runs.store import Store
     from genbench.studies.placement import place_among_published
     from genbench.studies.published import read_claims

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
 from genbench.analysis.labels import plain, slug
-from genbench.analysis.suite_results import Run, digest, evaluation_of
+from genbench.analysis.suite_results import digest
 from genbench.analysis.values import by_model
 from genbench.core import Data, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
@@ -27,10 +26,10 @@ from genbench.metrics.sampling import draw, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
-from genbench.report.formats.figures import write_charts
-from genbench.report.plots import training_loss
+from genbench.results.reader import Run
 from genbench.runs.make_spec import data_of, restore_spec
 from genbench.runs.monitoring.image_grids import has_images
+from genbench.runs.record import identity
 from genbench.runs.spec import plan_of
 from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
@@ -45,8 +44,6 @@ VERSION = 2
 """Pictures of another version are drawn again where their runs are saved."""
 TIMES, POINTS, DENSITY_SAMPLES, DENSITY_SIZE = (0.0, 0.5, 1.0), 200, 8192, 48
 IMAGES = 40
-LOSS_BINS, MAX_HEADER = 48, 10_000
-"""Points of a curve of losses; bytes of the head of a log."""
 INK, COLOR = (119, 125, 135), (52, 125, 214)
 """Colors of text and data, and of models: legible on white and on black."""
 SCALE, TILE, LABEL, GAP = 2, 240, 30, 8
@@ -80,10 +77,6 @@ FLOW_CAPTION = (
     "the maximum of the data). Points outside the frame are drawn on its edge. Each model is shown by its saved run "
     "with the lowest seed."
 )
-LOSS_CAPTION = (
-    "Training loss: mean over seeds, from its first value to its lowest. Losses of different methods are different "
-    "quantities, of which only the shapes are comparable."
-)
 GRID_CAPTION = f"The first {IMAGES} samples of the run with the lowest seed, not selected."
 
 
@@ -98,9 +91,9 @@ def sample_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | st
     Returns:
         The picture, or the reason why there is none; None for data that cannot be pictured, or without saved runs.
     """
-    path = folder / "pictures" / f"{_name(data)}.png"
+    path = folder / "pictures" / f"{name_of(data)}.png"
     shown = {model: run for model, own in by_model(runs) if (run := _saved(own)) is not None}
-    key = digest(VERSION, [(model, *evaluation_of(run.record)) for model, run in shown.items()])
+    key = digest(VERSION, [(model, *identity(run.record)) for model, run in shown.items()])
     known = _described(path)
     if shown and (known is None or (known.key != key and len(shown) >= known.models)):
         try:
@@ -145,7 +138,7 @@ def _described(path: Path) -> _Description | None:
         return None
 
 
-def _name(data: str) -> str:
+def name_of(data: str) -> str:
     """Return the name of a data set's file; names of different data sets differ."""
     return data if slug(data) == data else f"{slug(data)}-{digest(data)[:4]}"
 
@@ -327,43 +320,3 @@ def _font() -> ImageFont.FreeTypeFont:
     from matplotlib import get_data_path
 
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 21)
-
-
-def loss_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | None:
-    """Return the training losses on a data set, drawn if the logs of all runs are saved or there is no picture yet."""
-    path, curves = folder / "pictures" / f"{_name(data)}-loss.svg", {}
-    logs = {
-        run.folder: log for run in runs if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None
-    }
-    for model, own in by_model(runs):
-        if known := [logs[run.folder] for run in own if run.folder in logs]:
-            curves[model] = _binned(known)
-    if logs and (len(logs) == len(runs) or not path.exists()):
-        write_charts(training_loss(curves), path)
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        return None
-    return Picture(path, "Training loss", LOSS_CAPTION)
-
-
-def _log(path: Path) -> pd.DataFrame | None:
-    """Read the steps and losses of a training; None if there are none, or if the file is damaged, which is reported."""
-    try:
-        with files.open_regular(path, files.MAX_TEXT) as file:
-            names = file.readline(MAX_HEADER).decode().strip().split(",")  # pandas renames repeated ones in square time
-            read = pd.read_csv(file, names=names, usecols=["step", "loss"], dtype=float)
-        if len(read) and bool((read.abs() <= np.finfo(np.float32).max).all(axis=None)):
-            return read
-        log.warning("%s is not drawn: %s", files.shown(path), "a number is not finite" if len(read) else "it is empty")
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("%s is not drawn: %s", files.shown(path), first_line(error))
-    return None
-
-
-def _binned(logs: Sequence[pd.DataFrame]) -> tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "seeds bins"]]:
-    """Return steps and losses, averaged within bins."""
-    length = min(map(len, logs))
-    parts = np.array_split(np.arange(length), min(LOSS_BINS, length))
-    steps, losses = logs[0]["step"].to_numpy(), np.array([log["loss"].to_numpy()[:length] for log in logs])
-    return np.array([steps[part].mean() for part in parts]), np.array([losses[:, part].mean(1) for part in parts]).T

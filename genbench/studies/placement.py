@@ -10,8 +10,9 @@ from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.cells import heading
 from genbench.report.tables import COUNTS
 from genbench.results.frames import protocol
-from genbench.runs.record import Record
-from genbench.runs.spec import build_data, without_folder
+from genbench.runs.record import without_folder
+from genbench.runs.record_types import Record
+from genbench.runs.spec import build_data
 from genbench.studies.published import Claim
 
 BEST, NEAR = 4, 2

@@ -14,11 +14,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from genbench.analysis.means import mean_and_half
-from genbench.analysis.suite_results import RECORDS, suite_file
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.runs.record import Record, read_published
+from genbench.results.reader import RECORDS
+from genbench.runs.record import read_published
+from genbench.runs.record_types import Record
 from genbench.settings import NonNegative
 from genbench.validation import explain
 
@@ -137,7 +138,7 @@ def findings(claims: Iterable[Claim], results: Path) -> list[Finding]:
     compared = []
     for claim in claims:
         if claim.suite not in records:
-            path = suite_file(results, claim.suite, RECORDS)
+            path = results / claim.suite / RECORDS
             records[claim.suite] = read_published(path) if path.exists() else []
         compared.append(measured(claim, records[claim.suite]))
     return compared

@@ -19,7 +19,7 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
 from genbench.report import pictures
 from genbench.report.blocks import Picture
-from genbench.report.pictures import DENSITY_SAMPLES, LABEL, POINTS, SCALE, TILE, loss_picture, sample_picture
+from genbench.report.pictures import DENSITY_SAMPLES, LABEL, POINTS, SCALE, TILE, sample_picture
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.seeds import derive
@@ -102,7 +102,7 @@ def test_a_picture_is_drawn_again_only_if_no_model_is_lost(results, tmp_path, mo
 
 
 def test_names_of_different_data_sets_differ():
-    names = [pictures._name(data) for data in ("moons", "moons n=2", "moons n-2", "中", "国", "../moons")]
+    names = [pictures.name_of(data) for data in ("moons", "moons n=2", "moons n-2", "中", "国", "../moons")]
     assert len(set(names)) == len(names)
     assert not [name for name in names if set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789-")]
 
@@ -113,28 +113,6 @@ def test_any_label_can_be_drawn(label):
     assert pictures.flow(panel, [panel]).size == (2 * (TILE + pictures.GAP), LABEL + 3 * (TILE + pictures.GAP))
     for sheet in (np.zeros((4, 9), np.uint8), np.zeros((4, 9, 3), np.uint8)):
         assert pictures.gallery({"data": sheet, label: sheet}, 4).mode == ("LA" if sheet.ndim == 2 else "RGBA")
-
-
-def test_a_loss_curve_of_fewer_runs_does_not_take_the_place_of_a_published_one(tmp_path, results):
-    runs = suite(results, "tiny").runs
-    some = [runs[0], *(replace(run, folder=None) for run in runs[1:])]
-    texts = [loss_picture(tmp_path, "moons", own).path.read_text() for own in (some, runs, some)]
-    assert texts[0] != texts[1] == texts[2]
-
-
-NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]
-NO_LOGS += [f"step,loss{',x' * n}\n1,2{',3' * n}\n" for n in (3, 200_000)]  # which pandas would rename for hours
-
-
-@pytest.mark.parametrize("text", [*NO_LOGS, None])
-def test_a_log_without_steps_and_losses_is_left_out(tmp_path, results, text, caplog):
-    run = replace(suite(results, "tiny").runs[0], folder=tmp_path / "evaluation")
-    if text is None:
-        os.mkfifo(tmp_path / "train.csv")
-    else:
-        (tmp_path / "train.csv").write_text(text)
-    assert loss_picture(tmp_path / "none", "moons", [run]) is None
-    assert "train.csv is not drawn" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["pipe", "objects", "another name", "numbers", "bomb"])

@@ -6,7 +6,8 @@ from genbench.metrics.extractors.resize import TENSORFLOW
 from genbench.metrics.image.real_images import MAX_REAL
 from genbench.registry import datasets
 from genbench.runs.component import component
-from genbench.runs.spec import build_data, without_folder
+from genbench.runs.record import without_folder
+from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.studies.placement import place_among_published
 from genbench.studies.published import Claim, read_claims

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from genbench.analysis.dataset_board import NEAR, OTHER_BUDGET, OTHER_SEEDS, Board, Entry
 from genbench.analysis.labels import counted, distinct, plain
 from genbench.analysis.leaderboard import Leaderboard
@@ -45,6 +43,8 @@ def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
 
 def document(ranking: Leaderboard) -> str:
     """Return the leaderboard as CSV, one row for each method and data set, in full precision."""
+    import pandas as pd
+
     return csv(pd.DataFrame(ranking.rows()))
 
 
@@ -57,6 +57,8 @@ def export(ranking: Leaderboard, path: Path) -> list[Path]:
     Raises:
         ConfigError: on another suffix, or where pyarrow is missing.
     """
+    import pandas as pd
+
     if path.suffix == ".csv":
         files.write(path, document(ranking))
         return [path]

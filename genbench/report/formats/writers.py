@@ -4,15 +4,16 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.labels import guarded, plain, shared_words
 from genbench.analysis.means import format_mean, mean_and_error
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import Failure, Value, group_by
 from genbench.report.blocks import Cell, Column, Report, Row, Section, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 MARKS = {
@@ -50,7 +51,7 @@ def used_marks(table: Table) -> list[str]:
     return [mark for mark in MARKS if any(cell.mark == mark for row in table.rows for cell in row.cells)]
 
 
-def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> pd.DataFrame:
+def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> "pd.DataFrame":
     """Return the texts of a table: one row per model, with its label as index.
 
     Args:
@@ -58,6 +59,8 @@ def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str
         text: how a cell is written.
         escape: applied to labels and headings.
     """
+    import pandas as pd
+
     return pd.DataFrame(
         [[text(cell) for cell in row.cells] for row in table.rows],
         index=pd.Index([escape(row.label) for row in table.rows], name=escape(table.head), dtype=object),
@@ -194,8 +197,10 @@ def _sign(sign: str) -> str:
     return compatible if compatible.isascii() and compatible.isalnum() else rf"\texttt{{U+{ord(sign):04X}}}"
 
 
-def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataFrame:
+def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.DataFrame":
     """Return one row for each model, data set, metric and point; failed runs of a model have a row without a metric."""
+    import pandas as pd
+
     rows = []
     names = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original")
     groups = group_by(
@@ -219,7 +224,7 @@ def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> pd.DataF
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(real, float))
 
 
-def csv(table: pd.DataFrame) -> str:
+def csv(table: "pd.DataFrame") -> str:
     """Write a frame in full precision; its texts are no formulas, on one line, without control characters."""
     safe = table.map(lambda cell: guarded(plain(cell)) if isinstance(cell, str) else cell)
     return safe.to_csv(index=False, lineterminator="\n")
@@ -227,5 +232,7 @@ def csv(table: pd.DataFrame) -> str:
 
 def csv_report(suites: Sequence[SuiteResults]) -> str:
     """Write the means of several suites, with the suite in the first column."""
+    import pandas as pd
+
     parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
     return csv(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
