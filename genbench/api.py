@@ -1,22 +1,24 @@
 """genbench from Python: the same names, settings and results folder as on the command line."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from genbench.analysis.suite_results import RECORDS, evaluation_of, load_suites
+from genbench.analysis.suite_results import load_suites
 from genbench.analysis.values import all_values, without_contradictions
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.report.formats.writers import means
 from genbench.results import frames
+from genbench.results.reader import RECORDS
 from genbench.runs import run as runner
 from genbench.runs import store, weights_file
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import Record
+from genbench.runs.record import identity
+from genbench.runs.record_types import Record, Row
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
@@ -143,13 +145,18 @@ def _records(results: Path) -> list[Record]:
     suites = load_suites(store.Store(folder.parent), [folder.name]) if is_suite else load_suites(store.Store(results))
     merged: dict[tuple[str, str], Record] = {}
     for record in (record for each in suites for record in each.records):
-        first = merged.setdefault(evaluation_of(record), record)
-        stated = {(row["metric"], frames.protocol(row)) for row in first["results"]}
-        more = [row for row in record["results"] if (row["metric"], frames.protocol(row)) not in stated]
-        merged[evaluation_of(record)] = {**first, "results": [*first["results"], *more]}
+        first = merged.setdefault(identity(record), record)
+        stated = {(row["metric"], text) for row, text in _stated(first)}
+        more = [row for row, text in _stated(record) if (row["metric"], text) not in stated]
+        merged[identity(record)] = {**first, "results": [*first["results"], *more]}
     if not merged:
         raise ConfigError(f"{results} holds no records: name a results folder, or the folder of a suite in it")
     return [*merged.values()]
+
+
+def _stated(record: Record) -> Iterator[tuple[Row, str | None]]:
+    """Yield each row with its protocol."""
+    return zip(record["results"], frames.protocols(record), strict=True)
 
 
 def _summary(records: Sequence[Record]) -> pd.DataFrame:

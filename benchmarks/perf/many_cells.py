@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from genbench.metrics.sampling import Sampling
-from genbench.runs.record import Record, Row
+from genbench.runs.record_types import Record, Row
 from genbench.runs.spec import Spec, sampling_of
 from genbench.runs.store import Store, run_name
 from genbench.sweeps.suite import load

@@ -10,7 +10,7 @@ from genbench.analysis.paired_tests import POWER, Paired, detectable, holm, pair
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of
-from genbench.runs.record import Record
+from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
 
 
@@ -264,7 +264,6 @@ def _compared(
     ignored: dict[str, Any] = {} if single else {"seed": 0}
     spec = _changes(first["spec"] | ignored, second["spec"] | ignored)
     code = _changes(_made_by(first), _made_by(second))
-    code = [c for c in code if not (c.name.startswith("code.sources.") and None in (c.one, c.other))]
     left, right = _values(ones, main, single), _values(others, main, single)
     values, only = [], []
     for key in left:
@@ -305,7 +304,14 @@ def _corrected(part: Comparison) -> Comparison:
 
 
 def _made_by(record: Record) -> dict[str, Any]:
-    return {name: part for name, part in record["provenance"].items() if name in ("code", "machine", "data") and part}
+    """Return data, and code and machine of the training and of the measurements that were made otherwise."""
+    provenance = record["provenance"]
+    training, others = provenance["training"], provenance["measurements"]
+    made = {"data": provenance["data"], "code": training["code"], "machine": training["machine"]}
+    for place, other in enumerate(others, 1):
+        own = {name: other[name] for name in ("code", "machine") if other[name] != training[name]}
+        made |= {f"measurement {place}" if len(others) > 1 else "measurement": own}
+    return {name: part for name, part in made.items() if part}
 
 
 def _changes(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[Change]:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.ranking import ranks
-from genbench.analysis.suite_results import Run, digest
+from genbench.analysis.suite_results import digest
 from genbench.analysis.values import Value, group_by, headline_metric, stated_protocol
+from genbench.results.reader import Run
 
 NEAR = 0.05
 """A curve has reached its best quality where it is within this share of it."""
@@ -181,7 +182,7 @@ def _one_setting_each(
 def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]:
     """Return one value per seed: of runs that differ in settings outside of their label, of those with most seeds."""
     labeled = dict.fromkeys(("seed", "sample", "metrics", "evaluation"))
-    alike = group_by(rows, lambda v: digest(runs[v.run].record["spec"] | labeled))
+    alike = group_by(rows, lambda v: digest({**runs[v.run].record["spec"], **labeled}))
     best = max(alike.values(), key=lambda rows: len({v.seed for v in rows}))
     return [same[0] for same in group_by(best, lambda v: v.seed).values()]
 

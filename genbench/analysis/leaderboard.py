@@ -10,6 +10,7 @@ from genbench.analysis.means import LEVEL, mean_and_error
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.errors import unknown
+from genbench.storage.memory import paused_collection
 
 
 class Failed(NamedTuple):
@@ -80,6 +81,7 @@ class Leaderboard(NamedTuple):
         }
 
 
+@paused_collection()
 def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, variants: bool = False) -> Leaderboard:
     """Compare the methods of all suites.
 

@@ -6,7 +6,6 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from genbench.analysis.dataset_board import Board
@@ -56,7 +55,7 @@ def standings(methods: Sequence[str], boards: Sequence[Board]) -> list[Standing]
     for board in boards:
         sign = -1 if board.better == "higher" else 1
         values = [[sign * board.ranked[method].values[seed] for method in methods] for seed in board.seeds]
-        tables.append(pd.DataFrame(values).rank(axis=1).to_numpy())  # (seeds, methods)
+        tables.append(_ranks(np.array(values)))  # (seeds, methods)
     means = np.array([table.mean(0) for table in tables]).mean(0)
     errors = np.sqrt(sum(table.var(0, ddof=1) / len(table) for table in tables)) / len(tables)
     freedom = sum(len(table) - 1 for table in tables)
@@ -93,3 +92,9 @@ def _letters(order: Sequence[int], apart: Iterable[tuple[int, int]]) -> dict[int
 
 def _names(n: int) -> list[str]:
     return list(string.ascii_letters[:n]) if n <= len(string.ascii_letters) else [f"({i})" for i in range(n)]
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the ranks within each row, from 1; equal values share their mean rank."""
+    one, other = values[:, :, None], values[:, None, :]
+    return (one > other).sum(2) + ((one == other).sum(2) + 1) / 2

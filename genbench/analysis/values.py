@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar, cast
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.results.frames import costs, names_of, protocol
-from genbench.runs.record import Record, Row
+from genbench.results.frames import cost_of, names_of, protocols
+from genbench.runs.record_types import Record, Row
 
 log = logging.getLogger("genbench")
 
@@ -101,14 +101,14 @@ def all_values(records: Sequence[Record]) -> list[Value]:
                 data=record["labels"]["data"],
                 seed=record["spec"]["seed"],
                 original=record["provenance"]["data"].get("original", True),
-                protocol=protocol(row),
+                protocol=protocol,
                 half=half_interval(row),
                 label=record["labels"]["model"],
                 share=_share(row.get("step"), record["spec"]["plan"].get("steps")),
                 **{name: cast(Any, row.get(name)) for name in OF_ROW},
             )
             for record, model in zip(records, names_of(records), strict=True)
-            for row in record["results"]
+            for row, protocol in zip(record["results"], protocols(record), strict=True)
         )
     )
 
@@ -155,9 +155,14 @@ def without_contradictions(values: Iterable[Value]) -> list[Value]:
 
 
 def read_costs(records: Sequence[Record]) -> list[Cost]:
-    """Return the costs of the runs that have them."""
-    frame = costs(records).reindex(columns=list(Cost._fields)).astype(object)
-    return [Cost(*row) for row in frame.where(frame.notna(), None).itertuples(index=False)]
+    """Return the costs of the runs that have them; a prerequisite, which is only trained, is not listed."""
+    costs = []
+    for record, model in zip(records, names_of(records), strict=True):
+        if record["results"] and (spent := cost_of(record)):
+            labels, seed = record["labels"], record["spec"]["seed"]
+            known: list[Any] = [spent.get(name) for name in Cost._fields[4:]]
+            costs.append(Cost(labels["run"], model, labels["data"], seed, *known))
+    return costs
 
 
 def headline_metric(data: str, values: Sequence[Value]) -> str:

@@ -48,7 +48,6 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
         ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
         ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
-        ("source changed, version unchanged", [f"{name}: {count} x" for name, count in folder.changed.items()]),
         ("damaged", folder.damaged),
     ]
     for title, notes in groups:

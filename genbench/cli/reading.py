@@ -82,8 +82,9 @@ def leaderboard(
 
     from genbench.analysis import leaderboard
     from genbench.analysis.labels import plain
-    from genbench.analysis.suite_results import load_suites, suite_names
+    from genbench.analysis.suite_results import load_suites
     from genbench.report.formats import leaderboard as formats
+    from genbench.results.reader import suite_names
     from genbench.runs.store import existing_store
     from genbench.submissions.entries import entries_of
 
@@ -128,8 +129,8 @@ def compare(
         raise ConfigError("--metric selects metrics of two models: add --dataset")
 
     from genbench.analysis.compare import compare_models, compare_records
-    from genbench.analysis.suite_results import load_records
     from genbench.cli.printing import print_comparison, print_models
+    from genbench.results.reader import load_records
 
     if dataset is not None:
         difference = compare_models(load_records(results), one, other, dataset, metric or ())

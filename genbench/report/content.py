@@ -1,13 +1,13 @@
 """Content: everything that a report of a results folder says, gathered once for all formats."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from genbench.analysis.labels import counted, shared_words
-from genbench.analysis.suite_results import OTHER_RUNS, Run, SuiteResults
+from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by, headline_metric
 from genbench.report import plots
 from genbench.report.blocks import Block, Report, Section, Table
@@ -15,6 +15,7 @@ from genbench.report.losses import loss_picture
 from genbench.report.origins import origins
 from genbench.report.pictures import sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
+from genbench.results.reader import OTHER_RUNS, Run
 from genbench.training.plan import Plan
 
 READING = (
@@ -105,10 +106,11 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     stated = {word.partition("=")[0] for word in labels.split()}
     sources: dict[str, dict[str, None]] = {}
     for run in runs:
+        spec = cast(Mapping[str, Any], run.record["spec"])
         for key in SHARED:
             section, name = key.split(".")
-            if name in run.record["spec"][section] and name not in stated:
-                sources.setdefault(name, {})[_setting(run.record["spec"][section][name])] = None
+            if name in spec[section] and name not in stated:
+                sources.setdefault(name, {})[_setting(spec[section][name])] = None
     same = [f"{name} {next(iter(values))}" for name, values in sources.items() if len(values) == 1]
     if same or labels:
         yield f"Shared by every row that has the setting: {', '.join([*labels.split(), *same])}."

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from genbench.analysis.suite_results import Run
 from genbench.analysis.values import by_model
 from genbench.errors import first_line
 from genbench.report.blocks import Picture
 from genbench.report.formats.figures import write_charts
 from genbench.report.pictures import MAX_BYTES, name_of
 from genbench.report.plots import training_loss
+from genbench.results.reader import Run
 from genbench.storage import files
 
 log = logging.getLogger("genbench")

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from genbench.analysis.suite_results import Run
 from genbench.analysis.values import by_model
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins
+from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
 from genbench.sweeps.shell_commands import command
 
@@ -20,12 +20,12 @@ def origins(runs: Sequence[Run]) -> Origins:
 def _origin(model: str, runs: Sequence[Run]) -> Origin:
     runs = sorted(runs, key=lambda run: run.seed)
     provenances = [run.record["provenance"] for run in runs]
+    made = [origin for p in provenances for origin in (p["training"], *p["measurements"])]
     facts = {
-        "code": _distinct(_code(p.get("code", {})) for p in provenances),
-        "sources": _distinct(_pairs(p.get("code", {}).get("sources", {})) for p in provenances),
-        "data": _distinct(_data(p.get("data", {})) for p in provenances),
-        "machine": _distinct(_machine(p.get("machine", {})) for p in provenances),
-        "libraries": _distinct(_pairs(p.get("machine", {}).get("libraries", {})) for p in provenances),
+        "code": _distinct(_code(origin["code"]) for origin in made),
+        "data": _distinct(_data(p["data"]) for p in provenances),
+        "machine": _distinct(_machine(origin["machine"]) for origin in made),
+        "libraries": _distinct(_pairs(origin["machine"].get("libraries", {})) for origin in made),
     }
     absent = sum(run.folder is None for run in runs)
     if absent:

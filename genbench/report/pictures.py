@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
 from genbench.analysis.labels import plain, slug
-from genbench.analysis.suite_results import Run, digest, evaluation_of
+from genbench.analysis.suite_results import digest
 from genbench.analysis.values import by_model
 from genbench.core import Data, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
@@ -26,8 +26,10 @@ from genbench.metrics.sampling import draw, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
+from genbench.results.reader import Run
 from genbench.runs.make_spec import data_of, restore_spec
 from genbench.runs.monitoring.image_grids import has_images
+from genbench.runs.record import identity
 from genbench.runs.spec import plan_of
 from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
@@ -91,7 +93,7 @@ def sample_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | st
     """
     path = folder / "pictures" / f"{name_of(data)}.png"
     shown = {model: run for model, own in by_model(runs) if (run := _saved(own)) is not None}
-    key = digest(VERSION, [(model, *evaluation_of(run.record)) for model, run in shown.items()])
+    key = digest(VERSION, [(model, *identity(run.record)) for model, run in shown.items()])
     known = _described(path)
     if shown and (known is None or (known.key != key and len(shown) >= known.models)):
         try:

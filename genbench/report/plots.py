@@ -10,9 +10,10 @@ import numpy as np
 from genbench.analysis.dataset_board import Board
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.suite_results import Run, digest
+from genbench.analysis.suite_results import digest
 from genbench.analysis.values import COSTS, Cost, Value, by_model, group_by
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
+from genbench.results.reader import Run
 
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."

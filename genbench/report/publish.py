@@ -1,28 +1,14 @@
-"""Publishing: the tables and records of a suite, and the report of a results folder, written to files."""
+"""Publishing: the records and tables of a suite, and the report of a results folder, written to files."""
 
-import gzip
-import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import (
-    ORIGINS,
-    RECORDS,
-    Run,
-    SuiteResults,
-    load_suites,
-    published_failures,
-    published_records,
-    suite_file,
-    suite_names,
-)
-from genbench.analysis.values import Failure, group_by, read_costs, read_values
+from genbench.analysis.suite_results import SuiteResults, failure_of, load_suites
+from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
@@ -38,16 +24,23 @@ from genbench.report.formats.writers import (
     means,
 )
 from genbench.report.tables import cost_tables, quality_tables
-from genbench.results.frames import costs, names_of
-from genbench.runs.record import Record, format_published
-from genbench.runs.spec import SPEC, Spec, without_folder
-from genbench.runs.store import Store, run_name
-from genbench.runs.versions import without_outdated
+from genbench.results.frames import names_of
+from genbench.results.reader import RECORDS, Run, suite_names
+from genbench.runs.record import format_published, identity, read_published
+from genbench.runs.record_types import Record
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store, failed_record, labels_of
+from genbench.runs.versions import current, log_left_out
 from genbench.storage import files
+from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 from genbench.sweeps import suite as suites
 
 log = logging.getLogger("genbench")
+
+VIEWS = ("table.md", "table.csv", "cost.md")
+"""Files of a suite that are written from its records and never read. Times are in one of their own, since they are not
+reproducible: the others are a pure function of code and seeds."""
 
 
 @paused_collection()
@@ -59,7 +52,7 @@ def publish_suite(
     failed: Mapping[Path, str] | None = None,
     known: Sequence[Record | None] = (),
 ) -> list[Path]:
-    """Write the tables and records of a suite to RESULTS/NAME, and print a summary.
+    """Write the records and tables of a suite to RESULTS/NAME, and print a summary.
 
     A failed cell is shown as failed. A cell that has neither a record here nor failed here keeps its published record
     or failure, if there is one, and is left out otherwise. Published records of what is no cell of this suite are
@@ -78,38 +71,47 @@ def publish_suite(
         The files written.
     """
     with store.lock_tables():
-        published, published_failed = _earlier(store.root, name)
-        cells = [(run_name(spec), spec.evaluation_key) for spec in specs]
-        here = [kept or store.record(spec) for spec, kept in zip(specs, known or [None] * len(specs), strict=True)]
-        earlier = [
-            published[cell] for cell, record in zip(cells, here, strict=True) if not record and cell in published
-        ]
-        found = [record or published.get(cell) for cell, record in zip(cells, here, strict=True)]
-        records = without_outdated(
-            (record for record in found if record is not None),
-            lambda record: any(record is other for other in earlier),
-        )
-        reasons = [(failed or {}).get(store.record_path(spec)) or store.failure(spec) for spec in specs]
-        failures = [
-            Failure(spec.model_label, spec.data_label, spec.seed, reason.splitlines()[-1])
-            for spec, reason in zip(specs, reasons, strict=True)
-            if reason
-        ]
-        open_cells = [
-            spec for spec, record, reason in zip(specs, found, reasons, strict=True) if not record and not reason
-        ]
-        failures += _still_failed(published_failed, open_cells)
-        if earlier:
-            counts = name, len(earlier), len(specs)
+        folder = store.root / name
+        published, damaged = _published(folder)
+        earlier = {identity(record): record for record in published if "failure" not in record}
+        earlier_failed = {identity(record): record for record in published if "failure" in record}
+        records: list[Record] = []
+        failed_here: list[Record] = []
+        left_out: list[str] = []
+        kept, cells = 0, set()
+        for spec, record in zip(specs, known or [None] * len(specs), strict=True):
+            labels = labels_of(spec)
+            cell = labels["run"], labels["evaluation"]
+            cells.add(cell)
+            here = record or store.record(spec)
+            chosen = here or earlier.get(cell)
+            if chosen is not None:
+                kept += here is None
+                rest, texts = current(chosen, published=here is None)
+                left_out += texts
+                records += [rest] if rest is not None else []
+            reason = (failed or {}).get(store.record_path(spec)) or store.failure(spec)
+            if reason:
+                failed_here.append(failed_record(spec, reason))
+            elif here is None and cell in earlier_failed:
+                failed_here.append(earlier_failed[cell])
+        log_left_out(left_out)
+        if kept:
+            counts = name, kept, len(specs)
             log.warning("%s: %d of %d cells have no record here; their published records are kept", *counts)
-        if dropped := len(published.keys() - set(cells)):
+        if dropped := len(earlier.keys() - cells):
             log.warning("%s: %d published records match no cell of this suite and leave its tables", name, dropped)
-        if not records and not failures:
+        if not records and not failed_here:
             return []
         if console is not None:  # first, in case the disk is full
             runs = (Run(record, model, None) for record, model in zip(records, names_of(records), strict=True))
-            print_suite(SuiteResults(name, tuple(runs), tuple(failures)), store.root / name, console)
-        return write_suite(store.root / name, records, failures)
+            print_suite(SuiteResults(name, tuple(runs), tuple(map(failure_of, failed_here))), folder, console)
+        if damaged is not None:  # its tables may be the last that is known of its records
+            log.warning("%s", damaged)
+            for path in (folder / file for file in (RECORDS, *VIEWS)):
+                if path.exists():
+                    files.set_aside(path)
+        return write_suite(folder, records, failed_here)
 
 
 def require_own_folder(folder: Path) -> None:
@@ -123,43 +125,12 @@ def require_own_folder(folder: Path) -> None:
         raise ConfigError(f"{path} would be overwritten: rename the suite, or choose other --results")
 
 
-def _earlier(root: Path, name: str) -> tuple[dict[tuple[str, str], Record], list[Failure]]:
-    """Return {(run, key of the evaluation): record} and the failures of a published suite; set damaged files aside."""
-    if name not in suite_names(root):
-        return {}, []
+def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
+    """Return the published records of a suite, or why they cannot be read."""
     try:
-        records = published_records(root, name, _set_aside).values()
-    except ConfigError as error:
-        _set_aside(suite_file(root, name, RECORDS), str(error))
-        return {}, []
-    by_cell = {(record["labels"]["run"], _evaluation_key(record)): record for record in records}
-    return by_cell, published_failures(root, name, _set_aside)
-
-
-def _set_aside(path: Path, reason: str) -> None:
-    """Rename a damaged file in whose place a new one is written, and report it."""
-    aside, number = path.with_name(f"{path.name}.damaged"), 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.damaged{number}")
-    path.replace(aside)
-    log.warning("%s is damaged, and is now %s: %s", files.shown(path), files.shown(aside), reason)
-
-
-def _still_failed(published: Iterable[Failure], cells: Iterable[Spec]) -> Iterator[Failure]:
-    """Yield the published failures of cells that have neither a record nor failed here; tables do not state seeds."""
-    waiting = group_by(cells, lambda spec: (spec.model_label, spec.data_label))
-    for failure in published:
-        if rest := waiting.get((failure.model, failure.data)):
-            yield failure._replace(seed=rest.pop(0).seed)
-
-
-def _evaluation_key(record: Record) -> str:
-    """Return the key of an evaluation, or nothing for a model that is not here."""
-    try:
-        return SPEC.validate_python(record["spec"]).evaluation_key  # `restore_spec` would open data that it names
-    except (ConfigError, ValidationError):
-        return ""
+        return read_published(folder / RECORDS) if (folder / RECORDS).exists() else [], None
+    except Damaged as error:
+        return [], error
 
 
 def refresh_suite(suite: Path, store: Store) -> str:
@@ -225,22 +196,16 @@ def publish_report(
     return list(texts)
 
 
-def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Failure]) -> list[Path]:
-    """Write tables, costs, records and origins to the folder of a suite.
-
-    Tables and records are a pure function of code and seeds. Costs and origins are not, so they are separate files.
-    """
-    values, spent = read_values(records), read_costs(records)
+def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
+    """Write the records of a suite to its folder, those of failures last, and the tables made from them."""
+    values, spent, failed_runs = read_values(records), read_costs(records), list(map(failure_of, failures))
     content: dict[str, str | bytes] = {
-        "table.md": _document(folder.name, quality_tables(values, failures)),
-        "table.csv": csv(means(values, failures)),
+        RECORDS: format_published([*records, *failures]),
+        "table.md": _document(folder.name, quality_tables(values, failed_runs)),
+        "table.csv": csv(means(values, failed_runs)),
     }
     if spent:
         content["cost.md"] = _document(f"{folder.name}-cost", cost_tables(spent, values))
-        content["cost.csv"] = csv(costs(records))
-    content[RECORDS] = _published(records)
-    if origins := _origins(records):
-        content[ORIGINS] = json.dumps(origins, indent=1) + "\n"
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)
@@ -249,24 +214,3 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Fail
 
 def _document(title: str, tables: Sequence[Table]) -> str:
     return f"# {title}\n\n" + "\n".join(map(markdown, tables))
-
-
-def _published(records: Iterable[Record]) -> bytes:
-    """Return records without provenance as compressed JSON lines: equal results give equal bytes."""
-    lines = []
-    for record in records:
-        spec = record["spec"]
-        lines.append(format_published({**record, "spec": {**spec, "data": without_folder(spec["data"])}}))
-    return gzip.compress("".join(lines).encode(), mtime=0)
-
-
-def _origins(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return each combination of code, data and machine with the names of its runs; unknown ones are left out."""
-    origins: dict[str, dict[str, Any]] = {}
-    for record in records:
-        origin = {name: dict(record["provenance"].get(name) or {}) for name in ("code", "data", "machine")}
-        origin["code"].pop("sources", None)  # they differ between components; the commit implies them
-        if origin["code"]:
-            key = json.dumps(origin, sort_keys=True)
-            origins.setdefault(key, {**origin, "runs": []})["runs"].append(record["labels"]["run"])
-    return list(origins.values())

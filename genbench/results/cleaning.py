@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from genbench.runs.record import Record, format_record, read_kept
-from genbench.runs.store import Store
-from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated, without_metrics
+from genbench.runs.record import failure_line, format_record, read_kept, without_metrics
+from genbench.runs.record_types import Record
+from genbench.runs.store import FAILURE, Store
+from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 
@@ -27,8 +28,10 @@ def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterat
         store.remove_leftovers()
     if outdated:
         yield from _outdated(store, remove)
-    standing = {path: failure.reason.splitlines()[-1] for path, failure in store.failures()}
-    for path in sorted(store.runs.glob("*/*/failure.txt")):
+    damaged: dict[Path, str] = {}
+    failures = store.failures(lambda path, error: damaged.update({path: str(error)}))
+    standing = {path: failure_line(record) for path, record in failures} | damaged
+    for path in sorted(store.runs.glob(f"*/*/{FAILURE}")):
         if failed or path not in standing:
             yield f"{path}: {standing.get(path, 'it has succeeded since')}"
             if remove:
@@ -70,11 +73,7 @@ def _current(path: Path) -> tuple[Record | None, list[str]]:
     if why is not None:
         return None, [why]
     reasons = outdated_metrics(record)
-    current = without_metrics(record, reasons)
-    if current is not None:
-        metrics = {name: component for name, component in record["spec"]["metrics"].items() if name not in reasons}
-        current["spec"] = {**record["spec"], "metrics": metrics}
-    return current, [f"{metric}, {text}" for metric, text in reasons.items()]
+    return without_metrics(record, reasons), [f"{metric}, {text}" for metric, text in reasons.items()]
 
 
 def _empty(store: Store, remove: bool) -> Iterator[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genbench.runs.record import Record, Row
+from genbench.runs.record_types import Record, Row, metric_of
+from genbench.runs.versions import outdated_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +31,20 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
     names = [*COLUMNS, *sorted({name for row in rows for name in row}.difference(COLUMNS))]
     # Column by column: pandas takes several times as long for a list of rows.
     columns: dict[str, list[Any]] = {name: [row.get(name, nan) for row in rows] for name in names if name not in OF_RUN}
-    columns["protocol"] = [protocol(row) for row in rows]
+    columns["protocol"] = [stated for record in records for stated in protocols(record)]
     runs = pd.DataFrame(_of_runs(records), columns=OF_RUN)
     runs = runs.loc[np.repeat(runs.index, [len(record["results"]) for record in records])].reset_index(drop=True)
     return pd.concat([runs, pd.DataFrame(columns)], axis=1).reindex(columns=names).astype(NUMBERS)
+
+
+def protocols(record: Record) -> list[str | None]:
+    """Return the protocol of each row; those of outdated metrics, which only published records have, state it."""
+    outdated = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
+    stated = []
+    for row in record["results"]:
+        text, name = protocol(row), metric_of(row)
+        stated.append(f"{text}, version {outdated[name]} of {name}" if text and name in outdated else text)
+    return stated
 
 
 def protocol(row: Row | Mapping[str, Any]) -> str | None:
@@ -46,19 +57,24 @@ def protocol(row: Row | Mapping[str, Any]) -> str | None:
     return f"{row['protocol']}; its bias would be {known['bias']:.3g} if features were Gaussian"
 
 
-def costs(records: Iterable[Record]) -> "pd.DataFrame":
-    """Return one row per run: what training took, with all that had to be trained before it, and evaluation."""
-    import pandas as pd
+def cost_of(record: Record) -> dict[str, Any]:
+    """Return what a run cost in all, and on which device; empty for one that was not trained.
 
-    records, rows = list(records), []
-    for record, run in zip(records, _of_runs(records), strict=True):
-        cost = record["provenance"]["cost"]
-        if cost and record["results"]:  # a prerequisite is only trained
-            peak = max(cost["train_peak_mib"], cost["evaluate_peak_mib"])
-            device = record["provenance"]["machine"]["device"]
-            whole = {"train_seconds": cost.get("total_train_seconds", cost["train_seconds"])}
-            rows.append(run | cost | whole | {"peak_mib": peak, "device": device})
-    return pd.DataFrame(rows)
+    Training counts with all that had to be trained before it, measurements as far as they were made on its device.
+    """
+    training, measurements = record["provenance"]["training"], record["provenance"]["measurements"]
+    if not training["cost"]:
+        return {}
+    device = training["machine"].get("device")
+    measured = [m["cost"] for m in measurements if m["cost"] and m["machine"].get("device") == device]
+    cost: dict[str, Any] = {**training["cost"], "device": device}
+    cost["train_seconds"] = cost.get("total_train_seconds", cost["train_seconds"])
+    if measured:
+        cost["sample_seconds"] = measured[0]["sample_seconds"]
+        cost["evaluate_seconds"] = sum(each["evaluate_seconds"] for each in measured)
+        cost["evaluate_peak_mib"] = max(each["evaluate_peak_mib"] for each in measured)
+    cost["peak_mib"] = max(cost["train_peak_mib"], cost.get("evaluate_peak_mib", 0.0))
+    return cost
 
 
 def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -10,8 +10,8 @@ from zipfile import BadZipFile, ZipFile
 
 from genbench.errors import ConfigError
 from genbench.runs.monitoring.callbacks import read_step
-from genbench.runs.record import Record, check_request, format_record, metric_of, read_kept
-from genbench.runs.run import merge_records
+from genbench.runs.record import check_request, format_record, merge_records, read_kept
+from genbench.runs.record_types import Record, metric_of
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from genbench.results.frames import names_of
-from genbench.runs.record import Record, missing_metrics, read_kept
+from genbench.runs.record import failure_line, missing_metrics
+from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, evaluation_name, run_name
-from genbench.runs.versions import changed_sources, outdated_metrics, unknown_components, why_outdated
+from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
-from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 
 State = Literal["done", "run", "failed", "running", "stale"]
@@ -25,7 +25,7 @@ class CellStatus:
         name: model, data set and seed.
         state: "done"; "run" (nothing is kept, or not every metric); "failed" (and to be run again); "running" (another
             process holds its lease); "stale" (made by other versions, and to be run again).
-        note: why it failed, which process runs it, what is outdated or missing, or which source has changed.
+        note: why it failed, which process runs it, or what is outdated or missing.
         seconds: expected duration of what is left, from earlier records; None without any.
     """
 
@@ -45,7 +45,6 @@ class FolderStatus:
         begun: runs with a checkpoint whose lease no process holds.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
-        changed: {component whose source changed under the same version: number of records}.
     """
 
     records: int
@@ -55,7 +54,6 @@ class FolderStatus:
     failed: dict[str, str]
     stale: dict[str, int]
     unknown: dict[str, int]
-    changed: dict[str, int]
     damaged: list[str]
 
     def json(self) -> dict[str, Any]:
@@ -90,8 +88,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
             trained.add(run_name(spec))
         state, note = "run", f"only {', '.join(missing)}" if record is not None and missing else ""
         if complete:
-            changed = changed_sources(record) if record is not None else []
-            state, note = "done", f"the source of {', '.join(changed)} has changed since" if changed else ""
+            state, note = "done", ""
         elif run_name(spec) in running:
             state, note = "running", running[run_name(spec)]
         elif (failure := store.failure(spec)) is not None:
@@ -106,34 +103,30 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
 
 def of_folder(store: Store) -> FolderStatus:
     """Return the state of a results folder."""
-    outdated, unknown, changed, damaged, results = Counter(), Counter(), Counter(), [], []
-    for path in store.record_paths():
-        try:
-            record = read_kept(path)
-        except Damaged as error:
-            damaged.append(str(error))
-            continue
+    outdated, unknown, results = Counter(), Counter(), []
+    damaged: list[str] = []
+    for _, record in store.saved(lambda _, error: damaged.append(str(error))):
         results.append(bool(record["results"]))
         if missing := unknown_components(record):
             unknown.update([f"{', '.join(missing)}, not installed here"])
             continue
         why = why_outdated(record)
         outdated.update([why] if why is not None else outdated_metrics(record).values())
-        changed.update(changed_sources(record))
     leases = lease.leases_in(store.root / "leases")
     running = {
         held.run: f"{held.owner}, last refreshed {held.age:.0f} s ago" for held in leases if not held.owner.exited
     }
+    failures = store.failures(lambda _, error: damaged.append(str(error)))
+    failed = {evaluation_name(path): failure_line(record) for path, record in failures}
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
     return FolderStatus(
         records=results.count(True),
         prerequisites=results.count(False),
         running=running,
         begun=sorted(begun - running.keys()),
-        failed={evaluation_name(path): failure.reason.splitlines()[-1] for path, failure in store.failures()},
+        failed=failed,
         stale=dict(outdated),
         unknown=dict(unknown),
-        changed=dict(changed),
         damaged=damaged,
     )
 
@@ -144,9 +137,10 @@ class Expectation:
     def __init__(self, records: Iterable[Record]) -> None:
         self.durations: dict[tuple, list[tuple[float, float]]] = {}
         for record in records:
-            cost, spec = record["provenance"]["cost"], record["spec"]
+            cost, spec = record["provenance"]["training"]["cost"], record["spec"]
             if cost and record["results"]:  # a prerequisite is only trained
-                duration = cost["train_seconds"] / max(1, spec["plan"]["steps"]), cost["evaluate_seconds"]
+                measured = [part["cost"].get("evaluate_seconds", 0.0) for part in record["provenance"]["measurements"]]
+                duration = cost["train_seconds"] / max(1, spec["plan"]["steps"]), sum(measured)
                 labels = record["labels"]
                 for key in ((labels["model"], labels["data"]), (_name(spec["model"]), _name(spec["data"]))):
                     self.durations.setdefault(key, []).append(duration)

@@ -13,7 +13,8 @@ from genbench.errors import ConfigError
 from genbench.metrics.measurement import evaluate
 from genbench.models.build import build_model
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import Record, Row, cell, metric_of, read_kept
+from genbench.runs.record import read_kept
+from genbench.runs.record_types import Record, Row, cell, metric_of
 from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights, restore_weights

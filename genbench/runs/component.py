@@ -2,16 +2,14 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, wraps
 from typing import Any, TypeVar
 
 from genbench.core import Model
 from genbench.errors import ConfigError
-from genbench.registry import Entry, Registry, couplings, encoders, extractors, nets, texts
+from genbench.registry import Entry, Registry
 from genbench.settings import Nested, Settings, bind, plain, settings_in, settings_of
-
-NESTED = (couplings, nets, encoders, texts, extractors)
 
 T = TypeVar("T")
 
@@ -148,18 +146,3 @@ def _changed(
 
 def _short(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace('"', "")
-
-
-def differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[str]:
-    """Yield how the versions of a component and of the components in its settings differ from those installed."""
-    name, version = component["name"], component["version"]
-    if name not in registry:
-        if "@" not in name:  # a name with the hash of a file names the same code for ever, wherever the file is
-            yield f"there is no {registry.kind} '{name}' any more"
-    elif registry[name].version != version:
-        yield f"made with version {version} of {registry.kind} '{name}', which is now {registry[name].version}"
-    for value in component.values():
-        if isinstance(value, Mapping) and "name" in value and "version" in value:
-            known = next((other for other in NESTED if value["name"] in other), None)
-            if known is not None:
-                yield from differences(known, value)

@@ -10,9 +10,10 @@ from genbench.core import Data, Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import couplings, datasets, encoders, metrics, models
-from genbench.runs.component import component, differences, model_class, same_version, sampler
+from genbench.runs.component import component, model_class, same_version, sampler
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
+from genbench.runs.versions import differences
 from genbench.settings import Settings, bind, check_paths, merge, settings_in
 from genbench.storage import trust
 from genbench.training.plan import Plan

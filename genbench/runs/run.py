@@ -20,11 +20,11 @@ from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
-from genbench.runs.record import Record, Row, metric_of, missing_metrics
+from genbench.runs.record import merge_rows, missing_metrics, without_measured
+from genbench.runs.record_types import Origin, Record, SpecJson, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
-from genbench.runs.versions import sources_of
 from genbench.runs.weights_file import restore_weights
 from genbench.settings import check_paths, settings_in
 from genbench.storage import files, lease
@@ -212,12 +212,12 @@ def _trained(
             if not has_weights:
                 raise
         try:
-            cost = restore_weights(model, store.weights_path(spec), spec)
+            training = restore_weights(model, store.weights_path(spec), spec)
         except Damaged:
             with launch.hold(store, spec) as held:
-                cost = take_weights(model, spec, held)
-        if cost is not None:
-            return model.eval().to(launch.group().device), cost
+                training = take_weights(model, spec, held)
+        if training is not None:
+            return model.eval().to(launch.group().device), training["cost"]
     raise RunFailed(f"the {name}, {spec.model_label}, has no weights")
 
 
@@ -227,19 +227,17 @@ def _measure(
     """Measure what is missing and write the record; None if the weights turned out to be damaged."""
     data, plan = spec.build_data(), plan_of(spec)
     torch.set_num_threads(plan.threads)
-    rows: list[Any]
     try:
         model = build_untrained(spec, data)
     except Unsupported as reason:
         rows = [row for name in missing for row in unsupported(name, str(reason))]
-        return _write(spec, held, data, record, merge_rows(record, rows, missing), {}, group)
-    cost = take_weights(model, spec, held) if may_train else _required_weights(model, spec, held)
-    if cost is None:
+        return _write(spec, held, data, record, rows, missing, no_origin(), {}, group)
+    training = take_weights(model, spec, held) if may_train else _required_weights(model, spec, held)
+    if training is None:
         return None
     _check_files(missing, data)
     model.eval().to(group.device)
-    cost["parameters"] = sum(p.numel() for p in model.parameters())
-    rows = []
+    rows, cost = [], {}
     if group.is_first:
         held.drop_checkpoints(spec)
     if isinstance(model, Model) and missing:
@@ -251,25 +249,21 @@ def _measure(
             )
         if group.is_first:
             folder = held.record_path(spec).parent
-            recorded = record["spec"]["metrics"] if record is not None else {}
-            rows += read_steps(folder / "steps", plan, missing, recorded)
+            rows += read_steps(folder / "steps", plan, missing)
             save_samples(folder, main, data)
-        earlier = record["provenance"]["cost"].get("evaluate_seconds", 0.0) if record is not None else 0.0
-        cost |= {"evaluate_seconds": earlier + meter.seconds, "evaluate_peak_mib": meter.peak_mib}
-        cost["sample_seconds"] = main.seconds
-        cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
-    return _write(spec, held, data, record, merge_rows(record, rows, missing), cost, group)
+        cost = {"sample_seconds": main.seconds, "evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
+    return _write(spec, held, data, record, rows, missing, training, cost, group)
 
 
-def _required_weights(model: Trainable, spec: Spec, store: Store) -> dict[str, float]:
-    """Load the kept weights of a run that may not train, and return the cost of their training."""
+def _required_weights(model: Trainable, spec: Spec, store: Store) -> Origin:
+    """Load the kept weights of a run that may not train, and return the origin of training."""
     try:
-        cost = restore_weights(model, store.weights_path(spec), spec)
+        training = restore_weights(model, store.weights_path(spec), spec)
     except Damaged as error:
         raise ConfigError(f"{error}; run it again to train it") from error
-    if cost is None:
+    if training is None:
         raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
-    return cost
+    return training
 
 
 def _check_files(measured: Metrics, data: Data) -> None:
@@ -281,46 +275,27 @@ def _check_files(measured: Metrics, data: Data) -> None:
             check(settings_in(part))
 
 
-def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[str]) -> list[Row]:
-    """Return the rows of a record with newly measured metrics, in an order that does not depend on its history."""
-    kept = record["results"] if record is not None else []
-    points = ("main", "curve", "training")
-
-    def place(row: Row) -> tuple:
-        return points.index(row["point"]), row["metric"], row["nfe"] or 0.0, row.get("step", 0)
-
-    return sorted([*(row for row in kept if metric_of(row) not in measured), *rows], key=place)
-
-
-def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Record:
-    """Return a record with the values that another record of the same evaluation has of some metrics."""
-    chosen = {name: new["spec"]["metrics"][name] for name in measured}
-    spec = {**kept["spec"], "metrics": dict(sorted({**kept["spec"]["metrics"], **chosen}.items()))}
-    rows = [row for row in new["results"] if metric_of(row) in measured]
-    return {**kept, "spec": spec, "results": merge_rows(kept, rows, measured)}
-
-
 def _write(
     spec: Spec,
     held: Store,
     data: Data,
     old: Record | None,
-    rows: list[Row],
+    rows: Sequence[Any],
+    measured: Metrics,
+    training: Origin,
     cost: Mapping[str, float],
     group: Group,
 ) -> Record:
-    """Write a record, and return it."""
-    measured = (old["spec"]["metrics"] if old is not None else {}) | spec.metrics
+    """Write a record with newly measured metrics, and return it. Older values keep the origin of their measurement."""
+    metrics = (old["spec"]["metrics"] if old is not None else {}) | spec.metrics
+    measurements = without_measured(old["provenance"]["measurements"], measured) if old is not None else []
+    if measured:
+        measurements.append({"metrics": sorted(measured), **provenance.origin(group.device, cost)})
     record = Record(
-        labels={"run": held.folder(spec).name, "model": spec.model_label, "data": spec.data_label},
-        spec=spec.json() | {"metrics": dict(sorted(measured.items()))},
-        results=rows,
-        provenance={  # type: ignore[typeddict-item]
-            "code": {**provenance.code(), "sources": sources_of(spec.json())},
-            "data": dict(data.provenance),
-            "machine": provenance.machine(group.device),
-            "cost": {name: round(value, 4) for name, value in cost.items()},
-        },
+        labels=labels_of(spec),
+        spec=cast(SpecJson, spec.json() | {"metrics": dict(sorted(metrics.items()))}),
+        results=merge_rows(old, rows, measured),
+        provenance={"data": dict(data.provenance), "training": training, "measurements": measurements},  # type: ignore[typeddict-item]
     )
     if group.is_first:
         held.write_record(spec, record)

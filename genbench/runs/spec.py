@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from annotated_types import Ge
-from pydantic import AfterValidator, ConfigDict, Strict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from genbench.core import Data, Event
@@ -27,6 +25,7 @@ from genbench.runs.component import (
     nested_label,
     sampler,
 )
+from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import (
     Nested,
     Settings,
@@ -41,25 +40,6 @@ from genbench.training.plan import VERSION, Plan
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
-
-
-def _named(component: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(component.get("name"), str) or not isinstance(component.get("version"), int):
-        raise ValueError("a component needs a name and a version")
-    for value in component.values():
-        if isinstance(value, Mapping) and "name" in value:  # a component in a setting
-            _named({"version": 1, **value})
-    return component
-
-
-def _seeded(member: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(member.get("seed"), int) or member["seed"] < 0:
-        raise ValueError("a member of a stack needs a seed")
-    return member
-
-
-Component = Annotated[dict[str, Any], AfterValidator(_named)]
-"""A component as plain JSON: its name, its version and every setting."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -85,10 +65,10 @@ class Spec:
     sample: dict[str, Any]
     evaluation: dict[str, Any]
     metrics: dict[str, Component]
-    seed: Annotated[int, Strict(), Ge(0)]
+    seed: Seed
     encoder: Component | None = None
-    stack: list[Annotated[dict[str, Any], AfterValidator(_seeded)]] | None = None
-    kind: Literal["model", "encoder"] = "model"
+    stack: Stack | None = None
+    kind: Kind = "model"
     content: str | None = None
 
     def json(self) -> dict[str, Any]:
@@ -266,9 +246,6 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
     return replace(event, shape=shape, bin=0.0)
 
 
-def without_folder(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part of a spec for publication: a path is named by its last part only."""
-    return dict(part) if part.get("path") is None else {**part, "path": Path(part["path"]).name}
 
 
 def _hash(parts: Mapping[str, Any]) -> str:

@@ -4,45 +4,50 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     model.safetensors       the evaluated weights, with the spec in the header
     train.csv               every logged scalar
     EVALUATIONKEY/
-        record.json         spec, results, provenance, and their checksum
+        record.json         labels, spec, results, provenance, and their checksum
         samples.npz, samples.png
         steps/STEP.json, STEP.png   evaluations during training, if the plan has any
-        failure.txt         why the last attempt failed, and the spec; removed once an attempt succeeds
+        failure.json        a record of why the last attempt failed; removed once an attempt succeeds
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
 
-Records and weights that are damaged, or belong to another folder, are reported and count as absent, so that the cell
-runs again.
+Records and weights that are damaged, or belong to another folder or request, are reported and count as absent, so that
+the cell runs again. Before another file is written in place of one, it is set aside: see `files.set_aside`.
 """
 
-import json
 import logging
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 from torch import Tensor
 
 from genbench.errors import ConfigError
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import Record, check_request, format_record, missing_metrics, read_kept
+from genbench.runs.record import check_request, format_record, missing_metrics, read_kept
+from genbench.runs.record_types import Labels, Origin, Record, SpecJson, no_origin
 from genbench.runs.spec import Spec
-from genbench.runs.weights_file import read_weights
-from genbench.storage import files, lease, tensors
+from genbench.runs.weights_file import read_weights, save_weights
+from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 from genbench.training import checkpoint
 
 log = logging.getLogger("genbench")
 
+FAILURE = "failure.json"
+"""File of a failure, beside record.json."""
 
-class Failure(NamedTuple):
-    """Why the last attempt at a run failed, and its spec as plain JSON."""
 
-    reason: str
-    spec: Mapping[str, Any]
+OnDamage = Callable[[Path, Damaged], None]
+"""What to do with a file that cannot be read."""
+
+
+def report_damage(path: Path, error: Damaged) -> None:
+    """Report a file without which the others are read."""
+    log.warning("%s; it is left out", error)
 
 
 @dataclass(frozen=True)
@@ -126,22 +131,33 @@ class Store:
 
     def record(self, spec: Spec) -> Record | None:
         """Return the record of a run, if it is kept; a damaged one is reported and counts as absent."""
-        path = self.record_path(spec)
         try:
-            record = read_kept(path)
-            check_request(path, record["spec"], spec)
-            return record
-        except FileNotFoundError:
-            return None
+            return self._requested(spec)
         except Damaged as error:
             log.warning("%s; its cell runs again", error)
             return None
 
-    def write_record(self, spec: Spec, record: Record) -> Path:
-        """Write a record atomically, remove the note of an earlier failure, and return the path."""
+    def _requested(self, spec: Spec) -> Record | None:
         path = self.record_path(spec)
+        try:
+            record = read_kept(path)
+        except FileNotFoundError:
+            return None
+        check_request(path, record["spec"], spec)
+        return record
+
+    def write_record(self, spec: Spec, record: Record) -> Path:
+        """Write a record atomically, remove the note of an earlier failure, and return the path.
+
+        A file that is not a record of this run is set aside first.
+        """
+        path = self.record_path(spec)
+        try:
+            self._requested(spec)
+        except Damaged:
+            files.set_aside(path)
         files.write(path, format_record(record))
-        files.discard(path.with_name("failure.txt"))
+        files.discard(path.with_name(FAILURE))
         return path
 
     def is_complete(self, spec: Spec, record: Record | None, again: Collection[str] = ()) -> bool:
@@ -152,24 +168,21 @@ class Store:
 
     def failure(self, spec: Spec) -> str | None:
         """Return why the last attempt at a run failed; None if there was none, or a later one succeeded."""
-        path = self.record_path(spec).with_name("failure.txt")
-        failure = read_failure(path) if path.exists() else None
-        return failure.reason if failure is not None and not self._succeeded(failure) else None
+        standing = self._standing([self.record_path(spec).with_name(FAILURE)], report_damage)
+        return next((record.get("failure") for _, record in standing), None)
 
     def write_failure(self, spec: Spec, reason: str) -> None:
         """Note why a run failed. A failure is a state, never a result: the next sweep tries again."""
-        path = self.record_path(spec).with_name("failure.txt")
+        path = self.record_path(spec).with_name(FAILURE)
         try:
-            files.write(path, f"{reason}\n\nspec: {json.dumps(spec.json())}\n")
+            files.write(path, format_record(failed_record(spec, reason)))
         except OSError as error:  # such as a full disk
             if self.lease_path is None or self.lease_path.exists():  # a process that lost its lease reports nothing
                 log.warning("%s cannot be written: %s", files.shown(path), error.strerror or error)
 
-    def save_model(self, spec: Spec, state: Mapping[str, Tensor], cost: Mapping[str, float]) -> None:
-        """Write the trained weights with the spec and the cost of training, and remove the checkpoints."""
-        header = {"run": run_name(spec), "spec": json.dumps(spec.json()), "cost": json.dumps(cost)}
-        weights = {name: value.clone() for name, value in state.items()}
-        tensors.save(self.weights_path(spec), weights, header)
+    def save_model(self, spec: Spec, state: Mapping[str, Tensor], training: Origin) -> None:
+        """Write the trained weights with the spec and the origin of training, and remove the checkpoints."""
+        save_weights(self.weights_path(spec), run_name(spec), spec, state, training)
         self.drop_checkpoints(spec)
 
     def drop_checkpoints(self, spec: Spec) -> None:
@@ -177,34 +190,33 @@ class Store:
         for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
             files.discard(leftover)
 
-    @paused_collection()
     def records(self) -> list[Record]:
         """Read every record, in the order of the paths; damaged ones are reported and left out."""
-        readable = []
-        for path in self.record_paths():
-            try:
-                readable.append(read_kept(path))
-            except Damaged as error:
-                log.warning("%s; it is left out", error)
-        return readable
+        return [record for _, record in self.saved()]
+
+    @paused_collection()
+    def saved(self, damaged: OnDamage = report_damage) -> list[tuple[Path, Record]]:
+        """Read every record, with its path and in the order of the paths, but for damaged ones."""
+        return list(_read(self.record_paths(), damaged))
 
     def record_paths(self) -> list[Path]:
         """Return the paths of all records, in order."""
         return sorted(self.runs.glob("*/*/record.json"))
 
-    def failures(self) -> Iterator[tuple[Path, Failure]]:
-        """Read why runs failed that have not succeeded since."""
-        for path in sorted(self.runs.glob("*/*/failure.txt")):
-            failure = read_failure(path)
-            if not self._succeeded(failure):
-                yield path, failure
+    def failures(self, damaged: OnDamage = report_damage) -> Iterator[tuple[Path, Record]]:
+        """Read the records of runs that failed and have not succeeded since, with their paths."""
+        return self._standing(sorted(self.runs.glob(f"*/*/{FAILURE}")), damaged)
 
-    def _succeeded(self, failure: Failure) -> bool:
-        """Return whether a later attempt succeeded, elsewhere or in a process that died before it removed the note."""
-        with suppress(ConfigError):
-            spec = restore_spec(failure.spec)
-            return self.record_path(spec).exists() and self.is_complete(spec, self.record(spec))
-        return False
+    def _standing(self, paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Record]]:
+        """Read failures, but for those after which the run was completed.
+
+        It may have been elsewhere, or in a process that died before it removed the failure.
+        """
+        for path, failed in _read(paths, damaged):
+            asked, kept = failed["spec"]["metrics"], next(_read([path.with_name("record.json")], _ignore), None)
+            measured = kept is not None and asked.items() <= kept[1]["spec"]["metrics"].items()
+            if not measured or not (asked or (path.parents[1] / "model.safetensors").exists()):
+                yield path, failed
 
     def remove_leftovers(self) -> None:
         """Remove the leases and temporary files of dead processes."""
@@ -249,16 +261,39 @@ def evaluation_name(path: Path) -> str:
     return f"{path.parts[-3]}/{path.parts[-2]}"
 
 
-def read_failure(path: Path) -> Failure:
-    """Read why a run failed. If the note is damaged, the reason says so and the spec is empty."""
-    try:
-        reason, _, text = files.read(path).decode(errors="replace").rpartition("\nspec: ")
-        spec = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        return Failure(f"{files.shown(path)} is damaged: {error}", {})
-    if not isinstance(spec, dict):
-        return Failure(f"{files.shown(path)} is damaged: its spec is not an object", {})
-    return Failure(reason.strip() or "no reason is kept", spec)
+def labels_of(spec: Spec) -> Labels:
+    """Return the labels of the record of a run."""
+    return {
+        "run": run_name(spec),
+        "evaluation": spec.evaluation_key,
+        "model": spec.model_label,
+        "data": spec.data_label,
+    }
+
+
+def failed_record(spec: Spec, reason: str) -> Record:
+    """Return the record of a run that failed."""
+    return {
+        "labels": labels_of(spec),
+        "spec": cast(SpecJson, spec.json()),
+        "results": [],
+        "provenance": {"data": {}, "training": no_origin(), "measurements": []},
+        "failure": reason,
+    }
+
+
+def _read(paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Record]]:
+    for path in paths:
+        try:
+            yield path, read_kept(path)
+        except FileNotFoundError:
+            continue
+        except Damaged as error:
+            damaged(path, error)
+
+
+def _ignore(path: Path, error: Damaged) -> None:
+    """Leave a damaged file out: its reader reports it."""
 
 
 def spec_at(run: Path) -> Spec:
@@ -271,13 +306,13 @@ def spec_at(run: Path) -> Spec:
     if record.is_file():
         return _restored(record, read_kept(record)["spec"])
     if weights.is_file():
-        return _restored(weights, read_weights(weights)[1])
+        return _restored(weights, read_weights(weights).spec)
     for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_kept(path)["spec"])
     raise ConfigError(f"{run} is not a kept run: it holds neither record.json nor model.safetensors")
 
 
-def _restored(path: Path, spec: dict[str, Any]) -> Spec:
+def _restored(path: Path, spec: Mapping[str, Any]) -> Spec:
     try:
         return restore_spec(spec)
     except ConfigError as error:

@@ -15,6 +15,7 @@ from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import TrainingEvaluation
 from genbench.runs.record import Misfiled
+from genbench.runs.record_types import Origin
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
 from genbench.runs.weights_file import restore_weights
@@ -42,8 +43,8 @@ def build_untrained(spec: Spec, data: Data) -> Trainable:
     return build_model(spec.model, spec.encoder, data)
 
 
-def take_weights(model: Trainable, spec: Spec, held: Store) -> dict[str, float] | None:
-    """Load the kept weights of a run into a model, and return the cost of its training; None if they are not kept.
+def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
+    """Load the kept weights of a run into a model, and return the origin of training; None if they are not kept.
 
     Damaged weights are reported and removed: trained again they will be the same. Weights of another run are set aside.
     """
@@ -51,9 +52,9 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> dict[str, float] 
     try:
         return restore_weights(model, path, spec)
     except Misfiled as error:
+        log.warning("%s; this run is trained again", error)
         with suppress(FileNotFoundError):  # another process of the group was first
-            path.replace(path.with_name(f"misfiled-{path.name}"))
-        log.warning("%s; it is kept as misfiled-%s, and this run is trained again", error, path.name)
+            files.set_aside(path)
     except Damaged as error:
         files.discard(path)
         log.warning("%s; it is trained again", error)
@@ -125,6 +126,7 @@ def fit_and_save(
             reasons[i] = f"it was not evaluated at step {step}"
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
     cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
+    cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
     if plan.stop == "validation" and plan.steps:
@@ -135,7 +137,9 @@ def fit_and_save(
             if reason is not None:
                 member.store.write_failure(member.spec, reason)
             elif not member.store.has_weights(member.spec):
-                member.store.save_model(member.spec, member.model.state_dict(), cost)
+                cost["parameters"] = sum(parameter.numel() for parameter in member.model.parameters())
+                training = provenance.origin(group.device, cost)
+                member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
     group.barrier()
     return reasons

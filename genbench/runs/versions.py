@@ -1,58 +1,56 @@
 """Versions: which records and values today's components would not make again.
 
-A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. A
-source that changed under the same version is only a hint that the version should have been raised.
+A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale.
 """
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from genbench.errors import ConfigError
-from genbench.registry import Registry, datasets, encoders, metrics
-from genbench.runs import source_code
-from genbench.runs.component import differences
-from genbench.runs.record import Record, Row, metric_of
-from genbench.runs.spec import REGISTRIES, SPEC
-from genbench.runs.store import run_name
-from genbench.storage import trust
-from genbench.storage.trust import Untrusted
-from genbench.validation import explain
+from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
+from genbench.runs.record import without_metrics
+from genbench.runs.record_types import Record
+from genbench.training.plan import VERSION
 
 log = logging.getLogger("genbench")
 
-_keys: dict[str, str | None] = {}
-"""{spec without its seed, as JSON: why its run has another key now}, for a key takes a millisecond or two."""
+NESTED = (couplings, nets, encoders, texts, extractors)
+
+
+def differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the versions of a component and of the components in its settings differ from those installed."""
+    name, version = component["name"], component["version"]
+    if name not in registry:
+        if "@" not in name:  # a name with the hash of a file names the same code for ever, wherever the file is
+            yield f"there is no {registry.kind} '{name}' any more"
+    elif (installed := registry.version(name)) != version:
+        yield f"made with version {version} of {registry.kind} '{name}', which is now {installed}"
+    for value in component.values():
+        if isinstance(value, Mapping) and "name" in value and "version" in value:
+            known = next((other for other in NESTED if value["name"] in other), None)
+            if known is not None:
+                yield from differences(known, value)
 
 
 def why_outdated(record: Record) -> str | None:
     """Return why today's code would train another model than the one of a record; None if it would not."""
-    spec = record["spec"]
-    for _, registry, component in _trained(spec):
+    for registry, component in _trained(record["spec"]):
         for why in differences(registry, component):
             return why
-        if component["name"] not in registry:  # the file that registers it is elsewhere
-            return None
-    text = json.dumps({**spec, "metrics": {}, "sample": {}, "evaluation": {}, "seed": 0})
-    if text not in _keys:
-        _keys[text] = _other_key(spec, record["labels"]["run"])
-    return _keys[text]
+    version = record["provenance"]["training"]["code"].get("training", VERSION)
+    return f"trained by version {version} of training, which is now {VERSION}" if version != VERSION else None
 
 
 def unknown_components(record: Record) -> list[str]:
     """Return the components of a record that are not installed here, or cannot be imported."""
     spec = record["spec"]
-    components = [(registry, part["name"]) for _, registry, part in _trained(spec)]
+    components = [(registry, part["name"]) for registry, part in _trained(spec)]
     missing = []
     for registry, name in [*components, *((metrics, name) for name in spec["metrics"])]:
         try:
-            registry[name]
+            registry.version(name)
         except ConfigError:
             missing.append(f"{registry.kind} '{name}'")
     return missing
@@ -64,88 +62,38 @@ def outdated_metrics(record: Record) -> dict[str, str]:
     return {name: why for name, why in outdated.items() if why is not None}
 
 
-def without_metrics(record: Record, names: Iterable[str]) -> Record | None:
-    """Return a record without the values of these metrics; None if no value is left."""
-    names = set(names)
-    rows = [row for row in record["results"] if metric_of(row) not in names]
-    return {**record, "results": rows} if rows else None
-
-
-def with_metric_versions(record: Record) -> Record:
-    """Return a published record in whose protocols the values of outdated metrics state their version."""
-    versions = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
-
-    def stated(row: Row) -> Row:
-        name = metric_of(row)
-        if name not in versions or row.get("protocol") is None:
-            return row
-        return {**row, "protocol": f"{row['protocol']}, version {versions[name]} of {name}"}
-
-    return {**record, "results": [stated(row) for row in record["results"]]} if versions else record
-
-
-def without_outdated(records: Iterable[Record], published: Callable[[Record], bool] | None = None) -> list[Record]:
-    """Return the records that have results, without what is outdated, and log what is left out.
+def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[str]]:
+    """Return what of a record has results and is not outdated, and what is left out as outdated, in words.
 
     Args:
-        published: tells the published records, which keep the values of outdated metrics with their version.
+        published: whether it keeps the values of outdated metrics, whose version tables state.
     """
-    kept, left_out = [], Counter()
-    for record in records:
-        if not record["results"]:  # a prerequisite is only trained
-            continue
-        name = f"{record['labels']['model']} on {record['labels']['data']}"
-        if (why := why_outdated(record)) is not None:
-            left_out[f"{name}: {why}"] += 1
-            continue
-        if published is not None and published(record):
-            kept.append(with_metric_versions(record))
-            continue
-        outdated = outdated_metrics(record)
-        current = without_metrics(record, outdated)
-        if current is not None:
-            kept.append(current)
-        left_out.update(f"{name}: {metric}, {text}" for metric, text in outdated.items())
-    for text, count in left_out.items():
+    if not record["results"]:  # a prerequisite is only trained
+        return None, []
+    name = f"{record['labels']['model']} on {record['labels']['data']}"
+    if (why := why_outdated(record)) is not None:
+        return None, [f"{name}: {why}"]
+    outdated = {} if published else outdated_metrics(record)
+    left_out = [f"{name}: {metric}, {text}" for metric, text in outdated.items()]
+    return without_metrics(record, outdated) if outdated else record, left_out
+
+
+def without_outdated(records: Iterable[Record]) -> list[Record]:
+    """Return the records that have results, without what is outdated, and log what is left out."""
+    found = [current(record) for record in records]
+    log_left_out(text for _, texts in found for text in texts)
+    return [record for record, _ in found if record is not None]
+
+
+def log_left_out(texts: Iterable[str]) -> None:
+    """Log what is left out as outdated, each text once with the number of records."""
+    for text, count in Counter(texts).items():
         log.warning("left out as outdated: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
-    return kept
 
 
-def changed_sources(record: Record) -> list[str]:
-    """Return the components whose source differs from the one that made the record."""
-    then = record["provenance"]["code"].get("sources", {})
-    now = sources_of(record["spec"])
-    return sorted(name for name, digest in then.items() if now.get(name, digest) != digest)
-
-
-def sources_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return {component of a spec: hash of its source}."""
-    components = [(kind, registry, part["name"]) for kind, registry, part in _trained(spec)]
-    components += [("metric", metrics, name) for name in spec["metrics"]]
-    sources = {}
-    for kind, registry, name in components:
-        with suppress(ConfigError):  # a component that is not installed here, or broken
-            sources[f"{kind} {name}"] = source_code.digest(registry[name].build.__module__)
-    return {name: digest for name, digest in sources.items() if digest is not None}
-
-
-def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[str, Registry, Mapping[str, Any]]]:
-    """Yield the components that training depends on: what each is, its registry, its part of the spec."""
-    kind = spec.get("kind", "model")
-    yield "data", datasets, spec["data"]
-    yield kind, REGISTRIES[kind], spec["model"]
+def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:
+    """Yield the components that training depends on, each with its registry."""
+    yield datasets, spec["data"]
+    yield encoders if spec.get("kind") == "encoder" else models, spec["model"]
     if spec.get("encoder"):
-        yield "encoder", encoders, spec["encoder"]
-
-
-def _other_key(spec: Mapping[str, Any], run: str) -> str | None:
-    try:
-        known = SPEC.validate_python(spec)
-        trust.check(known.parts())
-        if not Path(spec["data"].get("path") or "").exists() or run_name(known) == run:
-            return None  # where the data is elsewhere, the key is not known, because it needs the data's content
-    except Untrusted:  # the record is shown all the same: only its files stay closed
-        return None
-    except (ValidationError, TypeError, KeyError, AttributeError, ConfigError) as error:
-        return f"made by an earlier version of genbench: {explain(error)}"
-    return "made by an earlier version of genbench"
+        yield encoders, spec["encoder"]

@@ -1,43 +1,52 @@
-"""The weights of a run as a file: its tensors, with the spec and the cost of training in the header."""
+"""The weights of a run as a file: its tensors, with the spec and the origin of training in the header."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
-from pydantic import AfterValidator, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from genbench.runs.record import check_request, check_run
+from genbench.runs.record_types import TRAINING_COSTS, Origin, check_origin
 from genbench.runs.spec import SPEC, Spec
 from genbench.storage import files, tensors
 from genbench.storage.files import Damaged
 from genbench.validation import explain
 
-WEIGHTS = ("spec", "cost")
-"""Fields in the header of kept weights; those of earlier versions lack "run"."""
+WEIGHTS = ("run", "spec", "training")
+"""Fields in the header of saved weights."""
+
+ORIGIN = TypeAdapter(Origin)
 
 
-def _trained(cost: dict[str, float]) -> dict[str, float]:
-    missing = [name for name in ("train_seconds", "train_peak_mib") if name not in cost]
-    if missing:
-        raise ValueError(f"{missing[0]} is missing")
-    return cost
+class Weights(NamedTuple):
+    """What a file of weights holds: the tensors, the spec as plain JSON, and the origin of training."""
+
+    state: dict[str, Tensor]
+    spec: dict[str, Any]
+    training: Origin
 
 
-COST = TypeAdapter(Annotated[dict[str, FiniteFloat], AfterValidator(_trained)])
+def save_weights(path: Path, run: str, spec: Spec, state: Mapping[str, Tensor], training: Origin) -> None:
+    """Write trained weights, with which code, machine and cost of training stay as they were, wherever they go."""
+    weights = {name: value.clone() for name, value in state.items()}
+    tensors.save(path, weights, {"run": run, "spec": json.dumps(spec.json()), "training": json.dumps(training)})
 
 
-def restore_weights(model: nn.Module, path: Path, spec: Spec) -> dict[str, float] | None:
-    """Load trained weights into a model, and return the cost of training; None if there is no such file.
+def restore_weights(model: nn.Module, path: Path, spec: Spec) -> Origin | None:
+    """Load trained weights into a model, and return the origin of training; None if there is no such file.
 
     Raises:
         Damaged: if the file does not hold what was written.
         Misfiled: if it belongs to another run than that of the spec.
     """
     try:
-        state, kept, cost = read_weights(path)
+        state, kept, training = read_weights(path)
         check_request(path, kept | {"sample": spec.sample, "evaluation": spec.evaluation}, spec)
         model.load_state_dict(state)
-        return cost
+        return training
     except FileNotFoundError:
         return None
     except RuntimeError as error:
@@ -45,8 +54,8 @@ def restore_weights(model: nn.Module, path: Path, spec: Spec) -> dict[str, float
         raise Damaged(f"{files.shown(path)} holds the weights of another network: {why}") from error
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, float]]:
-    """Return trained weights, the spec as plain JSON, and the cost of training.
+def read_weights(path: Path) -> Weights:
+    """Read trained weights.
 
     Raises:
         Damaged: if the file does not hold what was written.
@@ -55,8 +64,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
     """
     state, header = tensors.load(path, WEIGHTS)
     try:
-        spec, cost = SPEC.validate_json(header["spec"]).json(), COST.validate_json(header["cost"])
-    except ValidationError as error:
-        raise Damaged(f"{files.shown(path)} is damaged: its header has no spec or cost: {explain(error)}") from error
-    check_run(path, path.resolve().parent, header.get("run"), spec)
-    return state, spec, cost
+        spec, training = SPEC.validate_json(header["spec"]).json(), ORIGIN.validate_json(header["training"])
+        check_origin(training, TRAINING_COSTS)
+        if not training["cost"]:
+            raise ValueError("the cost of training is missing")
+    except ValueError as error:  # ValidationError too
+        raise Damaged(f"{files.shown(path)} is damaged: its header lacks spec or training: {explain(error)}") from error
+    check_run(path, path.resolve().parent, header["run"])
+    return Weights(state, spec, training)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from genbench.errors import ConfigError
+
+log = logging.getLogger("genbench")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of a full or failing disk, for which the request is not to blame."""
@@ -114,6 +117,20 @@ def _replace(path: Path, save: Callable[[Path], object]) -> None:
             os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file in whose place another is written, report it, and return its new path.
+
+    It is NAME.aside, or NAME.aside2 and so on, where other files have been set aside before.
+    """
+    aside, number = path.with_name(f"{path.name}.aside"), 1
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}.aside{number}")
+    path.replace(aside)
+    log.warning("%s was set aside as %s", shown(path), aside.name)
+    return aside
 
 
 def discard(path: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from genbench.analysis.suite_results import suite_file, suite_names
 from genbench.errors import ConfigError, unknown
+from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import read_published, read_record
 from genbench.runs.store import Store, evaluation_name
 from genbench.storage import files
@@ -62,7 +62,7 @@ def records_of(store: Store, name: str) -> list[Path]:
     suites = suite_names(store.root)
     if name not in suites:
         raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])
-    runs = {record["labels"]["run"] for record in read_published(suite_file(store.root, name, "records.jsonl.gz"))}
+    runs = {record["labels"]["run"] for record in read_published(store.root / name / RECORDS)}
     own = [path for path in paths if path.parts[-3] in runs]
     if not own:
         raise unknown(f"{store.root} has only published records, and no runs, of the suite", name, [])

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from genbench.analysis.suite_results import Run, SuiteResults
-from genbench.runs.record import Record, read_record
+from genbench.analysis.suite_results import SuiteResults
+from genbench.results.reader import Run
+from genbench.runs.record import read_record
+from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 from genbench.runs.versions import without_outdated
 from genbench.storage import cache, content_hash, files

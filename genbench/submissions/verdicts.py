@@ -21,11 +21,11 @@ from genbench.analysis.means import half_width, mean_and_error
 from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported
 from genbench.results.verifying import compare, measure_again, pairs
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import Record, cell, read_record
+from genbench.runs.record import read_record
+from genbench.runs.record_types import Record, cell
 from genbench.runs.run import run
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store, evaluation_name, run_name
-from genbench.runs.versions import changed_sources
 from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import tensors
 
@@ -121,8 +121,9 @@ def _read(path: Path) -> tuple[Path, Record | None, Spec | None, str]:
             spec = restore_spec(record["spec"])
         except MissingFile as error:
             return path, record, None, str(error)
-        if record["labels"]["data"] != spec.data_label:
-            return path, record, spec, f"its label of the data is not that of its spec, {spec.data_label}"
+        for name, label in (("model", spec.model_label), ("data", spec.data_label)):
+            if record["labels"][name] != label:
+                return path, record, spec, f"its label of the {name} is not that of its spec, {label}"
         if not run_name(spec) == record["labels"]["run"] == path.parts[-3]:
             return path, record, spec, f"its spec is that of {run_name(spec)}"
         if spec.evaluation_key != path.parts[-2]:
@@ -176,9 +177,7 @@ def _labels(records: Sequence[Record]) -> dict[int, tuple[str, ...]]:
         own = sorted(seeds[record["labels"]["model"], record["labels"]["data"]])
         if own != list(range(len(own))):
             labels.append(f"chosen seeds: {', '.join(map(str, own))} instead of 0 to {len(own) - 1}")
-        if changed := changed_sources(record):
-            labels.append(f"made by other code: {', '.join(changed)}")
-        if not record["provenance"]["code"].get("sources"):
+        if not record["provenance"]["training"]["code"].get("genbench"):
             labels.append("its code is not stated")
         if record["provenance"]["data"].get("original") is False:
             labels.append("not the original data")

@@ -17,8 +17,9 @@ from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import Record
-from genbench.runs.spec import Spec, build_data, without_folder
+from genbench.runs.record import without_folder
+from genbench.runs.record_types import Record
+from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge, settings_of
 from genbench.sweeps.ensembles import form_ensembles

@@ -13,8 +13,9 @@ from genbench.models.flow_matching.model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.make_spec import make_spec
+from genbench.runs.record import without_folder
 from genbench.runs.run import learn_from_prerequisites
-from genbench.runs.spec import Spec, build_data, without_folder
+from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
 from genbench.seeds import derive, generator
 from genbench.settings import Settings

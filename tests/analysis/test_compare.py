@@ -1,21 +1,21 @@
 """Comparisons of models and of runs: paired over seeds, with p, interval, detectable difference and a sentence."""
 
-import gzip
 import json
 import shutil
 import sys
 
 import numpy as np
 import pytest
+from helpers.records import provenance
 from scipy import stats
 
 from genbench.analysis.compare import compare_models, compare_records
-from genbench.analysis.suite_results import load_records
 from genbench.cli.main import main
 from genbench.errors import ConfigError
+from genbench.results.reader import load_records
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import format_record, read_record
-from genbench.runs.store import run_name
+from genbench.runs.record import format_published, format_record, read_record
+from genbench.runs.store import labels_of
 
 NOISE = np.random.default_rng(0).normal(size=(2, 12))
 
@@ -34,8 +34,8 @@ def record(model, seed, values, settings=None, plan=None):
         for name, (value, better) in values.items()
     ]
     rows.append({"metric": "w2", "value": 9.0, "protocol": "exact", "better": "lower"} | at | {"point": "curve"})
-    labels = {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label}
-    return {"labels": labels, "spec": spec.json(), "results": rows, "provenance": {"code": {}, "data": {}, "cost": {}}}
+    made = provenance(spec.metrics)
+    return {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
 
 
 def sweep(seeds=8):
@@ -144,8 +144,8 @@ def test_two_models_are_compared_at_the_budget_with_most_common_seeds():
 
 
 def test_the_command_reads_published_records(tmp_path, monkeypatch, capsys):
-    lines = "".join(json.dumps({k: v for k, v in r.items() if k != "provenance"}) + "\n" for r in sweep())
-    (tmp_path / "tiny-records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/records.jsonl.gz").write_bytes(format_published(sweep()))
 
     def say(*more):
         monkeypatch.setattr(sys, "argv", ["genbench", "compare", "cfm", "wcfm", "--results", str(tmp_path), *more])
@@ -176,7 +176,7 @@ def test_a_seed_is_noise_and_a_rule_is_not(cli, swept, tmp_path, first_path):
         for seed, value in enumerate(values):
             rows = [{**row, "value": value} for row in record["results"] if row["metric"] == "sliced_w2"][:1]
             spec = {**record["spec"], "seed": seed, "model": record["spec"]["model"] | settings}
-            path = tmp_path / name / f"runs/{seed}/x/record.json"
+            path = tmp_path / name / f"{seed}/x/record.json"
             path.parent.mkdir(parents=True)
             path.write_text(format_record({**record, "spec": spec, "results": rows}))
         return tmp_path / name

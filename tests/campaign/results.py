@@ -15,7 +15,6 @@ FILES = {
     "train log": "runs/cfm-moons-0-*/train.csv",
     "published records": "tiny/records.jsonl.gz",
     "table": "tiny/table.csv",
-    "origins": "tiny/origins.json",
 }
 
 COMMANDS = {

@@ -67,7 +67,7 @@ FIELDS: dict[str, Callable[[Any], Change]] = {
     "step": lambda x: _row(step=x, point="training"),
     "half interval": lambda x: _row(details={"half_interval": x}),
     "detail": lambda x: _row(details={"bias": x}),
-    "seconds": lambda x: lambda record: record["provenance"]["cost"].update(train_seconds=x),
+    "seconds": lambda x: lambda record: record["provenance"]["training"]["cost"].update(train_seconds=x),
     "seed": lambda x: lambda record: record["spec"].update(seed=x),
     "learning rate": lambda x: _spec("plan", lr=x),
     "samples": lambda x: _spec("evaluation", n=x),
@@ -99,7 +99,7 @@ FORGED: dict[str, Change] = {
     "version is none": _spec("model", version=None),
     "more keys": lambda record: record.update(extra=1),
     "no provenance": lambda record: record.pop("provenance"),
-    "code is a text": lambda record: record["provenance"].update(code="x"),
+    "code is a text": lambda record: record["provenance"]["training"].update(code="x"),
     "stack of strangers": lambda record: record["spec"].update(stack=[{"seed": 0}, {"seed": "x"}]),
     "better value": lambda record: record["results"][0].update(value=record["results"][0]["value"] / 2),
 }

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from genbench.analysis.suite_results import Run, SuiteResults
+from genbench.analysis.suite_results import SuiteResults
+from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec
-from genbench.runs.store import run_name
+from genbench.runs.store import labels_of
+from helpers.records import provenance
 
 NOISE = np.random.default_rng(0).normal(size=(4, 12))
 
@@ -20,11 +22,8 @@ def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", bett
     at = {"metric": metric, "floor": 0.1, "n": 64, "solver": "dopri5", "protocol": "exact", "better": better}
     rows = [at | {"point": "main", "value": value, "nfe": 100.0}]
     rows += [at | {"point": "curve", "value": y, "nfe": x, "solver": "euler"} for x, y in curve]
-    labels = {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label}
-    cost = {"train_seconds": 2.0 + seed, "steps_per_second": 1.0, "parameters": 9, "train_peak_mib": 1.0}
-    cost |= {"evaluate_peak_mib": 1.0, "evaluate_seconds": 1.0, "sample_seconds": 1.0}
-    provenance = {"code": {}, "data": {"original": True}, "machine": {"device": "cpu"}, "cost": cost}
-    record = {"labels": labels, "spec": spec.json(), "results": rows, "provenance": provenance}
+    made = provenance(spec.metrics, train_seconds=2.0 + seed, original=True)
+    record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
     return Run(record, spec.model_label, None)
 
 

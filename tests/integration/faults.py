@@ -28,7 +28,6 @@ import time
 import torch
 
 from genbench.cli import main
-from genbench.runs import source_code
 from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps.execution import process_pool
@@ -46,7 +45,6 @@ COMPONENTS = ("models.flow_matching.methods", "models.latent.autoencoder", "data
 COMPONENTS += ("metrics.distance", "metrics.diagnostics")
 for module in COMPONENTS:
     __import__(f"genbench.{module}")
-    source_code.digest(f"genbench.{module}")  # which takes as long as all else in so small a sweep
 __import__("sklearn.datasets")  # imported at the first need
 torch.set_num_threads(1)
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))]).zero_grad()  # imports what it needs, before the forks

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from genbench.analysis.suite_results import Run
 from genbench.report.origins import origins
+from genbench.results.reader import Run
 from genbench.runs.record import read_record
+from genbench.runs.record_types import no_origin
 
 
 @pytest.fixture
@@ -37,9 +38,9 @@ def test_what_all_seeds_share_is_stated_once_and_what_differs_is_told_apart(runs
     (origin,) = origins(own)
     assert "; or " not in facts(origin)["machine"]
     assert "kept" not in facts(origin)
-    own[1].record["provenance"]["machine"] |= {"processor": "Another"}
+    own[1].record["provenance"]["training"]["machine"] |= {"processor": "Another"}
     own[1].record["provenance"]["data"] |= {"original": False}
-    own[0].record["provenance"]["code"] |= {"commit": "f" * 40, "dirty": True}
+    own[0].record["provenance"]["training"]["code"] |= {"commit": "f" * 40, "dirty": True}
     (origin,) = origins([own[0], replace(own[1], folder=None)])
     assert "; or " in facts(origin)["machine"]
     assert facts(origin)["data"] == "moons, drawn; or moons, drawn, a file, not a published original"
@@ -49,7 +50,7 @@ def test_what_all_seeds_share_is_stated_once_and_what_differs_is_told_apart(runs
 
 def test_published_records_without_provenance_have_no_facts_and_unknown_models_no_command(runs):
     (run, *_) = runs
-    run.record["provenance"] = {"code": {}, "data": {}, "machine": {}, "cost": {}}
+    run.record["provenance"] = {"data": {}, "training": no_origin(), "measurements": []}
     run.record["spec"]["model"]["name"] = "gone"
     (origin,) = origins([run])
     assert (origin.facts, origin.command) == ((), "")

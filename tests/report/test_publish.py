@@ -1,41 +1,44 @@
-"""Publishing: what depends on the machine is in separate files, and what did not run here stays as published."""
+"""Publishing: views that depend on the machine are separate files, and what did not run here stays as published."""
 
+import gzip
+import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.command_line import genbench
+from helpers.records import provenance
 
 from genbench.report.publish import publish_suite, refresh_suite, write_suite
+from genbench.runs.record import format_published, read_published
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
 POINT = {"value": 1.0, "floor": 0.2, "n": 64, "protocol": "exact", "better": "lower", "solver": "dopri5", "nfe": 20.0}
-COST = {"evaluate_seconds": 1.0, "train_peak_mib": 1.0, "evaluate_peak_mib": 2.0, "sample_seconds": 1.0}
+FILES = ["records.jsonl.gz", "table.md", "table.csv", "cost.md"]
 
 
 def record(train_seconds):
     points = [{"point": "main"}, *({"point": "curve", "solver": "euler", "nfe": nfe} for nfe in (1.0, 16.0))]
-    cost = COST | {"steps_per_second": 3.0, "parameters": 10, "train_seconds": train_seconds}
+    metrics = {"w2": {"name": "w2", "version": 1}}
+    parts = {"data": {"name": "moons"}, "model": {"name": "cfm"}, "plan": {}, "evaluation": {}}
     return {
-        "labels": {"run": "cfm-0", "model": "cfm", "data": "moons"},
-        "spec": {"seed": 0, "data": {"name": "moons"}, "model": {"name": "cfm"}, "plan": {}, "evaluation": {}},
+        "labels": {"run": "cfm-0", "evaluation": "e", "model": "cfm", "data": "moons"},
+        "spec": {"seed": 0, **parts, "metrics": metrics},
         "results": [{"metric": "w2"} | POINT | point for point in points],
-        "provenance": {"code": {}, "data": {}, "machine": {"device": "cpu"}, "cost": cost},
+        "provenance": provenance(metrics, train_seconds=train_seconds),
     }
 
 
-def test_costs_have_separate_files_and_results_are_reproducible(tmp_path):
+def test_times_are_in_a_view_of_their_own_and_the_others_are_reproducible(tmp_path):
     written = write_suite(tmp_path / "out" / "syn", [record(1.0)], [])
-    names = ["table.md", "table.csv", "cost.md", "cost.csv", "records.jsonl.gz"]
-    assert sorted(p.name for p in written) == sorted(names)
-    first = {p.name: p.read_bytes() for p in written}
-    again = write_suite(tmp_path / "again" / "syn", [record(99.0)], [])
-    for path in again:
-        same = path.read_bytes() == first[path.name]
-        assert same is ("cost" not in path.name), path.name
-    assert pd.read_csv(tmp_path / "again/syn/cost.csv")["train_seconds"].tolist() == [99.0]
+    assert sorted(path.name for path in written) == sorted(FILES)
+    first = {path.name: path.read_bytes() for path in written}
+    for path in write_suite(tmp_path / "again" / "syn", [record(99.0)], []):
+        assert (path.read_bytes() == first[path.name]) is (path.name not in ("cost.md", "records.jsonl.gz")), path.name
+    (again,) = gzip.decompress((tmp_path / "again/syn/records.jsonl.gz").read_bytes()).splitlines()
+    assert json.loads(again) == json.loads(json.dumps(record(99.0)))
 
 
 def files_of(folder):
@@ -58,10 +61,12 @@ def test_cells_that_did_not_run_here_keep_their_published_records(swept, caplog)
 def test_a_failed_cell_keeps_what_was_published_and_is_shown_as_failed(swept):
     suite, results = swept
     specs, store = load(suite).specs, Store(results)
-    records = files_of(results / "tiny")["records.jsonl.gz"]
+    records = read_published(results / "tiny/records.jsonl.gz")
     shutil.rmtree(store.record_path(specs[1]).parent)
     publish_suite("tiny", specs, store, failed={store.record_path(specs[1]): "the loss is not finite"})
-    assert files_of(results / "tiny")["records.jsonl.gz"] == records
+    *others, failure = read_published(results / "tiny/records.jsonl.gz")
+    assert others == records
+    assert (failure["failure"], failure["spec"]) == ("the loss is not finite", specs[1].json())
     assert (pd.read_csv(results / "tiny/table.csv")["failed_runs"] > 0).sum() == 1
 
 
@@ -112,13 +117,41 @@ def test_records_of_no_cell_leave_the_tables_with_a_warning(swept, caplog):
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b""])
-@pytest.mark.parametrize("name", ["records.jsonl.gz", "table.csv", "cost.csv", "origins.json"])
-def test_damaged_published_files_are_set_aside(swept, caplog, name, damage):
+def test_damaged_published_records_are_set_aside_with_the_tables_made_from_them(swept, caplog, damage):
     suite, results = swept
-    published = files_of(results / "tiny")
+    specs, folder = load(suite).specs, results / "tiny"
+    published = files_of(folder)
     for content in (damage, b"again"):
-        (results / "tiny" / name).write_bytes(content)
-        publish_suite("tiny", load(suite).specs, Store(results))
-        assert f"tiny/{name} is damaged, and is now " in caplog.text
-    aside = {f"{name}.damaged": damage, f"{name}.damaged2": b"again"}
-    assert files_of(results / "tiny") == published | aside
+        (folder / "records.jsonl.gz").write_bytes(content)
+        publish_suite("tiny", specs, Store(results))
+        assert f"{folder / 'records.jsonl.gz'} was set aside as records.jsonl.gz.aside" in caplog.text
+    aside = {"records.jsonl.gz.aside": damage, "records.jsonl.gz.aside2": b"again"}
+    aside |= {f"{name}.aside{number}": published[name] for name in FILES[1:] for number in ("", 2)}
+    assert files_of(folder) == published | aside
+
+
+def test_nothing_is_set_aside_where_nothing_is_written(swept):
+    suite, results = swept
+    shutil.rmtree(results / "runs")
+    (results / "tiny/records.jsonl.gz").write_bytes(b"damaged")
+    before = files_of(results / "tiny")
+    assert publish_suite("tiny", load(suite).specs, Store(results)) == []
+    assert files_of(results / "tiny") == before
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_published_protocol_states_an_outdated_version_once_however_often_it_is_published(swept, times):
+    """After three publications it read "version 0 of sliced_w2" three times, and matched no other value."""
+    suite, results = swept
+    store, specs, path = Store(results), load(suite).specs, results / "tiny/records.jsonl.gz"
+    shutil.rmtree(results / "runs")
+    records = read_published(path)
+    for old in records:
+        old["spec"]["metrics"]["sliced_w2"]["version"] = 0
+    path.write_bytes(format_published(records))
+    for _ in range(times):
+        publish_suite("tiny", specs, store)
+    assert read_published(path) == records
+    protocols = set(pd.read_csv(results / "tiny/table.csv").query("metric == 'sliced_w2'")["protocol"])
+    stated = {row["protocol"] for old in records for row in old["results"] if row["metric"] == "sliced_w2"}
+    assert protocols == {f"{protocol}, version 0 of sliced_w2" for protocol in stated}

@@ -1,6 +1,5 @@
-import json
-
-from genbench.runs.record import read_record
+from genbench.runs.record import format_record, read_record
+from genbench.runs.record_types import no_origin
 from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps.suite import load
@@ -59,15 +58,19 @@ def test_clean_removes_what_the_dead_left(cli, swept, first_path):
 def test_reasons_and_names_of_others_cannot_write_to_the_terminal(cli, swept, first_path):
     _, results = swept
     record = first_path(results)
-    spec = read_record(record)["spec"]
+    known = read_record(record)
     record.unlink()
-    failure = record.with_name("failure.txt")
-    failure.write_text(f"\x1b[2J\x1b]0;title\x07 [red]x\n\nspec: {json.dumps(spec)}\n")
+    failure = record.with_name("failure.json")
+    origin = {"data": {}, "training": no_origin(), "measurements": []}
+    failed = {**known, "results": [], "provenance": origin, "failure": "\x1b[2J\x1b]0;title\x07 [red]x"}
+    failure.write_text(format_record(failed))
     outputs = [cli("results", "clean", "--results", results, "--failed", "--dry-run")]
     run = record.parents[1]
     run.rename(run.with_name(f"{run.name}\x1b[2J"))
     failure = run.with_name(f"{run.name}\x1b[2J") / failure.relative_to(run)
-    failure.write_text('nothing\n\nspec: {"kind": "\x1b[2J"}\n')
+    failed["labels"]["run"] = run.name + "\x1b[2J"
+    failed["labels"]["data"] += "\x1b[2J"
+    failure.write_text(format_record(failed))
     outputs += [cli("results", "clean", "--results", results, "--failed", "--dry-run")]
     assert all(code == 0 for code, _, _ in outputs)
     assert all("\x1b" not in out + err and "\x07" not in out + err for _, out, err in outputs)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import genbench
-from genbench.results.frames import COLUMNS, costs, frame
+from genbench.results.frames import COLUMNS, cost_of, frame
 from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
@@ -65,13 +65,21 @@ def test_models_of_one_label_are_told_apart_by_their_budget(records):
 
 def test_no_records_have_an_empty_table():
     assert len(frame([])) == 0
-    assert len(costs([])) == 0
 
 
-def test_costs_have_a_row_for_each_run(records):
-    table = costs(records)
-    assert table["run"].tolist() == [record["labels"]["run"] for record in records]
-    assert (table["train_seconds"] > 0).all()
+def test_a_cost_counts_all_training_and_the_measurements_on_its_device(records):
+    provenance = records[0]["provenance"]
+    provenance["training"]["cost"] |= {"train_seconds": 3.0, "total_train_seconds": 10.0, "train_peak_mib": 5.0}
+    (first,) = provenance["measurements"]
+    first["cost"] = {"sample_seconds": 1.0, "evaluate_seconds": 2.0, "evaluate_peak_mib": 7.0}
+    later = {"sample_seconds": 9.0, "evaluate_seconds": 4.0, "evaluate_peak_mib": 6.0}
+    elsewhere = {**first, "cost": dict.fromkeys(later, 99.0), "machine": {**first["machine"], "device": "H100"}}
+    provenance["measurements"] += [{**first, "cost": later}, elsewhere]
+    found = cost_of(records[0])
+    assert (found["train_seconds"], found["sample_seconds"], found["evaluate_seconds"]) == (10.0, 1.0, 6.0)
+    assert (found["peak_mib"], found["device"]) == (7.0, "cpu")
+    provenance["training"] = {"code": {}, "machine": {}, "cost": {}}
+    assert cost_of(records[0]) == {}
 
 
 def test_outdated_and_damaged_records_are_left_out_and_reported(records, tmp_path, caplog):

@@ -11,11 +11,16 @@ from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
 
+def slow(record):
+    record["provenance"]["training"]["cost"]["train_seconds"] = 100
+    record["provenance"]["measurements"][0]["cost"]["evaluate_seconds"] = 20
+
+
 def test_a_dry_run_estimates_what_is_missing(cli, swept, first_path, edit_record):
     suite, results = swept
     edit_record(
         first_path(results, "runs/cfm-moons-1*/*/record.json"),
-        lambda r: r["provenance"]["cost"].update(train_seconds=100, evaluate_seconds=20),
+        slow,
     )
     shutil.rmtree(first_path(results, "runs/cfm-moons-0*"))
     suite.write_text(suite.read_text().replace("steps = 10", "steps = 20").replace("[0, 1]", "[0]"))
@@ -28,7 +33,7 @@ def test_a_dry_run_estimates_what_is_missing(cli, swept, first_path, edit_record
 def test_what_is_trained_once_is_estimated_once(swept, first_path, edit_record):
     suite, results = swept
     for path in results.glob("runs/cfm-moons-1*/*/record.json"):
-        edit_record(path, lambda r: r["provenance"]["cost"].update(train_seconds=100, evaluate_seconds=20))
+        edit_record(path, slow)
     for path in [first_path(results, "runs/cfm-moons-0*"), *results.glob("runs/wcfm-moons-1*/*/record.json")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     suite.write_text(
@@ -81,20 +86,20 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept
     assert "on fire" in cli("results", "status", "--results", results)[1]
     assert "on fire" not in cli("results", "clean", "--results", results)[1]
     cli("results", "merge", other, "--results", results)
-    assert path.with_name("failure.txt").exists()
+    assert path.with_name("failure.json").exists()
     assert "failed" not in cli("results", "status", "--results", results)[1]
     assert "failed" not in cli("sweep", suite, "--results", results)[1]
-    assert "failure.txt: it has succeeded since" in cli("results", "clean", "--results", results)[1]
-    assert not path.with_name("failure.txt").exists()
+    assert "failure.json: it has succeeded since" in cli("results", "clean", "--results", results)[1]
+    assert not path.with_name("failure.json").exists()
 
 
 def test_a_damaged_note_of_a_failure_is_only_reported(cli, swept):
     suite, results = swept
     spec = load(suite).specs[1]
     Store(results).write_failure(spec, "the machine was on fire")
-    note = Store(results).record_path(spec).with_name("failure.txt")
+    note = Store(results).record_path(spec).with_name("failure.json")
     note.write_bytes(note.read_bytes()[:-20] + b"\xff")
-    assert "failure.txt is damaged" in cli("results", "status", "--results", results)[1]
+    assert "failure.json is not a record" in cli("results", "status", "--results", results)[1]
     cli("results", "clean", "--results", results, "--failed")
     assert not note.exists()
 
@@ -117,7 +122,12 @@ def test_a_sweep_runs_what_failed_again_and_forgets_it(cli, swept):
 def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):
     _, results = swept
     first, second = sorted(results.glob("runs/*/*/record.json"))[:2]
-    edit_record(second, lambda r: r["spec"]["metrics"].update(elsewhere={"name": "elsewhere", "version": 2}))
+
+    def with_metric(record):
+        record["spec"]["metrics"]["elsewhere"] = {"name": "elsewhere", "version": 2}
+        record["provenance"]["measurements"][0]["metrics"].append("elsewhere")
+
+    edit_record(second, with_metric)
     run = results / "runs" / "elsewhere-moons-0-123456789abc"
     shutil.move(first.parents[1], run)
     path = run / first.parent.name / "record.json"

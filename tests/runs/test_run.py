@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genbench.analysis.values import read_costs
 from genbench.errors import RunFailed
 from genbench.models.latent.autoencoder import Autoencoder
-from genbench.results.frames import costs, frame
+from genbench.results.frames import cost_of, frame
 from genbench.results.status import of_folder
 from genbench.results.verifying import check, remeasure
-from genbench.runs import versions
+from genbench.runs import provenance, versions
 from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.record import read_record
 from genbench.runs.run import Launch, run
@@ -76,8 +77,33 @@ def test_an_encoder_is_a_run_that_all_seeds_share(own):
     before = own.weights_path(encoder).stat().st_mtime_ns
     run(latent(seed=1), own)
     assert own.weights_path(encoder).stat().st_mtime_ns == before
-    cost = read_record(own.record_path(spec))["provenance"]["cost"]
+    cost = read_record(own.record_path(spec))["provenance"]["training"]["cost"]
     assert cost["total_train_seconds"] == pytest.approx(cost["train_seconds"] + cost["encoder_seconds"], abs=1e-3)
+
+
+def test_adding_a_metric_keeps_code_machine_and_cost_of_the_older_values(tmp_path, monkeypatch):
+    """A record that was trained and measured on one machine became one of the machine that added a metric."""
+    settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+    first, both = (make_spec("cfm", "moons", metrics=m, settings=settings) for m in (["nfe"], ["nfe", "norm"]))
+    store = Store(tmp_path)
+    before = run(first, store)["provenance"]
+    here = provenance.machine(torch.device("cpu"))
+    monkeypatch.setattr(provenance, "machine", lambda device: {**here, "processor": "Another", "device": "H100"})
+    monkeypatch.setattr(provenance, "code", lambda: {"genbench": "0.2", "training": 1})
+    record = run(both, store)
+    after = record["provenance"]
+    assert after["training"] == before["training"]
+    assert after["measurements"][0] == before["measurements"][0]
+    assert after["measurements"][1]["metrics"] == ["norm"]
+    assert after["measurements"][1]["machine"]["processor"] == "Another"
+    assert after["measurements"][1]["code"]["genbench"] == "0.2"
+    spent = cost_of(record)
+    assert spent["evaluate_seconds"] == before["measurements"][0]["cost"]["evaluate_seconds"]  # H100 seconds are others
+    newer = replace(first, metrics={"nfe": {**first.metrics["nfe"], "version": 2}})
+    remeasured = run(newer, store)["provenance"]["measurements"]
+    assert [each["metrics"] for each in remeasured] == [["norm"], ["nfe"]]
+    store.record_path(first).unlink()  # measured from scratch elsewhere: the training is still the one of here
+    assert run(both, store)["provenance"]["training"] == before["training"]
 
 
 def test_runs_without_metrics_are_no_rows_of_tables(own):
@@ -86,7 +112,7 @@ def test_runs_without_metrics_are_no_rows_of_tables(own):
     records = list(own.records())
     assert {record["labels"]["model"] for record in records} >= {"autoencoder width=8 steps=30 noise=0.3 tune=20"}
     assert set(frame(records)["seed"]) == {0, 1}
-    assert len(costs(records)) == 2
+    assert len(read_costs(records)) == 2
     folder = of_folder(own)
     assert (folder.records, folder.prerequisites) == (2, 1)
     assert not folder.stale
@@ -135,7 +161,7 @@ def test_a_run_whose_encoder_is_being_trained_is_busy(whole, tmp_path):
     store, spec = Store(tmp_path), latent()
     with store.hold(spec.prerequisites["encoder"]), pytest.raises(Busy, match="autoencoder-digits-0-"):
         run(spec, store, launch=Launch(wait=0.0))
-    assert not list(tmp_path.rglob("failure.txt"))
+    assert not list(tmp_path.rglob("failure.json"))
     encoder = spec.prerequisites["encoder"]
     run(encoder, store)
     store.record_path(encoder).unlink()
@@ -172,7 +198,7 @@ def test_a_teacher_of_latents_needs_the_encoder_too(own):
     assert spec.prerequisites["teacher"] == replace(latent(), metrics={})
     assert spec.prerequisites["teacher"].prerequisites["encoder"] == spec.prerequisites["encoder"]
     before = own.weights_path(latent()).stat().st_mtime_ns
-    cost = run(spec, own)["provenance"]["cost"]
+    cost = run(spec, own)["provenance"]["training"]["cost"]
     assert own.weights_path(latent()).stat().st_mtime_ns == before
     assert cost["teacher_steps"] == 4
     assert {"encoder_seconds", "teacher_seconds", "pair_seconds"} <= cost.keys()
@@ -181,9 +207,9 @@ def test_a_teacher_of_latents_needs_the_encoder_too(own):
 def test_an_encoder_that_teachers_share_counts_once_in_the_time_of_training(own):
     spec = latent(model="reflow-distilled", nfe=1, pairs=16)
     reflow = spec.prerequisites["teacher"]
-    total = run(spec, own)["provenance"]["cost"]["total_train_seconds"]
+    total = run(spec, own)["provenance"]["training"]["cost"]["total_train_seconds"]
     runs = [spec, reflow, reflow.prerequisites["teacher"], reflow.prerequisites["encoder"]]
-    each = [read_record(own.record_path(one))["provenance"]["cost"] for one in runs]
+    each = [read_record(own.record_path(one))["provenance"]["training"]["cost"] for one in runs]
     seconds = sum(cost["train_seconds"] + cost.get("pair_seconds", 0.0) for cost in each)
     assert total == pytest.approx(seconds, abs=1e-3)
 
@@ -195,7 +221,7 @@ def test_a_failed_encoder_can_be_retried(tmp_path, processes):
     store = Store(tmp_path)
     with pytest.raises(RunFailed):
         run(spec, store)
-    failed = [restore_spec(failure.spec) for _, failure in store.failures()]
+    failed = [restore_spec(failure["spec"]) for _, failure in store.failures()]
     assert "encoder" in {one.kind for one in failed}
     reasons = execute(failed, store, local(store, processes), lambda event: None)
     assert all("not finite" in reason for reason in reasons)

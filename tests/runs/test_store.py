@@ -10,7 +10,9 @@ import genbench
 from genbench.errors import ConfigError
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import Misfiled, read_kept
+from genbench.runs.spec import build_data
 from genbench.runs.store import Store, run_name
+from genbench.runs.train_or_load import build_untrained, take_weights
 
 
 def copy(source, target):
@@ -54,9 +56,9 @@ def test_weights_of_another_run_are_set_aside_and_none_of_its_values_is_measured
     store.record_path(second).unlink()
     code, _, err = cli("sweep", suite, "--results", results)
     assert code == 0
-    assert f"{said}; it is kept as misfiled-model.safetensors, and this run is trained again" in err
+    assert f"{said}; this run is trained again" in err
     assert values(store.record(second)) == before
-    assert store.folder(second).joinpath("misfiled-model.safetensors").read_bytes() == misfiled
+    assert store.folder(second).joinpath("model.safetensors.aside").read_bytes() == misfiled
     assert cli("verify", results, "--sample", 4)[1].count("no difference") == 4
 
 
@@ -138,3 +140,35 @@ def test_a_folder_of_runs_that_another_process_removes_in_between_is_made_again(
     with Store(tmp_path).hold(spec) as held:
         assert held.folder(spec).is_dir()
     assert made.count("runs") == 2
+
+
+def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs, edit_record, caplog):
+    """A damaged record was overwritten; so was a valid one made when a setting had another default."""
+    store, (spec, other, *_) = runs
+    path = store.record_path(spec)
+    record = store.record(spec)
+    edit_record(path, lambda record: record["spec"]["model"].update(sigma=0.25))  # the default of that day
+    of_old_default = path.read_bytes()
+    misfiled = store.record_path(other).read_bytes()
+    for content in (of_old_default, misfiled, b"damaged"):
+        path.write_bytes(content)
+        assert store.record(spec) is None
+        with store.hold(spec) as held:
+            held.write_record(spec, record)
+        assert store.record(spec) == record
+    kept = [path.with_name(f"record.json.aside{number}") for number in ("", 2, 3)]
+    assert [file.read_bytes() for file in kept] == [of_old_default, misfiled, b"damaged"]
+    assert f"{path} was set aside as record.json.aside3" in caplog.text
+    assert len(store.records()) == 4
+
+
+def test_weights_of_another_run_never_replace_those_set_aside_before(runs):
+    store, (first, second, third, *_) = runs
+    path = store.weights_path(first)
+    wrong = [store.weights_path(spec).read_bytes() for spec in (second, third)]
+    for content in wrong:
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        with store.hold(first) as held:
+            assert take_weights(build_untrained(first, build_data(first.data)), first, held) is None
+    assert [path.with_name(f"{path.name}.aside{number}").read_bytes() for number in ("", 2)] == wrong

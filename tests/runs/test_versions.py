@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from genbench.results.frames import protocol, protocols
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_published
+from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
-from genbench.runs.versions import outdated_metrics, without_outdated
+from genbench.runs.versions import current, outdated_metrics, why_outdated, without_outdated
 
 
 @pytest.fixture
@@ -23,13 +25,19 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
     assert outdated_metrics(record).keys() == {"fd-digits_cnn", "class_balance"}
     (local,) = without_outdated([record])
     assert {row["metric"] for row in local["results"]}.isdisjoint({"fd-digits_cnn", "class_balance"})
+    RECORD.validate_python(local)
     assert "made with version 0 of metric 'fd-digits_cnn'" in caplog.text
-    (published,) = without_outdated([record], lambda _: True)
-    assert [row["value"] for row in published["results"]] == [row["value"] for row in record["results"]]
-    for before, after in zip(record["results"], published["results"], strict=True):
-        name = before["metric"]
-        stated = f", version 0 of {name}" if name in ("fd-digits_cnn", "class_balance") else ""
-        assert after["protocol"] == before["protocol"] + stated
+    assert current(record, published=True) == (record, [])
+    for row, stated in zip(record["results"], protocols(record), strict=True):
+        name = row["metric"]
+        version = f", version 0 of {name}" if name in ("fd-digits_cnn", "class_balance") else ""
+        assert stated == protocol(row) + version
+
+
+def test_a_record_that_another_version_of_training_made_is_outdated(record):
+    assert why_outdated(record) is None
+    record["provenance"]["training"]["code"]["training"] = 0
+    assert why_outdated(record) == "trained by version 0 of training, which is now 1"
 
 
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):

@@ -1,4 +1,4 @@
-"""Weights that are kept: those of earlier versions are read, those of another network or run are noticed."""
+"""Saved weights: those of another network or run are noticed."""
 
 import json
 import shutil
@@ -15,12 +15,8 @@ from genbench.storage import tensors
 from genbench.storage.files import Damaged
 
 
-def test_weights_of_earlier_versions_are_read_and_compared_by_their_spec(runs):
+def test_weights_in_the_folder_of_another_run_are_misfiled(runs):
     store, (first, _, third, *_) = runs
-    state, header = tensors.load(store.weights_path(third), ("spec", "cost", "run"))
-    del header["run"]
-    tensors.save(store.weights_path(third), state, header)
-    assert read_weights(store.weights_path(third))[2]["train_seconds"] > 0
     store.weights_path(first).unlink()  # it may be a link to the file of a sweep that tests share
     store.weights_path(first).write_bytes(store.weights_path(third).read_bytes())
     with pytest.raises(Misfiled, match="belongs to another run, wcfm-moons-0"):
@@ -44,9 +40,10 @@ def test_sealed_weights_of_the_right_name_and_another_network_are_damaged(runs):
         ("spec", "x"),
         ("spec", "[]"),
         ("spec", "[" * 100_000),
-        ("cost", "{}"),
-        ("cost", '{"train_seconds": 1.0}'),
-        ("cost", '{"train_seconds": NaN, "train_peak_mib": 1.0}'),
+        ("training", "{}"),
+        ("training", '{"code": {}, "machine": {}, "cost": {}}'),
+        ("training", '{"code": {}, "machine": {"device": "cpu"}, "cost": {"train_seconds": 1.0}}'),
+        ("training", '{"code": {}, "machine": {"device": "cpu"}, "cost": {"train_seconds": NaN}}'),
     ],
 )
 def test_sealed_weights_with_another_header_are_damaged(runs, field, text):
@@ -56,12 +53,12 @@ def test_sealed_weights_with_another_header_are_damaged(runs, field, text):
     tensors.save(path, state, {**header, field: text})
     shutil.rmtree(store.record_path(spec).parent)
     for read in (read_weights, lambda path: spec_at(path.parent)):
-        with pytest.raises(Damaged, match="its header has no spec or cost"):
+        with pytest.raises(Damaged, match="its header lacks spec or training"):
             read(path)
 
 
 def test_weights_of_more_rows_than_a_tensor_can_have_are_damaged(tmp_path):
-    about = {"spec": "{}", "cost": "{}", "sha256": ""}
+    about = {"run": "a", "spec": "{}", "training": "{}", "sha256": ""}
     header = json.dumps({"__metadata__": about, "a": {"dtype": "F32", "shape": [2**63, 0], "data_offsets": [0, 0]}})
     (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
     with pytest.raises(Damaged, match=r"model\.safetensors is damaged: [^\n]*$"):

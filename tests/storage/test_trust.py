@@ -10,7 +10,6 @@ from helpers.image_trees import write_images
 
 from genbench import ConfigError
 from genbench.runs import spec as specs
-from genbench.runs import versions
 from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
@@ -43,7 +42,6 @@ def strangers(made, tmp_path):
     shutil.copytree(made[1], tmp_path / "results")
     trust._named.clear()
     specs._build_data.cache_clear()
-    versions._keys.clear()
     opened.clear()
     return made[0], tmp_path / "results"
 

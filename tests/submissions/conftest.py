@@ -5,7 +5,7 @@ import pytest
 
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import format_record, read_record
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import tensors
 from genbench.submissions.archive import pack
@@ -41,7 +41,7 @@ class Forger:
         def edit(record):
             change(record["spec"])
             spec = restore_spec(record["spec"])
-            record["labels"] = {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label}
+            record["labels"] = labels_of(spec)
 
         self.edit(path, edit)
         spec = restore_spec(read_record(path)["spec"])

@@ -7,7 +7,6 @@ import shutil
 import pytest
 import torch
 
-from genbench.runs.record import read_record
 from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import tensors
 from genbench.submissions.entries import opened
@@ -116,12 +115,11 @@ def test_a_record_in_the_folder_of_another_run_is_refused(forger, tmp_path):
     assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
 
 
-@pytest.mark.parametrize("stored", ["starflow", "cfm coupling={name=independent}"])
-def test_a_record_is_called_by_its_spec_whatever_its_label_says(forger, tmp_path, stored):
+@pytest.mark.parametrize("stored", ["cfm best", "cfm coupling={name=independent}"])
+def test_a_label_that_is_not_that_of_the_spec_is_refused(forger, tmp_path, stored):
     path = forger.record_of("cfm", 0)
     forger.edit(path, lambda record: record["labels"].update(model=stored))
-    assert read_record(path)["labels"]["model"] == "cfm"
-    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "confirmed"
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
 
 
 def test_settings_of_the_evaluation_that_were_edited_are_refused(forger, tmp_path):
@@ -158,8 +156,7 @@ def test_chosen_seeds_are_labeled(forger, tmp_path):
 @pytest.mark.parametrize(
     ("change", "label"),
     [
-        (lambda p: p["code"]["sources"].update({"model cfm": "0" * 12}), "made by other code: model cfm"),
-        (lambda p: p.update(code={}), "its code is not stated"),
+        (lambda p: p["training"].update(code={}), "its code is not stated"),
         (lambda p: p["data"].update(original=False), "not the original data"),
         (lambda p: p["data"].update(source="my moons"), "made with other data than that of the same name here"),
     ],

@@ -161,7 +161,7 @@ def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tm
         (row,) = store.record(spec)["results"]
         assert row["value"] is None
         assert "N(0, I)" in row["reason"]
-        assert not list(store.folder(spec).rglob("failure.txt"))
+        assert not list(store.folder(spec).rglob("failure.json"))
 
 
 def test_the_command_of_a_stack_is_the_stack(tmp_path):

@@ -20,10 +20,10 @@ def settings(kappa, steps=2 * TRIAL):
 def test_weights_that_vanish_teach_nothing_and_are_no_result(tmp_path, steps, said):
     with pytest.raises(RunFailed, match=f"^it learned nothing in {said} steps: .* the weights of its samples vanish"):
         genbench.run("wcfm", "moons", metrics=["nfe"], settings=settings(1e-6, steps), results=tmp_path)
-    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("record.json"))
     assert not list(tmp_path.rglob("*.safetensors"))
     ((_, failure),) = Store(tmp_path).failures()
-    assert failure.reason.startswith("it learned nothing")
+    assert failure["failure"].startswith("it learned nothing")
 
 
 def test_small_weights_that_teach_something_are_a_result(tmp_path):

@@ -12,13 +12,14 @@ from rich.text import Text
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.suite_results import Run, SuiteResults
+from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.leaderboard import LINES, lines
 from genbench.report.formats.writers import MARKS, cell_text, frame, heading, panels, used_marks
-from genbench.results.frames import protocol
-from genbench.runs.record import Record
+from genbench.results.frames import cost_of, protocol
+from genbench.results.reader import Run
+from genbench.runs.record_types import Record
 from genbench.sweeps.execution.progress import duration
 
 SIGNS = {"best": "* {}", "tie": "~ {}"}
@@ -69,12 +70,14 @@ def styled(text: str, style: str = "") -> Text:
 
 def print_record(record: Mapping[str, Any], path: Path, console: Console) -> None:
     """Print a record: each value with direction, floor and protocol, then cost and path."""
-    cost = record["provenance"]["cost"]
+    cost = cost_of(cast(Record, record))
     print_rows(record["results"], f"{_title(record)}, seed {record['spec']['seed']}", console)
     if cost:
         parameters = f"{cost['parameters']:,.0f} parameters"
         speed = f"{cost['steps_per_second']:.4g} steps/s, {cost['train_peak_mib']:.0f} MiB"
-        print_line(console, f"{parameters}; trained in {duration(cost['train_seconds'])} ({speed})")
+        seconds = record["provenance"]["training"]["cost"]["train_seconds"]
+        print_line(console, f"{parameters}; trained in {duration(seconds)} ({speed})")
+    if "evaluate_seconds" in cost:
         memory = f"{cost['evaluate_peak_mib']:.0f} MiB"
         print_line(console, f"measured in {duration(cost['evaluate_seconds'])} ({memory})")
     if note := origin(record["provenance"]["data"]):

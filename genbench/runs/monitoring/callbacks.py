@@ -13,11 +13,11 @@ from pydantic import TypeAdapter
 from genbench.core import Data, Model
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.measurement import evaluate, measure
+from genbench.metrics.measurement import evaluate, measure, unsupported
 from genbench.registry import metrics
 from genbench.runs.make_spec import VALIDATION, bind_metrics
 from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
-from genbench.runs.record import Row, metric_of
+from genbench.runs.record_types import Row, metric_of
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.seeds import derive
 from genbench.settings import settings_in
@@ -86,7 +86,8 @@ class TrainingEvaluation:
 
     def best_step(self) -> int:
         """Return the step with the lowest loss on validation data."""
-        rows = _all_steps(self.folder, plan_of(self.spec))
+        steps = _measured_steps(self.folder, plan_of(self.spec))
+        rows = [row for step in steps for row in _read_step_or_train_again(self.folder / f"{step}.json")]
         measured = [row for row in rows if row["metric"] == VALIDATION and row["value"] is not None]
         return min(measured, key=lambda row: row["value"])["step"]
 
@@ -127,31 +128,30 @@ class TrainingEvaluation:
         return rows
 
 
-def read_steps(
-    folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]], recorded: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def read_steps(folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what these metrics, in these versions and with these settings, measured during training, step by step.
 
-    Nothing, where the weights were trained for another evaluation, so that there is no folder.
+    The weights of a step are not kept. So a metric that was added after a step, when the training was resumed or over,
+    has no value there; a row says so. Nothing, where the weights were trained for another evaluation, so that there is
+    no folder.
 
     Args:
         wanted: metrics by name.
-        recorded: metrics of the record so far. Rows that earlier versions of genbench kept do not state what measured
-            them, which was that of the record if it has one.
 
     Raises:
         RunFailed: if a file is damaged or lost. The trained weights are removed, so that the next attempt repeats it.
     """
     rows = []
-    for row in _all_steps(folder, plan):
-        name = metric_of(row)
-        if name in wanted and row.pop(COMPONENT, recorded.get(name, wanted[name])) == wanted[name]:
-            rows.append(row)
+    for step in _measured_steps(folder, plan):
+        found = _read_step_or_train_again(folder / f"{step}.json")
+        of_wanted = [row for row in found if row.pop(COMPONENT) == wanted.get(metric_of(row))]
+        due = [name for name in wanted if metrics[name].traits["of"] == "samples"] if _measures(plan, step) else []
+        due += [VALIDATION] if VALIDATION in wanted and plan.validates_after(step) else []
+        missing = set(due) - {metric_of(row) for row in of_wanted}
+        reason = f"not measured after {step} steps: it was added or changed later"
+        absent = [row for name in sorted(missing) for row in unsupported(name, reason)]
+        rows += [*of_wanted, *(row | {"point": "training", "step": step} for row in absent)]
     return rows
-
-
-def _all_steps(folder: Path, plan: Plan) -> list[dict[str, Any]]:
-    return [row for step in _measured_steps(folder, plan) for row in _read_step_or_train_again(folder / f"{step}.json")]
 
 
 def _measured_steps(folder: Path, plan: Plan) -> list[int]:
@@ -178,18 +178,12 @@ def read_step(path: Path) -> list[dict[str, Any]]:
         Damaged: if they are not what was written, or of another step or run.
         FileNotFoundError: if there is no such file.
     """
-    try:
-        text = files.read_sealed(path, place_of(path))
-    except Damaged as error:
-        try:
-            text = files.read_sealed(path)  # earlier versions sealed the rows alone
-        except Damaged:
-            raise error from None
+    text = files.read_sealed(path, place_of(path))
     try:
         rows = STEP.validate_json(text, strict=True)
     except ValueError as error:
         raise Damaged(f"{files.shown(path)} holds no rows: {explain(error)}") from error
-    if any(str(row.get("step")) != path.stem for row in rows):
+    if any(str(row.get("step")) != path.stem or COMPONENT not in row for row in rows):
         raise Damaged(f"{files.shown(path)} is of another step")
     return cast(list[dict[str, Any]], rows)
 

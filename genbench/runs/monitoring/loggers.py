@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.runs.monitoring import LOGGERS
-from genbench.runs.record import Record
+from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import run_name
 from genbench.training.loop import Progress

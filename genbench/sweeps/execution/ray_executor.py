@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, first_line, reason_of
 from genbench.registry import FILES, load_file
-from genbench.runs.record import format_record, missing_metrics, parse_record, read_kept
-from genbench.runs.run import merge_records
+from genbench.runs.record import format_record, merge_records, missing_metrics, parse_record, read_kept
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import FAILURE, Store, run_name
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
 from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
@@ -231,7 +230,7 @@ def _replace(held: Store, run: str, content: Mapping[str, bytes], job: Job) -> N
     Records are merged: meanwhile another process may have measured other metrics.
     """
     for path in (held.runs / run).rglob("*"):
-        obsolete = path.name == "failure.txt" or path.name.endswith(checkpoint.NAME)
+        obsolete = path.name == FAILURE or path.name.endswith(checkpoint.NAME)
         if obsolete and f"runs/{path.relative_to(held.runs)}" not in content:
             path.unlink()
     asked = {held.record_path(spec): spec for spec in job.cells.values()}

@@ -98,7 +98,7 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
     record = run(spec, store)
     kept = store.folder(cfm) / "model.safetensors"
     before = kept.read_bytes()
-    cost = record["provenance"]["cost"]
+    cost = record["provenance"]["training"]["cost"]
     assert (cost["teacher_steps"], cost["pairs"]) == (30, 128)
     assert cost["pair_evaluations"] >= 128 * 6  # at least one step of dopri5 for each
     total = cost["train_seconds"] + cost["teacher_seconds"] + cost["pair_seconds"]
@@ -137,8 +137,9 @@ def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     assert (store.folder(spec.prerequisites["teacher"]) / "model.safetensors").stat().st_mtime_ns == teacher
     assert len(pools) == 3
     assert all(torch.equal(pool.x, pools[0].x) and torch.equal(pool.label, pools[0].label) for pool in pools)
-    names = ("pairs", "pair_evaluations", "teacher_steps")
-    assert [record["provenance"]["cost"][n] for n in names] == [whole["provenance"]["cost"][n] for n in names]
+    costs = [each["provenance"]["training"]["cost"] for each in (record, whole)]
+    for name in ("pairs", "pair_evaluations", "teacher_steps"):
+        assert costs[0][name] == costs[1][name]
     first, second = (read_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))
     assert_close(first[0], second[0], rtol=0, atol=0)
 
@@ -175,6 +176,6 @@ def test_its_teacher_is_the_run_of_reflow_whose_teacher_is_that_of_cfm(tmp_path)
     nfe = {row["nfe"] for row in record["results"] if row["metric"] == "norm" and row["value"] is not None}
     assert nfe == {1}
     assert (store.folder(reflow) / "model.safetensors").exists()
-    alone = run(reflow, Store(tmp_path))["provenance"]["cost"]
-    cost = record["provenance"]["cost"]
+    alone = run(reflow, Store(tmp_path))["provenance"]["training"]["cost"]
+    cost = record["provenance"]["training"]["cost"]
     assert cost["teacher_seconds"] == pytest.approx(alone["total_train_seconds"])

@@ -1,6 +1,6 @@
 """Evaluations during training: they change nothing, survive an interruption, and make a table against steps."""
 
-import json
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -13,13 +13,15 @@ from genbench.metrics.measurement import evaluate
 from genbench.registry import models
 from genbench.report.tables import cost_tables, training_tables
 from genbench.runs.component import model_class
-from genbench.runs.make_spec import make_spec, restore_spec
+from genbench.runs.make_spec import bind_metrics, make_spec, restore_spec
 from genbench.runs.monitoring import callbacks
-from genbench.runs.monitoring.callbacks import place_of, read_step
+from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.run import run
+from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files
+from genbench.training import loop
 
 PLAN = {"steps": 60, "batch_size": 32, "ema": 0.9, "eval_every": 20}
 
@@ -73,7 +75,7 @@ def test_validation_is_recorded_and_chooses_the_weights(tmp_path):
     assert losses(record) == losses(plain) | {60: ends["validation_loss"]}
     best = min(losses(record), key=losses(record).get)
     assert best < 60  # so that there is something to choose
-    assert record["provenance"]["cost"]["kept_step"] == best
+    assert record["provenance"]["training"]["cost"]["kept_step"] == best
     shorter = run(spec_of(**VALIDATED | {"validate_every": 0}, steps=best), store)
     assert at(record, None) == pytest.approx(at(shorter, None), rel=1e-6)
     assert {r["value"] for r in record["results"] if r["metric"] == "validation_loss" and r["point"] == "main"} == {
@@ -153,7 +155,7 @@ def test_teachers_are_validated_as_the_run_of_cfm_is_and_draw_no_samples_on_the_
 
 def test_no_steps_leave_nothing_to_choose(tmp_path):
     record = run(spec_of(**VALIDATED | {"steps": 0}, stop="validation"), Store(tmp_path))
-    assert "kept_step" not in record["provenance"]["cost"]
+    assert "kept_step" not in record["provenance"]["training"]["cost"]
     assert not losses(record)
 
 
@@ -214,36 +216,49 @@ def test_a_step_of_another_run_is_noticed(tmp_path):
     assert run(spec_of(), store)["results"] == run(spec_of(), Store(tmp_path / "alone"))["results"]
 
 
-def test_steps_that_an_earlier_version_kept_are_read(tmp_path):
-    run(spec_of(), Store(tmp_path))
-    record = Store(tmp_path).record_path(spec_of())
-    before = record.read_text()
-    for path in (record.parent / "steps").glob("*.json"):
-        files.write_sealed(path, path.read_text().splitlines()[0])
-    record.unlink()
-    run(spec_of(), Store(tmp_path))
-    assert record.read_text().partition('"provenance"')[0] == before.partition('"provenance"')[0]
-
-
 def raised(part):
     return {**part, "version": part["version"] + 1}
 
 
-@pytest.mark.parametrize("stated", [True, False], ids=["stated", "kept by an earlier version"])
-def test_a_metric_of_another_version_takes_no_values_from_the_steps_of_the_old_one(tmp_path, stated):
+def training_values(record, metric):
+    """Return {step: value or reason} of a metric."""
+    rows = [row for row in record["results"] if row["point"] == "training" and row["metric"] == metric]
+    return {row["step"]: row["value"] if row["value"] is not None else row["reason"] for row in rows}
+
+
+ABSENT = "not measured after {} steps: it was added or changed later"
+
+
+def test_a_metric_of_another_version_takes_no_values_from_the_steps_of_the_old_one(tmp_path):
     store, spec = Store(tmp_path), spec_of()
     run(spec, store)
-    if not stated:
-        for path in (store.record_path(spec).parent / "steps").glob("*.json"):
-            rows = [{k: v for k, v in row.items() if k != "component"} for row in read_step(path)]
-            files.write_sealed(path, json.dumps(rows), place_of(path))
     newer = replace(spec, metrics={**spec.metrics, "sliced_w2": raised(spec.metrics["sliced_w2"])})
     record = run(newer, store)
     assert record["spec"]["metrics"]["sliced_w2"] == newer.metrics["sliced_w2"]
-    assert {row["metric"] for row in record["results"] if row["point"] == "training"} == {"nfe"}
-    if stated:
-        store.record_path(spec).unlink()  # as `clean --stale` removes the old values
-        assert run(newer, store)["results"] == record["results"]
+    assert training_values(record, "sliced_w2") == {step: ABSENT.format(step) for step in (20, 40)}
+    store.record_path(spec).unlink()  # as `clean --stale` removes the old values
+    assert run(newer, store)["results"] == record["results"]
+
+
+def test_a_metric_that_is_added_when_a_training_is_resumed_states_the_steps_that_it_missed(tmp_path, monkeypatch):
+    """Its curve of training began at the step of the resume, as if there had been none before."""
+    monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
+    store, spec = Store(tmp_path / "r"), spec_of()
+
+    def stop(step, steps, logs):
+        if step == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, store, progress=stop)
+    more = replace(spec, metrics=spec.metrics | bind_metrics(["energy_distance"], {}, build_data(spec.data).event))
+    record, whole = run(more, store), run(more, Store(tmp_path / "whole"))
+    for metric in spec.metrics:
+        assert training_values(record, metric) == training_values(whole, metric)
+    found, known = training_values(record, "energy_distance"), training_values(whole, "energy_distance")
+    assert found == {20: ABSENT.format(20), 40: known[40]}
+    after = replace(spec, metrics=more.metrics | bind_metrics(["norm"], {}, build_data(spec.data).event))
+    assert training_values(run(after, store), "norm") == {step: ABSENT.format(step) for step in (20, 40)}
 
 
 @pytest.mark.parametrize("text", ["5", "[]x", '[{"step": 20}]', "[[]]", "null"])
@@ -268,7 +283,9 @@ def test_steps_are_told_in_seconds_too(tmp_path):
     assert [column.title for column in table.columns] == ["20", "40"]
     early, late = (cell.mean for cell in table.rows[0].cells)
     assert late == pytest.approx(2 * early)
-    assert 3 * early == pytest.approx(records[0]["provenance"]["cost"]["train_seconds"], rel=0.01)  # of 60 steps
+    assert 3 * early == pytest.approx(
+        records[0]["provenance"]["training"]["cost"]["train_seconds"], rel=0.01
+    )  # of 60 steps
 
 
 def test_no_time_is_told_of_steps_that_a_shorter_plan_does_not_take(tmp_path):

@@ -186,10 +186,11 @@ def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_
     execute(cells[:1], there, local(there, 1), ignore)  # trains the whole stack, measures one
     there.write_failure(cells[2], "an earlier failure")
     assert execute(cells[1:], there, Apart(there, made.address), ignore, ["tensorboard"]) == [None] * 7
-    assert not list(there.runs.glob("*/*checkpoint*")) + list(there.runs.glob("*/*/failure.txt"))
+    assert not list(there.runs.glob("*/*checkpoint*")) + list(there.runs.glob("*/*/failure.json"))
     assert outcome(there) == outcome(here)
     assert len(list(there.runs.glob("*/model.safetensors"))) == 4
-    costs = {read_record(path)["provenance"]["cost"]["train_seconds"] for path in there.runs.glob("cfm*/*/record.json")}
+    records = [read_record(path) for path in there.runs.glob("cfm*/*/record.json")]
+    costs = {record["provenance"]["training"]["cost"]["train_seconds"] for record in records}
     assert len(costs) == 1  # that of the stack that was trained here
     assert len(list(there.root.glob("logs/*/events*"))) >= 4
 

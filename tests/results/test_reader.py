@@ -1,0 +1,177 @@
+"""The reader: what is saved and what is published, in every suite that lists it, at the cost of reading the files."""
+
+import gzip
+import json
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.reports import DIGITS
+from PIL import Image
+
+import genbench
+from genbench.errors import ConfigError
+from genbench.report.publish import publish_suite
+from genbench.results.reader import load_records, read_groups
+from genbench.runs.make_spec import make_spec
+from genbench.runs.record import format_published, identity, read_published
+from genbench.runs.store import Store
+from genbench.sweeps.suite import load
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def edit_published(path, change):
+    """Rewrite a published file after change(record) of each record."""
+    records = read_published(path)
+    for record in records:
+        change(record)
+    path.write_bytes(format_published(records))
+
+
+def test_a_run_that_several_suites_list_is_in_all_of_them(swept):
+    """It belonged to the first suite, and the others showed its published record, which may state other values."""
+    suite, results = swept
+    specs, store = load(suite).specs, Store(results)
+    for name, cells in (("other", specs[:3]), ("some", specs[1:2])):
+        publish_suite(name, cells, store)
+    edit_published(results / "some/records.jsonl.gz", lambda record: record["results"][0].update(value=99.0))
+    groups = {group.name: group for group in read_groups(store)}
+    assert {name: len(group.runs) for name, group in groups.items()} == {"other": 3, "some": 1, "tiny": 4}
+    assert all(run.folder is not None for group in groups.values() for run in group.runs)
+    shared = [run.record for group in groups.values() for run in group.runs if run.record["spec"] == specs[1].json()]
+    assert len(shared) == 3
+    assert all(record == store.record(specs[1]) for record in shared)
+    assert len(genbench.table(results).query("metric == 'nfe' and point == 'main'")) == 2
+    shutil.rmtree(results / "runs")
+    groups = {group.name: group for group in read_groups(store)}
+    assert {run.folder for group in groups.values() for run in group.runs} == {None}
+    assert groups["some"].runs[0].record["results"][0]["value"] == 99.0
+
+
+def test_failures_are_read_with_the_suite_that_lists_them_until_their_runs_succeed(swept):
+    suite, results = swept
+    specs, store = load(suite).specs, Store(results)
+    saved = store.record_path(specs[0])
+    record = saved.read_bytes()
+    saved.unlink()
+    for spec in (specs[0], make_spec("otcfm", "moons", metrics=["nfe"])):
+        with store.hold(spec) as held:
+            held.write_failure(spec, "the machine was on fire")
+    (results / "tiny/records.jsonl.gz").unlink()
+    publish_suite("tiny", specs, store)
+    for here in (True, False):  # saved here, or published only
+        tiny, *others = read_groups(store)
+        assert [identity(failed) for failed in tiny.failures] == [(store.folder(specs[0]).name, saved.parent.name)]
+        assert tiny.failures[0]["failure"] == "the machine was on fire"
+        assert [failed["spec"]["model"]["name"] for group in others for failed in group.failures] == ["otcfm"] * here
+        for path in results.rglob("failure.json"):
+            path.unlink()
+    saved.write_bytes(record)
+    (tiny,) = read_groups(store)
+    assert (len(tiny.runs), tiny.failures) == (4, ())
+
+
+def test_published_records_of_images_name_no_local_folder_and_are_read_without_the_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    (tmp_path / "photos").mkdir()
+    for i in range(20):
+        Image.fromarray(np.full((8, 8, 3), 12 * i, np.uint8)).save(tmp_path / "photos" / f"{i}.png")
+    store = Store(tmp_path / "results")
+    settings = DIGITS | {"data": {"path": str(tmp_path / "photos"), "size": 8}}
+    spec = make_spec("cfm", "folder", metrics=["failed"], settings=settings)
+    genbench.run("cfm", "folder", metrics=["failed"], settings=settings, results=store.root)
+    (records,) = [path for path in publish_suite("photos", [spec], store) if path.suffix == ".gz"]
+    assert str(tmp_path) not in gzip.decompress(records.read_bytes()).decode()
+    for gone in (store.root / "runs", tmp_path / "photos"):
+        shutil.rmtree(gone)
+    (suite,) = read_groups(store)
+    assert [run.record["results"][0]["value"] for run in suite.runs] == [0]
+
+
+def test_a_file_without_records_is_refused(tmp_path):
+    path = tmp_path / "x-records.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n'))
+    with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: labels: field required"):
+        load_records(path)
+    with pytest.raises(ConfigError, match=r"nowhere is not a folder or run with records$"):
+        load_records(tmp_path / "nowhere", tmp_path / "nowhere")
+
+
+def test_published_records_keep_what_made_them(cli, swept):
+    _, results = swept
+    before = Store(results).records()
+    shutil.rmtree(results / "runs")
+    assert [run.record for run in read_groups(Store(results))[0].runs] == before
+    assert cli("report", "--results", results, "--html", results / "page.html")[0] == 0
+    (numbers,) = [path.read_text() for path in (results / "page").glob("*tiny-numbers.html")]
+    assert f"genbench {version('genbench')}" in numbers
+    assert f"Python {platform.python_version()}" in numbers
+
+
+def test_views_are_never_read_back(cli, swept):
+    _, results = swept
+    shutil.rmtree(results / "runs")
+    before = read_groups(Store(results))
+    for name in ("table.md", "table.csv", "cost.md"):
+        (results / "tiny" / name).write_text("a,b\n1")
+    assert read_groups(Store(results)) == before
+    assert "a,b" not in cli("leaderboard", "--results", results)[1]
+
+
+@pytest.mark.parametrize("command", ["status", "report", "leaderboard"])
+def test_reading_builds_no_data(cli, swept, edit_record, command):
+    """A forged record of a million dimensions was built as a data set, for its label and its key, when it was read."""
+    suite, results = swept
+    store = Store(results)
+
+    def forge(record):
+        record["spec"]["data"] = {"name": "gaussian", "version": 1, "dims": 1_000_000, "spread": 2.0}
+        record["labels"]["data"] = "gaussian dims=1000000"
+
+    for path in store.record_paths():
+        edit_record(path, forge)
+    edit_published(results / "tiny/records.jsonl.gz", forge)
+    with store.hold(spec := load(suite).specs[0]) as held:
+        held.write_failure(spec, "on fire")
+    edit_record(store.record_path(spec).with_name("failure.json"), forge)
+    cli(command, RESULTS)  # imports what any command imports
+    began = time.process_time()
+    assert cli(command, results)[0] == 0
+    assert time.process_time() - began < 5
+    began = time.process_time()
+    assert len(list(store.saved())) == 4
+    assert len(read_groups(store)) == 1
+    assert time.process_time() - began < 0.5
+
+
+def test_a_label_of_another_component_is_damage(cli, swept, edit_record, first_path):
+    _, results = swept
+    edit_record(first_path(results), lambda record: record["labels"].update(model="the best model"))
+    assert "labels.model: it is not the label of 'cfm'" in cli("results", "status", "--results", results)[1].replace(
+        "\n", " "
+    )
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "[1]", '{"data": 5}', "no memory"])
+def test_a_damaged_failure_is_reported(cli, swept, content):
+    _, results = swept
+    path = results / "runs/a/b/failure.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    assert len(read_groups(Store(results))) == 1
+    assert "failure.json is not a record: it has no checksum" in " ".join(
+        cli("results", "status", "--results", results)[1].split()
+    )
+
+
+def test_committed_records_are_read_with_what_is_known_of_their_origin():
+    groups = {group.name: group for group in read_groups(Store(RESULTS))}
+    provenance = json.loads(json.dumps(groups["batch"].runs[0].record["provenance"]))
+    assert provenance["training"]["code"]["commit"] == "e3c41571a3244b1088af5971e962791ee7c747db"
+    assert provenance["training"]["cost"]["train_seconds"] == 2.155
+    assert provenance["measurements"][0]["cost"]["evaluate_seconds"] == 3.191
