@@ -15,8 +15,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
 """Pages at the root of the repository, and their place on the site."""
 INCLUDED = ("results/*.md", "results/*/table.md", "results/*.csv", "results/*.json", "results/*.svg")
-LARGE = {"results/REPORT.md", "results/REPORT.csv"}
-"""Everything at once, half a megabyte: the tables of the suites are on the site."""
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 SOURCE = re.compile(r'(<(?:img|source)[^>]*? src(?:set)?=")([^":]+)(")')
@@ -40,9 +38,7 @@ def on_files(files: Files, config: Any) -> Files:
         if (ROOT / path).exists():
             files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
     for path in sorted(path for pattern in INCLUDED for path in ROOT.glob(pattern)):
-        place = path.relative_to(ROOT).as_posix()
-        if place not in LARGE:
-            files.append(File.generated(config, place, abs_src_path=str(path)))
+        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
 

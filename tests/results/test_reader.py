@@ -123,10 +123,12 @@ def test_views_are_never_read_back(cli, swept):
     assert "a,b" not in cli("leaderboard", "--results", results)[1]
 
 
-@pytest.mark.parametrize("command", ["status", "report", "leaderboard"])
-def test_reading_builds_no_data(cli, swept, edit_record, command):
+@pytest.mark.parametrize("command", ["results status", "report", "leaderboard"])
+def test_reading_builds_no_data(cli, swept, edit_record, tmp_path, command):
     """A forged record of a million dimensions was built as a data set, for its label and its key, when it was read."""
     suite, results = swept
+    arguments = [*command.split(), "--results"]
+    cli(*arguments, shutil.copytree(results, tmp_path / "before"))  # imports what the command imports
     store = Store(results)
 
     def forge(record):
@@ -139,9 +141,8 @@ def test_reading_builds_no_data(cli, swept, edit_record, command):
     with store.hold(spec := load(suite).specs[0]) as held:
         held.write_failure(spec, "on fire")
     edit_record(store.record_path(spec).with_name("failure.json"), forge)
-    cli(command, RESULTS)  # imports what any command imports
     began = time.process_time()
-    assert cli(command, results)[0] == 0
+    assert cli(*arguments, results)[0] == 0
     assert time.process_time() - began < 5
     began = time.process_time()
     assert len(list(store.saved())) == 4
@@ -152,7 +153,9 @@ def test_reading_builds_no_data(cli, swept, edit_record, command):
 def test_a_label_of_another_component_is_damage(cli, swept, edit_record, first_path):
     _, results = swept
     edit_record(first_path(results), lambda record: record["labels"].update(model="the best model"))
-    assert "labels.model: it is not the label of 'cfm'" in cli("results", "status", "--results", results)[1].replace("\n", " ")
+    assert "labels.model: it is not the label of 'cfm'" in cli("results", "status", "--results", results)[1].replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.parametrize("content", ["[" * 200_000, "[1]", '{"data": 5}', "no memory"])
@@ -162,7 +165,9 @@ def test_a_damaged_failure_is_reported(cli, swept, content):
     path.parent.mkdir(parents=True)
     path.write_text(content)
     assert len(read_groups(Store(results))) == 1
-    assert "failure.json is not a record: it has no checksum" in " ".join(cli("results", "status", "--results", results)[1].split())
+    assert "failure.json is not a record: it has no checksum" in " ".join(
+        cli("results", "status", "--results", results)[1].split()
+    )
 
 
 def test_committed_records_are_read_with_what_is_known_of_their_origin():

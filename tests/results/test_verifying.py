@@ -63,7 +63,9 @@ def test_details_that_a_record_does_not_state_yet_are_no_difference(swept, first
 def test_labels_of_another_model_or_of_other_data_have_no_effect(swept, first_path, edit_record, cli):
     before = cli("leaderboard", "--results", swept[1], "--csv")
     edit_record(first_path(swept[1]), lambda record: record["labels"].update(model="starflow", data="8gaussians"))
-    assert cli("leaderboard", "--results", swept[1], "--csv").stdout == before.stdout  # the published record stands in for it
+    assert (
+        cli("leaderboard", "--results", swept[1], "--csv").stdout == before.stdout
+    )  # the published record stands in for it
     code, out, _ = cli("verify", swept[1], "--sample", "0")
     assert code == 1
     assert "labels.model: it is not the label of 'cfm'" in out
