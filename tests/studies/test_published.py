@@ -1,15 +1,16 @@
 """Published numbers: the rule of the verdicts; every number has a source and a tolerance."""
 
-import gzip
 import json
 from pathlib import Path
 
 import pytest
+from helpers.records import provenance
 from scipy import stats
 
 from genbench.errors import ConfigError
 from genbench.report.formats import markdown
 from genbench.runs.make_spec import make_spec
+from genbench.runs.record import format_published
 from genbench.studies import published
 from genbench.studies.published import Claim, Finding, findings, measured, read_claims
 from genbench.sweeps.suite import load
@@ -38,11 +39,12 @@ def parsed(label):
 
 def record(seed, *rows, model="cfm", data="moons"):
     usual = {"metric": "npe", "value": 1.0, "point": "main", "nfe": None, "protocol": "dopri5", "better": "none"}
-    labels = {"run": f"{model}-{seed}", "model": model, "data": data}
+    labels = {"run": f"{model}-{seed}", "evaluation": "0", "model": model, "data": data}
     (method, of_model), (task, of_data) = parsed(model), parsed(data)
     settings = {"model": of_model, "data": of_data}
     spec = make_spec(method, task, seed=seed, metrics=["npe"], settings=settings).json()
-    return {"labels": labels, "spec": spec, "results": [usual | {"solver": "dopri5"} | row for row in rows]}
+    results = [usual | {"solver": "dopri5"} | row for row in rows]
+    return {"labels": labels, "spec": spec, "results": results, "provenance": provenance(spec["metrics"])}
 
 
 def test_the_tolerance_decides_if_seeds_agree():
@@ -93,12 +95,13 @@ def test_values_are_those_of_the_claimed_model_metric_and_point():
 
 
 def test_a_table_has_value_source_grade_tolerance_and_verdict(tmp_path):
-    lines = "".join(
-        json.dumps(record(seed, {"value": 0.22 + seed / 1000}, model=model, data=data)) + "\n"
+    records = [
+        record(seed, {"value": 0.22 + seed / 1000}, model=model, data=data)
         for seed in range(3)
         for model, data in {(c.model, c.data) for c in read_claims(published.CLAIMS) if c.suite == "tong"}
-    )
-    (tmp_path / "tong-records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    ]
+    (tmp_path / "tong").mkdir()
+    (tmp_path / "tong/records.jsonl.gz").write_bytes(format_published(records))
     compared = findings(read_claims(published.CLAIMS), tmp_path)
     table, other, *_ = published.tables(compared)
     text = markdown.table(table, width=400)
