@@ -16,7 +16,7 @@ from pathlib import Path
 from genbench.metrics.sampling import Sampling
 from genbench.runs.record_types import Record, Row
 from genbench.runs.spec import Spec, sampling_of
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import Store, labels_of, run_name
 from genbench.sweeps.suite import load
 
 SUITE = """
@@ -69,14 +69,12 @@ def invented(spec: Spec) -> Record:
     draw, sampling = random.Random(run_name(spec)), sampling_of(spec)
     rows = [row(metric, draw, sampling) for metric in spec.metrics]
     rows += [row(metric, draw, sampling, nfe) for metric in CURVE_METRICS for nfe in sampling.curve]
-    cost = {"train_seconds": 2.0, "train_peak_mib": 300.0, "evaluate_seconds": 1.0, "evaluate_peak_mib": 310.0}
-    cost |= {"sample_seconds": 0.5, "steps_per_second": 500.0, "parameters": 8000}
-    return {
-        "labels": {"run": run_name(spec), "model": spec.model_label, "data": spec.data_label},
-        "spec": spec.json(),
-        "results": rows,
-        "provenance": {"code": {"genbench": "0"}, "data": {}, "machine": {"device": "cpu"}, "cost": cost},
-    }
+    made = {"code": {"genbench": "0"}, "machine": {"device": "cpu"}}
+    training = {"train_seconds": 2.0, "train_peak_mib": 300.0, "steps_per_second": 500.0, "parameters": 8000}
+    measured = {"sample_seconds": 0.5, "evaluate_seconds": 1.0, "evaluate_peak_mib": 310.0}
+    measurements = [{**made, "metrics": sorted(spec.metrics), "cost": measured}]
+    provenance = {"data": {}, "training": {**made, "cost": training}, "measurements": measurements}
+    return {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": provenance}
 
 
 def row(metric: str, draw: random.Random, sampling: Sampling, nfe: int | None = None) -> Row:

@@ -22,6 +22,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 import genbench
+from genbench.results.frames import cost_of
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import Spec
@@ -66,7 +67,7 @@ def timed(specs: Sequence[Spec], store: Store, jobs: int) -> float:
 
 def worked(store: Store, spec: Spec) -> float:
     """Return the training and evaluation time stated in a record, in seconds."""
-    cost = read_record(store.record_path(spec))["provenance"]["cost"]
+    cost = cost_of(read_record(store.record_path(spec)))
     return cost["train_seconds"] + cost["evaluate_seconds"]
 
 

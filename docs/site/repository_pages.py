@@ -39,8 +39,7 @@ def on_files(files: Files, config: Any) -> Files:
         if (ROOT / path).exists():
             files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
     for path in sorted(path for pattern in INCLUDED for path in ROOT.glob(pattern)):
-        place = path.relative_to(ROOT).as_posix()
-        files.append(File.generated(config, place, abs_src_path=str(path)))
+        files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
 

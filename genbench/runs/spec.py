@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter

@@ -123,10 +123,12 @@ def test_views_are_never_read_back(cli, swept):
     assert "a,b" not in cli("leaderboard", "--results", results)[1]
 
 
-@pytest.mark.parametrize("command", ["status", "report", "leaderboard"])
-def test_reading_builds_no_data(cli, swept, edit_record, command):
+@pytest.mark.parametrize("command", ["results status", "report", "leaderboard"])
+def test_reading_builds_no_data(cli, swept, edit_record, tmp_path, command):
     """A forged record of a million dimensions was built as a data set, for its label and its key, when it was read."""
     suite, results = swept
+    arguments = [*command.split(), "--results"]
+    cli(*arguments, shutil.copytree(results, tmp_path / "before"))  # imports what the command imports
     store = Store(results)
 
     def forge(record):
@@ -139,9 +141,8 @@ def test_reading_builds_no_data(cli, swept, edit_record, command):
     with store.hold(spec := load(suite).specs[0]) as held:
         held.write_failure(spec, "on fire")
     edit_record(store.record_path(spec).with_name("failure.json"), forge)
-    cli(command, RESULTS)  # imports what any command imports
     began = time.process_time()
-    assert cli(command, results)[0] == 0
+    assert cli(*arguments, results)[0] == 0
     assert time.process_time() - began < 5
     began = time.process_time()
     assert len(list(store.saved())) == 4
