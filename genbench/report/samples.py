@@ -20,7 +20,7 @@ from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Flow, Gallery, Panel
 from genbench.report.drawings import DENSITY_SIZE, FLOW_DATA, IMAGE_DATA, PANEL, SHEET, TRAINING, Arrays, Drawings
 from genbench.results.reader import Run
-from genbench.runs.make_spec import data_of, restore_spec
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.spec import Spec, build_data, plan_of
 from genbench.runs.weights_file import restore_weights
@@ -51,7 +51,7 @@ def sample_picture(name: str, runs: Sequence[Run], drawings: Drawings) -> Flow |
     spec = runs[0].record["spec"]
     try:
         reference = drawings.get(
-            f"data {digest(spec['data'])}", lambda: _reference(data_of(spec)), FLOW_DATA, IMAGE_DATA
+            f"data {digest(spec['data'])}", lambda: _reference(build_data(spec["data"])), FLOW_DATA, IMAGE_DATA
         )
     except (Unsupported, ConfigError, OSError) as error:
         return f"The data is not available to be drawn: {error}"
@@ -145,7 +145,7 @@ def _image_grid(run: Run) -> Arrays:
     path = run.folder / "samples.npz" if run.folder is not None else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not kept here")
-    space = data_of(run.record["spec"]).space
+    space = build_data(run.record["spec"]["data"]).space
     assert isinstance(space, Pixels)
     samples = arrays.load(path, "samples")
     if samples.dtype != np.uint8 or samples.ndim != 4 or 0 in samples.shape or samples.shape[1] not in (1, 3):

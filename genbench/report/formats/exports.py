@@ -34,7 +34,7 @@ def export(ranking: Leaderboard, path: Path) -> list[Path]:
         except ImportError as error:
             raise ConfigError("writing Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
     elif path.suffix == ".yaml":
-        return list(_eval_results(rows, path))
+        return list(_eval_results([row for row in rows if row["mean"] is not None], path))
     else:
         raise ConfigError(f"--export {path}: the name ends with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     return [path]

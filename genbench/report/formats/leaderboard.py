@@ -23,6 +23,8 @@ MAX_FAILED = 6
 
 def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
     """Return the leaderboard as lines: standings, then panels of data sets as long as there is room, then notes."""
+    if not ranking.boards:
+        return _submitted(ranking)
     boards = compared(ranking)
     alone = [board for board in ranking.boards if board not in boards]
     head, body, shown = _standings(ranking), [], 0
@@ -134,6 +136,7 @@ def _grid(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) -> list[str]:
     """Return what a reader has to know, and where the rest is."""
+    submitted = [*_submitted(ranking), ""] if ranking.submitted else []
     names = names_of_data(ranking)
 
     def listed(data: Iterable[str]) -> str:
@@ -158,7 +161,15 @@ def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]
         [counted(number, "other method") + " (--json)"] if (number := len(methods(ranking)) - MAX_METHODS) > 0 else []
     )
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
-    return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
+    wrapped = (line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  "))
+    return [*submitted, *wrapped]
+
+
+def _submitted(ranking: Leaderboard) -> list[str]:
+    """Return a line for each method of a submission on a data set: how many of its seeds were confirmed."""
+    rows = [[plain(each.model), plain(each.data), str(each)] for each in ranking.submitted[:MAX_METHODS]]
+    more = len(ranking.submitted) - MAX_METHODS
+    return [*_grid(rows), *([f"{more} more submitted methods (--json)"] if more > 0 else [])]
 
 
 def budget(board: Board) -> str:
