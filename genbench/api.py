@@ -22,7 +22,6 @@ from genbench.runs.record_types import Record, Row
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
-from genbench.storage.trust import trust_everything
 from genbench.sweeps import suite, user_files
 from genbench.sweeps.execution.executors import execute, local
 from genbench.sweeps.execution.jobs import JobEvent
@@ -87,20 +86,17 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     return _summary(without_outdated(record for spec in cells if (record := kept.record(spec)) is not None))
 
 
-def load(results: str | Path, run: str = "", *, trust: bool = False) -> Model:
+def load(results: str | Path, run: str = "") -> Model:
     """Return a trained model, ready to sample, with the evaluated weights.
 
     Args:
         results: the results folder, or the folder of a run itself.
         run: name of the run in it, as records call it (`record["labels"]["run"]`).
-        trust: whether files and names that the run gives as settings are opened, now and later in this process.
 
     Raises:
         ConfigError: if no such model is kept.
     """
     folder = Path(results) / "runs" / run if run else Path(results)
-    if trust:
-        trust_everything()
     spec = store.spec_at(folder)
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
     if weights_file.restore_weights(model, folder / "model.safetensors", spec) is None:

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,6 +97,14 @@ evaluation = {n = 64, curve = [1]}
 """
 
 
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory):
+    """A copy of the committed results, without the runs that this checkout may hold besides."""
+    local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "report", "report.html")
+    folder = tmp_path_factory.mktemp("committed") / "results"
+    return shutil.copytree(Path(__file__).parents[1] / "results", folder, ignore=local)
+
+
 @pytest.fixture
 def cli():
     """Run the command line in this process: cli("report", "--results", path) -> (exit code, stdout, stderr)."""
@@ -122,6 +131,15 @@ def swept(finished_sweep, tmp_path):
     """A copy of the finished sweep: (suite, results)."""
     shutil.copytree(finished_sweep, tmp_path / "copy")
     return tmp_path / "copy/tiny.toml", tmp_path / "copy/r"
+
+
+@pytest.fixture
+def forger(swept, tmp_path, monkeypatch):
+    """A finished sweep whose files are changed and sealed again, and a home that remembers no verdicts."""
+    from helpers.forger import Forger
+
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    return Forger(swept[1])
 
 
 @pytest.fixture

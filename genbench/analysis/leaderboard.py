@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 from genbench.analysis.dataset_board import Board, compare_methods
 from genbench.analysis.mean_ranks import Standing, common, standings
 from genbench.analysis.means import LEVEL, mean_and_error
+from genbench.analysis.submitted import Submitted
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.errors import unknown
 from genbench.storage.memory import paused_collection
+
+COLUMNS = ("data", "method", "model", "metric", "better", "mean", "half_interval", "rank", "mark", "seeds", "confirmed")
+COLUMNS += ("floor", "steps", "batch_size", "nfe_to_quality", "train_seconds", "mean_rank", "protocol")
+"""Fields of a row, for a method on a data set."""
 
 
 class Failed(NamedTuple):
@@ -31,6 +36,7 @@ class Leaderboard(NamedTuple):
         over: data sets of the mean ranks.
         variants: number of further settings of the methods that are not shown.
         failed: models with failed runs, on the data sets asked for.
+        submitted: methods of submissions on the data sets asked for, of which confirmed seeds alone are ranked.
     """
 
     boards: tuple[Board, ...]
@@ -38,9 +44,11 @@ class Leaderboard(NamedTuple):
     over: tuple[str, ...]
     variants: int
     failed: tuple[Failed, ...] = ()
+    submitted: tuple[Submitted, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one plain row for each method and data set."""
+        """Return one plain row for each method and data set, also for those of which no seed was confirmed."""
+        confirmed = {(each.model, each.data): str(each) for each in self.submitted}
         standings = {standing.method: standing for standing in self.standings}
         rows = []
         for board in self.boards:
@@ -59,6 +67,7 @@ class Leaderboard(NamedTuple):
                         "rank": entry.rank,
                         "mark": entry.mark,
                         "seeds": len(entry.values),
+                        "confirmed": confirmed.get((entry.label, board.data)),
                         "floor": floor,
                         "steps": entry.budget.steps,
                         "batch_size": entry.budget.batch,
@@ -68,6 +77,11 @@ class Leaderboard(NamedTuple):
                         "protocol": board.protocol,
                     }
                 )
+        for each in self.submitted:
+            if not each.confirmed:
+                method = each.model.partition(" ")[0]
+                known = {"data": each.data, "method": method, "model": each.model, "seeds": 0, "confirmed": str(each)}
+                rows.append(dict.fromkeys(COLUMNS) | known)
         return rows
 
     def json(self) -> dict[str, Any]:
@@ -78,11 +92,18 @@ class Leaderboard(NamedTuple):
             "test": f"sign-flip permutation test of ranks over seeds, Holm's correction, {LEVEL:g}",
             "rows": self.rows(),
             "failed": [failed._asdict() for failed in self.failed],
+            "submitted": [each._asdict() for each in self.submitted],
         }
 
 
 @paused_collection()
-def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, variants: bool = False) -> Leaderboard:
+def leaderboard(
+    suites: Iterable[SuiteResults],
+    only: Sequence[str] = (),
+    *,
+    variants: bool = False,
+    submitted: Iterable[Submitted] = (),
+) -> Leaderboard:
     """Compare the methods of all suites.
 
     Args:
@@ -90,6 +111,7 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
         only: labels of data sets; all by default.
         variants: whether every setting of a method has a row; by default the one with the fewest settings that are
             not defaults represents it.
+        submitted: methods of submissions, whose confirmed records are among the suites.
 
     Raises:
         ConfigError: if there is no such data set.
@@ -102,10 +124,12 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
     for cost in (cost for suite in suites for cost in suite.costs):
         if cost.train_seconds:  # a run of several suites was trained more than once: load only adds to its time
             seconds[cost.run] = min(cost.train_seconds, seconds.get(cost.run, math.inf))
+    submitted = tuple(each for each in submitted if not only or each.data in only)
     for name in only:
-        if name not in of_data:
+        if name not in of_data and not any(each.data == name for each in submitted):
             raise unknown("no results on a data set called", name, of_data)
-    compared = [compare_methods(of_data[data], runs, seconds, variants=variants) for data in only or of_data]
+    known = [data for data in only or of_data if data in of_data]
+    compared = [compare_methods(of_data[data], runs, seconds, variants=variants) for data in known]
     boards = sorted((each for each, _ in compared if each), key=_size, reverse=True)
     methods, over = common(boards)
     failed = (each for suite in suites for each in _failed(suite))
@@ -115,6 +139,7 @@ def leaderboard(suites: Iterable[SuiteResults], only: Sequence[str] = (), *, var
         over=tuple(each.data for each in over),
         variants=sum(left_out for _, left_out in compared),
         failed=tuple(each for each in dict.fromkeys(failed) if not only or each.data in only),
+        submitted=submitted,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, Trust, commands, print_json, stderr, stdout
+from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, commands, print_json, stderr, stdout
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 
@@ -21,7 +21,6 @@ def eval_command(
     seed: Annotated[int | None, typer.Option(min=0, help="Of samples made elsewhere; default: 0.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
-    trust: Trust = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure a kept model again, or samples made elsewhere.

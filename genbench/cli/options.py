@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def _trust(value: bool) -> bool:
-    """Trust the authors of the folders that this command reads."""
-    from genbench.storage.trust import trust_everything
-
-    trust_everything(value)
-    return value
-
-
 def _folder(value: Path) -> Path:
     """Check a results folder, before torch is imported."""
     files.require_folder(value)
@@ -80,9 +72,8 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Open the files and names that records give as settings; "
+        help="Open the files and downloads that records of other authors name; "
         "with --trust FILE.py, execute that file only, whose components they name.",
-        callback=_trust,
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]

@@ -8,7 +8,6 @@ import typer
 from genbench.cli.options import (
     AsJson,
     Results,
-    Trust,
     commands,
     print_json,
     print_wrapped,
@@ -31,7 +30,6 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
-    trust: Trust = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
 ) -> None:
     """Write a page with tables, charts and pictures of all results, and print the leaderboard."""
@@ -67,7 +65,6 @@ def leaderboard(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: AsJson = False,
-    trust: Trust = False,
 ) -> None:
     """Rank the methods on each data set, and over the data sets.
 
@@ -81,19 +78,18 @@ def leaderboard(
             raise ConfigError(f"{path} does not exist or is not a file")
 
     from genbench.analysis import leaderboard
-    from genbench.analysis.labels import plain
+    from genbench.analysis.submitted import read_submission
     from genbench.analysis.suite_results import load_suites
     from genbench.report.formats import leaderboard as formats
     from genbench.results.reader import suite_names
     from genbench.runs.store import existing_store
-    from genbench.submissions.entries import entries_of
 
     alone = bool(add) and not any((results / name).exists() for name in ("runs", *suite_names(results)))
     own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
-    joined = [entries_of(path, [record for group in own for record in group.records]) for path in add or ()]
-    suites = [*own, *(submitted for submitted, _ in joined)]
-    found = leaderboard.leaderboard(suites, dataset or (), variants=variants)
-    if not found.boards:
+    joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]
+    suites, submitted = [*own, *(suite for suite, _ in joined)], [each for _, rows in joined for each in rows]
+    found = leaderboard.leaderboard(suites, dataset or (), variants=variants, submitted=submitted)
+    if not found.boards and not found.submitted:
         raise ConfigError(f"{results} has nothing to rank: no run has measured a metric with a direction")
     if figure is not None:
         from genbench.report.formats.figures import write_charts
@@ -110,8 +106,9 @@ def leaderboard(
         typer.echo(formats.document(found), nl=False)
     else:
         typer.echo("\n".join(formats.lines(found)))
-        for note in (note for _, notes in joined for note in notes):
-            print_wrapped(plain(note))
+        if any(each.confirmed < each.seeds for each in found.submitted):
+            added = " or ".join(path.name for path in add or ())
+            print_wrapped(f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again.")
 
 
 @app.command()
@@ -122,7 +119,6 @@ def compare(
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric. Repeatable.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
-    trust: Trust = False,
 ) -> None:
     """Compare two models, runs or sweeps: is it more than noise?"""
     if metric and dataset is None:

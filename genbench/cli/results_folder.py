@@ -27,7 +27,6 @@ def status(
     results: Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
     as_json: AsJson = False,
-    trust: Trust = False,
 ) -> None:
     """Show what is done, running, failed, outdated or damaged."""
     if suite is not None:
@@ -84,7 +83,8 @@ def merge(
 ) -> None:
     """Copy the results of other machines into --results.
 
-    Records that differ from kept ones are reported and not copied.
+    Nothing is copied of a run with a value that differs from the one here. Records that name files or downloads need
+    --trust.
     """
     for source in sources:
         files.require_folder(source, there=True)
@@ -96,8 +96,8 @@ def merge(
 
     for source in sources:
         counts = Counter()
-        for run, what in merged(Store(results), Store(source)):
+        for run, what, why in merged(Store(results), Store(source), trusted=trust):
             counts[what.partition(" by ")[0]] += 1
             if what == "different":
-                print_plain(f"different values, not copied: {run}")
+                print_plain(f"different values, not copied: {run}: {why}")
         typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))

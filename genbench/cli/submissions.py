@@ -8,9 +8,9 @@ import typer
 from genbench.cli.options import AsJson, Results, Trust, commands, print_json, print_wrapped
 from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
-from genbench.submissions import SUFFIX
 
 app = commands()
+SUFFIX = ".genbench.zip"
 SHOWN = 10
 """Differing values of a record that are printed."""
 
@@ -23,105 +23,133 @@ def submit(
 ) -> None:
     """Pack runs into one file that others can verify and rank.
 
-    It holds records, hashes and small weights.
+    It holds records, hashes and small weights; paths are reduced to their last part.
     """
     if not to.name.endswith(SUFFIX):
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
     files.require_folder(results, there=True)
 
+    from genbench.analysis.submitted import record_paths
+    from genbench.results.archive import pack
     from genbench.runs.store import Store
-    from genbench.submissions.archive import pack, records_of
 
     store = Store(results)
-    packed = pack(dict.fromkeys(path for name in what for path in records_of(store, name)), to)
+    packed = pack((path for name in what for path in record_paths(store, name)), to)
     size = to.stat().st_size / 2**20
     print_wrapped(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
     if packed.without_weights:
         names = ", ".join(packed.without_weights[:3])
         more = ", and others" if len(packed.without_weights) > 3 else ""
-        print_wrapped(f"{len(packed.without_weights)} runs have no weights and cannot be replayed: {names}{more}")
+        print_wrapped(f"{len(packed.without_weights)} runs have no weights and cannot be measured again: {names}{more}")
 
 
 @app.command("verify")
 def verify_command(
     what: Annotated[Path, typer.Argument(help="A results folder, or a submission.")] = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
-    retrain: Annotated[int, typer.Option(min=0, help="Of a submission: how many of these to train again.")] = 0,
+    retrain: Annotated[int, typer.Option(min=0, help="How many of these to train again too.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed that selects them.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference (machines round differently).")
     ] = 1e-3,
+    dataset: Annotated[
+        list[Path] | None, typer.Option(help="A file or folder that a submission used as data. Repeatable.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Measure nothing: compare with the published values of this results folder.")
+    ] = None,
     as_json: AsJson = False,
     trust: Trust = False,
 ) -> None:
-    """Check checksums, and measure some records again.
+    """Check files, and measure some records again.
 
-    Of a results folder or of a submission; from the kept weights.
+    From the weights that a results folder or a submission holds.
     """
     if not what.exists():
         raise ConfigError(f"no results folder or submission at {what}")
+    if against is not None:
+        _compare_published(what, against, tolerance, as_json)
+        return
+
+    from genbench.results import archive
+    from genbench.results.comparing import TOLERANCE
+    from genbench.results.verifying import Guest, verify
+    from genbench.runs.store import existing_store
+
+    chosen: dict[str, Any] = {"sample": sample, "retrain": retrain, "seed": seed, "tolerance": tolerance}
     if what.is_file():
-        _verify_submission(what, sample, retrain, seed, tolerance, as_json)
-    elif retrain:
-        raise ConfigError("--retrain is for submissions (NAME.genbench.zip)")
+        with archive.opened(what) as store:
+            verdicts = _print_verdicts(verify(store, **chosen, guest=Guest(dataset or (), trust)), as_json)
+        if tolerance <= TOLERANCE:
+            archive.remember(what, verdicts)
     else:
         files.require_folder(what, there=True)
-        _verify_folder(what, sample, seed, tolerance, as_json)
+        verdicts = _print_verdicts(verify(existing_store(what), **chosen), as_json)
+    _conclude(what, verdicts)
 
 
-def _verify_folder(results: Path, sample: int, seed: int, tolerance: float, as_json: bool) -> None:
+def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
+    """Print each verdict as it is found, and return all of them."""
     from genbench.analysis.labels import plain
-    from genbench.cli.printing import counted
-    from genbench.results import verifying
-    from genbench.runs.store import evaluation_name, existing_store
+    from genbench.results.verifying import NOT_SAMPLED, ONLY_TRAINED
 
-    store = existing_store(results)
-    found = verifying.check(store)
-    lines = [*found.damaged]
-    measured: list[dict[str, Any]] = []
-    for path in verifying.sample(store, sample, seed):
-        try:
-            again = verifying.remeasure(path)
-        except ConfigError as error:
-            lines.append(f"not measured again: {error}")
+    verdicts = []
+    for verdict in found:
+        verdicts.append(verdict)
+        if as_json or verdict.reason in (NOT_SAMPLED, ONLY_TRAINED):
             continue
-        measured.append(again._asdict() | {"path": str(again.path)})
-        difference = f"largest difference {again.worst:.2g} ({again.metric})" if again.worst else "no difference"
-        lines.append(f"{evaluation_name(path)}: {again.values} values measured again, {difference}")
-    wrong = sum(again["worst"] > tolerance for again in measured)
+        values = f", {verdict.values} values" if verdict.values else ""
+        worst = f", largest difference {verdict.worst}" if verdict.worst else ", no difference"
+        reason = f" ({verdict.reason})" if verdict.reason else ""
+        print_wrapped(plain(f"{verdict.state}{values}{worst if values else ''}: {verdict.name}{reason}"))
+        for line in [*map(str, verdict.different[:SHOWN]), *verdict.labels]:
+            print_wrapped(f"    {plain(line)}", "        ")
+        if len(verdict.different) > SHOWN:
+            typer.echo(f"    and {len(verdict.different) - SHOWN} other values")
     if as_json:
-        print_json({"damaged": found.damaged, "measured_again": measured})
-    for line in [] if as_json else lines:
-        print_wrapped(plain(line))
-    typer.echo(f"{results}: {counted(*found[:2])}, {len(found.damaged)} damaged files", err=True)
-    if found.damaged or wrong:
-        raise RunFailed(f"{len(found.damaged)} damaged files, {wrong} records with other values when measured again")
+        print_json(
+            [
+                {**each._asdict(), "worst": each.worst and str(each.worst), "different": list(map(str, each.different))}
+                for each in verdicts
+            ]
+        )
+    return verdicts
 
 
-def _verify_submission(path: Path, sample: int, retrain: int, seed: int, tolerance: float, as_json: bool) -> None:
+def _conclude(what: Path, verdicts: list[Any]) -> None:
+    """Print how many records are in which state. Raises RunFailed if one is refused or not confirmed."""
     from collections import Counter
 
-    from genbench.analysis.labels import plain
-    from genbench.submissions.entries import opened, remember
-    from genbench.submissions.verdicts import judge
+    from genbench.results.verifying import NOT_SAMPLED
 
-    with opened(path) as store:
-        verdicts = list(judge(store, sample=sample, retrain=retrain, seed=seed, tolerance=tolerance))
-    if as_json:
-        print_json([{**verdict._asdict(), "different": list(map(str, verdict.different))} for verdict in verdicts])
-    else:
-        for verdict in verdicts:
-            values = f", {verdict.values} values" if verdict.values else ""
-            reason = f" ({verdict.reason})" if verdict.reason else ""
-            print_wrapped(plain(f"{verdict.state}{values}: {verdict.name}{reason}"))
-            for line in [*map(str, verdict.different[:SHOWN]), *verdict.labels]:
-                print_wrapped(f"    {plain(line)}", "        ")
-            if len(verdict.different) > SHOWN:
-                typer.echo(f"    and {len(verdict.different) - SHOWN} other values")
-    remember(path, verdicts)
     counts = Counter(verdict.state for verdict in verdicts)
-    typer.echo(f"{path}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())), err=True)
-    if counts["not replayed"] and sample < len(verdicts):
+    text = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no records"
+    typer.echo(f"{what}: {text}", err=True)
+    if any(verdict.reason == NOT_SAMPLED for verdict in verdicts):
         typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counts['refused']} records are refused, {counts['not confirmed']} are not confirmed")
+
+
+def _compare_published(what: Path, against: Path, tolerance: float, as_json: bool) -> None:
+    """Compare the records of a folder with the published values of the same suites in another folder."""
+    for folder in (what, against):
+        files.require_folder(folder, there=True)
+
+    from genbench.results.comparing import reproduction
+    from genbench.results.reader import RECORDS, suite_names
+    from genbench.runs.record import identity, read_published
+    from genbench.runs.store import Store
+
+    both = [name for name in suite_names(against) if name in suite_names(what)]
+    read = (record for name in both for record in read_published(against / name / RECORDS))
+    published = {identity(record): record for record in read if "failure" not in record}
+    found = reproduction(Store(what).records(), [*published.values()], tolerance)
+    if as_json:
+        print_json({**found._asdict(), "worst": found.worst and list(map(str, found.worst))})
+    else:
+        print_wrapped(str(found))
+    if not found.compared:
+        raise RunFailed(f"nothing was compared: {what} holds no suite that {against} publishes, or none of its runs")
+    if found.agreeing < found.compared:
+        raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")

@@ -27,10 +27,10 @@ from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
 from genbench.results.reader import Run
-from genbench.runs.make_spec import data_of, restore_spec
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.record import identity
-from genbench.runs.spec import plan_of
+from genbench.runs.spec import build_data, plan_of
 from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
@@ -157,7 +157,7 @@ def _drawn(runs: Mapping[str, Run]) -> tuple[Image.Image | None, str, dict[str, 
     Raises:
         Unsupported, ConfigError: if the data is not available.
     """
-    data = data_of(next(iter(runs.values())).record["spec"])
+    data = build_data(next(iter(runs.values())).record["spec"]["data"])
     if isinstance(data.space, Pixels) and has_images(data):
         raw, space = data.space.decode(data.test.take(IMAGES, derive(0, "picture")).x).numpy(), data.space
         sheets, missing = _each(runs, lambda run: _sheet(run, space))

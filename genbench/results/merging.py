@@ -2,25 +2,30 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
+from torch import Tensor
+
 from genbench.errors import ConfigError
+from genbench.results.comparing import compare
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import check_request, format_record, merge_records, read_kept
-from genbench.runs.record_types import Record, metric_of
+from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
 from genbench.runs.weights_file import read_weights
-from genbench.storage import files, lease
+from genbench.storage import files, lease, trust
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
 
+
+WEIGHTS = "model.safetensors"
 
 MAX_BYTES = {".csv": files.MAX_TEXT, ".json": files.MAX_TEXT, ".png": 2**28, ".npz": 2**34, ".safetensors": 2**36}
 """Bytes above which a file of such a kind is not copied."""
@@ -30,22 +35,30 @@ BESIDE = ("samples.npz", "*.png", "steps/*.json", "steps/*.png")
 
 
 class Merged(NamedTuple):
-    """The outcome for one record: "new", "the same", "extended by METRICS" or "different" (and not copied).
+    """The outcome for a record, or for the weights of a run without one.
 
-    For a run without a record: "weights" if its weights are new. "busy" if another process holds the run.
+    Args:
+        what: "new", "the same" or "extended by METRICS"; "different" if its values or weights are not those here,
+            whereupon "left out" is all else of its run; "weights" if only weights are new; "busy" if another process
+            holds the run.
+        why: the first value that differs.
     """
 
     run: str
     what: str
+    why: str = ""
 
 
-def merge(into: Store, source: Store) -> Iterator[Merged]:
+def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merged]:
     """Copy every undamaged run of another results folder.
 
-    A record that both folders have is extended by the metrics that only the source has, or has of today's version;
-    values that differ otherwise are not copied. Weights, samples and logs are copied where there are none and no value
-    differs. Every file is checked before it is copied: records and weights by checksum and by the run that they belong
-    to. Links are not followed.
+    A record that both folders have is extended by the metrics that only the source has, or has of today's version.
+    Everything is compared before anything of a run is written: if one value differs, nothing of its run is copied.
+    Weights, samples and logs are copied where there are none. Every file is checked before it is copied: records and
+    weights by checksum and by the run that they belong to. Links are not followed.
+
+    Args:
+        trusted: whether records are copied that name files or downloads, which later commands would open.
 
     Raises:
         ConfigError: if the source holds no runs.
@@ -57,64 +70,83 @@ def merge(into: Store, source: Store) -> Iterator[Merged]:
         try:
             with lease.hold(into.root / "leases", run.name, wait=60) as lease_path:
                 into.runs.mkdir(exist_ok=True)
-                yield from _merge_run(run, lease_path / "../../../runs" / run.name)
+                yield from _merge_run(run, lease_path / "../../../runs" / run.name, trusted)
         except lease.Busy:
             yield Merged(run.name, "busy")
 
 
-def _merge_run(run: Path, folder: Path) -> Iterator[Merged]:
-    found: dict[Path, Merged] = {}
-    records = []
+def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
+    plans: dict[Path, tuple[Record, Record | None, Merged]] = {}
     for path in filter(_is_own, sorted(run.glob("[!.]*/record.json"))):
         with _left_out_if_damaged():
-            records.append(read_kept(path))
-            what = _merge_record(records[-1], folder / path.relative_to(run))
-            found[path.parent] = Merged(f"{run.name}/{path.parent.name}", what)
-    if all(item.what != "different" for item in found.values()):
-        if _merge_weights(run, folder, records) and not found:
-            found[run] = Merged(run.name, "weights")
-        beside = [path for evaluation in found for pattern in BESIDE for path in sorted(evaluation.glob(pattern))]
-        for path in (run / "train.csv", *beside) if found else ():
-            with _left_out_if_damaged():
-                _copy(path, folder / path.relative_to(run))
-    yield from found.values()
+            record = read_kept(path)
+            _check_trust(record["spec"], trusted)
+            plans[path] = record, *_compared(record, folder / path.relative_to(run), f"{run.name}/{path.parent.name}")
+    weights = _weights(run, [record for record, _, _ in plans.values()], trusted)
+    if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, folder / WEIGHTS):
+        for _, _, outcome in plans.values():
+            yield outcome if outcome.what == "different" else outcome._replace(what="left out")
+        return
+    for path, (_, merged, outcome) in plans.items():
+        if merged is not None:
+            files.write(folder / path.relative_to(run), format_record(merged))
+        yield outcome
+    if weights is not None and not (folder / WEIGHTS).exists():
+        _copy(run / WEIGHTS, folder / WEIGHTS)
+        if not plans:
+            yield Merged(run.name, "weights")
+    beside = [file for path in plans for pattern in BESIDE for file in sorted(path.parent.glob(pattern))]
+    for path in (run / "train.csv", *beside) if plans or weights is not None else ():
+        with _left_out_if_damaged():
+            _copy(path, folder / path.relative_to(run))
 
 
-def _merge_record(record: Record, path: Path) -> str:
+def _check_trust(spec: Mapping[str, Any], trusted: bool) -> None:
+    """Raise ConfigError if a spec names a file or a download, or a component that is not installed here."""
+    if not trusted:
+        trust.check(SPEC.validate_python(spec).parts())
+
+
+def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Merged]:
+    """Return what a record becomes here, None if it stays, and the outcome."""
     try:
         kept = read_kept(path)
     except FileNotFoundError:
-        files.write(path, format_record(record))
-        return "new"
+        return record, Merged(name, "new")
     except Damaged as error:
         log.warning("%s; it is replaced by the record of the other folder", error)
-        files.write(path, format_record(record))
-        return "new"
-    ours, theirs = kept["spec"]["metrics"], record["spec"]["metrics"]
+        return record, Merged(name, "new")
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
-    added = [name for name in theirs if name not in ours or name in renewed]
-    if added:
-        files.write(path, format_record(merge_records(kept, record, added)))
-    common = [row for row in kept["results"] if metric_of(row) in theirs.keys() - added]
-    if any(row not in record["results"] for row in common):
-        return "different"
-    return f"extended by {', '.join(added)}" if added else "the same"
+    found = compare(kept, record, without=renewed)
+    if found.deviations:
+        return None, Merged(name, "different", str(found.deviations[0]))
+    added = sorted({*found.alone[1], *(renewed & record["spec"]["metrics"].keys())})
+    if not added:
+        return None, Merged(name, "the same")
+    return merge_records(kept, record, added), Merged(name, f"extended by {', '.join(added)}")
 
 
-def _merge_weights(run: Path, folder: Path, records: Sequence[Record]) -> bool:
-    """Copy weights that belong to the run and to its records, and return whether they are new."""
-    source, target = run / "model.safetensors", folder / "model.safetensors"
-    if not source.exists() or target.exists() or not _is_own(source):
-        return False
+def _weights(run: Path, records: Sequence[Record], trusted: bool) -> dict[str, Tensor] | None:
+    """Return the weights of a run, if they are undamaged and belong to it and to its records."""
+    path = run / WEIGHTS
     with _left_out_if_damaged():
-        files.open_regular(source, MAX_BYTES[source.suffix]).close()
-        _, spec, _ = read_weights(source)
-        for record in records:
-            of_record = SPEC.validate_python(record["spec"])
-            check_request(source, spec | {"sample": of_record.sample, "evaluation": of_record.evaluation}, of_record)
-        _copy(source, target)
-        return True
-    return False
+        if path.exists() and _is_own(path):
+            files.open_regular(path, MAX_BYTES[path.suffix]).close()
+            state, spec, _ = read_weights(path)
+            _check_trust(spec, trusted)
+            for record in records:
+                of_record = SPEC.validate_python(record["spec"])
+                check_request(path, spec | {"sample": of_record.sample, "evaluation": of_record.evaluation}, of_record)
+            return state
+    return None
+
+
+def _same(weights: Mapping[str, Tensor] | None, path: Path) -> bool:
+    """Return whether weights are those at a path, if both are there and undamaged."""
+    with suppress(Damaged, FileNotFoundError):
+        kept = read_weights(path)[0]
+        return weights is None or (kept.keys() == weights.keys() and all(kept[n].equal(weights[n]) for n in kept))
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -158,5 +190,5 @@ def _is_own(path: Path) -> bool:
 def _left_out_if_damaged() -> Iterator[None]:
     try:
         yield
-    except Damaged as error:
+    except ConfigError as error:
         log.warning("%s; it is left out", error)

@@ -1,205 +1,278 @@
-"""Verifying: whether kept files are undamaged, and whether kept values can be measured again."""
+"""Verifying a results folder or a submission: are its files undamaged and consistent, are its values measured again?
 
-import math
+A seal shows that a record is as it was written, not that it is true: an edited record can be sealed again. Values
+are confirmed by measuring them again from the weights; that the weights come from the stated training, by training
+again.
+"""
+
+import hashlib
+import json
+import os
 import random
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Literal, NamedTuple
 
 import torch
-from threadpoolctl import threadpool_limits
+from torch import Tensor
 
-from genbench.errors import ConfigError
-from genbench.metrics.measurement import evaluate
-from genbench.models.build import build_model
+from genbench.errors import ConfigError, Unsupported, reason_of
+from genbench.results.comparing import TOLERANCE, Deviation, compare
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import read_kept
-from genbench.runs.record_types import Record, Row, cell, metric_of
-from genbench.runs.spec import Spec, build_data, plan_of, sampling_of
-from genbench.runs.store import Store
-from genbench.runs.weights_file import read_weights, restore_weights
-from genbench.settings import settings_in
-from genbench.storage import files, tensors
+from genbench.runs.record import check_request, read_kept
+from genbench.runs.record_types import Record
+from genbench.runs.run import run
+from genbench.runs.spec import SPEC, Spec, build_data
+from genbench.runs.store import Store, evaluation_name, labels_of, run_name
+from genbench.runs.weights_file import read_weights
+from genbench.storage import files, tensors, trust
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 
-NFE_TOLERANCE = 0.1
-"""Relative difference of numbers of evaluations that adaptive solvers may have on two machines."""
+State = Literal["confirmed", "not confirmed", "not measured", "refused"]
+
+NOT_SAMPLED, ONLY_TRAINED = "not in the sample", "only trained, for other runs"
 
 
-class Checked(NamedTuple):
-    """The state of the files of a results folder.
+class Guest(NamedTuple):
+    """What a user grants to the records of another author.
 
     Args:
-        prerequisites: number of undamaged records of models that were only trained.
+        data: files of the user, one of which may be the data of a record.
+        trusted: whether other files and downloads are opened that only a record names.
     """
 
-    records: int
-    prerequisites: int
-    damaged: list[str]
+    data: Sequence[Path] = ()
+    trusted: bool = False
 
 
-class Remeasured(NamedTuple):
-    """The values of one record, measured again.
-
-    Args:
-        worst: largest relative difference of anything that a row states.
-        metric: the row with the largest difference, and which field differs if it is not the value.
-    """
-
-    path: Path
-    values: int
-    worst: float
-    metric: str
-
-
-class Field(NamedTuple):
-    """What a row states, measured again.
+class Verdict(NamedTuple):
+    """The verdict on one record, or on another file that is damaged.
 
     Args:
-        name: of the field; empty for the value of the row.
-        difference: relative to the larger of both numbers; 0 if they are equal, infinity if one is not a number.
+        name: RUN/EVALUATION, or a path.
+        state: refused if its files are damaged, contradict one another, or repeat another run; otherwise whether its
+            values were measured again, and are the same.
+        reason: why the state is not "confirmed"; otherwise empty.
+        values: number of values that were measured again.
+        worst: the largest deviation, however small.
+        different: deviations beyond the tolerance.
+        labels: what a reader should know: chosen seeds, other data, weights of another run.
     """
 
     name: str
-    kept: Any
-    again: Any
-    difference: float
+    state: State
+    reason: str = ""
+    values: int = 0
+    worst: Deviation | None = None
+    different: tuple[Deviation, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
-def check(store: Store) -> Checked:
-    """Read every record, weights file and checkpoint."""
-    damaged, results = [], []
-    for path in store.record_paths():
-        try:
-            record = read_kept(path)
-            results.append(bool(record["results"]))
-        except Damaged as error:
-            damaged.append(str(error))
-    damaged += _damaged_tensors(store)
-    return Checked(results.count(True), results.count(False), damaged)
-
-
-def _damaged_tensors(store: Store) -> Iterator[str]:
-    for path in sorted(store.runs.glob("*/model.safetensors")):
-        try:
-            read_weights(path)
-        except Damaged as error:
-            yield str(error)
-    for path in sorted(store.runs.rglob(f"*{checkpoint.NAME}")):
-        try:
-            _, header = tensors.load(path, checkpoint.FIELDS)
-            run = path.relative_to(store.runs).parts[0]
-            if not run.endswith(header["run"].partition(" ")[0].partition("+")[0]):
-                yield f"{files.shown(path)} belongs to another run, {header['run']}"
-        except Damaged as error:
-            yield str(error)
-
-
-def sample(store: Store, count: int, seed: int = 0) -> list[Path]:
-    """Select records at random among those whose weights are kept."""
-    with_weights = [path for path in store.record_paths() if (path.parents[1] / "model.safetensors").exists()]
-    return sorted(random.Random(seed).sample(with_weights, min(count, len(with_weights))))
-
-
-def remeasure(path: Path) -> Remeasured:
-    """Measure the values of a record again from the kept weights, and compare.
-
-    Raises:
-        ConfigError: if the record is outdated or its weights are not kept.
-        Damaged: if the record or the weights are damaged.
-    """
-    record = read_kept(path)
-    try:
-        spec = restore_spec(record["spec"])
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return _compare(path, record, spec, measure_again(path, spec))
-
-
-def measure_again(path: Path, spec: Spec) -> list[dict[str, Any]]:
-    """Return the rows that the kept weights of a record give.
-
-    Raises:
-        ConfigError: if its weights are not kept.
-        Damaged: if they are damaged, or belong to another run.
-    """
-    if not spec.metrics:  # a prerequisite is only trained
-        return []
-    weights = path.parents[1] / "model.safetensors"
-    torch.set_num_threads(plan_of(spec).threads)
-    data = build_data(spec.data)
-    model = build_model(spec.model, spec.encoder, data)
-    if restore_weights(model, weights, spec) is None:
-        raise ConfigError(f"{weights.parent} holds no model.safetensors")
-    chosen = {name: settings_in(component) for name, component in spec.metrics.items()}
-    with threadpool_limits(plan_of(spec).threads, user_api="blas"):
-        rows, _ = evaluate(model.eval(), data, chosen, sample=spec.sample, sampling=sampling_of(spec), seed=spec.seed)
-    return rows
-
-
-def pairs(
-    record: Record, again: Iterable[Mapping[str, Any]], measured: Container[str]
-) -> Iterator[tuple[Row | Mapping[str, Any] | None, Mapping[str, Any] | None]]:
-    """Yield each row of a record with that measured again; None in place of a row that only one of them has.
-
-    Rows during training are left out, whose weights are not kept.
+class ReadRecord(NamedTuple):
+    """A record as it was read, with its verdict before anything is measured.
 
     Args:
-        measured: the metrics that were measured again; others are outdated.
+        record: None if it cannot be read.
+        spec: None if it cannot be built here; the verdict says why.
+        weights: hash of the weights; empty without any.
     """
-    ours = {cell(row): row for row in record["results"] if row["point"] != "training" and metric_of(row) in measured}
-    theirs = {cell(row): row for row in again if row["point"] != "training"}
-    yield from ((row, theirs.get(key)) for key, row in ours.items())
-    yield from ((None, row) for key, row in theirs.items() if key not in ours)
+
+    path: Path
+    verdict: Verdict
+    record: Record | None = None
+    spec: Spec | None = None
+    weights: str = ""
 
 
-def compare(kept: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[Field]:
-    """Compare all that a row states with the same row measured again: value, floor, protocol and every detail.
+def verify(
+    store: Store,
+    *,
+    sample: int,
+    retrain: int = 0,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    guest: Guest | None = None,
+) -> Iterator[Verdict]:
+    """Yield the verdict on every record of a results folder, then on other files that are damaged.
 
-    A detail that only the new row has is one that earlier versions did not state.
+    Args:
+        sample: number of records to measure again, drawn from those that can be.
+        retrain: number of these to train again too.
+        seed: selects them.
+        tolerance: relative difference up to which values are the same.
+        guest: given if the records are those of another author.
     """
-    new = dict(_stated(again))
-    for name, one in _stated(kept):
-        other = new.get(name)
-        yield Field(name, one, other, _difference(name, one, other, kept["value"]))
+    found = read(store, guest)
+    able = [each.path for each in found if each.spec is not None and each.verdict.reason == NOT_SAMPLED]
+    chosen = random.Random(seed).sample(able, min(sample, len(able)))
+    for each in found:
+        yield _measured(each, each.path in chosen[:retrain], tolerance) if each.path in chosen else each.verdict
+    yield from _damaged_files(store, {each.path.parents[1] for each in found})
 
 
-def _stated(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a row, and its details one by one."""
-    yield from (("", row["value"]), ("NFE", row["nfe"]))
-    yield from ((name, row.get(name)) for name in ("floor", "better", "protocol", "n", "solver"))
-    for name, detail in (row.get("details") or {}).items():
-        parts = detail.items() if isinstance(detail, Mapping) else [("", detail)]
-        yield from ((f"{name} {part}".rstrip(), number) for part, number in parts)
+def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
+    """Read every record with its weights, and find what they contradict. Nothing is measured.
+
+    Args:
+        guest: given if the records are those of another author.
+    """
+    found = [_read(path, guest) for path in store.record_paths()]
+    for what in ("values", "weights", "method"):
+        same = defaultdict(list)
+        for i, each in enumerate(found):
+            if each.record is not None and (content := _content(each, each.record, what)):
+                same[content].append((i, each.record["spec"]["seed"]))
+        for group in same.values():
+            seeds = sorted({seed for _, seed in group})
+            runs = ", ".join(sorted({found[i].path.parts[-3] for i, _ in group}))
+            for i, _ in group:
+                verdict = found[i].verdict
+                if what == "method":
+                    if guest is not None and seeds != [*range(len(seeds))]:
+                        label = f"chosen seeds: {', '.join(map(str, seeds))} instead of 0 to {len(seeds) - 1}"
+                        found[i] = found[i]._replace(verdict=verdict._replace(labels=(*verdict.labels, label)))
+                elif len(seeds) > 1:
+                    why = f"seeds {seeds[0]} and {seeds[1]} have the same {what}: {runs}"
+                    found[i] = found[i]._replace(spec=None, verdict=verdict._replace(state="refused", reason=why))
+                elif what == "weights" and ", " in runs:
+                    found[i] = found[i]._replace(verdict=verdict._replace(labels=(f"the same weights: {runs}",)))
+    return found
 
 
-def _difference(name: str, one: Any, other: Any, value: Any) -> float:
-    if one == other:
-        return 0.0
+def _read(path: Path, guest: Guest | None) -> ReadRecord:
+    name, weights = evaluation_name(path), path.parents[1] / "model.safetensors"
     try:
-        scale = max(abs(one), abs(other))
-        if name == "tolerance_difference":  # of two values, which are nearly equal
-            scale = max(scale, abs(value))
-        difference = abs(one - other) / scale
-    except (TypeError, OverflowError):  # not both are numbers
-        return math.inf
-    if name == "NFE" and difference <= NFE_TOLERANCE:  # an adaptive solver took another step on another machine
-        return 0.0
-    return math.inf if math.isnan(difference) else difference
+        record, digest = read_kept(path), ""
+        if os.path.lexists(weights):
+            state, header, _ = read_weights(weights)
+            own = SPEC.validate_python(record["spec"])
+            check_request(weights, header | {"sample": own.sample, "evaluation": own.evaluation}, own)
+            digest = _digest(state)
+        try:
+            spec = _spec(record, guest)
+        except (ConfigError, Unsupported) as error:
+            return ReadRecord(path, Verdict(name, "not measured", _line(error)), record, weights=digest)
+        other = ""
+        if run_name(spec) != path.parts[-3]:
+            other = f"its spec is that of {run_name(spec)}"
+        elif spec.evaluation_key != path.parts[-2]:
+            other = "its spec is that of another evaluation"
+        elif record["labels"] != labels_of(spec):
+            other = f"its labels are not those of its spec, {spec.model_label} on {spec.data_label}"
+        if other:
+            return ReadRecord(path, Verdict(name, "refused" if guest else "not measured", other), record)
+    except Exception as error:  # of any content
+        return ReadRecord(path, Verdict(name, "refused", _line(error)))
+    reason = NOT_SAMPLED if digest else "its weights are not here"
+    reason = reason if record["results"] else ONLY_TRAINED
+    return ReadRecord(path, Verdict(name, "not measured", reason), record, spec, digest)
 
 
-def _compare(path: Path, record: Record, spec: Spec, rows: list[dict[str, Any]]) -> Remeasured:
-    compared, worst, metric = 0, 0.0, ""
-    for row, again in pairs(record, rows, spec.metrics):
-        if row is not None and again is not None and row["value"] is None and again["value"] is None:
+def _spec(record: Record, guest: Guest | None) -> Spec:
+    """Return the spec of a record; that of another author after its files and downloads were checked.
+
+    Raises:
+        ConfigError: if it cannot be built here, such as without its data.
+        Untrusted: if it names a file or a download.
+    """
+    kept = record["spec"]
+    if guest is not None:
+        data = {name: value for name, value in kept["data"].items() if name != "path"}
+        if not guest.trusted:
+            trust.check(replace(SPEC.validate_python(kept), data=data).parts())
+        if kept["data"].get("path") is not None:
+            kept = {**kept, "data": {**data, "path": _given(record, guest.data)}}
+    return restore_spec(kept)
+
+
+def _given(record: Record, given: Sequence[Path]) -> str:
+    """Return the file of the user that is the data of a record, by its content."""
+    content, data = record["provenance"]["data"].get("sha256"), record["spec"]["data"]
+    for path in given:
+        try:
+            if build_data({**data, "path": str(path)}).provenance["sha256"] == content:
+                return str(path)
+        except (ConfigError, Unsupported):  # a file of another kind
             continue
-        compared += 1
-        name = (row or again or {})["metric"]
-        fields = compare(row, again) if row is not None and again is not None else [Field("", row, again, math.inf)]
-        for field in fields:
-            if field.difference > worst:
-                worst, metric = field.difference, f"{name}, {field.name}" if field.name else name
-    if record["results"] and not compared:
-        raise ConfigError(f"{files.shown(path)} holds no value that can be measured again here")
-    return Remeasured(path, compared, worst, metric)
+    raise ConfigError(f"its data {Path(data['path']).name} (sha256 {str(content)[:8]}...) is needed: --dataset FILE")
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _content(each: ReadRecord, record: Record, what: str) -> str:
+    """Return the weights of a run; or its method and data, with all of its values if these are asked for."""
+    if what == "weights":
+        return each.weights
+    method = [record["labels"]["model"], record["labels"]["data"]]
+    if what == "method":
+        return json.dumps(method)
+    values = [(row["metric"], row["value"]) for row in record["results"] if isinstance(row["value"], float)]
+    return json.dumps([*method, each.path.parts[-2], values]) if values else ""
+
+
+def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
+    """Measure a record again from its weights, and on request after training again."""
+    record, spec, verdict = each.record, each.spec, each.verdict
+    assert record is not None
+    assert spec is not None
+    for train, what in ((False, "from its weights"), (True, "after training again"))[: 1 + retrain]:
+        try:
+            again = measure_again(each.path, spec, train)
+        except (ConfigError, Unsupported, OSError, MemoryError) as error:
+            return verdict._replace(reason=f"no values {what} here: {_line(error)}")
+        except Exception as error:  # the weights give no finite samples
+            return verdict._replace(state="not confirmed", reason=f"no values {what}: {_line(error)}")
+        stated, here = record["provenance"]["data"], again["provenance"]["data"]
+        if spec.data.get("path") is None and any(stated.get(name) != here.get(name) for name in ("sha256", "source")):
+            verdict = verdict._replace(labels=(*verdict.labels, "made with other data than that of the same name here"))
+        found = compare(record, again, training=False)  # weights at earlier steps are not kept
+        if not found.rows:
+            return verdict._replace(reason="its metrics are outdated")
+        different = found.beyond(tolerance)
+        worst = max(found.deviations, key=lambda each: each.relative, default=None)
+        verdict = verdict._replace(state="confirmed", reason="", values=found.rows, worst=worst, different=different)
+        if different:
+            return verdict._replace(state="not confirmed", reason=f"other values {what}")
+    return verdict
+
+
+def measure_again(path: Path, spec: Spec, train: bool = False) -> Record:
+    """Run the spec of a record in a temporary folder, from the weights beside the record unless it trains again.
+
+    Raises as `genbench.runs.run.run` does.
+    """
+    with TemporaryDirectory(prefix="genbench-") as folder:
+        store = Store(Path(folder))
+        if not train:
+            store.folder(spec).mkdir(parents=True)
+            store.weights_path(spec).symlink_to((path.parents[1] / "model.safetensors").resolve())
+        return run(spec, store, may_train=train)
+
+
+def _damaged_files(store: Store, checked: set[Path]) -> Iterator[Verdict]:
+    """Yield a verdict for each damaged file of weights without a record, and each damaged checkpoint."""
+    for path in sorted({*store.runs.glob("*/model.safetensors"), *store.runs.rglob(f"*{checkpoint.NAME}")}):
+        try:
+            if path.name != "model.safetensors":
+                _, header = tensors.load(path, checkpoint.FIELDS)
+                run = path.relative_to(store.runs).parts[0]
+                if not run.endswith(header["run"].partition(" ")[0].partition("+")[0]):
+                    raise Damaged(f"{files.shown(path)} belongs to another run, {header['run']}")
+            elif path.parent not in checked:
+                read_weights(path)
+        except Damaged as error:
+            yield Verdict(files.shown(path), "refused", str(error))
+
+
+def _line(error: Exception) -> str:
+    return " ".join((str(error) if isinstance(error, ConfigError) else reason_of(error)).split())[:300]

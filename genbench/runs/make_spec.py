@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from genbench.core import Data, Event
+from genbench.core import Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import couplings, datasets, encoders, metrics, models
@@ -15,7 +15,6 @@ from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
 from genbench.runs.versions import differences
 from genbench.settings import Settings, bind, check_paths, merge, settings_in
-from genbench.storage import trust
 from genbench.training.plan import Plan
 from genbench.validation import explain
 
@@ -49,7 +48,6 @@ def make_spec(
         _check_stop(spec.model, spec.plan)
     check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     _check_files(spec)
-    trust.allow(spec.parts())
     return spec
 
 
@@ -131,11 +129,9 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
 
     Raises:
         ConfigError: if a component it names has another version now, or does not know its settings any more.
-        Untrusted: if it names a file or a download that no request of the user names.
     """
     try:
         spec = SPEC.validate_python(record)
-        trust.check(spec.parts())
         parts = [(datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)]
         for registry, part in parts:
             if part is not None:
@@ -163,18 +159,6 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
         return replace(rebuilt, stack=spec.stack, evaluation=evaluation, metrics=chosen)
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error
-
-
-def data_of(record: Mapping[str, Any]) -> Data:
-    """Build the data set of the spec of a record, whatever else the spec holds.
-
-    Raises:
-        ConfigError: if it cannot be built.
-        Untrusted: if it names a file that no request of the user names.
-    """
-    part = record["data"]
-    trust.check([("data", datasets[part["name"]].build, part)])
-    return build_data(part)
 
 
 def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:

@@ -247,8 +247,6 @@ def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
     return replace(event, shape=shape, bin=0.0)
 
 
-
-
 def _hash(parts: Mapping[str, Any]) -> str:
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,8 +1,8 @@
-"""Trust: which files and downloads a spec may name.
+"""Trust: which files and downloads a record of another author names.
 
-A spec that the user types names what the user wants opened. A spec that is read from a results folder was written by
-others: where a setting of a component is free text, such as a path, a name on a hub or the sha256 of weights, it is
-refused unless it is the default, the user's request names the same text, or everything is trusted (`--trust`).
+What a user requests, and what lies in the user's own results folder, is trusted. Where a record of another author
+enters (a submission that is verified, a folder that is merged), a setting that is free text, such as a path, a name on
+a hub or the sha256 of weights, is refused unless it is the default or the user passes `--trust`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,45 +15,26 @@ from genbench.settings import settings_of
 Parts = Iterable[tuple[str, Callable, Mapping[str, Any]]]
 """Parts of a spec: how messages call each, its builder, and its settings as plain JSON."""
 
-_named: set[str] = set()
-_everything = False
-
 
 class Untrusted(ConfigError):
     """A file or a download that only a record names; the message says how to allow it."""
 
 
-def trust_everything(value: bool = True) -> None:
-    """Let records name files and downloads from now on, or no longer."""
-    global _everything
-    _everything = value
+def check(parts: Parts) -> None:
+    """Check the spec of another author before anything is built from it.
 
-
-def allow(parts: Parts) -> None:
-    """Remember what a request of the user names: records may name it too."""
-    _named.update(texts(parts))
+    Raises:
+        Untrusted: if it names a file or a download.
+    """
+    for what, builder, settings in parts:
+        for setting, text in _texts(what, builder, settings):
+            named = f"{setting}={text!r} is named by the record of another author"
+            raise Untrusted(f"{named} and not opened: add --trust if you trust its author")
 
 
 def texts(parts: Parts) -> set[str]:
     """Return the settings that are free text and no defaults."""
     return {text for what, builder, settings in parts for _, text in _texts(what, builder, settings)}
-
-
-def check(parts: Parts) -> None:
-    """Check a spec that was read from a file, before anything is built from it.
-
-    Raises:
-        Untrusted: if one names a file or a download that the user's request does not name.
-    """
-    if _everything:
-        return
-    for what, builder, settings in parts:
-        for setting, text in _texts(what, builder, settings):
-            if text not in _named:
-                raise Untrusted(
-                    f"{setting}={text!r} comes from a results folder and is not opened: add --trust if you trust "
-                    "its author"
-                )
 
 
 def _texts(what: str, builder: Callable, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -135,7 +135,6 @@ def cases(prepared: Path) -> Iterator[Case]:
         for command in list(COMMANDS)[number % 2 :: 2]:
             files = _copied(prepared, lambda folder, change=change: _forge(folder / "s.genbench.zip", change))
             yield Case(f"submissions/{command}, forged: {name}", COMMANDS[command], CLEAN_END, files, check=_shown)
-    yield from _samples(prepared)
 
 
 def _flip(content: bytes, share: float, bit: int) -> bytes:
@@ -153,7 +152,7 @@ def _copied(prepared: Path, damage: Callable[[Path], None]) -> Callable[[Path], 
 
 
 def _forge(path: Path, change: Change) -> None:
-    """Change the first record of a submission, and seal the record and the manifest again."""
+    """Change the first record of a submission, and seal it again."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = next(name for name in members if name.endswith("record.json"))
@@ -162,9 +161,6 @@ def _forge(path: Path, change: Change) -> None:
     change(record)
     body = json.dumps(record)[:-1]
     members[name] = f'{body},\n "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'.encode()
-    manifest = json.loads(members["manifest.json"])
-    manifest["members"][name] = hashlib.sha256(members[name]).hexdigest()
-    members["manifest.json"] = json.dumps(manifest).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for member, data in members.items():
             archive.writestr(member, data)
@@ -176,19 +172,3 @@ def _shown(folder: Path, outcome: Outcome) -> str | None:
     lines = [line for line in said.splitlines() if "left out" not in line and "refused" not in line]
     found = [word for line in lines for word in line.split() if word in ("nan", "inf", "Infinity")]
     return f"printed {found[0]}" if found and outcome.ending == "done" else None
-
-
-def _samples(prepared: Path) -> Iterator[Case]:
-    """Yield cases of samples.npz, which a run keeps and anybody may measure."""
-    (path,) = prepared.glob("r/runs/cfm-moons-0-*/*/samples.npz")
-    content, draw = path.read_bytes(), random.Random("samples")
-    for number in range(FLIPS):
-        data = _flip(content, draw.random(), draw.randrange(8))
-        files = _copied(prepared, lambda folder, data=data: (folder / "x.npz").write_bytes(data) and None)
-        yield Case(
-            f"submissions/eval, bit {number} of samples.npz flipped",
-            ("eval", "x.npz", "--dataset", "moons", "--metric", "sliced_w2", "--results", "out"),
-            CLEAN_END,
-            files,
-            check=_shown,
-        )

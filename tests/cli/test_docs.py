@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -187,15 +186,13 @@ def test_the_readme_names_the_two_commands_of_a_fresh_machine():
         assert f"`{command}`" in PAGES["README.md"]
 
 
-def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch, tmp_path):
-    """Without the runs that `make reproduce` leaves, whose times are of this machine."""
+def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch, committed):
     from typer.testing import CliRunner
 
     from genbench.cli.main import app
 
     monkeypatch.setenv("COLUMNS", "80")
-    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("runs", "leases", "report"))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(committed.parent)
     (shown,) = (
         block for block in re.findall(r"```text\n(.*?)```", PAGES["README.md"], re.DOTALL) if "mean rank" in block
     )

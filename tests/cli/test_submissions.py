@@ -1,10 +1,11 @@
 """submit and verify: what is packed, what is refused, and what is found in a folder."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
-
-from genbench.runs.record import read_record
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +48,7 @@ def test_submit_names_what_is_unknown(cli, swept, tmp_path):
 def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
     _, results = swept
     code, out, err = cli("verify", results, "--sample", "4")
-    assert (code, out.count("no difference")) == (0, 4)
-    assert "0 damaged files" in err
+    assert (code, out.count("no difference"), err) == (0, 4, f"{results}: 4 confirmed\n")
     path = first_path(results)
 
     def change(record):
@@ -56,18 +56,62 @@ def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, s
         row["value"] += 0.1
 
     edit_record(path, change)
-    code, out, err = cli("verify", results, "--sample", "4")
-    assert (code, out.count("no difference")) == (1, 3)
-    assert "1 records with other values when measured again" in err
+    code, out, err = cli("verify", results, "--sample", "4", "--json")
+    verdicts = {verdict["name"]: verdict for verdict in json.loads(out)}
+    assert (code, [verdict["state"] for verdict in verdicts.values()].count("confirmed")) == (1, 3)
+    (different,) = verdicts[f"{path.parts[-3]}/{path.parts[-2]}"]["different"]
+    assert different.startswith("sliced_w2")
+    assert "0 records are refused, 1 are not confirmed" in err
     path.write_text(path.read_text()[:-9])
-    assert "1 damaged files" in cli("verify", results, "--sample", "0")[2]
+    assert "1 refused" in cli("verify", results, "--sample", "0")[2]
 
 
-def test_a_folder_is_not_trained_again_and_its_checks_are_printed_as_json(cli, swept):
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (None, 0, "12 of 12 published values measured again, 12 agree"),
+        (
+            lambda record: record["results"][1].update(value=9.0),
+            1,
+            "12 of 12 published values measured again, 11 agree",
+        ),
+        (lambda record: record["labels"].update(run="other"), 1, "0 of 12"),
+    ],
+)
+def test_verify_compares_a_reproduction_with_published_values(cli, swept, tmp_path, edit_record, change, code, said):
+    """The last lines of `make reproduce` (C19)."""
     _, results = swept
-    code, out, err = cli("verify", results, "--retrain", "1")
-    assert (code, out) == (2, "")
-    assert "is for submissions" in err
-    found = json.loads(cli("verify", results, "--sample", "2", "--json")[1])
-    assert (found["damaged"], [again["worst"] for again in found["measured_again"]]) == ([], [0, 0])
-    assert read_record(next(iter(results.glob("runs/*/*/record.json"))))
+    again = tmp_path / "again"
+    shutil.copytree(results, again)
+    for path in again.glob("runs/*/*/record.json"):
+        if change and code and "0 of 12" in said:
+            shutil.rmtree(path.parents[1])
+        elif change and path.parts[-3].startswith("cfm-moons-0"):
+            edit_record(path, change)
+    shutil.rmtree(results / "runs")
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    found, out, err = cli("verify", again, "--against", results)
+    assert found == code, out + err
+    assert said in " ".join(out.split())
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+    assert cli("verify", tmp_path, "--against", results)[0] == 1
+
+
+FAULT = """
+import sys
+from genbench.metrics import distance
+right = distance.sorted_projections
+distance.sorted_projections = lambda x, axes: 3 * right(x, axes)
+from genbench.cli.main import main
+main()
+"""
+
+
+def test_a_changed_formula_makes_the_verdict_fail(cli, swept, tmp_path):
+    suite, results = swept
+    again = str(tmp_path / "again")
+    done = subprocess.run([sys.executable, "-c", FAULT, "sweep", str(suite), "--results", again], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    code, out, err = cli("verify", again, "--against", results)
+    assert (code, "8 values do not agree" in err) == (1, True)
+    assert "sliced_w2: " in out

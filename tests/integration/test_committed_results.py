@@ -1,7 +1,6 @@
 """The committed results keep their keys and their values: today's code reads what was published before."""
 
 import io
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -65,12 +64,9 @@ EVALUATION_KEYS = {
 
 
 @pytest.fixture(scope="module")
-def suites(tmp_path_factory):
-    """The published suites alone, without the runs that this checkout may hold besides."""
-    folder = tmp_path_factory.mktemp("committed") / "results"
-    local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "report.html")
-    shutil.copytree(RESULTS, folder, ignore=local)
-    return {suite.name: suite for suite in load_suites(Store(folder))}
+def suites(committed):
+    """The published suites."""
+    return {suite.name: suite for suite in load_suites(Store(committed))}
 
 
 def assert_same_table(found: str, published: Path):

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record, without_metrics
 from genbench.storage import tensors
 
@@ -122,3 +123,40 @@ def test_weights_that_lack_a_setting_of_their_record_are_taken(cli, swept, tmp_p
     err = cli("results", "merge", results, "--results", mine)[2]
     assert (mine / path.relative_to(results)).exists() == taken
     assert ("belongs to another run" in err) != taken
+
+
+def test_nothing_of_a_run_is_copied_when_one_of_its_values_differs(cli, swept, tmp_path, first_path, edit_record):
+    """Not even a metric that only the other machine measured: its values belong to other weights (C2)."""
+    _, results = swept
+    other = tmp_path / "other"
+    path = first_path(results)
+    run = path.parents[1].relative_to(results)
+
+    shutil.copytree(results, other)
+    edit_record(path, lambda record: record.update(without_metrics(record, ["nfe"])))
+    edit_record(other / path.relative_to(results), lambda record: record["results"][1].update(value=1.0))
+    later = other / run / "0123456789ab"
+    shutil.copytree(other / path.relative_to(results).parent, later)
+    edit_record(later / "record.json", lambda record: record["spec"]["evaluation"].update(n=32))
+    key = restore_spec(read_record(later / "record.json")["spec"]).evaluation_key
+    edit_record(later / "record.json", lambda record: record["labels"].update(evaluation=key))
+    later.rename(later.with_name(key))
+    before = path.read_bytes()
+    out = cli("results", "merge", other, "--results", results)[1]
+    assert "1 different, 1 left out, 3 the same" in out
+    assert path.read_bytes() == before
+    assert [file.name for file in (results / run).glob("*/")] == [path.parent.name]
+
+
+def test_values_of_other_weights_are_not_mixed_with_those_here(cli, swept, tmp_path, first_path, edit_record):
+    """Another evaluation of a run whose weights differ is left out."""
+    _, results = swept
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    path = first_path(results)
+    weights = other / path.parents[1].relative_to(results) / "model.safetensors"
+    state, header = tensors.load(weights, ("spec",))
+    tensors.save(weights, {name: value + 1 for name, value in state.items()}, header)
+    path.unlink()
+    assert "1 left out, 3 the same" in cli("results", "merge", other, "--results", results)[1]
+    assert not path.exists()

@@ -1,79 +1,331 @@
+"""Verdicts on records of a results folder and of a submission: honest, damaged and forged ones."""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+
+import numpy as np
 import pytest
+import torch
+
+import genbench
+from genbench.results import verifying
+from genbench.results.archive import opened, remembered
+from genbench.results.verifying import Guest, verify
+from genbench.runs import spec as specs
+from genbench.runs.weights_file import WEIGHTS
+from genbench.storage import tensors
 
 
-def test_a_finished_sweep_is_done_and_whole(cli, swept):
-    suite, results = swept
-    assert cli("results", "status", "--results", results) == (0, f"{results}: 4 records\n", "")
-    _, out, err = cli("sweep", suite, "--results", results, "--dry-run")
-    assert out.count("done ") == 4
-    assert "4 cells, 0 to run" in err
-    code, out, err = cli("verify", results, "--sample", 4)
-    assert (code, out.count("no difference")) == (0, 4)
-    assert "4 records, 0 damaged files" in err
+def verdicts(forger, tmp_path, **options):
+    with opened(forger.submit(tmp_path / "x.genbench.zip")) as store:
+        found = list(verify(store, **{"sample": 99, "guest": Guest()} | options))
+    return {verdict.name.partition("/")[0].rsplit("-", 1)[0]: verdict for verdict in found}
 
 
-def test_verify_finds_damage_and_values_that_cannot_be_had_again(cli, swept, first_path, edit_record):
-    _, results = swept
-    weights = first_path(results, "runs/cfm-moons-0*/model.safetensors")
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(data)
-    edit_record(first_path(results, "runs/wcfm-moons-0*/*/record.json"), lambda r: r["results"][1].update(value=0.123))
-    code, out, err = cli("verify", results, "--sample", 4)
+@pytest.mark.parametrize("guest", [None, Guest()])
+def test_honest_records_are_confirmed_in_every_value(forger, tmp_path, guest):
+    found = verdicts(forger, tmp_path, retrain=1, guest=guest)
+    assert {verdict.state for verdict in found.values()} == {"confirmed"}
+    assert all(verdict.values == 3 and not verdict.labels and not verdict.worst for verdict in found.values())
+
+
+def test_details_that_a_record_does_not_state_yet_are_no_difference(forger, tmp_path):
+    forger.edit(forger.record_of("cfm", 0), lambda record: [row.pop("details", 0) for row in record["results"]])
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "confirmed"
+
+
+def test_every_record_has_a_verdict_when_measuring_one_of_them_raises(forger, tmp_path, monkeypatch, cli):
+    """Whatever a model raises: the others are measured, and the verdict names the run (C12)."""
+    forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", lambda value: value / 2)
+    measure = verifying.measure_again
+
+    def broken(path, spec, train):
+        if spec.model["name"] == "cfm":
+            raise KeyError("beta") if spec.seed else MemoryError("too large")
+        return measure(path, spec, train)
+
+    monkeypatch.setattr(verifying, "measure_again", broken)
+    states = {name: verdict.state for name, verdict in verdicts(forger, tmp_path, guest=None).items()}
+    assert states == {
+        "cfm-moons-0": "not measured",
+        "cfm-moons-1": "not confirmed",
+        "wcfm-moons-0": "confirmed",
+        "wcfm-moons-1": "not confirmed",
+    }
+    code, out, _ = cli("verify", forger.store.root, "--sample", 9)
     assert code == 1
-    assert f"{weights} is damaged: its checksum differs" in " ".join(out.split())
-    assert out.count("no difference") == 2
-    assert "1 damaged files, 1 records" in err
+    assert "no values from its weights: KeyError: 'beta'" in " ".join(out.split())
+    assert sum(line.startswith(("confirmed", "not ")) for line in out.splitlines()) == 4
 
 
-def test_values_of_metrics_that_the_spec_does_not_have_are_damage(swept, first_path, edit_record, cli):
-    """Otherwise nothing would be measured again, and nothing would differ."""
-    edit_record(first_path(swept[1]), lambda record: record["spec"].update(metrics={}))
-    code, out, _ = cli("verify", swept[1], "--sample", "9")
+@pytest.mark.parametrize("factor", [0.5, 0.99, 1.01])
+def test_an_edited_value_is_not_confirmed_and_the_difference_is_stated(forger, tmp_path, factor):
+    forger.set_value(forger.record_of("cfm", 0), "sliced_w2", lambda value: value * factor)
+    verdict = verdicts(forger, tmp_path)["cfm-moons-0"]
+    assert verdict.state == "not confirmed"
+    (difference,) = verdict.different
+    assert (difference.row, difference.field) == ("sliced_w2", "value")
+    assert difference.one == pytest.approx(factor * difference.other)
+    assert difference.relative == pytest.approx(abs(factor - 1) / max(factor, 1))
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "named"),
+    [
+        ("floor", lambda floor: floor / 2, "floor"),
+        ("better", lambda better: "higher", "better"),
+        ("protocol", lambda protocol: f"{protocol} of 50,000", "protocol"),
+        ("n", lambda n: 50_000, "n"),
+        ("nfe", lambda nfe: 1.0, "nfe"),
+        ("details", lambda details: {**details, "standard_error": details["standard_error"] / 10}, "standard_error"),
+        ("details", lambda details: {**details, "half_interval": 1e-6}, "half_interval"),
+        ("details", lambda details: {**details, "ratios": {"limit": 1.0}}, "ratios limit"),
+    ],
+)
+def test_an_edited_field_of_a_row_is_not_confirmed(forger, tmp_path, field, change, named):
+    forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", change, field)
+    verdict = verdicts(forger, tmp_path)["wcfm-moons-1"]
+    assert verdict.state == "not confirmed"
+    assert [(each.row, each.field) for each in verdict.different] == [("sliced_w2", named)]
+
+
+def rewrite(path, change=lambda value: value, **header):
+    """Write weights again, with another header."""
+    state, known = tensors.load(path, WEIGHTS)
+    known.pop("sha256", None)
+    tensors.save(path, {name: change(value) for name, value in state.items()}, known | header)
+
+
+def give_twice(forger):
+    """Submit seed 0 as seed 2 too."""
+    source = forger.record_of("cfm", 0)
+    shutil.copytree(source.parents[1], source.parents[2] / "spare")
+    forger.relabel(source, lambda spec: spec.update(seed=2))
+    shutil.move(source.parents[2] / "spare", source.parents[1])
+
+
+def other_weights(forger):
+    forger.put_weights(forger.weights_of("cfm", 1), forger.weights_of("cfm", 0))
+    shutil.rmtree(forger.weights_of("cfm", 1).parent)
+
+
+def first_value(value):
+    """Return a change of the text of a record, sealed again."""
+
+    def change(forger):
+        path = forger.record_of("cfm", 0)
+        record = json.loads(path.read_text())
+        record.pop("sha256")
+        record["results"][0]["value"] = value
+        body = ",\n ".join(f'"{name}": {json.dumps(part)}' for name, part in record.items())
+        seal = hashlib.sha256(("{" + body).encode()).hexdigest()
+        path.write_text("{" + body + f',\n "sha256": "{seal}"}}\n')
+
+    return change
+
+
+def edit(change):
+    return lambda forger: forger.edit(forger.record_of("cfm", 0), change)
+
+
+def without_seal(forger):
+    path = forger.record_of("cfm", 0)
+    path.write_text(path.read_text().replace('"value": 0.', '"value": 0.0', 1))
+
+
+REFUSED = {
+    "a value edited without its seal": without_seal,
+    "a value that is not a number": first_value(float("nan")),
+    "a value that is infinite": first_value(float("inf")),
+    "a value of 400 digits": first_value(10**400),
+    "a value that is there twice": edit(lambda r: r["results"].insert(0, {**r["results"][0], "value": 1e-4})),
+    "a metric that its spec does not have": edit(lambda record: record["spec"].update(metrics={})),
+    "other steps": edit(lambda record: record["spec"]["plan"].update(steps=11)),
+    "more samples": edit(lambda record: record["spec"]["evaluation"].update(n=50_000)),
+    "the record of another run": lambda f: shutil.copyfile(f.record_of("cfm", 1), f.record_of("cfm", 0)),
+    "the weights of another run": lambda f: shutil.copyfile(f.weights_of("cfm", 1), f.weights_of("cfm", 0)),
+    "weights used twice": lambda f: f.put_weights(f.weights_of("cfm", 1), f.weights_of("cfm", 0)),
+    "a seed given twice": give_twice,
+    "weights that are cut": lambda f: f.weights_of("cfm", 0).write_bytes(f.weights_of("cfm", 0).read_bytes()[:-1]),
+    **{
+        f"weights of the spec {text[:4]}": lambda f, text=text: rewrite(f.weights_of("cfm", 0), spec=text)
+        for text in ("{", "[" * 200_000, "[1]", "null")
+    },
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_contradicts_itself_is_refused_and_not_submitted(forger, tmp_path, cli, name):
+    REFUSED[name](forger)
+    found = verdicts(forger, tmp_path, sample=0)
+    assert found.pop("cfm-moons-0").state == "refused"
+    twice = {"weights used twice": "cfm-moons-1", "a seed given twice": "cfm-moons-2"}.get(name)
+    assert {other for other, verdict in found.items() if verdict.state == "refused"} == ({twice} if twice else set())
+    path = tmp_path / "y.genbench.zip"
+    runs = [run.name for run in forger.store.runs.iterdir()]
+    code, _, err = cli("submit", *runs, "--to", path, "--results", forger.store.root)
+    assert (code, err.count("\n"), path.exists()) == (2, 1, False)
+
+
+def call_seed_1(forger):
+    forger.relabel(forger.record_of("cfm", 0), lambda spec: spec.update(seed=1))
+
+
+NOT_CONFIRMED = {
+    "an invented row": edit(
+        lambda r: r["results"].append({**r["results"][0], "metric": "sliced_w2.best", "value": 0.01})
+    ),
+    "a row left out": edit(lambda record: record["results"].pop(0)),
+    "other weights under the right header": other_weights,
+    "weights that are not finite": lambda f: rewrite(f.weights_of("cfm", 0), lambda x: torch.full_like(x, torch.nan)),
+    "another seed": call_seed_1,
+}
+
+
+@pytest.mark.parametrize("name", NOT_CONFIRMED)
+def test_values_that_the_weights_do_not_give_are_not_confirmed(forger, tmp_path, cli, name):
+    NOT_CONFIRMED[name](forger)
+    path = forger.submit(tmp_path / "bad.genbench.zip")
+    code, out, err = cli("verify", path, "--sample", "9", "--json")
+    (wrong,) = [verdict["name"] for verdict in json.loads(out) if verdict["state"] != "confirmed"]
+    assert wrong.startswith("cfm-moons-1" if name == "another seed" else "cfm-moons-0")
+    assert (code, "1 are not confirmed" in err) == (1, True)
+
+
+def test_weights_of_another_type_are_measured(forger, tmp_path):
+    rewrite(forger.weights_of("cfm", 0), lambda value: value.bfloat16())
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].values > 0  # rounded, they may confirm the values or not
+
+
+@pytest.mark.parametrize("stored", ["cfm best", "cfm coupling={name=independent}"])
+def test_a_label_that_is_not_that_of_the_spec_is_refused(forger, tmp_path, stored):
+    path = forger.record_of("cfm", 0)
+    forger.edit(path, lambda record: record["labels"].update(model=stored))
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
+
+
+def test_equal_weights_under_two_keys_of_one_seed_are_no_forgery(forger, tmp_path, cli):
+    """A run that is also evaluated during training has the same weights under another key (C11)."""
+    source = forger.record_of("cfm", 0)
+    shutil.copytree(source.parents[1], source.parents[2] / "spare")
+    run = forger.relabel(source, lambda spec: spec["plan"].update(eval_every=5))
+    shutil.move(source.parents[2] / "spare", source.parents[1])
+    with opened(forger.submit(tmp_path / "x.genbench.zip")) as store:
+        found = list(verify(store, sample=99, guest=Guest()))
+    assert {verdict.state for verdict in found} == {"confirmed"}
+    assert sum(run.name in " ".join(verdict.labels) for verdict in found) == 2
+    arguments = ("submit", run.name, source.parts[-3], "--to", tmp_path / "y.genbench.zip")
+    assert cli(*arguments, "--results", forger.store.root)[0] == 0
+
+
+def test_a_smaller_budget_than_the_real_one_is_found_by_training_again(forger, tmp_path):
+    forger.relabel(forger.record_of("cfm", 0), lambda spec: spec["plan"].update(steps=3))
+    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "confirmed"
+    assert verdicts(forger, tmp_path, retrain=4)["cfm-moons-0"].state == "not confirmed"
+
+
+def test_chosen_seeds_are_labeled(forger, tmp_path):
+    shutil.rmtree(forger.weights_of("cfm", 0).parent)
+    assert verdicts(forger, tmp_path)["cfm-moons-1"].labels == ("chosen seeds: 1 instead of 0 to 0",)
+
+
+@pytest.mark.parametrize(
+    ("change", "label"),
+    [
+        (lambda p: p["data"].update(source="my moons"), "made with other data than that of the same name here"),
+    ],
+)
+def test_other_data_is_labeled(forger, tmp_path, change, label):
+    forger.edit(forger.record_of("cfm", 0), lambda record: change(record["provenance"]))
+    assert label in verdicts(forger, tmp_path)["cfm-moons-0"].labels
+
+
+def test_values_without_weights_are_not_measured(forger, tmp_path):
+    forger.weights_of("cfm", 0).unlink()
+    verdict = verdicts(forger, tmp_path)["cfm-moons-0"]
+    assert (verdict.state, verdict.reason) == ("not measured", "its weights are not here")
+
+
+def test_verify_finds_damaged_weights_without_a_record_and_checkpoints(forger, cli):
+    record, weights = forger.record_of("cfm", 0), forger.weights_of("cfm", 0)
+    record.unlink()
+    for path in (weights, weights.with_name("checkpoint.safetensors")):
+        path.write_bytes(b"x" * 100)
+    code, out, err = cli("verify", forger.store.root, "--sample", 0)
+    assert (code, "3 not measured, 2 refused" in err) == (1, True)
+    for name in ("model", "checkpoint"):
+        assert f"/{name}.safetensors" in out
+
+
+def test_labels_of_another_model_or_of_other_data_have_no_effect(forger, cli):
+    root = forger.store.root
+    before = cli("leaderboard", "--results", root, "--csv")
+    forger.edit(forger.record_of("cfm", 0), lambda record: record["labels"].update(model="starflow", data="8gaussians"))
+    assert cli("leaderboard", "--results", root, "--csv").stdout == before.stdout  # the published record stands in
+    code, out, _ = cli("verify", root, "--sample", 0)
     assert code == 1
-    assert "does not measure" in out
+    assert "labels.model: it is not the label of 'cfm'" in " ".join(out.split())
 
 
-def test_a_value_that_was_left_out_is_a_difference(swept, first_path, edit_record, cli):
-    edit_record(first_path(swept[1]), lambda record: record["results"].pop(0))
-    assert cli("verify", swept[1], "--sample", "9")[0] == 1
-
-
-@pytest.mark.parametrize("name", ["standard_error", "half_interval"])
-def test_an_interval_that_was_made_narrower_is_a_difference(swept, first_path, edit_record, cli, name):
-    def edit(record):
-        row = next(row for row in record["results"] if row["metric"] == "sliced_w2" and row["point"] == "main")
-        row["details"] |= {name: 1e-6}
-
-    edit_record(first_path(swept[1]), edit)
-    code, out, _ = cli("verify", swept[1], "--sample", "9")
-    assert code == 1
-    assert f"(sliced_w2, {name})" in out
-
-
-def test_details_that_a_record_does_not_state_yet_are_no_difference(swept, first_path, edit_record, cli):
-    def forget(record):
-        for row in record["results"]:
-            row.pop("details", None)
-
-    edit_record(first_path(swept[1]), forget)
-    assert cli("verify", swept[1], "--sample", "9")[0] == 0
-
-
-def test_labels_of_another_model_or_of_other_data_have_no_effect(swept, first_path, edit_record, cli):
-    before = cli("leaderboard", "--results", swept[1], "--csv")
-    edit_record(first_path(swept[1]), lambda record: record["labels"].update(model="starflow", data="8gaussians"))
-    assert (
-        cli("leaderboard", "--results", swept[1], "--csv").stdout == before.stdout
-    )  # the published record stands in for it
-    code, out, _ = cli("verify", swept[1], "--sample", "0")
-    assert code == 1
-    assert "labels.model: it is not the label of 'cfm'" in out
-
-
-def test_names_of_folders_cannot_write_to_the_terminal(swept, cli):
-    run = next((swept[1] / "runs").iterdir())
+def test_names_of_folders_cannot_write_to_the_terminal(forger, cli):
+    run = next((forger.store.root / "runs").iterdir())
     run.rename(run.with_name(run.name + "\x1b]0;title\x07\x1b[2J\nforged: no difference"))
-    out = cli("verify", swept[1], "--sample", "0")[1]
+    out = cli("verify", forger.store.root, "--sample", 0)[1]
     assert "\x1b" not in out
     assert not any(line.startswith("forged") for line in out.splitlines())
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """A submission of two runs on a file of the author, the file, and another one."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    author = tmp_path / "author"
+    author.mkdir()
+    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).numpy()
+    np.save(author / "people.npy", points)
+    np.save(tmp_path / "other.npy", points + 1)
+    settings = {"plan": {"steps": 5, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+    settings["data"] = {"path": str(author / "people.npy")}
+    for seed in (0, 1):
+        genbench.run("cfm", "points", seed=seed, metrics=["sliced_w2"], settings=settings, results=author / "r")
+    return author
+
+
+def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_is_given(own_data, tmp_path, cli):
+    runs = sorted(run.name for run in (own_data / "r/runs").iterdir())
+    path = tmp_path / "mine.genbench.zip"
+    assert cli("submit", *runs, "--to", path, "--results", own_data / "r")[0] == 0
+    with zipfile.ZipFile(path) as archive:
+        assert not any(str(tmp_path).encode() in archive.read(name) for name in archive.namelist())
+    moved = tmp_path / "elsewhere.npy"
+    (own_data / "people.npy").rename(moved)
+    shutil.rmtree(own_data)
+    specs._build_data.cache_clear()
+    for arguments in ((), ("--dataset", tmp_path / "other.npy")):
+        code, out, err = cli("verify", path, *arguments)
+        assert (code, "2 not measured" in err) == (0, True)
+        assert "its data people.npy (sha256" in " ".join(out.split())
+        assert "is needed: --dataset FILE" in " ".join(out.split())
+    code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)
+    assert (code, "2 confirmed" in err) == (0, True), out + err
+
+
+@pytest.mark.parametrize("tolerance", ["1", "0.001"])
+def test_only_verdicts_within_the_usual_tolerance_are_remembered(forger, tmp_path, cli, tolerance):
+    for seed in (0, 1):
+        forger.set_value(forger.record_of("cfm", seed), "sliced_w2", lambda value: value * 0.9)
+    path = forger.submit(tmp_path / "x.genbench.zip")
+    assert cli("verify", path, "--sample", 9, "--tolerance", tolerance)[0] == (tolerance != "1")
+    confirmed = {name for name, state in remembered(path).items() if state == "confirmed"}
+    assert len(confirmed) == (0 if tolerance == "1" else 2)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_weights_that_are_not_a_file_are_refused(forger, cli, make):
+    path = forger.weights_of("cfm", 0)
+    path.unlink()
+    make(path)
+    assert "1 refused" in cli("verify", forger.store.root, "--sample", 0)[2]

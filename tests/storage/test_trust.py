@@ -1,4 +1,4 @@
-"""What a results folder names is not opened, by whichever command, unless the user trusts or names it."""
+"""What a record of another author names is not opened without --trust; one's own results need no permission."""
 
 import json
 import shutil
@@ -8,9 +8,12 @@ import pytest
 import torch
 from helpers.image_trees import write_images
 
+import genbench
 from genbench import ConfigError
+from genbench.results.archive import zip_folder
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec, restore_spec
+from genbench.runs.spec import SPEC
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
 
@@ -37,10 +40,9 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def strangers(made, tmp_path):
-    """The images and a copy of the results, as another person's process finds them: nothing is named or built yet."""
+def copied(made, tmp_path):
+    """The images, and a copy of the results in another process: nothing is built yet."""
     shutil.copytree(made[1], tmp_path / "results")
-    trust._named.clear()
     specs._build_data.cache_clear()
     opened.clear()
     return made[0], tmp_path / "results"
@@ -50,63 +52,52 @@ def outside(folder):
     return [path for path in opened if isinstance(path, str) and path.startswith(str(folder))]
 
 
-OTHERS = ["eval", "compare", "merge", "load"]
+def submitted(results, tmp_path):
+    """Return a submission that names the path of the images, as a forger may write one."""
+    zip_folder(results, tmp_path / "x.genbench.zip")
+    return tmp_path / "x.genbench.zip"
 
 
-@pytest.mark.parametrize(
-    "command", ["results status --results", "verify", "report", "results clean --stale --results", *OTHERS]
-)
-def test_no_command_opens_a_path_that_only_a_record_names(cli, strangers, tmp_path, command):
-    images, results = strangers
+@pytest.mark.parametrize("command", ["verify", "leaderboard --add", "merge", "status", "clean --stale", "compare"])
+def test_a_path_that_only_the_record_of_another_author_names_is_not_opened(cli, copied, tmp_path, command):
+    images, results = copied
+    path = submitted(results, tmp_path)
+    arguments = {
+        "verify": ("verify", path),
+        "leaderboard --add": ("leaderboard", "--results", tmp_path / "none", "--add", path),
+        "merge": ("results", "merge", results, "--results", tmp_path / "into"),
+        "compare": ("compare", results, results),
+    }
+    code, out, err = cli(*arguments.get(command, ("results", *command.split(), "--results", results)))
+    assert code == 0, err
+    assert not outside(images)
+    if command == "verify":  # the file is needed, and the user has not given it
+        assert "its data images (sha256" in " ".join(out.split())
+    if command == "merge":
+        assert "is named by the record of another author and not opened: add --trust" in err
+        assert not [*tmp_path.glob("into/runs/*/*")]
+        assert "1 new" in cli("results", "merge", "--trust", results, "--results", tmp_path / "into")[1]
+
+
+@pytest.mark.parametrize("command", ["verify", "report", "eval", "load"])
+def test_ones_own_results_need_no_permission(cli, copied, tmp_path, command):
+    images, results = copied
     run = next(results.glob("runs/*"))
-    arguments = {"eval": ["eval", run], "compare": ["compare", results, results]}
-    page = tmp_path / "page.html"
-    arguments |= {
-        "merge": ["results", "merge", results, "--results", tmp_path / "into"],
-        "report": ["report", "--results", results, "--html", page],
+    arguments = {
+        "verify": ("verify", results),
+        "report": ("report", "--results", results, "--html", tmp_path / "page.html"),
+        "eval": ("eval", run),
     }
     if command == "load":
-        from genbench import load
-
-        with pytest.raises(ConfigError, match="add --trust"):
-            load(run)
-        assert not outside(images)
-        load(run, trust=True)
-        trust.trust_everything(False)
-        return
-    code, out, err = cli(*arguments.get(command, [*command.split(), results]))
-    assert code == (2 if command == "eval" else 0)
-    assert not outside(images)
-    said = {line for line in (out + err).splitlines() if "is not opened: add --trust if you trust" in line}
-    assert len(said) == (command in ("verify", "eval"))  # the others need nothing that a record names
-    if command == "report":  # where the picture would be
-        assert any("add --trust" in path.read_text() for path in tmp_path.glob("page/*.html"))
-    if command in ("verify", "eval"):
-        code, out, err = cli(*arguments.get(command, [command, results]), "--trust")
-        assert code == 0
-        assert outside(images)
-        assert "add --trust" not in out + err
+        genbench.load(run)
+    else:
+        code, out, err = cli(*arguments[command])
+        assert code == 0, out + err
+        assert "--trust" not in out + err
+    assert outside(images)
 
 
-def spec_of(record):
-    return json.loads(record.read_text())["spec"]
-
-
-def test_a_path_that_the_request_names_too_is_opened(cli, strangers):
-    images, results = strangers
-    spec = spec_of(next(results.glob("runs/*/*/record.json")))
-    with pytest.raises(Untrusted, match=r"^data\.path='.*/images' comes from a results folder"):
-        restore_spec(spec)
-    settings = {name: spec[name] for name in ("plan", "sample", "evaluation")}
-    settings |= {
-        part: {k: v for k, v in spec[part].items() if k not in ("name", "version")} for part in ("data", "model")
-    }
-    make_spec("cfm", "folder", metrics=["norm"], settings=settings)
-    assert restore_spec(spec).data["path"] == str(images)
-    assert "no difference" in cli("verify", results)[1]
-
-
-def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(strangers, tmp_path):
+def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(copied, tmp_path):
     class Evil(torch.nn.Module):
         def forward(self, x):
             return x
@@ -115,7 +106,7 @@ def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(stran
     evil = str(tmp_path / "evil.pt")
     opened.clear()
     plain = make_spec("cfm", "moons", metrics=["norm"]).json()
-    restore_spec(plain)
+    trust.check(SPEC.validate_python(plain).parts())
     inception = {"name": "inception-legacy", "version": 1, "weights": evil, "sha256": "0" * 64}
     text = {"name": "transformers", "version": 1, "model": "stranger/model", "revision": None}
     encoder = {"name": "diffusers", "version": 1, "model": "stranger/vae", "revision": None}
@@ -129,11 +120,11 @@ def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(stran
         {"model": encoder, "kind": "encoder"},
     ):
         with pytest.raises(Untrusted):
-            restore_spec({**plain, **change})
+            trust.check(SPEC.validate_python({**plain, **change}).parts())
     assert not outside(tmp_path)
 
 
-def test_what_a_record_names_is_never_imported(strangers, tmp_path, monkeypatch):
+def test_what_a_record_names_is_never_imported(copied, tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n")
     monkeypatch.syspath_prepend(tmp_path)
     plain = make_spec("cfm", "moons", metrics=["norm"]).json()

@@ -121,17 +121,17 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     assert cli("submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
     forget(name)
     code, out, _ = cli("verify", "mine.genbench.zip")
-    assert (code, out.startswith("not replayed: ")) == (0, True)
+    assert (code, out.startswith("not measured: ")) == (0, True)
     needed = f"model '{name}' needs its Python file (sha256 {name[-8:]}...): --trust FILE.py"
     assert needed in " ".join(out.split())
     code, out, _ = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")
-    assert (code, f"mine?:{name}" in out) == (0, True)
+    assert (code, f"mine:{name}" in out, "0 of 1 seeds confirmed" in out) == (0, True, True)
     (folder / "other.py").write_text((folder / "my_model.py").read_text() + "\n")
     assert needed in " ".join(cli("verify", "mine.genbench.zip", "--trust", "other.py")[1].split())
     code, out, err = cli("verify", "mine.genbench.zip", "--trust", "my_model.py")
     assert (code, out.startswith("confirmed, ")) == (0, True), err
     out = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")[1]
-    assert (f"mine:{name}" in out, "1 confirmed here" in out) == (True, True)
+    assert (f"mine:{name}" in out, "1 of 1 seeds confirmed" in out) == (True, True)
     assert cli("verify", "mine.genbench.zip", "--trust", "nowhere.py")[2].startswith("genbench: nowhere.py does not")
 
 

@@ -28,6 +28,8 @@ MAX_FAILED = 6
 
 def lines(ranking: Leaderboard, most: int = LINES) -> list[str]:
     """Return the leaderboard as lines: standings, then panels of data sets as long as there is room, then notes."""
+    if not ranking.boards:
+        return _submitted(ranking)
     boards = compared(ranking)
     alone = [board for board in ranking.boards if board not in boards]
     head, body, shown = _standings(ranking), [], 0
@@ -70,7 +72,8 @@ def export(ranking: Leaderboard, path: Path) -> list[Path]:
         return [path]
     if path.suffix != ".yaml":
         raise ConfigError(f"--export {path}: the name ends with .csv, .parquet or .yaml")
-    entries = group_by(ranking.rows(), lambda row: re.sub(r"[^\w.-]", "_", row["method"]))
+    rows = [row for row in ranking.rows() if row["mean"] is not None]
+    entries = group_by(rows, lambda row: re.sub(r"[^\w.-]", "_", row["method"]))
     written = {path.with_name(f"{path.stem}-{name}.yaml"): "".join(map(_entry, own)) for name, own in entries.items()}
     for target, text in written.items():
         files.write(target, text)
@@ -178,6 +181,7 @@ def _grid(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]) -> list[str]:
     """Return what a reader has to know, and where the rest is."""
+    submitted = [*_submitted(ranking), ""] if ranking.submitted else []
     names = names_of_data(ranking)
 
     def listed(data: Iterable[str]) -> str:
@@ -200,7 +204,15 @@ def _below(ranking: Leaderboard, shown: Sequence[Board], hidden: Sequence[Board]
     numbers["method"] = (len(methods(ranking)) - MAX_METHODS, "--json")
     left = [f"{counted(n, f'other {noun}')} ({option})" for noun, (n, option) in numbers.items() if n > 0]
     notes.append(f"Not shown: {', '.join(left)}." if left else "")
-    return [line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")]
+    wrapped = (line for note in notes if note for line in textwrap.wrap(note, WIDTH, subsequent_indent="  "))
+    return [*submitted, *wrapped]
+
+
+def _submitted(ranking: Leaderboard) -> list[str]:
+    """Return a line for each method of a submission on a data set: how many of its seeds were confirmed."""
+    rows = [[plain(each.model), plain(each.data), str(each)] for each in ranking.submitted[:MAX_METHODS]]
+    more = len(ranking.submitted) - MAX_METHODS
+    return [*_grid(rows), *([f"{more} more submitted methods (--json)"] if more > 0 else [])]
 
 
 def budget(board: Board) -> str:

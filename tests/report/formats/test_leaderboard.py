@@ -23,8 +23,8 @@ from genbench.runs.store import Store
 RESULTS = Path(__file__).parents[3] / "results"
 
 
-def test_the_committed_results_fit_a_screen_and_say_what_they_say():
-    suites = load_suites(Store(RESULTS))
+def test_the_committed_results_fit_a_screen_and_say_what_they_say(committed):
+    suites = load_suites(Store(committed))
     found = leaderboard(suites)
     for board in (found, leaderboard(suites, variants=True)):
         text = formats.lines(board)

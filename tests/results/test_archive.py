@@ -1,10 +1,10 @@
-import json
+import stat
 import zipfile
 
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.submissions.archive import MANIFEST, pack, unpack
+from genbench.results.archive import pack, unpack
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_the_same_runs_give_the_same_bytes(forger, packed, tmp_path):
 
 
 def test_large_weights_are_left_out_and_named(forger, tmp_path, monkeypatch):
-    monkeypatch.setattr("genbench.submissions.archive.MAX_WEIGHTS", 100)
+    monkeypatch.setattr("genbench.results.archive.MAX_WEIGHTS", 100)
     found = pack(forger.store.record_paths(), tmp_path / "y.genbench.zip")
     assert (found.records, found.weights, len(found.without_weights)) == (4, 0, 4)
 
@@ -44,17 +44,11 @@ def first(members, end):
 
 
 CHANGES = {
-    "a record that differs from the manifest": lambda m: m.update({first(m, "record.json"): b"{}"}),
-    "a member that the manifest lacks": lambda m: m.update({"runs/x/0123456789ab/record.json": b"{}"}),
-    "a member that is gone": lambda m: m.pop(first(m, ".safetensors")),
     "a member above the folder": lambda m: m.update({"../up": b"x"}),
     "an absolute member": lambda m: m.update({"/etc/up": b"x"}),
     "a program": lambda m: m.update({"runs/x/run.py": b"x"}),
-    "no manifest": lambda m: m.pop(MANIFEST),
-    "a manifest that is no JSON": lambda m: m.update({MANIFEST: b"x"}),
-    "a manifest that is deep": lambda m: m.update({MANIFEST: b"[" * 100_000}),
-    "a manifest of another format": lambda m: m.update({MANIFEST: json.dumps({"format": 9, "members": {}}).encode()}),
-    "a manifest without members": lambda m: m.update({MANIFEST: b'{"format": 1}'}),
+    "a program beside a record": lambda m: m.update({"runs/x/0123456789ab/run.py": b"x"}),
+    "no members": lambda m: m.clear(),
 }
 
 
@@ -64,6 +58,27 @@ def test_a_changed_archive_is_refused_in_one_line(packed, tmp_path, cli, name):
     code, _, err = cli("verify", packed)
     assert (code, err.count("\n")) == (2, 1)
     assert not (tmp_path / "up").exists()
+
+
+def test_a_changed_record_is_refused_by_its_own_checksum(packed, cli):
+    def change(members):
+        name = first(members, "record.json")
+        members[name] = members[name].replace(b'"value": 0.', b'"value": 0.0', 1)
+
+    rewrite(packed, change)
+    code, _, err = cli("verify", packed, "--sample", "0")
+    assert (code, "1 records are refused" in err) == (1, True)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR])
+def test_links_and_other_members_that_are_no_files_are_refused(packed, tmp_path, kind):
+    with zipfile.ZipFile(packed, "a") as archive:
+        info = zipfile.ZipInfo("runs/x/model.safetensors")
+        info.external_attr = (kind | 0o777) << 16
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(ConfigError, match="is not a member of a submission"):
+        unpack(packed, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_archives_that_unpack_to_too_much_are_refused_before_they_are_unpacked(packed, tmp_path):

@@ -1,0 +1,103 @@
+"""Submissions on a leaderboard: only what was confirmed on this machine counts."""
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.values import group_by
+from genbench.errors import ConfigError, unknown
+from genbench.results.archive import opened, remembered
+from genbench.results.reader import RECORDS, Run, suite_names
+from genbench.runs.record import read_kept, read_published
+from genbench.runs.record_types import Record
+from genbench.runs.store import Store, evaluation_name
+from genbench.runs.versions import without_outdated
+from genbench.storage.files import Damaged
+
+log = logging.getLogger("genbench")
+
+SUFFIX = ".genbench.zip"
+
+
+class Submitted(NamedTuple):
+    """A method of a submission on a data set: how many of the submitted seeds were confirmed on this machine."""
+
+    model: str
+    data: str
+    confirmed: int
+    seeds: int
+
+    def __str__(self) -> str:
+        return f"{self.confirmed} of {self.seeds} seeds confirmed"
+
+
+def record_paths(store: Store, name: str) -> list[Path]:
+    """Return the paths of the records of a run, a record of it, or a suite that was swept into the folder.
+
+    Args:
+        name: name or path of a run, of a record, or of a suite.
+
+    Raises:
+        ConfigError: if there is no such run or suite, with a suggestion.
+    """
+    paths, given = store.record_paths(), Path(name)
+    if given.suffix == ".toml":
+        name = given.stem
+    elif given.resolve().is_relative_to(store.runs.resolve()):
+        name = "/".join(given.resolve().relative_to(store.runs.resolve()).parts[:2])
+    own = [path for path in paths if name in (path.parts[-3], evaluation_name(path))]
+    if own:
+        return own
+    suites = suite_names(store.root)
+    if name not in suites:
+        raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])
+    runs = {record["labels"]["run"] for record in read_published(store.root / name / RECORDS)}
+    own = [path for path in paths if path.parts[-3] in runs]
+    if not own:
+        raise ConfigError(f"{store.root} has only published records, and no runs, of the suite {name}")
+    return own
+
+
+def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[Submitted]]:
+    """Return the records of a submission that were confirmed on this machine, and how many of each method were.
+
+    Its methods are called NAME:METHOD, after the file. Records that are also among one's own are left out.
+
+    Args:
+        own: the records it is ranked beside.
+
+    Raises:
+        ConfigError: if the file is not a submission, or was changed after it was written.
+    """
+    name, states = path.name.removesuffix(SUFFIX).removesuffix(".zip"), remembered(path)
+    known = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
+    confirmed, submitted = [], defaultdict(set)
+    with opened(path) as store:
+        for place in store.record_paths():
+            try:
+                record = read_kept(place)
+            except Damaged as error:
+                log.warning("%s: %s is left out: %s", path.name, evaluation_name(place), error)
+                continue
+            if not record["results"] or (record["labels"]["run"], json.dumps(record["results"])) in known:
+                continue
+            submitted[f"{name}:{record['labels']['model']}", record["labels"]["data"]].add(record["spec"]["seed"])
+            if states.get(evaluation_name(place)) == "confirmed":
+                confirmed.append(record)
+    renamed = [_renamed(record, name) for record in without_outdated(confirmed)]
+    found = [Run(record, record["labels"]["model"], None) for record in renamed]
+    of_method = group_by(found, lambda run: (run.model, run.data))
+    rows = [
+        Submitted(model, data, len({run.seed for run in of_method.get((model, data), ())}), len(seeds))
+        for (model, data), seeds in submitted.items()
+    ]
+    return SuiteResults(name, tuple(found), ()), rows
+
+
+def _renamed(record: Record, name: str) -> Record:
+    labels = record["labels"]
+    return {**record, "labels": {**labels, "run": f"{name}/{labels['run']}", "model": f"{name}:{labels['model']}"}}

@@ -1,0 +1,162 @@
+"""Submissions: the records and weights of a results folder in a zip archive.
+
+runs/RUN/EVALUATION/record.json     as in a results folder; of a path only the last part
+runs/RUN/model.safetensors          the evaluated weights, up to a size
+"""
+
+import json
+import re
+import shutil
+import stat
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from genbench.errors import ConfigError
+from genbench.results.verifying import Guest, Verdict, read
+from genbench.runs.record import format_record, read_kept
+from genbench.runs.store import Store
+from genbench.runs.weights_file import WEIGHTS, read_weights
+from genbench.storage import cache, content_hash, files, tensors
+from genbench.storage.files import Damaged
+
+MEMBER = re.compile(r"runs/[\w.-]{1,200}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)
+MAX_WEIGHTS = 64 << 20
+"""Bytes of the weights of a run; larger ones are left out, and its values cannot be measured again."""
+MAX_BYTES, MAX_MEMBERS, MAX_RECORD = 4 << 30, 20_000, 16 << 20
+"""Bounds of an archive that is read: bytes of all members, their number, bytes of a record."""
+
+
+class Packed(NamedTuple):
+    """What a submission holds: numbers of records and weights, and the runs whose weights are too large or absent."""
+
+    records: int
+    weights: int
+    without_weights: list[str]
+
+
+def pack(records: Iterable[Path], path: Path) -> Packed:
+    """Write a submission.
+
+    Args:
+        records: paths of records in a results folder. Their weights are found beside them.
+
+    Raises:
+        ConfigError: if there are no records, or `verify` would refuse one.
+    """
+    with TemporaryDirectory(prefix="genbench-") as name:
+        folder, data, without = Path(name), [], set()
+        for record in dict.fromkeys(records):
+            weights, target = record.parents[1] / "model.safetensors", folder / "runs" / record.parts[-3]
+            kept = read_kept(record)
+            data += [Path(place)] if (place := kept["spec"]["data"].get("path")) else []
+            content = record.read_bytes() if _named(kept) == kept else format_record(_named(kept))
+            files.write(target / record.parent.name / record.name, content)
+            if weights.is_file() and weights.stat().st_size <= MAX_WEIGHTS:
+                _copy_weights(weights, target / weights.name)
+            else:
+                without.add(record.parts[-3])
+        found = read(Store(folder), Guest(data, trusted=True))
+        if not found:
+            raise ConfigError("there is no record to submit")
+        for verdict in (each.verdict for each in found if each.verdict.state == "refused"):
+            raise ConfigError(f"{verdict.name} would be refused by others: {verdict.reason}")
+        files.replace(path, lambda temporary: zip_folder(folder, temporary))
+        return Packed(len(found), len([*folder.glob("runs/*/model.safetensors")]), sorted(without))
+
+
+def zip_folder(folder: Path, path: Path) -> None:
+    """Write the records and weights of a results folder as they are."""
+    found = [*folder.glob("runs/*/*/record.json"), *folder.glob("runs/*/model.safetensors")]
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for each in sorted(found):  # no time of writing: the same runs give the same file
+            archive.writestr(ZipInfo(str(each.relative_to(folder))), each.read_bytes(), ZIP_DEFLATED)
+
+
+def _named(value: Any) -> Any:
+    """Return plain JSON with the last part of each absolute path in its place."""
+    if isinstance(value, Mapping):
+        return {name: _named(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_named(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _copy_weights(source: Path, target: Path) -> None:
+    _, spec, _ = read_weights(source)
+    if _named(spec) == spec:
+        shutil.copyfile(source, target)
+    else:
+        state, header = tensors.load(source, WEIGHTS)
+        tensors.save(target, state, {**header, "spec": json.dumps(_named(spec))})
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    """Unpack a submission into a temporary folder, and yield it as a results folder.
+
+    Raises:
+        ConfigError: if the file is not a submission, or is damaged.
+    """
+    with TemporaryDirectory(prefix="genbench-") as folder:
+        unpack(path, Path(folder))
+        yield Store(Path(folder))
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Write the members of a submission below a folder, after their names and sizes were checked.
+
+    Raises:
+        ConfigError: if the file is not a submission, or is damaged.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist or is not a file")
+    try:
+        with ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_members(path, members)
+            for info in members:  # no more bytes than the header says, with their checksum
+                archive.extract(info, folder)
+    except ConfigError:
+        raise
+    except (BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path} is not a submission, or is damaged: {error}") from error
+
+
+def _check_members(path: Path, members: list[ZipInfo]) -> None:
+    if not members or len({info.filename for info in members}) < len(members) or len(members) > MAX_MEMBERS:
+        raise ConfigError(f"{path} is not a submission: it is empty, or a member is there twice, or there are too many")
+    if sum(info.file_size for info in members) > MAX_BYTES:
+        raise ConfigError(f"{path} would unpack to more than {MAX_BYTES >> 30} GiB")
+    for info in members:
+        name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
+        if not MEMBER.fullmatch(name) or kind not in (0, stat.S_IFREG):
+            raise ConfigError(f"{path}: {name!r} is not a member of a submission")
+        if info.flag_bits & 1 or info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise ConfigError(f"{path}: {name!r} is encrypted, or compressed in another way than deflate")
+        limit = MAX_WEIGHTS if name.endswith(".safetensors") else MAX_RECORD
+        if info.file_size > limit:
+            raise ConfigError(f"{path}: {name} has {info.file_size:,} bytes, more than {limit:,}")
+
+
+def remember(path: Path, verdicts: Iterable[Verdict]) -> None:
+    """Remember on this machine, by the hash of a submission, which of its records were confirmed and which were not."""
+    entry = _entry(path)
+    states = {each.name: each.state for each in verdicts if each.state in ("confirmed", "not confirmed")}
+    files.write_sealed(entry, json.dumps(remembered(path) | states), entry.name)
+
+
+def remembered(path: Path) -> dict[str, str]:
+    """Return {RUN/EVALUATION: state} of the records of a submission that were measured again on this machine."""
+    try:
+        return json.loads(files.read_sealed(_entry(path), _entry(path).name))
+    except (OSError, Damaged):
+        return {}
+
+
+def _entry(path: Path) -> Path:
+    return cache.home() / "verified" / f"{content_hash.sha256(path)}.json"

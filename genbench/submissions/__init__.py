@@ -1,4 +1,0 @@
-"""Submissions: results that others made, in one file that can be checked."""
-
-SUFFIX = ".genbench.zip"
-"""Ending of the file name of a submission."""
