@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.runs.component import differences
+from genbench.runs.component import differences, same_component
 from genbench.runs.spec import SPEC, Spec
 from genbench.storage import files, trust
 from genbench.storage.files import Damaged
@@ -322,7 +322,7 @@ def missing_metrics(record: Record | None, spec: Spec, again: Collection[str] = 
         again: metrics that are also measured again if they had no value.
     """
     kept = record["spec"]["metrics"] if record is not None else {}
-    missing = {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
+    missing = {name: part for name, part in spec.metrics.items() if not same_component(kept.get(name), part)}
     without_value = {row["metric"] for row in record["results"] if row["value"] is None} if record is not None else {}
     return missing | {name: spec.metrics[name] for name in again if name in without_value}
 
