@@ -112,8 +112,15 @@ class Nested:
         return {"name": usual} if isinstance(usual, str) else dict(usual)
 
 
+@dataclass(frozen=True)
 class OnDisk:
-    """Marks, inside Annotated, a setting that is a path which must exist before a run starts."""
+    """Marks, inside Annotated, a setting that is a path: it must exist before a run starts; keys hash its content.
+
+    Args:
+        or_name: whether a value that is not a path is a name, such as one on the hub.
+    """
+
+    or_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class Setting:
     @property
     def nested(self) -> Nested | None:
         """The marker of a nested component, if this setting is one."""
-        return _marker(self.type, Nested)
+        return marker_in(self.type, Nested)
 
 
 def settings_of(builder: Callable) -> Mapping[str, Setting]:
@@ -178,7 +185,7 @@ def _schema(builder: Callable) -> Mapping[str, Setting]:
             shared = settings_of(p.annotation)  # type: ignore[arg-type]
             schema |= {name: replace(setting, default=getattr(p.default, name)) for name, setting in shared.items()}
         else:
-            meaning = meanings.get(p.name) or _marker(p.annotation, str) or ""
+            meaning = meanings.get(p.name) or marker_in(p.annotation, str) or ""
             default = str(p.default) if isinstance(p.default, Path) else p.default
             schema[p.name] = Setting(p.name, p.annotation, default, meaning)
     return schema
@@ -222,7 +229,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
         value = settings.get(name, setting.default)
         if value is inspect.Parameter.empty:
             raise ConfigError(f"{what} needs the setting '{name}': {setting.meaning or setting.type}")
-        by_event = _marker(setting.type, ByEvent)
+        by_event = marker_in(setting.type, ByEvent)
         if value is None and context is not None and by_event and settings.get(by_event.unless) is None:
             value = by_event.rule(context)
         if setting.nested is not None:
@@ -265,27 +272,13 @@ def call(builder: Callable, *args: Any, settings: Settings) -> Any:
 
 
 def settings_in(component: Settings) -> dict[str, Any]:
-    """Return the settings of a component given as plain JSON: everything but its name and version."""
-    return {name: value for name, value in component.items() if name not in ("name", "version")}
+    """Return the settings of a component given as plain JSON: all but its name, version and the hashes of its files."""
+    return {name: value for name, value in component.items() if name not in ("name", "version", "content")}
 
 
 def build_component(registry: Registry, component: Settings, *args: Any) -> Any:
     """Build a component given as plain JSON."""
     return call(registry[component["name"]].build, *args, settings=settings_in(component))
-
-
-def check_paths(builder: Callable, settings: Settings, what: str) -> None:
-    """Check that the files which bound settings name exist.
-
-    Raises:
-        ConfigError: if one does not.
-    """
-    for name, setting in settings_of(builder).items():
-        value = settings.get(name)
-        if setting.nested is not None and isinstance(value, Mapping):
-            check_paths(setting.nested.registry[value["name"]].build, value, f"{what}.{name}")
-        if value is not None and _marker(setting.type, OnDisk) and not Path(str(value)).expanduser().exists():
-            raise ConfigError(f"{what}.{name}: {value} does not exist")
 
 
 def merge(*layers: Settings) -> dict[str, Any]:
@@ -308,7 +301,7 @@ def _adapter(annotation: Any) -> TypeAdapter:
     return TypeAdapter(annotation)
 
 
-def _marker(annotation: Any, kind: type[T]) -> T | None:
+def marker_in(annotation: Any, kind: type[T]) -> T | None:
     """Return the first item of that kind inside Annotated."""
     metadata = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     return next((item for item in metadata if isinstance(item, kind)), None)

@@ -52,7 +52,7 @@ garbled = broken_plugin.garbled
 PATH = """
 from pathlib import Path
 from genbench.registry import models
-from genbench.testing.affine_flow import AffineFlow
+from genbench.testing.toys import AffineFlow
 @models.register("with-a-path")
 def with_a_path(event, source, *, path: Path | None = None, other: Path = Path("x")) -> AffineFlow:
     "Its settings are paths."

@@ -17,7 +17,6 @@ from genbench.settings import (
     bind,
     build_component,
     call,
-    check_paths,
     settings_of,
     typed,
 )
@@ -132,17 +131,3 @@ def test_a_setting_without_a_default_is_asked_for():
 
     with pytest.raises(ConfigError, match="it needs the setting 'path'"):
         bind(needs, {}, "it")
-
-
-def test_paths_of_nested_components_must_exist(tmp_path):
-    files = Registry("file", "tests.files")
-
-    @files.register("file", version=1)
-    def file(*, path: Annotated[str, OnDisk()]): ...
-
-    def reads(*, source: Annotated[dict, Nested(files)]): ...
-
-    here = bind(reads, {"source": {"name": "file", "path": str(tmp_path)}}, "it")
-    check_paths(reads, here, "it")
-    with pytest.raises(ConfigError, match=r"it\.source\.path: .*none does not exist"):
-        check_paths(reads, bind(reads, {"source": {"name": "file", "path": str(tmp_path / "none")}}, "it"), "it")

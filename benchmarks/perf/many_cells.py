@@ -20,7 +20,10 @@ from genbench.runs.store import Store, labels_of, run_name
 from genbench.sweeps.suite import load
 
 SUITE = """
-datasets = ["moons", "8gaussians", "circles", "scurve", "spirals", "pinwheel", "swissroll", "checkerboard"]
+datasets = [
+  "moons", {{name = "moons", scale = "tutorial"}}, {{name = "8gaussians", modes = [4, 6, 8]}},
+  "gaussian", "mixture", "8gaussians-moons",
+]
 models = [
   "cfm", "otcfm", "sbcfm", "fm", "vp", {{name = "wcfm", kappa = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0]}},
   {{name = "cfm", sigma = [0.05, 0.1, 0.2, 0.3, 0.4]}},

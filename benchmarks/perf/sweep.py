@@ -115,7 +115,7 @@ def many(store: Store, count: int) -> None:
     """Write this many records, copies of three."""
     settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
     metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
-    kinds = [make_spec("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "circles", "8gaussians")]
+    kinds = [make_spec("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "mixture", "8gaussians")]
     execute(kinds, store, nullcontext(SequentialExecutor(store)), ignore)
     made = [read_record(store.record_path(spec)) for spec in kinds]
     for number in range(len(kinds), count):

@@ -27,7 +27,7 @@ CAPTIONS = {
 MODELS = {"independent": "cfm", "ot": "otcfm", "gibbs": "wcfm", "balanced": "wcfm-balanced"}
 """A flow-matching model on the pairs of each coupling."""
 PAIRED = (*MODELS.values(), "fm", "sbcfm")
-DOWNLOADED = ("mnist", "fashion_mnist", "cifar10", "cifar10-captions")
+DOWNLOADED = ("mnist", "cifar10")
 
 
 def draw(kind: str, name: str) -> bytes | None:

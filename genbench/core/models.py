@@ -135,6 +135,12 @@ class Model(Learner):
     steering: tuple[str, ...] = ()
     """Settings that only `prepare` and `draw` read: the members of an ensemble may differ in them."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let no `sample` build a graph for gradients: samples can be plotted as they are, and take no more memory."""
+        super().__init_subclass__(**options)
+        if "sample" in vars(cls):
+            cls.sample = torch.no_grad()(cls.sample)
+
     @property
     def sampler(self) -> Callable[..., Samples]:
         """The method whose keyword-only parameters are the sampling options."""

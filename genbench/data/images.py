@@ -7,7 +7,7 @@ from genbench.core import Data, Event, Normal
 from genbench.data.image_files import decoding, originals
 from genbench.data.image_files.collection import Collection, make_splits
 from genbench.data.image_files.decoding import ImageFormat
-from genbench.data.image_files.originals import CIFAR10, FASHION_MNIST, MNIST, Original
+from genbench.data.image_files.originals import CIFAR10, MNIST, Original
 from genbench.data.splits import flip as flip_images
 from genbench.data.splits import identity
 from genbench.errors import ConfigError
@@ -50,7 +50,7 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
 
     Reference: Krizhevsky, 2009.
     """
-    images = original_or_path("cifar10", CIFAR10, path)
+    images = _original_or_path("cifar10", CIFAR10, path)
     evaluation = {"n": 50_000, "batch": 500}
     return _images(images, CIFAR10.shape, flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
 
@@ -68,27 +68,8 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
 
     Reference: LeCun et al., 1998.
     """
-    images = original_or_path("mnist", MNIST, path)
+    images = _original_or_path("mnist", MNIST, path)
     return _images(images, MNIST.shape, flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
-
-
-@datasets.register("fashion_mnist", version=1, headline="fid-legacy")
-def fashion_mnist(*, path: str | None = None, flip: bool = False, valid: Size = 5000) -> Data:
-    """Fashion-MNIST: 28x28 gray pictures of clothes, 60,000 to train (5,000 held out to validate), 10,000 to test.
-
-    Args:
-        path: folder or tar archive of the images (train/bag/1.png ...) to use instead of the downloaded original;
-            classes are then numbered in the order of their names.
-        flip: whether training images are mirrored left to right at random.
-        valid: training images held out for validation.
-
-    Raises:
-        ConfigError: if the path holds no such images.
-
-    Reference: Xiao et al., 2017.
-    """
-    images = original_or_path("fashion_mnist", FASHION_MNIST, path)
-    return _images(images, FASHION_MNIST.shape, flip=flip, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
 
 
 @datasets.register("folder", version=1, headline="fid-legacy")
@@ -129,7 +110,7 @@ def folder(
 EVALUATION = {"n": 10_000, "batch": 500}
 
 
-def original_or_path(name: str, original: Original, path: str | None) -> Collection:
+def _original_or_path(name: str, original: Original, path: str | None) -> Collection:
     """Return an original data set, or the images at a path instead.
 
     Raises:

@@ -3,11 +3,12 @@
 import inspect
 from typing import Annotated, Any
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
-from genbench.nets.conditions import KeepsConditions
 from genbench.registry import nets
 from genbench.settings import Nested, build_component
 
@@ -65,6 +66,24 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
         raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
     return _keeping(event, build_component(nets, net, event, classes, times))
+
+
+class KeepsConditions(nn.Module):
+    """A network whose output is 0 in the conditions, the last coordinates or channels of its input.
+
+    Args:
+        net: the network, of all coordinates.
+        count: number of conditions.
+    """
+
+    def __init__(self, net: nn.Module, count: int) -> None:
+        super().__init__()
+        self.net, self.count = net, count
+
+    def forward(self, t: Tensor, x: Float[Tensor, "b *event"], *others: Any) -> Float[Tensor, "b *event"]:
+        """Return the output of the network, and 0 for the conditions."""
+        v = self.net(t, x, *others)
+        return torch.cat([v[:, : -self.count], torch.zeros_like(v[:, -self.count :])], 1)
 
 
 def _keeping(event: Event, net: nn.Module) -> nn.Module:

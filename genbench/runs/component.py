@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.registry import Entry, Registry
+from genbench.runs.record_types import by_content
 from genbench.settings import Nested, Settings, bind, plain, settings_in, settings_of
+from genbench.storage import content_hash
 
 T = TypeVar("T")
 
@@ -25,11 +27,21 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
 
 
 def identity(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what enters a key: name, version, the settings that are not defaults, and the hash of local files."""
-    entry, settings = registry[component["name"]], settings_in(component)
-    content = entry.traits.get("content", lambda settings: {})
-    named = {"name": component["name"], "version": component["version"]}
-    return named | differing(entry.build, settings) | content(settings)
+    """Return what enters a key: name, version and the settings that are not defaults, files by their content."""
+    build, settings = registry[component["name"]].build, settings_in(component)
+    known = by_content(settings, content_hash.of_settings(build, settings, component["name"]))
+    return {"name": component["name"], "version": component["version"]} | differing(build, known)
+
+
+def with_content(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component with the hashes of the files that its settings name, as `content`, if there are any.
+
+    Raises:
+        ConfigError: if one does not exist or cannot be read.
+    """
+    name = component["name"]
+    found = content_hash.of_settings(registry[name].build, settings_in(component), name)
+    return {**component, "content": found} if found else dict(component)
 
 
 def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
@@ -48,6 +60,13 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
             default = setting.nested.resolve(value["name"], name) or {}
             changed[name] = {k: v for k, v in value.items() if k in ("name", "version") or v != default.get(k)}
     return changed
+
+
+def with_files(row: Any, content: Mapping[str, str]) -> Any:
+    """Return a row whose protocol states which files were read: tables never average values of two protocols."""
+    protocol = row.get("protocol")
+    unstated = [f"{name} {sha256[:8]}" for name, sha256 in content.items() if sha256[:8] not in (protocol or "")]
+    return {**row, "protocol": ", ".join([protocol, *unstated])} if protocol and unstated else row
 
 
 def same_version(registry: Registry, name: str, version: int) -> None:

@@ -10,11 +10,11 @@ from genbench.core import Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import couplings, datasets, encoders, metrics, models
-from genbench.runs.component import component, model_class, same_version, sampler
+from genbench.runs.component import component, model_class, same_version, sampler, with_content
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
 from genbench.runs.versions import differences
-from genbench.settings import Settings, bind, check_paths, merge, settings_in
+from genbench.settings import Settings, bind, merge, settings_in
 from genbench.training.plan import Plan
 from genbench.validation import explain
 
@@ -47,8 +47,7 @@ def make_spec(
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
     check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
-    _check_files(spec)
-    return spec
+    return replace(spec, metrics=_with_content(spec.metrics))
 
 
 def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
@@ -100,10 +99,8 @@ def _by_section(settings: Settings) -> dict[str, dict[str, Any]]:
     return {section: dict(settings.get(section, {})) for section in SECTIONS}
 
 
-def _check_files(spec: Spec) -> None:
-    """Raise ConfigError if a file that a metric names does not exist."""
-    for name, part in spec.metrics.items():
-        check_paths(metrics[name].build, settings_in(part), name)
+def _with_content(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: with_content(metrics, part) for name, part in chosen.items()}
 
 
 def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
@@ -155,7 +152,8 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
         evaluation = {**rebuilt.evaluation, "curve_metrics": [*along]}
         # A teacher has no metrics, whatever its plan asks for.
-        chosen = {name: rebuilt.metrics[name] for name in current}
+        hashes = {name: {"content": part["content"]} if "content" in part else {} for name, part in current.items()}
+        chosen = {name: rebuilt.metrics[name] | hashes[name] for name in current}
         return replace(rebuilt, stack=spec.stack, evaluation=evaluation, metrics=chosen)
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error

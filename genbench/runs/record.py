@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from genbench.errors import ConfigError
-from genbench.runs.record_types import RECORD, Measurement, Provenance, Record, Row, SpecJson, metric_of
+from genbench.runs.record_types import (
+    RECORD,
+    Measurement,
+    Provenance,
+    Record,
+    Row,
+    SpecJson,
+    metric_of,
+    same_component,
+)
 from genbench.storage import files, trust
 from genbench.storage.files import Damaged
 from genbench.validation import explain
@@ -127,7 +136,7 @@ def missing_metrics(record: Record | None, spec: "Spec", again: Collection[str] 
         again: metrics that are also measured again if they had no value.
     """
     kept = record["spec"]["metrics"] if record is not None else {}
-    missing = {name: component for name, component in spec.metrics.items() if kept.get(name) != component}
+    missing = {name: part for name, part in spec.metrics.items() if not same_component(kept.get(name), part)}
     rows = record["results"] if record is not None else []
     without_value = {row["metric"] for row in rows if row["value"] is None and row["point"] != "training"}
     return missing | {name: spec.metrics[name] for name in again if name in without_value}

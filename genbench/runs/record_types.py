@@ -241,3 +241,18 @@ def _consistent(record: Record) -> Record:
 
 
 RECORD = TypeAdapter(Annotated[Record, AfterValidator(_consistent)])
+
+
+def by_content(settings: Mapping[str, Any], content: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return settings in which paths are replaced by the hashes of what they hold, given as {setting: sha256}."""
+    for name, sha256 in content.items():
+        name, _, nested = name.partition(".")
+        settings = {**settings, name: by_content(settings[name], {nested: sha256}) if nested else sha256}
+    return settings
+
+
+def same_component(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
+    """Return whether two components agree in version and settings; files may be elsewhere if their content agrees."""
+    if one is None:
+        return False
+    return by_content(one, one.get("content", {})) == by_content(other, other.get("content", {}))

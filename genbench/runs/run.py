@@ -18,16 +18,17 @@ from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
 from genbench.registry import metrics
 from genbench.runs import provenance
+from genbench.runs.component import with_files
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import merge_rows, missing_metrics, without_measured
-from genbench.runs.record_types import Origin, Record, SpecJson, no_origin
+from genbench.runs.record_types import Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.runs.weights_file import restore_weights
-from genbench.settings import check_paths, settings_in
-from genbench.storage import files, lease
+from genbench.settings import settings_in
+from genbench.storage import content_hash, files, lease
 from genbench.storage.files import Damaged
 from genbench.storage.lease import Busy
 from genbench.training.loop import Progress, no_progress
@@ -247,6 +248,7 @@ def _measure(
             rows, main = evaluate(
                 model, data, chosen, sample=spec.sample, sampling=sampling, seed=spec.seed, group=group
             )
+        rows = [with_files(row, missing[metric_of(row)].get("content", {})) for row in rows]
         if group.is_first:
             folder = held.record_path(spec).parent
             rows += read_steps(folder / "steps", plan, missing)
@@ -267,9 +269,10 @@ def _required_weights(model: Trainable, spec: Spec, store: Store) -> Origin:
 
 
 def _check_files(measured: Metrics, data: Data) -> None:
-    """Raise ConfigError if files that metrics need are missing or damaged."""
+    """Raise ConfigError if files that metrics need are missing, damaged, or other than those of the request."""
     for name, part in measured.items():
-        check_paths(metrics[name].build, settings_in(part), name)
+        if content_hash.of_settings(metrics[name].build, settings_in(part), name) != part.get("content", {}):
+            raise ConfigError(f"{name}: a file among its settings was changed during the run; run it again")
         check_features(data, settings_in(part))
         if check := metrics[name].traits.get("check"):
             check(settings_in(part))

@@ -2,12 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, get_args
 
 from genbench.errors import ConfigError
-from genbench.storage import cache
+from genbench.settings import OnDisk, Settings, marker_in, settings_of
+from genbench.storage import cache, files
+from genbench.storage.files import Damaged
 
 
 def sha256(path: Path) -> str:
@@ -37,6 +40,66 @@ def remembered(path: Path) -> str:
 def stamp(path: Path) -> str:
     """Return what changes with the content of a file or folder: sizes, times, and which files there are."""
     return _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
+
+
+def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the path of each bound setting that is a path; nested ones are called COMPONENT.SETTING."""
+    for name, setting in settings_of(builder).items():
+        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
+        if marker is None and _takes_path(setting.type):
+            marker = OnDisk(or_name=True)
+        if setting.nested is not None and isinstance(value, Mapping):
+            nested = paths_in(setting.nested.registry[value["name"]].build, value)
+            yield from ((f"{name}.{inner}", path) for inner, path in nested)
+        if value is not None and marker is not None:
+            path = Path(str(value)).expanduser()
+            if path.exists() or not marker.or_name:
+                yield name, path
+
+
+def _takes_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_takes_path, get_args(annotation)))
+
+
+def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, str]:
+    """Return {setting: sha256} of the files and folders that bound settings name.
+
+    Args:
+        what: how messages call the builder.
+
+    Raises:
+        ConfigError: if one does not exist or cannot be read.
+    """
+    found = {}
+    for name, path in paths_in(builder, settings):
+        if not path.exists():
+            raise ConfigError(f"{what}.{name}: {path} does not exist")
+        found[name] = remembered(path)
+    return found
+
+
+def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a large file of the cache, whose sha256 is kept beside it; a damaged one is made again.
+
+    It is hashed when it was made, and again only after its size or modification time has changed.
+
+    Args:
+        name: file name, with the `cache.key` of everything that determines the content.
+        make: writes the file.
+    """
+
+    def read(entry: Path) -> Path:
+        expected, path = files.read_sealed(entry, entry.name), entry.with_name(name)
+        if path.is_symlink() or not path.is_file() or remembered(path) != expected:
+            raise Damaged(f"{files.shown(path)} is damaged: it is missing, or not what was written")
+        return path
+
+    def write(entry: Path) -> None:
+        path = entry.with_name(name)
+        files.replace(path, make)
+        files.write_sealed(entry, remembered(path), entry.name)
+
+    return cache.get(kind, f"{name}.sha256", read, write)
 
 
 @contextmanager

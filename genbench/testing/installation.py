@@ -17,7 +17,6 @@ from genbench.storage import cache, content_hash
 DOWNLOADS = {
     "cifar10": ("cifar-10-batches-py", "--dataset cifar10 (or --set data.path=FOLDER_OR_TAR)"),
     "mnist": ("MNIST", "--dataset mnist (or --set data.path=FOLDER_OR_TAR)"),
-    "fashion_mnist": ("FashionMNIST", "--dataset fashion_mnist (or --set data.path=FOLDER_OR_TAR)"),
 }
 """Data sets downloaded by torchvision: {name: (folder, option that uses it)}."""
 

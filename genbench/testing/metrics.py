@@ -14,9 +14,8 @@ from genbench.metrics.measurement import measure
 from genbench.metrics.sampling import noise
 from genbench.registry import datasets, metrics
 from genbench.settings import Settings, bind, call
-from genbench.testing.affine_flow import AffineFlow
 from genbench.testing.assertions import assert_documented, assert_equal
-from genbench.testing.toy_tasks import toy_tasks
+from genbench.testing.toys import AffineFlow, toy_tasks
 
 SIZE = 2048
 """Samples in a check: as many as an evaluation draws by default."""

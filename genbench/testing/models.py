@@ -14,7 +14,7 @@ from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.sampling import draw, noise, starting_points
 from genbench.models.build import check_labels
 from genbench.models.flow_matching.model import FlowMatching
-from genbench.models.flow_matching.reflow import Student
+from genbench.models.flow_matching.reflow import Reflow
 from genbench.registry import Entry, models
 from genbench.runs.component import own_options, sampler
 from genbench.seeds import generator
@@ -28,7 +28,7 @@ from genbench.testing.assertions import (
     reason_of,
     state_unchanged,
 )
-from genbench.testing.toy_tasks import toy_tasks
+from genbench.testing.toys import toy_tasks
 
 SIZE = 6
 """Samples in a check."""
@@ -43,7 +43,7 @@ def check_model(model: str | Callable[..., Model], settings: Settings | None = N
     Raises:
         AssertionError: with a sentence that says which requirement is violated.
 
-    >>> from genbench.testing.affine_flow import AffineFlow
+    >>> from genbench.testing.toys import AffineFlow
     >>> def affine(event, source) -> AffineFlow:
     ...     "Scale and shift the noise."
     ...     return AffineFlow(event, source)
@@ -70,7 +70,7 @@ def check_model(model: str | Callable[..., Model], settings: Settings | None = N
 def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
     model = _built(entry, data, settings, seed=0)
     model.prepare(data, 0)
-    if isinstance(model, Student):
+    if isinstance(model, Reflow):
         teacher = cast(FlowMatching, _built(models[entry.traits["teacher"]], data, {}, seed=2))
         _perturb(teacher)
         model.learn(model.pairs(teacher, data, 0, SIZE))

@@ -59,7 +59,7 @@ def test_values_are_those_of_the_claimed_model_metric_and_point():
         record(1, {"value": 1.7}, {"metric": "w2", "value": 7.0}),
         record(2, {"value": None, "protocol": None}),
         record(0, {"value": 9.0}, model="cfm sigma=0.1"),
-        record(0, {"value": 9.0}, data="circles"),
+        record(0, {"value": 9.0}, data="mixture"),
     ]
     claim = Claim(**CLAIM, absolute=0.1)
     assert measured(claim, records).values == (1.5, 1.7)

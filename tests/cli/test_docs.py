@@ -133,7 +133,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert few.count('steps": 2') == few.count("metrics=") == 1
     names = {}
     exec(compile(few, "README.md", "exec"), names)
-    assert names["samples"].shape == (100, 2)
+    assert names["samples"].numpy().shape == (100, 2)
 
 
 def test_formulas_belong_to_components_and_are_latex():

@@ -35,7 +35,7 @@ def test_guided_samples_have_no_likelihood_of_the_unguided_model(tmp_path):
 
 BROKEN = """
 from genbench.registry import models
-from genbench.testing.affine_flow import AffineFlow
+from genbench.testing.toys import AffineFlow
 class Broken(AffineFlow):
     "Broken."
     def loss(self, example):

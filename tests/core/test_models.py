@@ -6,8 +6,7 @@ import torch
 from genbench.core import Event, Model, Normal, Samples, Trainable
 from genbench.errors import RunFailed, Unsupported
 from genbench.seeds import derive
-from genbench.testing.affine_flow import AffineFlow
-from genbench.testing.toy_tasks import toy_tasks
+from genbench.testing.toys import AffineFlow, toy_tasks
 
 
 @pytest.fixture
@@ -66,3 +65,10 @@ def test_what_a_model_does_not_have_it_refuses():
         Bare().at_budget({}, "euler", 3)
     with pytest.raises(TypeError, match="abstract"):
         Trainable()
+
+
+def test_samples_carry_no_graph_and_losses_do(model):
+    x0 = torch.randn(5, 2, requires_grad=True)
+    assert model.sample(x0).x.numpy().shape == (5, 2)
+    model.loss(model.draw(toy_tasks()["vectors"].train.batch(0, 8, 0), torch.Generator()))["loss"].backward()
+    assert model.shift.grad.abs().sum() > 0

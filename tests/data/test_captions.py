@@ -1,16 +1,11 @@
 """Captioned images: images show what their labels say, and held-out combinations are missing from training."""
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch.testing import assert_close
 
-from genbench.data.captions import DIGITS
-from genbench.data.transforms import TRANSFORMS
+from genbench.data.captions import CLASSES, STYLES
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.testing import check_dataset
 
 DEFAULT = {"inverted two", "inverted seven", "inverted nine", "thick three", "thick five"}
 
@@ -61,7 +56,7 @@ def test_every_image_of_a_split_comes_once_in_every_style_that_is_not_held_out(d
         raw, label = whole(plain, part)
         wanted = []
         for look in ("plain", "inverted", "thick"):
-            shown = TRANSFORMS[look](raw, 16)
+            shown = STYLES[look](raw)
             names = [f"{look} {digits.captions.attributes['class'][i]}" for i in label.tolist()]
             wanted += [
                 (name, image.numpy().tobytes())
@@ -104,7 +99,7 @@ def test_other_held_out_combinations_are_other_data():
         (("thick sevn",), "not 'thick sevn'; did you mean 'thick seven'"),
         (("plain two",), "'plain two' is plain; training needs every plain class"),
         (
-            tuple(f"thick {name}" for name in DIGITS),
+            tuple(f"thick {name}" for name in CLASSES),
             "leaves no class from which to learn what 'thick' means",
         ),
     ],
@@ -114,58 +109,9 @@ def test_impossible_combinations_are_refused(held_out, message):
         datasets["digits-captions"].build(held_out=held_out)
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """Ten classes of noise, in which no two images agree."""
-    folder = tmp_path_factory.mktemp("photographs")
-    stream = np.random.default_rng(0)
-    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    for part, count in (("train", 18), ("test", 9)):
-        for name in names:
-            (folder / part / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = stream.integers(256, size=(32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / part / name / f"{i:02}.png")
-    return folder
-
-
-def test_every_photograph_has_one_style_and_its_class_has_all_that_are_allowed(photographs):
-    data = datasets["cifar10-captions"].build(path=str(photographs), valid=0, flip=False)
-    plain = datasets["cifar10"].build(path=str(photographs), valid=0, flip=False)
-    held = {"inverted cat", "inverted frog", "inverted truck", "grey horse", "grey ship"}
-    for part in ("train", "test"):
-        raw, kind = whole(plain, part)
-        images, label = whole(data, part)
-        names = combinations(data, label)
-        assert len(images) == len(raw)
-        kinds = data.captions.attributes["class"]
-        for image, name in zip(images, names, strict=True):
-            look, shown = name.split()
-            same_class = TRANSFORMS[look](raw[kind == kinds.index(shown)], 255)
-            assert (same_class == image).flatten(1).all(1).sum() == 1
-        counts = {name: names.count(name) for name in set(names)}
-        assert (held & set(names) == set()) == (part == "train")
-        for name in kinds:
-            own = [n for combination, n in counts.items() if combination.endswith(name)]
-            assert max(own) == min(own)
-            assert sum(own) == (18 if part == "train" else 9)
-    assert "a photo of a frog" in data.event.captions
-    assert "an inverted picture of an airplane" in data.event.captions
-    assert "an image that shows a ship, grey" in data.event.captions
-
-
-def test_styles_of_photographs_are_made_once_for_each_choice(photographs, monkeypatch):
-    from genbench.data import captions
-
-    first = datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False)
-    before = whole(first, "train")
-    monkeypatch.setattr(captions, "_transformed", None)
-    again = whole(datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False), "train")
-    assert_close(again, before)
-    other = datasets["cifar10-captions"].build(path=str(photographs), valid=10, flip=False, held_out=("grey cat",))
-    with pytest.raises(TypeError, match="not callable"):
-        whole(other, "train")
-
-
-def test_captioned_photographs_conform(photographs):
-    assert check_dataset("cifar10-captions", {"path": str(photographs), "valid": 20})
+def test_styles_do_what_their_names_say():
+    stroke = torch.zeros(1, 1, 3, 8, dtype=torch.uint8)
+    stroke[..., 3] = 16
+    assert STYLES["thick"](stroke)[0, 0, 0].tolist() == [0, 0, 16, 16, 16, 0, 0, 0]
+    assert STYLES["inverted"](stroke)[0, 0, 0].tolist() == [16, 16, 16, 0, 16, 16, 16, 16]
+    assert {style(stroke).dtype for style in STYLES.values()} == {torch.uint8}

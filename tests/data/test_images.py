@@ -63,7 +63,7 @@ def test_a_folder_unlike_the_original_is_refused(tmp_path):
         data.train.batch(0, 2, 0)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "mnist", "fashion_mnist", "folder"])
+@pytest.mark.parametrize("name", ["cifar10", "mnist", "folder"])
 def test_every_setting_has_a_meaning(name):
     assert all(setting.meaning for setting in settings_of(datasets[name].build).values())
 

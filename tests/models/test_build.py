@@ -48,7 +48,7 @@ def test_settings_are_the_recorded_ones_in_the_same_order(name):
 
 # A capability that no model has would blank a column of every table.
 FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "sdcfm", "vp", "wcfm", "wcfm-balanced"}
-FEW_STEP = {"meanflow", "shortcut", "consistency", "reflow-distilled"}
+FEW_STEP = {"meanflow", "shortcut", "consistency"}
 
 
 @pytest.mark.parametrize(("capability", "able"), [(Transport, FLOW_MATCHING), (Coupled, FLOW_MATCHING | FEW_STEP)])

@@ -12,7 +12,7 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.models.gaussian import Gaussian
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
-from genbench.testing.toy_tasks import toy_tasks
+from genbench.testing.toys import toy_tasks
 
 CORRELATED = {"dims": 3, "mean": 4.0, "std": 2.0, "spread": 2.0, "correlation": 0.7}
 

@@ -25,10 +25,10 @@ def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
 
 def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
     rows = [
-        row(m, 0, 1.0, metric, data=d) for d in ("spirals", "moons") for m in ("z", "a") for metric in ("w2", "mmd")
+        row(m, 0, 1.0, metric, data=d) for d in ("mixture", "moons") for m in ("z", "a") for metric in ("w2", "mmd")
     ]
     tables = comparison_tables(rows)
-    assert [t.title for t in tables] == ["spirals", "moons"]
+    assert [t.title for t in tables] == ["mixture", "moons"]
     assert [c.title for c in tables[0].columns] == ["w2", "mmd"]
     assert [r.label for r in tables[0].rows] == [FLOOR, "z", "a"]
 

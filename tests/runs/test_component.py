@@ -16,8 +16,10 @@ from genbench.runs.component import (
     model_class,
     same_version,
     sampler,
+    with_content,
 )
-from genbench.settings import Nested, settings_of
+from genbench.runs.record_types import same_component
+from genbench.settings import Nested, OnDisk, settings_of
 
 shapes = Registry("shape", "tests.shapes")
 holes = Registry("hole", "tests.holes")
@@ -54,13 +56,45 @@ def test_defaults_do_not_enter_the_identity_however_they_are_given():
     assert other == plain | {"size": 4, "shape": {"name": "disc", "version": 2, "radius": 2.0}}
 
 
-def test_files_enter_the_identity_by_their_content():
+def test_files_enter_the_identity_by_their_content_wherever_they_are_and_however_deep(tmp_path):
+    known, outer = Registry("file", "tests.files"), Registry("reader", "tests.readers")
+
+    @known.register("file", version=1)
+    def file(*, path: Annotated[str, OnDisk(or_name=True)] = "a-name"): ...
+
+    @outer.register("reader", version=1)
+    def reader(*, source: Annotated[dict | str | None, Nested(known, lambda event: "file")] = None): ...
+
+    def keyed(path):
+        return identity(outer, component(outer, "reader", {"source": {"path": str(path)}}, Event((2,))))
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("1")
+    other.write_text("1")
+    first = keyed(one)
+    assert first == keyed(other)
+    other.write_text("2")
+    assert first != keyed(other) != keyed("another-name")
+    assert keyed("a-name")["source"] == {"name": "file", "version": 1}
+
+
+def test_components_with_equal_files_are_the_same_component(tmp_path):
     known = Registry("file", "tests.files")
 
-    @known.register("file", version=1, content=lambda settings: {"path": f"sha of {settings['path']}"})
-    def file(*, path: str = "a"): ...
+    @known.register("file", version=1)
+    def file(*, path: Annotated[str, OnDisk()]): ...
 
-    assert identity(known, {"name": "file", "version": 1, "path": "b"})["path"] == "sha of b"
+    parts = []
+    for name, text in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).write_text(text)
+        parts.append(with_content(known, component(known, "file", {"path": str(tmp_path / name)})))
+    a, b, c = parts
+    assert same_component(a, b)
+    assert not same_component(a, c)
+    assert not same_component(None, a)
+    (tmp_path / "a").unlink()
+    with pytest.raises(ConfigError, match=r"file\.path: .*a does not exist"):
+        with_content(known, a)
 
 
 def test_a_label_shows_what_differs_from_the_defaults():

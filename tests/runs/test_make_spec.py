@@ -94,7 +94,6 @@ def test_what_sampling_would_refuse_is_refused_before_training(model, settings, 
         ("consistency", {}, "consistency computes the targets of its loss"),
         ("shortcut", {}, "shortcut computes the targets of its loss"),
         ("reflow", {}, "reflow has no loss on validation data"),
-        ("reflow-distilled", {}, "reflow-distilled has no loss on validation data"),
         ("sdcfm", {}, "sdcfm has no loss on validation data"),
         (
             "shortcut",

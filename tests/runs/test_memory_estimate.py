@@ -102,4 +102,4 @@ def test_a_builder_that_computes_with_its_weights_is_left_to_the_run(monkeypatch
 @pytest.mark.parametrize(("model", "settings"), [("otcfm", {}), ("meanflow", {"coupling": "ot"})])
 def test_a_conditional_model_of_data_without_classes_is_refused(model, settings):
     with pytest.raises(ConfigError, match=r"model\.conditional=true needs data with classes"):
-        make_spec(model, "scurve", settings={"model": {"conditional": True, **settings}})
+        make_spec(model, "gaussian", settings={"model": {"conditional": True, **settings}})

@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 import torch
 
 from genbench.analysis.values import read_costs
 from genbench.errors import RunFailed
+from genbench.metrics.evaluation import Evaluation, Value
 from genbench.models.latent.autoencoder import Autoencoder
+from genbench.registry import metrics
 from genbench.results.frames import cost_of, frame
 from genbench.results.status import of_folder
 from genbench.results.verifying import verify
@@ -22,6 +26,7 @@ from genbench.runs.record import read_record
 from genbench.runs.run import Launch, run
 from genbench.runs.store import Store, spec_at
 from genbench.runs.weights_file import read_weights
+from genbench.settings import OnDisk
 from genbench.storage.lease import Busy
 from genbench.sweeps.execution.executors import execute, local
 from genbench.training import loop
@@ -203,11 +208,10 @@ def test_a_teacher_of_latents_needs_the_encoder_too(own):
     assert {"encoder_seconds", "teacher_seconds", "pair_seconds"} <= cost.keys()
 
 
-def test_an_encoder_that_teachers_share_counts_once_in_the_time_of_training(own):
-    spec = latent(model="reflow-distilled", nfe=1, pairs=16)
-    reflow = spec.prerequisites["teacher"]
+def test_an_encoder_that_a_teacher_shares_counts_once_in_the_time_of_training(own):
+    spec = latent(model="reflow", pairs=16)
     total = run(spec, own)["provenance"]["training"]["cost"]["total_train_seconds"]
-    runs = [spec, reflow, reflow.prerequisites["teacher"], reflow.prerequisites["encoder"]]
+    runs = [spec, *spec.prerequisites.values()]
     each = [read_record(own.record_path(one))["provenance"]["training"]["cost"] for one in runs]
     seconds = sum(cost["train_seconds"] + cost.get("pair_seconds", 0.0) for cost in each)
     assert total == pytest.approx(seconds, abs=1e-3)
@@ -302,3 +306,33 @@ def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path):
         assert all(row["value"] is not None for row in alone["results"])
         assert together["results"] == alone["results"]
         assert (paths[1].parent / "samples.npz").read_bytes() == (paths[0].parent / "samples.npz").read_bytes()
+
+
+def test_a_file_that_a_metric_names_counts_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "_entries", dict(metrics._entries))
+
+    @metrics.register("read", version=1, better="none", of="model")
+    def read_number(evaluation: Evaluation, *, path: Annotated[str, OnDisk(), "a file"]) -> Value:
+        """Return the number in a file."""
+        return Value(float(Path(path).read_text()), 1, "as it stands")
+
+    store, numbers = Store(tmp_path / "results"), [tmp_path / name for name in ("one", "copy")]
+
+    def measured(path, seed=0):
+        settings = {"plan": {"steps": 2}, "metric": {"read": {"path": str(path)}}, "evaluation": {"n": 16, "curve": []}}
+        spec = make_spec("cfm", "moons", seed=seed, metrics=["read"], settings=settings)
+        assert restore_spec(json.loads(json.dumps(spec.json()))) == spec
+        known_before = store.is_complete(spec, store.record(spec))
+        (row,) = run(spec, store)["results"]
+        return known_before, row["value"], row["protocol"]
+
+    for path in numbers:
+        path.write_text("1")
+    first = measured(numbers[0])
+    assert first[:2] == (False, 1.0)
+    assert measured(numbers[1]) == (True, *first[1:])  # the same content elsewhere
+    numbers[0].write_text("2")
+    other = measured(numbers[0], seed=1)
+    assert other[:2] == (False, 2.0)
+    assert other[2] != first[2]  # so that no table averages the two
+    assert measured(numbers[0]) == (False, *other[1:])

@@ -38,7 +38,7 @@ def test_seed_and_names_are_part_of_the_key():
     keys = {
         make_spec(model, data, seed=seed, metrics=[]).train_key
         for model in ("cfm", "otcfm")
-        for data in ("moons", "circles")
+        for data in ("moons", "mixture")
         for seed in (0, 1)
     }
     assert len(keys) == 8

@@ -2,10 +2,14 @@
 
 import hashlib
 import os
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from genbench.errors import ConfigError
+from genbench.registry import Registry
+from genbench.settings import Nested, OnDisk, bind
 from genbench.storage import content_hash
 
 
@@ -58,3 +62,24 @@ def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ConfigError, match="fifo cannot be read: Not a directory"):
         content_hash.remembered(tmp_path / "fifo")
+
+
+def test_files_that_settings_name_are_hashed_and_must_exist(tmp_path):
+    known = Registry("file", "tests.files")
+
+    @known.register("file", version=1)
+    def file(
+        *, path: Annotated[str, OnDisk()], model: Annotated[str, OnDisk(or_name=True)] = "a", other: Path | None = None
+    ): ...
+
+    def reads(*, source: Annotated[dict, Nested(known)]): ...
+
+    def hashes(path, **more):
+        chosen = {"source": {"name": "file", "path": str(path)} | more}
+        return content_hash.of_settings(reads, bind(reads, chosen, "it"), "it")
+
+    (tmp_path / "file").write_text("abc")
+    assert hashes(tmp_path / "file") == {"source.path": digest("abc")}
+    assert hashes(tmp_path / "file", other=str(tmp_path / "file"))["source.other"] == digest("abc")
+    with pytest.raises(ConfigError, match=r"it\.source\.path: .*none does not exist"):
+        hashes(tmp_path / "none")

@@ -39,7 +39,7 @@ def write(tmp_path, text):
     ]
 
 
-BOTH = 'datasets = ["moons", "circles"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
+BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
 
 
 def test_cells_can_be_excluded_by_names_settings_and_seeds(tmp_path):
@@ -49,8 +49,8 @@ def test_cells_can_be_excluded_by_names_settings_and_seeds(tmp_path):
     assert write(tmp_path, text + '{model = "wcfm", dataset = "moons"}]') == [
         c for c in every if c[:2] != ("moons", "wcfm")
     ]
-    some = write(tmp_path, text + '{model = {name = "wcfm", kappa = [0.5, 7]}}, {seed = 1, dataset = "circles"}]')
-    assert some == [c for c in every if c[2] != 0.5 and (c[0], c[3]) != ("circles", 1)]
+    some = write(tmp_path, text + '{model = {name = "wcfm", kappa = [0.5, 7]}}, {seed = 1, dataset = "mixture"}]')
+    assert some == [c for c in every if c[2] != 0.5 and (c[0], c[3]) != ("mixture", 1)]
 
 
 def test_cells_can_be_included_once(tmp_path):
@@ -67,14 +67,14 @@ def test_cells_can_be_included_once(tmp_path):
 def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path):
     (tmp_path / "suite.toml").write_text(
         'models = ["cfm", "otcfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
-        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9}}, "circles"]'
+        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9}}, "mixture"]'
     )
     specs = load(tmp_path / "suite.toml").specs
     assert [(s.data["name"], list(s.metrics), s.plan["steps"]) for s in specs] == [
         ("moons", ["w2"], 9),
         ("moons", ["w2"], 9),
-        ("circles", ["nfe"], 5),
-        ("circles", ["nfe"], 5),
+        ("mixture", ["nfe"], 5),
+        ("mixture", ["nfe"], 5),
     ]
 
 
@@ -82,9 +82,9 @@ def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_
     """So it is measured and trained as the other models on that data set are, and ranked among them."""
     (tmp_path / "suite.toml").write_text(
         'models = ["cfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
-        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9, lr = 0.1}}, "circles",'
+        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9, lr = 0.1}}, "mixture",'
         ' {name = "gaussian", dims = [2, 3], plan = {steps = 8}}]\ninclude = ['
-        '{model = "otcfm", dataset = "moons"}, {model = "otcfm", dataset = "circles"},'
+        '{model = "otcfm", dataset = "moons"}, {model = "otcfm", dataset = "mixture"},'
         '{model = "otcfm", dataset = {name = "gaussian", dims = 3}},'
         '{model = "otcfm", dataset = {name = "gaussian", dims = 4}},'
         '{model = "wcfm", dataset = {name = "moons", metrics = ["norm"], plan = {steps = 7}}}]'
@@ -92,7 +92,7 @@ def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_
     specs = [spec for spec in load(tmp_path / "suite.toml").specs if spec.model["name"] != "cfm"]
     assert [(s.data["name"], list(s.metrics), s.plan["steps"], s.plan["lr"]) for s in specs] == [
         ("moons", ["w2"], 9, 0.1),
-        ("circles", ["nfe"], 5, 1e-3),
+        ("mixture", ["nfe"], 5, 1e-3),
         ("gaussian", ["nfe"], 8, 1e-3),
         ("gaussian", ["nfe"], 5, 1e-3),
         ("moons", ["norm"], 7, 0.1),

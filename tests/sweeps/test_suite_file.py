@@ -6,7 +6,7 @@ from genbench.errors import ConfigError
 from genbench.sweeps.suite import load
 from genbench.sweeps.suite_file import read
 
-BOTH = 'datasets = ["moons", "circles"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
+BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
 
 
 @pytest.mark.parametrize(

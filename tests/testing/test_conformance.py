@@ -18,7 +18,7 @@ def test_a_module_reports_every_violation(tmp_path):
     file = tmp_path / "two_models.py"
     file.write_text(
         "from genbench.registry import models\n"
-        "from genbench.testing.affine_flow import AffineFlow\n"
+        "from genbench.testing.toys import AffineFlow\n"
         "@models.register('test-good')\n"
         "def good(event, source) -> AffineFlow:\n    'Good.'\n    return AffineFlow(event, source)\n"
         "@models.register('test-bad')\n"

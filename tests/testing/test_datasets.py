@@ -11,9 +11,9 @@ from genbench.errors import Unsupported
 from genbench.registry import datasets
 from genbench.space import Real
 from genbench.testing import check_dataset
-from genbench.testing.toy_tasks import Blobs, toy_tasks
+from genbench.testing.toys import Blobs, toy_tasks
 
-NEEDS_FILES = {"cifar10", "cifar10-captions", "mnist", "fashion_mnist", "folder", "points"}
+NEEDS_FILES = {"cifar10", "mnist", "folder", "points"}
 NEEDS_FILES |= {"power", "gas", "hepmass", "miniboone", "bsds300"}
 
 

@@ -8,8 +8,7 @@ from genbench.errors import Unsupported
 from genbench.registry import models
 from genbench.settings import Positive
 from genbench.testing import check_model
-from genbench.testing.affine_flow import AffineFlow
-from genbench.testing.toy_tasks import toy_tasks
+from genbench.testing.toys import AffineFlow, toy_tasks
 
 FEW = {"sdcfm": {"points": 64}}
 """Settings that take seconds off a check: the potentials of few points are solved at once."""

@@ -1,4 +1,4 @@
-"""The original MNIST, Fashion-MNIST and CIFAR-10, downloaded by torchvision when first needed, and verified."""
+"""The original MNIST and CIFAR-10, downloaded by torchvision when first needed, and verified."""
 
 import contextlib
 import functools
@@ -29,7 +29,7 @@ class Original:
         classes: names of the classes in the order of their labels.
     """
 
-    kind: Literal["CIFAR10", "MNIST", "FashionMNIST"]
+    kind: Literal["CIFAR10", "MNIST"]
     shape: tuple[int, int, int]
     archives: Mapping[str, str]
     train: tuple[int, ...]
@@ -66,28 +66,6 @@ MNIST = Original(
     train=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
     test=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
     classes=tuple("0123456789"),
-)
-
-FASHION_MNIST = Original(
-    "FashionMNIST",
-    (1, 28, 28),
-    {
-        "FashionMNIST/raw/train-images-idx3-ubyte.gz": (
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-        ),
-        "FashionMNIST/raw/train-labels-idx1-ubyte.gz": (
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-        ),
-        "FashionMNIST/raw/t10k-images-idx3-ubyte.gz": (
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-        ),
-        "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz": (
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-        ),
-    },
-    train=(6000,) * 10,
-    test=(1000,) * 10,
-    classes=("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 
 

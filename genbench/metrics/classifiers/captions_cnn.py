@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from genbench.core import Batch, Data
-from genbench.data.transforms import TRANSFORMS
+from genbench.data.captions import STYLES
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.classifier import Classifier, raw_images
 
@@ -87,6 +87,6 @@ def in_every_look(data: Data, split: str) -> Batch:
     images = raw_images(data, split)
     kind, look = (torch.tensor(data.captions.values[name])[images.label] for name in SIZES)
     plain = look == LOOKS.index("plain")
-    x = [TRANSFORMS[name](images.x[plain], 16) for name in LOOKS]
+    x = [STYLES[name](images.x[plain]) for name in LOOKS]
     label = [kind[plain] * len(LOOKS) + i for i in range(len(LOOKS))]
     return Batch(torch.cat(x), torch.cat(label))

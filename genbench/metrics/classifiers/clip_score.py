@@ -15,14 +15,18 @@ from torch import Tensor, nn
 from genbench.errors import ConfigError, Unsupported, first_line
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.registry import Entry
-from genbench.settings import Count
+from genbench.settings import Count, OnDisk
 from genbench.space import Pixels
 from genbench.storage import content_hash, hub
 
 FILES = ("*.safetensors", "*.json", "*.txt")
 SETTING = "metric.torchmetrics:CLIPScore"
 
-Clip = Annotated[str, "CLIP of transformers: a folder, or a name on the hub (owner/name), with weights in safetensors"]
+Clip = Annotated[
+    str,
+    OnDisk(or_name=True),
+    "CLIP of transformers: a folder, or a name on the hub (owner/name), with weights in safetensors",
+]
 Revision = Annotated[str | None, "branch, tag or commit of the name"]
 
 

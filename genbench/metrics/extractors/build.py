@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from genbench.core import Data, Event
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.registry import extractors
-from genbench.settings import Nested, build_component
+from genbench.settings import Nested, build_component, settings_in
+from genbench.storage import content_hash
 
 
 def default_extractor(event: Event) -> str:
@@ -34,9 +35,12 @@ def build_extractor(data: Data, value: dict[str, Any] | str | None) -> FeatureEx
     Raises:
         Unsupported: if it is not available, or not made for such data.
     """
-    return _build(data, dumps(EXTRACTOR.resolve(value, "features", data.event), sort_keys=True))
+    component = EXTRACTOR.resolve(value, "features", data.event)
+    assert component is not None
+    content = content_hash.of_settings(extractors[component["name"]].build, settings_in(component), "features")
+    return _build(data, dumps(component, sort_keys=True), tuple(content.values()))
 
 
 @lru_cache(maxsize=4)
-def _build(data: Data, text: str) -> FeatureExtractor:
+def _build(data: Data, text: str, content: tuple[str, ...]) -> FeatureExtractor:
     return build_component(extractors, loads(text), data)

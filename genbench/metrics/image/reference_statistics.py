@@ -193,14 +193,15 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
     Raises:
         ConfigError: if it is not such a file, or of another protocol.
     """
-    return _published(Path(path).expanduser(), extractor)
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"{file} is not a file of statistics")
+    return _published(file, content_hash.remembered(file), extractor)
 
 
 @lru_cache(maxsize=4)
-def _published(path: Path, extractor: FeatureExtractor) -> Published:
-    if not path.is_file():
-        raise ConfigError(f"{path} is not a file of statistics")
-    source = f"{path.name} {content_hash.sha256(path)[:8]}"
+def _published(path: Path, sha256: str, extractor: FeatureExtractor) -> Published:
+    source = f"{path.name} {sha256[:8]}"
     if path.suffix == ".safetensors":
         found = open_statistics(path)
         fields = {"extractor": extractor.name, "resize": extractor.resize, "weights": extractor.sha256}

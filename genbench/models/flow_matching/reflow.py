@@ -11,11 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
-from genbench.models.flow_matching.few_step import FewStep
 from genbench.models.flow_matching.model import FlowMatching
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, PairModel, SharedSettings, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.registry import models
 from genbench.seeds import derive, generator
@@ -83,17 +82,36 @@ class FromTeacher(Coupling):
         raise Unsupported("its pairs are of noise and its teacher's samples, not of data")
 
 
-class Student(PairModel):
-    """A model of pairs of noise and what a teacher makes of it, solved once before training.
+@models.register("reflow", version=1, teacher="cfm", held_out=False)
+class Reflow(FlowMatching):
+    """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
+
+    x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
+
+    A pool of pairs is solved once. Unlike the paths between independent pairs, those between its pairs do not cross,
+    so that the new flow is straighter. Its samples are at best those of the teacher.
+
+    Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
+    https://arxiv.org/abs/2209.03003. An existing run of cfm with the same settings, plan and seed is reused. The
+    record has the cost of the model's own training, and separately those of the teacher and of the pairs.
 
     Args:
-        count: number of pairs.
-        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
+        sigma: standard deviation of the noise around the straight path, also of the teacher.
     """
 
-    count: int
-    tol: float
-    pool: Pool | None = None
+    def __init__(
+        self,
+        event: Event,
+        source: Source,
+        *,
+        net: Net = None,
+        sigma: NonNegative = 0.0,
+        solved: PoolSettings = POOL,
+        shared: SharedSettings = DEFAULTS,
+    ) -> None:
+        super().__init__(event, source, net=net, coupling=FromTeacher(), path=Straight(sigma), shared=shared)
+        self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
+        self.pool: Pool | None = None
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
@@ -117,8 +135,7 @@ class Student(PairModel):
             x0 = self.source.sample(size, generator(seed, "pairs", part))
             label = data.train.batch(part, size, derive(seed, "labels")).label
             condition = label.to(device) if self.conditional else None
-            with torch.no_grad():
-                x1, nfe = teacher.sample(x0.to(device), label=condition, tol=self.tol)
+            x1, nfe = teacher.sample(x0.to(device), label=condition, tol=self.tol)
             ends.append(torch.stack([x0, x1.cpu()], 1))
             labels.append(label if self.conditional else torch.zeros_like(label))
             spent += nfe * size
@@ -147,89 +164,3 @@ class Student(PairModel):
             return super().pair(batch, generator)
         x0, x1 = batch.x.unbind(1)
         return Pairs(x0, x0.new_ones(len(x0)), x1=x1), batch.label if self.conditional else None
-
-
-@models.register("reflow", version=1, teacher="cfm", held_out=False)
-class Reflow(Student, FlowMatching):
-    """2-rectified flow: flow matching on noise and the samples of cfm, which is trained first with the same plan.
-
-    x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2
-
-    A pool of pairs is solved once. Unlike the paths between independent pairs, those between its pairs do not cross,
-    so that the new flow is straighter. Its samples are at best those of the teacher.
-
-    Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
-    https://arxiv.org/abs/2209.03003. An existing run of cfm with the same settings, plan and seed is reused. The
-    record has the cost of the model's own training, and separately those of the teacher and of the pairs.
-
-    Args:
-        sigma: standard deviation of the noise around the straight path, also of the teacher.
-    """
-
-    def __init__(
-        self,
-        event: Event,
-        source: Source,
-        *,
-        net: Net = None,
-        sigma: NonNegative = 0.0,
-        solved: PoolSettings = POOL,
-        shared: SharedSettings = DEFAULTS,
-    ) -> None:
-        super().__init__(event, source, net=net, coupling=FromTeacher(), path=Straight(sigma), shared=shared)
-        self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
-
-
-@models.register("reflow-distilled", version=1, teacher="reflow", held_out=False)
-class Distilled(Student, FewStep):
-    """One step of the rectified flow, learned from its samples: reflow is trained first with the same plan.
-
-    x1 = reflow(x0);  loss = E mean (v(x0) - (x1 - x0))^2;  samples are x0 + v(x0)
-
-    It starts from the weights of its teacher at time 0. The distance is L2, the paper's alternative to LPIPS.
-    Liu, Gong and Liu, 2023, https://arxiv.org/abs/2209.03003.
-
-    Args:
-        sigma: standard deviation of the noise around the straight paths of both teachers.
-    """
-
-    nfe_curve = False
-
-    def __init__(
-        self,
-        event: Event,
-        source: Source,
-        *,
-        net: Net = None,
-        sigma: NonNegative = 0.0,
-        solved: PoolSettings = POOL,
-        shared: SharedSettings = DEFAULTS,
-    ) -> None:
-        super().__init__(event, source, net=net, coupling=None, shared=shared)
-        self.coupling = FromTeacher()
-        self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
-
-    def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
-        """Solve for the pairs of the teacher, and start from its weights."""
-        self.net.load_state_dict(cast(Reflow, trained["teacher"]).net.state_dict())
-        return super().learn_from(trained, data, seed)
-
-    def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, None]:
-        """Return time 0 for all."""
-        return torch.zeros(n, device=generator.device), None
-
-    def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the mean square error of the step."""
-        v = self.net(example.t, example.x, example.label)
-        return scalars((v - example.velocity).square().mean(), example)
-
-    def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None) -> Tensor:
-        """Return the step from noise."""
-        return self.net(t, x, label)
-
-    @classmethod
-    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse more than one step."""
-        if options["steps"] > 1:
-            raise ConfigError(f"sample.steps={options['steps']}: the distilled model samples in one step only")
-        super().check(options, settings)

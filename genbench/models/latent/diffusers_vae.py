@@ -4,7 +4,7 @@ import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -15,8 +15,8 @@ from genbench.errors import ConfigError, first_line
 from genbench.models.latent import decoder_finetuning
 from genbench.models.latent.encoder import Encoder, grid, image_sides, in_parts
 from genbench.registry import encoders
-from genbench.settings import Count, NonNegative, Positive, Size
-from genbench.storage import content_hash, hub
+from genbench.settings import Count, NonNegative, OnDisk, Positive, Size
+from genbench.storage import hub
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 """The files of an AutoencoderKL."""
@@ -82,13 +82,7 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     return grid(event, config["latent_channels"], factor, "diffusers")
 
 
-def content(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sha256 of a local folder, which identifies it; nothing for a name on the hub."""
-    folder = Path(settings["model"]).expanduser()
-    return {"model": content_hash.sha256(folder)} if folder.is_dir() else {}
-
-
-@encoders.register("diffusers", version=1, shape=latent_shape, content=content)
+@encoders.register("diffusers", version=1, shape=latent_shape)
 class DiffusersVAE(Encoder):
     """Pretrained AutoencoderKL of diffusers, such as that of Stable Diffusion for 256x256 color images.
 
@@ -118,7 +112,7 @@ class DiffusersVAE(Encoder):
         self,
         event: Event,
         *,
-        model: str = "stabilityai/sd-vae-ft-mse",
+        model: Annotated[str, OnDisk(or_name=True)] = "stabilityai/sd-vae-ft-mse",
         revision: str | None = None,
         noise: NonNegative = 0.0,
         tune: Size = 0,

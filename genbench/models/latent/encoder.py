@@ -20,8 +20,7 @@ class Encoder(Trainable):
     """A frozen map between data and latents.
 
     A builder is a function `(event, *, keyword-only settings) -> Encoder`. Registered with the trait `shape`, a
-    function (event, bound settings) -> shape of the latents, it is known without being built; with the trait
-    `content`, a function (bound settings) -> {setting: sha256}, so is what a local folder among its settings holds.
+    function (event, bound settings) -> shape of the latents, it is known without being built.
 
     Args:
         shape: shape of the latents. They are continuous, and have the data's classes and captions.

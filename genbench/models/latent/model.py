@@ -73,8 +73,7 @@ class Latent(Model):
     ) -> Samples:
         """Decode the model's samples; the options are the model's."""
         z, nfe = self.model.sample(x0, label=label, **options)
-        with torch.no_grad():
-            return Samples(self.encoder.decode(z.to(x0.dtype)), nfe)
+        return Samples(self.encoder.decode(z.to(x0.dtype)), nfe)
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
         """Return the log-density of the latents of x in nats, under the model of latents (not one of x)."""

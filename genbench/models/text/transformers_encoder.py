@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,7 @@ from genbench.core import Event
 from genbench.errors import ConfigError, first_line
 from genbench.models.text.conditioning import TextEncoder
 from genbench.registry import texts
-from genbench.settings import Count
+from genbench.settings import Count, OnDisk
 from genbench.storage import hub
 
 BATCH = 64
@@ -72,7 +72,7 @@ class TransformersEncoder(TextEncoder):
         event: Event,
         width: int,
         *,
-        model: str = "google/flan-t5-xl",
+        model: Annotated[str, OnDisk(or_name=True)] = "google/flan-t5-xl",
         revision: str | None = None,
         tokens: Count = 128,
         shape: tuple[Count, Count] | None = None,

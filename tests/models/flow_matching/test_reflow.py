@@ -5,12 +5,12 @@ import torch
 from torch.testing import assert_close
 
 from genbench.core import Batch
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.sampling import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.build import build_model
-from genbench.models.flow_matching.reflow import Distilled, Pool, Reflow, Student
+from genbench.models.flow_matching.reflow import Reflow
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of
@@ -22,11 +22,10 @@ from genbench.training.process_group import start_group
 PLAN = {"steps": 400, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
-def pupil(dataset, name="reflow", **model):
-    spec = make_spec(name, dataset, metrics=[], settings={"model": {"pairs": 4096, **model}, "plan": PLAN})
+def pupil(dataset, **model):
+    spec = make_spec("reflow", dataset, metrics=[], settings={"model": {"pairs": 4096, **model}, "plan": PLAN})
     torch.manual_seed(0)
     built = build_model(spec.model, spec.encoder, build_data(spec.data))
-    assert isinstance(built, Reflow if name == "reflow" else Distilled)
     return built, plan_of(spec)
 
 
@@ -35,9 +34,8 @@ def bend(model, data):
     return straightness(Evaluation(data, 0, x=torch.zeros(1, 2), model=model), n=512, tol=1e-4).value
 
 
-@pytest.mark.parametrize("name", ["reflow", "reflow-distilled"])
-def test_there_is_no_loss_on_data_that_no_teacher_has_paired_with_noise(name):
-    model, _ = pupil("8gaussians", name)
+def test_there_is_no_loss_on_data_that_no_teacher_has_paired_with_noise():
+    model, _ = pupil("8gaussians")
     with pytest.raises(Unsupported, match="not of data"):
         model.draw(Batch(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64)), torch.Generator())
 
@@ -116,13 +114,13 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
 def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
     settings = {"plan": {"steps": 30, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": []}}
     spec = make_spec("reflow", "moons", metrics=["failed"], settings=settings | {"model": {"pairs": 128}})
-    pools, learn = [], Student.learn
+    pools, learn = [], Reflow.learn
 
     def spy(self, pool):
         pools.append(pool)
         learn(self, pool)
 
-    monkeypatch.setattr(Student, "learn", spy)
+    monkeypatch.setattr(Reflow, "learn", spy)
     whole = run(spec, Store(tmp_path / "whole"))
     store = Store(tmp_path / "broken")
 
@@ -142,40 +140,3 @@ def test_an_interrupted_run_makes_the_same_pairs_again(tmp_path, monkeypatch):
         assert costs[0][name] == costs[1][name]
     first, second = (read_weights(s.folder(spec) / "model.safetensors") for s in (store, Store(tmp_path / "whole")))
     assert_close(first[0], second[0], rtol=0, atol=0)
-
-
-def test_the_distilled_step_is_the_map_of_the_pairs():
-    """Between Gaussians the flow is affine: x0 -> m + s x0, which one step learns exactly."""
-    model, plan = pupil("gaussian", name="reflow-distilled")
-    data = build_data(make_spec("reflow-distilled", "gaussian", metrics=[]).data)
-    x0 = torch.randn(4096, 2, generator=torch.Generator().manual_seed(0))
-    mean, scale = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 2.0])
-    model.learn(Pool(torch.stack([x0, mean + scale * x0], 1), torch.zeros(4096, dtype=torch.int64), 1.0))
-    fit(model, data, plan, start_group("cpu"), seed=0)
-    fresh = noise(model.source, 512, seed=5)
-    found = model.sample(fresh)
-    assert found.nfe == 1
-    assert_close(found.x, mean + scale * fresh, rtol=0, atol=0.25)
-    assert float((found.x - mean - scale * fresh).square().mean()) < 1e-3
-
-
-def test_the_distilled_step_takes_no_more_steps():
-    model, _ = pupil("moons", name="reflow-distilled")
-    with pytest.raises(ConfigError, match="samples in one step only"):
-        model.sample(torch.zeros(1, 2), steps=2)
-
-
-def test_its_teacher_is_the_run_of_reflow_whose_teacher_is_that_of_cfm(tmp_path):
-    store = Store(tmp_path)
-    settings = {"plan": {"steps": 20, "batch_size": 32}, "evaluation": {"n": 64, "batch": 64, "curve": [1, 2]}}
-    settings |= {"model": {"pairs": 128}}
-    spec = make_spec("reflow-distilled", "moons", metrics=["failed", "norm"], settings=settings)
-    reflow = make_spec("reflow", "moons", metrics=["failed"], settings=settings)
-    assert spec.prerequisites["teacher"].train_key == reflow.train_key
-    record = run(spec, store)
-    nfe = {row["nfe"] for row in record["results"] if row["metric"] == "norm" and row["value"] is not None}
-    assert nfe == {1}
-    assert (store.folder(reflow) / "model.safetensors").exists()
-    alone = run(reflow, Store(tmp_path))["provenance"]["training"]["cost"]
-    cost = record["provenance"]["training"]["cost"]
-    assert cost["teacher_seconds"] == pytest.approx(alone["total_train_seconds"])

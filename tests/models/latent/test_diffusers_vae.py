@@ -10,6 +10,7 @@ from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.models.latent import diffusers_vae
 from genbench.registry import encoders
+from genbench.runs.component import identity
 from genbench.space import Pixels
 from genbench.storage import hub
 
@@ -83,11 +84,11 @@ def test_the_decoder_of_a_pretrained_autoencoder_is_tuned_alone(tmp_path, data, 
 
 
 def test_a_folder_is_known_by_its_content(tmp_path):
-    content = encoders["diffusers"].traits["content"]
     folders = [saved(tmp_path / name, seed)[1] for name, seed in (("a", 0), ("b", 0), ("c", 1))]
-    a, b, c = (content({"model": folder}) for folder in folders)
+    known = {"name": "diffusers", "version": 1}
+    a, b, c = (identity(encoders, known | {"model": folder}) for folder in folders)
     assert a == b != c
-    assert content({"model": "stabilityai/sd-vae-ft-mse"}) == {}
+    assert identity(encoders, known | {"model": "stabilityai/sd-vae-ft-mse"}) == known
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from genbench.core import Event
 from genbench.models.starflow.guidance import Affine
-from genbench.models.starflow.jacobi_decoding import JacobiDecoding, QuasiNewton, sequential
+from genbench.models.starflow.jacobi_decoding import JacobiDecoding, sequential
 
 LABEL = torch.tensor([0, 1, 2])
 
@@ -71,53 +71,6 @@ def test_independent_tokens_take_one_sweep():
     step, calls = linear(0.0)
     assert JacobiDecoding(12, 0.0)(z, torch.zeros(2, 1, 1), step).evaluated == 12  # the noise is the solution
     assert len(calls) == 1
-
-
-def test_corrections_propagate_along_a_chain(monkeypatch):
-    """Plain iteration needs as many sweeps as tokens, since a correction moves by one token per sweep."""
-    z = torch.randn(2, 40, 3, dtype=torch.float64)
-    coupling = torch.tensor([[0.9, 0.2, 0.0], [-0.3, 0.8, 0.0], [0.0, 0.1, 0.95]], dtype=torch.float64)
-    calls = []
-
-    def step(inputs, at):
-        calls.append(at)
-        return Affine(inputs @ coupling, torch.zeros_like(inputs))
-
-    def sweeps(reach):
-        monkeypatch.setattr(QuasiNewton, "REACH", reach)
-        calls.clear()
-        found = JacobiDecoding(40, 1e-8)(z, torch.zeros(2, 1, 3, dtype=torch.float64), step).u
-        assert_close(found, sequential(z, torch.zeros(2, 1, 3, dtype=torch.float64), step).u, atol=1e-6, rtol=0)
-        return len(calls) - 40
-
-    assert sweeps(0) == 39  # the first guess of token 0 happens to be right
-    assert sweeps(3) < 25
-
-
-def test_the_fitted_matrix_of_a_linear_chain_is_its_coupling():
-    coupling = torch.tensor([[0.5, 0.2], [-0.4, 0.7]], dtype=torch.float64)
-    solution = torch.randn(3, 30, 2, dtype=torch.float64)
-    response = QuasiNewton(torch.zeros(2, 2, dtype=torch.float64))
-    guess = torch.randn(3, 30, 2, dtype=torch.float64)
-
-    def before(u):
-        return torch.cat([torch.zeros_like(u[:, :1]), u[:, :-1]], 1)
-
-    for _ in range(6):
-        wrong = guess - solution
-        guess = guess + response(before(wrong) @ coupling - wrong, 0)
-    assert_close(response.matrix, coupling, atol=0.1, rtol=0)
-
-
-def test_settled_tokens_do_not_move():
-    response = QuasiNewton(torch.zeros(2, 2))
-    for _ in range(5):
-        residual = torch.randn(3, 8, 2)
-        residual[:, :3] = 0
-        correction = response(residual, 0)
-        assert_close(correction[:, :3], torch.zeros(3, 3, 2))
-        assert_close(correction[:, 3], residual[:, 3])
-    assert (correction[:, 4:] - residual[:, 4:]).abs().max() > 1e-3
 
 
 def test_by_default_one_sample_of_many_tokens_is_decoded_by_jacobi_and_a_batch_is_not():

@@ -67,7 +67,7 @@ def test_methods_with_failed_runs_are_named(tmp_path):
     assert found.json()["failed"][0] == {"model": "otcfm", "data": "moons", "failed": 3, "seeds": 3}
     report = gather([tiny], tmp_path)
     assert said in pages(report, found, "report.html")["report.html"]
-    others = leaderboard([tiny, SuiteResults("other", tuple(known(2, ["circles"])), ())], ["circles"])
+    others = leaderboard([tiny, SuiteResults("other", tuple(known(2, ["mixture"])), ())], ["mixture"])
     assert not any("Failed" in line for line in formats.lines(others))
     for number in range(50):
         again = SuiteResults(str(number), (), (Failure("a-long-name" * 9, f"data-{number}", 0, "no memory"),))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from genbench.metrics.evaluation import Evaluation
 from genbench.runs.monitoring.image_grids import save_image_grid, save_samples
-from genbench.testing.toy_tasks import LEVELS, toy_tasks
+from genbench.testing.toys import LEVELS, toy_tasks
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,12 @@
-"""Weights of the papers' own code, read by name into our TARFlow and STARFlow."""
+"""Weights of the papers' own code, read by name into our TARFlow and STARFlow, which then give its numbers."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from genbench.core import Event, Normal
-from genbench.errors import ConfigError
-from genbench.models.starflow.autoregressive import Block
-from genbench.models.starflow.design import STARFLOW, TARFLOW, Design
+from genbench.models.starflow.design import STARFLOW, TARFLOW
 from genbench.models.starflow.model import ClassEmbedding, TransformerFlow
-from genbench.models.text.transformers_encoder import TransformersEncoder
-from genbench.nets.transformer import Layer
 
 UNUSED = ("var", "feat_rope.freqs_cos", "feat_rope.freqs_sin")
 """Buffers of that code which no result depends on: a running variance, and tables that are computed anew."""
@@ -28,66 +21,27 @@ LAYER = {
 }
 
 
-def read_official(
-    weights: Mapping[str, Tensor],
-    shape: tuple[int, int, int],
-    patch: int,
-    head: int,
-    *,
-    text: Mapping[str, Any] | None = None,
-    captions: tuple[str, ...] = (),
-) -> TransformerFlow:
+def read_official(weights, shape, patch, head):
     """Build the flow that the papers' code would build with these weights, in their precision.
 
     The number of blocks, layers and classes, the width and the norms follow from the weights. Blocks are stored in the
-    order from data to noise. The condition of STARFlow is one linear map: of indicators of classes, or, in a model of
-    text, of the hidden states of each token of a caption. Captions are padded by states of zero; no golden numbers of
-    the papers' code are known for text, in particular not for its padding.
-
-    Args:
-        weights: by their names in that code; a start token marks STARFlow.
-        shape: (channels, height, width) of a sample.
-        patch: side of a patch.
-        text: for a model of text, the settings of the encoder `transformers` except `shape`; 128 tokens by default.
-        captions: those that the model knows as labels; more can be added by `labels`.
-
-    Raises:
-        ConfigError: if weights are missing, unknown, of a wrong shape, or class embeddings differ between blocks.
+    order from data to noise; a start token marks STARFlow, whose condition is a linear map of indicators of classes.
     """
     left = {name: value for name, value in weights.items() if name not in UNUSED}
-    try:
-        model = _build(left, shape, patch, head, text, captions)
-        with torch.no_grad():
-            _read(model, left, patch)
-    except KeyError as error:
-        raise ConfigError(f"the official weights lack {error.args[0]!r}") from error
-    except (RuntimeError, IndexError) as error:
-        raise ConfigError(f"the official weights do not fit: {error}") from error
-    if left:
-        raise ConfigError(f"the official weights have names that are not read: {', '.join(sorted(left)[:3])}")
+    model = _build(left, shape, patch, head)
+    with torch.no_grad():
+        _read(model, left, patch)
+    assert not left, f"not read: {sorted(left)[:3]}"
     return model
 
 
-def _build(
-    weights: dict[str, Tensor],
-    shape: tuple[int, int, int],
-    patch: int,
-    head: int,
-    text: Mapping[str, Any] | None,
-    captions: tuple[str, ...],
-) -> TransformerFlow:
+def _build(weights, shape, patch, head):
     names = [name.split(".") for name in weights]
     count = 1 + max((int(parts[1]) for parts in names if parts[0] == "blocks"), default=-1)
-    if not count:
-        raise ConfigError("the official weights have no blocks")
     layers = [len({p[3] for p in names if p[1] == str(i) and p[2] == "attn_blocks"}) for i in range(count)]
     start = "blocks.0.sos_embed" in weights
-    classes = len(captions) if text is not None else _classes(weights, count)
-    if text is not None:
-        size = weights[f"blocks.{count - 1}.proj_txt.weight"].shape[1]
-        text = {"tokens": 128} | dict(text)
-        text |= {"name": "transformers", "shape": (text["tokens"], size)}
-    design: Design = replace(
+    classes = _classes(weights, count)
+    design = replace(
         STARFLOW if start else TARFLOW,
         patch=patch,
         width=len(weights["blocks.0.proj_in.bias"]),
@@ -100,57 +54,50 @@ def _build(
         rotary="published",
         null="learned" if start else "mean",
         penalty_over="sum",
-        conditional=classes > 0 and text is None,
-        text=text,
+        conditional=classes > 0,
         noise=None,
     )
     default = torch.get_default_dtype()
     torch.set_default_dtype(weights["blocks.0.proj_in.bias"].dtype)  # also that of the rotary table
     try:
-        event = Event(shape, classes, captions=captions)
-        return TransformerFlow(event, Normal(shape), layers[::-1], design)
+        return TransformerFlow(Event(shape, classes), Normal(shape), layers[::-1], design)
     finally:
         torch.set_default_dtype(default)
 
 
-def _preserves_volume(weights: dict[str, Tensor]) -> bool:
+def _preserves_volume(weights):
     return len(weights["blocks.0.proj_out.bias"]) == weights["blocks.0.proj_in.weight"].shape[1]
 
 
-def _classes(weights: dict[str, Tensor], count: int) -> int:
+def _classes(weights, count):
     text, table = f"blocks.{count - 1}.proj_txt.weight", "blocks.0.class_embed"
     if text in weights:
         return weights[text].shape[1] - 1
     return len(weights[table]) if table in weights else 0
 
 
-def _read(model: TransformerFlow, weights: dict[str, Tensor], patch: int) -> None:
+def _read(model, weights, patch):
     for i, block in enumerate(reversed(model.flow.blocks)):
         _read_block(block, weights, f"blocks.{i}.", patch)
     deep = f"blocks.{len(model.flow.blocks) - 1}.proj_txt."
-    if isinstance(model.classes, TransformersEncoder):
-        model.classes.projection.weight.copy_(weights.pop(deep + "weight"))
-        model.classes.projection.bias.copy_(bias := weights.pop(deep + "bias"))
-        model.classes.padding.copy_(bias)
     if not isinstance(model.classes, ClassEmbedding):
         return
     if deep + "weight" in weights:
         model.classes.table.copy_(weights.pop(deep + "weight").T + weights.pop(deep + "bias"))
         return
     tables = [weights.pop(f"blocks.{i}.class_embed") for i in range(len(model.flow.blocks))]
-    if any(not torch.equal(table, tables[0]) for table in tables):
-        raise ConfigError("the class embeddings of the blocks differ; a flow here has one table for all blocks")
+    assert all(torch.equal(table, tables[0]) for table in tables)
     model.classes.table.copy_(tables[0][:, 0])
 
 
-def _read_block(block: Block, weights: dict[str, Tensor], at: str, patch: int) -> None:
+def _read_block(block, weights, at, patch):
     net = block.net
     size = net.proj_in.in_features
     element = torch.arange(size)
     if not block.copied:  # there: row, column, channel; here: channel, row, column
         element = element.view(patch, patch, -1).permute(2, 0, 1).flatten()
-        block.start.copy_(weights.pop(at + "sos_embed")[..., element])  # type: ignore[operator]
-        net.norm.weight.copy_(1 + weights.pop(at + "final_norm.weight"))  # type: ignore[operator]  # stored minus 1
+        block.start.copy_(weights.pop(at + "sos_embed")[..., element])
+        net.norm.weight.copy_(1 + weights.pop(at + "final_norm.weight"))  # stored minus 1
     else:
         places = weights.pop(at + "pos_embed")
         net.position.copy_((places.flip(0) if block.flip else places)[: block.steps])
@@ -163,7 +110,7 @@ def _read_block(block: Block, weights: dict[str, Tensor], at: str, patch: int) -
         _read_layer(layer, weights, f"{at}attn_blocks.{j}.", net.architecture.positions == "rope")
 
 
-def _read_layer(layer: Layer, weights: dict[str, Tensor], at: str, rotary: bool) -> None:
+def _read_layer(layer, weights, at, rotary):
     rms = isinstance(layer.norm1, torch.nn.RMSNorm)
     for theirs, ours in LAYER.items():
         for name, parameter in layer.get_submodule(ours).named_parameters():
@@ -175,7 +122,7 @@ def _read_layer(layer: Layer, weights: dict[str, Tensor], at: str, rotary: bool)
             parameter.copy_(value)
 
 
-def _halves(qkv: Tensor, head: int) -> Tensor:
+def _halves(qkv, head):
     """Reorder queries and keys: there the rotated pairs are (2i, 2i + 1), here (i, i + head / 2)."""
     q, k, v = qkv.chunk(3)
     q, k = (part.unflatten(0, (-1, head // 2, 2)).transpose(1, 2).flatten(0, 2) for part in (q, k))

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from genbench.testing.toy_tasks import CLASSES, LEVELS, centers, toy_tasks
+from genbench.core import Event, Normal
+from genbench.testing.toys import CLASSES, LEVELS, AffineFlow, centers, toy_tasks
 
 
 @pytest.mark.parametrize("name", ["vectors", "labeled vectors"])
@@ -37,3 +38,12 @@ def test_images_lie_on_their_gray_levels():
     assert torch.equal(data.space.encode(raw), x)
     assert len(raw.unique()) <= LEVELS
     assert int(raw.max()) < LEVELS
+
+
+def test_the_velocity_is_that_of_straight_paths():
+    model = AffineFlow(Event((2,)), Normal((2,)))
+    x0 = torch.randn(5, 2)
+    end = model.sample(x0).x
+    for t in (0.0, 0.3, 1.0):
+        on_path = (1 - t) * x0 + t * end
+        torch.testing.assert_close(model.velocity(torch.tensor(t), on_path), end - x0)
