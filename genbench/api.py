@@ -23,8 +23,8 @@ from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
 from genbench.sweeps import suite, user_files
-from genbench.sweeps.execution.executors import execute, local
-from genbench.sweeps.execution.jobs import JobEvent
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.jobs import JobEvent
 
 log = logging.getLogger("genbench")
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from genbench.core import Batch, Event, Normal
 from genbench.metrics.sampling import noise
 from genbench.models.starflow.autoregressive import Block
-from genbench.models.starflow.model import TransformerFlow
+from genbench.models.starflow.transformer_flow import TransformerFlow
 from genbench.nets.transformer import Layer, rotate
 from genbench.registry import models
 from genbench.settings import bind, call

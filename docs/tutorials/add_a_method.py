@@ -20,7 +20,7 @@
 import torch
 
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
-from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.models.flow_matching.pair_model import DEFAULTS
 from genbench.models.flow_matching.paths import Straight
 from genbench.registry import couplings, models

@@ -84,7 +84,7 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     from genbench.runs.run import run
     from genbench.runs.store import Store, spec_at
     from genbench.settings import merge
-    from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.sweeps.progress import ProgressDisplay
 
     kept = spec_at(path if path.exists() else results / "runs" / path)
     if kept.kind != "model":

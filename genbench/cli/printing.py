@@ -10,7 +10,7 @@ from genbench.analysis.compare import Change, Comparison
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.terminal import print_line, show, styled
 from genbench.results.status import CellStatus, FolderStatus
-from genbench.sweeps.execution.progress import duration
+from genbench.sweeps.progress import duration
 
 SHOWN = 30
 """Cells of a suite, and notes on a folder of each kind, that are listed; more are counted."""

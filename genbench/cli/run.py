@@ -123,7 +123,7 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import Loggers
     from genbench.runs.run import Launch, run
-    from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.sweeps.progress import ProgressDisplay
     from genbench.training.process_group import repeat_in_processes
 
     repeat_in_processes(devices)
@@ -144,8 +144,8 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
     """Run several seeds, or the members of an ensemble, and print their records and their means."""
     from genbench.report.formats.terminal import print_means, print_record
     from genbench.results.status import cell_names
-    from genbench.sweeps.execution.executors import execute, local
-    from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import ProgressDisplay
 
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
     with ProgressDisplay(cell_names(missing), stderr()) as display:

@@ -55,9 +55,9 @@ def sweep(
     from genbench.runs.store import Store, writable_store
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
-    from genbench.sweeps.execution.executors import execute, local
-    from genbench.sweeps.execution.progress import ProgressDisplay
-    from genbench.sweeps.execution.ray_executor import RayExecutor
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.ray_executor import RayExecutor
 
     with paused_collection():
         loaded = suites.load(Path(suite), settings)

@@ -55,8 +55,8 @@ def tune(
     from genbench.report.formats.terminal import show
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.sweeps.execution.executors import execute, local
-    from genbench.sweeps.execution.progress import ProgressDisplay
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import ProgressDisplay
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 

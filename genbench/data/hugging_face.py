@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from genbench.data.image_files.tree import SPLITS
+from genbench.data.image_tree import SPLITS
 from genbench.errors import ConfigError, first_line
 from genbench.storage import arrays, cache, content_hash, files
 from genbench.storage.files import Damaged

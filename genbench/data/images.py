@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from genbench.core import Data, Event, Normal
-from genbench.data.image_files import decoding, originals
-from genbench.data.image_files.collection import Collection, make_splits
-from genbench.data.image_files.decoding import ImageFormat
-from genbench.data.image_files.originals import CIFAR10, MNIST, Original
+from genbench.data import image_decoding, image_originals
+from genbench.data.image_collection import Collection, make_splits
+from genbench.data.image_decoding import ImageFormat
+from genbench.data.image_originals import CIFAR10, MNIST, Original
 from genbench.data.splits import flip as flip_images
 from genbench.data.splits import identity
 from genbench.errors import ConfigError
@@ -101,7 +101,7 @@ def folder(
     Raises:
         ConfigError: if the path holds no such images.
     """
-    images = decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
+    images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}
     return _images(images, (channels, size, size), flip=flip, **held_out, plan=PUBLISHED, evaluation=EVALUATION)
@@ -117,9 +117,9 @@ def _original_or_path(name: str, original: Original, path: str | None) -> Collec
         ConfigError: if the path holds other splits or another number of classes.
     """
     if path is None:
-        return originals.collection(name, original)
+        return image_originals.collection(name, original)
     channels, size, _ = original.shape
-    images = decoding.collection(path, ImageFormat(size, 1 if channels == 1 else 3))
+    images = image_decoding.collection(path, ImageFormat(size, 1 if channels == 1 else 3))
     if len(images.classes) != len(original.classes) or "test" not in images.counts:
         raise ConfigError(
             f"{path} is not {name}: it needs train and test with {len(original.classes)} class folders each, and has "

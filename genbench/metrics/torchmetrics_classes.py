@@ -20,7 +20,7 @@ from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.build import Extractor
 from genbench.metrics.extractors.torchvision_weights import verified
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import Count, plain, settings_of

@@ -8,7 +8,7 @@ import torch
 from genbench.core import Data, Event, Model, Normal
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.latent.encoder import Encoder
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import Registry, encoders, models
 from genbench.seeds import derive
 from genbench.settings import build_component

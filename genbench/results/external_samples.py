@@ -10,8 +10,8 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from genbench.core import Data
-from genbench.data.image_files import decoding
-from genbench.data.image_files.decoding import ImageFormat
+from genbench.data import image_decoding
+from genbench.data.image_decoding import ImageFormat
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
@@ -100,7 +100,7 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
         raise ConfigError(
             f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(arrays.SUFFIXES)}"
         )
-    collection = decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
+    collection = image_decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
     if len(collection.counts) > 1:
         parts = ", ".join(collection.counts)
         raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")

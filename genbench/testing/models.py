@@ -13,8 +13,8 @@ from genbench.core import Data, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.sampling import draw, noise, starting_points
 from genbench.models.build import check_labels
-from genbench.models.flow_matching.model import FlowMatching
 from genbench.models.flow_matching.reflow import Reflow
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.registry import Entry, models
 from genbench.runs.component import own_options, sampler
 from genbench.seeds import generator

@@ -9,7 +9,7 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.gibbs import Gibbs
-from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.make_spec import make_spec

@@ -66,7 +66,7 @@ def start(folder: Path) -> int:
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
         sys.argv = ["genbench", "sweep", "killed.toml", "--results", "r", "--jobs", str(JOBS)]
         from genbench.cli.main import main
-        from genbench.sweeps.execution import process_pool
+        from genbench.sweeps import process_pool
 
         # A forked worker starts at once, so that kills fall into work; a spawned one imports torch first.
         process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()  # type: ignore
@@ -186,7 +186,7 @@ def main() -> int:
 
     import genbench.cli.main
     import genbench.report.publish
-    import genbench.sweeps.execution.executors  # noqa: F401
+    import genbench.sweeps.executors  # noqa: F401
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="kills-") as temporary:

@@ -31,7 +31,7 @@ def prepare(folder: Path) -> Path:
 
     import genbench.cli.main
     import genbench.report.publish
-    import genbench.sweeps.execution.executors  # noqa: F401
+    import genbench.sweeps.executors  # noqa: F401
 
     torch.set_num_threads(1)
     os.environ["GENBENCH_OFFLINE"] = "1"

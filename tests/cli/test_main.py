@@ -205,7 +205,7 @@ def test_sweeps_start_without_torchmetrics():
     pytest.importorskip("torchmetrics")
     code = """
 import sys
-import genbench.sweeps.execution.executors, genbench.sweeps.suite, genbench.report.publish
+import genbench.sweeps.executors, genbench.sweeps.suite, genbench.report.publish
 assert not {"torchmetrics", "torchvision", "transformers"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -8,7 +8,7 @@ from helpers.image_trees import SPLITS, image, write_images
 from helpers.photographs import CIFAR10
 from PIL import Image
 
-from genbench.data.image_files import originals
+from genbench.data import image_originals
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.make_spec import make_spec
@@ -81,7 +81,9 @@ def test_originals_are_known_without_a_download(name, train, shape):
 def test_cifar10_from_its_archive():
     data = datasets["cifar10"].build(path=str(CIFAR10))
     assert (data.train.size, data.valid.size, data.test.size) == (49_000, 1000, 10_000)
-    assert data.provenance["classes"] == list(originals.CIFAR10.classes) == sorted(originals.CIFAR10.classes)
+    assert (
+        data.provenance["classes"] == list(image_originals.CIFAR10.classes) == sorted(image_originals.CIFAR10.classes)
+    )
     assert data.provenance["note"].startswith("60000 of 60000 images are JPEG")
     test = data.test.take(10_000, 0)
     assert torch.bincount(test.label).tolist() == [1000] * 10

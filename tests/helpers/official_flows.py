@@ -6,7 +6,7 @@ import torch
 
 from genbench.core import Event, Normal
 from genbench.models.starflow.design import STARFLOW, TARFLOW
-from genbench.models.starflow.model import ClassEmbedding, TransformerFlow
+from genbench.models.starflow.transformer_flow import ClassEmbedding, TransformerFlow
 
 UNUSED = ("var", "feat_rope.freqs_cos", "feat_rope.freqs_sin")
 """Buffers of that code which no result depends on: a running variance, and tables that are computed anew."""

@@ -30,12 +30,12 @@ import torch
 from genbench.cli import main
 from genbench.runs.store import Store
 from genbench.storage import lease
-from genbench.sweeps.execution import process_pool
+from genbench.sweeps import process_pool
 from genbench.training import loop, step
 
 for module in (
-    "sweeps.execution.executors",
-    "sweeps.execution.progress",
+    "sweeps.executors",
+    "sweeps.progress",
     "report.publish",
     "sweeps.suite",
     "nets.unet",

@@ -18,7 +18,7 @@ from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.real_images import real_images
 from genbench.metrics.measurement import measure
 from genbench.metrics.torchmetrics_classes import Given
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind, settings_of
 

@@ -9,7 +9,7 @@ from helpers.encoders import Scaled
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.models.build import build_model
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 

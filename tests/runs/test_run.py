@@ -28,7 +28,7 @@ from genbench.runs.store import Store, spec_at
 from genbench.runs.weights_file import read_weights
 from genbench.settings import OnDisk
 from genbench.storage.lease import Busy
-from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.executors import execute, local
 from genbench.training import loop
 
 NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}

@@ -12,8 +12,8 @@ from genbench.runs.run import train
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
 from genbench.sweeps.ensembles import ensemble_of
-from genbench.sweeps.execution.executors import execute, local
-from genbench.sweeps.execution.jobs import make_jobs
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.jobs import make_jobs
 from genbench.sweeps.shell_commands import command
 from genbench.sweeps.suite import load
 from genbench.training.process_group import Group

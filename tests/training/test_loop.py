@@ -11,7 +11,7 @@ from helpers.toy_trainings import TESTS, Stop, start, stop_at, train, weights
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
-from genbench.models.flow_matching.model import FlowMatching
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.training import checkpoint
 from genbench.training.loop import fit
 from genbench.training.process_group import Group, start_group

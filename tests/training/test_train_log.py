@@ -7,7 +7,7 @@ import pytest
 import genbench
 from genbench import RunFailed
 from genbench.runs.store import Store
-from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.executors import execute, local
 from genbench.sweeps.suite import load
 from genbench.training.train_log import TRIAL, TrainLog, steps_per_row
 

@@ -13,7 +13,7 @@ from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.store import Store
-from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.executors import execute, local
 from genbench.tuning.grid_search import grid_search
 from genbench.tuning.kappa import by_elbow
 

@@ -23,7 +23,7 @@ from genbench.metrics.image.frechet import (
     influence_of_few,
 )
 from genbench.metrics.image.reference_statistics import Published, Statistics, published
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import extractors, metrics
 from genbench.seeds import derive, generator
 from genbench.settings import Count, Nested, OnDisk

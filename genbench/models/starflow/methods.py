@@ -11,7 +11,7 @@ from genbench.models.starflow.design import (
     starflow_blocks,
     tarflow_blocks,
 )
-from genbench.models.starflow.model import TransformerFlow
+from genbench.models.starflow.transformer_flow import TransformerFlow
 from genbench.registry import models
 
 

@@ -20,7 +20,7 @@ from genbench.report.formats.writers import MARKS, cell_text, frame, heading, pa
 from genbench.results.frames import cost_of, protocol
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
-from genbench.sweeps.execution.progress import duration
+from genbench.sweeps.progress import duration
 
 SIGNS = {"best": "* {}", "tie": "~ {}"}
 LABEL, GAP = 32, 2

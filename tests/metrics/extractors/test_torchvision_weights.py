@@ -13,7 +13,7 @@ from genbench.core import Event, Normal
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.torchvision_weights import published
 from genbench.metrics.measurement import measure
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind
 

@@ -7,7 +7,7 @@ from genbench.core import Normal
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.fid import _distance, distance_to_reference
 from genbench.metrics.measurement import measure
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 
 
 def distance(data, raw):

@@ -11,7 +11,7 @@ from genbench.data.splits import Endless
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.models.latent.autoencoder import Posterior, Reconstruction
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import encoders, models
 from genbench.settings import bind
 from genbench.space import Real

@@ -12,7 +12,7 @@ from genbench.runs.monitoring import loggers
 from genbench.runs.monitoring.loggers import Loggers, check_kinds
 from genbench.runs.record import read_record
 from genbench.runs.store import Store
-from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.executors import execute, local
 
 
 def spec(steps=30):

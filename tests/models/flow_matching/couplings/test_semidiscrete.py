@@ -9,7 +9,7 @@ from genbench.data.splits import Arrays, Finite, flip, identity
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings import semidiscrete as module
 from genbench.models.flow_matching.couplings.semidiscrete import Semidiscrete, SemidiscreteSettings
-from genbench.models.latent.model import Encoding
+from genbench.models.latent.latent_model import Encoding
 from genbench.registry import datasets
 from genbench.space import Pixels
 from genbench.storage import cache

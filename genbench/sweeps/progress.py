@@ -7,7 +7,7 @@ from contextlib import suppress
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from genbench.sweeps.execution.jobs import JobEvent
+from genbench.sweeps.jobs import JobEvent
 
 LINES = 10
 """Number of lines that a quick run or sweep prints where there is no terminal."""

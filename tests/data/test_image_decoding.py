@@ -9,8 +9,8 @@ import pytest
 from helpers.image_trees import SPLITS, build, image, pack, raw, write_images
 from PIL import Image
 
-from genbench.data.image_files import decoding, tree
-from genbench.data.image_files.decoding import ImageFormat
+from genbench.data import image_decoding
+from genbench.data.image_decoding import ImageFormat
 from genbench.errors import ConfigError
 from genbench.storage import content_hash
 
@@ -25,11 +25,16 @@ def test_building_decodes_nothing_and_a_second_use_reads_no_image(tmp_path, monk
         raise AssertionError("touched")
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "decode", refuse)
+        patch.setattr(image_decoding, "decode", refuse)
         data = build(path)
         assert data.train.size == 7
     first = raw(data.train)[0]
-    for module, name in ((content_hash, "sha256"), (tree, "contents"), (tree, "layout"), (decoding, "decode")):
+    for module, name in (
+        (content_hash, "sha256"),
+        (image_tree, "contents"),
+        (image_tree, "layout"),
+        (image_decoding, "decode"),
+    ):
         monkeypatch.setattr(module, name, refuse)
     again = build(path)
     assert again.provenance == data.provenance
@@ -147,7 +152,11 @@ def test_images_of_two_formats_are_kept_apart(tmp_path):
     write_images(tmp_path / "tree", {"": 3}, size=(12, 12))
     sizes = {raw(build(tmp_path / "tree", size=size, test=0.0).train)[0].shape for size in (8, 12, 8)}
     assert sizes == {(3, 3, 8, 8), (3, 3, 12, 12)}
-    assert decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", ImageFormat(12, 3)).shape == (3, 12, 12)
+    assert image_decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", ImageFormat(12, 3)).shape == (
+        3,
+        12,
+        12,
+    )
 
 
 def png(width, height):
@@ -168,14 +177,14 @@ def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n"
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded: it is none of BMP, GIF"):
-        decoding.decode(script, "x.png", ImageFormat(8, 3))
+        image_decoding.decode(script, "x.png", ImageFormat(8, 3))
     assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (12_000, 12_000), (2**31 - 1, 2**31 - 1)])
 def test_an_image_that_claims_to_be_enormous_is_refused(size):
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded"):
-        decoding.decode(png(*size), "x.png", ImageFormat(8, 3, resize=True))
+        image_decoding.decode(png(*size), "x.png", ImageFormat(8, 3, resize=True))
 
 
 def test_what_is_no_file_among_images_is_refused(tmp_path):

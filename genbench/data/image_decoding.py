@@ -15,8 +15,8 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from genbench.data.image_files import tree
-from genbench.data.image_files.collection import Collection, LabeledImages
+from genbench.data import image_tree
+from genbench.data.image_collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows, NumberedRows
 from genbench.errors import ConfigError
 from genbench.storage import cache, content_hash
@@ -89,9 +89,9 @@ def _catalog(path: Path, sha256: str) -> dict[str, Any]:
     """Return {"splits": {split: {class: number of images}}, "jpeg": number of JPEG images}, from the cache if known."""
 
     def listed() -> str:
-        by_split = tree.layout(path)
+        by_split = image_tree.layout(path)
         counts = {split: {name: len(images) for name, images in classes.items()} for split, classes in by_split.items()}
-        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in tree.names_in(by_split))
+        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in image_tree.names_in(by_split))
         return json.dumps({"splits": counts, "jpeg": jpeg})
 
     name = f"{cache.key(content=sha256, version=VERSION)}.json"
@@ -100,8 +100,8 @@ def _catalog(path: Path, sha256: str) -> dict[str, Any]:
 
 def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedRows:
     """Yield every image of a tree with its index in the sorted layout."""
-    index = {name: i for i, name in enumerate(tree.names_in(tree.layout(path)))}
-    images = ((name, data) for name, data in tree.contents(path) if name in index)
+    index = {name: i for i, name in enumerate(image_tree.names_in(image_tree.layout(path)))}
+    images = ((name, data) for name, data in image_tree.contents(path) if name in index)
     for name, image in _decoded(path, images, image_format):
         yield index[name], image
     if content_hash.remembered(path) != sha256:

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from genbench.runs.store import Store
-from genbench.sweeps.execution import child_process
-from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
+from genbench.sweeps import child_process
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
 
 MAX_TRIES = 2
 """Number of times that a job is started whose process is killed."""

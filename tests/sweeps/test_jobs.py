@@ -7,8 +7,8 @@ import pytest
 
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
-from genbench.sweeps.execution import jobs
-from genbench.sweeps.execution.jobs import Job, JobEvent, WarningForwarder, give_up, make_jobs, run_job
+from genbench.sweeps import jobs
+from genbench.sweeps.jobs import Job, JobEvent, WarningForwarder, give_up, make_jobs, run_job
 
 
 def cell(seed=0, threads=1, sample=None, **plan):

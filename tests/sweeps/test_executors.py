@@ -2,7 +2,7 @@
 
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
-from genbench.sweeps.execution.executors import execute, local
+from genbench.sweeps.executors import execute, local
 
 
 def cells():

@@ -11,7 +11,7 @@ import pytest
 
 CODE = """
 import json, multiprocessing, os, signal, sys, time
-from genbench.sweeps.execution import child_process
+from genbench.sweeps import child_process
 
 
 def work(pipe):

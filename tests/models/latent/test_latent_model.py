@@ -14,7 +14,7 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.metrics.sampling import draw, noise
 from genbench.models.latent.encoder import Encoder
-from genbench.models.latent.model import Latent
+from genbench.models.latent.latent_model import Latent
 from genbench.registry import encoders, models
 from genbench.seeds import derive
 from genbench.settings import bind, call

@@ -20,9 +20,9 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_record
 from genbench.runs.store import Store, run_name
 from genbench.storage import lease
-from genbench.sweeps.execution import ray_executor
-from genbench.sweeps.execution.executors import execute, local
-from genbench.sweeps.execution.jobs import make_jobs
+from genbench.sweeps import ray_executor
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.jobs import make_jobs
 from genbench.sweeps.suite import load
 
 # It takes a second to import, which collecting the tests need not wait for.

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
-from genbench.sweeps.execution.process_pool import ProcessPool
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
+from genbench.sweeps.process_pool import ProcessPool
 
 
 class Executor(Protocol):

@@ -26,7 +26,7 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import FAILURE, Store, run_name
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
-from genbench.sweeps.execution.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
 from genbench.training import checkpoint
 from genbench.training.allocator import keep_freed
 

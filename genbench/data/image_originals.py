@@ -13,7 +13,7 @@ from urllib.error import URLError
 import numpy as np
 import torch
 
-from genbench.data.image_files.collection import Collection, LabeledImages
+from genbench.data.image_collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows
 from genbench.errors import RunFailed, first_line
 from genbench.storage import cache, content_hash, tensors

@@ -7,8 +7,8 @@ import pytest
 
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
-from genbench.sweeps.execution.jobs import Job, make_jobs
-from genbench.sweeps.execution.process_pool import MAX_TRIES, ProcessPool
+from genbench.sweeps.jobs import Job, make_jobs
+from genbench.sweeps.process_pool import MAX_TRIES, ProcessPool
 
 
 def cell(threads=1, sample=None):

@@ -7,9 +7,9 @@ import re
 import pytest
 from rich.console import Console
 
-from genbench.sweeps.execution import progress
-from genbench.sweeps.execution.jobs import JobEvent
-from genbench.sweeps.execution.progress import ProgressDisplay
+from genbench.sweeps import progress
+from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.progress import ProgressDisplay
 
 LABELS = ["cfm on moons, seed 0", "starflow blocks=[a,b] on moons, seed 0", "wcfm on moons, seed 0"]
 

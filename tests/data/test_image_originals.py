@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from genbench.data.image_files import originals
+from genbench.data import image_originals
 from genbench.errors import RunFailed
 from genbench.storage import cache, content_hash, files
 
@@ -31,25 +31,25 @@ class TinyMNIST:
 def tiny_original(content=b"archive", train=(1, 3)):
     file = cache.home() / "expected"
     files.write(file, content)
-    return originals.Original(
+    return image_originals.Original(
         "MNIST", (1, 4, 4), {"archive.gz": content_hash.sha256(file)}, train, (1, 1), ("zero", "one")
     )
 
 
 def test_an_original_is_downloaded_verified_and_kept(monkeypatch, capsys):
     monkeypatch.setattr(torchvision.datasets, "MNIST", TinyMNIST)
-    stored = originals.collection("tiny", tiny_original()).load()
+    stored = image_originals.collection("tiny", tiny_original()).load()
     assert stored.label.tolist() == [1, 0, 1, 1, 0, 1]
     assert stored.raw.shape == (6, 1, 4, 4)
     raw = stored.raw[torch.arange(6)]
     torch.testing.assert_close(raw[:, 0, 0, 0].long(), stored.label + 3)
     assert capsys.readouterr().out == ""
     monkeypatch.setattr(torchvision.datasets, "MNIST", None)
-    torch.testing.assert_close(originals.collection("tiny", tiny_original()).load().raw[torch.arange(6)], raw)
+    torch.testing.assert_close(image_originals.collection("tiny", tiny_original()).load().raw[torch.arange(6)], raw)
 
 
 def test_checksums_of_originals_are_whole():
-    for original in (originals.CIFAR10, originals.MNIST):
+    for original in (image_originals.CIFAR10, image_originals.MNIST):
         assert {len(sha256) for sha256 in (*original.archives.values(), original.sha256)} == {64}
 
 
@@ -59,7 +59,7 @@ def test_checksums_of_originals_are_whole():
 def test_a_file_that_is_not_the_original_is_refused(monkeypatch, settings, message):
     monkeypatch.setattr(torchvision.datasets, "MNIST", TinyMNIST)
     with pytest.raises(RunFailed, match=message):
-        originals.collection("tiny", tiny_original(**settings)).load()
+        image_originals.collection("tiny", tiny_original(**settings)).load()
 
 
 def test_without_a_network_one_line_names_the_alternative(monkeypatch):
@@ -68,5 +68,5 @@ def test_without_a_network_one_line_names_the_alternative(monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
     with pytest.raises(RunFailed, match=r"tiny cannot be downloaded \(Error downloading x\).*data.path") as caught:
-        originals.collection("tiny", tiny_original()).load()
+        image_originals.collection("tiny", tiny_original()).load()
     assert "\n" not in str(caught.value)

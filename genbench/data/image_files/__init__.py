@@ -1,1 +1,0 @@
-"""Image collections on a disk: archives, folders, decoding, caches."""

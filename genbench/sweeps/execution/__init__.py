@@ -1,1 +1,0 @@
-"""Execution of a sweep: jobs, and the processes and machines that take them."""
