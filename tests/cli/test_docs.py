@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import genbench
+from genbench.analysis.leaderboard import leaderboard
+from genbench.analysis.suite_results import load_suites
+from genbench.runs.store import Store
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -198,6 +201,19 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch, commi
     )
     printed = CliRunner().invoke(app, ["leaderboard"]).stdout
     assert [line.rstrip() for line in printed.strip().splitlines()] == shown.strip().splitlines()
+
+
+def test_the_readme_names_who_refutes_its_first_sentence(committed):
+    """OT-CFM leads the ranked methods of every shown data set; whoever is ahead of it without a rank is named."""
+    text, table = PAGES["README.md"].partition("## Leaderboard")[2].split("```")[:2]
+    boards = [board for board in leaderboard(load_suites(Store(committed))).boards if f" {board.data} " in table]
+    assert len(boards) == 6
+    for board in boards:
+        assert board.ranked["otcfm"].rank == 1
+        sign = -1 if board.better == "higher" else 1
+        ahead = {e.method for e in board.entries if e.rank is None and sign * (e.mean - board.ranked["otcfm"].mean) < 0}
+        assert not ahead or board.data in text
+        assert all(re.search(rf"\b{method}\b", text) for method in ahead)
 
 
 def test_blocks_fit_a_page():
