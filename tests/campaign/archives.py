@@ -4,18 +4,15 @@ import bz2
 import gzip
 import io
 import lzma
-import random
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from campaign.harness import Case
-from campaign.images import EITHER, REFUSED, RUN, image_bytes, member, sound_archive, sound_members, write_tar
+from campaign.files import BYTES, damaged
+from campaign.harness import DONE, EITHER, REFUSED, Case
+from campaign.images import BOMB, RUN, image_bytes, member, sound_archive, sound_members, write_tar
 
-FLIPS = 30
-"""Places at which a bit of an archive is flipped, for each compression."""
-
-DONE = frozenset({"done"})
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "tar": bytes,
     "tar.gz": lambda data: gzip.compress(data, mtime=0),
@@ -24,12 +21,9 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def _with(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
-    return lambda path: write_tar(path, [*sound_members(), *more])
-
-
-def _first(*members: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
-    return lambda path: write_tar(path, [*members, *sound_members()])
+def _with(*more: tuple[tarfile.TarInfo, bytes], first: bool = False) -> Callable[[Path], object]:
+    """Return what writes a sound archive with more members, at its end or first."""
+    return lambda path: write_tar(path, [*more, *sound_members()] if first else [*sound_members(), *more])
 
 
 def _large(name: str, size: int) -> Callable[[Path], object]:
@@ -89,12 +83,16 @@ def _pax(**fields: str) -> tuple[tarfile.TarInfo, bytes]:
 SYM, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
 PICTURE = image_bytes(1)
 ARCHIVES: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
-    "link to a member": (_with((member("train/a/l.png", SYM, "0.png"), b"")), REFUSED),
-    "link out": (_with((member("train/a/l.png", SYM, "/etc/passwd"), b"")), REFUSED),
+    **{
+        f"link to {target}": (_with((member("train/a/l.png", SYM, target), b"")), REFUSED)
+        for target in ("0.png", "/etc/passwd", "l.png")
+    },
     "hard link to a member": (_with((member("train/a/l.png", HARD, "train/a/0.png"), b"")), EITHER),
     "hard link out": (_with((member("train/a/l.png", HARD, "/etc/passwd"), b"")), REFUSED),
-    "link as a class": (_first((member("train/c", SYM, "/etc"), b""), (member("train/c/x.png"), PICTURE)), REFUSED),
-    "link to itself": (_with((member("train/a/l.png", SYM, "l.png"), b"")), REFUSED),
+    "link as a class": (
+        _with((member("train/c", SYM, "/etc"), b""), (member("train/c/x.png"), PICTURE), first=True),
+        REFUSED,
+    ),
     "absolute name": (_with((member("/train/a/9.png"), PICTURE)), EITHER),
     "name above": (_with((member("../train/a/9.png"), PICTURE)), EITHER),
     "name above, inside": (_with((member("train/a/../b/9.png"), PICTURE)), EITHER),
@@ -114,19 +112,26 @@ ARCHIVES: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
     "name of 100,000 characters": (_with((member(f"train/a/{'x' * 100_000}.png"), PICTURE)), EITHER),
     "name of 10,000 folders": (_with((member(f"{'x/' * 10_000}y.png"), PICTURE)), REFUSED),
     "member twice": (_with((member("train/a/0.png"), PICTURE)), REFUSED),
-    "file and folder of one name": (_first((member("train/a"), b"x")), EITHER),
+    "file and folder of one name": (_with((member("train/a"), b"x"), first=True), EITHER),
     "folder named as an image": (_with((member("train/a/x.png/", tarfile.DIRTYPE), b"")), EITHER),
     "archive in the archive": (_with((member("train/a/x.tar"), b"x" * 600)), REFUSED),
     "archive called an image": (_with((member("train/a/x.png"), b"x" * 600)), REFUSED),
     "archive above the images": (_with((member("x.tar"), b"x" * 600)), EITHER),
-    "device": (_with((member("train/a/d.png", tarfile.BLKTYPE), b"")), REFUSED),
+    **{
+        f"device of type {kind!r}": (_with((member("train/a/d.png", kind), b"")), REFUSED)
+        for kind in (tarfile.BLKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)
+    },
     "unknown kind of member": (_with((member("train/a/u.png", b"Z"), b"")), EITHER),
+    "bomb": (_with((member("train/a/b.png"), BOMB)), REFUSED),
+    "without members": (lambda path: write_tar(path, []), REFUSED),
+    "zip by another name": (lambda path: _zipped(path), EITHER),
     "image of a claimed exabyte": (_claimed("train/a/e.png", 1 << 60), REFUSED),
     "image of a claimed negative size": (_claimed("train/a/e.png", -512), REFUSED),
     "text of a claimed exabyte": (_claimed("notes.txt", 1 << 60), REFUSED),
-    "header of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.XHDTYPE), REFUSED),
-    "global header of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.XGLTYPE), REFUSED),
-    "long name of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.GNUTYPE_LONGNAME), REFUSED),
+    **{
+        f"header of type {kind!r} of a claimed exabyte": (_claimed("x", 1 << 60, kind), REFUSED)
+        for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)
+    },
     "headers without an end": (_chained, REFUSED),
     "pax size that is a word": (_with(_pax(size="many")), EITHER),
     "pax size that is negative": (_with(_pax(size="-1")), EITHER),
@@ -156,20 +161,22 @@ def cases() -> Iterator[Case]:
     """Yield cases of archives."""
     for suffix, some in (("tar", ARCHIVES), ("tar.gz", COMPRESSED)):
         for name, (make, expect) in some.items():
-            yield _case(f"{suffix}, {name}", suffix, make, expect)
-    sound = sound_archive()
+            yield _case(name, suffix, make, expect)
     for suffix, pack in PACKED.items():
-        packed, draw = pack(sound), random.Random(suffix)
-        yield _case(f"{suffix}, sound", suffix, lambda path, data=packed: path.write_bytes(data) and None, DONE)
-        for number in range(FLIPS):
-            place, bit = draw.randrange(len(packed)), 1 << draw.randrange(8)
-            data = packed[:place] + bytes([packed[place] ^ bit]) + packed[place + 1 :]
-            yield _case(f"{suffix}, bit {number} flipped", suffix, lambda p, d=data: p.write_bytes(d) and None, EITHER)
-        for share in range(10):
-            cut = packed[: share * len(packed) // 10]
-            yield _case(f"{suffix}, cut to {share} tenths", suffix, lambda p, d=cut: p.write_bytes(d) and None, EITHER)
+        packed = pack(sound_archive())
+        found = {"sound": packed} | {name: change(packed) for name, change in BYTES.items()}
+        found |= dict(damaged(packed, suffix, flips=30, cuts=10))
+        for name, data in found.items():
+            expect = DONE if name == "sound" else REFUSED if name in ("empty", "text", "random") else EITHER
+            yield _case(name, suffix, lambda path, data=data: path.write_bytes(data), expect)
 
 
 def _case(name: str, suffix: str, make: Callable[[Path], object], expect: frozenset[str]) -> Case:
     arguments = (*RUN, "--set", f"data.path={{}}/t.{suffix}")
-    return Case(f"archives/{name}", arguments, expect, lambda folder: make(folder / f"t.{suffix}") and None)
+    return Case(f"archives/{suffix}, {name}", arguments, expect, lambda folder: make(folder / f"t.{suffix}"))
+
+
+def _zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, data in sound_members():
+            archive.writestr(info.name, data)

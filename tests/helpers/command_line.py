@@ -14,6 +14,15 @@ from genbench.cli.main import main
 
 TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
 METRICS = ["--metric", "sliced_w2", "--metric", "nfe"]
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = 0.5}]
+metrics = ["sliced_w2", "nfe"]
+seeds = [0, 1]
+plan = {steps = 10, batch_size = 16}
+evaluation = {n = 64, curve = [1]}
+"""
+"""Four small cells, which several tests sweep as tiny.toml."""
 
 
 class Done(NamedTuple):
