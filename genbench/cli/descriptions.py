@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from rich.console import Console
 
-from genbench.errors import unknown
 from genbench.metrics.sampling import Sampling
-from genbench.registry import ALL, datasets, models
+from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.settings import Setting, settings_of
 from genbench.training.plan import Plan
@@ -20,19 +19,8 @@ from genbench.training.plan import Plan
 BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
 
 
-def describe(name: str, kind: str = "") -> dict[str, Any]:
-    """Return the kind, version, origin, documentation and settings of a component.
-
-    Args:
-        name: name of the component.
-        kind: its kind in `genbench list`, which may be left out.
-
-    Raises:
-        ConfigError: if there is no component of that name.
-    """
-    registry = next((registry for key, registry in ALL.items() if name in registry and kind in ("", key)), None)
-    if registry is None:
-        raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
+def describe(name: str, registry: Registry) -> dict[str, Any]:
+    """Return the kind, version, origin, documentation and settings of a component."""
     entry = registry[name]
     builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
     defaults = {}
@@ -54,33 +42,18 @@ def describe(name: str, kind: str = "") -> dict[str, Any]:
 
 
 SECTIONS = {
-    "plan": "The budget and the optimizer of a run: --set plan.NAME=VALUE.",
-    "evaluation": "How samples are drawn and measured: --set evaluation.NAME=VALUE.",
-    "sample": "Options of sampling: --set sample.NAME=VALUE. They depend on the model.",
-    "data": "Settings of data sets: --set data.NAME=VALUE. They depend on the data set.",
+    "plan": (Plan, "The budget and the optimizer of a run: --set plan.NAME=VALUE."),
+    "evaluation": (Sampling, "How samples are drawn and measured: --set evaluation.NAME=VALUE."),
 }
-"""Sections of settings, with what they are."""
+"""Sections of settings that do not depend on a component, with what they are."""
 
 
 def describe_section(section: str) -> dict[str, Any]:
-    """Return the settings of a section as `describe` does; of those of several components, with their names."""
-    if section in ("plan", "evaluation"):
-        owners = {"": settings_of(Plan if section == "plan" else Sampling)}
-    elif section == "sample":
-        owners = {name: settings_of(sampler(models[name])) for name in models.working()}
-    else:
-        owners = {name: settings_of(datasets[name].build) for name in datasets.working()}
-    settings: dict[str, dict[str, Any]] = {}
-    names: dict[str, list[str]] = {}
-    for owner, schema in owners.items():
-        for name, setting in schema.items():
-            settings.setdefault(name, _setting(setting))
-            names.setdefault(name, []).append(owner)
-    if len(owners) > 1:
-        for name, setting in settings.items():
-            setting["of"] = names[name]
-    about = {"name": section, "kind": "section of settings", "version": 1, "from": "genbench"}
-    return about | {"about": SECTIONS[section], "settings": {section: settings}}
+    """Return the settings of a section as `describe` does."""
+    schema, about = SECTIONS[section]
+    settings = {name: _setting(setting) for name, setting in settings_of(schema).items()}
+    found = {"name": section, "kind": "section of settings", "version": 1, "from": "genbench", "about": about}
+    return found | {"settings": {section: settings}}
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
@@ -113,8 +86,7 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
         if len(lines) < LINES:
             break
     if most < 9:
-        one = "Of one: genbench show NAME. " if description["name"] in ("sample", "data") else ""
-        lines = [*lines[: LINES - 1], f"{one}In full: genbench show {description['name']} --json"]
+        lines = [*lines[: LINES - 1], f"In full: genbench show {description['name']} --json"]
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
@@ -135,9 +107,7 @@ def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator
     for name, setting in found:
         default = "required" if setting["required"] else _default(setting["default"])
         default = default if len(default) <= DEFAULT else f"{default[: DEFAULT - 1]}…"
-        *more, last = setting.get("of", [""])
-        owner = f"{more[0]} and {len(more)} more: " if more else f"{last}: " if last else ""
-        text, space = f"{owner}{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
+        text, space = f"{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
         first, *rest = textwrap.wrap(text, space, max_lines=most, placeholder=" …")
         yield f"{name:<{left}}  {default:<{DEFAULT}}  {first}"
         yield from (" " * (left + DEFAULT + 4) + line for line in rest)

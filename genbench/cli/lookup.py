@@ -12,7 +12,7 @@ from genbench.errors import ConfigError, RunFailed
 
 app = commands()
 
-SECTIONS = ("plan", "evaluation", "sample", "data")
+SECTIONS = ("plan", "evaluation")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -48,9 +48,7 @@ def _shortened(text: str, width: int) -> str:
 
 @app.command()
 def show(
-    words: Annotated[
-        list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")
-    ],
+    words: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation.")],
     as_json: AsJson = False,
 ) -> None:
     """Show what a component is, and what its settings mean."""
@@ -63,15 +61,15 @@ def show(
     kind = kinds[0].removesuffix("s") + "s" if kinds else ""
     if len(words) > 2 or kind not in ("", *registry.ALL):
         raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
-    section = name in SECTIONS and not kind
     registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
-    if not section and not any(name in registered for registered in registries):
+    found = next((registered for registered in registries if name in registered), None)
+    if found is None and (kind or name not in SECTIONS):
         names = [known for registered in registries for known in registered]
         raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
 
     from genbench.cli.descriptions import describe, describe_section, print_description
 
-    description = describe_section(name) if section else describe(name, kind)
+    description = describe_section(name) if found is None else describe(name, found)
     if as_json:
         print_json(description)
     else:

@@ -8,7 +8,6 @@ import typer
 from genbench.cli.options import (
     AsJson,
     DryRun,
-    KeptResults,
     Results,
     Trust,
     commands,
@@ -54,7 +53,7 @@ def status(
 
 @app.command()
 def clean(
-    results: KeptResults = Path("results"),
+    results: Results = Path("results"),
     stale: Annotated[
         bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
     ] = False,
@@ -65,11 +64,13 @@ def clean(
 
     Leftovers are leases and temporary files of dead processes.
     """
+    files.require_folder(results, there=True)
+
     from genbench.results.cleaning import clean as removals
-    from genbench.runs.store import existing_store
+    from genbench.runs.store import Store
 
     count = 0
-    for line in removals(existing_store(results), outdated=stale, failed=failed, remove=not dry_run):
+    for line in removals(Store(results), outdated=stale, failed=failed, remove=not dry_run):
         print_plain(line)
         count += 1
     typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)

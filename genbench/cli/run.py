@@ -1,5 +1,6 @@
 """The command run."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +18,6 @@ from genbench.cli.options import (
     check_failures,
     commands,
     complete,
-    parse_json,
     parse_seeds,
     print_json,
     stderr,
@@ -64,7 +64,7 @@ def run_command(
 
     settings, seeds = parse_set_options(set_ or []), parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
-    members = parse_json(stack, "--stack") if stack else None
+    members = _parse_stack(stack) if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
     if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
@@ -73,9 +73,17 @@ def run_command(
         raise ConfigError("one process trains an ensemble: start it without torchrun")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    specs = _specs(model, dataset, seeds, members, metric, settings)
+    from genbench.runs.make_spec import make_spec
+    from genbench.sweeps.ensembles import ensemble_of
 
+    if members is not None:
+        specs = ensemble_of(model, dataset, members, metric or None, settings)
+    else:
+        specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
+
+    # A wrong setting is refused before anything but the models and metrics is imported.
     from genbench.runs.monitoring.loggers import check_kinds
+    from genbench.runs.record import missing_metrics
     from genbench.runs.spec import build_data, plan_of
     from genbench.runs.store import Store
     from genbench.runs.train_or_load import build_untrained
@@ -85,7 +93,14 @@ def run_command(
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded
             build_untrained(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
-        planned = [_planned(spec, store) for spec in specs]
+        planned = [
+            {
+                "spec": spec.json(),
+                "folder": str(store.folder(spec)),
+                "missing": sorted(missing_metrics(store.record(spec), spec)),
+            }
+            for spec in specs
+        ]
         print_json(planned if len(specs) > 1 else planned[0])
     elif len(specs) > 1 or members is not None:
         _run_several(specs, store, kinds, as_json)
@@ -93,28 +108,13 @@ def run_command(
         _run_one(specs[0], store, kinds, accelerator, devices, as_json)
 
 
-def _specs(
-    model: str,
-    dataset: str,
-    seeds: Sequence[int],
-    members: object,
-    metrics: list[str] | None,
-    settings: dict[str, Any],
-) -> "list[Spec]":
-    """Check the settings; a wrong one is refused before anything but the models and metrics is imported."""
-    from genbench.runs.make_spec import make_spec
-    from genbench.sweeps.ensembles import ensemble_of
-
-    if members is not None:
-        return ensemble_of(model, dataset, members, metrics or None, settings)
-    return [make_spec(model, dataset, seed=seed, metrics=metrics or None, settings=settings) for seed in seeds]
-
-
-def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
-    from genbench.runs.record import missing_metrics
-
-    missing = missing_metrics(store.record(spec), spec)
-    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(missing)}
+def _parse_stack(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ConfigError(f"--stack {text[:60]}...: nested too deeply") from error
+    except ValueError as error:
+        raise ConfigError(f"--stack {text}: not JSON: {error}") from error
 
 
 def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int, as_json: bool) -> None:

@@ -61,25 +61,25 @@ def cases() -> Iterator[Case]:
 
 def settings() -> Iterator[Setting]:
     """Yield every setting of every component, each with a small request that uses it."""
-    from genbench import registry
     from genbench.cli.descriptions import describe, describe_section
+    from genbench.registry import datasets, encoders, metrics, models, nets
 
-    for name in registry.models:
-        found, flow = describe(name, "models")["settings"], name in ("starflow", "tarflow")
+    for name in models:
+        found, flow = describe(name, models)["settings"], name in ("starflow", "tarflow")
         few = ("model.points=64",) if "points" in found["model"] else ()
         request = _request(name, *(("digits", (*VECTORS, *FLOW), "norm") if flow else ("moons", (*VECTORS, *few))))
         yield from _of("model", found["model"], request)
         yield from _of("sample", found["sample"], request)
-    for name in registry.datasets:
-        found = describe(name, "datasets")["settings"]["data set"]
+    for name in datasets:
+        found = describe(name, datasets)["settings"]["data set"]
         if "path" not in found:
             yield from _of("data", found, _request("cfm", name, VECTORS))
     for name, request in NETS.items():
-        yield from _of("model.net", describe(name, "nets")["settings"]["net"], _request("cfm", *request))
+        yield from _of("model.net", describe(name, nets)["settings"]["net"], _request("cfm", *request))
     latent = _request("cfm", "digits", (*IMAGES, *UNET, *ENCODER), "norm")
-    yield from _of("model.encoder", describe("autoencoder", "encoders")["settings"]["encoder"], latent)
-    for name in registry.metrics:
-        found = describe(name, "metrics")["settings"]["metric"]
+    yield from _of("model.encoder", describe("autoencoder", encoders)["settings"]["encoder"], latent)
+    for name in metrics:
+        found = describe(name, metrics)["settings"]["metric"]
         pictures = "features" in found or name == "class_balance"
         data, small = ("digits", (*IMAGES, *UNET)) if pictures else ("moons", VECTORS)
         yield from _of(f"metric.{name}", found, _request("cfm", data, small, name))

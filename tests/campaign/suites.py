@@ -34,7 +34,7 @@ MODEL = {
     "setting not finite": '{name = "wcfm", kappa = nan}',
     "grid of nothing": '{name = "wcfm", kappa = []}',
     "escape in the name": '"\\u001b[2Jcfm"',
-    "nine million cells": f'{{name = "wcfm", kappa = {list(range(1, 3000))}, sigma = {list(range(3000))}}}',
+    "nine million cells": f'{{name = "wcfm", kapa = {list(range(1, 3000))}, sigma = {list(range(3000))}}}',
 }
 """Wrong entries of models."""
 

@@ -14,13 +14,15 @@ from genbench.registry import FILES
 def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     assert json.loads(cli("show", "plan", "--json")[1]) == json.loads(json.dumps(describe_section("plan")))
     assert "plan.batch_size" in cli("show", "plan")[1]
+    shown = json.loads(cli("show", "dataset", "gaussian", "--json")[1])  # there is a model of that name
+    assert shown["kind"] == "data set"
     assert cli("show", "metric", "w2")[1] == cli("show", "w2")[1] == cli("show", "metrics", "w2")[1]
     assert "nothing among models called 'w2'" in cli("show", "model", "w2")[2]
     assert cli("show", "paper", "w2")[0] == 2
     assert "genbench list metrics" in cli("show", "metrics")[2]
 
 
-@pytest.mark.parametrize("name", ["plan", "data", "sample", "tarflow", "cifar10"])
+@pytest.mark.parametrize("name", ["plan", "evaluation", "tarflow", "cifar10"])
 def test_show_fits_a_screen(cli, name):
     lines = cli("show", name)[1].splitlines()
     assert len(lines) <= 40
