@@ -12,7 +12,7 @@ from genbench.errors import ConfigError, RunFailed
 
 app = commands()
 
-SECTIONS = ("plan", "evaluation")
+SECTIONS = ("plan", "evaluation", "sample", "data")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -48,7 +48,7 @@ def _shortened(text: str, width: int) -> str:
 
 @app.command()
 def show(
-    words: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation.")],
+    words: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")],
     as_json: AsJson = False,
 ) -> None:
     """Show what a component is, and what its settings mean."""
