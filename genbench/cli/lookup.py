@@ -7,16 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import AsJson, commands, print_json, print_wrapped, stdout
+from genbench.cli.options import AsJson, print_json, print_wrapped, stdout
 from genbench.errors import ConfigError, RunFailed
-
-app = commands()
 
 SECTIONS = ("plan", "evaluation", "sample", "data")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@app.command("list")
 def list_command(
     kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
     as_json: AsJson = False,
@@ -46,9 +43,10 @@ def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-@app.command()
 def show(
-    words: Annotated[list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show what a component is, and what its settings mean."""
@@ -76,7 +74,6 @@ def show(
         print_description(description, stdout())
 
 
-@app.command()
 def check(
     module: Annotated[str, typer.Argument(help="A module that registers components, or a Python file.")],
     dataset: Annotated[list[str] | None, typer.Option(help="A data set to check metrics on. Repeatable.")] = None,
@@ -91,7 +88,6 @@ def check(
         raise RunFailed(str(error)) from error
 
 
-@app.command()
 def new(
     kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
     name: Annotated[str, typer.Argument(help="Its name, and that of the file.")],
@@ -109,7 +105,6 @@ def new(
     typer.echo(f"written: {path}; its first lines say how to use it")
 
 
-@app.command()
 def doctor() -> None:
     """Show what is installed and downloaded, and what is missing."""
     from genbench.testing.installation import findings

@@ -73,11 +73,6 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, on
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
 
 
-def commands(help: str | None = None) -> typer.Typer:
-    """Return an empty group of commands."""
-    return typer.Typer(help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
 def stdout() -> "Console":
     """Return the console of results: 80 columns wide where stdout is not a terminal."""
     from rich.console import Console

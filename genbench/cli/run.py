@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from genbench.cli.options import (
-    AsJson,
-    DryRun,
-    Log,
-    Metric,
-    Quiet,
-    Results,
-    Set,
-    check_failures,
-    commands,
-    complete,
-    parse_seeds,
-    print_json,
-    stderr,
-    stdout,
-)
+from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 from genbench.training.torchrun_variables import local_rank, processes
@@ -31,17 +16,15 @@ if TYPE_CHECKING:
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
-app = commands()
 
-
-@app.command("run")
-def run_command(
+def run(
     model: Annotated[
-        str, typer.Option(help="A model (see genbench list), or file.py:name.", autocompletion=complete("models"))
+        str,
+        typer.Option(help="A model (see genbench list), or file.py:name.", autocompletion=options.complete("models")),
     ],
     dataset: Annotated[
         str,
-        typer.Option(help="A data set (see genbench list), or a file.", autocompletion=complete("datasets")),
+        typer.Option(help="A data set (see genbench list), or a file.", autocompletion=options.complete("datasets")),
     ],
     seed: Annotated[
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
@@ -49,20 +32,20 @@ def run_command(
     stack: Annotated[
         str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
     ] = "",
-    set_: Set = None,
-    metric: Metric = None,
-    results: Results = Path("results"),
+    set_: options.Set = None,
+    metric: options.Metric = None,
+    results: options.Results = Path("results"),
     accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
-    log: Log = None,
-    as_json: AsJson = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    log: options.Log = None,
+    as_json: options.AsJson = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
     from genbench.sweeps import user_files
 
-    settings, seeds = parse_set_options(set_ or []), parse_seeds(seed or "0")
+    settings, seeds = parse_set_options(set_ or []), options.parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
     members = _parse_stack(stack) if stack else None
     if members is not None and seed is not None:
@@ -101,7 +84,7 @@ def run_command(
             }
             for spec in specs
         ]
-        print_json(planned if len(specs) > 1 else planned[0])
+        options.print_json(planned if len(specs) > 1 else planned[0])
     elif len(specs) > 1 or members is not None:
         _run_several(specs, store, kinds, as_json)
     else:
@@ -127,7 +110,7 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     from genbench.training.process_group import repeat_in_processes
 
     repeat_in_processes(devices)
-    display = ProgressDisplay(cell_names([spec]), stderr())
+    display = ProgressDisplay(cell_names([spec]), options.stderr())
     with display, Loggers(log, store.root, spec) as loggers:
         launch = Launch(accelerator)
         record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
@@ -135,9 +118,9 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     if local_rank():
         return
     if as_json:
-        print_json(record)
+        options.print_json(record)
     else:
-        print_record(record, store.record_path(spec), stdout())
+        print_record(record, store.record_path(spec), options.stdout())
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
@@ -148,13 +131,13 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
     from genbench.sweeps.progress import ProgressDisplay
 
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
-    with ProgressDisplay(cell_names(missing), stderr()) as display:
+    with ProgressDisplay(cell_names(missing), options.stderr()) as display:
         reasons = execute(missing, store, local(store, 1), display.on_event, log)
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
     if as_json:
-        print_json([record for _, record in kept])
+        options.print_json([record for _, record in kept])
     else:
         for spec, record in kept:
-            print_record(record, store.record_path(spec), stdout())
-        print_means([record for _, record in kept], stdout())
-    check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
+            print_record(record, store.record_path(spec), options.stdout())
+        print_means([record for _, record in kept], options.stdout())
+    options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
