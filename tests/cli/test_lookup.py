@@ -1,11 +1,9 @@
 """Commands on components and suites."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from helpers.command_line import genbench
+from helpers.command_line import genbench, without_torch
 
 from genbench.cli.descriptions import describe_section
 from genbench.registry import FILES
@@ -52,17 +50,7 @@ def test_a_new_suite_is_valid(cli, tmp_path, monkeypatch):
 
 
 def test_names_are_listed_without_torch():
-    code = """
-import sys
-from genbench.cli.main import main
-from genbench.storage.lease import leases_in
-sys.argv = ["genbench", "list"]
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = without_torch("list")
     assert done.returncode == 0, done.stderr
     assert "wcfm" in done.stdout
     assert "Gibbs" in done.stdout

@@ -1,28 +1,18 @@
 """Options: completion, what they parse, and what stays quiet."""
 
 import json
-import subprocess
 import sys
 
 import pytest
+from helpers.command_line import without_torch
 
 from genbench.cli import options
 from genbench.errors import ConfigError
 
 
 def test_names_are_completed_without_torch():
-    code = """
-import os, sys
-os.environ |= {"_GENBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "genbench run --model wc", "COMP_CWORD": "3"}
-from genbench.cli.main import main
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = without_torch(_GENBENCH_COMPLETE="complete_bash", COMP_WORDS="genbench run --model wc", COMP_CWORD="3")
     assert done.stdout.split() == ["wcfm", "wcfm-balanced"]
-    assert "AssertionError" not in done.stderr
 
 
 @pytest.mark.parametrize(("kind", "start", "names"), [("models", "starf", ["starflow"]), ("suites", "smo", ["smoke"])])

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import signal
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
@@ -48,6 +50,25 @@ def begin(*arguments):
     for number, stop in stops.items():
         signal.signal(number, stop)
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+WITHOUT_TORCH = """
+import sys
+from genbench.cli.main import main
+sys.argv = ["genbench", *sys.argv[1:]]
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+
+
+def without_torch(*arguments, **variables):
+    """Run the command line in a process of its own, which fails if it imports torch."""
+    command, env = [sys.executable, "-c", WITHOUT_TORCH, *arguments], os.environ | variables
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert "AssertionError" not in done.stderr
+    return done
 
 
 def genbench(*arguments, code=0):
