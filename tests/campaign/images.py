@@ -2,15 +2,14 @@
 
 import io
 import os
-import struct
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from campaign.files import BYTES, PLACES, flipped
 from campaign.harness import EITHER, REFUSED, Case
+from helpers.image_trees import encoded, image, png, write_images
 from PIL import Image
 
 RUN = (
@@ -21,38 +20,12 @@ RUN = (
 )
 
 
-def _image(seed: int, mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    return Image.fromarray(pixels if channels > 1 else pixels[..., 0]).convert(mode)
-
-
-def _bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _png(width: int, height: int, data: bytes = b"") -> bytes:
-    """Return a PNG of which the header has any size."""
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(data, 9)) + _chunk(b"IEND", b"")
-
-
 def _tree(folder: Path) -> Path:
-    for split, count in (("train", 6), ("test", 4)):
-        for label in ("a", "b"):
-            (folder / "t" / split / label).mkdir(parents=True)
-            for i in range(count):
-                _image(i).save(folder / "t" / split / label / f"{i}.png")
+    write_images(folder / "t", {"train/a": 6, "train/b": 6, "test/a": 4, "test/b": 4})
     return folder / "t/train/a/0.png"
 
 
-BOMB = _png(50_000, 50_000)
+BOMB = png(50_000, 50_000)
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(x) (w) file closefile\nshowpage\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>alert(1)</script></svg>'
 
@@ -61,24 +34,24 @@ ODD: dict[str, tuple[bytes, frozenset[str]]] = {
     "PostScript": (POSTSCRIPT, REFUSED),
     "PDF": (b"%PDF-1.4\n%%EOF\n", REFUSED),
     "SVG": (SVG, REFUSED),
-    **{f"a {kind} by another name": (_bytes(_image(1), kind), EITHER) for kind in ("TIFF", "PPM", "JPEG", "GIF")},
-    "ICO": (_bytes(_image(1), "ICO"), REFUSED),
-    "cut in half": (_bytes(_image(1))[:120], REFUSED),
-    "last bytes lost": (_bytes(_image(1))[:-4], EITHER),
-    "bomb of 60000 pixels": (_png(60_000, 60_000), REFUSED),
-    "bomb of 2^31 pixels": (_png(2**31 - 1, 2**31 - 1), REFUSED),
-    "bomb that unpacks": (_png(20_000, 20_000, bytes(60_001 * 2000)), REFUSED),
-    "header of no pixels": (_png(0, 8), REFUSED),
-    "data of another size": (_png(8, 8, bytes(10)), REFUSED),
+    **{f"a {kind} by another name": (encoded(image(1), kind), EITHER) for kind in ("TIFF", "PPM", "JPEG", "GIF")},
+    "ICO": (encoded(image(1), "ICO"), REFUSED),
+    "cut in half": (encoded(image(1))[:120], REFUSED),
+    "last bytes lost": (encoded(image(1))[:-4], EITHER),
+    "bomb of 60000 pixels": (png(60_000, 60_000), REFUSED),
+    "bomb of 2^31 pixels": (png(2**31 - 1, 2**31 - 1), REFUSED),
+    "bomb that unpacks": (png(20_000, 20_000, bytes(60_001 * 2000)), REFUSED),
+    "header of no pixels": (png(0, 8), REFUSED),
+    "data of another size": (png(8, 8, bytes(10)), REFUSED),
     "no header": (b"\x89PNG\r\n\x1a\n", REFUSED),
-    "other size": (_bytes(_image(1, size=(9, 9))), EITHER),  # the data set resizes
-    "one pixel": (_bytes(_image(1, size=(1, 1))), EITHER),
-    **{f"mode {mode}": (_bytes(_image(1, mode)), EITHER) for mode in ("L", "LA", "RGBA")},
-    "palette": (_bytes(_image(1).quantize(16)), EITHER),
-    "bits": (_bytes(_image(1).convert("1")), EITHER),
-    "sixteen bits": (_bytes(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)), EITHER),
+    "other size": (encoded(image(1, size=(9, 9))), EITHER),  # the data set resizes
+    "one pixel": (encoded(image(1, size=(1, 1))), EITHER),
+    **{f"mode {mode}": (encoded(image(1, mode=mode)), EITHER) for mode in ("L", "LA", "RGBA")},
+    "palette": (encoded(image(1).quantize(16)), EITHER),
+    "bits": (encoded(image(1).convert("1")), EITHER),
+    "sixteen bits": (encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)), EITHER),
     "many frames": (
-        _bytes(_image(1).quantize(16), "GIF", save_all=True, append_images=[_image(2).quantize(16)] * 50),
+        encoded(image(1).quantize(16), "GIF", save_all=True, append_images=[image(2).quantize(16)] * 50),
         EITHER,
     ),
 }
@@ -95,7 +68,10 @@ STRANGE: dict[str, Callable[[Path, Path], object]] = {
     "name with an escape": lambda t, image: (t / "train/a/\x1b[2J.png").write_bytes(b"x"),
     "class of a script": lambda t, image: (t / "train/a").rename(t / "train/<script>alert(1)<"),
     "class only in test": lambda t, image: (t / "test/c").mkdir(),
-    "system files": lambda t, image: ((t / "train/a/.DS_Store").write_bytes(b"x"), (t / "Thumbs.db").write_bytes(b"x")),
+    "system files": lambda t, image: (
+        (t / "train/a/.DS_Store").write_bytes(b"x"),
+        (t / "Thumbs.db").write_bytes(b"x"),
+    ),
     "text beside images": lambda t, image: (t / "train/a/readme.txt").write_text("x"),
     "split of another name": lambda t, image: (t / "train").rename(t / "trian"),
     "empty class": lambda t, image: (t / "train/empty").mkdir(),
@@ -118,11 +94,6 @@ def sound_archive() -> bytes:
     return file.getvalue()
 
 
-def image_bytes(seed: int) -> bytes:
-    """Return a PNG file."""
-    return _bytes(_image(seed))
-
-
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     """Return the header of a member of an archive."""
     info = tarfile.TarInfo(name)
@@ -133,7 +104,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 def sound_members() -> list[tuple[tarfile.TarInfo, bytes]]:
     """Return the members of a sound archive: two classes in two splits."""
     return [
-        (member(f"{split}/{label}/{i}.png"), _bytes(_image(i)))
+        (member(f"{split}/{label}/{i}.png"), encoded(image(i)))
         for split in ("train", "test")
         for label in "ab"
         for i in range(5)
@@ -149,7 +120,7 @@ def cases() -> Iterator[Case]:
 
     for name, (data, expect) in ODD.items():
         yield first(name, data, expect)
-    sound = image_bytes(0)
+    sound = encoded(image(0))
     for position in range(8, len(sound), len(sound) // 20):
         yield first(f"byte {position} changed", flipped(sound, position, 16), EITHER)
     for name, make in STRANGE.items():
