@@ -87,6 +87,14 @@ def fixed_velocity():
     return FixedVelocity
 
 
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory):
+    """A copy of the committed results, without the runs that this checkout may hold besides."""
+    local = shutil.ignore_patterns("runs", "leases", "cache", "foreign", "report", "report.html")
+    folder = tmp_path_factory.mktemp("committed") / "results"
+    return shutil.copytree(Path(__file__).parents[1] / "results", folder, ignore=local)
+
+
 @pytest.fixture
 def cli():
     """Run the command line in this process: cli("report", "--results", path) -> (exit code, stdout, stderr)."""

@@ -7,7 +7,7 @@ import pytest
 from helpers.image_trees import SPLITS, build, image, pack, png, raw, write_images
 from PIL import Image
 
-from genbench.data import image_decoding
+from genbench.data import image_decoding, image_tree
 from genbench.data.image_decoding import ImageFormat
 from genbench.errors import ConfigError
 from genbench.storage import content_hash
