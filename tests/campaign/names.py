@@ -79,24 +79,17 @@ VALUES = {
 ALWAYS_WRONG = ("table", "list of lists", "deep", "many digits", "escape")
 """Values that no setting of a number, a name or a list accepts."""
 
-OPTIONS = {  # tests/cli/test_main.py has more
+OPTIONS = {  # tests/cli/test_main.py and tests/sweeps/test_set_options.py have more
     "option without value": (*RUN, "--seed"),
     "argument too many": (*RUN, "x"),
     "model missing": ("run", "--dataset", "moons"),
     "dataset missing": ("run", "--model", "cfm"),
     "seed is negative": (*RUN, "--seed", "-1"),
     "devices are 100000": (*RUN, "--devices", "100000"),
-    "stack is no json": (*RUN, "--stack", "[{"),
     "stack is empty": (*RUN, "--stack", "[]"),
     "stack is a number": (*RUN, "--stack", "3"),
     "stack and devices": (*RUN, "--stack", MEMBERS, "--devices", "2"),
-    "set without section": (*RUN, "--set", "steps=3"),
-    "set without name": (*RUN, "--set", "=3"),
     "set of an unknown section": (*RUN, "--set", "plam.steps=3"),
-    "set below a value": (*RUN, "--set", "plan.steps.x=3"),
-    "set twice, once below": (*RUN, "--set", "plan.steps=3", "--set", "plan.steps.x=3"),
-    "set of dots": (*RUN, "--set", "...=3"),
-    "set of a thousand levels": (*RUN, "--set", "model." + ".".join("x" * 1000) + "=3"),
     "dims are huge": ("run", "--dry-run", "--model", "cfm", "--dataset", "gaussian", "--set", "data.dims=1000000000"),
     "width is huge": (*RUN, "--set", "model.net.width=100000000"),
     "vectors for images": ("run", "--dry-run", "--model", "nsf", "--dataset", "digits"),
@@ -111,8 +104,6 @@ OPTIONS = {  # tests/cli/test_main.py has more
     "check of an unknown module": ("check", "no_such_module"),
     "check of a module without components": ("check", "json"),
     "compare of one": ("compare", "cfm"),
-    "tune without candidates": TUNE,
-    "tune over nothing": (*TUNE, "--over", "plan.lr=[]"),
     "tune without seeds": (*TUNE, "--over", "plan.lr=[0.1]", "--seeds", "0"),
     "clean of nothing": ("results", "clean", "--results", "nowhere"),
     "merge of nothing": ("results", "merge", "nowhere", "--results", "into"),

@@ -22,6 +22,7 @@ NAMES = [
     ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
     ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
     ((*RUN, "--stack", "[" * 30000 + "]" * 30000), "nested too deeply"),
+    ((*RUN, "--stack", "[{"), "--stack [{: not JSON"),
     ((*RUN, "--stack", '[{"seed": 0}]', "--seed", "1"), "leave --seed out"),
     ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
     ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
