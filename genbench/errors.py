@@ -62,8 +62,7 @@ def reason_of(error: Exception) -> str:
     """Return in one line why something failed: of a longer message, the first line."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {os.path.normpath(error.filename)}"
-    ours = isinstance(error, (RunFailed, ConfigError, OSError))
-    if ours:
+    if isinstance(error, (RunFailed, ConfigError, OSError)):
         return first_line(error)
     return f"{type(error).__name__}: {first_line(error) if str(error).strip() else 'no reason given'}"
 

@@ -7,7 +7,6 @@ So names are known without importing that module, and `genbench list` never wait
 import hashlib
 import importlib
 import importlib.util
-import logging
 import os
 import re
 import sys
@@ -20,8 +19,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genbench.errors import USER_MODULE, ConfigError, MissingFile, unknown
-
-log = logging.getLogger("genbench")
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
@@ -56,7 +53,7 @@ class Registry:
 
     Args:
         kind: what messages call a component.
-        group: entry points of this group announce components of other packages, those of GROUP.families families.
+        group: entry points of this group announce components of other packages.
         own: our own components, {module: {name: summary}}.
         families: {family: "module:function"}; the function makes the entries called FAMILY:NAME.
 
@@ -89,10 +86,6 @@ class Registry:
     def _plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in _entry_points().select(group=self.group)}
 
-    @cached_property
-    def _families_of_plugins(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in _entry_points().select(group=f"{self.group}.families")}
-
     def module(self, name: str) -> str | None:
         """Return the module that registers a component of genbench or of a package; None for one of this session."""
         if name in self._own:
@@ -115,16 +108,6 @@ class Registry:
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*self._own, *self._plugins, *(name for name in self._entries if ":" not in name)}))
 
-    def working(self) -> list[str]:
-        """Return the names of components that can be imported; of each other one, why not is logged."""
-        names = []
-        for name in self:
-            try:
-                names.append(self[name].name)
-            except ConfigError as error:
-                log.warning("%s", error)
-        return names
-
     def __contains__(self, name: str) -> bool:
         if "@" in name and name not in self._entries:
             _load_files()
@@ -133,9 +116,7 @@ class Registry:
     def _family(self, name: str) -> str | None:
         """Return where the function is that makes the entry FAMILY:NAME, as "module:function"."""
         family, colon, _ = name.partition(":")
-        if not colon or family in self._families:
-            return self._families.get(family) if colon else None
-        return self._families_of_plugins[family].value if family in self._families_of_plugins else None
+        return self._families.get(family) if colon else None
 
     def require(self, name: str) -> None:
         """Check a name without importing its component.
@@ -212,10 +193,9 @@ class Registry:
 
     def origin(self, name: str) -> str:
         """Return the distribution that registers the name, or 'this session' for a local registration."""
-        family = name.partition(":")[0]
-        if name in self._own or family in self._families:
+        if name in self._own or self._family(name):
             return "genbench"
-        point = self._plugins.get(name) or self._families_of_plugins.get(family)
+        point = self._plugins.get(name)
         return point.dist.name if point and point.dist else "this session"
 
 

@@ -93,11 +93,7 @@ class Nested:
         return {"name": name, "version": entry.version, **bound}
 
     def build(self, value: Any, what: str, context: Any, *args: Any) -> Any:
-        """Build the component that a value stands for. Raises ConfigError as `resolve` does.
-
-        Args:
-            args: positional arguments of the builder; see `resolve` for the others.
-        """
+        """Build the component that a value stands for, with positional arguments of its builder; see `resolve`."""
         component = self.resolve(value, what, context)
         if component is None:
             raise ConfigError(f"{what}: name one of {', '.join(self.registry)}")
@@ -240,11 +236,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
 
 
 def plain(setting: Setting, value: Any, what: str) -> Any:
-    """Return a value of a setting as the plain JSON of its type: 1 as 1.0 for a float, a tuple as a list.
-
-    Raises:
-        ConfigError: if it is of the wrong type.
-    """
+    """Return a value as the plain JSON of its setting's type, such as 1.0 for 1; raise ConfigError if it is wrong."""
     try:
         typed = validated(_adapter(setting.type), value, what)
         return _adapter(setting.type).dump_python(typed, mode="json")
@@ -312,14 +304,5 @@ def _meanings(doc: str) -> dict[str, str]:
     section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", doc, re.MULTILINE)
     if not section:
         return {}
-    lines = inspect.cleandoc(section.group(1)).splitlines()
-    meanings: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        start = re.match(r"^(\w+): (.*)$", line)
-        if start:
-            name = start.group(1)
-            meanings[name] = start.group(2)
-        elif name and line.strip():
-            meanings[name] += " " + line.strip()
-    return meanings
+    _, *parts = re.split(r"^(\w+): ", inspect.cleandoc(section[1]), flags=re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in zip(parts[::2], parts[1::2], strict=True)}

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
 
 from genbench.errors import ConfigError
 
@@ -28,7 +27,7 @@ def explain(error: Exception) -> str:
     return place + message + (f" (and {len(others)} more)" if others else "")
 
 
-def validated(type_: TypeAdapter | SchemaValidator, value: Any, what: str) -> Any:
+def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
     """Return a plain JSON value as the type has it.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import shape_checks  # noqa: F401 (before genbench, whose signatures it checks)
-from helpers.command_line import begin, genbench
+from helpers.command_line import SUITE, begin, genbench
 
 from genbench.core import Model, Samples, Transport
 from genbench.errors import Unsupported
@@ -85,16 +85,6 @@ def fixed_density():
 def fixed_velocity():
     """Models with a known velocity: fixed_velocity(event, source, velocity), with velocity(t, x)."""
     return FixedVelocity
-
-
-SUITE = """
-datasets = ["moons"]
-models = ["cfm", {name = "wcfm", kappa = 0.5}]
-metrics = ["sliced_w2", "nfe"]
-seeds = [0, 1]
-plan = {steps = 10, batch_size = 16}
-evaluation = {n = 64, curve = [1]}
-"""
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from rich.console import Console
 
-from genbench.errors import unknown
 from genbench.metrics.sampling import Sampling
-from genbench.registry import ALL, datasets, models
+from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.settings import Setting, settings_of
 from genbench.training.plan import Plan
@@ -20,19 +19,8 @@ from genbench.training.plan import Plan
 BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
 
 
-def describe(name: str, kind: str = "") -> dict[str, Any]:
-    """Return the kind, version, origin, documentation and settings of a component.
-
-    Args:
-        name: name of the component.
-        kind: its kind in `genbench list`, which may be left out.
-
-    Raises:
-        ConfigError: if there is no component of that name.
-    """
-    registry = next((registry for key, registry in ALL.items() if name in registry and kind in ("", key)), None)
-    if registry is None:
-        raise unknown("nothing called", name, [n for known in ALL.values() for n in known])
+def describe(name: str, registry: Registry) -> dict[str, Any]:
+    """Return the kind, version, origin, documentation and settings of a component."""
     entry = registry[name]
     builders = {registry.kind: entry.build} | ({"sample": sampler(entry)} if registry is models else {})
     defaults = {}
@@ -67,18 +55,13 @@ def describe_section(section: str) -> dict[str, Any]:
     if section in ("plan", "evaluation"):
         owners = {"": settings_of(Plan if section == "plan" else Sampling)}
     elif section == "sample":
-        owners = {name: settings_of(sampler(models[name])) for name in models.working()}
+        owners = {name: settings_of(sampler(models[name])) for name in models if models.origin(name) == "genbench"}
     else:
-        owners = {name: settings_of(datasets[name].build) for name in datasets.working()}
+        owners = {name: settings_of(datasets[name].build) for name in datasets if datasets.origin(name) == "genbench"}
     settings: dict[str, dict[str, Any]] = {}
-    names: dict[str, list[str]] = {}
     for owner, schema in owners.items():
         for name, setting in schema.items():
-            settings.setdefault(name, _setting(setting))
-            names.setdefault(name, []).append(owner)
-    if len(owners) > 1:
-        for name, setting in settings.items():
-            setting["of"] = names[name]
+            settings.setdefault(name, _setting(setting) | ({"of": []} if owner else {})).get("of", []).append(owner)
     about = {"name": section, "kind": "section of settings", "version": 1, "from": "genbench"}
     return about | {"about": SECTIONS[section], "settings": {section: settings}}
 

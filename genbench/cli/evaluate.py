@@ -5,14 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, commands, print_json, stderr, stdout
+from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, print_json, stderr, stdout
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 
-app = commands()
 
-
-@app.command("eval")
 def eval_command(
     what: Annotated[str, typer.Argument(help="A kept run (folder or name), or samples together with --dataset.")],
     metric: Metric = None,

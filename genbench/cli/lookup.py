@@ -7,16 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import AsJson, commands, print_json, print_wrapped, stdout
+from genbench.cli.options import AsJson, print_json, print_wrapped, stdout
 from genbench.errors import ConfigError, RunFailed
-
-app = commands()
 
 SECTIONS = ("plan", "evaluation", "sample", "data")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@app.command("list")
 def list_command(
     kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
     as_json: AsJson = False,
@@ -46,7 +43,6 @@ def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-@app.command()
 def show(
     words: Annotated[
         list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")
@@ -63,22 +59,21 @@ def show(
     kind = kinds[0].removesuffix("s") + "s" if kinds else ""
     if len(words) > 2 or kind not in ("", *registry.ALL):
         raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
-    section = name in SECTIONS and not kind
     registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
-    if not section and not any(name in registered for registered in registries):
+    found = next((registered for registered in registries if name in registered), None)
+    if found is None and (kind or name not in SECTIONS):
         names = [known for registered in registries for known in registered]
         raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
 
     from genbench.cli.descriptions import describe, describe_section, print_description
 
-    description = describe_section(name) if section else describe(name, kind)
+    description = describe_section(name) if found is None else describe(name, found)
     if as_json:
         print_json(description)
     else:
         print_description(description, stdout())
 
 
-@app.command()
 def check(
     module: Annotated[str, typer.Argument(help="A module that registers components, or a Python file.")],
     dataset: Annotated[list[str] | None, typer.Option(help="A data set to check metrics on. Repeatable.")] = None,
@@ -93,7 +88,6 @@ def check(
         raise RunFailed(str(error)) from error
 
 
-@app.command()
 def new(
     kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
     name: Annotated[str, typer.Argument(help="Its name, and that of the file.")],
@@ -111,7 +105,6 @@ def new(
     typer.echo(f"written: {path}; its first lines say how to use it")
 
 
-@app.command()
 def doctor() -> None:
     """Show what is installed and downloaded, and what is missing."""
     from genbench.testing.installation import findings

@@ -30,7 +30,7 @@ class ByTask(TyperGroup):
         """Write a section of the help for each task."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
-            title = getattr(command, "rich_help_panel", None) or "Commands"
+            title = getattr(command, "rich_help_panel", "")
             sections.setdefault(title, []).append((name, command.get_short_help_str(100)))
         for title, rows in sections.items():
             with formatter.section(title):
@@ -47,16 +47,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 TASKS = {
-    "Train and measure": (run, sweep, evaluate, tune),
-    "Read results": (reading,),
-    "Keep and share results": (submissions,),
-    "Look up and extend": (lookup,),
+    "Train and measure": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
+    "Read results": {"report": reading.report, "leaderboard": reading.leaderboard, "compare": reading.compare},
+    "Keep and share results": {"submit": submissions.submit, "verify": submissions.verify_command},
+    "Look up and extend": {
+        "list": lookup.list_command,
+        "show": lookup.show,
+        "check": lookup.check,
+        "new": lookup.new,
+        "doctor": lookup.doctor,
+    },
 }
-for title, modules in TASKS.items():
-    for command in (command for module in modules for command in module.app.registered_commands):
-        command.rich_help_panel = title
-        app.registered_commands.append(command)
-app.add_typer(results_folder.app, name="results", rich_help_panel="Keep and share results")
+"""{title in the help: {name of a command: its function}}."""
+for title, functions in TASKS.items():
+    for name, function in functions.items():
+        app.command(name, rich_help_panel=title)(function)
+folder = typer.Typer(help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
+for function in (results_folder.status, results_folder.clean, results_folder.merge):
+    folder.command()(function)
+app.add_typer(folder, name="results", rich_help_panel="Keep and share results")
 
 LONGEST = 1000
 """Characters of a message."""

@@ -23,12 +23,6 @@ def _folder(value: Path) -> Path:
     return value
 
 
-def _kept_folder(value: Path) -> Path:
-    """Check a results folder that has to be there."""
-    files.require_folder(value, there=True)
-    return value
-
-
 def _loggers(value: list[str] | None) -> list[str] | None:
     for name in value or ():
         if name not in LOGGERS:
@@ -59,7 +53,6 @@ def complete(kind: str) -> Callable[[str], list[str]]:
 
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
-KeptResults = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_kept_folder)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
 Metric = Annotated[
     list[str] | None,
@@ -78,11 +71,6 @@ Trust = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
-
-
-def commands(help: str | None = None) -> typer.Typer:
-    """Return an empty group of commands."""
-    return typer.Typer(help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def stdout() -> "Console":
@@ -121,16 +109,6 @@ def print_plain(text: str, *, err: bool = False) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
     typer.echo(json.dumps(value, indent=1))
-
-
-def parse_json(text: str, option: str) -> Any:
-    """Parse the JSON value of an option. Raises ConfigError if it is not JSON."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ConfigError(f"{option} {text[:60]}...: nested too deeply") from error
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: not JSON: {error}") from error
 
 
 def parse_seeds(text: str) -> list[int]:

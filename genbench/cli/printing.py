@@ -34,14 +34,10 @@ def print_cells(cells: Sequence[CellStatus], jobs: int, console: Console) -> Non
         print_line(console, f"about {duration(total / min(jobs, len(left)))} with {jobs} at a time")
 
 
-def counted(records: int, prerequisites: int) -> str:
-    """Return the number of records, and of those of models that were only trained, if there are any."""
-    return f"{records} records" + (f", {prerequisites} prerequisites" if prerequisites else "")
-
-
 def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     """Print the status of a results folder: number of records, and one line for everything that needs attention."""
-    print_line(console, f"{path}: {counted(folder.records, folder.prerequisites)}")
+    trained = f", {folder.prerequisites} prerequisites" if folder.prerequisites else ""  # models without evaluation
+    print_line(console, f"{path}: {folder.records} records{trained}")
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),

@@ -5,24 +5,14 @@ from typing import Annotated
 
 import typer
 
-from genbench.cli.options import (
-    AsJson,
-    Results,
-    commands,
-    print_json,
-    print_wrapped,
-    stdout,
-)
+from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.storage import files
 from genbench.suites import find
 
-app = commands()
 
-
-@app.command()
 def report(
-    results: Results = Path("results"),
+    results: options.Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="The page, with a folder of pages beside it; default: RESULTS/report.html.")
@@ -46,12 +36,11 @@ def report(
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
     also = [kind for kind, asked in (("md", markdown), ("tex", latex), ("csv", as_csv)) if asked]
-    publish.publish_report(store, page, stdout(), only, also=also, full=full)
+    publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
 
 
-@app.command()
 def leaderboard(
-    results: Results = Path("results"),
+    results: options.Results = Path("results"),
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite of the folder. Repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
@@ -64,7 +53,7 @@ def leaderboard(
         typer.Option(help="Also write FILE.csv, FILE.parquet, or FILE-METHOD.yaml for the hub."),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Rank the methods on each data set, and over the data sets.
 
@@ -101,24 +90,25 @@ def leaderboard(
     if export is not None:
         typer.echo(f"written: {', '.join(map(str, formats.export(found, export)))}", err=True)
     if as_json:
-        print_json(found.json())
+        options.print_json(found.json())
     elif as_csv:
         typer.echo(formats.document(found), nl=False)
     else:
         typer.echo("\n".join(formats.lines(found)))
         if any(each.confirmed < each.seeds for each in found.submitted):
             added = " or ".join(path.name for path in add or ())
-            print_wrapped(f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again.")
+            options.print_wrapped(
+                f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
+            )
 
 
-@app.command()
 def compare(
     one: Annotated[str, typer.Argument(help="A model, with --dataset; else a results folder, a run, a record, ...")],
     other: Annotated[str, typer.Argument(help="Another one. (... or a records.jsonl.gz.)")],
     dataset: Annotated[str | None, typer.Option(help="Compare two models on this data set.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric. Repeatable.")] = None,
-    results: Results = Path("results"),
-    as_json: AsJson = False,
+    results: options.Results = Path("results"),
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare two models, runs or sweeps: is it more than noise?"""
     if metric and dataset is None:
@@ -131,12 +121,12 @@ def compare(
     if dataset is not None:
         difference = compare_models(load_records(results), one, other, dataset, metric or ())
         if as_json:
-            print_json(difference.json())
+            options.print_json(difference.json())
         else:
-            print_models(difference, stdout())
+            print_models(difference, options.stdout())
         return
     comparisons, alone = compare_records(load_records(Path(one), results), load_records(Path(other), results))
     if as_json:
-        print_json({"comparisons": [part.json() for part in comparisons], "alone": alone})
+        options.print_json({"comparisons": [part.json() for part in comparisons], "alone": alone})
     else:
-        print_comparison(comparisons, alone, stdout())
+        print_comparison(comparisons, alone, options.stdout())

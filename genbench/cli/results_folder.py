@@ -5,28 +5,15 @@ from typing import Annotated
 
 import typer
 
-from genbench.cli.options import (
-    AsJson,
-    DryRun,
-    KeptResults,
-    Results,
-    Trust,
-    commands,
-    print_json,
-    print_plain,
-    stdout,
-)
+from genbench.cli import options
 from genbench.storage import files
 from genbench.suites import find
 
-app = commands(help="Look after a results folder: status, clean, merge.")
 
-
-@app.command()
 def status(
-    results: Results = Path("results"),
+    results: options.Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what is done, running, failed, outdated or damaged."""
     if suite is not None:
@@ -41,45 +28,45 @@ def status(
     if suite is not None:
         cells = status.of_suite(suites.load(suite).specs, Store(results))
         if as_json:
-            print_json([vars(cell) for cell in cells])
+            options.print_json([vars(cell) for cell in cells])
         else:
-            print_cells(cells, 1, stdout())
+            print_cells(cells, 1, options.stdout())
         return
     folder = status.of_folder(existing_store(results))
     if as_json:
-        print_json(folder.json())
+        options.print_json(folder.json())
     else:
-        print_folder(folder, results, stdout())
+        print_folder(folder, results, options.stdout())
 
 
-@app.command()
 def clean(
-    results: KeptResults = Path("results"),
+    results: options.Results = Path("results"),
     stale: Annotated[
         bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
     ] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Remove notes of failures.")] = False,
-    dry_run: DryRun = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Remove leftovers and, on request, outdated or failed runs.
 
     Leftovers are leases and temporary files of dead processes.
     """
+    files.require_folder(results, there=True)
+
     from genbench.results.cleaning import clean as removals
-    from genbench.runs.store import existing_store
+    from genbench.runs.store import Store
 
     count = 0
-    for line in removals(existing_store(results), outdated=stale, failed=failed, remove=not dry_run):
-        print_plain(line)
+    for line in removals(Store(results), outdated=stale, failed=failed, remove=not dry_run):
+        options.print_plain(line)
         count += 1
     typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
 
 
-@app.command()
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders of other machines.")],
-    results: Results = Path("results"),
-    trust: Trust = False,
+    results: options.Results = Path("results"),
+    trust: options.Trust = False,
 ) -> None:
     """Copy the results of other machines into --results.
 
@@ -99,5 +86,5 @@ def merge(
         for run, what, why in merged(Store(results), Store(source), trusted=trust):
             counts[what.partition(" by ")[0]] += 1
             if what == "different":
-                print_plain(f"different values, not copied: {run}: {why}")
+                options.print_plain(f"different values, not copied: {run}: {why}")
         typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))

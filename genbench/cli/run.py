@@ -1,28 +1,13 @@
 """The command run."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from genbench.cli.options import (
-    AsJson,
-    DryRun,
-    Log,
-    Metric,
-    Quiet,
-    Results,
-    Set,
-    check_failures,
-    commands,
-    complete,
-    parse_json,
-    parse_seeds,
-    print_json,
-    stderr,
-    stdout,
-)
+from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 from genbench.training.torchrun_variables import local_rank, processes
@@ -31,17 +16,15 @@ if TYPE_CHECKING:
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
-app = commands()
 
-
-@app.command("run")
-def run_command(
+def run(
     model: Annotated[
-        str, typer.Option(help="A model (see genbench list), or file.py:name.", autocompletion=complete("models"))
+        str,
+        typer.Option(help="A model (see genbench list), or file.py:name.", autocompletion=options.complete("models")),
     ],
     dataset: Annotated[
         str,
-        typer.Option(help="A data set (see genbench list), or a file.", autocompletion=complete("datasets")),
+        typer.Option(help="A data set (see genbench list), or a file.", autocompletion=options.complete("datasets")),
     ],
     seed: Annotated[
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
@@ -49,22 +32,22 @@ def run_command(
     stack: Annotated[
         str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
     ] = "",
-    set_: Set = None,
-    metric: Metric = None,
-    results: Results = Path("results"),
+    set_: options.Set = None,
+    metric: options.Metric = None,
+    results: options.Results = Path("results"),
     accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
-    log: Log = None,
-    as_json: AsJson = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
+    log: options.Log = None,
+    as_json: options.AsJson = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
     from genbench.sweeps import user_files
 
-    settings, seeds = parse_set_options(set_ or []), parse_seeds(seed or "0")
+    settings, seeds = parse_set_options(set_ or []), options.parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
-    members = parse_json(stack, "--stack") if stack else None
+    members = _parse_stack(stack) if stack else None
     if members is not None and seed is not None:
         raise ConfigError("the members of --stack have their seeds: leave --seed out")
     if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
@@ -73,9 +56,17 @@ def run_command(
         raise ConfigError("one process trains an ensemble: start it without torchrun")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    specs = _specs(model, dataset, seeds, members, metric, settings)
+    from genbench.runs.make_spec import make_spec
+    from genbench.sweeps.ensembles import ensemble_of
 
+    if members is not None:
+        specs = ensemble_of(model, dataset, members, metric or None, settings)
+    else:
+        specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
+
+    # A wrong setting is refused before anything but the models and metrics is imported.
     from genbench.runs.monitoring.loggers import check_kinds
+    from genbench.runs.record import missing_metrics
     from genbench.runs.spec import build_data, plan_of
     from genbench.runs.store import Store
     from genbench.runs.train_or_load import build_untrained
@@ -85,36 +76,28 @@ def run_command(
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded
             build_untrained(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
-        planned = [_planned(spec, store) for spec in specs]
-        print_json(planned if len(specs) > 1 else planned[0])
+        planned = [
+            {
+                "spec": spec.json(),
+                "folder": str(store.folder(spec)),
+                "missing": sorted(missing_metrics(store.record(spec), spec)),
+            }
+            for spec in specs
+        ]
+        options.print_json(planned if len(specs) > 1 else planned[0])
     elif len(specs) > 1 or members is not None:
         _run_several(specs, store, kinds, as_json)
     else:
         _run_one(specs[0], store, kinds, accelerator, devices, as_json)
 
 
-def _specs(
-    model: str,
-    dataset: str,
-    seeds: Sequence[int],
-    members: object,
-    metrics: list[str] | None,
-    settings: dict[str, Any],
-) -> "list[Spec]":
-    """Check the settings; a wrong one is refused before anything but the models and metrics is imported."""
-    from genbench.runs.make_spec import make_spec
-    from genbench.sweeps.ensembles import ensemble_of
-
-    if members is not None:
-        return ensemble_of(model, dataset, members, metrics or None, settings)
-    return [make_spec(model, dataset, seed=seed, metrics=metrics or None, settings=settings) for seed in seeds]
-
-
-def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
-    from genbench.runs.record import missing_metrics
-
-    missing = missing_metrics(store.record(spec), spec)
-    return {"spec": spec.json(), "folder": str(store.folder(spec)), "missing": sorted(missing)}
+def _parse_stack(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ConfigError(f"--stack {text[:60]}...: nested too deeply") from error
+    except ValueError as error:
+        raise ConfigError(f"--stack {text}: not JSON: {error}") from error
 
 
 def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int, as_json: bool) -> None:
@@ -127,7 +110,7 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     from genbench.training.process_group import repeat_in_processes
 
     repeat_in_processes(devices)
-    display = ProgressDisplay(cell_names([spec]), stderr())
+    display = ProgressDisplay(cell_names([spec]), options.stderr())
     with display, Loggers(log, store.root, spec) as loggers:
         launch = Launch(accelerator)
         record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
@@ -135,9 +118,9 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     if local_rank():
         return
     if as_json:
-        print_json(record)
+        options.print_json(record)
     else:
-        print_record(record, store.record_path(spec), stdout())
+        print_record(record, store.record_path(spec), options.stdout())
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
@@ -148,13 +131,13 @@ def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_jso
     from genbench.sweeps.progress import ProgressDisplay
 
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
-    with ProgressDisplay(cell_names(missing), stderr()) as display:
+    with ProgressDisplay(cell_names(missing), options.stderr()) as display:
         reasons = execute(missing, store, local(store, 1), display.on_event, log)
     kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
     if as_json:
-        print_json([record for _, record in kept])
+        options.print_json([record for _, record in kept])
     else:
         for spec, record in kept:
-            print_record(record, store.record_path(spec), stdout())
-        print_means([record for _, record in kept], stdout())
-    check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
+            print_record(record, store.record_path(spec), options.stdout())
+        print_means([record for _, record in kept], options.stdout())
+    options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")

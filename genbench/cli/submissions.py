@@ -5,17 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Results, Trust, commands, print_json, print_wrapped
+from genbench.cli.options import AsJson, Results, Trust, print_json, print_wrapped
 from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
 
-app = commands()
 SUFFIX = ".genbench.zip"
 SHOWN = 10
 """Differing values of a record that are printed."""
 
 
-@app.command()
 def submit(
     what: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of suites that were swept.")],
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
@@ -43,7 +41,6 @@ def submit(
         print_wrapped(f"{len(packed.without_weights)} runs have no weights and cannot be measured again: {names}{more}")
 
 
-@app.command("verify")
 def verify_command(
     what: Annotated[Path, typer.Argument(help="A results folder, or a submission.")] = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,

@@ -5,41 +5,29 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import (
-    DryRun,
-    Jobs,
-    Log,
-    Quiet,
-    Results,
-    Set,
-    check_failures,
-    commands,
-    complete,
-    stderr,
-    stdout,
-)
+from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.suites import find
 from genbench.sweeps import suite_file
 from genbench.sweeps.set_options import parse_set_options
 
-app = commands()
 
-
-@app.command()
 def sweep(
     suite: Annotated[
-        str, typer.Argument(help="A suite (see genbench list suites), or a file.", autocompletion=complete("suites"))
+        str,
+        typer.Argument(
+            help="A suite (see genbench list suites), or a file.", autocompletion=options.complete("suites")
+        ),
     ],
-    set_: Set = None,
-    jobs: Jobs = 1,
-    results: Results = Path("results"),
-    dry_run: DryRun = False,
+    set_: options.Set = None,
+    jobs: options.Jobs = 1,
+    results: options.Results = Path("results"),
+    dry_run: options.DryRun = False,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="Where cells run.")] = "local",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or a new one.")] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on a Ray cluster.")] = 0.0,
-    log: Log = None,
-    quiet: Quiet = False,
+    log: options.Log = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run what is missing of a suite and print its leaderboard."""
     settings = parse_set_options(set_ or [])
@@ -70,12 +58,12 @@ def sweep(
         from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite
 
-        print_cells(of_suite(loaded.specs, store), jobs, stdout())
+        print_cells(of_suite(loaded.specs, store), jobs, options.stdout())
         return
     require_own_folder(results / loaded.name)
     labels = cell_names(missing)
-    with ProgressDisplay(labels, stderr(), skipped=len(loaded.specs) - len(missing)) as display:
+    with ProgressDisplay(labels, options.stderr(), skipped=len(loaded.specs) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
-    publish_suite(loaded.name, loaded.specs, store, stdout(), failed, records)
-    check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
+    publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records)
+    options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from genbench.cli.options import AsJson, Jobs, Quiet, Results, commands, stderr, stdout
+from genbench.cli.options import AsJson, Jobs, Quiet, Results, stderr, stdout
 from genbench.errors import ConfigError
 from genbench.registry import metrics, models
 from genbench.sweeps.set_options import parse_set_options
 
-app = commands()
 
-
-@app.command()
 def tune(
     methods: Annotated[list[str], typer.Argument(help="Models. One alone, without --over: kappa by the elbow rule.")],
     dataset: Annotated[str, typer.Option(help="Name of a data set; only its validation split is used.")],

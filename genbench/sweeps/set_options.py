@@ -4,7 +4,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genbench.errors import ConfigError
@@ -51,6 +51,16 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
         else:
             table[name] = value
     return settings
+
+
+def as_set_options(key: str, value: Any) -> Iterator[str]:
+    """Yield section.name=value for every value of a nested table, as `parse_set_options` reads it."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name != "version":
+                yield from as_set_options(f"{key}.{name}", item)
+    else:
+        yield f"{key}={as_set_value(value)}"
 
 
 def as_set_value(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from genbench.runs.component import differing
 from genbench.runs.make_spec import complete_spec
 from genbench.runs.spec import Spec
 from genbench.settings import Settings, merge, settings_in
-from genbench.sweeps.set_options import as_set_value, parse_set_options
+from genbench.sweeps.set_options import as_set_options, parse_set_options
 
 
 def command(spec: Spec) -> str:
@@ -29,7 +29,7 @@ def command(spec: Spec) -> str:
     changes = {"data": data} | _changes(first.settings, default.settings)
     for name in own:  # --stack states these
         changes.get("model", {}).pop(name, None)
-    sets = [item for section, values in changes.items() for item in _flat(section, values)]
+    sets = [item for section, values in changes.items() for item in as_set_options(section, values)]
     given = merge(parse_set_options(sets), {"model": own})
     again = complete_spec(model, dataset, first.seed, metrics, given)
     if replace(again, stack=first.stack) != first:
@@ -50,13 +50,3 @@ def _changes(settings: Settings, default: Settings) -> dict[str, Any]:
         same = isinstance(value, Mapping) and isinstance(other, Mapping) and value.get("name") == other.get("name")
         changes[name] = _changes(value, other) if same else value  # type: ignore[arg-type]
     return changes
-
-
-def _flat(key: str, value: Any) -> Iterator[str]:
-    """Yield section.name=value for every value of a nested table."""
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            if name != "version":
-                yield from _flat(f"{key}.{name}", item)
-    else:
-        yield f"{key}={as_set_value(value)}"

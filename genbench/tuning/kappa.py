@@ -37,13 +37,11 @@ class Elbow:
         spec: the model and the data.
         curve: (kappa, tilt), with kappa = epsilon / sqrt(dimensions).
         chosen: the smallest kappa above which the relative variance is flat.
-        flat: largest decrease per doubling of kappa that counts as flat.
     """
 
     spec: Spec
     curve: tuple[tuple[float, Tilt], ...]
     chosen: float
-    flat: float
 
     @property
     def specs(self) -> list[Spec]:
@@ -63,7 +61,7 @@ class Elbow:
             "Relative variance Var/E^2 of the tilts of source and data, and ESS as a share of pairs, "
             f"from {self.curve[0][1].pairs} independent pairs of noise and training data.",
             "Chosen: the smallest kappa above which every doubling lowers the larger of both variances by at most "
-            f"{self.flat:g}. -: too few pairs carry weight for an estimate.",
+            f"{FLAT:g}. -: too few pairs carry weight for an estimate.",
         )
         columns = tuple(Column(name) for name in ("epsilon", "tilt of source", "tilt of data", "ess", ""))
         title = f"Tilt of {self.spec.model['name']} on {self.spec.data_label}"
@@ -72,7 +70,7 @@ class Elbow:
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
         curve = [{"kappa": kappa, **tilt._asdict(), "known": tilt.known} for kappa, tilt in self.curve]
-        parts = {"rule": "elbow", "data": without_folder(self.spec.data), "model": self.spec.model, "flat": self.flat}
+        parts = {"rule": "elbow", "data": without_folder(self.spec.data), "model": self.spec.model, "flat": FLAT}
         return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
 
 
@@ -81,18 +79,16 @@ def by_elbow(
     dataset: str,
     settings: Settings,
     grid: Sequence[float] = GRID,
-    flat: float = FLAT,
     *,
     store: Store | None = None,
 ) -> Elbow:
     """Choose the smallest kappa above which the relative variance of the tilt is flat, without training.
 
-    It is flat if no doubling of kappa lowers it by more than `flat`; the larger of the tilts of source and data counts.
+    It is flat if no doubling of kappa lowers it by more than FLAT; the larger of the tilts of source and data counts.
 
     Args:
         model: one whose pairs are weighted by exp(-cost / epsilon).
         dataset: its training split is used.
-        flat: largest decrease per doubling of kappa that counts as flat.
         store: where the encoder of a model of latents is, or will be once trained.
 
     Raises:
@@ -124,32 +120,26 @@ def by_elbow(
     costs = [-coupling.epsilon * coupling.log_kernel(noise, x1) for noise in cyclic_shifts(x0, partners)]
     root = math.sqrt(data.event.dims)
     curve = tuple((kappa, estimate_tilt(-cost / (kappa * root) for cost in costs)) for kappa in sorted(grid))
-    chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known], flat)
+    chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known])
     if chosen is None:
         raise ConfigError(
             f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: add larger values"
         )
-    return Elbow(spec, curve, chosen, flat)
+    return Elbow(spec, curve, chosen)
 
 
-def elbow(curve: Sequence[tuple[float, float]], flat: float) -> float | None:
-    """Return the smallest x above which a curve is flat: no doubling of x lowers y by more than `flat`.
-
-    Args:
-        curve: (x, y) with increasing x.
-        flat: largest decrease of y per doubling of x that counts as flat.
+def elbow(curve: Sequence[tuple[float, float]]) -> float | None:
+    """Return the smallest x above which a curve (x, y) is flat: no doubling of x lowers y by more than FLAT.
 
     Returns:
         The x; None if the curve still falls faster at its end.
 
-    >>> elbow([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)], flat=0.1)
+    >>> elbow([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)])
     4
-    >>> elbow([(1, 5.0), (2, 3.0), (4, 2.0), (8, 1.0)], flat=0.1) is None
-    True
     """
     chosen = None
     for (low, before), (high, after) in reversed(list(pairwise(curve))):
-        if before - after > flat * math.log2(high / low):
+        if before - after > FLAT * math.log2(high / low):
             break
         chosen = low
     return chosen

@@ -4,18 +4,16 @@ import bz2
 import gzip
 import io
 import lzma
-import random
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from campaign.harness import Case
-from campaign.images import EITHER, REFUSED, RUN, image_bytes, member, sound_archive, sound_members, write_tar
+from campaign.files import BYTES, damaged
+from campaign.harness import DONE, EITHER, REFUSED, Case
+from campaign.images import BOMB, RUN, member, sound_archive, sound_members, write_tar
+from helpers.image_trees import HOSTILE, encoded, image
 
-FLIPS = 30
-"""Places at which a bit of an archive is flipped, for each compression."""
-
-DONE = frozenset({"done"})
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "tar": bytes,
     "tar.gz": lambda data: gzip.compress(data, mtime=0),
@@ -24,12 +22,9 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def _with(*more: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
-    return lambda path: write_tar(path, [*sound_members(), *more])
-
-
-def _first(*members: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
-    return lambda path: write_tar(path, [*members, *sound_members()])
+def _with(*more: tuple[tarfile.TarInfo, bytes], first: bool = False) -> Callable[[Path], object]:
+    """Return what writes a sound archive with more members, at its end or first."""
+    return lambda path: write_tar(path, [*more, *sound_members()] if first else [*sound_members(), *more])
 
 
 def _large(name: str, size: int) -> Callable[[Path], object]:
@@ -48,29 +43,10 @@ def _large(name: str, size: int) -> Callable[[Path], object]:
     return make
 
 
-def _claimed(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> Callable[[Path], object]:
-    """Return what writes an archive whose first member claims a size."""
-
-    def make(path: Path) -> None:
-        info = member(name, kind)
-        info.size = size
-        path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + sound_archive())
-
-    return make
-
-
-def _chained(path: Path) -> None:
-    """Write an archive that begins with thousands of headers that extend the next header."""
-    info = member("x", tarfile.XHDTYPE)
-    info.size = 512
-    record = b"13 path=x.png"[:12] + b"\n"
-    path.write_bytes((info.tobuf() + record.ljust(512, b"\0")) * 20_000 + sound_archive())
-
-
 def _raw_name(name: bytes) -> Callable[[Path], object]:
     def make(path: Path) -> None:
         first = io.BytesIO()
-        write_tar(first, [(member("train/a/" + "x" * len(name) + ".png"), image_bytes(1)), *sound_members()])
+        write_tar(first, [(member("train/a/" + "x" * len(name) + ".png"), encoded(image(1))), *sound_members()])
         data = bytearray(first.getvalue())
         data[8 : 8 + len(name)] = name
         data[148:156] = b"        "
@@ -83,55 +59,52 @@ def _raw_name(name: bytes) -> Callable[[Path], object]:
 def _pax(**fields: str) -> tuple[tarfile.TarInfo, bytes]:
     info = member("train/a/pax.png")
     info.pax_headers = fields
-    return info, image_bytes(1)
+    return info, encoded(image(1))
 
 
 SYM, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
-PICTURE = image_bytes(1)
+PICTURE = encoded(image(1))
+LONG, DEEP = f"train/a/{'x' * 100_000}.png", f"{'x/' * 10_000}y.png"
+ODD_NAMES = ("/train/a/9.png", "../train/a/9.png", "train/a/../b/9.png", f"{'../' * 30}etc/passwd.png", LONG)
+ODD_NAMES += ("train\\a\\9.png", "train/a/0.PNG", "train/a/\x1b[2J\n\r.png")
+WRONG_NAMES = ("train/./a//0.png", "C:/train/a/9.png", DEEP, "train/a/0.png")  # the last is there twice
 ARCHIVES: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
-    "link to a member": (_with((member("train/a/l.png", SYM, "0.png"), b"")), REFUSED),
-    "link out": (_with((member("train/a/l.png", SYM, "/etc/passwd"), b"")), REFUSED),
+    **{
+        f"link to {target}": (_with((member("train/a/l.png", SYM, target), b"")), REFUSED)
+        for target in ("0.png", "/etc/passwd", "l.png")
+    },
     "hard link to a member": (_with((member("train/a/l.png", HARD, "train/a/0.png"), b"")), EITHER),
     "hard link out": (_with((member("train/a/l.png", HARD, "/etc/passwd"), b"")), REFUSED),
-    "link as a class": (_first((member("train/c", SYM, "/etc"), b""), (member("train/c/x.png"), PICTURE)), REFUSED),
-    "link to itself": (_with((member("train/a/l.png", SYM, "l.png"), b"")), REFUSED),
-    "absolute name": (_with((member("/train/a/9.png"), PICTURE)), EITHER),
-    "name above": (_with((member("../train/a/9.png"), PICTURE)), EITHER),
-    "name above, inside": (_with((member("train/a/../b/9.png"), PICTURE)), EITHER),
-    "name far above": (_with((member("../" * 30 + "etc/passwd.png"), PICTURE)), EITHER),
-    "name of two spellings": (_with((member("train/./a//0.png"), PICTURE)), REFUSED),
-    "name of backslashes": (_with((member("train\\a\\9.png"), PICTURE)), EITHER),
-    "name of a drive": (_with((member("C:/train/a/9.png"), PICTURE)), REFUSED),
-    "names of two cases": (_with((member("train/a/0.PNG"), PICTURE)), EITHER),
+    "link as a class": (
+        _with((member("train/c", SYM, "/etc"), b""), (member("train/c/x.png"), PICTURE), first=True),
+        REFUSED,
+    ),
+    **{f"name {name[:30]!a}": (_with((member(name), PICTURE)), EITHER) for name in ODD_NAMES},
+    **{f"name {name[:30]!a}": (_with((member(name), PICTURE)), REFUSED) for name in WRONG_NAMES},
     "classes of two cases": (
         _with(*((member(f"{split}/A/0.png"), PICTURE) for split in ("train", "test"))),
         EITHER,
     ),
-    "name of control characters": (_with((member("train/a/\x1b[2J\n\r.png"), PICTURE)), EITHER),
     "name of no text": (_raw_name(b"\xff\xfe\xfd"), EITHER),
     "name of a zero byte": (_raw_name(b"a\0b"), EITHER),
     "empty name": (_with((member(""), b"x")), EITHER),
-    "name of 100,000 characters": (_with((member(f"train/a/{'x' * 100_000}.png"), PICTURE)), EITHER),
-    "name of 10,000 folders": (_with((member(f"{'x/' * 10_000}y.png"), PICTURE)), REFUSED),
-    "member twice": (_with((member("train/a/0.png"), PICTURE)), REFUSED),
-    "file and folder of one name": (_first((member("train/a"), b"x")), EITHER),
+    "file and folder of one name": (_with((member("train/a"), b"x"), first=True), EITHER),
     "folder named as an image": (_with((member("train/a/x.png/", tarfile.DIRTYPE), b"")), EITHER),
     "archive in the archive": (_with((member("train/a/x.tar"), b"x" * 600)), REFUSED),
-    "archive called an image": (_with((member("train/a/x.png"), b"x" * 600)), REFUSED),
     "archive above the images": (_with((member("x.tar"), b"x" * 600)), EITHER),
-    "device": (_with((member("train/a/d.png", tarfile.BLKTYPE), b"")), REFUSED),
+    **{
+        f"device of type {kind!r}": (_with((member("train/a/d.png", kind), b"")), REFUSED)
+        for kind in (tarfile.BLKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE)
+    },
     "unknown kind of member": (_with((member("train/a/u.png", b"Z"), b"")), EITHER),
-    "image of a claimed exabyte": (_claimed("train/a/e.png", 1 << 60), REFUSED),
-    "image of a claimed negative size": (_claimed("train/a/e.png", -512), REFUSED),
-    "text of a claimed exabyte": (_claimed("notes.txt", 1 << 60), REFUSED),
-    "header of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.XHDTYPE), REFUSED),
-    "global header of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.XGLTYPE), REFUSED),
-    "long name of a claimed exabyte": (_claimed("x", 1 << 60, tarfile.GNUTYPE_LONGNAME), REFUSED),
-    "headers without an end": (_chained, REFUSED),
-    "pax size that is a word": (_with(_pax(size="many")), EITHER),
-    "pax size that is negative": (_with(_pax(size="-1")), EITHER),
-    "pax path above": (_with(_pax(path="../../x.png")), EITHER),
-    "pax time that is no time": (_with(_pax(mtime="inf")), EITHER),
+    "bomb": (_with((member("train/a/b.png"), BOMB)), REFUSED),
+    "without members": (lambda path: write_tar(path, []), REFUSED),
+    "zip by another name": (lambda path: _zipped(path), EITHER),
+    **{name: (lambda path, data=data: path.write_bytes(data), REFUSED) for name, (data, _) in HOSTILE.items()},
+    **{
+        f"pax {key} {value}": (_with(_pax(**{key: value})), EITHER)
+        for key, value in (("size", "many"), ("size", "-1"), ("path", "../../x.png"), ("mtime", "inf"))
+    },
     "pax sparse map": (_with(_pax(**{"GNU.sparse.size": "9" * 20, "GNU.sparse.map": "0,1"})), EITHER),
     "100,000 tiny members": (
         lambda path: write_tar(path, [*sound_members(), *((member(f"notes/{i}"), b"") for i in range(100_000))]),
@@ -156,20 +129,22 @@ def cases() -> Iterator[Case]:
     """Yield cases of archives."""
     for suffix, some in (("tar", ARCHIVES), ("tar.gz", COMPRESSED)):
         for name, (make, expect) in some.items():
-            yield _case(f"{suffix}, {name}", suffix, make, expect)
-    sound = sound_archive()
+            yield _case(name, suffix, make, expect)
     for suffix, pack in PACKED.items():
-        packed, draw = pack(sound), random.Random(suffix)
-        yield _case(f"{suffix}, sound", suffix, lambda path, data=packed: path.write_bytes(data) and None, DONE)
-        for number in range(FLIPS):
-            place, bit = draw.randrange(len(packed)), 1 << draw.randrange(8)
-            data = packed[:place] + bytes([packed[place] ^ bit]) + packed[place + 1 :]
-            yield _case(f"{suffix}, bit {number} flipped", suffix, lambda p, d=data: p.write_bytes(d) and None, EITHER)
-        for share in range(10):
-            cut = packed[: share * len(packed) // 10]
-            yield _case(f"{suffix}, cut to {share} tenths", suffix, lambda p, d=cut: p.write_bytes(d) and None, EITHER)
+        packed = pack(sound_archive())
+        found = {"sound": packed} | {name: change(packed) for name, change in BYTES.items()}
+        found |= dict(damaged(packed, suffix, flips=30, cuts=10))
+        for name, data in found.items():
+            expect = DONE if name == "sound" else REFUSED if name in ("empty", "text", "random") else EITHER
+            yield _case(name, suffix, lambda path, data=data: path.write_bytes(data), expect)
 
 
 def _case(name: str, suffix: str, make: Callable[[Path], object], expect: frozenset[str]) -> Case:
     arguments = (*RUN, "--set", f"data.path={{}}/t.{suffix}")
-    return Case(f"archives/{name}", arguments, expect, lambda folder: make(folder / f"t.{suffix}") and None)
+    return Case(f"archives/{suffix}, {name}", arguments, expect, lambda folder: make(folder / f"t.{suffix}"))
+
+
+def _zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, data in sound_members():
+            archive.writestr(info.name, data)

@@ -1,20 +1,16 @@
 """Damage at random places of every kind of file that genbench keeps: no number may depend on it."""
 
 import os
-import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from campaign.harness import Case, Outcome, run
+from campaign.files import damages
+from campaign.harness import DONE, FAILED, Case, Outcome, finished
 from campaign.images import sound_archive
-
-FLIPS = 10
-"""Places at which a bit of each kind of file is flipped."""
 
 NET = """net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = []},
  sample = {method = "euler", steps = 1}""".replace("\n", "")
@@ -54,10 +50,12 @@ KEPT = {
     "reference statistics": ("features", "home/references/*-train-*.safetensors"),
     "potentials": ("transport", "home/potentials/*.safetensors"),
 }
-"""{kind of file of the cache: a suite that needs it, where it is}. The suite runs again, in an empty results folder."""
+"""{kind of file of the cache: a suite that needs it, where it is}. The suite runs again, without its results."""
 
 RESULTS = {
     "record": ("together", "r/runs/cfm-moons-0-*/*/record.json"),
+    "published records": ("together", "r/together/records.jsonl.gz"),
+    "table": ("together", "r/together/table.csv"),
     "weights": ("transport", "r/runs/sdcfm-*/model.safetensors"),
     "weights of an encoder": ("pictures", "r/runs/autoencoder-*/model.safetensors"),
     "weights of an ensemble": ("together", "r/runs/cfm-moons-1-*/model.safetensors"),
@@ -66,22 +64,7 @@ RESULTS = {
     "log of a training": ("resumed", "r/runs/otcfm-*/train.csv"),
     "evaluation in training": ("resumed", "r/runs/otcfm-*/*/steps/*.json"),
 }
-"""{kind of file of a results folder: its suite, where it is}. The suite runs again without its records."""
-
-WHOLE: dict[str, Callable[[Path], object]] = {
-    "empty": lambda path: path.write_bytes(b""),
-    "one byte": lambda path: path.write_bytes(path.read_bytes()[:1]),
-    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "last byte lost": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
-    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "read-only": lambda path: path.chmod(0o400),
-    "absent": lambda path: path.unlink(),
-    "empty folder": lambda path: (path.unlink(), path.mkdir()),
-    "dangling link": lambda path: (path.unlink(), path.symlink_to("nowhere")),
-    "FIFO": lambda path: (path.unlink(), os.mkfifo(path)),
-    "endless device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
-}
+"""{kind of file of a results folder: its suite, where it is}. It runs again; for weights and logs, without records."""
 
 
 def prepare(folder: Path) -> Path:
@@ -92,8 +75,7 @@ def prepare(folder: Path) -> Path:
     for name, text in SUITES.items():
         common = "".join(f"{key} = {value}\n" for key, value in COMMON.items() if f"\n{key} =" not in text)
         (folder / f"{name}.toml").write_text(common + text)
-        outcome = run(_sweep(name), folder)
-        assert outcome.ending == "done", outcome.stderr
+        finished(folder, ("sweep", f"{name}.toml", "--results", "r"))
     _interrupt(folder)
     return folder
 
@@ -101,59 +83,35 @@ def prepare(folder: Path) -> Path:
 def cases(prepared: Path) -> Iterator[Case]:
     """Yield cases of damage; each meets a copy of what `prepare` made."""
     for kind, (suite, pattern) in (KEPT | RESULTS).items():
-        draw = random.Random(kind)
-        damages = {f"bit {number} flipped": _flip(draw.random(), draw.randrange(8)) for number in range(FLIPS)} | WHOLE
-        for name, damage in damages.items():
+        # What was measured at a step of a training cannot be measured again after it: its cell fails, in one line.
+        expect = DONE | FAILED if kind == "evaluation in training" else DONE
+        for name, damage in damages(kind):
 
             def files(folder: Path, kind: str = kind, pattern: str = pattern, damage: Callable = damage) -> None:
-                shutil.copytree(prepared, folder, dirs_exist_ok=True)
                 if kind in KEPT:
                     shutil.rmtree(folder / "r")
-                elif kind != "record":
+                elif "/runs/" in pattern and kind != "record":
                     for record in folder.glob(f"{pattern.split('*')[0]}*/*/record.json"):
                         record.unlink()
-                path = sorted(folder.glob(pattern))[0]
-                damage(path)
+                damage(sorted(folder.glob(pattern))[0])
 
-            case = _sweep(suite, f"damage/{kind}, {name}", files, _same(prepared, suite))
-            # What was measured at a step of a training cannot be measured again after it: its cell fails, in one line.
-            failing = kind == "evaluation in training"
-            yield replace(case, expect=frozenset({"done", "failed"})) if failing else case
+            command, table = ("sweep", f"{suite}.toml", "--results", "r"), prepared / f"r/{suite}/table.csv"
+            home = {"GENBENCH_HOME": "{}/home"}
+            yield Case(f"damage/{kind}, {name}", command, expect, files, prepared, home, same_table(table))
 
 
-def _sweep(suite: str, name: str = "", files: Callable | None = None, check: Callable | None = None) -> Case:
-    return Case(
-        name,
-        ("sweep", f"{suite}.toml", "--results", "r"),
-        frozenset({"done"}),
-        files,
-        env={"GENBENCH_HOME": "{}/home"},
-        check=check,
-    )
-
-
-def _same(prepared: Path, suite: str) -> Callable[[Path, Outcome], str | None]:
+def same_table(table: Path) -> Callable[[Path, Outcome], str | None]:
     """Return a check that the table is that of sound files, and that damage is said in few lines."""
+    sound, place = table.read_bytes(), Path(*table.parts[-3:])
 
     def check(folder: Path, outcome: Outcome) -> str | None:
         said = [line for line in outcome.stderr.splitlines() if line.startswith("genbench: ")]
-        if len(said) > 2:
+        if len(said) > 5:  # published records are set aside with their three tables
             return f"said {len(said)} lines: {said}"
-        if outcome.ending == "failed":
-            return None
-        table = f"r/{suite}/table.csv"
-        return None if (folder / table).read_bytes() == (prepared / table).read_bytes() else "another table"
+        same = outcome.ending == "failed" or (folder / place).read_bytes() == sound
+        return None if same else "the table is not that of sound files"
 
     return check
-
-
-def _flip(share: float, bit: int) -> Callable[[Path], object]:
-    def flip(path: Path) -> None:
-        data = bytearray(path.read_bytes())
-        data[int(share * len(data))] ^= 1 << bit
-        path.write_bytes(data)
-
-    return flip
 
 
 def _interrupt(folder: Path) -> None:

@@ -1,11 +1,11 @@
 """The largest, smallest and non-finite numbers as values of every setting that is a number, in runs that train."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from campaign.harness import Case, Outcome
+from campaign.harness import ENDS, REFUSED, Case, Outcome
 
 FLOATS = {
     "nan": "nan",
@@ -24,10 +24,7 @@ INTEGERS = {
     "many digits": str(10**30),
 }
 ALWAYS_WRONG = ("nan", "inf", "largest", "above float32", "negative", "2^63", "many digits")
-
-REFUSED = frozenset({"refused"})
-ENDS = REFUSED | {"done", "failed"}
-"""A value that makes no sense is refused or makes the run fail; one that is only odd gives finite results."""
+"""Refused everywhere. Another number may also make the run fail; one that is only odd gives finite results."""
 
 LONG = ("steps", "tune", "pairs", "draws", "subsets", "directions", "probes", "sweeps")
 """Settings of which a large value asks for a long run, which is not wrong."""
@@ -36,29 +33,74 @@ VECTORS = ("plan.steps=2", "plan.batch_size=8", "evaluation.n=16")
 UNET = ("model.net=unet", "model.net.channels=4", "model.net.blocks=1", "model.net.multipliers=[1]")
 IMAGES = (*VECTORS, "sample.method=euler", "sample.steps=1")
 NETS = {
-    "mlp": ("moons", VECTORS),
-    "unet": ("digits", (*IMAGES, *UNET)),
-    "dit": ("digits", (*IMAGES, "model.net=dit", "model.net.width=8", "model.net.depth=1", "model.net.heads=2")),
+    "mlp": ("moons", VECTORS, "sliced_w2"),
+    "unet": ("digits", (*IMAGES, *UNET), "norm"),
+    "dit": (
+        "digits",
+        (*IMAGES, "model.net=dit", "model.net.width=8", "model.net.depth=1", "model.net.heads=2"),
+        "norm",
+    ),
 }
 FLOW = ("model.blocks=[1]", "model.patch=4", "model.width=8", "model.head=4")
 ENCODER = ("model.encoder=autoencoder", "model.encoder.width=4", "model.encoder.steps=2")
 
-Setting = tuple[str, tuple[Any, ...], tuple[str, ...]]
-"""section.name, its types, and a request that lacks it."""
+Setting = tuple[str, str, tuple[str, ...]]
+"""section.name, its type as `genbench show` writes it, and a request that lacks it."""
 
 
 def cases() -> Iterator[Case]:
     """Yield a case for each setting and every other number, in turns."""
-    for turn, (name, types, request) in enumerate(_settings()):
-        numbers = (FLOATS if float in types else {}) | (INTEGERS if int in types else {})
-        numbers = dict(list(numbers.items())[turn % 2 :: 2])
-        long = name.rpartition(".")[2] in LONG
-        for title, value in numbers.items():
+    numeric = [(name, kinds, request) for name, kinds, request in settings() if _numbers(kinds)]
+    for turn, (name, kinds, request) in enumerate(numeric):
+        for title, value in list(_numbers(kinds).items())[turn % 2 :: 2]:
             wrong = title in ALWAYS_WRONG
-            if wrong or not long:
+            if wrong or name.rpartition(".")[2] not in LONG:
                 what = f"extremes/{name} of {request[2]} on {request[4]}, {title}"
-                arguments = (*request, "--set", f"{name}={value}")
-                yield Case(what, arguments, REFUSED if wrong else ENDS, check=_finite)
+                yield Case(what, (*request, "--set", f"{name}={value}"), REFUSED if wrong else ENDS, check=_finite)
+
+
+def settings() -> Iterator[Setting]:
+    """Yield every setting of every component, each with a small request that uses it."""
+    from genbench.cli.descriptions import describe, describe_section
+    from genbench.registry import datasets, encoders, metrics, models, nets
+
+    for name in models:
+        found, flow = describe(name, models)["settings"], name in ("starflow", "tarflow")
+        few = ("model.points=64",) if "points" in found["model"] else ()
+        request = _request(name, *(("digits", (*VECTORS, *FLOW), "norm") if flow else ("moons", (*VECTORS, *few))))
+        yield from _of("model", found["model"], request)
+        yield from _of("sample", found["sample"], request)
+    for name in datasets:
+        found = describe(name, datasets)["settings"]["data set"]
+        if "path" not in found:
+            yield from _of("data", found, _request("cfm", name, VECTORS))
+    for name, request in NETS.items():
+        yield from _of("model.net", describe(name, nets)["settings"]["net"], _request("cfm", *request))
+    latent = _request("cfm", "digits", (*IMAGES, *UNET, *ENCODER), "norm")
+    yield from _of("model.encoder", describe("autoencoder", encoders)["settings"]["encoder"], latent)
+    for name in metrics:
+        found = describe(name, metrics)["settings"]["metric"]
+        pictures = "features" in found or name == "class_balance"
+        data, small = ("digits", (*IMAGES, *UNET)) if pictures else ("moons", VECTORS)
+        yield from _of(f"metric.{name}", found, _request("cfm", data, small, name))
+    for name in ("plan", "evaluation"):
+        yield from _of(name, describe_section(name)["settings"][name], _request("cfm", "moons", VECTORS))
+
+
+def _of(section: str, found: Mapping[str, Mapping[str, Any]], request: tuple[str, ...]) -> Iterator[Setting]:
+    for name, setting in found.items():
+        yield f"{section}.{name}", setting["type"], request
+
+
+def _request(model: str, data: str, settings: tuple[str, ...], metric: str = "sliced_w2") -> tuple[str, ...]:
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    return ("run", "--model", model, "--dataset", data, "--metric", metric, "--results", "{}/out", *chosen)
+
+
+def _numbers(kinds: str) -> dict[str, str]:
+    """Return the numbers that a setting of a type meets; items of lists do not count."""
+    first = {kind.split()[0] for kind in kinds.split(" | ") if kind}
+    return (FLOATS if "float" in first else {}) | (INTEGERS if "int" in first else {})
 
 
 def _finite(folder: Path, outcome: Outcome) -> str | None:
@@ -69,61 +111,3 @@ def _finite(folder: Path, outcome: Outcome) -> str | None:
         if found:
             return f"kept {found[0]}"
     return None
-
-
-def _settings() -> Iterator[Setting]:
-    from genbench import registry
-    from genbench.metrics.sampling import Sampling
-    from genbench.runs.component import sampler
-    from genbench.settings import settings_of
-    from genbench.training.plan import Plan
-
-    for name in registry.models:
-        flow = name in ("starflow", "tarflow")
-        few = ("model.points=64",) if "points" in settings_of(registry.models[name].build) else ()
-        request = _request(name, *(("digits", (*VECTORS, *FLOW), "norm") if flow else ("moons", (*VECTORS, *few))))
-        yield from _numbers("model", registry.models[name].build, request)
-        yield from _numbers("sample", sampler(registry.models[name]), request)
-    for name in registry.datasets:
-        if "path" not in settings_of(registry.datasets[name].build):
-            yield from _numbers("data", registry.datasets[name].build, _request("cfm", name, VECTORS))
-    for name, (data, settings) in NETS.items():
-        metric = "sliced_w2" if data == "moons" else "norm"
-        yield from _numbers("model.net", registry.nets[name].build, _request("cfm", data, settings, metric))
-    latent = _request("cfm", "digits", (*IMAGES, *UNET, *ENCODER), "norm")
-    yield from _numbers("model.encoder", registry.encoders["autoencoder"].build, latent)
-    for name in registry.metrics:
-        entry = registry.metrics[name]
-        pictures = "features" in settings_of(entry.build) or name == "class_balance"
-        request = (
-            _request("cfm", "digits", (*IMAGES, *UNET), name) if pictures else _request("cfm", "moons", VECTORS, name)
-        )
-        yield from _numbers(f"metric.{name}", entry.build, request)
-    yield from _numbers("plan", Plan, _request("cfm", "moons", VECTORS))
-    yield from _numbers("evaluation", Sampling, _request("cfm", "moons", VECTORS))
-
-
-def _request(model: str, data: str, settings: tuple[str, ...], metric: str = "sliced_w2") -> tuple[str, ...]:
-    chosen = [word for setting in settings for word in ("--set", setting)]
-    return ("run", "--model", model, "--dataset", data, "--metric", metric, "--results", "{}/out", *chosen)
-
-
-def _numbers(section: str, builder: Callable, request: tuple[str, ...]) -> Iterator[Setting]:
-    from genbench.settings import settings_of
-
-    for setting in settings_of(builder).values():
-        types = tuple(_types(setting.type))
-        if setting.nested is None and not {float, int}.isdisjoint(types):
-            yield f"{section}.{setting.name}", types, request
-
-
-def _types(annotation: Any) -> Iterator[Any]:
-    """Yield the types of a setting; those of the items of a list do not count."""
-    arguments = get_args(annotation)
-    if not arguments:
-        yield annotation
-    elif getattr(annotation, "__metadata__", None):
-        yield from _types(arguments[0])
-    elif getattr(annotation, "__origin__", None) not in (tuple, list):
-        for argument in arguments:
-            yield from _types(argument)

@@ -2,15 +2,14 @@
 
 import io
 import os
-import struct
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from campaign.harness import Case
+from campaign.files import BYTES, PLACES, flipped
+from campaign.harness import EITHER, REFUSED, Case
+from helpers.image_trees import encoded, image, png, write_images
 from PIL import Image
 
 RUN = (
@@ -19,84 +18,49 @@ RUN = (
     *("--set", "model.net={name='unet', channels=4, blocks=1, multipliers=[1], attention=[]}"),
     *("--set", "evaluation.n=4", "--set", "sample.method=euler", "--set", "sample.steps=1"),
 )
-REFUSED = frozenset({"refused"})
-EITHER = frozenset({"refused", "done"})
-
-
-def _image(seed: int, mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, channels), dtype=np.uint8)
-    return Image.fromarray(pixels if channels > 1 else pixels[..., 0]).convert(mode)
-
-
-def _bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _png(width: int, height: int, data: bytes = b"") -> bytes:
-    """Return a PNG of which the header has any size."""
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(data, 9)) + _chunk(b"IEND", b"")
 
 
 def _tree(folder: Path) -> Path:
-    for split, count in (("train", 6), ("test", 4)):
-        for label in ("a", "b"):
-            (folder / "t" / split / label).mkdir(parents=True)
-            for i in range(count):
-                _image(i).save(folder / "t" / split / label / f"{i}.png")
+    write_images(folder / "t", {"train/a": 6, "train/b": 6, "test/a": 4, "test/b": 4})
     return folder / "t/train/a/0.png"
 
 
+BOMB = png(50_000, 50_000)
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(x) (w) file closefile\nshowpage\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><script>alert(1)</script></svg>'
 
 ODD: dict[str, tuple[bytes, frozenset[str]]] = {
-    "empty": (b"", REFUSED),
-    "text": (b"hello", REFUSED),
-    "random": (np.random.default_rng(0).bytes(500), REFUSED),
+    **{name: (BYTES[name](b""), REFUSED) for name in ("empty", "text", "random")},
     "PostScript": (POSTSCRIPT, REFUSED),
     "PDF": (b"%PDF-1.4\n%%EOF\n", REFUSED),
     "SVG": (SVG, REFUSED),
-    "a TIFF by another name": (_bytes(_image(1), "TIFF"), EITHER),
-    "ICO": (_bytes(_image(1), "ICO"), REFUSED),
-    "a PPM by another name": (_bytes(_image(1), "PPM"), EITHER),
-    "a JPEG by another name": (_bytes(_image(1), "JPEG"), EITHER),
-    "a GIF by another name": (_bytes(_image(1), "GIF"), EITHER),
-    "cut in half": (_bytes(_image(1))[:120], REFUSED),
-    "last bytes lost": (_bytes(_image(1))[:-4], EITHER),
-    "bomb of 60000 pixels": (_png(60_000, 60_000), REFUSED),
-    "bomb of 2^31 pixels": (_png(2**31 - 1, 2**31 - 1), REFUSED),
-    "bomb that unpacks": (_png(20_000, 20_000, bytes(60_001 * 2000)), REFUSED),
-    "header of no pixels": (_png(0, 8), REFUSED),
-    "data of another size": (_png(8, 8, bytes(10)), REFUSED),
+    **{f"a {kind} by another name": (encoded(image(1), kind), EITHER) for kind in ("TIFF", "PPM", "JPEG", "GIF")},
+    "ICO": (encoded(image(1), "ICO"), REFUSED),
+    "cut in half": (encoded(image(1))[:120], REFUSED),
+    "last bytes lost": (encoded(image(1))[:-4], EITHER),
+    "bomb of 60000 pixels": (png(60_000, 60_000), REFUSED),
+    "bomb of 2^31 pixels": (png(2**31 - 1, 2**31 - 1), REFUSED),
+    "bomb that unpacks": (png(20_000, 20_000, bytes(60_001 * 2000)), REFUSED),
+    "header of no pixels": (png(0, 8), REFUSED),
+    "data of another size": (png(8, 8, bytes(10)), REFUSED),
     "no header": (b"\x89PNG\r\n\x1a\n", REFUSED),
-    "other size": (_bytes(_image(1, size=(9, 9))), EITHER),  # the data set resizes
-    "one pixel": (_bytes(_image(1, size=(1, 1))), EITHER),
-    "gray": (_bytes(_image(1, "L")), EITHER),
-    "gray with alpha": (_bytes(_image(1, "LA")), EITHER),
-    "alpha": (_bytes(_image(1, "RGBA")), EITHER),
-    "palette": (_bytes(_image(1).quantize(16)), EITHER),
-    "bits": (_bytes(_image(1).convert("1")), EITHER),
-    "sixteen bits": (_bytes(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)), EITHER),
+    "other size": (encoded(image(1, size=(9, 9))), EITHER),  # the data set resizes
+    "one pixel": (encoded(image(1, size=(1, 1))), EITHER),
+    **{f"mode {mode}": (encoded(image(1, mode=mode)), EITHER) for mode in ("L", "LA", "RGBA")},
+    "palette": (encoded(image(1).quantize(16)), EITHER),
+    "bits": (encoded(image(1).convert("1")), EITHER),
+    "sixteen bits": (encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000)), EITHER),
     "many frames": (
-        _bytes(_image(1).quantize(16), "GIF", save_all=True, append_images=[_image(2).quantize(16)] * 50),
+        encoded(image(1).quantize(16), "GIF", save_all=True, append_images=[image(2).quantize(16)] * 50),
         EITHER,
     ),
 }
 
 STRANGE: dict[str, Callable[[Path, Path], object]] = {
-    "folder named as an image": lambda t, image: (t / "train/a/x.png").mkdir(),
-    "FIFO named as an image": lambda t, image: os.mkfifo(t / "train/a/x.png"),
-    "dangling link": lambda t, image: (t / "train/a/x.png").symlink_to("nowhere"),
-    "link to itself": lambda t, image: (t / "train/a/x.png").symlink_to("x.png"),
-    "link to a device": lambda t, image: (t / "train/a/x.png").symlink_to("/dev/zero"),
+    **{
+        f"{name} named as an image": lambda t, image, make=make: make(t / "train/a/x.png")
+        for name, make in PLACES.items()
+    },
     "link to the tree": lambda t, image: (t / "train/a/up").symlink_to("../.."),
     "link out of the tree": lambda t, image: (t / "train/a/x.png").symlink_to("/etc/passwd"),
     "name of odd bytes": lambda t, image: os.link(image, os.fsencode(t / "train/a") + b"/\xff\xfe.png"),
@@ -104,14 +68,14 @@ STRANGE: dict[str, Callable[[Path, Path], object]] = {
     "name with an escape": lambda t, image: (t / "train/a/\x1b[2J.png").write_bytes(b"x"),
     "class of a script": lambda t, image: (t / "train/a").rename(t / "train/<script>alert(1)<"),
     "class only in test": lambda t, image: (t / "test/c").mkdir(),
-    "system files": lambda t, image: ((t / "train/a/.DS_Store").write_bytes(b"x"), (t / "Thumbs.db").write_bytes(b"x")),
+    "system files": lambda t, image: (
+        (t / "train/a/.DS_Store").write_bytes(b"x"),
+        (t / "Thumbs.db").write_bytes(b"x"),
+    ),
     "text beside images": lambda t, image: (t / "train/a/readme.txt").write_text("x"),
     "split of another name": lambda t, image: (t / "train").rename(t / "trian"),
     "empty class": lambda t, image: (t / "train/empty").mkdir(),
 }
-
-
-BOMB = _png(50_000, 50_000)
 
 
 def write_tar(target: Path | io.BytesIO, members: list[tuple[tarfile.TarInfo, bytes]], mode: str = "w") -> None:
@@ -130,11 +94,6 @@ def sound_archive() -> bytes:
     return file.getvalue()
 
 
-def image_bytes(seed: int) -> bytes:
-    """Return a PNG file."""
-    return _bytes(_image(seed))
-
-
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     """Return the header of a member of an archive."""
     info = tarfile.TarInfo(name)
@@ -145,66 +104,26 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 def sound_members() -> list[tuple[tarfile.TarInfo, bytes]]:
     """Return the members of a sound archive: two classes in two splits."""
     return [
-        (member(f"{split}/{label}/{i}.png"), _bytes(_image(i)))
+        (member(f"{split}/{label}/{i}.png"), encoded(image(i)))
         for split in ("train", "test")
         for label in "ab"
         for i in range(5)
     ]
 
 
-ARCHIVES: dict[str, tuple[Callable[[Path], object], frozenset[str]]] = {
-    "empty file": (lambda path: path.write_bytes(b""), REFUSED),
-    "text": (lambda path: path.write_bytes(b"hello"), REFUSED),
-    "without members": (lambda path: write_tar(path, []), REFUSED),
-    "sound": (lambda path: write_tar(path, sound_members()), frozenset({"done"})),
-    "compressed": (lambda path: write_tar(path, sound_members(), "w:gz"), frozenset({"done"})),
-    "device": (lambda path: write_tar(path, [*sound_members(), (member("a/d.png", tarfile.CHRTYPE), b"")]), EITHER),
-    "FIFO": (lambda path: write_tar(path, [*sound_members(), (member("a/f.png", tarfile.FIFOTYPE), b"")]), EITHER),
-    "bomb": (
-        lambda path: write_tar(path, [*sound_members(), (member("b.png"), _png(50_000, 50_000))], "w:gz"),
-        REFUSED,
-    ),
-    "zip": (lambda path: _zipped(path), EITHER),
-}
-
-
-def _zipped(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for info, data in sound_members():
-            archive.writestr(info.name, data)
-
-
 def cases() -> Iterator[Case]:
     """Yield cases of images."""
     run = (*RUN, "--set", "data.path={}/t")
+
+    def first(name: str, data: bytes, expect: frozenset[str]) -> Case:
+        return Case(f"images/{name}", run, expect, lambda folder: _tree(folder).write_bytes(data))
+
     for name, (data, expect) in ODD.items():
-        yield Case(f"images/{name}", run, expect, lambda folder, data=data: _tree(folder).write_bytes(data) and None)
-    for name, make in STRANGE.items():
-        yield Case(f"images/{name}", run, EITHER, lambda folder, make=make: make(folder / "t", _tree(folder)) and None)
-    sound = _bytes(_image(0))
+        yield first(name, data, expect)
+    sound = encoded(image(0))
     for position in range(8, len(sound), len(sound) // 20):
-        flipped = bytearray(sound)
-        flipped[position] ^= 16
-        data = bytes(flipped)
-        yield Case(
-            f"images/byte {position} changed",
-            run,
-            EITHER,
-            lambda folder, data=data: _tree(folder).write_bytes(data) and None,
-        )
-    for suffix in ("tar", "tar.gz"):
-        for name, (make, expect) in ARCHIVES.items():
-            arguments = (*RUN, "--set", f"data.path={{}}/t.{suffix}")
-            yield Case(
-                f"images/{suffix}, {name}", arguments, expect, lambda f, m=make, s=suffix: m(f / f"t.{s}") and None
-            )
-    for name, make in {
-        "absent": lambda folder: None,
-        "empty folder": lambda folder: (folder / "t").mkdir(),
-        "file": lambda folder: (folder / "t").write_text("x"),
-        "FIFO": lambda folder: os.mkfifo(folder / "t"),
-        "device": lambda folder: (folder / "t").symlink_to("/dev/zero"),
-        "dangling link": lambda folder: (folder / "t").symlink_to("nowhere"),
-        "only text": lambda folder: ((folder / "t").mkdir(), (folder / "t/x.txt").write_text("x")),
-    }.items():
-        yield Case(f"images/path is {name}", run, REFUSED, lambda folder, make=make: make(folder) and None)
+        yield first(f"byte {position} changed", flipped(sound, position, 16), EITHER)
+    for name, make in STRANGE.items():
+        yield Case(f"images/{name}", run, EITHER, lambda folder, make=make: make(folder / "t", _tree(folder)))
+    for name, make in PLACES.items():
+        yield Case(f"images/path is {name}", run, REFUSED, lambda folder, make=make: make(folder / "t"))

@@ -10,21 +10,17 @@ folder, until there were enough kills.
 import argparse
 import gzip
 import json
+import math
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-JOBS = 2
-"""Processes of a sweep."""
+from campaign.harness import Case, prepare, start, wait
 
 SUITE = """
 stack = ["kappa"]
@@ -50,80 +46,32 @@ net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = [
 encoder = {name = "autoencoder", width = 4, steps = 20}
 sample = {method = "euler", steps = 2}
 """
-
-
-def start(folder: Path) -> int:
-    """Start the sweep in a forked process, which leads a group of its own; return its number."""
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return child
-    code = 99
-    try:
-        os.setsid()
-        os.chdir(folder)
-        for descriptor, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
-        sys.argv = ["genbench", "sweep", "killed.toml", "--results", "r", "--jobs", str(JOBS)]
-        from genbench.cli.main import main
-        from genbench.sweeps import process_pool
-
-        # A forked worker starts at once, so that kills fall into work; a spawned one imports torch first.
-        process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()  # type: ignore
-        main()
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def finish(child: int, seconds: float | None) -> int | None:
-    """Return the exit code of a sweep; None if it was still running after these seconds and its group was killed."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if deadline is not None and time.monotonic() > deadline:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(0.002)
+SWEEP = Case("kills", ("sweep", "killed.toml", "--results", "r", "--jobs", "2"))
 
 
 def outcome(folder: Path) -> dict[str, Any]:
     """Return what must be equal: tables, records without their cost and machine, weights, and what is left over."""
+    from genbench.runs.weights_file import WEIGHTS
+    from genbench.storage import tensors
+
     results = folder / "r"
     found: dict[str, Any] = {path.name: path.read_bytes() for path in sorted(results.glob("killed/table.*"))}
-    lines = gzip.decompress((results / "killed/records.jsonl.gz").read_bytes()).splitlines()
-    found["published records"] = [
-        {name: part for name, part in json.loads(line).items() if name != "provenance"} for line in lines
-    ]
+    published = gzip.decompress((results / "killed/records.jsonl.gz").read_bytes()).splitlines()
+    found["published records"] = [json.loads(line) | {"provenance": None} for line in published]
     for path in sorted(results.glob("runs/*/*/record.json")):
-        record = json.loads(path.read_text())
-        del record["provenance"], record["sha256"]
+        record = json.loads(path.read_text()) | {"provenance": None, "sha256": None}
         found[str(path.relative_to(results))] = record
     for path in sorted(results.glob("runs/*/model.safetensors")):
-        found[str(path.relative_to(results))] = weights(path)
-    kept = {path.name for path in results.rglob("*") if path.is_file()}
-    found["kinds of files"] = sorted(kept)
+        loaded = tensors.load(path, WEIGHTS)[0]
+        found[str(path.relative_to(results))] = {name: value.numpy().tobytes() for name, value in loaded.items()}
+    found["kinds of files"] = {path.name for path in results.rglob("*") if path.is_file()}
     found["leases"] = [str(path) for path in results.glob("leases/**/*")]
     return found
 
 
-def weights(path: Path) -> dict[str, bytes]:
-    """Return the bytes of the tensors of a file."""
-    from genbench.runs.weights_file import WEIGHTS
-    from genbench.storage import tensors
-
-    return {name: value.numpy().tobytes() for name, value in tensors.load(path, WEIGHTS)[0].items()}
-
-
-def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Return the names of what differs."""
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+def attempt(folder: Path, seconds: float = math.inf) -> int | None:
+    """Sweep for these seconds; return the exit code, or None if the sweep was still running and was killed."""
+    return wait(start(SWEEP, folder), seconds)
 
 
 def fresh(folder: Path) -> Path:
@@ -140,39 +88,36 @@ def undisturbed(folder: Path) -> tuple[dict[str, Any], float]:
     for _ in range(2):
         fresh(folder)
         began = time.monotonic()
-        code = finish(start(folder), None)
+        code = attempt(folder)
         seconds = time.monotonic() - began
-        assert code == 0, (folder / "stderr").read_text()
+        assert code == 0, (folder / ".stderr").read_text()
     return outcome(folder), seconds
 
 
-def kill_often(folder: Path, kills: int, seed: int, say: Callable[[str], object]) -> list[str]:
+def kill_often(folder: Path, kills: int, seed: int) -> list[str]:
     """Kill sweeps that many times; return what differs from an undisturbed one."""
     draw, wrong = random.Random(seed), []
     expected, seconds = undisturbed(folder / "undisturbed")
-    say(f"undisturbed: {seconds:.1f} s, {len(expected)} things to compare")
-    done, sweeps = 0, Counter()
+    print(f"undisturbed: {seconds:.1f} s, {len(expected)} things to compare", flush=True)
+    done = sweeps = 0
     while done < kills:
-        place = fresh(folder / "disturbed")
-        killed = 0
-        while True:
+        place, killed, code, said = fresh(folder / "disturbed"), 0, None, ""
+        while code is None:
             began = time.monotonic()
             # Early and late moments alike; the last attempt of all is not disturbed.
-            code = finish(start(place), draw.uniform(0.02, 0.6) * seconds if done < kills else None)
-            if code is not None:
-                if not killed:  # the machine has become faster
-                    seconds = time.monotonic() - began
-                break
-            killed, done = killed + 1, done + 1
-            if killed % 10 == 0:
-                say(f"{done} of {kills} kills")
-        said = (place / "stderr").read_text()
+            code = attempt(place, draw.uniform(0.02, 0.6) * seconds if done < kills else math.inf)
+            said += (place / ".stderr").read_text()
+            killed, done = (killed + 1, done + 1) if code is None else (killed, done)
+        if not killed:  # the machine has become faster
+            seconds = time.monotonic() - began
         if code != 0 or "Traceback" in said:
             return [*wrong, f"ended with exit code {code} after {killed} kills: {said.splitlines()[-1:]}"]
-        wrong += [f"different after {killed} kills: {name}" for name in differences(expected, outcome(place))]
-        sweeps[killed] += 1
-        say(f"{killed} kills, exit code {code}; {done} of {kills}, {len(wrong)} wrong")
-    say(f"{done} kills in {sum(sweeps.values())} sweeps, {len(wrong)} wrong")
+        found = outcome(place)
+        different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        wrong += [f"different after {killed} kills: {name}" for name in different]
+        sweeps += 1
+        print(f"{killed} kills, {done} of {kills}, {len(wrong)} wrong", flush=True)
+    print(f"{done} kills in {sweeps} sweeps, {len(wrong)} wrong")
     return wrong
 
 
@@ -182,17 +127,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    import torch
-
-    import genbench.cli.main
-    import genbench.report.publish
-    import genbench.sweeps.executors  # noqa: F401
-
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="kills-") as temporary:
-        os.environ.setdefault("GENBENCH_HOME", str(Path(temporary) / "home"))
-        os.environ["GENBENCH_OFFLINE"] = "1"
-        wrong = kill_often(Path(temporary), arguments.kills, arguments.seed, lambda line: print(line, flush=True))
+        prepare(Path(temporary) / "home")
+        from genbench.sweeps import process_pool
+
+        # A forked worker starts at once, so that kills fall into work; a spawned one imports torch first.
+        process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()  # type: ignore
+        wrong = kill_often(Path(temporary), arguments.kills, arguments.seed)
     for line in wrong:
         print(line)
     return 1 if wrong else 0

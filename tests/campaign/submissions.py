@@ -3,18 +3,14 @@
 import hashlib
 import json
 import math
-import random
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from campaign.harness import Case, Outcome, run
-
-FLIPS = 20
-"""Places at which a bit is flipped."""
+from campaign.files import BYTES, damaged
+from campaign.harness import ENDS, Case, Outcome, finished
 
 SUITE = """
 datasets = ["moons"]
@@ -30,10 +26,6 @@ COMMANDS = {
     "verify as JSON": ("verify", "s.genbench.zip", "--sample", "0", "--json"),
     "leaderboard": ("leaderboard", "--results", "r", "--add", "s.genbench.zip"),
 }
-
-REFUSED = frozenset({"refused"})
-NOT_BELIEVED = REFUSED | {"failed"}
-CLEAN_END = NOT_BELIEVED | {"done"}
 
 Change = Callable[[dict[str, Any]], object]
 """Changes a record in place."""
@@ -109,46 +101,24 @@ def prepare(folder: Path) -> Path:
     """Run a small sweep and submit it; return the folder."""
     folder.mkdir(parents=True)
     (folder / "tiny.toml").write_text(SUITE)
-    for arguments in (
-        ("sweep", "tiny.toml", "--results", "r"),
-        ("submit", "tiny", "--results", "r", "--to", "s.genbench.zip"),
-    ):
-        outcome = run(Case("", arguments), folder)
-        assert outcome.ending == "done", outcome.stderr
-    return folder
+    submit = ("submit", "tiny", "--results", "r", "--to", "s.genbench.zip")
+    return finished(folder, ("sweep", "tiny.toml", "--results", "r"), submit)
 
 
 def cases(prepared: Path) -> Iterator[Case]:
     """Yield cases of submissions; each meets a copy of what `prepare` made."""
-    archive = prepared / "s.genbench.zip"
-    content = archive.read_bytes()
-    draw = random.Random("submission")
-    damages = {f"bit {i} flipped": _flip(content, draw.random(), draw.randrange(8)) for i in range(FLIPS)}
-    damages |= {f"cut to {share} tenths": content[: share * len(content) // 10] for share in range(10)}
-    damages |= {"longer": content + b"x", "twice": content * 2, "zeros": bytes(len(content))}
-    for number, (name, data) in enumerate(damages.items()):
-        command = list(COMMANDS)[number % len(COMMANDS)]
-        files = _copied(prepared, lambda folder, data=data: (folder / "s.genbench.zip").write_bytes(data) and None)
-        # Bytes outside the members, such as times and attributes, do not matter.
-        yield Case(f"submissions/{command}, {name}", COMMANDS[command], CLEAN_END, files, check=_shown)
-    for number, (name, change) in enumerate(FORGED.items()):
+    sound = (prepared / "s.genbench.zip").read_bytes()
+    contents = dict(damaged(sound, "submission", 20, 10)) | {name: change(sound) for name, change in BYTES.items()}
+    damages = {name: lambda path, data=data: path.write_bytes(data) for name, data in contents.items()}
+    forgeries = {f"forged: {name}": lambda path, change=change: _forge(path, change) for name, change in FORGED.items()}
+    for number, (name, make) in enumerate((damages | forgeries).items()):
         for command in list(COMMANDS)[number % 2 :: 2]:
-            files = _copied(prepared, lambda folder, change=change: _forge(folder / "s.genbench.zip", change))
-            yield Case(f"submissions/{command}, forged: {name}", COMMANDS[command], CLEAN_END, files, check=_shown)
 
+            def files(folder: Path, make: Callable[[Path], object] = make) -> None:
+                make(folder / "s.genbench.zip")
 
-def _flip(content: bytes, share: float, bit: int) -> bytes:
-    data = bytearray(content)
-    data[int(share * len(data))] ^= 1 << bit
-    return bytes(data)
-
-
-def _copied(prepared: Path, damage: Callable[[Path], None]) -> Callable[[Path], None]:
-    def files(folder: Path) -> None:
-        shutil.copytree(prepared, folder, dirs_exist_ok=True)
-        damage(folder)
-
-    return files
+            # Bytes outside the members, such as times and attributes, do not matter.
+            yield Case(f"submissions/{command}, {name}", COMMANDS[command], ENDS, files, prepared, check=_shown)
 
 
 def _forge(path: Path, change: Change) -> None:

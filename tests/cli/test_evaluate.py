@@ -95,9 +95,3 @@ def test_a_record_of_another_version_is_refused(kept, tmp_path):
     (place / "record.json").write_text(format_record(record))
     done = genbench("eval", run, "--metric", "nfe", code=2)
     assert "made with version 0 of model 'cfm'" in done.stderr
-
-
-def test_a_seed_that_would_have_no_effect_is_refused(inside):
-    code, err = inside("eval", "some-run", "--seed", "7")
-    assert code == 2
-    assert "--seed is for samples made elsewhere" in err

@@ -1,11 +1,9 @@
 """Commands on components and suites."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from helpers.command_line import genbench
+from helpers.command_line import genbench, without_torch
 
 from genbench.cli.descriptions import describe_section
 from genbench.registry import FILES
@@ -14,6 +12,8 @@ from genbench.registry import FILES
 def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     assert json.loads(cli("show", "plan", "--json")[1]) == json.loads(json.dumps(describe_section("plan")))
     assert "plan.batch_size" in cli("show", "plan")[1]
+    shown = json.loads(cli("show", "dataset", "gaussian", "--json")[1])  # there is a model of that name
+    assert shown["kind"] == "data set"
     assert cli("show", "metric", "w2")[1] == cli("show", "w2")[1] == cli("show", "metrics", "w2")[1]
     assert "nothing among models called 'w2'" in cli("show", "model", "w2")[2]
     assert cli("show", "paper", "w2")[0] == 2
@@ -50,17 +50,7 @@ def test_a_new_suite_is_valid(cli, tmp_path, monkeypatch):
 
 
 def test_names_are_listed_without_torch():
-    code = """
-import sys
-from genbench.cli.main import main
-from genbench.storage.lease import leases_in
-sys.argv = ["genbench", "list"]
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = without_torch("list")
     assert done.returncode == 0, done.stderr
     assert "wcfm" in done.stdout
     assert "Gibbs" in done.stdout

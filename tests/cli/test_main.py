@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from helpers.command_line import without_torch
 
 from genbench import registry
 from genbench.core import Data
@@ -21,6 +22,7 @@ NAMES = [
     ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
     ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
     ((*RUN, "--stack", "[" * 30000 + "]" * 30000), "nested too deeply"),
+    ((*RUN, "--stack", "[{"), "--stack [{: not JSON"),
     ((*RUN, "--stack", '[{"seed": 0}]', "--seed", "1"), "leave --seed out"),
     ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
     ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
@@ -146,11 +148,7 @@ for arguments in {[arguments for arguments, _ in NAMES]!r}:
 
 @pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE"])
 def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder, name):
-    command = "import sys\nsys.argv = ['genbench', *sys.argv[1:]]\nfrom genbench.cli.main import main\n"
-    command += "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
-    done = subprocess.run(
-        [sys.executable, "-c", command, *RUN], capture_output=True, text=True, env=os.environ | {name: "x"}
-    )
+    done = without_torch(*RUN, **{name: "x"})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"genbench: {name}=x is not a whole number: start with torchrun, or unset it\n"
 

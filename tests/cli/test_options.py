@@ -1,28 +1,18 @@
 """Options: completion, what they parse, and what stays quiet."""
 
 import json
-import subprocess
 import sys
 
 import pytest
+from helpers.command_line import without_torch
 
 from genbench.cli import options
 from genbench.errors import ConfigError
 
 
 def test_names_are_completed_without_torch():
-    code = """
-import os, sys
-os.environ |= {"_GENBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "genbench run --model wc", "COMP_CWORD": "3"}
-from genbench.cli.main import main
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = without_torch(_GENBENCH_COMPLETE="complete_bash", COMP_WORDS="genbench run --model wc", COMP_CWORD="3")
     assert done.stdout.split() == ["wcfm", "wcfm-balanced"]
-    assert "AssertionError" not in done.stderr
 
 
 @pytest.mark.parametrize(("kind", "start", "names"), [("models", "starf", ["starflow"]), ("suites", "smo", ["smoke"])])
@@ -38,14 +28,6 @@ def test_wrong_seeds_are_refused(text):
 
 def test_seeds_are_each_used_once():
     assert options.parse_seeds("3, 1-4,2") == [3, 1, 2, 4]
-
-
-def test_json_is_parsed_or_refused_in_one_line():
-    assert options.parse_json('[{"seed": 0}]', "--stack") == [{"seed": 0}]
-    for wrong in ("{", "[" * 100_000):
-        with pytest.raises(ConfigError, match=r"^--stack") as refused:
-            options.parse_json(wrong, "--stack")
-        assert len(str(refused.value)) < 200
 
 
 def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path):

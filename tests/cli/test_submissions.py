@@ -14,26 +14,22 @@ def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
 
 
-def test_submit_takes_suites_and_runs_each_once(cli, swept, first_path, tmp_path):
+def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
+    cli, swept, first_path, tmp_path, monkeypatch
+):
     _, results = swept
-    path, run = tmp_path / "x.genbench.zip", first_path(results).parts[-3]
-    assert "4 records and 4 weights" in cli("submit", "tiny", run, "--to", path, "--results", results)[1]
-    assert "1 records and 1 weights" in cli("submit", run, "--to", path, "--results", results)[1]
-
-
-def test_submit_takes_paths_of_runs_records_and_suites(cli, swept, first_path, tmp_path, monkeypatch):
-    _, results = swept
-    path, record = tmp_path / "x.genbench.zip", first_path(results)
+    record = first_path(results)
+    run = record.parents[1]
     monkeypatch.chdir(results.parent)
-    for name in (record, record.parents[1], record.parents[1].relative_to(results.parent)):
-        assert "1 records and 1 weights" in cli("submit", name, "--to", path, "--results", results)[1]
-    assert "4 records and 4 weights" in cli("submit", "elsewhere/tiny.toml", "--to", path, "--results", results)[1]
-
-
-def test_verify_says_what_it_takes(cli, tmp_path):
-    code, out, err = cli("verify", tmp_path / "nothing")
-    assert (code, out) == (2, "")
-    assert f"no results folder or submission at {tmp_path}" in err
+    for count, *names in (
+        (4, "tiny", run.name),
+        (4, "elsewhere/tiny.toml"),
+        (1, run.name),
+        (1, run),
+        (1, run.relative_to(results.parent), record),
+    ):
+        out = cli("submit", *names, "--to", tmp_path / "x.genbench.zip", "--results", results)[1]
+        assert f"{count} records and {count} weights" in out
 
 
 def test_submit_names_what_is_unknown(cli, swept, tmp_path):

@@ -27,9 +27,6 @@ def test_the_command_writes_its_choice(cli, tmp_path):
     assert sorted(data["radius"] for data in answers) == [2.0, 5.0]  # one does not take the place of the other
     code, _, err = say("wcfm", "--dataset", "8gaussians", "--set", "model.kappa=3")
     assert (code, "model.kappa is chosen by the elbow rule" in err) == (2, True)
-    code, _, err = say("cfm", "wcfm", "--dataset", "moons")
-    assert code == 2
-    assert "name the candidates with --over" in err
 
 
 def test_a_second_file_does_not_take_the_place_of_the_first(cli, tmp_path):

@@ -1,15 +1,13 @@
 """Decoding: pixels, resizing, what is cached under which content, and images that cannot be decoded."""
 
 import os
-import struct
-import zlib
 
 import numpy as np
 import pytest
-from helpers.image_trees import SPLITS, build, image, pack, raw, write_images
+from helpers.image_trees import SPLITS, build, image, pack, png, raw, write_images
 from PIL import Image
 
-from genbench.data import image_decoding
+from genbench.data import image_decoding, image_tree
 from genbench.data.image_decoding import ImageFormat
 from genbench.errors import ConfigError
 from genbench.storage import content_hash
@@ -157,16 +155,6 @@ def test_images_of_two_formats_are_kept_apart(tmp_path):
         12,
         12,
     )
-
-
-def png(width, height):
-    """Return a PNG of a few bytes whose header claims any size."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import signal
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
@@ -14,6 +16,15 @@ from genbench.cli.main import main
 
 TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
 METRICS = ["--metric", "sliced_w2", "--metric", "nfe"]
+SUITE = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = 0.5}]
+metrics = ["sliced_w2", "nfe"]
+seeds = [0, 1]
+plan = {steps = 10, batch_size = 16}
+evaluation = {n = 64, curve = [1]}
+"""
+"""Four small cells, which several tests sweep as tiny.toml."""
 
 
 class Done(NamedTuple):
@@ -39,6 +50,25 @@ def begin(*arguments):
     for number, stop in stops.items():
         signal.signal(number, stop)
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+WITHOUT_TORCH = """
+import sys
+from genbench.cli.main import main
+sys.argv = ["genbench", *sys.argv[1:]]
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
+
+
+def without_torch(*arguments, **variables):
+    """Run the command line in a process of its own, which fails if it imports torch."""
+    command, env = [sys.executable, "-c", WITHOUT_TORCH, *arguments], os.environ | variables
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert "AssertionError" not in done.stderr
+    return done
 
 
 def genbench(*arguments, code=0):

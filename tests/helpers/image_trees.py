@@ -1,6 +1,9 @@
 """Trees of small random images, and the data sets read from them."""
 
+import io
+import struct
 import tarfile
+import zlib
 
 import numpy as np
 import torch
@@ -12,9 +15,26 @@ SPLITS = {"train/dog": 4, "train/cat": 3, "test/dog": 1, "test/cat": 2}
 
 
 def image(seed, size=(8, 8), mode="RGB"):
-    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
+    channels = {"L": (), "LA": (2,), "RGB": (3,), "RGBA": (4,)}[mode]
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, *channels), dtype=np.uint8)
     return Image.fromarray(pixels, mode)
+
+
+def encoded(picture, kind="PNG", **options):
+    """Return an image as a file."""
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png(width, height, data=b""):
+    """Return a PNG of a few bytes whose header claims any size."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    claimed = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + claimed + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
 
 
 def write_images(root, counts, *, mode="RGB", size=(8, 8)):
@@ -42,3 +62,25 @@ def build(path, **settings):
 def raw(split):
     batch = split.take(split.size, 0)
     return (torch.floor((batch.x + 1) * 128)).numpy().astype(np.uint8), batch.label.tolist()
+
+
+def header(name, size, kind=tarfile.REGTYPE):
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(number):
+    """Return a chain of headers that extend one another."""
+    return (header("x", 512, tarfile.XHDTYPE) + b"13 path=x.pn\n".ljust(512, b"\0")) * number
+
+
+HOSTILE = {
+    "a text that claims an exabyte": (header("notes.txt", 2**60), "would unpack to more than 100 times its size"),
+    "an image that claims an exabyte": (header("train/cat/0.png", 2**60), "more than an image may have"),
+    "a negative size": (header("notes.txt", -512), "a header claims -512 bytes"),
+    "a long header": (header("x", 2**40, tarfile.XHDTYPE), "a header claims 1,099,511,627,776 bytes"),
+    "a long name": (header("x", 2**40, tarfile.GNUTYPE_LONGNAME), "a header claims 1,099,511,627,776 bytes"),
+    "headers of headers": (extended(20_000), "is neither a folder nor a readable tar archive"),
+}
+"""Archives that are refused, and why."""

@@ -5,7 +5,7 @@ from helpers.toy_flows import gaussian_tilt
 
 from genbench.errors import ConfigError
 from genbench.runs.store import Store
-from genbench.tuning.kappa import by_elbow, elbow
+from genbench.tuning.kappa import FLAT, by_elbow, elbow
 
 
 def test_the_elbow_is_where_the_closed_form_becomes_flat():
@@ -15,10 +15,10 @@ def test_the_elbow_is_where_the_closed_form_becomes_flat():
         return max(gaussian_tilt(kappa, 1, 2), gaussian_tilt(kappa, 2, 1))
 
     settings = {"data": {"dims": 1, "std": 2.0}, "model": {"cost": "sqnorm"}}
-    found = by_elbow("wcfm", "gaussian", settings, grid, flat=0.06)
+    found = by_elbow("wcfm", "gaussian", settings, grid)
     falls = [exact(kappa) - exact(2 * kappa) for kappa in grid]
-    assert falls[0] < 0.06 < max(falls)  # flat before it falls, too: that is no elbow
-    assert found.chosen == next(k for k in grid if all(f < 0.06 for j, f in zip(grid, falls, strict=True) if j >= k))
+    assert falls[0] < FLAT < max(falls)  # flat before it falls, too: that is no elbow
+    assert found.chosen == next(k for k in grid if all(f < FLAT for j, f in zip(grid, falls, strict=True) if j >= k))
     for kappa, seen in found.curve:
         assert not seen.known or seen.variance == pytest.approx(exact(kappa), abs=0.04)
     assert found.table().head == "kappa"
@@ -27,9 +27,9 @@ def test_the_elbow_is_where_the_closed_form_becomes_flat():
 
 
 def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
-    assert elbow([(1, 3.0), (2, 2.0), (4, 1.0)], 0.1) is None
-    assert elbow([], 0.1) is None
-    assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)], 0.1) == 2
+    assert elbow([(1, 3.0), (2, 2.0), (4, 1.0)]) is None
+    assert elbow([]) is None
+    assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)]) == 2
     with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: add larger values"):
         by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
     with pytest.raises(ConfigError, match="name candidates of cfm with --over"):
