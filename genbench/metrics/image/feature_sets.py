@@ -93,7 +93,7 @@ class FeatureSets:
         """
         if len(self.floor_samples) < (self.n if least is None else least):
             return None
-        key = ("floor", name, self.reference.path, self.held_out.path, self.n)
+        key = ("floor", name, self.reference.source, self.held_out.source, self.n)
         return evaluation.cached_for_task(key, lambda: measure(self.floor_samples))
 
     @property

@@ -77,7 +77,7 @@ def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = No
 
     def distance(features: Float[Tensor, "n k"]) -> float:
         x = normalize(features, dim=1)
-        within = evaluation.cached_for_task(("cmmd", sets.reference.path), lambda: mean_gaussian(real, real))
+        within = evaluation.cached_for_task(("cmmd", sets.reference.source), lambda: mean_gaussian(real, real))
         return 1000 * (mean_gaussian(x, x) + within - 2 * mean_gaussian(x, real))
 
     protocol = f"{sets.network}, n={sets.n} against {len(real)} {images.split} images, bandwidth {BANDWIDTH:g}"

@@ -52,7 +52,7 @@ def memorisation(
     if not 0 < share < 1 or len(test) * share < 1:
         raise Unsupported(f"{len(test)} test images are too few to know the nearest {share:.2%} of them")
     distance, _ = nearest(sets.samples, train)
-    key = ("nearest", sets.reference.path, sets.held_out.path)
+    key = ("nearest", sets.reference.source, sets.held_out.source)
     test_distance = evaluation.cached_for_task(key, lambda: nearest(test, train)[0])
     limit = test_distance.quantile(share)
     evaluation.image_grids["neighbours"] = _grid(evaluation, sets.samples, distance, train)
