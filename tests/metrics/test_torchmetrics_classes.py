@@ -5,7 +5,7 @@ from importlib.metadata import version
 import pytest
 import torch
 from helpers.encoders import Scaled
-from torchmetrics.image import InceptionScore, KernelInceptionDistance, PeakSignalNoiseRatio
+from torchmetrics.image import KernelInceptionDistance, PeakSignalNoiseRatio
 
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
@@ -13,7 +13,6 @@ from genbench.errors import ConfigError
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.frechet import Moments, frechet
-from genbench.metrics.image.inception_score import split_scores
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.real_images import real_images
 from genbench.metrics.measurement import measure
@@ -100,7 +99,7 @@ def test_names_and_settings_are_checked():
     assert "feature" not in settings_of(metrics["torchmetrics:KID"].build)
 
 
-def test_our_kernel_distance_and_inception_score_are_those_of_torchmetrics():
+def test_our_kernel_distance_is_that_of_torchmetrics():
     stream = torch.Generator().manual_seed(0)
     real, generated = (torch.randn(300, 20, generator=stream, dtype=torch.float64) + shift for shift in (0, 0.1))
     theirs = KernelInceptionDistance(feature=Given(20), subsets=1, subset_size=300)  # the one subset is everything
@@ -108,9 +107,6 @@ def test_our_kernel_distance_and_inception_score_are_those_of_torchmetrics():
     theirs.update(real, real=True)
     theirs.update(generated, real=False)
     assert squared_mmd(generated, real) == pytest.approx(float(theirs.compute()[0]), rel=1e-4)
-    score = InceptionScore(feature=Given(20), splits=1)
-    score.update(generated)
-    assert float(split_scores(generated, 1, None)) == pytest.approx(float(score.compute()[0]), rel=1e-6)
 
 
 LAZY = """

@@ -10,7 +10,6 @@ from helpers.pixel_features import PixelExtractor
 from PIL import Image
 from prdc import compute_prdc
 from torch_fidelity.metric_fid import fid_statistics_to_metric
-from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kernel_mmd
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -18,7 +17,6 @@ from torchmetrics.image.kid import poly_mmd
 
 from genbench.metrics.extractors import resize
 from genbench.metrics.image.frechet import Moments, frechet, frechet_from_few, frechet_of_few
-from genbench.metrics.image.inception_score import split_scores
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
@@ -120,14 +118,6 @@ def test_density_and_coverage_are_those_of_prdc(pair, k):
     assert theirs["density"] == pytest.approx(ours["density"], rel=1e-6)
     assert theirs["coverage"] == pytest.approx(ours["coverage"], rel=1e-6)
     assert 0 < ours["coverage"] < 1
-
-
-def test_inception_score_is_that_of_torch_fidelity():
-    logits = 3 * torch.randn(503, 20, generator=torch.Generator().manual_seed(0))
-    theirs = isc_features_to_metric(logits, splits=10, shuffle=False)
-    ours = split_scores(logits, 10, None)
-    assert theirs["inception_score_mean"] == pytest.approx(float(ours.mean()), rel=1e-6)
-    assert theirs["inception_score_std"] == pytest.approx(float(ours.std(correction=0)), rel=1e-6)
 
 
 IMAGES = {
