@@ -97,33 +97,20 @@ def _state(name: str, data: Data, path: str | None, sha256: str | None, *, spati
     weights = read(STATE, path, sha256)
     device = extractor_device()
     inception = _fidelity_inception(weights.content)
-    # Its layers are registered in the order in which they are applied.
-    layers = dict(inception.named_children())
+    layers = dict(inception.named_children())  # registered in the order in which they are applied
     if spatial:  # TensorFlow's mixed_6 is torch's Mixed_6d, and mixed_6/conv its branch of 1x1 convolutions
         before = list(layers.values())[: list(layers).index("Mixed_6d")]
-        body = nn.Sequential(*before, layers["Mixed_6d"].branch1x1).to(device)
-
-        def spatial_net(x: Tensor) -> Tensor:
-            return body((x - 128) / 128)[:, :CHANNELS].flatten(1)
-
-        places = CHANNELS * 17**2
-        return Network(
-            name, weights.sha256, spatial_net, rule=TENSORFLOW, size=SIZE, device=device, num_features=places
-        )
-    body = nn.Sequential(*(layer for part, layer in layers.items() if part != "fc")).to(device)
+        body, channels, features, head = [*before, layers["Mixed_6d"].branch1x1], CHANNELS, CHANNELS * 17**2, None
+    else:
+        body, channels, features = [layer for part, layer in layers.items() if part != "fc"], FEATURES, FEATURES
+        head = inception.fc.weight.detach()
+    network = nn.Sequential(*body).to(device)
 
     def net(x: Tensor) -> Tensor:
-        return body((x - 128) / 128).flatten(1)
+        return network((x - 128) / 128)[:, :channels].flatten(1)
 
     return Network(
-        name,
-        weights.sha256,
-        net,
-        rule=TENSORFLOW,
-        size=SIZE,
-        device=device,
-        num_features=FEATURES,
-        head=inception.fc.weight.detach(),
+        name, weights.sha256, net, rule=TENSORFLOW, size=SIZE, device=device, num_features=features, head=head
     )
 
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from genbench.core import Data, LazyRows
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.extractors.build import build_extractor
-from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
 from genbench.metrics.image.real_images import MAX_REAL, SplitName, available
 from genbench.metrics.image.reference_statistics import Statistics, published, statistics
 from genbench.settings import Count

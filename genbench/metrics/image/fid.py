@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
 from genbench.metrics.image.frechet import (
     Moments,

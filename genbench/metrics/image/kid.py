@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.metrics.image.neighbors import squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES

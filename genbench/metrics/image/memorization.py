@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES

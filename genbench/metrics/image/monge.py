@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.fid import Inception
 from genbench.metrics.wasserstein import sliced_influence, sorted_projections

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from genbench.metrics.evaluation import Evaluation, Value, wilson
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.neighbors import ROWS, Neighborhoods, squared_distance_blocks
 from genbench.registry import metrics

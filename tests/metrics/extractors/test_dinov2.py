@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from genbench.errors import ConfigError
 from genbench.metrics.extractors import dinov2
-from genbench.metrics.extractors.build import EXTRACTOR, build_extractor
+from genbench.metrics.extractors.feature_extractor import EXTRACTOR, build_extractor
 
 WIDTH, DEPTH, SIDE = 128, 2, 37
 

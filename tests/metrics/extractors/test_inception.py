@@ -10,7 +10,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors import inception
-from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import build_extractor
 from genbench.metrics.measurement import measure
 
 
