@@ -60,9 +60,6 @@ def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes 
 
     Quantized data is dequantized uniformly first. The floor is that of the true density at the same points.
 
-    Raises:
-        Unsupported: if the model has no density of the data.
-
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """
     measured = _densities(evaluation, n, tol, probes)
@@ -79,9 +76,6 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
 
     An upper bound on the discrete code length; a uniform density on the cube has log2(levels), 8.000 for 256 levels.
 
-    Raises:
-        Unsupported: if the data is continuous, or the model has no density of the data.
-
     Reference: Theis et al., 2016.
     """
     dims, space = evaluation.data.event.dims, evaluation.data.space
@@ -94,8 +88,8 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
 
     details = _in_bits(measured, dims * math.log(2))
     floor = None if measured.data is None else bits(measured.data)
-    value, n = bits(measured.model), len(measured.model)
-    return Value(value, n, f"bits/dim of levels, {measured.protocol}", "", floor, details)
+    protocol = f"bits/dim of levels, {measured.protocol}"
+    return Value(bits(measured.model), len(measured.model), protocol, floor=floor, details=details)
 
 
 @metrics.register("latent_bits_per_dim", version=1, better="lower", of="model")
@@ -104,9 +98,6 @@ def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5,
 
     Latents are continuous: it may be negative, and says nothing about bits of the data. N(0, I) has 2.047 at unit
     variance. Only models of latents of one encoder can be compared.
-
-    Raises:
-        Unsupported: if the model is not one of latents, or has no density.
     """
     inner = evaluation.inner
     if inner is evaluation:

@@ -28,9 +28,6 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     Biased upward, the more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of
     training images, has nearly the same bias.
 
-    Raises:
-        Unsupported: if the data is not 8x8 digits.
-
     Reference: Heusel et al., 2017.
     """
     return _to_test_images(digits_cnn, evaluation, n)
@@ -41,9 +38,6 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
 
     Biased like `fd-digits_cnn`.
-
-    Raises:
-        Unsupported: if the data is not 28x28 digits.
 
     Reference: Heusel et al., 2017.
     """
@@ -57,9 +51,6 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     Combinations of class and look that training lacks are excluded from samples and test images. Biased upward, the
     more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of training images, has
     the same bias.
-
-    Raises:
-        Unsupported: if there is not a classifier for the data.
 
     Reference: Heusel et al., 2017.
     """

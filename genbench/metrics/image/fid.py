@@ -101,9 +101,6 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
     """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
 
     A perfect model of the latents has this distance. The images are those of the split that is not compared with.
-
-    Raises:
-        Unsupported: if the model is not one of latents of images, or the network is not available.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, Latent) or not data.event.is_image:
@@ -130,10 +127,7 @@ def fid_infinity(
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
     Args:
-        points: how many n, evenly spaced from a tenth of the samples to all.
-
-    Raises:
-        Unsupported: if the network is not available, or there are fewer than 100 images or 2 points.
+        points: how many n, evenly spaced from a tenth of the samples to all; at least 2.
 
     Reference: Chong and Forsyth, 2020.
     """

@@ -42,9 +42,6 @@ def memorisation(
     Args:
         share: share of test images that count as close.
 
-    Raises:
-        Unsupported: if the network is not available, or there are fewer than 1/share test images.
-
     Reference: Meehan et al., 2020 (held-out distances as the baseline).
     """
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
@@ -63,13 +60,7 @@ def memorisation(
     share_close = float(close.double().mean())
     details |= standard_error(close) | wilson(share_close, sets.n)
     return [
-        Value(
-            share_close,
-            sets.n,
-            f"{protocol}, near: the nearest {share:.2%}",
-            floor=share,
-            details=details,
-        ),
+        Value(share_close, sets.n, f"{protocol}, near: the nearest {share:.2%}", floor=share, details=details),
         Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
     ]
 
@@ -85,9 +76,6 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies. Published values
     are those of DINOv2 (features=dinov2). The fitted variances depend on all samples, so its interval is from random
     halves, which take six times as long as the value.
-
-    Raises:
-        Unsupported: if the network is not available, or all test images have the same features.
 
     Reference: Jiralerspong et al., 2023.
     """
