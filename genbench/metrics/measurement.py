@@ -132,13 +132,13 @@ def measure(
         floor = value.floor
         if floor is None and with_floor:
             floor = floor_of(evaluation, name, settings, value)
-        if not math.isfinite(value.value):
-            raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
-        if floor is not None and not math.isfinite(floor):
-            raise RunFailed(f"{name} of real data (the floor) is {floor}: the data is too large, or not finite")
-        for detail, number in value.details.items():
+        details = {f"{detail} of {name}": number for detail, number in value.details.items()}
+        for what, number in {name: value.value, f"the floor of {name}": floor, **details}.items():
             if isinstance(number, float) and not math.isfinite(number):
-                raise RunFailed(f"{detail} of {name} is {number}: the samples or the data are too large")
+                why = (
+                    "the samples or the data are too large, or the metric must raise Unsupported where it has no value"
+                )
+                raise RunFailed(f"{what} is {number}: {why}")
         rows.append(
             row
             | {

@@ -16,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from genbench.metrics.extractors import resize
-from genbench.metrics.image.frechet import Moments, frechet, frechet_from_few, frechet_of_few
+from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods
 from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
@@ -76,13 +76,6 @@ def test_frechet_distance_is_that_of_clean_fid_torch_fidelity_and_torchmetrics(p
     for x, real in zip(pair, (True, False), strict=True):
         metric.update(x, real=real)
     torch.testing.assert_close(float(metric.compute()), ours, **TIGHT)
-
-
-def test_the_forms_for_few_samples_agree(pair):
-    few = pair[0][:40]
-    expected = frechet(Moments([pair[1]]), Moments([few]))
-    torch.testing.assert_close(frechet_of_few(few, pair[1]), expected, rtol=1e-6, atol=0)
-    torch.testing.assert_close(frechet_from_few(few, Moments([pair[1]])), expected, rtol=1e-6, atol=0)
 
 
 def test_kernel_distance_is_that_of_torch_fidelity_torchmetrics_and_clean_fid(pair):

@@ -26,6 +26,7 @@ BROKEN = (OSError, ValueError, RuntimeError, ImportError, LookupError, TypeError
 """Errors of transformers for files that are no CLIP."""
 
 Clip = Annotated[str, "CLIP of transformers: a folder, or a name on the hub (owner/name), with weights in safetensors"]
+N = Annotated[Count | None, "number of samples, by default all; best a multiple of the captions, which come in turn"]
 Revision = Annotated[str | None, "branch, tag or commit of the name"]
 
 
@@ -40,14 +41,11 @@ def clip_score(
     *,
     model: Clip = "openai/clip-vit-large-patch14",
     revision: Revision = None,
-    n: Count | None = None,
+    n: N = None,
 ) -> Value:
     """100 times the mean cosine between CLIP's features of an image and of its caption, 0 if it is negative.
 
     Gray images are repeated over the channels. The floor is the score of real images with their captions.
-
-    Args:
-        n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
 
     Reference: Hessel et al., 2021; torchmetrics, which leaves out their factor 2.5.
     """

@@ -22,12 +22,10 @@ class Network(FeatureExtractor):
     """A network from color images to features; gray images are repeated over the channels.
 
     Args:
-        name: suffix of the metrics computed on it.
         rule: how images are resized.
         size: height and width after resizing; 0 where the network itself resizes.
         net: from images in 0..255 to features.
         head: weight of the last layer, from features to logits; None without one.
-        num_features: length of a feature vector.
     """
 
     def __init__(

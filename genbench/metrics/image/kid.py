@@ -11,17 +11,14 @@ from torch.nn.functional import normalize
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
+from genbench.metrics.image.fid import Own
 from genbench.metrics.image.neighbors import squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.registry import extractors, metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Nested
 
-CLIP = Annotated[
-    dict[str, Any] | str | None,
-    Nested(extractors, allowed=("clip",)),
-    "settings of the network: weights (a file), sha256 (of a file that is not the published one)",
-]
+CLIP = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("clip",)), Own]
 
 BANDWIDTH = 10.0
 """Width h of the kernel exp(-|x - y|^2 / (2 h^2)) of CMMD."""

@@ -67,12 +67,7 @@ class Statistics(Published):
 
 
 def statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: int) -> Statistics:
-    """Return the statistics of real images, from the cache if they are there.
-
-    Args:
-        split: train, which includes the images held out for validation (unless these take the place of test), or test.
-        n: largest number of images; of more, always the same ones are taken.
-    """
+    """Return the statistics of at most n real images, always the same ones, from the cache if they are there."""
     return _statistics(data, extractor, split, min(n, available(data, split)))
 
 
