@@ -182,19 +182,15 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
     return [measured] if isinstance(measured, Value) else list(measured)
 
 
-def standard_error(each: Shaped[Tensor, " m"], n: int | None = None, scale: float = 1.0) -> dict[str, float]:
+def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:
     """Return the details that state the standard error of `scale` times a mean over samples; none if it is 0.
 
     It is that of any smooth statistic of samples, if `each` is its influence function: how much the statistic grows
     with the weight of a sample.
 
-    Args:
-        each: of all samples, or of the first m of them.
-        n: number of all samples; by default m.
-
     Reference: Efron, 1981 (infinitesimal jackknife).
     """
-    error = scale * float(each.double().std()) / (n or len(each)) ** 0.5 if len(each) > 1 else 0.0
+    error = scale * float(each.double().std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
     return {"standard_error": error} if error else {}
 
 

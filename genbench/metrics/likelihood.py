@@ -66,8 +66,8 @@ def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes 
     offset = evaluation.data.event.dims * evaluation.data.space.log_scale
     value = float(-measured.model.mean()) + offset
     floor = None if measured.data is None else float(-measured.data.mean()) + offset
-    details = _standard_error(measured) | measured.details
-    return Value(value, len(measured.model), f"nats, raw units, {measured.protocol}", "", floor, details)
+    protocol = f"nats, raw units, {measured.protocol}"
+    return Value(value, len(measured.model), protocol, floor=floor, details=measured.details)
 
 
 @metrics.register("bits_per_dim", version=1, better="lower", of="model")
@@ -111,12 +111,7 @@ def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5,
 
 def _in_bits(measured: Densities, unit: float) -> dict[str, Any]:
     in_nats = ("standard_error", "tolerance_difference")
-    details = _standard_error(measured) | measured.details
-    return {key: v / unit if key in in_nats else v for key, v in details.items()}
-
-
-def _standard_error(measured: Densities) -> dict[str, float]:
-    return {"standard_error": float(measured.model.std(correction=0)) / len(measured.model) ** 0.5}
+    return {key: v / unit if key in in_nats else v for key, v in measured.details.items()}
 
 
 def _densities(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Densities:
@@ -153,7 +148,7 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Densiti
         log_prob,
         None if true_log_prob is None else true_log_prob(x).double(),
         f"density of {model.density}{given}, n={len(x)} of test data{dequantised}{solved}",
-        details,
+        {"standard_error": float(log_prob.std(correction=0)) / len(log_prob) ** 0.5, **details},
     )
 
 

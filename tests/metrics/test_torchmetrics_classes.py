@@ -137,34 +137,32 @@ def lpips(fixed_density):
 
 @pytest.fixture
 def squeezenet(tmp_path, monkeypatch):
-    """Put a file of the published form, with weights drawn at random, where genbench looks for it."""
+    """Put a file where genbench looks for the published weights, under the name that its content would have."""
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
-    network = torchvision.models.squeezenet1_1(weights=None)
-    torch.save(network.state_dict(), tmp_path / "file")
-    content = (tmp_path / "file").read_bytes()
-    digits = hashlib.sha256(content).hexdigest()[:8]
-    stated = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
-    monkeypatch.setattr(stated, "url", f"https://download.pytorch.org/models/squeezenet1_1-{digits}.pth")
-    place = trunk_file("SqueezeNet1_1_Weights").place
-    place.parent.mkdir()
-    place.write_bytes(content)
-    return place, network
+
+    def put(state):
+        torch.save(state, tmp_path / "file")
+        content = (tmp_path / "file").read_bytes()
+        name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        stated = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
+        monkeypatch.setattr(stated, "url", f"https://download.pytorch.org/models/{name}")
+        place = trunk_file("SqueezeNet1_1_Weights").place
+        place.parent.mkdir()
+        place.write_bytes(content)
+        return place
+
+    return put
 
 
 def test_lpips_is_that_of_torchmetrics_on_the_network_of_the_file(squeezenet, lpips):
-    _, network = squeezenet
+    network = torchvision.models.squeezenet1_1(weights=None)
+    squeezenet(network.state_dict())
     data, value = lpips
     before = torch.hub.get_dir()
     row = value(0.5)
     library = _LPIPS(net="squeeze", pnet_rand=True)  # its linear layers are the published ones
-    library.net.slices.load_state_dict(
-        {
-            f"{part}.{name}": weight
-            for part, module in enumerate(library.net.slices)
-            for name, _ in module.state_dict().items()
-            for weight in [network.features.state_dict()[name]]
-        }
-    )
+    for part in library.net.slices:
+        part.load_state_dict({name: network.features.state_dict()[name] for name in part.state_dict()})
     x = data.test.take(24, 0).x
     again, real = (data.space.decode(each).float() / 255 for each in (0.5 * x, x))
     with torch.no_grad():
@@ -185,18 +183,13 @@ class Hostile:
 
 def test_a_file_with_the_right_digits_runs_no_code(squeezenet, lpips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({"features": Hostile()}, tmp_path / "file")
-    content = (tmp_path / "file").read_bytes()
-    stated = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
-    name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    monkeypatch.setattr(stated, "url", f"https://download.pytorch.org/models/{name}")
-    trunk_file("SqueezeNet1_1_Weights").place.write_bytes(content)
+    squeezenet({"features": Hostile()})
     assert "it is not loaded" in lpips[1](0.5)["reason"]
     assert not (tmp_path / "run").exists()
 
 
 def test_a_file_with_another_hash_is_not_loaded(squeezenet, lpips):
-    place, _ = squeezenet
+    place = squeezenet({"features": torch.zeros(9)})
     content = bytearray(place.read_bytes())
     content[len(content) // 2] ^= 1
     place.write_bytes(content)

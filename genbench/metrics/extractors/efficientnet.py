@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import CLEAN
+from genbench.metrics.extractors.resize import clean
 from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.registry import extractors
 
@@ -59,7 +59,7 @@ def efficientnet_lite0(data: Data) -> Network:
         "efficientnet_lite0",
         weights.sha256,
         net,
-        rule=CLEAN,
+        rule=clean,
         size=SIZE,
         device=device,
         num_features=FEATURES,

@@ -12,8 +12,8 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
+from genbench.metrics.extractors import resize
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import CLEAN, TENSORFLOW
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -88,7 +88,9 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
         with optimized_execution(False):
             return inception(x)
 
-    size, rule = (SIZE, CLEAN) if clean else (0, TENSORFLOW)  # the network itself resizes as TensorFlow does
+    size, rule = (
+        (SIZE, resize.clean) if clean else (0, resize.tensorflow)
+    )  # the network itself resizes as TensorFlow does
     return Network(name, weights.sha256, net, rule=rule, size=size, device=device, num_features=FEATURES, head=head)
 
 
@@ -110,7 +112,7 @@ def _state(name: str, data: Data, path: str | None, sha256: str | None, *, spati
         return network((x - 128) / 128)[:, :channels].flatten(1)
 
     return Network(
-        name, weights.sha256, net, rule=TENSORFLOW, size=SIZE, device=device, num_features=features, head=head
+        name, weights.sha256, net, rule=resize.tensorflow, size=SIZE, device=device, num_features=features, head=head
     )
 
 
