@@ -54,23 +54,13 @@ def evaluate(
     if sampling.split == "valid":
         data = validation_as_test(data)
 
+    with_samples = partial(Evaluation, data, seed, model=model, batch=sampling.batch, group=group)
+
     def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
         began = time.perf_counter()
         x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options, group)
         seconds = time.perf_counter() - began
-        return Evaluation(
-            data,
-            seed,
-            x=x,
-            label=label,
-            nfe=nfe,
-            model=model,
-            options=options,
-            batch=sampling.batch,
-            seconds=seconds,
-            group=group,
-            errors=errors,
-        )
+        return with_samples(x=x, label=label, nfe=nfe, options=options, seconds=seconds, errors=errors)
 
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
     asked = sampling.curve_metrics or chosen

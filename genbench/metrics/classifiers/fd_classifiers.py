@@ -48,9 +48,8 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
 def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
-    Combinations of class and look that training lacks are excluded from samples and test images. Biased upward, the
-    more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of training images, has
-    the same bias.
+    Combinations of class and look that training lacks are excluded from samples and test images. Biased like
+    `fd-digits_cnn`.
 
     Reference: Heusel et al., 2017.
     """

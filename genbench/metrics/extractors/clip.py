@@ -73,7 +73,7 @@ def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Netwo
         return network((x / 255 - mean) / scale).image_embeds
 
     size, features = network.config.image_size, network.config.projection_dim
-    return Network("clip", file.sha256, net, rule=bicubic, size=size, device=device, num_features=features)
+    return Network("clip", file.sha256, net, rule=bicubic, size=size, num_features=features)
 
 
 def published(archive: bytes) -> dict[str, Tensor]:

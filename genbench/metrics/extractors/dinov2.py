@@ -49,7 +49,7 @@ def dinov2(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Netwo
     def net(x: Tensor) -> Tensor:
         return network((x / 255 - mean) / scale).last_hidden_state[:, 0]
 
-    return Network("dinov2", file.sha256, net, rule=pillow, size=SIZE, device=device, num_features=FEATURES)
+    return Network("dinov2", file.sha256, net, rule=pillow, size=SIZE, num_features=FEATURES)
 
 
 def _vision_transformer(state: dict[str, Tensor]) -> Any:

@@ -36,12 +36,11 @@ class Network(FeatureExtractor):
         *,
         rule: Rule,
         size: int,
-        device: torch.device,
         num_features: int,
         head: Tensor | None = None,
     ) -> None:
         super().__init__(name, sha256, NAMES[rule], num_features)
-        self.rule, self.size, self.net, self.head, self.device = rule, size, net, head, device
+        self.rule, self.size, self.net, self.head, self.device = rule, size, net, head, extractor_device()
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
