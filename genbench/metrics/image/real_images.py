@@ -39,6 +39,8 @@ class RealImages(LazyRows):
         return self._read(self._order[rows])
 
     def _read(self, rows: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
+        if len(self._sources) == 1:  # a second copy of a batch would count in memory
+            return self._sources[0][rows]
         images, start = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8), 0
         for source in self._sources:
             stop = start + source.shape[0]
