@@ -22,8 +22,7 @@ from genbench.metrics.classifiers.captions_cnn import SIZES, caption_classifier,
 from genbench.metrics.classifiers.class_balance import balance
 from genbench.metrics.classifiers.classifier import raw_images
 from genbench.metrics.evaluation import Evaluation, values_of
-from genbench.metrics.extractors.build import build_extractor
-from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
 from genbench.metrics.image.fid import distance_to_reference
 from genbench.metrics.image.frechet import Moments, frechet, frechet_of_few
 from genbench.metrics.image.kid import kernel_between, kernel_within

@@ -33,8 +33,7 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from genbench.core import Data
-from genbench.metrics.extractors.build import build_extractor
-from genbench.metrics.extractors.feature_extractor import extract
+from genbench.metrics.extractors.feature_extractor import build_extractor, extract
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.neighbors import Neighborhoods

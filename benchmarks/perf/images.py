@@ -18,8 +18,7 @@ from machine import here
 from torch import Tensor
 
 from genbench.core import Data
-from genbench.metrics.extractors.build import build_extractor
-from genbench.metrics.extractors.feature_extractor import FeatureExtractor
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor
 from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd

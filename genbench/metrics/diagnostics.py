@@ -1,6 +1,7 @@
 """Diagnostics of a run: what it costs, samples that failed, the norm of samples, the tilt of weighted pairs."""
 
 import copy
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -43,12 +44,8 @@ def failed(evaluation: Evaluation) -> Value:
 
 
 @metrics.register("norm", version=1, better="none", of="samples")
-def norm(evaluation: Evaluation, *, n: Count | None = None) -> Value:
-    """Mean Euclidean norm of samples in model space; its floor is that of data. Weighted couplings shift it.
-
-    Args:
-        n: number of samples; by default all.
-    """
+def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of samples; by default all"] = None) -> Value:
+    """Mean Euclidean norm of samples in model space; its floor is that of data. Weighted couplings shift it."""
     lengths = evaluation.samples(n or len(evaluation.x)).double().flatten(1).norm(dim=1)
     sd = float(lengths.std()) if len(lengths) > 1 else 0.0
     details = {"sd": sd, "standard_error": sd / len(lengths) ** 0.5, "mean_square": float(lengths.square().mean())}
@@ -72,9 +69,6 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     Args:
         n: number of noise and of test points; by default all test points, up to 2048.
         partners: points that each point is paired with.
-
-    Raises:
-        Unsupported: if the model is not trained on independent pairs, or too few of them carry weight.
 
     Reference: Weighted conditional flow matching, 2025.
     """

@@ -1,8 +1,9 @@
-"""Distances between samples of vectors, in the units of the raw data."""
+"""Distances between samples of vectors, in the units of the raw data. On images they are unsupported."""
 
 import itertools
 import math
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -28,20 +29,16 @@ ROWS = 128
 
 SAMPLES = 2048
 
+N = Annotated[Count | None, f"number of samples and of test points; by default all of both, up to {SAMPLES}"]
+
 
 @metrics.register("w2", version=1, better="lower", of="samples", memory=exact_transport_bytes)
-def w2(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+def w2(evaluation: Evaluation, *, n: N = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 
     Biased upward, the more so the fewer samples: compare it with its floor, measured at the same n. Its standard error
     over samples, that of the mean of the dual potentials (del Barrio and Loubes, 2019), is of values at this n and
     leaves out the bias; close to the floor it is up to 1.4 times too large.
-
-    Args:
-        n: number of samples and of test points; by default all there are of both, up to 2048.
-
-    Raises:
-        Unsupported: on images.
 
     Reference: Bonneel et al., 2011 (network simplex); Flamary et al., 2021 (POT).
     """
@@ -60,9 +57,6 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
         n: number of samples and of test points; by default all there are of both.
         directions: number of random directions, the same for every model.
 
-    Raises:
-        Unsupported: on images.
-
     Reference: Bonneel et al., 2015.
     """
     x, y = _vectors(evaluation, n or _all(evaluation))
@@ -75,7 +69,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 
 
 @metrics.register("conditional_w2", version=1, better="lower", of="samples")
-def conditional_w2(evaluation: Evaluation, *, n: Count | None = None, bins: Count = 16) -> Value:
+def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> Value:
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
     Both are sorted by the condition and cut into bins of equal numbers; it is the root of the mean over bins of the
@@ -83,11 +77,7 @@ def conditional_w2(evaluation: Evaluation, *, n: Count | None = None, bins: Coun
     it with its floor at the same n.
 
     Args:
-        n: number of samples and of test points; by default all there are of both, up to 2048.
-        bins: number of bins.
-
-    Raises:
-        Unsupported: if the data has no condition, or several, or a bin would have fewer than 2 samples.
+        bins: number of bins, each of at least 2 samples.
     """
     x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
     if evaluation.data.event.conditions != 1:
@@ -101,17 +91,11 @@ def conditional_w2(evaluation: Evaluation, *, n: Count | None = None, bins: Coun
 
 
 @metrics.register("mmd", version=1, better="lower", of="samples", halves=True)
-def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+def mmd(evaluation: Evaluation, *, n: N = None) -> Value:
     """Squared maximum mean discrepancy of a sum of five Gaussian kernels, unbiased: it may be negative.
 
     k(x, y) = sum over h of exp(-|x - y|^2 / (2 h^2)) / 5 with h = m/4, m/2, m, 2m, 4m, where m is the median distance
     within the test data, so that the kernel does not depend on the model.
-
-    Args:
-        n: number of samples and of test points; by default all there are of both, up to 2048.
-
-    Raises:
-        Unsupported: on images.
 
     Reference: Gretton et al., 2012.
     """
@@ -136,23 +120,15 @@ def mmd(evaluation: Evaluation, *, n: Count | None = None) -> Value:
 
 
 @metrics.register("energy_distance", version=1, better="lower", of="samples", halves=True)
-def energy_distance(evaluation: Evaluation, *, n: Count | None = None) -> Value:
+def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
-
-    Args:
-        n: number of samples and of test points; by default all there are of both, up to 2048.
-
-    Raises:
-        Unsupported: on images.
 
     Reference: Szekely and Rizzo, 2013.
     """
     x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
-
     within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(torch.sum, y))
     value = 2 * _between(torch.sum, x, y) - _within(torch.sum, x) - within
-    protocol = f"unbiased, raw units, n={len(x)} against test data"
-    return Value(value, len(x), protocol)
+    return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
 
 
 @metrics.register("mode_coverage", version=1, better="higher", of="samples", halves=True)
@@ -170,22 +146,16 @@ def mode_coverage(
         n: number of samples; by default all.
         share: smallest number of samples that covers a mode, relative to the test data of that mode.
         quantile: share of the test data of a mode that lies on it.
-
-    Raises:
-        Unsupported: if the modes are not known, or there are fewer than two.
     """
     modes = evaluation.data.truth.modes
     if modes is None or len(modes) < 2:
         raise Unsupported("the data has fewer than two known modes")
     n = n or len(evaluation.x)
-    unreached = Unsupported(f"{n} test points do not reach all {len(modes)} modes")
-    if len(modes) > n:
-        raise unreached
     mode, distance = _nearest(evaluation.samples(n), modes)
     test_mode, test_distance = _nearest(evaluation.reference(n).x, modes)
     expected = torch.bincount(test_mode, minlength=len(modes))
     if (expected == 0).any():
-        raise unreached
+        raise Unsupported(f"{n} test points do not reach all {len(modes)} modes")
     radius = torch.stack([test_distance[test_mode == k].quantile(quantile) for k in range(len(modes))])
     on_mode = distance <= radius[mode]
     counts = torch.bincount(mode[on_mode], minlength=len(modes))
@@ -195,11 +165,7 @@ def mode_coverage(
     protocol = f"{len(modes)} modes, n={n}"
     within = f"{protocol}, on a mode: within the {quantile:g} quantile of its data"
     return [
-        Value(
-            float(covered.double().mean()),
-            n,
-            f"{within}, covered: at least {share:g} of the due number",
-        ),
+        Value(float(covered.double().mean()), n, f"{within}, covered: at least {share:g} of the due number"),
         Value(share_on, n, within, "on_mode", details=standard_error(on_mode) | wilson(share_on, n)),
         Value(balance, n, protocol, part="balance"),
     ]

@@ -13,6 +13,7 @@ samples. With `drops=True` a metric takes more samples than the n of its values.
 """
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from threading import RLock
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -71,6 +72,7 @@ class Once:
             return self.value
 
 
+@dataclass(eq=False, kw_only=True)
 class Evaluation:
     """The samples of one model (or of another program), the data to compare them with, and cached intermediates.
 
@@ -82,37 +84,22 @@ class Evaluation:
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
         errors: whether metrics state standard errors that take about as long to find as their values.
+        image_grids: raw images that metrics show, ten per row, by the name of the grid.
     """
 
-    def __init__(
-        self,
-        data: Data,
-        seed: int,
-        *,
-        x: Float[Tensor, "n *event"],
-        label: Int[Tensor, " n"] | None = None,
-        nfe: float | None = None,
-        model: Model | None = None,
-        options: Mapping[str, Any] | None = None,
-        batch: int = 512,
-        seconds: float = 0.0,
-        group: Group = ALONE,
-        errors: bool = True,
-    ) -> None:
-        self.data = data
-        self.seconds = seconds
-        self.seed = seed
-        self.x = x
-        self.label = label
-        self.nfe = nfe
-        self.model = model
-        self.options = dict(options or {})
-        self.batch = batch
-        self.group = group
-        self.errors = errors
-        self.image_grids: dict[str, Tensor] = {}
-        """Raw images that metrics show, ten per row, by the name of the grid."""
-        self._cache: dict[Hashable, Once] = {}
+    data: Data = field(kw_only=False)
+    seed: int = field(kw_only=False)
+    x: Float[Tensor, "n *event"]
+    label: Int[Tensor, " n"] | None = None
+    nfe: float | None = None
+    model: Model | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batch: int = 512
+    seconds: float = 0.0
+    group: Group = ALONE
+    errors: bool = True
+    image_grids: dict[str, Tensor] = field(default_factory=dict, init=False)
+    _cache: dict[Hashable, Once] = field(default_factory=dict, init=False)
 
     @cached_property
     def failures(self) -> int:
@@ -138,10 +125,7 @@ class Evaluation:
     def part(self, rows: Int[Tensor, " m"]) -> "Evaluation":
         """Return the evaluation of some of the samples, whose features are not computed again."""
         label = None if self.label is None else self.label[rows]
-        part = Evaluation(
-            self.data, self.seed, x=self.x[rows], label=label, nfe=self.nfe, model=self.model, options=self.options,
-            batch=self.batch, errors=False,
-        )  # fmt: skip
+        part = replace(self, x=self.x[rows], label=label, group=ALONE, errors=False)
         for key, once in list(self._cache.items()):  # another thread may add to it
             if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
                 part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
@@ -175,9 +159,7 @@ class Evaluation:
         model, data = self.model.within(self.data)
         if model is self.model:
             return self
-        none = torch.empty(0, *data.event.shape)
-        settings: dict[str, Any] = {"options": self.options, "batch": self.batch, "group": self.group}
-        return Evaluation(data, self.seed, x=none, model=model, **settings)
+        return replace(self, data=data, x=torch.empty(0, *data.event.shape), label=None, nfe=None, model=model)
 
     @property
     def space(self) -> str:
@@ -200,19 +182,15 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
     return [measured] if isinstance(measured, Value) else list(measured)
 
 
-def standard_error(each: Shaped[Tensor, " m"], n: int | None = None, scale: float = 1.0) -> dict[str, float]:
+def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:
     """Return the details that state the standard error of `scale` times a mean over samples; none if it is 0.
 
     It is that of any smooth statistic of samples, if `each` is its influence function: how much the statistic grows
     with the weight of a sample.
 
-    Args:
-        each: of all samples, or of the first m of them.
-        n: number of all samples; by default m.
-
     Reference: Efron, 1981 (infinitesimal jackknife).
     """
-    error = scale * float(each.double().std()) / (n or len(each)) ** 0.5 if len(each) > 1 else 0.0
+    error = scale * float(each.double().std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
     return {"standard_error": error} if error else {}
 
 

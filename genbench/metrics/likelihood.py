@@ -60,17 +60,14 @@ def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes 
 
     Quantized data is dequantized uniformly first. The floor is that of the true density at the same points.
 
-    Raises:
-        Unsupported: if the model has no density of the data.
-
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """
     measured = _densities(evaluation, n, tol, probes)
     offset = evaluation.data.event.dims * evaluation.data.space.log_scale
     value = float(-measured.model.mean()) + offset
     floor = None if measured.data is None else float(-measured.data.mean()) + offset
-    details = _standard_error(measured) | measured.details
-    return Value(value, len(measured.model), f"nats, raw units, {measured.protocol}", "", floor, details)
+    protocol = f"nats, raw units, {measured.protocol}"
+    return Value(value, len(measured.model), protocol, floor=floor, details=measured.details)
 
 
 @metrics.register("bits_per_dim", version=1, better="lower", of="model")
@@ -78,9 +75,6 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     """Negative log-likelihood of quantized test data in bits per dimension, uniformly dequantized.
 
     An upper bound on the discrete code length; a uniform density on the cube has log2(levels), 8.000 for 256 levels.
-
-    Raises:
-        Unsupported: if the data is continuous, or the model has no density of the data.
 
     Reference: Theis et al., 2016.
     """
@@ -94,8 +88,8 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
 
     details = _in_bits(measured, dims * math.log(2))
     floor = None if measured.data is None else bits(measured.data)
-    value, n = bits(measured.model), len(measured.model)
-    return Value(value, n, f"bits/dim of levels, {measured.protocol}", "", floor, details)
+    protocol = f"bits/dim of levels, {measured.protocol}"
+    return Value(bits(measured.model), len(measured.model), protocol, floor=floor, details=details)
 
 
 @metrics.register("latent_bits_per_dim", version=1, better="lower", of="model")
@@ -104,9 +98,6 @@ def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5,
 
     Latents are continuous: it may be negative, and says nothing about bits of the data. N(0, I) has 2.047 at unit
     variance. Only models of latents of one encoder can be compared.
-
-    Raises:
-        Unsupported: if the model is not one of latents, or has no density.
     """
     inner = evaluation.inner
     if inner is evaluation:
@@ -120,12 +111,7 @@ def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5,
 
 def _in_bits(measured: Densities, unit: float) -> dict[str, Any]:
     in_nats = ("standard_error", "tolerance_difference")
-    details = _standard_error(measured) | measured.details
-    return {key: v / unit if key in in_nats else v for key, v in details.items()}
-
-
-def _standard_error(measured: Densities) -> dict[str, float]:
-    return {"standard_error": float(measured.model.std(correction=0)) / len(measured.model) ** 0.5}
+    return {key: v / unit if key in in_nats else v for key, v in measured.details.items()}
 
 
 def _densities(evaluation: Evaluation, n: int | None, tol: float, probes: int | None) -> Densities:
@@ -162,7 +148,7 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Densiti
         log_prob,
         None if true_log_prob is None else true_log_prob(x).double(),
         f"density of {model.density}{given}, n={len(x)} of test data{dequantised}{solved}",
-        details,
+        {"standard_error": float(log_prob.std(correction=0)) / len(log_prob) ** 0.5, **details},
     )
 
 

@@ -54,23 +54,13 @@ def evaluate(
     if sampling.split == "valid":
         data = validation_as_test(data)
 
+    with_samples = partial(Evaluation, data, seed, model=model, batch=sampling.batch, group=group)
+
     def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
         began = time.perf_counter()
         x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options, group)
         seconds = time.perf_counter() - began
-        return Evaluation(
-            data,
-            seed,
-            x=x,
-            label=label,
-            nfe=nfe,
-            model=model,
-            options=options,
-            batch=sampling.batch,
-            seconds=seconds,
-            group=group,
-            errors=errors,
-        )
+        return with_samples(x=x, label=label, nfe=nfe, options=options, seconds=seconds, errors=errors)
 
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
     asked = sampling.curve_metrics or chosen
@@ -132,13 +122,13 @@ def measure(
         floor = value.floor
         if floor is None and with_floor:
             floor = floor_of(evaluation, name, settings, value)
-        if not math.isfinite(value.value):
-            raise RunFailed(f"{name} is {value.value}; a metric must raise Unsupported where it has no value")
-        if floor is not None and not math.isfinite(floor):
-            raise RunFailed(f"{name} of real data (the floor) is {floor}: the data is too large, or not finite")
-        for detail, number in value.details.items():
+        details = {f"{detail} of {name}": number for detail, number in value.details.items()}
+        for what, number in {name: value.value, f"the floor of {name}": floor, **details}.items():
             if isinstance(number, float) and not math.isfinite(number):
-                raise RunFailed(f"{detail} of {name} is {number}: the samples or the data are too large")
+                why = (
+                    "the samples or the data are too large, or the metric must raise Unsupported where it has no value"
+                )
+                raise RunFailed(f"{what} is {number}: {why}")
         rows.append(
             row
             | {

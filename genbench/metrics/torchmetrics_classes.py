@@ -7,6 +7,10 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from pickle import UnpicklingError
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import torch
@@ -17,8 +21,8 @@ from torchmetrics import Metric
 from genbench.errors import Unsupported, unknown
 from genbench.metrics.classifiers import clip_score
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.build import Extractor
-from genbench.metrics.extractors.torchvision_weights import verified
+from genbench.metrics.extractors.feature_extractor import Extractor
+from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import Entry
@@ -49,6 +53,9 @@ TRUNKS = {
 }
 """The published networks that classes compare images with, by their setting `net_type`."""
 
+CHECKPOINTS = "checkpoints"
+"""The folder of torch.hub in which torchvision looks for its files."""
+
 OURS = ("self", "feature", "normalize", "reset_real_features", "input_img_size", "feature_extractor_weights_path")
 OURS += ("antialias", "kwargs")
 """Arguments that are not settings: the extractor is one, and it resizes and quantizes."""
@@ -56,20 +63,12 @@ OURS += ("antialias", "kwargs")
 Reconstructed = Annotated[Count, "number of test images that are reconstructed, at most"]
 
 
-class Given(nn.Module):
-    """A stand-in for a network, for features that are computed already.
-
-    Args:
-        num_features: length of a feature vector.
-    """
+class Given(nn.Identity):
+    """A stand-in for a network, for features that are computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the features."""
-        return features
 
 
 def entry(name: str) -> Entry:
@@ -167,15 +166,46 @@ def _of_reconstructions(
     return Value(value, n, f"{stated}{network}, reconstructions of {n} test images in [0, 1]")
 
 
+def trunk_file(weights: str) -> WeightFile:
+    """Return the file of published weights, such as "AlexNet_Weights".
+
+    Its name ends in the first 8 digits of its sha256; torchvision states no more.
+    """
+    import torchvision
+
+    url = getattr(torchvision.models, weights).DEFAULT.url
+    name = url.rpartition("/")[2]
+    return WeightFile(name, url, Path(name).stem.rpartition("-")[2], (Path(torch.hub.get_dir()) / CHECKPOINTS,))
+
+
 @contextmanager
 def _trunk(title: str, settings: dict[str, Any]) -> Iterator[str]:
-    """Provide the published network that a metric contains, and yield the words for it; none for most metrics."""
+    """Let torchvision load the published network that a metric contains, and yield its name; "" for most metrics.
+
+    torchvision itself would take any file of that name, and unpickle it: it finds a copy of tensors that were verified.
+
+    Raises:
+        Unsupported: if the weights are not here and cannot be downloaded, or hold more than tensors.
+    """
     if title not in TRUNKS:
         yield ""
         return
     weights = TRUNKS[title][settings.get("net_type", "")]
-    with verified(weights) as sha256:
-        yield f" with {weights} {sha256[:8]}"
+    file = trunk_file(weights)
+    content, sha256 = read(file)
+    try:
+        state = torch.load(BytesIO(content), weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise Unsupported(f"{file.name} holds more than tensors, or is damaged: it is not loaded") from error
+    before = torch.hub.get_dir()
+    with TemporaryDirectory() as folder:
+        (Path(folder) / CHECKPOINTS).mkdir()
+        torch.save(state, Path(folder) / CHECKPOINTS / file.name)
+        torch.hub.set_dir(folder)
+        try:
+            yield f" with {weights} {sha256[:8]}"
+        finally:
+            torch.hub.set_dir(before)
 
 
 def _as_tuple(value: Any) -> tuple:

@@ -105,9 +105,6 @@ def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Curvature 1 - E|z1 - z0| / E length of the paths of the learned ODE; 0 is straight.
 
     A ratio of means, so that paths that hardly move carry no weight.
-
-    Raises:
-        Unsupported: if all paths have length 0.
     """
     paths = _paths(evaluation, n, tol)
     length = float(paths.length.mean())

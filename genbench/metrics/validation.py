@@ -25,9 +25,6 @@ def validation_loss(evaluation: Evaluation, *, draws: Count = 1024) -> list[Valu
 
     Args:
         draws: examples; validation samples are repeated, each time with other noise, until there are so many.
-
-    Raises:
-        Unsupported: if no data is held out for validation, or the model cannot be trained without its training data.
     """
     inner = evaluation.inner
     model, split = inner.model, inner.data.valid

@@ -14,11 +14,8 @@ from genbench.registry import ALL, datasets, metrics, models
 from genbench.runs.provenance import LIBRARIES, code
 from genbench.storage import cache, content_hash
 
-DOWNLOADS = {
-    "cifar10": ("cifar-10-batches-py", "--dataset cifar10 (or --set data.path=FOLDER_OR_TAR)"),
-    "mnist": ("MNIST", "--dataset mnist (or --set data.path=FOLDER_OR_TAR)"),
-}
-"""Data sets downloaded by torchvision: {name: (folder, option that uses it)}."""
+DOWNLOADS = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST"}
+"""Data sets downloaded by torchvision, and their folders."""
 
 
 def findings() -> Iterator[str]:
@@ -45,10 +42,11 @@ def findings() -> Iterator[str]:
                 yield f"--  {error}"
     yield f"ok  {len(list(models))} models, {len(list(datasets))} data sets, {len(list(metrics))} metrics"
     yield f"ok  cache folder {cache.home()}" + ("" if cache.home().exists() else " (not created yet)")
-    for name, (folder, use) in DOWNLOADS.items():
+    for name, folder in DOWNLOADS.items():
         if (cache.home() / "torchvision" / folder).exists():
             yield f"ok  {name} is downloaded"
         else:
+            use = f"--dataset {name} (or --set data.path=FOLDER_OR_TAR)"
             yield f"--  {name} is not downloaded: the first use of {use} fetches it"
     weights = {
         inception.TORCHSCRIPT: "fid-legacy, fid-clean, kid",

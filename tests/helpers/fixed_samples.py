@@ -7,6 +7,11 @@ from genbench.errors import Unsupported
 from genbench.space import Real
 
 
+def normal(n, d, seed):
+    """Return n standard normal samples in d dimensions."""
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
 class Fixed(Split):
     """A split of the given samples and labels."""
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.fixed_samples import task_of
+from helpers.fixed_samples import normal, task_of
 
 from genbench.core import Event
 from genbench.errors import Unsupported
@@ -20,10 +20,6 @@ def against(x, y, space=None, seed=0):
 def read(name, evaluation, **settings):
     value = metrics[name].build(evaluation, **settings)
     return value.value if not isinstance(value, list) else {v.part: v.value for v in value}
-
-
-def normal(n, d, seed):
-    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("d", [1, 2, 7])
@@ -77,19 +73,14 @@ def test_energy_distance_of_two_gaussians_is_the_closed_form():
     torch.testing.assert_close(sum(values) / 2, 2 * across - 4 / math.sqrt(math.pi), rtol=0.08, atol=0)
 
 
-def test_distances_do_not_depend_on_the_model_in_bandwidth_nor_directions():
+def test_models_and_seeds_share_a_protocol_and_models_the_bandwidth():
     y = normal(256, 2, 0)
     near, far = (against(normal(256, 2, 1) * scale, y) for scale in (1.0, 100.0))
-    for name in ("mmd", "sliced_w2"):
-        assert metrics[name].build(near).protocol == metrics[name].build(far).protocol
+    for name in ("mmd", "sliced_w2", "energy_distance"):
+        stated = {metrics[name].build(each).protocol for each in (near, far, against(y, normal(256, 2, 9)))}
+        assert len(stated) == 1
     medians = [metrics["mmd"].build(where).details["median"] for where in (near, far)]
     assert medians[0] == medians[1] == pytest.approx(math.sqrt(4 * math.log(2)), rel=0.1)
-
-
-def test_seeds_have_one_protocol_whatever_their_test_points():
-    for name in ("mmd", "sliced_w2", "energy_distance"):
-        stated = {metrics[name].build(against(normal(256, 2, 1), normal(256, 2, 9 + k))).protocol for k in range(3)}
-        assert len(stated) == 1
 
 
 def test_conditional_w2_is_the_distance_at_equal_conditions():

@@ -157,16 +157,12 @@ def test_the_reason_is_given_where_there_is_no_likelihood(fixed_density, fixed_v
     assert not called  # the reason comes before the work
 
 
-def test_the_protocol_names_the_variable_of_the_density(fixed_density):
+def test_without_a_known_density_there_is_no_floor_and_the_protocol_names_the_variable_of_the_density(fixed_density):
     data = task_of(torch.randn(50, 2), Real())
     model = fixed_density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
     model.density = "data + N(0, 0.1^2)"
-    assert "data + N(0, 0.1^2)" in metrics["nll"].build(evaluate(data, model), n=50).protocol
-
-
-def test_without_a_known_density_there_is_no_floor(fixed_density):
-    data = task_of(torch.randn(50, 2), Real())
-    model = fixed_density(data.event, data.source, lambda x, label: torch.zeros(len(x)))
-    assert measure(evaluate(data, model), "nll", {"n": 50}, True)[0]["floor"] is None
+    (row,) = measure(evaluate(data, model), "nll", {"n": 50}, True)
+    assert row["floor"] is None
+    assert "data + N(0, 0.1^2)" in row["protocol"]
     known = replace(data, truth=Truth(log_prob=lambda x: torch.ones(len(x))))
     assert measure(evaluate(known, model), "nll", {"n": 50}, True)[0]["floor"] == -1

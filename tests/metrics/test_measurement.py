@@ -30,23 +30,27 @@ def test_every_value_is_a_row_with_its_floor(moons, metric):
     ]
 
 
-def test_no_value_has_a_reason_and_a_value_that_is_not_finite_fails(moons, metric):
+def test_no_value_has_a_reason(moons, metric):
     def refuse(evaluation):
         raise Unsupported("why not")
 
     metric("refuses", refuse)
-    metric("nan", lambda evaluation: Value(float("nan"), 9, "p"))
-    evaluation = Evaluation(moons, 0, x=moons.train.take(9, 0).x)
-    (row,) = measure(evaluation, "refuses", {}, True)
+    (row,) = measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "refuses", {}, True)
     assert (row["value"], row["reason"]) == (None, "why not")
-    with pytest.raises(RunFailed, match="nan is nan"):
-        measure(evaluation, "nan", {}, True)
 
 
-def test_a_detail_that_is_not_finite_fails(moons, metric):
-    metric("wide", lambda evaluation: Value(1.0, 9, "p", details={"n_floor": 3, "standard_error": math.inf}))
-    with pytest.raises(RunFailed, match="standard_error of wide is inf"):
-        measure(Evaluation(moons, 0, x=torch.zeros(9, 2)), "wide", {}, False)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (Value(math.nan, 9, "p"), "broken is nan"),
+        (Value(1.0, 9, "p", floor=math.inf), "the floor of broken is inf"),
+        (Value(1.0, 9, "p", details={"n_floor": 3, "standard_error": math.inf}), "standard_error of broken is inf"),
+    ],
+)
+def test_numbers_that_are_not_finite_fail(moons, metric, value, message):
+    metric("broken", lambda evaluation: value)
+    with pytest.raises(RunFailed, match=message):
+        measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "broken", {}, True)
 
 
 def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error(moons, metric):
@@ -62,12 +66,6 @@ def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error
         assert row.get("details", {}).keys() == stated
     (row,) = measure(Evaluation(moons, 0, x=x, errors=False), "halved", {}, False)
     assert "details" not in row
-
-
-def test_a_floor_that_is_not_finite_fails(moons, metric):
-    metric("large", lambda evaluation: Value(1.0, 9, "p", floor=float("inf")))
-    with pytest.raises(RunFailed, match="large of real data"):
-        measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "large", {}, True)
 
 
 def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):

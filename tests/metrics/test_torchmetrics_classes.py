@@ -1,11 +1,15 @@
+import hashlib
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 import torch
+import torchvision
+from helpers import photographs
 from helpers.encoders import Scaled
-from torchmetrics.image import InceptionScore, KernelInceptionDistance, PeakSignalNoiseRatio
+from torchmetrics.functional.image.lpips import _LPIPS
+from torchmetrics.image import KernelInceptionDistance, PeakSignalNoiseRatio
 
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
@@ -13,11 +17,10 @@ from genbench.errors import ConfigError
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.frechet import Moments, frechet
-from genbench.metrics.image.inception_score import split_scores
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.real_images import real_images
 from genbench.metrics.measurement import measure
-from genbench.metrics.torchmetrics_classes import Given
+from genbench.metrics.torchmetrics_classes import Given, trunk_file
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind, settings_of
@@ -100,7 +103,7 @@ def test_names_and_settings_are_checked():
     assert "feature" not in settings_of(metrics["torchmetrics:KID"].build)
 
 
-def test_our_kernel_distance_and_inception_score_are_those_of_torchmetrics():
+def test_our_kernel_distance_is_that_of_torchmetrics():
     stream = torch.Generator().manual_seed(0)
     real, generated = (torch.randn(300, 20, generator=stream, dtype=torch.float64) + shift for shift in (0, 0.1))
     theirs = KernelInceptionDistance(feature=Given(20), subsets=1, subset_size=300)  # the one subset is everything
@@ -108,9 +111,91 @@ def test_our_kernel_distance_and_inception_score_are_those_of_torchmetrics():
     theirs.update(real, real=True)
     theirs.update(generated, real=False)
     assert squared_mmd(generated, real) == pytest.approx(float(theirs.compute()[0]), rel=1e-4)
-    score = InceptionScore(feature=Given(20), splits=1)
-    score.update(generated)
-    assert float(split_scores(generated, 1, None)) == pytest.approx(float(score.compute()[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["AlexNet_Weights", "VGG16_Weights", "SqueezeNet1_1_Weights"])
+def test_the_name_of_a_file_states_the_digits_of_its_sha256(weights):
+    file = trunk_file(weights)
+    assert file.url.startswith("https://download.pytorch.org/models/")
+    assert len(file.sha256) == 8
+    int(file.sha256, 16)
+    assert file.name.endswith(f"-{file.sha256}.pth")
+
+
+@pytest.fixture
+def lpips(fixed_density):
+    """Measure LPIPS on SqueezeNet for an encoder."""
+    data = photographs.task(8, 24)
+
+    def value(share):
+        encoder = Scaled(data.event, share=share)
+        flow = fixed_density(Event(data.event.shape), Normal(data.event.shape), None)
+        return read(data, "torchmetrics:LPIPS", Latent(data.event, flow, encoder), 2, net_type="squeeze")
+
+    return data, value
+
+
+@pytest.fixture
+def squeezenet(tmp_path, monkeypatch):
+    """Put a file where genbench looks for the published weights, under the name that its content would have."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+
+    def put(state):
+        torch.save(state, tmp_path / "file")
+        content = (tmp_path / "file").read_bytes()
+        name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        stated = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
+        monkeypatch.setattr(stated, "url", f"https://download.pytorch.org/models/{name}")
+        place = trunk_file("SqueezeNet1_1_Weights").place
+        place.parent.mkdir()
+        place.write_bytes(content)
+        return place
+
+    return put
+
+
+def test_lpips_is_that_of_torchmetrics_on_the_network_of_the_file(squeezenet, lpips):
+    network = torchvision.models.squeezenet1_1(weights=None)
+    squeezenet(network.state_dict())
+    data, value = lpips
+    before = torch.hub.get_dir()
+    row = value(0.5)
+    library = _LPIPS(net="squeeze", pnet_rand=True)  # its linear layers are the published ones
+    for part in library.net.slices:
+        part.load_state_dict({name: network.features.state_dict()[name] for name in part.state_dict()})
+    x = data.test.take(24, 0).x
+    again, real = (data.space.decode(each).float() / 255 for each in (0.5 * x, x))
+    with torch.no_grad():
+        expected = library(again, real, normalize=True).mean()
+    assert row["value"] == pytest.approx(float(expected), rel=1e-5)
+    assert f"SqueezeNet1_1_Weights {trunk_file('SqueezeNet1_1_Weights').sha256}" in row["protocol"]
+    assert row["better"] == "lower"
+    assert torch.hub.get_dir() == before
+    assert abs(value(1.0)["value"]) < 1e-6 < value(0.9)["value"] < row["value"]
+
+
+class Hostile:
+    """What would run a function when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("import pathlib; pathlib.Path('run').touch()",)
+
+
+def test_a_file_with_the_right_digits_runs_no_code(squeezenet, lpips, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    squeezenet({"features": Hostile()})
+    assert "it is not loaded" in lpips[1](0.5)["reason"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_with_another_hash_is_not_loaded(squeezenet, lpips):
+    place = squeezenet({"features": torch.zeros(9)})
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content)
+    row = lpips[1](0.5)
+    assert row["value"] is None
+    assert place.name in row["reason"]
 
 
 LAZY = """

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.fixed_samples import normal
 from scipy.optimize import linear_sum_assignment
 
 from genbench.core import Truth
@@ -11,10 +12,6 @@ from genbench.metrics import wasserstein
 from genbench.metrics.wasserstein import source_to_data, squared_w2, squared_w2_and_influence, transport_plan
 from genbench.registry import datasets
 from genbench.storage import files
-
-
-def normal(n, d, seed):
-    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
 
 
 def test_exact_transport_agrees_with_another_solver_and_with_sorting():

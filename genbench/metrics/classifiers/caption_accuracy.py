@@ -21,9 +21,6 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
 
     Args:
         n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
-
-    Raises:
-        Unsupported: if there is not a classifier for the data, or the samples have no captions.
     """
     data = evaluation.data
     network = caption_classifier(data)

@@ -22,9 +22,6 @@ def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Val
 
     Args:
         n: number of samples; by default all.
-
-    Raises:
-        Unsupported: if there is not a classifier for the data.
     """
     network = digit_classifier(evaluation.data)
     images = evaluation.decoded(n or len(evaluation.x))

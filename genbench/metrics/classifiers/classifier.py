@@ -82,12 +82,9 @@ class Classifier(FeatureExtractor):
         """Load the weights that ship with genbench, and compute in float64 so that no number depends on the batch.
 
         Raises:
-            RunFailed: if the file is missing or damaged.
+            RunFailed: if the file is damaged.
         """
-        try:
-            content = (files("genbench.metrics.classifiers") / "weights" / f"{self.name}.safetensors").read_bytes()
-        except OSError as error:
-            raise RunFailed(f"the weights of {self.name} cannot be read ({error}): install genbench again") from error
+        content = (files("genbench.metrics.classifiers") / "weights" / f"{self.name}.safetensors").read_bytes()
         found = hashlib.sha256(content).hexdigest()
         if found != self.sha256:
             raise RunFailed(f"the weights of {self.name} are damaged (sha256 {found[:8]}): install genbench again")

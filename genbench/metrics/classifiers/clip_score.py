@@ -22,11 +22,15 @@ from genbench.storage import content_hash, hub
 FILES = ("*.safetensors", "*.json", "*.txt")
 SETTING = "metric.torchmetrics:CLIPScore"
 
+BROKEN = (OSError, ValueError, RuntimeError, ImportError, LookupError, TypeError, AttributeError, SafetensorError)
+"""Errors of transformers for files that are no CLIP."""
+
 Clip = Annotated[
     str,
     OnDisk(or_name=True),
     "CLIP of transformers: a folder, or a name on the hub (owner/name), with weights in safetensors",
 ]
+N = Annotated[Count | None, "number of samples, by default all; best a multiple of the captions, which come in turn"]
 Revision = Annotated[str | None, "branch, tag or commit of the name"]
 
 
@@ -41,18 +45,11 @@ def clip_score(
     *,
     model: Clip = "openai/clip-vit-large-patch14",
     revision: Revision = None,
-    n: Count | None = None,
+    n: N = None,
 ) -> Value:
     """100 times the mean cosine between CLIP's features of an image and of its caption, 0 if it is negative.
 
     Gray images are repeated over the channels. The floor is the score of real images with their captions.
-
-    Args:
-        n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
-
-    Raises:
-        Unsupported: if the data has no captions, or the samples have none.
-        ConfigError: if there is no such CLIP, or its files cannot be loaded.
 
     Reference: Hessel et al., 2021; torchmetrics, which leaves out their factor 2.5.
     """
@@ -115,16 +112,7 @@ def _metric(folder: Path) -> Any:
     try:
         clip = CLIPModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         processor = CLIPProcessor.from_pretrained(folder, local_files_only=True)
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        ImportError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        SafetensorError,
-    ) as error:
+    except BROKEN as error:
         raise ConfigError(f"{SETTING}.model={folder} holds no CLIP of transformers: {first_line(error)}") from error
     network = Projected(clip.float().eval().requires_grad_(False))
     return CLIPScore(lambda: (network, processor)).eval()

@@ -26,11 +26,7 @@ def blank_mnist5k_cnn() -> Classifier:
 @extractors.register("digits_cnn", version=2)
 @lru_cache(maxsize=4)
 def digits_cnn(data: Data) -> Classifier:
-    """A small classifier of 8x8 digits, trained on its training split, with shipped weights: 64 features.
-
-    Raises:
-        Unsupported: if the data is not labeled 8x8 images of 17 levels, or the classifier does not recognize them.
-    """
+    """A small classifier of 8x8 digits, trained on its training split, with shipped weights: 64 features."""
     if data.captions is not None:
         raise Unsupported("the classifier digits_cnn is not for captions; captions_cnn is")
     return _suited(blank_digits_cnn(), data)
@@ -39,11 +35,7 @@ def digits_cnn(data: Data) -> Classifier:
 @extractors.register("mnist5k_cnn", version=1)
 @lru_cache(maxsize=4)
 def mnist5k_cnn(data: Data) -> Classifier:
-    """A small classifier of 28x28 digits, trained on 4,500 images of MNIST, with shipped weights: 64 features.
-
-    Raises:
-        Unsupported: if the data is not labeled 28x28 images of 256 levels, or the classifier does not recognize them.
-    """
+    """A small classifier of 28x28 digits, trained on 4,500 images of MNIST, with shipped weights: 64 features."""
     return _suited(blank_mnist5k_cnn(), data)
 
 

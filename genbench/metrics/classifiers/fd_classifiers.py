@@ -1,13 +1,11 @@
 """Frechet distances on the features of the small classifiers; only a distance on Inception's features is an FID."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 
-from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_cnn
@@ -28,12 +26,9 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     Biased upward, the more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of
     training images, has nearly the same bias.
 
-    Raises:
-        Unsupported: if the data is not 8x8 digits.
-
     Reference: Heusel et al., 2017.
     """
-    return _to_test_images(digits_cnn, evaluation, n)
+    return _to_test_images(evaluation, digits_cnn(evaluation.data), n)
 
 
 @metrics.register("fd-mnist5k_cnn", version=1, better="lower", of="samples")
@@ -42,55 +37,38 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
 
     Biased like `fd-digits_cnn`.
 
-    Raises:
-        Unsupported: if the data is not 28x28 digits.
-
     Reference: Heusel et al., 2017.
     """
-    return _to_test_images(mnist5k_cnn, evaluation, n)
+    return _to_test_images(evaluation, mnist5k_cnn(evaluation.data), n)
 
 
 @metrics.register("fd-captions_cnn", version=2, better="lower", of="samples", drops=True)
 def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
-    Combinations of class and look that training lacks are excluded from samples and test images. Biased upward, the
-    more so the fewer images: `bias` is an estimate for Gaussian features, and the floor, that of training images, has
-    the same bias.
-
-    Raises:
-        Unsupported: if there is not a classifier for the data.
+    Combinations of class and look that training lacks are excluded from samples and test images. Biased like
+    `fd-digits_cnn`.
 
     Reference: Heusel et al., 2017.
     """
+    network = caption_classifier(evaluation.data).classifier
+    assert evaluation.data.captions is not None
+    return _to_test_images(evaluation, network, n, torch.tensor(evaluation.data.captions.held_out))
+
+
+def _to_test_images(
+    evaluation: Evaluation, network: FeatureExtractor, n: int | None, held_out: Bool[Tensor, " classes"] | None = None
+) -> Value:
+    """Return the distance of samples to test images, both without the classes that are held out."""
     data = evaluation.data
-    network = caption_classifier(data).classifier
-    assert data.captions is not None
-    held_out = torch.tensor(data.captions.held_out)
-    samples = sample_features(evaluation, network, n or len(evaluation.x))
-    test, label = _test_features(evaluation, network, len(samples))
-    if evaluation.label is not None:
-        samples = samples[~held_out[evaluation.label[: len(samples)]]]
-    return _distance(network, samples, test[~held_out[label]])
-
-
-def _to_test_images(build: Callable[[Data], FeatureExtractor], evaluation: Evaluation, n: int | None) -> Value:
-    network = build(evaluation.data)
-    samples = sample_features(evaluation, network, n or len(evaluation.x))
-    return _distance(network, samples, _test_features(evaluation, network, len(samples))[0])
-
-
-def _test_features(
-    evaluation: Evaluation, network: FeatureExtractor, n: int
-) -> tuple[Float[Tensor, "m k"], Int[Tensor, " m"]]:
-    """Return features and labels of the test images; of n where they are drawn. The network sees each once a task."""
-    data, n = evaluation.data, evaluation.data.test.size or n
-    test = evaluation.reference(n)
-    key = ("test features", network.name, network.sha256, n)
-    return evaluation.cached_for_task(key, lambda: extract(network, data.space.decode(test.x))), test.label
-
-
-def _distance(network: FeatureExtractor, x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Value:
+    x = sample_features(evaluation, network, n or len(evaluation.x))
+    n_test = data.test.size or len(x)
+    test = evaluation.reference(n_test)
+    key = ("test features", network.name, network.sha256, n_test)  # the network sees each once per task
+    y = evaluation.cached_for_task(key, lambda: extract(network, data.space.decode(test.x)))
+    if held_out is not None:
+        y = y[~held_out[test.label]]
+        x = x if evaluation.label is None else x[~held_out[evaluation.label[: len(x)]]]
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")
     few = min(len(x), len(y)) <= x.shape[1]

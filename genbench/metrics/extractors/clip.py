@@ -12,7 +12,7 @@ from torch import Tensor
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import BICUBIC
+from genbench.metrics.extractors.resize import bicubic
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -73,7 +73,7 @@ def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Netwo
         return network((x / 255 - mean) / scale).image_embeds
 
     size, features = network.config.image_size, network.config.projection_dim
-    return Network("clip", file.sha256, net, rule=BICUBIC, size=size, device=device, num_features=features)
+    return Network("clip", file.sha256, net, rule=bicubic, size=size, num_features=features)
 
 
 def published(archive: bytes) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import PILLOW
+from genbench.metrics.extractors.resize import pillow
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -49,7 +49,7 @@ def dinov2(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Netwo
     def net(x: Tensor) -> Tensor:
         return network((x / 255 - mean) / scale).last_hidden_state[:, 0]
 
-    return Network("dinov2", file.sha256, net, rule=PILLOW, size=SIZE, device=device, num_features=FEATURES)
+    return Network("dinov2", file.sha256, net, rule=pillow, size=SIZE, num_features=FEATURES)
 
 
 def _vision_transformer(state: dict[str, Tensor]) -> Any:

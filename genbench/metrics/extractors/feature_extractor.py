@@ -1,13 +1,19 @@
-"""Feature extractors: networks from raw images to feature vectors."""
+"""Feature extractors: networks from raw images to feature vectors, and the setting `features` that names one."""
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
+from json import dumps, loads
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from genbench.core import Rows
+from genbench.core import Data, Event, Rows
 from genbench.errors import Unsupported
+from genbench.registry import extractors
+from genbench.settings import Nested, build_component, settings_in
+from genbench.storage import content_hash
 from genbench.training.process_group import ALONE, Group
 
 BATCH = 256
@@ -44,3 +50,38 @@ class FeatureExtractor(nn.Module, ABC):
 def extract(extractor: FeatureExtractor, images: Rows, group: Group = ALONE) -> Float[Tensor, "n k"]:
     """Return the features of all images, computed in batches that the processes of a group share."""
     return torch.cat(group.map(lambda rows: extractor(images[rows]), torch.arange(images.shape[0]).split(BATCH)))
+
+
+def default_extractor(event: Event) -> str:
+    """Return the extractor that metrics use by default: published numbers are of Inception.
+
+    >>> default_extractor(Event((3, 32, 32))), default_extractor(Event((1, 8, 8)))
+    ('inception-legacy', 'digits_cnn')
+    """
+    return "digits_cnn" if event.shape == (1, 8, 8) else "inception-legacy"
+
+
+EXTRACTOR = Nested(extractors, default_extractor)
+Extractor = Annotated[
+    dict[str, Any] | str | None,
+    EXTRACTOR,
+    "the network whose features are compared (genbench list extractors): a name, or a table with its settings; "
+    "by default inception-legacy, or digits_cnn for 8x8 digits",
+]
+
+
+def build_extractor(data: Data, value: dict[str, Any] | str | None) -> FeatureExtractor:
+    """Build the extractor of a setting, or the default one for the data; each is built once.
+
+    Raises:
+        Unsupported: if it is not available, or not made for such data.
+    """
+    component = EXTRACTOR.resolve(value, "features", data.event)
+    assert component is not None
+    content = content_hash.of_settings(extractors[component["name"]].build, settings_in(component), "features")
+    return _build(data, dumps(component, sort_keys=True), tuple(content.values()))
+
+
+@lru_cache(maxsize=4)
+def _build(data: Data, text: str, content: tuple[str, ...]) -> FeatureExtractor:
+    return build_component(extractors, loads(text), data)

@@ -12,8 +12,8 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
+from genbench.metrics.extractors import resize
 from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import CLEAN, TENSORFLOW
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -74,11 +74,10 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
     from cleanfid.inception_torchscript import InceptionV3W
 
     weights = read(TORCHSCRIPT, path, sha256)
-    device = extractor_device()
     try:
         with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: from a copy of what was verified
             (Path(folder) / TORCHSCRIPT.name).write_bytes(weights.content)
-            inception: Any = InceptionV3W(folder, download=False, resize_inside=not clean).eval().to(device)
+            inception: Any = InceptionV3W(folder, download=False, resize_inside=not clean).eval().to(extractor_device())
         head = inception.base.output.weight.detach().cpu()
     except (RuntimeError, AttributeError) as error:
         raise ConfigError(f"{TORCHSCRIPT.name} is not Inception as TorchScript: {str(error).strip()[:80]}") from error
@@ -88,43 +87,29 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
         with optimized_execution(False):
             return inception(x)
 
-    size, rule = (SIZE, CLEAN) if clean else (0, TENSORFLOW)  # the network itself resizes as TensorFlow does
-    return Network(name, weights.sha256, net, rule=rule, size=size, device=device, num_features=FEATURES, head=head)
+    size, rule = (
+        (SIZE, resize.clean) if clean else (0, resize.tensorflow)
+    )  # the network itself resizes as TensorFlow does
+    return Network(name, weights.sha256, net, rule=rule, size=size, num_features=FEATURES, head=head)
 
 
 def _state(name: str, data: Data, path: str | None, sha256: str | None, *, spatial: bool = False) -> Network:
     check_images(data, name)
     weights = read(STATE, path, sha256)
-    device = extractor_device()
     inception = _fidelity_inception(weights.content)
-    # Its layers are registered in the order in which they are applied.
-    layers = dict(inception.named_children())
+    layers = dict(inception.named_children())  # registered in the order in which they are applied
     if spatial:  # TensorFlow's mixed_6 is torch's Mixed_6d, and mixed_6/conv its branch of 1x1 convolutions
         before = list(layers.values())[: list(layers).index("Mixed_6d")]
-        body = nn.Sequential(*before, layers["Mixed_6d"].branch1x1).to(device)
-
-        def spatial_net(x: Tensor) -> Tensor:
-            return body((x - 128) / 128)[:, :CHANNELS].flatten(1)
-
-        places = CHANNELS * 17**2
-        return Network(
-            name, weights.sha256, spatial_net, rule=TENSORFLOW, size=SIZE, device=device, num_features=places
-        )
-    body = nn.Sequential(*(layer for part, layer in layers.items() if part != "fc")).to(device)
+        body, channels, features, head = [*before, layers["Mixed_6d"].branch1x1], CHANNELS, CHANNELS * 17**2, None
+    else:
+        body, channels, features = [layer for part, layer in layers.items() if part != "fc"], FEATURES, FEATURES
+        head = inception.fc.weight.detach()
+    network = nn.Sequential(*body).to(extractor_device())
 
     def net(x: Tensor) -> Tensor:
-        return body((x - 128) / 128).flatten(1)
+        return network((x - 128) / 128)[:, :channels].flatten(1)
 
-    return Network(
-        name,
-        weights.sha256,
-        net,
-        rule=TENSORFLOW,
-        size=SIZE,
-        device=device,
-        num_features=FEATURES,
-        head=inception.fc.weight.detach(),
-    )
+    return Network(name, weights.sha256, net, rule=resize.tensorflow, size=SIZE, num_features=features, head=head)
 
 
 def _fidelity_inception(content: bytes) -> Any:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
-from genbench.metrics.extractors.resize import Resize
+from genbench.metrics.extractors.resize import NAMES, Rule
 from genbench.space import Pixels
 
 BATCH = {"cpu": 16, "cuda": 128}
@@ -22,12 +22,10 @@ class Network(FeatureExtractor):
     """A network from color images to features; gray images are repeated over the channels.
 
     Args:
-        name: suffix of the metrics computed on it.
-        rule: how images are resized.
+        rule: how images are resized, one of `genbench.metrics.extractors.resize`.
         size: height and width after resizing; 0 where the network itself resizes.
         net: from images in 0..255 to features.
         head: weight of the last layer, from features to logits; None without one.
-        num_features: length of a feature vector.
     """
 
     def __init__(
@@ -36,14 +34,13 @@ class Network(FeatureExtractor):
         sha256: str,
         net: Callable[[Tensor], Tensor],
         *,
-        rule: Resize,
+        rule: Rule,
         size: int,
-        device: torch.device,
         num_features: int,
         head: Tensor | None = None,
     ) -> None:
-        super().__init__(name, sha256, rule.name, num_features)
-        self.rule, self.size, self.net, self.head, self.device = rule, size, net, head, device
+        super().__init__(name, sha256, NAMES[rule], num_features)
+        self.rule, self.size, self.net, self.head, self.device = rule, size, net, head, extractor_device()
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
@@ -60,7 +57,7 @@ class Network(FeatureExtractor):
     def _batch(self, images: Tensor, size: int) -> Tensor:
         n = len(images)
         images = images.expand(-1, 3, -1, -1)
-        x = self.rule.to(images, self.size) if self.size else images.float()
+        x = self.rule(images, self.size) if self.size else images.float()
         x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, size - n)).to(self.device)
         # Tensor cores would round to 10 bits, and cuDNN's benchmark may choose another kernel each time.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):

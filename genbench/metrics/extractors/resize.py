@@ -1,7 +1,6 @@
-"""Resizing of images to the input size of a network, by the libraries whose FID it is; FID depends on it."""
+"""Rules of resizing images to the input of a network, each channel separately, in 0..255; FID depends on them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -10,21 +9,9 @@ from torch.nn import functional as F
 
 from genbench.errors import Unsupported
 
+Rule = Callable[[Tensor, int], Tensor]
 Images = UInt8[Tensor, "b 3 h w"]
 Resized = Float[Tensor, "b 3 s s"]
-
-
-@dataclass(frozen=True)
-class Resize:
-    """One rule.
-
-    Args:
-        name: in protocols.
-        to: (images, size) -> images of that size in 0..255, each channel separately.
-    """
-
-    name: str
-    to: Callable[[Tensor, int], Tensor]
 
 
 def clean(images: Images, size: int) -> Resized:
@@ -62,7 +49,10 @@ def _by_clean_fid(images: Tensor, size: int, *, quantize: bool) -> Tensor:
     return torch.stack(resized).permute(0, 3, 1, 2).to(images.device).float()
 
 
-CLEAN = Resize("bicubic antialiased (clean-fid)", clean)
-PILLOW = Resize("bicubic antialiased 8-bit (Pillow)", pillow)
-TENSORFLOW = Resize("bilinear (TensorFlow 1)", tensorflow)
-BICUBIC = Resize("bicubic antialiased of the central square (CMMD)", bicubic)
+NAMES: dict[Rule, str] = {
+    clean: "bicubic antialiased (clean-fid)",
+    pillow: "bicubic antialiased 8-bit (Pillow)",
+    tensorflow: "bilinear (TensorFlow 1)",
+    bicubic: "bicubic antialiased of the central square (CMMD)",
+}
+"""Names of the rules in protocols."""

@@ -13,8 +13,7 @@ from torch import Tensor
 from genbench.core import Data, LazyRows
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.extractors.build import build_extractor
-from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
 from genbench.metrics.image.real_images import MAX_REAL, SplitName, available
 from genbench.metrics.image.reference_statistics import Statistics, published, statistics
 from genbench.settings import Count
@@ -47,12 +46,7 @@ MAX_HELD_OUT = 10_000
 
 @dataclass(frozen=True, eq=False)
 class FeatureSets:
-    """Features of samples, and statistics of real images, which are computed when first needed.
-
-    Args:
-        samples: features of the samples.
-        images: which real images samples are compared with.
-    """
+    """Features of samples, and statistics of real images, which are computed when first needed."""
 
     extractor: FeatureExtractor
     samples: Float[Tensor, "n k"]
@@ -93,7 +87,7 @@ class FeatureSets:
         """
         if len(self.floor_samples) < (self.n if least is None else least):
             return None
-        key = ("floor", name, self.reference.path, self.held_out.path, self.n)
+        key = ("floor", name, self.reference.source, self.held_out.source, self.n)
         return evaluation.cached_for_task(key, lambda: measure(self.floor_samples))
 
     @property
@@ -118,8 +112,6 @@ def feature_sets(
     """Return the features of samples and of real images; the network sees each image once.
 
     Args:
-        features: the extractor as a setting; None for the default one.
-        images: which images are compared.
         n_max: largest default number of samples.
         n_min: smallest number of samples and of real images.
 
@@ -153,12 +145,9 @@ class DecodedSamples(LazyRows):
 
 
 def check_features(data: Data, settings: Mapping[str, Any]) -> None:
-    """Check, before training, the files that the settings of a metric name: weights and statistics.
+    """Raise ConfigError before training if a file that the settings of a metric name is not of the right content.
 
     An unavailable network is not an error here: the metric will give the reason, and the others are measured.
-
-    Raises:
-        ConfigError: if a file is not of the right content.
     """
     if "features" in settings and data.event.is_image:
         with suppress(Unsupported):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
 from genbench.metrics.image.frechet import (
     Moments,
@@ -37,8 +37,7 @@ Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("effic
 File = Annotated[
     str | None,
     OnDisk(),
-    "a file of statistics to compare with instead of real images: of genbench, or an .npz with mu and sigma as "
-    "clean-fid publishes them",
+    "an .npz with mu and sigma, as clean-fid publishes it, to compare with instead of real images",
 ]
 Inception = Annotated[
     dict[str, Any] | str | None,
@@ -102,9 +101,6 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
     """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
 
     A perfect model of the latents has this distance. The images are those of the split that is not compared with.
-
-    Raises:
-        Unsupported: if the model is not one of latents of images, or the network is not available.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, Latent) or not data.event.is_image:
@@ -131,10 +127,7 @@ def fid_infinity(
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
     Args:
-        points: how many n, evenly spaced from a tenth of the samples to all.
-
-    Raises:
-        Unsupported: if the network is not available, or there are fewer than 100 images or 2 points.
+        points: how many n, evenly spaced from a tenth of the samples to all; at least 2.
 
     Reference: Chong and Forsyth, 2020.
     """
@@ -160,26 +153,25 @@ def fid_infinity(
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     """Return the distance; its floor is that of held-out real images, corrected to the same number of samples."""
     reference = sets.reference if statistics is None else published(statistics, sets.extractor)
+    n_real = reference.n if isinstance(reference, Statistics) else None
     floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
     if len(reference.moments.mean) != dims:
         raise ConfigError(f"{statistics} is of another protocol: of {len(reference.moments.mean)} features, not {dims}")
-    details: dict[str, float | None] = {"n_reference": reference.n, "n_floor": len(floor_samples)}
+    details: dict[str, float | None] = {"n_reference": n_real, "n_floor": len(floor_samples)}
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
-    full_rank = reference.n is None or reference.n > dims
+    full_rank = n_real is None or n_real > dims
     per_sample = reference.bias_constant if full_rank else 0.0
     details |= standard_error(influence_on_distance(sets.samples, reference))
-    details["bias"] = per_sample * (1 / sets.n + (1 / reference.n if reference.n else 0.0)) if full_rank else None
+    details["bias"] = per_sample * (1 / sets.n + (1 / n_real if n_real else 0.0)) if full_rank else None
     # The bias is linear in 1/n: the excess of a floor of fewer images is subtracted.
     comparable = len(floor_samples) > 1 and (full_rank or len(floor_samples) == sets.n)
     excess = per_sample * (1 / len(floor_samples) - 1 / sets.n) if comparable else 0.0
     floor = distance_to_reference(floor_samples, reference) - excess if comparable else None
-    protocol = (
-        sets.protocol if isinstance(reference, Statistics) else f"{sets.network}, n={sets.n} against {reference.source}"
-    )
+    protocol = sets.protocol if n_real else f"{sets.network}, n={sets.n} against {reference.source}"
     return Value(distance_to_reference(sets.samples, reference), sets.n, protocol, floor=floor, details=details)
 
 
-def distance_to_reference(x: Float[Tensor, "n k"], reference: Statistics | Published) -> float:
+def distance_to_reference(x: Float[Tensor, "n k"], reference: Published) -> float:
     """Return the Frechet distance of features to reference statistics, by the form for their numbers."""
     if len(x) > x.shape[1]:
         return frechet(Moments(x.split(4096)), reference.moments)
@@ -188,7 +180,7 @@ def distance_to_reference(x: Float[Tensor, "n k"], reference: Statistics | Publi
     return frechet_from_few(x, reference.moments)
 
 
-def influence_on_distance(x: Float[Tensor, "n k"], reference: Statistics | Published) -> Float64[Tensor, " n"]:
+def influence_on_distance(x: Float[Tensor, "n k"], reference: Published) -> Float64[Tensor, " n"]:
     """Return the influence of each sample on `distance_to_reference`, up to a constant."""
     if len(x) > x.shape[1]:
         return influence(x, Moments(x.split(4096)), reference.moments)

@@ -9,19 +9,16 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
+from genbench.metrics.image.fid import Own
 from genbench.metrics.image.neighbors import squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.registry import extractors, metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Nested
 
-CLIP = Annotated[
-    dict[str, Any] | str | None,
-    Nested(extractors, allowed=("clip",)),
-    "settings of the network: weights (a file), sha256 (of a file that is not the published one)",
-]
+CLIP = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("clip",)), Own]
 
 BANDWIDTH = 10.0
 """Width h of the kernel exp(-|x - y|^2 / (2 h^2)) of CMMD."""
@@ -77,7 +74,7 @@ def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = No
 
     def distance(features: Float[Tensor, "n k"]) -> float:
         x = normalize(features, dim=1)
-        within = evaluation.cached_for_task(("cmmd", sets.reference.path), lambda: mean_gaussian(real, real))
+        within = evaluation.cached_for_task(("cmmd", sets.reference.source), lambda: mean_gaussian(real, real))
         return 1000 * (mean_gaussian(x, x) + within - 2 * mean_gaussian(x, real))
 
     protocol = f"{sets.network}, n={sets.n} against {len(real)} {images.split} images, bandwidth {BANDWIDTH:g}"

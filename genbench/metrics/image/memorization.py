@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
 from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
@@ -42,9 +42,6 @@ def memorisation(
     Args:
         share: share of test images that count as close.
 
-    Raises:
-        Unsupported: if the network is not available, or there are fewer than 1/share test images.
-
     Reference: Meehan et al., 2020 (held-out distances as the baseline).
     """
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
@@ -52,7 +49,7 @@ def memorisation(
     if not 0 < share < 1 or len(test) * share < 1:
         raise Unsupported(f"{len(test)} test images are too few to know the nearest {share:.2%} of them")
     distance, _ = nearest(sets.samples, train)
-    key = ("nearest", sets.reference.path, sets.held_out.path)
+    key = ("nearest", sets.reference.source, sets.held_out.source)
     test_distance = evaluation.cached_for_task(key, lambda: nearest(test, train)[0])
     limit = test_distance.quantile(share)
     evaluation.image_grids["neighbours"] = _grid(evaluation, sets.samples, distance, train)
@@ -63,13 +60,7 @@ def memorisation(
     share_close = float(close.double().mean())
     details |= standard_error(close) | wilson(share_close, sets.n)
     return [
-        Value(
-            share_close,
-            sets.n,
-            f"{protocol}, near: the nearest {share:.2%}",
-            floor=share,
-            details=details,
-        ),
+        Value(share_close, sets.n, f"{protocol}, near: the nearest {share:.2%}", floor=share, details=details),
         Value(median / test_median, sets.n, protocol, part="ratio", floor=1.0, better="none"),
     ]
 
@@ -85,9 +76,6 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies. Published values
     are those of DINOv2 (features=dinov2). The fitted variances depend on all samples, so its interval is from random
     halves, which take six times as long as the value.
-
-    Raises:
-        Unsupported: if the network is not available, or all test images have the same features.
 
     Reference: Jiralerspong et al., 2023.
     """

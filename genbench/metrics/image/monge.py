@@ -1,12 +1,14 @@
 """Sliced Wasserstein distances of features (MIND): they need fewer images than a Frechet distance."""
 
+from typing import Annotated
+
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.fid import Inception
 from genbench.metrics.wasserstein import sliced_influence, sorted_projections
@@ -19,18 +21,17 @@ DIRECTIONS_SEED = 2020
 BLOCK = 100
 """Directions at once."""
 
+Directions = Annotated[Count, "number of lines; published values use 100 to 1024"]
+
 
 @metrics.register("mind", version=1, better="lower", of="samples", floor=False)
 def mind(
-    evaluation: Evaluation, *, images: Images = IMAGES, directions: Count = 1000, features: Inception = None
+    evaluation: Evaluation, *, images: Images = IMAGES, directions: Directions = 1000, features: Inception = None
 ) -> Value:
     """Monge Inception distance: 3 d times the mean squared W2 of features on random lines.
 
     For Gaussians of equal isotropic covariance it is 3 FID; for equal samples its floor falls with their number.
     According to its paper 5,000 images are enough.
-
-    Args:
-        directions: number of lines; published values use 100 to 1024.
 
     Reference: MIND (arXiv 2605.06797).
     """
@@ -39,15 +40,9 @@ def mind(
 
 @metrics.register("monge_distance", version=1, better="lower", of="samples", floor=False)
 def monge_distance(
-    evaluation: Evaluation, *, images: Images = IMAGES, directions: Count = 1000, features: Extractor = None
+    evaluation: Evaluation, *, images: Images = IMAGES, directions: Directions = 1000, features: Extractor = None
 ) -> Value:
-    """The distance of `mind` in any features; only on Inception's features is it a MIND.
-
-    Args:
-        directions: number of lines.
-
-    Reference: MIND (arXiv 2605.06797).
-    """
+    """The distance of `mind` in any features; only on Inception's features is it a MIND."""
     return _distance(evaluation, feature_sets(evaluation, features, images), directions)
 
 
@@ -71,9 +66,7 @@ def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Val
 def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions: int, seed: int) -> float:
     """Return 3 d / (n M) times the sum over M directions of squared differences of sorted projections.
 
-    Args:
-        y: other features. Of the larger set a random part is taken.
-        directions: number M of unit vectors, always the same ones.
+    Of the larger set a random part is taken; the directions are always the same.
     """
     n, lines = min(len(x), len(y)), random_lines(directions, x.shape[1])
     x, y = (_part(each, n, seed) for each in (x, y))

@@ -22,11 +22,7 @@ def squared_distance_blocks(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) ->
 
 
 class Neighborhoods:
-    """Points, with the distances to their nearest neighbors among themselves, which are computed once.
-
-    Args:
-        points: one per row.
-    """
+    """Points in rows, with the distances to their nearest neighbors among themselves, which are computed once."""
 
     def __init__(self, points: Float[Tensor, "n k"]) -> None:
         self.points = points

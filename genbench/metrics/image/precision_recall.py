@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from genbench.metrics.evaluation import Evaluation, Value, wilson
-from genbench.metrics.extractors.build import Extractor
+from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
 from genbench.metrics.image.neighbors import ROWS, Neighborhoods, squared_distance_blocks
 from genbench.registry import metrics
@@ -84,7 +84,7 @@ def _values(
     # Both metrics use the same points; those of real images are the same for all models.
     samples = evaluation.cached(("neighborhoods", sets.network, sets.n), lambda: Neighborhoods(sets.samples))
     real = evaluation.cached_for_task(
-        ("neighborhoods", sets.reference.path), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])
+        ("neighborhoods", sets.reference.source), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])
     )
     values, n_floor = measure(samples, real, k), len(sets.floor_samples)
     name = (measure.__name__, k)

@@ -9,7 +9,6 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from genbench.core import Data, LazyRows, Rows, Split
-from genbench.errors import Unsupported
 from genbench.seeds import derive
 
 SplitName = Literal["train", "test"]
@@ -24,11 +23,7 @@ BATCH = 64
 
 
 class RealImages(LazyRows):
-    """Real images, sorted by their hashes and read when they are indexed.
-
-    Args:
-        sources: rows that contain them.
-    """
+    """Real images of several sources, sorted by their hashes and read when they are indexed."""
 
     def __init__(self, *sources: Rows) -> None:
         self._sources = sources
@@ -44,7 +39,7 @@ class RealImages(LazyRows):
         return self._read(self._order[rows])
 
     def _read(self, rows: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
-        if len(self._sources) == 1:
+        if len(self._sources) == 1:  # a second copy of a batch would count in memory
             return self._sources[0][rows]
         images, start = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8), 0
         for source in self._sources:
@@ -65,15 +60,7 @@ def available(data: Data, split: SplitName) -> int:
 
 @lru_cache(maxsize=8)
 def real_images(data: Data, split: SplitName, n: int) -> RealImages:
-    """Return n real images, always the same ones.
-
-    Raises:
-        Unsupported: if the data has no images, or fewer.
-    """
-    if not data.event.is_image:
-        raise Unsupported("features are of images")
-    if n > available(data, split):
-        raise Unsupported(f"needs {n} {split} images, there are {available(data, split)}")
+    """Return n of the `available` real images, always the same ones."""
     first = data.test if split == "test" else data.train
     count = n if first.size is None else min(n, first.size)
     sources = [_raw(data, first, count, derive(0, "reference", split))]

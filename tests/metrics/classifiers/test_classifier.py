@@ -18,9 +18,6 @@ def test_weights_are_those_in_the_package_and_never_those_of_another_file():
     net.sha256 = "1" * 64
     with pytest.raises(RunFailed, match="weights of digits_cnn are damaged"):
         net.load()
-    net.name = "digits_cmn"
-    with pytest.raises(RunFailed, match="weights of digits_cmn cannot be read"):
-        net.load()
 
 
 def test_features_do_not_depend_on_the_batch(digits, digit_samples):

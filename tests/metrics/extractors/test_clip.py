@@ -6,8 +6,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genbench.errors import ConfigError
-from genbench.metrics.extractors.build import build_extractor
 from genbench.metrics.extractors.clip import published
+from genbench.metrics.extractors.feature_extractor import build_extractor
 
 WIDTH, DEPTH, PATCH, SIDE, OUT = 128, 2, 8, 4, 32
 

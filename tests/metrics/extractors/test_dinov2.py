@@ -1,5 +1,4 @@
 import hashlib
-import inspect
 
 import pytest
 import torch
@@ -7,8 +6,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from genbench.errors import ConfigError
-from genbench.metrics.extractors import dinov2
-from genbench.metrics.extractors.build import EXTRACTOR, build_extractor
+from genbench.metrics.extractors.feature_extractor import build_extractor
 
 WIDTH, DEPTH, SIDE = 128, 2, 37
 
@@ -91,11 +89,3 @@ def test_a_file_that_holds_other_weights_is_refused(data, tmp_path):
         build_extractor(data, saved(missing, tmp_path / "missing.safetensors"))
     with pytest.raises(ConfigError, match=r"no weights of DINOv2: 'embeddings\.cls_token'"):
         build_extractor(data, saved({"weight": torch.zeros(3)}, tmp_path / "other.safetensors"))
-
-
-def test_no_setting_names_code(data):
-    assert "hub." not in inspect.getsource(dinov2)
-    with pytest.raises(ConfigError, match=r"has no setting 'code'"):
-        EXTRACTOR.resolve({"name": "dinov2", "code": "/somewhere"}, "kid.features", data.event)
-    with pytest.raises(ConfigError, match="settings are of version 1 of dinov2, which is now 2"):
-        EXTRACTOR.resolve({"name": "dinov2", "version": 1, "code": "/somewhere"}, "kid.features", data.event)

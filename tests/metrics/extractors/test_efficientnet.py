@@ -4,7 +4,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from helpers.photographs import patches
 
 from genbench.metrics.extractors import resize
-from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import build_extractor
 
 
 def test_it_is_the_network_of_its_package_with_normalization_folded_in(data):

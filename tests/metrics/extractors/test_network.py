@@ -1,7 +1,7 @@
 import torch
 from helpers.photographs import patches
 
-from genbench.metrics.extractors.build import build_extractor
+from genbench.metrics.extractors.feature_extractor import build_extractor
 
 
 def test_features_do_not_depend_on_the_batch(data):

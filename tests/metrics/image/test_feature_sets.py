@@ -50,7 +50,7 @@ def test_too_few_images_have_no_value_and_a_reason(name, n, settings, message):
 
 def test_vectors_have_no_features():
     moons = datasets["moons"].build()
-    for name in ("kid", "fid-legacy", "fd-efficientnet_lite0", "inception_score", "memorisation"):
+    for name in ("kid", "fid-legacy", "fd-efficientnet_lite0", "memorisation"):
         (row,) = measure(Evaluation(moons, 0, x=moons.test.take(64, 0).x), name, {}, True)
         assert row["reason"] == "features are of images"
 

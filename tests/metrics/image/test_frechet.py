@@ -2,7 +2,15 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_of_few, influence, influence_of_few
+from genbench.metrics.image.frechet import (
+    Moments,
+    bias,
+    frechet,
+    frechet_from_few,
+    frechet_of_few,
+    influence,
+    influence_of_few,
+)
 
 
 def exact_moments(n, mean, root, seed=0):
@@ -55,9 +63,11 @@ def test_it_equals_the_matrix_square_root(n, m):
     torch.testing.assert_close(frechet(b, a), frechet(a, b), atol=1e-8, rtol=1e-8)
 
 
-def test_both_forms_agree_and_the_distance_to_itself_is_zero():
+def test_all_forms_agree_and_the_distance_to_itself_is_zero():
     x, y = mixed(100, 12, 0), mixed(90, 12, 1)
     torch.testing.assert_close(frechet_of_few(x, y), frechet(Moments([x]), Moments([y])), atol=1e-8, rtol=1e-8)
+    fewer = frechet_from_few(x[:10], Moments([y]))
+    torch.testing.assert_close(fewer, frechet(Moments([y]), Moments([x[:10]])), atol=1e-8, rtol=1e-8)
     assert abs(frechet(Moments([x]), Moments([x]))) < 1e-6
     few = mixed(10, 64, 2)
     assert abs(frechet_of_few(few, few)) < 1e-9

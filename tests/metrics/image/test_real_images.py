@@ -1,11 +1,8 @@
-import pytest
 import torch
 from helpers.pixel_features import normal_images, task
 
-from genbench.errors import Unsupported
 from genbench.metrics.image.real_images import available, real_images
 from genbench.metrics.measurement import validation_as_test
-from genbench.registry import datasets
 
 
 def test_they_are_the_images_of_the_split_in_an_order_of_their_own():
@@ -31,11 +28,3 @@ def test_validation_images_in_place_of_test_images_are_not_training_images():
     data = validation_as_test(task(raw[:20], raw[:5], valid=raw[20:]))
     assert (available(data, "train"), available(data, "test")) == (20, 10)
     assert real_images(data, "train", 20).sha256 == real_images(task(raw[:20], raw[:5]), "train", 20).sha256
-
-
-def test_too_few_images_and_points_are_refused():
-    raw = normal_images(30, 1)
-    with pytest.raises(Unsupported, match="needs 6 test images, there are 5"):
-        real_images(task(raw, raw[:5]), "test", 6)
-    with pytest.raises(Unsupported, match="features are of images"):
-        real_images(datasets["moons"].build(), "train", 6)
