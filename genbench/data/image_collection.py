@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from genbench.core import Rows
-from genbench.data.splits import Arrays, Augmentation, Finite, identity, stratified
+from genbench.data.splits import Arrays, Finite, stratified
 from genbench.errors import ConfigError
 from genbench.space import Space
 
@@ -38,12 +38,7 @@ class Collection:
 
 
 def make_splits(
-    collection: Collection,
-    *,
-    valid: int,
-    test: int,
-    space: Space,
-    augmentations: tuple[Augmentation, ...] = (identity,),
+    collection: Collection, *, valid: int, test: int, space: Space, flip: bool
 ) -> tuple[Finite, Finite, Finite]:
     """Return the training, validation and test split; a missing one is held out from train.
 
@@ -52,7 +47,7 @@ def make_splits(
     Args:
         valid: images held out for validation if the collection has no such split.
         test: images held out for testing if the collection has no such split.
-        augmentations: those of training images; the last one is the identity.
+        flip: whether training images are mirrored at random.
 
     Raises:
         ConfigError: if train has too few images for that.
@@ -80,7 +75,7 @@ def make_splits(
 
     final = {**sizes, **held_out, "train": total - wanted}
     return (
-        Finite(lambda: arrays()["train"], final["train"], space, augmentations=augmentations),
+        Finite(lambda: arrays()["train"], final["train"], space, flip=flip),
         Finite(lambda: arrays()["valid"], final["valid"], space),
         Finite(lambda: arrays()["test"], final["test"], space),
     )

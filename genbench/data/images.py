@@ -8,8 +8,6 @@ from genbench.data import image_decoding, image_originals
 from genbench.data.image_collection import Collection, make_splits
 from genbench.data.image_decoding import ImageFormat
 from genbench.data.image_originals import CIFAR10, MNIST, Original
-from genbench.data.splits import flip as flip_images
-from genbench.data.splits import identity
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Size
@@ -139,8 +137,7 @@ def _images(
     evaluation: Mapping[str, Any],
 ) -> Data:
     space = Pixels(256)
-    augmentations = (flip_images, identity) if flip else (identity,)
-    splits = make_splits(images, valid=valid, test=test, space=space, augmentations=augmentations)
+    splits = make_splits(images, valid=valid, test=test, space=space, flip=flip)
     # With a single class there is nothing to condition on.
     classes = len(images.classes) if len(images.classes) > 1 else 0
     return Data(

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from genbench.data import rows
-from genbench.data.splits import Finite, flip, identity
+from genbench.data.splits import Finite
 from genbench.registry import datasets
 from genbench.space import Pixels
 
@@ -120,12 +120,7 @@ def test_batches_from_disk_are_those_from_memory(folder):
     train = build(folder).train
     arrays = train._arrays
     assert isinstance(arrays.raw, rows.CachedRows)
-    held = Finite(
-        lambda: arrays._replace(raw=arrays.raw[torch.arange(30)]),
-        train.size,
-        Pixels(256),
-        augmentations=(flip, identity),
-    )
+    held = Finite(lambda: arrays._replace(raw=arrays.raw[torch.arange(30)]), train.size, Pixels(256), flip=True)
     for step in (0, 1, 2, 3, 9, 4):  # over borders of epochs, and not always the one that was read ahead
         for a, b in zip(held.batch(step, 7, 3), train.batch(step, 7, 3), strict=True):
             assert torch.equal(a, b)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genbench.core import Batch, Split
-from genbench.data.splits import Arrays, Endless, Finite, flip, identity, stratified
+from genbench.data.splits import Arrays, Endless, Finite, stratified
 from genbench.errors import RunFailed, Unsupported
 from genbench.space import Pixels, Real
 
@@ -122,12 +122,8 @@ def test_a_wrong_size_is_noticed():
 
 def test_flips_mirror_half_of_the_training_images_and_no_others():
     images = torch.arange(256, dtype=torch.uint8).expand(512, 3, 4, 256).contiguous()
-    split = Finite(
-        lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)),
-        512,
-        Pixels(256),
-        augmentations=(flip, identity),
-    )
+    arrays = Arrays(images, torch.zeros(512).long(), torch.arange(512))
+    split = Finite(lambda: arrays, 512, Pixels(256), flip=True)
     raw = Pixels(256).decode(split.batch(0, 512, 0).x)
     mirrored = raw[:, 0, 0, 0] == 255
     torch.testing.assert_close(raw[mirrored], images[mirrored].flip(-1), rtol=0, atol=0)
@@ -141,7 +137,7 @@ def test_latents_are_those_of_the_batches_they_stand_for(tmp_path, monkeypatch):
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     images = torch.randint(256, (300, 1, 2, 4), dtype=torch.uint8)
     chosen = torch.randperm(300)[:270]
-    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), augmentations=(flip, identity))
+    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), flip=True)
     calls = []
 
     def encode(x):
