@@ -55,11 +55,9 @@ def test_mnist5k_is_a_subset_whose_test_images_its_classifier_never_saw():
 
 
 def test_building_loads_nothing_and_other_images_are_refused(monkeypatch):
-    module._parts.cache_clear()
     images, label = sklearn.datasets.load_digits(return_X_y=True)
     monkeypatch.setattr(sklearn.datasets, "load_digits", lambda **_: (images[::-1], label))
     data = datasets["digits"].build()
     assert data.provenance["sha256"] == module.SHA256
     with pytest.raises(RunFailed, match="sha256"):
         data.train.batch(0, 2, 0)
-    module._parts.cache_clear()
