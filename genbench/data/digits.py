@@ -85,8 +85,10 @@ def _shipped(
     *,
     side: int,
     levels: int,
+    plan: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    metrics: tuple[str, ...],
     provenance: Mapping[str, Any],
-    **defaults: Any,
 ) -> Data:
     """Return the task of digits that a package ships.
 
@@ -117,6 +119,8 @@ def _shipped(
         train=Finite(lambda: parts()["train"], sizes["train"], space),
         valid=Finite(lambda: parts()["valid"], sizes["valid"], space),
         test=Finite(lambda: parts()["test"], sizes["test"], space),
+        plan=plan,
+        evaluation=evaluation,
+        metrics=metrics,
         provenance=provenance,
-        **defaults,
     )

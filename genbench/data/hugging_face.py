@@ -64,7 +64,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
                 _write_images(place, rows, name, column)
             else:
                 with place.open("wb") as file:
-                    np.savez(file, **_vectors(rows, name))
+                    np.savez(file, **_vectors(rows, name))  # type: ignore[arg-type]
         except (ConfigError, OSError):
             raise
         except Exception as error:  # of splits that differ in their columns, or labels of odd types

@@ -1,10 +1,12 @@
 """Splits: fresh draws from a distribution, or rows of a finite array, each visited once per epoch."""
 
+import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
 from genbench.data.rows import CachedRows, NumberedRows, SelectedRows
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
 from genbench.storage import cache
@@ -263,3 +265,57 @@ def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> 
         parts.append(order[chosen].sort().values)
         order = order[~chosen]
     return [order.sort().values, *parts]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection of images of which everything but the images is known without loading them.
+
+    Args:
+        counts: {split: images of each class}, in the order in which the splits are stored; "train" is one of them.
+    """
+
+    counts: Mapping[str, tuple[int, ...]]
+    classes: tuple[str, ...]
+    load: Callable[[], tuple[Rows, Int[Tensor, " n"]]]
+    provenance: Mapping[str, Any]
+
+    def splits(self, *, valid: int, test: int, space: Space, flip: bool) -> dict[str, Finite]:
+        """Return the training, validation and test split; a missing one is held out from train.
+
+        Held-out images are stratified by class and always the same.
+
+        Args:
+            valid: images held out for validation if the collection has no such split.
+            test: images held out for testing if the collection has no such split.
+            flip: whether training images are mirrored at random.
+
+        Raises:
+            ConfigError: if train has too few images for that.
+        """
+        sizes = {split: sum(counts) for split, counts in self.counts.items()}
+        held_out = {split: n for split, n in (("valid", valid), ("test", test)) if split not in sizes}
+        total, wanted = sizes["train"], sum(held_out.values())
+        if wanted >= total:
+            raise ConfigError(f"{wanted} of {total} training images are to be held out for {' and '.join(held_out)}")
+        rarest, name = min(zip(self.counts["train"], self.classes, strict=True))
+        if 0 < rarest * held_out.get("test", 0) < total:
+            raise ConfigError(
+                f"class '{name}' has {rarest} images in train, too few for one to be among the {held_out['test']} of "
+                f"{total} that are held out for test"
+            )
+
+        @functools.cache
+        def arrays() -> dict[str, Arrays]:
+            raw, label = self.load()
+            stored = torch.arange(len(label)).split([*sizes.values()])
+            rows = dict(zip(sizes, stored, strict=True))
+            cut = stratified(label[rows["train"]], tuple(held_out.values()), seed=0)
+            rows |= {split: rows["train"][chosen] for split, chosen in zip(("train", *held_out), cut, strict=True)}
+            return {split: Arrays(raw, label, chosen) for split, chosen in rows.items()}
+
+        final = {**sizes, **held_out, "train": total - wanted}
+        return {
+            split: Finite(lambda split=split: arrays()[split], n, space, flip=flip and split == "train")
+            for split, n in final.items()
+        }

@@ -65,18 +65,18 @@ def load(path: Path, name: str = "") -> np.ndarray:
                 return _read(file, member.file_size, path)
 
 
-def load_samples(path: Path, label: str = "label") -> tuple[np.ndarray, np.ndarray | None]:
+def load_samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read the array of samples, called samples, by NumPy's default, or anything if it is the only one; and its labels.
 
     Raises:
         ConfigError: as `load` does, and if no array is the one of samples.
     """
     found = names(path)
-    others = [name for name in found if name != label]
+    others = [name for name in found if name != "label"]
     chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
     if chosen is None:
         raise ConfigError(f"{path} holds {', '.join(found)}; call the array of samples 'samples'")
-    return load(path, chosen), load(path, label) if label in found else None
+    return load(path, chosen), load(path, "label") if "label" in found else None
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

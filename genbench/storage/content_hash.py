@@ -84,7 +84,7 @@ def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
     """
 
     def read(entry: Path) -> Path:
-        expected, path = files.read_sealed(entry, entry.name), entry.with_name(name)
+        expected, path = files.read_sealed(entry), entry.with_name(name)
         if path.is_symlink() or not path.is_file() or remembered(path) != expected:
             raise Damaged(f"{files.shown(path)} is damaged: it is missing, or not what was written")
         return path
@@ -92,7 +92,7 @@ def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
     def write(entry: Path) -> None:
         path = entry.with_name(name)
         files.replace(path, make)
-        files.write_sealed(entry, remembered(path), entry.name)
+        files.write_sealed(entry, remembered(path))
 
     return cache.get(kind, f"{name}.sha256", read, write)
 

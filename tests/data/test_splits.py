@@ -1,11 +1,13 @@
 """Splits: purity, epochs, distinct draws, stratified cuts."""
 
+import numpy as np
 import pytest
 import torch
+from helpers.image_trees import build, raw, write_images
 
 from genbench.core import Batch, Split
 from genbench.data.splits import Arrays, Endless, Finite, stratified
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.space import Pixels, Real
 
 
@@ -190,3 +192,20 @@ def test_stratified_cuts_partition_the_rows_by_class_share(counts):
         assert (found - share * len(part)).abs().max() <= 1 + 1e-4
     again = stratified(label, counts, seed=1)
     assert 0 in counts or 1 in counts or not torch.equal(parts[1], again[1])
+
+
+def test_held_out_images_are_disjoint_and_always_the_same(tmp_path, own_home):
+    made = write_images(tmp_path / "tree", {"a": 30, "b": 30})
+    first, second = (build(tmp_path / "tree", valid=0.2, test=0.3) for _ in range(2))
+    parts = [raw(split)[0] for split in (first.train, first.valid, first.test)]
+    assert len({item.tobytes() for part in parts for item in part}) == len(made)
+    for part, split in zip(parts, (second.train, second.valid, second.test), strict=True):
+        np.testing.assert_array_equal(part, raw(split)[0])
+
+
+def test_too_few_images_to_hold_some_out_are_refused(tmp_path, own_home):
+    write_images(tmp_path / "tree", {"a": 30, "b": 3})
+    with pytest.raises(ConfigError, match=r"class 'b' has 3 images in train, too few"):
+        build(tmp_path / "tree", test=0.1)
+    with pytest.raises(ConfigError, match=r"33 of 33 training images are to be held out for valid and test"):
+        build(tmp_path / "tree", test=0.6, valid=0.4)
