@@ -119,13 +119,10 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry]]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             name = f"{prefix}{entry.name}"
-            below = _walk(entry.path, f"{name}/") if entry.is_dir(follow_symlinks=False) else iter(())
-            first = next(below, None)
-            if first is not None:
-                yield first
-                yield from below
-            elif entry.is_file() or (entry.is_dir() and not os.listdir(entry.path)):
+            if entry.is_file() or (entry.is_dir() and not os.listdir(entry.path)):
                 yield name, entry
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{name}/")
 
 
 def _stamp(status: os.stat_result) -> str:

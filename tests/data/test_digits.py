@@ -30,14 +30,6 @@ def test_the_parts_are_all_digits_once_in_seventeen_levels():
     torch.testing.assert_close(parts[0].x.unique().min(), torch.tensor(1 / 17 - 1))
 
 
-def test_classes_have_their_share_of_every_part():
-    data = datasets["digits"].build()
-    share = np.bincount(sklearn.datasets.load_digits().target) / 1797
-    for split in (data.train, data.valid, data.test):
-        counts = torch.bincount(split.take(split.size, 0).label).numpy()
-        assert np.abs(counts - share * split.size).max() <= 1
-
-
 def test_mnist5k_is_a_subset_whose_test_images_its_classifier_never_saw():
     data = datasets["mnist5k"].build()
     pixels, classes = mnist_data()

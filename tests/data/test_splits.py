@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers.image_trees import build, raw, write_images
 
-from genbench.core import Batch, Split
+from genbench.core import Batch
 from genbench.data.splits import Arrays, Endless, Finite, stratified
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.space import Pixels, Real
@@ -21,11 +21,6 @@ def rows(n, *, size=None):
     raw = torch.arange(n).float()[:, None]
     chosen = torch.arange(100, 100 + (size or n - 100))
     return Finite(lambda: Arrays(raw, torch.arange(n), chosen), len(chosen), Real())
-
-
-def test_both_kinds_are_splits():
-    assert isinstance(Endless(numbers, "train"), Split)
-    assert isinstance(rows(200), Split)
 
 
 @pytest.mark.parametrize("split", [Endless(numbers, "train"), rows(237)], ids=["endless", "finite"])
