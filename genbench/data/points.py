@@ -16,7 +16,6 @@ from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
 from genbench.storage import arrays, content_hash, memory
 
-SUFFIXES = (*arrays.SUFFIXES, ".csv", ".parquet")
 LABEL = "label"
 """Name of the column, or of the array, that holds classes and no coordinate."""
 
