@@ -119,12 +119,8 @@ def _trained(held_out: tuple[str, ...]) -> Tensor:
     return known
 
 
-def _label(kind: Tensor, style: int, template: Tensor) -> Tensor:
-    """Return the labels of classes in a style and in wordings; the class varies fastest."""
-    return (template * len(STYLES) + style) * len(CLASSES) + kind
-
-
 def _meaning(known: Tensor) -> Captions:
+    # In a label, the class varies fastest and the wording slowest.
     label = torch.arange(len(CLASSES) * len(STYLES) * len(TEMPLATES))
     kind, style = label % len(CLASSES), label // len(CLASSES) % len(STYLES)
     # Records call the style "look".
@@ -143,7 +139,8 @@ def _every_style(base: Data, split: Split, seen: Tensor) -> Arrays:
     for i, transform in enumerate(STYLES.values()):
         kept = seen[kind, i]
         images.append(transform(raw[kept]))
-        labels.append(_label(kind, i, (_rank(kind) + i) % len(TEMPLATES))[kept])
+        template = (_rank(kind) + i) % len(TEMPLATES)
+        labels.append(((template * len(STYLES) + i) * len(CLASSES) + kind)[kept])
     label = torch.cat(labels)
     return Arrays(torch.cat(images), label, torch.arange(len(label)))
 

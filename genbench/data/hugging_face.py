@@ -5,8 +5,8 @@ export is the same bytes for the same rows, so that runs are named by content, h
 set is ever executed: the library has dropped loading scripts in its version 4.
 """
 
+import functools
 import io
-import json
 import os
 import re
 import tarfile
@@ -19,8 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from genbench.data.image_tree import SPLITS
 from genbench.errors import ConfigError, first_line
-from genbench.storage import arrays, cache, content_hash, files
-from genbench.storage.files import Damaged
+from genbench.storage import cache, content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,34 +51,29 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
     else:
         dataset = _from_hub(name)
         content = {part: rows._fingerprint for part, rows in dataset.items()}
-    key = cache.key(content=content, split=split, version=VERSION)
-    stem = f"{_plain('-'.join(filter(None, (name, split)))).strip('-')[-60:]}-{key}"
 
-    def make(entry: Path) -> None:
+    @functools.cache
+    def selected() -> "tuple[dict[str, Dataset], str | None]":
         rows = _chosen(dataset or _from_folder(path), name, split)
-        column = _image_column(next(iter(rows.values())), name)
-        place = entry.with_suffix(".tar" if column else ".npz")
+        return rows, _image_column(next(iter(rows.values())), name)
+
+    def write(place: Path) -> None:
+        rows, column = selected()
         try:
             if column:
-                files.replace(place, lambda temporary: _write_images(temporary, rows, name, column))
+                _write_images(place, rows, name, column)
             else:
-                arrays.save(place, _vectors(rows, name), compressed=False)
+                with place.open("wb") as file:
+                    np.savez(file, **_vectors(rows, name))  # type: ignore[arg-type]
         except (ConfigError, OSError):
             raise
         except Exception as error:  # of splits that differ in their columns, or labels of odd types
             raise ConfigError(f"hf:{name} cannot be exported: {first_line(error)}") from error
-        kept = {"file": place.name, "sha256": content_hash.remembered(place)}
-        files.write_sealed(entry, json.dumps(kept), entry.name)
 
-    return cache.get("hf", f"{stem}.json", _read, make)
-
-
-def _read(entry: Path) -> Path:
-    expected = json.loads(files.read_sealed(entry, entry.name))
-    place = entry.with_name(expected["file"])
-    if not place.is_file() or content_hash.remembered(place) != expected["sha256"]:
-        raise Damaged(f"{files.shown(place)} is missing or not what was written")
-    return place
+    key = cache.key(content=content, split=split, version=VERSION)
+    stem = f"{_plain('-'.join(filter(None, (name, split)))).strip('-')[-60:]}-{key}"
+    suffix = cache.text("hf", f"{stem}.suffix", lambda: ".tar" if selected()[1] else ".npz")
+    return content_hash.cached_file("hf", f"{stem}{suffix}", write)
 
 
 def _library() -> Any:

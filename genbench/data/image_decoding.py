@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from genbench.data import image_tree
-from genbench.data.image_collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows, NumberedRows
+from genbench.data.splits import Collection
 from genbench.errors import ConfigError
 from genbench.storage import cache, content_hash
 
@@ -75,12 +75,12 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
     if notes:
         provenance["note"] = "; ".join(notes)
 
-    def load() -> LabeledImages:
+    def load() -> tuple[CachedRows, torch.Tensor]:
         name = f"{cache.key(content=sha256, version=VERSION, **asdict(image_format))}.npy"
         shape = (total, image_format.channels, image_format.size, image_format.size)
         raw = CachedRows("images", name, shape, np.uint8, lambda: _decode_all(root, sha256, image_format))
         label = [torch.arange(len(classes)).repeat_interleave(torch.tensor(split)) for split in counts.values()]
-        return LabeledImages(raw, torch.cat(label))
+        return raw, torch.cat(label)
 
     return Collection(counts, classes, load, provenance)
 

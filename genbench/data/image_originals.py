@@ -13,8 +13,8 @@ from urllib.error import URLError
 import numpy as np
 import torch
 
-from genbench.data.image_collection import Collection, LabeledImages
 from genbench.data.rows import CachedRows
+from genbench.data.splits import Collection
 from genbench.errors import RunFailed, first_line
 from genbench.storage import cache, content_hash, tensors
 
@@ -72,13 +72,13 @@ MNIST = Original(
 def collection(name: str, original: Original) -> Collection:
     """Return an original as a collection; it is downloaded and verified when its images are first needed."""
 
-    def load() -> LabeledImages:
+    def load() -> tuple[CachedRows, torch.Tensor]:
         download = functools.cache(lambda: _download(name, original))
         key = cache.key(original=original.sha256)
         shape = (sum(original.train + original.test), *original.shape)
         images = CachedRows("images", f"{key}.npy", shape, np.uint8, lambda: enumerate(download()[0]))
         kept = tensors.cached("images", f"{key}.safetensors", lambda: {"label": torch.from_numpy(download()[1])})
-        return LabeledImages(images, kept["label"])
+        return images, kept["label"]
 
     provenance = {
         "source": f"torchvision {original.kind}",

@@ -5,11 +5,9 @@ from typing import Any, Literal
 
 from genbench.core import Data, Event, Normal
 from genbench.data import image_decoding, image_originals
-from genbench.data.image_collection import Collection, make_splits
 from genbench.data.image_decoding import ImageFormat
 from genbench.data.image_originals import CIFAR10, MNIST, Original
-from genbench.data.splits import flip as flip_images
-from genbench.data.splits import identity
+from genbench.data.splits import Collection
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Size
@@ -139,17 +137,16 @@ def _images(
     evaluation: Mapping[str, Any],
 ) -> Data:
     space = Pixels(256)
-    augmentations = (flip_images, identity) if flip else (identity,)
-    splits = make_splits(images, valid=valid, test=test, space=space, augmentations=augmentations)
+    splits = images.splits(valid=valid, test=test, space=space, flip=flip)
     # With a single class there is nothing to condition on.
     classes = len(images.classes) if len(images.classes) > 1 else 0
     return Data(
         event=Event(shape, classes, space.bin),
         space=space,
         source=Normal(shape),
-        train=splits[0],
-        valid=splits[1],
-        test=splits[2],
+        train=splits["train"],
+        valid=splits["valid"],
+        test=splits["test"],
         plan=plan,
         evaluation=evaluation,
         metrics=METRICS,

@@ -16,7 +16,6 @@ from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
 from genbench.storage import arrays, content_hash, memory
 
-SUFFIXES = (*arrays.SUFFIXES, ".csv", ".parquet")
 LABEL = "label"
 """Name of the column, or of the array, that holds classes and no coordinate."""
 
@@ -82,7 +81,7 @@ def _read(path: Path) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Return the rows (n, d) in float32, the class of each, and the number of classes."""
     if not path.is_file():
         raise ConfigError(f"{path} does not exist or is not a file")
-    values, label = arrays.load_samples(path, LABEL) if path.suffix in arrays.SUFFIXES else _table(path)
+    values, label = arrays.load_samples(path) if path.suffix in arrays.SUFFIXES else _table(path)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
         raise ConfigError(f"{path}: points are rows of real numbers; this is {values.shape} of {values.dtype}")
     with np.errstate(over="ignore"):

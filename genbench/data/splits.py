@@ -1,28 +1,27 @@
 """Splits: fresh draws from a distribution, or rows of a finite array, each visited once per epoch."""
 
+import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
 from genbench.data.rows import CachedRows, NumberedRows, SelectedRows
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
 from genbench.storage import cache
 
 Draw = Callable[[int, torch.Generator], Batch]
 """Draw n labeled samples in model space."""
-
-Augmentation = Callable[[Shaped[Tensor, "b *event"]], Shaped[Tensor, "b *event"]]
-"""A transform of raw samples that keeps their shape, such as a horizontal flip."""
 
 BLOCK = 2**17
 """Numbers drawn at once from a distribution: a call costs as much as a small batch, so batches share it."""
@@ -96,16 +95,6 @@ class Arrays(NamedTuple):
     rows: Int[Tensor, " rows"]
 
 
-def flip(raw: Shaped[Tensor, "b *event"]) -> Shaped[Tensor, "b *event"]:
-    """Flip images left to right."""
-    return raw.flip(-1)
-
-
-def identity(raw: Shaped[Tensor, "b *event"]) -> Shaped[Tensor, "b *event"]:
-    """Return samples as they are."""
-    return raw
-
-
 class Finite(Split):
     """Some rows of an array that is loaded when it is first needed, kept raw and encoded when served.
 
@@ -113,23 +102,15 @@ class Finite(Split):
     the border of two epochs.
 
     Args:
-        augmentations: each training sample passes one of these, drawn at random; evaluation uses none.
+        flip: whether training images are mirrored left to right at random; evaluation never mirrors.
     """
 
     size: int
 
-    def __init__(
-        self,
-        load: Callable[[], Arrays],
-        size: int,
-        space: Space,
-        *,
-        augmentations: tuple[Augmentation, ...] = (identity,),
-    ) -> None:
-        self.size, self.augmented = size, len(augmentations) > 1
+    def __init__(self, load: Callable[[], Arrays], size: int, space: Space, *, flip: bool = False) -> None:
+        self.size, self.augmented = size, flip
         self._load = load
         self._space = space
-        self._augmentations = augmentations
         self._orders: dict[int, tuple[int, Tensor]] = {}
         self._device = torch.device("cpu")
 
@@ -140,14 +121,13 @@ class Finite(Split):
             Unsupported: if this split is empty.
         """
         arrays = self._arrays
-        indices, choice = self.batch_indices(step, size, seed)
+        indices, mirrored = self.batch_indices(step, size, seed)
         rows = arrays.rows[indices]
         raw = arrays.raw[rows].to(self._device)
         if isinstance(arrays.raw, CachedRows):
             arrays.raw.read_ahead(arrays.rows[self.batch_indices(step + 1, size, seed)[0]])
-        if len(self._augmentations) > 1:
-            augmented = torch.stack([augment(raw) for augment in self._augmentations])
-            raw = augmented[choice.to(self._device), torch.arange(len(raw), device=self._device)]
+        if self.augmented:
+            raw = torch.where(mirrored.to(self._device)[:, None, None, None], raw.flip(-1), raw)
         return Batch(self._space.encode(raw), arrays.label[rows].to(self._device))
 
     def on(self, device: torch.device) -> "Finite":
@@ -173,8 +153,8 @@ class Finite(Split):
         """
         return SelectedRows(self._arrays.raw, self._arrays.rows[self.sample_indices(n, seed)])
 
-    def batch_indices(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Int[Tensor, " b"]]:
-        """Return which rows of this split are in the step-th batch, and which augmentation each of them passes."""
+    def batch_indices(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
+        """Return which rows of this split are in the step-th batch, and which of them are mirrored."""
         if self.size == 0:
             raise Unsupported("this split of the data is empty")
         epoch, start = divmod(step * size, self.size)
@@ -186,10 +166,9 @@ class Finite(Split):
             missing -= len(piece)
             epoch, start = epoch + 1, 0
         indices = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-        if len(self._augmentations) == 1:
-            return indices, torch.zeros_like(indices)
-        draws = torch.rand(size, generator=generator(seed, "augment", step))
-        return indices, (draws * len(self._augmentations)).long()
+        if not self.augmented:
+            return indices, torch.zeros(size, dtype=torch.bool)
+        return indices, torch.rand(size, generator=generator(seed, "augment", step)) < 0.5
 
     def sample_indices(self, n: int, seed: int) -> Int[Tensor, " n"]:
         """Return n different rows of this split, drawn from the seed; all are in stored order."""
@@ -202,24 +181,26 @@ class Finite(Split):
         return torch.randperm(self.size, generator=generator(seed, "take"))[:n]
 
     def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> "Encoded":
-        """Return the latents of this split, each row encoded once under every augmentation and kept on disk.
+        """Return the latents of this split, each row encoded once, also mirrored if it may be, and kept on disk.
 
         Args:
             encode: from samples in model space to latents.
             key: identifies the encoder and the collection of raw samples.
         """
         rows = self._arrays.rows
+        views = 2 if self.augmented else 1
 
         def latents() -> NumberedRows:
-            for i, augment in enumerate(self._augmentations):
+            for view in range(views):
                 for part in torch.arange(self.size).split(256):
-                    z = encode(self._space.encode(augment(self._arrays.raw[rows[part]]))).cpu().numpy()
-                    yield from zip((i * self.size + part).tolist(), z, strict=True)
+                    raw = self._arrays.raw[rows[part]]
+                    mirrored = self.augmented and view == 0
+                    z = encode(self._space.encode(raw.flip(-1) if mirrored else raw)).cpu().numpy()
+                    yield from zip((view * self.size + part).tolist(), z, strict=True)
 
         chosen = hashlib.sha256(rows.numpy().data).hexdigest()
-        name = cache.key(latents=key, shape=shape, augmentations=len(self._augmentations), rows=chosen)
-        total = len(self._augmentations) * self.size
-        stored = CachedRows("latents", f"{name}.npy", (total, *shape), np.float32, latents)
+        name = cache.key(latents=key, shape=shape, augmentations=views, rows=chosen)
+        stored = CachedRows("latents", f"{name}.npy", (views * self.size, *shape), np.float32, latents)
         return Encoded(self, stored, self._arrays.label[rows])
 
     @cached_property
@@ -241,25 +222,26 @@ class Encoded(Split):
     """Latents of a finite split, served in the order in which the split serves its samples.
 
     Args:
-        split: decides which rows, and which augmentation of each.
-        latents: latents of every row under the first augmentation, then under the next; the last is the identity.
+        split: decides which rows, and which of them are mirrored.
+        latents: those of every row mirrored, if it may be, then those of every row as it is.
     """
 
     def __init__(self, split: Finite, latents: Rows, label: Int[Tensor, " rows"]) -> None:
         self.size, self.augmented = split.size, split.augmented
         self._split = split
         self._latents = latents
+        self._unchanged = latents.shape[0] - split.size
         self._label = label
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th batch of that size under that seed."""
-        indices, choice = self._split.batch_indices(step, size, seed)
-        return Batch(self._latents[choice * self._split.size + indices], self._label[indices])
+        indices, mirrored = self._split.batch_indices(step, size, seed)
+        return Batch(self._latents[torch.where(mirrored, 0, self._unchanged) + indices], self._label[indices])
 
     def take(self, n: int, seed: int) -> Batch:
         """Return the latents of n distinct samples without augmentation."""
         indices = self._split.sample_indices(n, seed)
-        return Batch(self._latents[self._latents.shape[0] - self._split.size + indices], self._label[indices])
+        return Batch(self._latents[self._unchanged + indices], self._label[indices])
 
 
 def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> list[Int[Tensor, " rows"]]:
@@ -283,3 +265,57 @@ def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> 
         parts.append(order[chosen].sort().values)
         order = order[~chosen]
     return [order.sort().values, *parts]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection of images of which everything but the images is known without loading them.
+
+    Args:
+        counts: {split: images of each class}, in the order in which the splits are stored; "train" is one of them.
+    """
+
+    counts: Mapping[str, tuple[int, ...]]
+    classes: tuple[str, ...]
+    load: Callable[[], tuple[Rows, Int[Tensor, " n"]]]
+    provenance: Mapping[str, Any]
+
+    def splits(self, *, valid: int, test: int, space: Space, flip: bool) -> dict[str, Finite]:
+        """Return the training, validation and test split; a missing one is held out from train.
+
+        Held-out images are stratified by class and always the same.
+
+        Args:
+            valid: images held out for validation if the collection has no such split.
+            test: images held out for testing if the collection has no such split.
+            flip: whether training images are mirrored at random.
+
+        Raises:
+            ConfigError: if train has too few images for that.
+        """
+        sizes = {split: sum(counts) for split, counts in self.counts.items()}
+        held_out = {split: n for split, n in (("valid", valid), ("test", test)) if split not in sizes}
+        total, wanted = sizes["train"], sum(held_out.values())
+        if wanted >= total:
+            raise ConfigError(f"{wanted} of {total} training images are to be held out for {' and '.join(held_out)}")
+        rarest, name = min(zip(self.counts["train"], self.classes, strict=True))
+        if 0 < rarest * held_out.get("test", 0) < total:
+            raise ConfigError(
+                f"class '{name}' has {rarest} images in train, too few for one to be among the {held_out['test']} of "
+                f"{total} that are held out for test"
+            )
+
+        @functools.cache
+        def arrays() -> dict[str, Arrays]:
+            raw, label = self.load()
+            stored = torch.arange(len(label)).split([*sizes.values()])
+            rows = dict(zip(sizes, stored, strict=True))
+            cut = stratified(label[rows["train"]], tuple(held_out.values()), seed=0)
+            rows |= {split: rows["train"][chosen] for split, chosen in zip(("train", *held_out), cut, strict=True)}
+            return {split: Arrays(raw, label, chosen) for split, chosen in rows.items()}
+
+        final = {**sizes, **held_out, "train": total - wanted}
+        return {
+            split: Finite(lambda split=split: arrays()[split], n, space, flip=flip and split == "train")
+            for split, n in final.items()
+        }

@@ -145,15 +145,14 @@ def _check_members(path: Path, members: list[ZipInfo]) -> None:
 
 def remember(path: Path, verdicts: Iterable[Verdict]) -> None:
     """Remember on this machine, by the hash of a submission, which of its records were confirmed and which were not."""
-    entry = _entry(path)
     states = {each.name: each.state for each in verdicts if each.state in ("confirmed", "not confirmed")}
-    files.write_sealed(entry, json.dumps(remembered(path) | states), entry.name)
+    files.write_sealed(_entry(path), json.dumps(remembered(path) | states))
 
 
 def remembered(path: Path) -> dict[str, str]:
     """Return {RUN/EVALUATION: state} of the records of a submission that were measured again on this machine."""
     try:
-        return json.loads(files.read_sealed(_entry(path), _entry(path).name))
+        return json.loads(files.read_sealed(_entry(path)))
     except (OSError, Damaged):
         return {}
 

@@ -65,42 +65,28 @@ def load(path: Path, name: str = "") -> np.ndarray:
                 return _read(file, member.file_size, path)
 
 
-def load_samples(path: Path, label: str = "label") -> tuple[np.ndarray, np.ndarray | None]:
+def load_samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Read the array of samples, called samples, by NumPy's default, or anything if it is the only one; and its labels.
 
     Raises:
         ConfigError: as `load` does, and if no array is the one of samples.
     """
     found = names(path)
-    others = [name for name in found if name != label]
+    others = [name for name in found if name != "label"]
     chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
     if chosen is None:
         raise ConfigError(f"{path} holds {', '.join(found)}; call the array of samples 'samples'")
-    return load(path, chosen), load(path, label) if label in found else None
+    return load(path, chosen), load(path, "label") if "label" in found else None
 
 
-def save(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = True) -> None:
-    """Write named arrays atomically, as an .npz."""
+def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays atomically, as a compressed .npz."""
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:  # NumPy would append .npz to the name
-            (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     files.replace(path, write)
-
-
-def load_all(path: Path, most: int) -> dict[str, np.ndarray]:
-    """Read all arrays of an .npz. Raises ConfigError as `load` does, and if they hold more bytes than `most`."""
-    with _checked(path), zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        size = sum(member.file_size for member in members)
-        if size > most:
-            raise ValueError(f"it holds {size:,} bytes, more than the {most:,} that are read")
-        found = {}
-        for member in members:
-            with archive.open(member) as file:
-                found[member.filename.removesuffix(".npy")] = _read(file, member.file_size, path)
-        return found
 
 
 @contextmanager

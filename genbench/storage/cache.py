@@ -62,13 +62,8 @@ def get(kind: str, name: str, read: Callable[[Path], Content], make: Callable[[P
 
 
 def text(kind: str, name: str, make: Callable[[], str]) -> str:
-    """Return a text that is kept as an entry and sealed together with its name: a copy under another name is damaged.
-
-    Args:
-        name: file name, as `get` has it.
-        make: returns the text.
-    """
-    return get(kind, name, lambda path: read_sealed(path, name), lambda path: write_sealed(path, make(), name))
+    """Return a text that is kept as an entry, sealed with its name: a copy under another name is damaged."""
+    return get(kind, name, read_sealed, lambda path: write_sealed(path, make()))
 
 
 @contextmanager

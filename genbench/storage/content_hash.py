@@ -42,27 +42,8 @@ def stamp(path: Path) -> str:
     return _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
 
 
-def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the name and the path of each bound setting that is a path; nested ones are called COMPONENT.SETTING."""
-    for name, setting in settings_of(builder).items():
-        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
-        if marker is None and _takes_path(setting.type):
-            marker = OnDisk(or_name=True)
-        if setting.nested is not None and isinstance(value, Mapping):
-            nested = paths_in(setting.nested.registry[value["name"]].build, value)
-            yield from ((f"{name}.{inner}", path) for inner, path in nested)
-        if value is not None and marker is not None:
-            path = Path(str(value)).expanduser()
-            if path.exists() or not marker.or_name:
-                yield name, path
-
-
-def _takes_path(annotation: Any) -> bool:
-    return annotation is Path or any(map(_takes_path, get_args(annotation)))
-
-
 def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, str]:
-    """Return {setting: sha256} of the files and folders that bound settings name.
+    """Return {setting: sha256} of the files and folders that bound settings name; nested ones are COMPONENT.SETTING.
 
     Args:
         what: how messages call the builder.
@@ -71,11 +52,25 @@ def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, s
         ConfigError: if one does not exist or cannot be read.
     """
     found = {}
-    for name, path in paths_in(builder, settings):
-        if not path.exists():
-            raise ConfigError(f"{what}.{name}: {path} does not exist")
-        found[name] = remembered(path)
+    for name, setting in settings_of(builder).items():
+        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
+        if marker is None and _takes_path(setting.type):
+            marker = OnDisk(or_name=True)
+        if setting.nested is not None and isinstance(value, Mapping):
+            build = setting.nested.registry[value["name"]].build
+            nested = of_settings(build, value, f"{what}.{name}")
+            found |= {f"{name}.{inner}": sha256 for inner, sha256 in nested.items()}
+        if value is not None and marker is not None:
+            path = Path(str(value)).expanduser()
+            if path.exists():
+                found[name] = remembered(path)
+            elif not marker.or_name:
+                raise ConfigError(f"{what}.{name}: {path} does not exist")
     return found
+
+
+def _takes_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_takes_path, get_args(annotation)))
 
 
 def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
@@ -89,7 +84,7 @@ def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
     """
 
     def read(entry: Path) -> Path:
-        expected, path = files.read_sealed(entry, entry.name), entry.with_name(name)
+        expected, path = files.read_sealed(entry), entry.with_name(name)
         if path.is_symlink() or not path.is_file() or remembered(path) != expected:
             raise Damaged(f"{files.shown(path)} is damaged: it is missing, or not what was written")
         return path
@@ -97,7 +92,7 @@ def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
     def write(entry: Path) -> None:
         path = entry.with_name(name)
         files.replace(path, make)
-        files.write_sealed(entry, remembered(path), entry.name)
+        files.write_sealed(entry, remembered(path))
 
     return cache.get(kind, f"{name}.sha256", read, write)
 
@@ -124,13 +119,10 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry]]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             name = f"{prefix}{entry.name}"
-            below = _walk(entry.path, f"{name}/") if entry.is_dir(follow_symlinks=False) else iter(())
-            first = next(below, None)
-            if first is not None:
-                yield first
-                yield from below
-            elif entry.is_file() or (entry.is_dir() and not os.listdir(entry.path)):
+            if entry.is_file() or (entry.is_dir() and not os.listdir(entry.path)):
                 yield name, entry
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{name}/")
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -153,17 +153,16 @@ def _remove_empty(folder: Path) -> None:
         raise ConfigError(f"{shown(folder)} is a folder where a file belongs: move or remove it") from error
 
 
-def write_sealed(path: Path, text: str, name: str = "") -> None:
-    """Write a text as `write` does, followed by a line with the sha256 of the text and of a name that it belongs to."""
-    write(path, f"{text}\n{hashlib.sha256(f'{text}{name}'.encode()).hexdigest()}\n")
+def write_sealed(path: Path, text: str, name: str | None = None) -> None:
+    """Write a text as `write` does, then the sha256 of the text and of its name, by default that of the file."""
+    write(path, f"{text}\n{hashlib.sha256(f'{text}{name or path.name}'.encode()).hexdigest()}\n")
 
 
-def read_sealed(path: Path, name: str = "") -> str:
+def read_sealed(path: Path, name: str | None = None) -> str:
     """Return a text that `write_sealed` wrote. Raises Damaged if it is not what was written under this name."""
     text, _, seal = read(path).removesuffix(b"\n").rpartition(b"\n")
-    if hashlib.sha256(text + name.encode()).hexdigest().encode() != seal:
-        other = ", or a copy of another file" if name else ""
-        raise Damaged(f"{shown(path)} is damaged{other}: its checksum differs")
+    if hashlib.sha256(text + (name or path.name).encode()).hexdigest().encode() != seal:
+        raise Damaged(f"{shown(path)} is damaged, or a copy of another file: its checksum differs")
     return text.decode()
 
 

@@ -16,9 +16,6 @@ from genbench.validation import explain
 HASHED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """Names of files in the hub's cache."""
 
-BLOCK = 2**20
-"""Bytes that are hashed at a time."""
-
 TIMEOUT = 10.0
 """Seconds in which the hub must answer."""
 
@@ -99,10 +96,9 @@ def _verify(snapshot: Path, patterns: tuple[str, ...]) -> None:
         if not HASHED.fullmatch(stored.name):  # a file system without links
             continue
         start = b"" if len(stored.name) == 64 else b"blob %d\0" % stored.stat().st_size  # as git has it
-        digest = (hashlib.sha1 if start else hashlib.sha256)(start)
+        kind = hashlib.sha1 if start else hashlib.sha256
         with stored.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+            digest = hashlib.file_digest(file, lambda kind=kind, start=start: kind(start))
         if digest.hexdigest() != stored.name:
             raise ConfigError(
                 f"{stored} is damaged: it has another hash than on the hub; remove it to download it again"

@@ -56,13 +56,7 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
 
 
 def cached(kind: str, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return tensors that are kept as an entry of the cache and sealed with its name: a copy of another is damaged.
-
-    Args:
-        kind: folder of such entries.
-        name: file name, as `genbench.storage.cache.get` has it.
-        make: returns the tensors.
-    """
+    """Return tensors that are kept as an entry of the cache, sealed with its name: a copy of another is damaged."""
 
     def read(path: Path) -> dict[str, Tensor]:
         found, header = load(path, ("entry",))

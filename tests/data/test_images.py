@@ -12,7 +12,6 @@ from genbench.data import image_originals
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.make_spec import make_spec
-from genbench.settings import settings_of
 from genbench.storage import content_hash
 
 
@@ -61,11 +60,6 @@ def test_a_folder_unlike_the_original_is_refused(tmp_path):
     data = datasets["cifar10"].build(path=str(tmp_path / "small"), valid=0)
     with pytest.raises(ConfigError, match=r"\.png has 30x32 pixels, not 32x32"):
         data.train.batch(0, 2, 0)
-
-
-@pytest.mark.parametrize("name", ["cifar10", "mnist", "folder"])
-def test_every_setting_has_a_meaning(name):
-    assert all(setting.meaning for setting in settings_of(datasets[name].build).values())
 
 
 @pytest.mark.parametrize(("name", "train", "shape"), [("cifar10", 49_000, (3, 32, 32)), ("mnist", 55_000, (1, 28, 28))])

@@ -1,11 +1,13 @@
 """Splits: purity, epochs, distinct draws, stratified cuts."""
 
+import numpy as np
 import pytest
 import torch
+from helpers.image_trees import build, raw, write_images
 
-from genbench.core import Batch, Split
-from genbench.data.splits import Arrays, Endless, Finite, flip, identity, stratified
-from genbench.errors import RunFailed, Unsupported
+from genbench.core import Batch
+from genbench.data.splits import Arrays, Endless, Finite, stratified
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.space import Pixels, Real
 
 
@@ -19,11 +21,6 @@ def rows(n, *, size=None):
     raw = torch.arange(n).float()[:, None]
     chosen = torch.arange(100, 100 + (size or n - 100))
     return Finite(lambda: Arrays(raw, torch.arange(n), chosen), len(chosen), Real())
-
-
-def test_both_kinds_are_splits():
-    assert isinstance(Endless(numbers, "train"), Split)
-    assert isinstance(rows(200), Split)
 
 
 @pytest.mark.parametrize("split", [Endless(numbers, "train"), rows(237)], ids=["endless", "finite"])
@@ -122,12 +119,8 @@ def test_a_wrong_size_is_noticed():
 
 def test_flips_mirror_half_of_the_training_images_and_no_others():
     images = torch.arange(256, dtype=torch.uint8).expand(512, 3, 4, 256).contiguous()
-    split = Finite(
-        lambda: Arrays(images, torch.zeros(512).long(), torch.arange(512)),
-        512,
-        Pixels(256),
-        augmentations=(flip, identity),
-    )
+    arrays = Arrays(images, torch.zeros(512).long(), torch.arange(512))
+    split = Finite(lambda: arrays, 512, Pixels(256), flip=True)
     raw = Pixels(256).decode(split.batch(0, 512, 0).x)
     mirrored = raw[:, 0, 0, 0] == 255
     torch.testing.assert_close(raw[mirrored], images[mirrored].flip(-1), rtol=0, atol=0)
@@ -141,7 +134,7 @@ def test_latents_are_those_of_the_batches_they_stand_for(tmp_path, monkeypatch):
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     images = torch.randint(256, (300, 1, 2, 4), dtype=torch.uint8)
     chosen = torch.randperm(300)[:270]
-    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), augmentations=(flip, identity))
+    split = Finite(lambda: Arrays(images, torch.arange(300), chosen), 270, Pixels(256), flip=True)
     calls = []
 
     def encode(x):
@@ -194,3 +187,20 @@ def test_stratified_cuts_partition_the_rows_by_class_share(counts):
         assert (found - share * len(part)).abs().max() <= 1 + 1e-4
     again = stratified(label, counts, seed=1)
     assert 0 in counts or 1 in counts or not torch.equal(parts[1], again[1])
+
+
+def test_held_out_images_are_disjoint_and_always_the_same(tmp_path, own_home):
+    made = write_images(tmp_path / "tree", {"a": 30, "b": 30})
+    first, second = (build(tmp_path / "tree", valid=0.2, test=0.3) for _ in range(2))
+    parts = [raw(split)[0] for split in (first.train, first.valid, first.test)]
+    assert len({item.tobytes() for part in parts for item in part}) == len(made)
+    for part, split in zip(parts, (second.train, second.valid, second.test), strict=True):
+        np.testing.assert_array_equal(part, raw(split)[0])
+
+
+def test_too_few_images_to_hold_some_out_are_refused(tmp_path, own_home):
+    write_images(tmp_path / "tree", {"a": 30, "b": 3})
+    with pytest.raises(ConfigError, match=r"class 'b' has 3 images in train, too few"):
+        build(tmp_path / "tree", test=0.1)
+    with pytest.raises(ConfigError, match=r"33 of 33 training images are to be held out for valid and test"):
+        build(tmp_path / "tree", test=0.6, valid=0.4)

@@ -36,7 +36,7 @@ def test_a_damaged_entry_is_reported_in_one_line_and_made_again(home, caplog, da
     (home / "kind/name").write_bytes(damage)
     assert entry() == "content"
     assert [record.getMessage() for record in caplog.records] == [
-        f"{home / 'kind/name'} is damaged: its checksum differs; it is made again"
+        f"{home / 'kind/name'} is damaged, or a copy of another file: its checksum differs; it is made again"
     ]
     assert entry(calls=None) == "content"
 

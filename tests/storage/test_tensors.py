@@ -61,10 +61,3 @@ def test_an_entry_of_the_cache_is_made_once_and_a_copy_of_another_is_made_again(
     (kind / "two").write_bytes((kind / "one").read_bytes())
     assert kept("two", 2) == 2
     assert caplog.messages == [f"{kind / 'two'} is a copy of another entry, one; it is made again"]
-
-
-def test_an_entry_of_an_earlier_version_which_names_no_entry_is_made_again(home, caplog):
-    tensors.save(home / "kind/old", {"x": torch.tensor(1)}, {})
-    assert tensors.cached("kind", "old", lambda: {"x": torch.tensor(2)})["x"] == 2
-    assert len(caplog.messages) == 1
-    assert "its header lacks entry; it is made again" in caplog.messages[0]

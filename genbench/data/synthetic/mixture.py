@@ -16,11 +16,6 @@ POINTS = 2**15 + 1
 """Points of the integral of a distance along a line."""
 
 
-def blocks(x: Float[Tensor, "b d"], modes: int) -> tuple[Float[Tensor, "rows d"], ...]:
-    """Return the rows in parts for which a number per row, mode and coordinate fits into a block."""
-    return x.split(max(1, BLOCK // (modes * x.shape[1])))
-
-
 class Mixture(Source):
     """A mixture of isotropic Gaussians, sum_k w_k N(m_k, s_k^2 I), in any dimension.
 
@@ -94,8 +89,8 @@ class Mixture(Source):
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return the log-density in nats."""
-        each = [self._joint(rows, self.means, self.stds).logsumexp(-1) for rows in blocks(x, len(self.means))]
-        return torch.cat(each)
+        parts = x.split(max(1, BLOCK // self.means.numel()))
+        return torch.cat([self._joint(rows, self.means, self.stds).logsumexp(-1) for rows in parts])
 
     def velocity(self, t: Float[Tensor, ""], x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         """Return E[x1 - x0 | x_t = x] for x_t = (1-t) x0 + t x1, x0 ~ N(0, I) and x1 independent draws.

@@ -6,11 +6,6 @@ from torch.testing import assert_close
 
 from genbench.metrics.wasserstein import squared_w2
 from genbench.registry import datasets
-from genbench.testing.datasets import check_dataset
-
-
-def test_it_conforms():
-    check_dataset("branches")
 
 
 def test_the_density_of_each_condition_integrates_to_that_of_the_condition():

@@ -7,32 +7,13 @@ import pytest
 import torch
 from sklearn.datasets import make_moons
 
-from genbench.core import Source
 from genbench.registry import datasets
-from genbench.settings import settings_of
 
 N = 20_000
 
 
 def build(name, **settings):
     return datasets[name].build(**settings)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["moons", "8gaussians", "gaussian", "mixture", "8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians"],
-)
-def test_batches_are_finite_labeled_and_named(name):
-    data = build(name)
-    batch = data.train.batch(0, 1000, 0)
-    assert batch.x.shape == (1000, 2) == (1000, *data.event.shape)
-    assert batch.x.isfinite().all()
-    assert batch.x.dtype == torch.float32
-    assert batch.label.unique().tolist() == list(range(max(data.event.classes, 1)))
-    assert isinstance(data.source, Source)
-    assert data.source.sample(3, torch.Generator()).shape == (3, 2)
-    assert all(setting.meaning for setting in settings_of(datasets[name].build).values())
-    assert ("mode_coverage" in data.metrics) == (data.truth.modes is not None and len(data.truth.modes) > 1)
 
 
 @pytest.mark.parametrize("name", ["moons", "8gaussians", "mixture", "8gaussians-moons"])
