@@ -69,20 +69,16 @@ class Gaussian(Model):
         self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Dequantize the data."""
         return batch._replace(x=dequantise(batch.x, self.event.bin, generator))
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
-        """Return the negative log-likelihood per dimension, in nats."""
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}
 
     def sample(self, x0: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Map the noise linearly."""
         x = x0.flatten(1) @ self.root.T + self.mean
         return Samples(x.view(len(x0), *self.event.shape), 1.0)
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        """Return the exact log-density in nats."""
         root = self.root
         z = torch.linalg.solve_triangular(root, (x.flatten(1) - self.mean).T, upper=False).T
         return self.source.log_prob(z) - root.diag().abs().log().sum()

@@ -31,7 +31,6 @@ class Block(nn.Module):
         self.condition = nn.Linear(width, 6 * width)
 
     def forward(self, h: Float[Tensor, "b n width"], c: Float[Tensor, "b width"]) -> Float[Tensor, "b n width"]:
-        """Return the tokens after this block."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.condition(c)[:, None].chunk(6, -1)
         parts = self.qkv(modulate(self.norm(h), shift1, scale1)).unflatten(2, (3, self.heads, -1))
         q, k, v = parts.permute(2, 0, 3, 1, 4)

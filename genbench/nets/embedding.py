@@ -31,7 +31,6 @@ class TimeEmbedding(nn.Sequential):
         self.size, self.scale = size, scale
 
     def forward(self, input: Float[Tensor, " b"]) -> Float[Tensor, "b width"]:
-        """Return the embedding of times."""
         return super().forward(frequencies(self.scale * input, self.size))
 
 

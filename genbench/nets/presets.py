@@ -81,7 +81,6 @@ class KeepsConditions(nn.Module):
         self.net, self.count = net, count
 
     def forward(self, t: Tensor, x: Float[Tensor, "b *event"], *others: Any) -> Float[Tensor, "b *event"]:
-        """Return the output of the network, and 0 for the conditions."""
         v = self.net(t, x, *others)
         return torch.cat([v[:, : -self.count], torch.zeros_like(v[:, -self.count :])], 1)
 

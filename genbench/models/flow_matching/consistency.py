@@ -63,7 +63,6 @@ class Consistency(FewStep):
         self.limits = {"segments": segments}
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the example of a step; in the first ones, targets are the ends of the pairs."""
         example = super().example(batch_source, step, size, seed, generator)
         return example._replace(end=self.segment_end(example.t)) if step < self.end_steps else example
 
@@ -78,7 +77,6 @@ class Consistency(FewStep):
         return ((t * self.segments).floor() + 1).clamp(max=self.segments) / self.segments
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared difference of two predictions."""
         t, x, later, label = example.t, example.x, example.end, example.label
         assert later is not None
         end, x_later = self.segment_end(t), x + expand(later - t, x) * example.velocity
@@ -97,12 +95,10 @@ class Consistency(FewStep):
 
     @classmethod
     def fewest(cls, settings: Mapping[str, Any]) -> int:
-        """Return one step per segment."""
         return settings["segments"]
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse steps across the end of a segment."""
         steps, segments = options["steps"], settings["segments"]
         if steps % segments:
             raise ConfigError(f"sample.steps={steps}: consistency takes a multiple of model.segments={segments}")

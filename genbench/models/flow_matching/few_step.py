@@ -108,7 +108,6 @@ class FewStep(PairModel):
         return 1
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        """Return options with that many network evaluations per sample."""
         cost = 2 if options.get("guidance") else 1
         if method != "euler":
             raise Unsupported(f"it takes Euler steps of its mean velocity, no {method}")

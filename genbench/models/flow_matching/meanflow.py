@@ -89,7 +89,6 @@ class MeanFlow(FewStep):
         return t, torch.where(same, t, end)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared error of the identity."""
         assert example.end is not None
         # The target needs full precision: fused attention has no forward derivative, and one in bfloat16 is too coarse.
         exact = torch.promote_types(example.x.dtype, torch.float32)
@@ -125,7 +124,6 @@ class MeanFlow(FewStep):
         return torch.where(kept, a * velocity + (1 - a - k) * without + k * with_label, velocity)
 
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
-        """Return the mean velocity from time t to a later time."""
         return self.net(t, x, label, end - t)
 
 

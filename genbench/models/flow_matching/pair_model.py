@@ -100,11 +100,9 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return whether the network is the one for vectors."""
         return settings["net"]["name"] == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Let the coupling estimate its constants, if it has any, from independent pairs of noise and data."""
         if count := self.coupling.pilot_size:
             width = self.bin_width
             pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)
@@ -112,7 +110,6 @@ class PairModel(Model, Coupled):
             self.coupling.prepare(pair._replace(x0=with_conditions(pair.x0, pair.x1, k)) for pair in pairs)
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the split that training batches come from, which the coupling may read first."""
         self.coupling.attach(data.train, self.source, device)
         return super().batch_source(data, device)
 
@@ -133,7 +130,6 @@ class PairModel(Model, Coupled):
         return self.interpolate(mine, None if label is None else label[rows], generator)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw noise, pair it with the data, and draw a time for each pair."""
         return self.interpolate(*self.pair(batch, generator), generator)
 
     @torch.no_grad()
@@ -172,7 +168,6 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse guidance without labels."""
         if options["guidance"] and not settings["conditional"]:
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
 

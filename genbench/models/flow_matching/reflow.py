@@ -48,7 +48,6 @@ class Pool(Split):
         return Batch(self.x[rows], self.label[rows])
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return n distinct pairs."""
         rows = torch.randperm(self.size, generator=generator(seed, "pool"))[:n]
         return Batch(self.x[rows], self.label[rows])
 
@@ -78,7 +77,6 @@ class FromTeacher(Coupling):
     """Noise and what a teacher makes of it: pairs of a pool, which holds no data."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Refuse to pair noise with data."""
         raise Unsupported("its pairs are of noise and its teacher's samples, not of data")
 
 
@@ -153,7 +151,6 @@ class Reflow(FlowMatching):
         self.pool = pool
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the pool of pairs."""
         if self.pool is None:
             raise RunFailed("the model has no pairs yet: call learn(pairs(teacher, ...)) with a trained flow")
         return self.pool

@@ -28,7 +28,6 @@ class Residual(nn.Module):
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Return the block's output."""
         h = self.conv1(F.silu(self.norm1(x)))
         return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
 
@@ -146,7 +145,6 @@ class Autoencoder(Encoder):
 
     @property
     def decoder(self) -> nn.Module:
-        """The net from latents to images."""
         return self.outward
 
     def posterior(self, x: Float[Tensor, "b *event"]) -> Posterior:
@@ -155,15 +153,12 @@ class Autoencoder(Encoder):
         return Posterior(mean, log_variance.clamp(-20, 10))
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        """Return the posterior mean, shifted and scaled to unit variance in every channel."""
         return in_parts(lambda part: (self.posterior(part).mean - self.shift) / self.scale, x, self.event.dims)
 
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
-        """Return images in model space."""
         return in_parts(lambda part: self.outward(part * self.scale + self.shift), z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the training of both nets on data, then the fine-tuning of the decoder if there is any."""
         self.requires_grad_(True)
         plan = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr, "schedule": "cosine"}
         yield Stage(Reconstruction(self, self.kl), "reconstruction", {**plan, "weight_decay": 0.0})
@@ -219,7 +214,6 @@ class Reconstruction(Model):
         self.encoder, self.kl = encoder, kl
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw the noise of the latents."""
         shape = (len(batch.x), *self.encoder.latent.shape)
         return Example(batch.x, torch.randn(shape, generator=generator, device=batch.x.device))
 
@@ -233,5 +227,4 @@ class Reconstruction(Model):
         return {"loss": error + self.kl * divergence, "error": error.detach(), "kl": divergence.detach()}
 
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Decode latents from the prior."""
         return Samples(self.encoder.outward(x0), 0)

@@ -43,16 +43,13 @@ class DecoderTuning(Model):
 
     @torch.no_grad()
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Encode the data and add noise."""
         z = self.encoder.encode(batch.x)
         return Example(batch.x, z + self.noise * torch.randn(z.shape, generator=generator, device=z.device))
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the squared error per coordinate of the data."""
         return {"loss": (self.encoder.decode(example.z) - example.x).square().mean()}
 
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Decode the given noise."""
         return Samples(self.encoder.decode(x0), 0)
 
 

@@ -137,7 +137,6 @@ class DiffusersVAE(Encoder):
 
     @property
     def decoder(self) -> nn.Module:
-        """The net from latents to images."""
         return self.vae.decoder
 
     def load(self) -> None:
@@ -158,16 +157,12 @@ class DiffusersVAE(Encoder):
             raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {first_line(error)}") from error
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        """Return the posterior mean, shifted and scaled."""
-
         def mean(part: Tensor) -> Tensor:
             return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
 
         return in_parts(mean, x, self.event.dims)
 
     def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
-        """Return mean and standard deviation of the posterior, shifted and scaled alike."""
-
         def both(part: Tensor) -> Tensor:
             posterior = self.vae.encode(part / self.white).latent_dist
             return torch.cat([(posterior.mean - self.shift) * self.scale, posterior.std * self.scale], 1)
@@ -175,15 +170,12 @@ class DiffusersVAE(Encoder):
         return in_parts(both, x, self.event.dims)
 
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
-        """Return images in model space."""
-
         def image(part: Tensor) -> Tensor:
             return self.vae.decode(part / self.scale + self.shift).sample * self.white
 
         return in_parts(image, z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Load the weights, and yield the fine-tuning of the decoder if there is any."""
         self.load()
         yield from decoder_finetuning.tuning(
             self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr

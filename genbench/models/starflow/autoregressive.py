@@ -155,7 +155,6 @@ class Flow(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b *event"], prefix: Float[Tensor, "b p width"] | None = None) -> Latents:
-        """Map data to noise."""
         u = self.patches.split(x)
         log_det = u.new_zeros(len(u))
         between = []

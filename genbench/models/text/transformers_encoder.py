@@ -100,13 +100,11 @@ class TransformersEncoder(TextEncoder):
         self.length.copy_(length)
 
     def add_captions(self, captions: Sequence[str]) -> None:
-        """Encode captions, and add them to the end of the table."""
         states, length = self._encoded(captions)
         self.states = torch.cat([self.states, states.to(self.states)])
         self.length = torch.cat([self.length, length.to(self.length)])
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b tokens width"]:
-        """Return the prefix of each label; -1 stands for the empty caption."""
         inside = torch.arange(self.states.shape[1], device=label.device) < self.length[label + 1][:, None]
         return torch.where(inside[..., None], self.projection(self.states[label + 1]), self.padding)
 

@@ -83,7 +83,6 @@ class Balanced(Coupling):
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
-        """Take the reference from independent pairs, and solve for its potentials."""
         for buffer, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
             buffer.copy_(torch.cat(parts)[: self.pilot_size])
         mass = self._log_mass()[self.label]

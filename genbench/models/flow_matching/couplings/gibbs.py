@@ -115,7 +115,6 @@ class Gibbs(Coupling):
         return self._log_kernel(torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64))
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
-        """Estimate the constant normalizer of every class."""
         parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in pairs]
         self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
 

@@ -69,7 +69,6 @@ class Semidiscrete(Coupling):
         """{class, or 0: points and potentials}; not part of the state, because the cache holds them."""
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
-        """Read the points, and find their potentials or read them from the cache."""
         count = self.settings.points if train.size is None else train.size
         if train.augmented:
             log.warning("semidiscrete pairs hold training data as it is: augmentation (data.flip) has no effect")

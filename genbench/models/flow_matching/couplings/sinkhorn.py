@@ -29,8 +29,6 @@ class Sinkhorn(Coupling):
         self.reg = reg
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Draw a noise partner for each data point."""
-
         def partners(a: Tensor, b: Tensor) -> Tensor:
             plan = entropic_plan(squared_distances(a, b), self.reg)
             return torch.multinomial(plan.T.float().to(generator.device), 1, generator=generator)[:, 0]
