@@ -40,11 +40,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
 
 
 def check_labels(model: Model) -> None:
-    """Refuse data without classes to a model that always needs labels, whatever its settings.
-
-    Raises:
-        Unsupported: if the model is conditional and its data has no classes.
-    """
+    """Raise Unsupported if a model always needs labels, whatever its settings, and its data has no classes."""
     if model.conditional and not model.event.classes:
         raise Unsupported("it is trained on labels (conditional), and the data has no classes")
 

@@ -89,8 +89,6 @@ class DiT(Conditioned):
             raise ConfigError(f"dit needs images (channels, height, width), not samples of shape {event.shape}")
         if width % heads or width % 4:
             raise ConfigError(f"dit.width={width} must be a multiple of 4 and of dit.heads={heads}")
-        if event.shape[1] % patch or event.shape[2] % patch:
-            raise ConfigError(f"dit.patch={patch} does not divide images of {event.shape[1]} x {event.shape[2]}")
         super().__init__()
         self.patches = Patches(event.shape, patch)
         self.enter = nn.Linear(self.patches.size, width)

@@ -14,13 +14,7 @@ from genbench.settings import Nested, build_component
 
 
 def default(event: Event) -> dict[str, Any]:
-    """Return the name and settings of the default net.
-
-    Args:
-        event: shape (d,) for vectors, (channels, height, width) for images.
-
-    Raises:
-        ConfigError: if samples are neither vectors nor images.
+    """Return the name and settings of the default net, for vectors or images.
 
     >>> default(Event((2,)))
     {'name': 'mlp', 'width': 64, 'depth': 3}
@@ -60,12 +54,11 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
     """
     net = NET.resolve(value, "net", event)
     assert net is not None
-    if times == 1:
-        return _keeping(event, build_component(nets, net, event, classes))
-    if "times" not in inspect.signature(nets[net["name"]].build).parameters:
+    if times > 1 and "times" not in inspect.signature(nets[net["name"]].build).parameters:
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
         raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
-    return _keeping(event, build_component(nets, net, event, classes, times))
+    built = build_component(nets, net, event, classes, *([] if times == 1 else [times]))
+    return KeepsConditions(built, event.conditions) if event.conditions else built
 
 
 class KeepsConditions(nn.Module):
@@ -83,7 +76,3 @@ class KeepsConditions(nn.Module):
     def forward(self, t: Tensor, x: Float[Tensor, "b *event"], *others: Any) -> Float[Tensor, "b *event"]:
         v = self.net(t, x, *others)
         return torch.cat([v[:, : -self.count], torch.zeros_like(v[:, -self.count :])], 1)
-
-
-def _keeping(event: Event, net: nn.Module) -> nn.Module:
-    return KeepsConditions(net, event.conditions) if event.conditions else net

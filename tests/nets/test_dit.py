@@ -81,7 +81,7 @@ def test_forward_derivatives_agree_with_differences():
 def test_sizes_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="images"):
         build(Event((2,)), 0, "dit")
-    with pytest.raises(ConfigError, match=r"dit\.patch=3 does not divide images of 32 x 32"):
+    with pytest.raises(ConfigError, match=r"patch=3 does not divide samples of shape \(3, 32, 32\)"):
         build(IMAGE, 0, {"name": "dit", "patch": 3})
     with pytest.raises(ConfigError, match=r"dit\.width=32 must be a multiple of 4 and of dit\.heads=3"):
         build(IMAGE, 0, {"name": "dit", "width": 32, "heads": 3})

@@ -68,11 +68,7 @@ class FewStep(PairModel):
         label: Int[Tensor, " b"] | None = None,
         guidance: float = 0.0,
     ) -> Float[Tensor, "b *event"]:
-        """Return the state at a later time by one evaluation, or two with guidance.
-
-        Raises:
-            ConfigError: if the target time lies before the state's.
-        """
+        """Return the state at a later time by one evaluation, or two with guidance."""
         if end < t:
             raise ConfigError(f"the target time {float(end):g} lies before the state's time {float(t):g}")
         u = self.mean_velocity(t, end, x, label)

@@ -140,11 +140,7 @@ class Reflow(FlowMatching):
         return Pool(torch.cat(ends)[:count], torch.cat(labels)[:count], spent)
 
     def learn(self, pool: Pool) -> None:
-        """Set the pairs to train on.
-
-        Raises:
-            RunFailed: if a pair is not finite.
-        """
+        """Set the pairs to train on, which must be finite."""
         bad = int((~torch.isfinite(pool.x.flatten(1)).all(1)).sum())
         if bad:
             raise RunFailed(f"{bad} of {pool.size} samples of the teacher are not finite")

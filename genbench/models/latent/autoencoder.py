@@ -56,13 +56,6 @@ def decoder_net(channels: int, width: int, factor: int, latent: int) -> nn.Seque
     return nn.Sequential(*layers, Norm(width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
 
 
-class Posterior(NamedTuple):
-    """The distribution of the latents of images, before they are scaled."""
-
-    mean: Float[Tensor, "b *latent"]
-    log_variance: Float[Tensor, "b *latent"]
-
-
 class Sizes(NamedTuple):
     """Sizes of an autoencoder, and the steps of its training."""
 
@@ -147,13 +140,13 @@ class Autoencoder(Encoder):
     def decoder(self) -> nn.Module:
         return self.outward
 
-    def posterior(self, x: Float[Tensor, "b *event"]) -> Posterior:
-        """Return the distribution of the latents of each image."""
+    def posterior(self, x: Float[Tensor, "b *event"]) -> tuple[Float[Tensor, "b *latent"], Float[Tensor, "b *latent"]]:
+        """Return mean and log-variance of the latents of each image, before they are scaled."""
         mean, log_variance = self.inward(x).chunk(2, 1)
-        return Posterior(mean, log_variance.clamp(-20, 10))
+        return mean, log_variance.clamp(-20, 10)
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        return in_parts(lambda part: (self.posterior(part).mean - self.shift) / self.scale, x, self.event.dims)
+        return in_parts(lambda part: (self.posterior(part)[0] - self.shift) / self.scale, x, self.event.dims)
 
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
         return in_parts(lambda part: self.outward(part * self.scale + self.shift), z, self.event.dims)
@@ -169,14 +162,10 @@ class Autoencoder(Encoder):
 
     @torch.no_grad()
     def calibrate(self, data: Data) -> None:
-        """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images.
-
-        Raises:
-            RunFailed: if a channel is constant, or not finite.
-        """
+        """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images."""
         size = data.train.size
         x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
-        mean = in_parts(lambda part: self.posterior(part).mean, x, self.event.dims).double()
+        mean = in_parts(lambda part: self.posterior(part)[0], x, self.event.dims).double()
         variance, center = torch.var_mean(mean, (0, 2, 3), keepdim=True)
         for channel, value in enumerate(variance.flatten().tolist()):
             if not 0 < value < float("inf"):

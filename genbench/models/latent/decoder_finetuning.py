@@ -54,14 +54,9 @@ class DecoderTuning(Model):
 
 
 def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: float) -> Iterator[Stage]:
-    """Yield the stage that fine-tunes a decoder, if it has any steps.
+    """Yield the stage that fine-tunes the decoder of a frozen encoder, if it has any steps.
 
-    Args:
-        encoder: frozen; its decoder is freed while the stage is the current one.
-        noise: deviation of the noise on latents.
-        steps: optimizer steps; 0 for none.
-        batch_size: batch of a step.
-        lr: its peak; it falls to zero along a cosine.
+    The decoder is free while the stage is the current one; the learning rate falls from its peak along a cosine.
     """
     if not steps:
         return
@@ -72,11 +67,7 @@ def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: f
 
 
 def check(noise: float, tune: int) -> None:
-    """Check that noise and steps are given together.
-
-    Raises:
-        ConfigError: if only one of the two is given.
-    """
+    """Raise ConfigError unless noise and steps are given together."""
     if tune and not noise:
         raise ConfigError(
             f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, such as 0.3"

@@ -31,11 +31,7 @@ def constants(config: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]
 
 
 def configuration(model: str, revision: str | None) -> dict[str, Any]:
-    """Return the configuration of an AutoencoderKL, without its weights.
-
-    Raises:
-        ConfigError: if diffusers is not installed, or the configuration is missing or of another class.
-    """
+    """Return the configuration of an AutoencoderKL, without its weights."""
     if importlib.util.find_spec("diffusers") is None:
         raise ConfigError(
             "encoder diffusers needs the package diffusers: pip install 'genbench[latent]'; "
@@ -58,9 +54,6 @@ def locate(model: str, revision: str | None, name: str) -> Path:
     Args:
         model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
         revision: branch, tag or commit of the name.
-
-    Raises:
-        ConfigError: if the file is missing, or the hub cannot be reached.
     """
     place, within = model, name
     if not Path(model).expanduser().is_dir() and model.count("/") > 1:
@@ -140,11 +133,7 @@ class DiffusersVAE(Encoder):
         return self.vae.decoder
 
     def load(self) -> None:
-        """Load the weights from the folder or the hub.
-
-        Raises:
-            ConfigError: if they are missing or unusable.
-        """
+        """Load the weights from the folder or the hub."""
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
         path = locate(self.model, self.revision, WEIGHTS)

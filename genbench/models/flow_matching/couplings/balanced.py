@@ -49,9 +49,6 @@ class Balanced(Coupling):
 
     Args:
         epsilon: temperature, in units of the cost.
-        cost: "norm" is |x0 - x1|, "sqnorm" its square.
-        reference: number of reference points of noise, and of data.
-        running: whether batches replace reference points.
         classes: number of classes to balance within; 0 for none.
     """
 
@@ -91,12 +88,6 @@ class Balanced(Coupling):
         self.psi.copy_(psi)
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Weight the pairs.
-
-        Raises:
-            RunFailed: if there are no potentials, or none for a class of the batch.
-            ConfigError: if a running reference is too small for the batch.
-        """
         if label is None:
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         phi, psi = self.potentials(x0, x1, label)

@@ -101,10 +101,7 @@ class Semidiscrete(Coupling):
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Replace the data by the points that the noise goes to, within the classes of the batch.
 
-        Raises:
-            Unsupported: outside of training: without its points there are no pairs, and with them, held-out data in
-                the batch would be replaced by training data.
-            ConfigError: if the points are of other data.
+        Outside of training it raises Unsupported: held-out data in the batch would be replaced by training data.
         """
         if not self.training or not self.targets:
             raise Unsupported("semidiscrete transport pairs noise with training data only, and only in training")

@@ -38,11 +38,7 @@ class Sinkhorn(Coupling):
 
 
 def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
-    """Return the entropic plan between uniform marginals, by POT.
-
-    Raises:
-        RunFailed: if Sinkhorn's algorithm does not converge.
-    """
+    """Return the entropic plan between uniform marginals, by POT."""
     ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
