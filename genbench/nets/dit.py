@@ -59,8 +59,6 @@ class DiT(Conditioned):
     depth 4, width 64 and 4 heads at 16 tokens.
 
     Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
         patch: side of a patch in pixels.
         width: size of a token, a multiple of 4 and of `heads`.
         depth: number of blocks.

@@ -38,7 +38,11 @@ def default(event: Event) -> dict[str, Any]:
 
 
 NET = Nested(nets, default)
-NetSetting = Annotated[dict[str, Any] | str | None, NET]
+Net = Annotated[
+    dict[str, Any] | str | None,
+    NET,
+    "the network, a name or a table of its settings; by default the one that suits the data",
+]
 
 
 def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Module:

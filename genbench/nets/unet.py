@@ -145,8 +145,6 @@ class UNet(Conditioned):
     up, at each level: `blocks` + 1 times residual over [h, skip] (+ attention), then double
 
     Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
         channels: channels of the first level, even.
         multipliers: channels of each level in units of `channels`; each level after the first has half the size.
         blocks: residual blocks at each level on the way down (one more on the way up).

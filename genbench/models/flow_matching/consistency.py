@@ -10,7 +10,8 @@ from torch import Tensor
 from genbench.core import Event, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, SharedSettings, expand, scalars
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
@@ -60,7 +61,7 @@ class Consistency(FewStep):
         super().__init__(event, source, net=net, coupling=coupling, shared=shared)
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
-        self.limits = {"segments": segments}
+        self.limits, self.fewest = {"segments": segments}, segments
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         example = super().example(batch_source, step, size, seed, generator)
@@ -92,10 +93,6 @@ class Consistency(FewStep):
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
         """Return the mean velocity to the end of the segment, whatever the target within it."""
         return self.net(t, x, label)
-
-    @classmethod
-    def fewest(cls, settings: Mapping[str, Any]) -> int:
-        return settings["segments"]
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from genbench.core import Event, Source
 from genbench.errors import ConfigError, first_line
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, SharedSettings, expand, scalars
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import ByEvent, Fraction, NonNegative, Positive
 

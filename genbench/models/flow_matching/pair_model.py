@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -12,13 +12,11 @@ from genbench.core import CPU, Batch, Data, Event, Model, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
-from genbench.nets.presets import NetSetting, build
+from genbench.nets.presets import Net, build
 from genbench.numerics.importance_weights import relative_ess
 from genbench.seeds import derive
 from genbench.settings import Fraction
 from genbench.space import dequantise
-
-Net = Annotated[NetSetting, "the network, a name or a table of its settings; by default the one that suits the data"]
 
 
 @dataclass(frozen=True, kw_only=True)

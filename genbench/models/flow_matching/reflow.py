@@ -13,9 +13,10 @@ from torch import Tensor
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
 from genbench.errors import RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
-from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
+from genbench.models.flow_matching.pair_model import DEFAULTS, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.models.flow_matching.velocity_model import FlowMatching
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Count, NonNegative, Positive

@@ -13,7 +13,8 @@ from genbench.core import Event, Source
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Pairs
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, SharedSettings, expand, scalars
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 

@@ -50,15 +50,6 @@ def test_guidance_extrapolates_from_the_unconditional_field(built):
     assert (plain.nfe, guided.nfe) == (1, 2)
 
 
-def test_samples_do_not_depend_on_the_batch_for_fixed_steps(trained):
-    model, _ = trained("cfm", "moons", plan={"steps": 50})
-    x0 = noise(model.source, 64, seed=0)
-    with torch.no_grad():
-        whole = model.sample(x0, method="rk4", steps=10).x
-        parts = torch.cat([model.sample(part, method="rk4", steps=10).x for part in x0.split(7)])
-    assert_close(whole, parts, rtol=0, atol=1e-5)
-
-
 def test_a_trajectory_starts_at_the_noise_and_ends_at_the_samples(trained):
     model, _ = trained("cfm", "moons", plan={"steps": 50})
     x0 = noise(model.source, 16, seed=0)

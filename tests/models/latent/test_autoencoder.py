@@ -11,8 +11,7 @@ from genbench.data.splits import Endless
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.classifiers.digit_classifiers import digits_cnn
 from genbench.models.latent.autoencoder import Reconstruction
-from genbench.models.latent.latent_model import Latent
-from genbench.registry import encoders, models
+from genbench.registry import encoders
 from genbench.settings import bind
 from genbench.space import Real
 
@@ -157,9 +156,3 @@ def test_a_constant_channel_is_refused(data, build_encoder):
         encoder.inward[-1].weight[1].zero_()
     with pytest.raises(RunFailed, match="channel 1 of the latents is the same for all images"):
         encoder.calibrate(data)
-
-
-def test_a_model_of_its_latents_learns_their_means(plain, data):
-    model = models["cfm"].build(plain.latent, Normal(plain.latent.shape), net={"name": "unet", "multipliers": [1]})
-    task = Latent(data.event, model, plain).within(data)[1]
-    assert_close(task.train.take(5, 0).x, plain.encode(data.train.take(5, 0).x).detach(), atol=1e-4, rtol=1e-4)

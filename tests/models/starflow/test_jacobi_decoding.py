@@ -145,16 +145,6 @@ def test_a_nan_sample_affects_no_other_sample():
         assert_close(found[[0, 2]], expected[[0, 2]], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("options", [{}, {"decode": "jacobi", "tolerance": 1e-6, "window": 4}])
-def test_a_sample_does_not_depend_on_its_batch(name, options):
-    model = perturbed(name, IMAGE, 0.1)
-    z = points(IMAGE, 9)
-    whole = model.sample(z, **options).x
-    parts = torch.cat([model.sample(part, **options).x for part in z.split([1, 3, 5])])
-    assert_close(parts, whole, atol=1e-5, rtol=1e-5)
-
-
 def test_a_model_of_one_token_samples():
     model = perturbed("starflow", Event((1, 2, 2)), patch=2)
     x0 = points(Event((1, 2, 2)), 3)
