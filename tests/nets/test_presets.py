@@ -121,23 +121,6 @@ def test_settings_of_a_net_override_its_defaults():
     assert resolve("unet")["channels"] == NET.resolve(None, "net", CIFAR)["channels"]
 
 
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("unett", "no net 'unett'; did you mean 'unet'"),
-        ({"name": "mpl"}, "no net 'mpl'; did you mean 'mlp'"),
-        ({"chanels": 8}, "unet.* has no setting 'chanels'; did you mean 'channels'"),
-        ({"channels": "many"}, "channels: 'many' is wrong"),
-        ({"version": 999}, "version 999 of unet"),
-        ({"name": 3}, "3 is not a net"),
-        (3, "3 is not a net"),
-    ],
-)
-def test_wrong_settings_of_a_net_suggest_the_right_ones(value, message):
-    with pytest.raises(ConfigError, match=message):
-        NET.resolve(value, "cfm.net", CIFAR)
-
-
 def test_conditions_are_read_and_do_not_move():
     net = presets.build(Event((3,), conditions=1), 0, None)
     x = torch.randn(5, 3)

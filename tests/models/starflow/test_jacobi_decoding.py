@@ -86,15 +86,6 @@ def test_by_default_one_sample_of_many_tokens_is_decoded_by_jacobi_and_a_batch_i
     assert few.sample(points(IMAGE, 1)).nfe == 1
 
 
-def test_jacobi_works_under_bfloat16():
-    model = perturbed("starflow", IMAGE, 0.1)
-    x0 = points(IMAGE, 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model.sample(x0, decode="jacobi", tolerance=1e-3).x
-    assert found.dtype == torch.float32
-    assert_close(found, model.sample(x0).x, atol=0.2, rtol=0.1)
-
-
 def test_samples_are_not_inference_tensors():
     x = perturbed("starflow", IMAGE).sample(points(IMAGE, 2)).x
     assert not x.is_inference()

@@ -136,12 +136,8 @@ class Balanced(Coupling):
 def balanced(
     event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
 ) -> Balanced:
-    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt.
-
-    Raises:
-        Unsupported: on data with conditions, where the weights would need potentials of every condition.
-    """
-    if event.conditions:
+    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt."""
+    if event.conditions:  # the weights would need potentials of every condition
         raise Unsupported("its potentials do not know conditions")
     return Balanced(
         event.shape,
