@@ -18,8 +18,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
     """Build a model with weights drawn from the global random state.
 
     Args:
-        model: name, version and settings of the model.
-        encoder: those of the encoder in whose latents it works; None for the space of the data.
+        encoder: part of the spec of the encoder in whose latents it works; None for the space of the data.
 
     Raises:
         Unsupported: if the model does not go with the data.

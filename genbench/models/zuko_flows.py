@@ -24,11 +24,8 @@ class ZukoFlow(Model):
     z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
 
     Args:
-        event: vectors.
-        source: N(0, I).
-        kind: class in zuko.flows.
+        kind: class in zuko.flows, with these settings.
         conditional: whether one-hot labels are the context.
-        settings: settings of that class.
 
     Raises:
         Unsupported: for images, and for sources other than N(0, I).

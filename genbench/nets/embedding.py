@@ -23,7 +23,6 @@ class TimeEmbedding(nn.Sequential):
 
     Args:
         size: number of frequencies, cosines and sines together.
-        scale: factor on t.
     """
 
     def __init__(self, size: int, width: int, scale: float = 1.0) -> None:

@@ -52,9 +52,6 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
         classes: number of classes the net is conditioned on; 0 for none.
         value: None for the default net, a name, or a table of settings with or without a name.
         times: number of time inputs; with 2, `net(t, x, label, interval)` also takes the length of an interval.
-
-    Raises:
-        ConfigError: if the net takes one time only, and two are needed.
     """
     net = NET.resolve(value, "net", event)
     assert net is not None
@@ -66,12 +63,7 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
 
 
 class KeepsConditions(nn.Module):
-    """A network whose output is 0 in the conditions, the last coordinates or channels of its input.
-
-    Args:
-        net: the network, of all coordinates.
-        count: number of conditions.
-    """
+    """A network whose output is 0 in the conditions, the last coordinates or channels of its input."""
 
     def __init__(self, net: nn.Module, count: int) -> None:
         super().__init__()

@@ -191,10 +191,6 @@ class Reconstruction(Model):
 
     Up to a constant, the loss is 2 s^2 / dims times the negative evidence lower bound for the likelihood
     N(decode(z), s^2) in model space, with s^2 = kl / 2: details smaller than s are not worth their nats.
-
-    Args:
-        encoder: is trained; not calibrated yet.
-        kl: weight of the divergence, in nats per coordinate of the data.
     """
 
     def __init__(self, encoder: Autoencoder, kl: float) -> None:

@@ -28,7 +28,6 @@ class DecoderTuning(Model):
     error alone, details that the noise hides are decoded as their mean.
 
     Args:
-        encoder: its decoder is trained, the rest stays.
         noise: standard deviation of the noise on latents of about unit variance.
     """
 
