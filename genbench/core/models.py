@@ -59,7 +59,6 @@ class Learner(Trainable):
     """Whether the loss is computed in float32 under bf16, too: it is of differences that bf16 rounds off."""
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the learner itself, with the plan of the run."""
         yield Stage(self)
 
     def prepare(self, data: Data, seed: int) -> None:
@@ -152,11 +151,9 @@ class Model(Learner):
         return False
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the split that training batches come from."""
         return data.train.on(device)
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the example of a step, a function of the seed and the step."""
         batch = Batch(*(item.to(generator.device) for item in batch_source.batch(step, size, seed)))
         return self.draw(batch, generator.manual_seed(derive(seed, "train", step)))
 

@@ -76,11 +76,9 @@ class Normal(Source):
     shape: tuple[int, ...]
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
-        """Draw n independent samples on the generator's device."""
         return torch.randn(n, *self.shape, generator=generator, device=generator.device)
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
-        """Return the log-density in nats."""
         return torch.distributions.Normal(0.0, 1.0).log_prob(x).flatten(1).sum(1)
 
 

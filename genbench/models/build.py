@@ -18,8 +18,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
     """Build a model with weights drawn from the global random state.
 
     Args:
-        model: name, version and settings of the model.
-        encoder: those of the encoder in whose latents it works; None for the space of the data.
+        encoder: part of the spec of the encoder in whose latents it works; None for the space of the data.
 
     Raises:
         Unsupported: if the model does not go with the data.
@@ -40,11 +39,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
 
 
 def check_labels(model: Model) -> None:
-    """Refuse data without classes to a model that always needs labels, whatever its settings.
-
-    Raises:
-        Unsupported: if the model is conditional and its data has no classes.
-    """
+    """Raise Unsupported if a model always needs labels, whatever its settings, and its data has no classes."""
     if model.conditional and not model.event.classes:
         raise Unsupported("it is trained on labels (conditional), and the data has no classes")
 

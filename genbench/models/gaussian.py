@@ -1,7 +1,5 @@
 """The normal distribution with the mean and covariance of the data: what a model has to beat."""
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -13,24 +11,24 @@ from genbench.settings import Count
 from genbench.space import dequantise
 
 
+@models.register("gaussian", version=1, plan={"steps": 0})
 class Gaussian(Model):
-    """N(mean, root root^T), where root is a lower triangular matrix.
+    """Normal distribution with the mean and covariance of the data, the baseline that learns no more; not trained.
 
-    z = root^-1 (x - mean);  log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d
+    z = root^-1 (x - mean), where the covariance is root root^T and root is lower triangular
+    log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d
 
-    Mean and covariance are estimated before the first step and need no training. Steps would fit them by their
-    likelihood, from where they are.
+    Mean and covariance are estimated before the first step; steps of training would move them along the likelihood.
 
     Args:
-        event: shape of a sample. Images are dequantized.
-        source: N(0, I).
-        n: number of training samples that are drawn for the estimate.
+        n: number of training samples for the estimate, at most all.
 
     Raises:
         Unsupported: if the source is not N(0, I).
+        ConfigError: before training, if the covariance of the samples has no inverse.
     """
 
-    def __init__(self, event: Event, source: Source, n: int) -> None:
+    def __init__(self, event: Event, source: Source, *, n: Count = 16384) -> None:
         if not isinstance(source, Normal) or source.shape != event.shape:
             raise Unsupported("a Gaussian starts from N(0, I) of the shape of its data")
         super().__init__()
@@ -49,11 +47,6 @@ class Gaussian(Model):
 
     @torch.no_grad()
     def prepare(self, data: Data, seed: int) -> None:
-        """Estimate mean and covariance.
-
-        Raises:
-            ConfigError: if there are too few samples for the dimension, so that the covariance has no inverse.
-        """
         n = min(self.n, data.train.size or self.n)
         x = data.train.batch(0, n, seed).x.flatten(1).double()
         centered = x - x.mean(0)
@@ -69,35 +62,16 @@ class Gaussian(Model):
         self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Dequantize the data."""
         return batch._replace(x=dequantise(batch.x, self.event.bin, generator))
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
-        """Return the negative log-likelihood per dimension, in nats."""
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}
 
     def sample(self, x0: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Map the noise linearly."""
         x = x0.flatten(1) @ self.root.T + self.mean
         return Samples(x.view(len(x0), *self.event.shape), 1.0)
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        """Return the exact log-density in nats."""
         root = self.root
         z = torch.linalg.solve_triangular(root, (x.flatten(1) - self.mean).T, upper=False).T
         return self.source.log_prob(z) - root.diag().abs().log().sum()
-
-
-@models.register("gaussian", version=1, plan={"steps": 0})
-def gaussian(
-    event: Event,
-    source: Source,
-    *,
-    n: Annotated[Count, "number of training samples for the estimate, at most all"] = 16384,
-) -> Gaussian:
-    """Normal distribution with the mean and covariance of the data, the baseline that learns no more; not trained.
-
-    Raises:
-        Unsupported: if the source is not N(0, I).
-    """
-    return Gaussian(event, source, n)

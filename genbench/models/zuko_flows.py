@@ -24,11 +24,8 @@ class ZukoFlow(Model):
     z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
 
     Args:
-        event: vectors.
-        source: N(0, I).
-        kind: class in zuko.flows.
+        kind: class in zuko.flows, with these settings.
         conditional: whether one-hot labels are the context.
-        settings: settings of that class.
 
     Raises:
         Unsupported: for images, and for sources other than N(0, I).
@@ -59,7 +56,6 @@ class ZukoFlow(Model):
         self.register_buffer("std", torch.ones(event.dims))
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Estimate mean and standard deviation of every coordinate from 8192 training samples."""
         std, mean = torch.std_mean(data.train.batch(0, 8192, seed).x, 0)
         if bool((std == 0).any()):
             raise Unsupported("a coordinate of the data is constant, so that the data has no density")
@@ -67,11 +63,9 @@ class ZukoFlow(Model):
         self.mean.copy_(mean)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Return the batch; nothing is random."""
         return batch
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
-        """Return the negative log-likelihood per dimension, in nats."""
         label = example.label if self.conditional else None
         return {"loss": -self.log_prob(example.x, label=label).mean() / self.event.dims}
 
@@ -80,7 +74,6 @@ class ZukoFlow(Model):
         return Samples(self._map(label).inv(x0) * self.std + self.mean, self.event.dims)
 
     def log_prob(self, x: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        """Return the exact log-density in nats."""
         z, change = self._map(label).call_and_ladj((x - self.mean) / self.std)
         return self.source.log_prob(z) + change - self.std.log().sum()
 

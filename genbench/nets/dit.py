@@ -31,7 +31,6 @@ class Block(nn.Module):
         self.condition = nn.Linear(width, 6 * width)
 
     def forward(self, h: Float[Tensor, "b n width"], c: Float[Tensor, "b width"]) -> Float[Tensor, "b n width"]:
-        """Return the tokens after this block."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.condition(c)[:, None].chunk(6, -1)
         parts = self.qkv(modulate(self.norm(h), shift1, scale1)).unflatten(2, (3, self.heads, -1))
         q, k, v = parts.permute(2, 0, 3, 1, 4)
@@ -60,8 +59,6 @@ class DiT(Conditioned):
     depth 4, width 64 and 4 heads at 16 tokens.
 
     Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
         patch: side of a patch in pixels.
         width: size of a token, a multiple of 4 and of `heads`.
         depth: number of blocks.
@@ -90,8 +87,6 @@ class DiT(Conditioned):
             raise ConfigError(f"dit needs images (channels, height, width), not samples of shape {event.shape}")
         if width % heads or width % 4:
             raise ConfigError(f"dit.width={width} must be a multiple of 4 and of dit.heads={heads}")
-        if event.shape[1] % patch or event.shape[2] % patch:
-            raise ConfigError(f"dit.patch={patch} does not divide images of {event.shape[1]} x {event.shape[2]}")
         super().__init__()
         self.patches = Patches(event.shape, patch)
         self.enter = nn.Linear(self.patches.size, width)

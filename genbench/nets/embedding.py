@@ -23,7 +23,6 @@ class TimeEmbedding(nn.Sequential):
 
     Args:
         size: number of frequencies, cosines and sines together.
-        scale: factor on t.
     """
 
     def __init__(self, size: int, width: int, scale: float = 1.0) -> None:
@@ -31,7 +30,6 @@ class TimeEmbedding(nn.Sequential):
         self.size, self.scale = size, scale
 
     def forward(self, input: Float[Tensor, " b"]) -> Float[Tensor, "b width"]:
-        """Return the embedding of times."""
         return super().forward(frequencies(self.scale * input, self.size))
 
 

@@ -23,8 +23,6 @@ class MLP(nn.Module):
     stack and differentiate it.
 
     Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
         width: units of each hidden layer.
         depth: number of hidden layers.
         activation: function between layers.

@@ -18,9 +18,6 @@ class Patches:
         shape: (d,) for vectors, (channels, height, width) for images.
         patch: side of a patch, or length of a segment.
 
-    Raises:
-        ConfigError: if the patch does not divide the sample.
-
     >>> patches = Patches((3, 8, 8), 2)
     >>> patches.count, patches.size
     (16, 12)

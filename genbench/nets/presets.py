@@ -14,13 +14,7 @@ from genbench.settings import Nested, build_component
 
 
 def default(event: Event) -> dict[str, Any]:
-    """Return the name and settings of the default net.
-
-    Args:
-        event: shape (d,) for vectors, (channels, height, width) for images.
-
-    Raises:
-        ConfigError: if samples are neither vectors nor images.
+    """Return the name and settings of the default net, for vectors or images.
 
     >>> default(Event((2,)))
     {'name': 'mlp', 'width': 64, 'depth': 3}
@@ -44,7 +38,11 @@ def default(event: Event) -> dict[str, Any]:
 
 
 NET = Nested(nets, default)
-NetSetting = Annotated[dict[str, Any] | str | None, NET]
+Net = Annotated[
+    dict[str, Any] | str | None,
+    NET,
+    "the network, a name or a table of its settings; by default the one that suits the data",
+]
 
 
 def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Module:
@@ -54,37 +52,23 @@ def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Modul
         classes: number of classes the net is conditioned on; 0 for none.
         value: None for the default net, a name, or a table of settings with or without a name.
         times: number of time inputs; with 2, `net(t, x, label, interval)` also takes the length of an interval.
-
-    Raises:
-        ConfigError: if the net takes one time only, and two are needed.
     """
     net = NET.resolve(value, "net", event)
     assert net is not None
-    if times == 1:
-        return _keeping(event, build_component(nets, net, event, classes))
-    if "times" not in inspect.signature(nets[net["name"]].build).parameters:
+    if times > 1 and "times" not in inspect.signature(nets[net["name"]].build).parameters:
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
         raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
-    return _keeping(event, build_component(nets, net, event, classes, times))
+    built = build_component(nets, net, event, classes, *([] if times == 1 else [times]))
+    return KeepsConditions(built, event.conditions) if event.conditions else built
 
 
 class KeepsConditions(nn.Module):
-    """A network whose output is 0 in the conditions, the last coordinates or channels of its input.
-
-    Args:
-        net: the network, of all coordinates.
-        count: number of conditions.
-    """
+    """A network whose output is 0 in the conditions, the last coordinates or channels of its input."""
 
     def __init__(self, net: nn.Module, count: int) -> None:
         super().__init__()
         self.net, self.count = net, count
 
     def forward(self, t: Tensor, x: Float[Tensor, "b *event"], *others: Any) -> Float[Tensor, "b *event"]:
-        """Return the output of the network, and 0 for the conditions."""
         v = self.net(t, x, *others)
         return torch.cat([v[:, : -self.count], torch.zeros_like(v[:, -self.count :])], 1)
-
-
-def _keeping(event: Event, net: nn.Module) -> nn.Module:
-    return KeepsConditions(net, event.conditions) if event.conditions else net

@@ -56,7 +56,6 @@ class Attention(nn.Module):
     def forward(
         self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head_dim"] | None
     ) -> Float[Tensor, "b t width"]:
-        """Return for each token a mixture of it and all earlier tokens."""
         q, k, v = split_heads(self.qkv(h), self.head_dim, rotation)
         return self.out(causal_attention(q, k, v).transpose(1, 2).flatten(2))
 
@@ -75,7 +74,6 @@ class Layer(nn.Module):
     def forward(
         self, h: Float[Tensor, "b t width"], rotation: Float[Tensor, "2 t head_dim"] | None
     ) -> Float[Tensor, "b t width"]:
-        """Return the tokens after this layer."""
         h = h + self.attention(self.norm1(h), rotation)
         return h + self.down(F.gelu(self.up(self.norm2(h))))
 

@@ -24,7 +24,6 @@ class Norm(nn.GroupNorm):
         super().__init__(groups, channels)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return the normalized image in the precision of the input."""
         exact = input.to(torch.promote_types(input.dtype, torch.float32))
         return super().forward(exact).to(input.dtype)
 
@@ -62,7 +61,6 @@ class Residual(nn.Module):
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b d h w"]:
-        """Return the block's output."""
         h = self.conv1(F.silu(self.norm1(x))) + self.shift(e)[:, :, None, None]
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))
         return self.skip(x) + h
@@ -88,7 +86,6 @@ class Attention(nn.Module):
         self.out = zero(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h w"]:
-        """Return x plus the attention; e is unused."""
         b, c, height, width = x.shape
         # In channels_last memory (b, c, h, w) is (b, h w, c), so that these reshapes copy nothing.
         heads = (c // self.head_dim, 3, self.head_dim)
@@ -106,7 +103,6 @@ class Down(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
-        """Return the smaller image; e is unused."""
         return self.conv(x)
 
 
@@ -122,7 +118,6 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b c h2 w2"]:
-        """Return the larger image; e is unused."""
         padded = F.pad(self.conv.weight.transpose(0, 1).flip(2, 3), (1, 1, 1, 1))
         rows = padded[:, :, 1:] + padded[:, :, :-1]
         kernel = rows[..., 1:] + rows[..., :-1]
@@ -133,7 +128,6 @@ class Stage(nn.ModuleList):
     """A sequence of blocks, each called with the image and the embedding of time and label."""
 
     def forward(self, x: Float[Tensor, "b c h w"], e: Float[Tensor, "b k"]) -> Float[Tensor, "b d h2 w2"]:
-        """Return the output of the last block."""
         for block in self:
             x = block(x, e)
         return x
@@ -151,8 +145,6 @@ class UNet(Conditioned):
     up, at each level: `blocks` + 1 times residual over [h, skip] (+ attention), then double
 
     Args:
-        classes: number of classes the net is conditioned on; 0 for none.
-        times: number of time inputs; the second is the length of an interval.
         channels: channels of the first level, even.
         multipliers: channels of each level in units of `channels`; each level after the first has half the size.
         blocks: residual blocks at each level on the way down (one more on the way up).

@@ -55,14 +55,12 @@ class Solution(NamedTuple):
 def integrate(
     field: Field,
     x: Float[Tensor, "b *event"],
-    t0: float = 0.0,
-    t1: float = 1.0,
     *,
     method: Method = "dopri5",
     steps: int = 0,
     tol: float = 1e-5,
 ) -> Solution:
-    """Solve dx/dt = field(t, x) from t0 to t1, and return the state at t1.
+    """Solve dx/dt = field(t, x) from t = 0, and return the state at t = 1.
 
     Args:
         method: an adaptive solver, which uses `tol`, or a fixed-step solver, which takes exactly `steps` equal steps.
@@ -72,7 +70,7 @@ def integrate(
         RunFailed: if the adaptive step underflows, for example because the field is not finite, or the steps are too
             many.
     """
-    path, nfe = trajectory(field, x, torch.tensor([t0, t1]), method=method, steps=steps, tol=tol)
+    path, nfe = trajectory(field, x, torch.tensor([0.0, 1.0]), method=method, steps=steps, tol=tol)
     return Solution(path[-1], nfe)
 
 

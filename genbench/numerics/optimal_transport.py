@@ -81,9 +81,6 @@ def assignment_with_potentials(cost: Float64[Tensor, "n n"]) -> tuple[Int[Tensor
     With slacks s_kj = c_kj - c_jj (row k matched to column k), the potentials g of columns are the lengths of shortest
     paths, g_j = min_k g_k + s_kj, by the method of Bellman and Ford; f_k = c_kk - g_k.
 
-    Raises:
-        RunFailed: if a cost is not finite.
-
     Reference: Villani, 2009, Optimal Transport, theorem 5.10 (potentials as infima over chains).
     """
     costs = _reduced(cost)

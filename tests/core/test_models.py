@@ -40,14 +40,6 @@ def test_a_learner_is_its_own_stage_and_fails_at_its_step(model):
         model.diverged([7])
 
 
-def test_gradients_are_clipped_to_the_norm(model):
-    for p in model.parameters():
-        p.grad = torch.full_like(p, 3.0)
-    model.clip(0.5)
-    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
-    assert norm.item() == pytest.approx(0.5, rel=1e-4)
-
-
 def test_what_a_model_does_not_have_it_refuses():
     class Bare(Model):
         def draw(self, batch, generator):

@@ -4,6 +4,7 @@ import torch
 
 from genbench.core import Event, Normal
 from genbench.metrics.sampling import noise
+from genbench.models.text.conditioning import TEXT
 from genbench.registry import models
 from genbench.settings import bind, call
 
@@ -23,6 +24,10 @@ def flow(text, name="starflow", **settings):
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn(weight.shape, generator=stream))
     return model
+
+
+def build_text(event, width, value):
+    return TEXT.build(value, "model.text", event, event, width)
 
 
 def points(n, dtype=torch.float32):

@@ -1,4 +1,4 @@
-"""What weights make of Gaussians, in closed form."""
+"""What weights make of Gaussians, in closed form, and seeded draws."""
 
 import math
 
@@ -15,3 +15,7 @@ def gaussian_tilt(epsilon, a, b):
     """Relative variance of E[exp(-(x0-x1)^2 / epsilon) | x1] for x0 ~ N(0, a^2), x1 ~ N(0, b^2)."""
     u = b * b / (epsilon + 2 * a * a)
     return (1 + 2 * u) / math.sqrt(1 + 4 * u) - 1
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)

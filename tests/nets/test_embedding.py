@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from genbench.nets.embedding import TimeEmbedding, add_label, frequencies, label_embedding
+from genbench.nets.embedding import add_label, frequencies, label_embedding
 
 
 def test_frequencies_fall_geometrically_and_lie_on_circles():
@@ -15,14 +15,6 @@ def test_frequencies_fall_geometrically_and_lie_on_circles():
     # A sum of angles is a product of rotations.
     whole, parts = frequencies(t + 0.3, 8), torch.complex(found[:, :4], found[:, 4:])
     assert_close(torch.complex(whole[:, :4], whole[:, 4:]), parts * parts[1])
-
-
-def test_a_scale_multiplies_the_time():
-    torch.manual_seed(0)
-    embedding = TimeEmbedding(16, 8, scale=1000.0)
-    t = torch.tensor([0.25, 0.5])
-    expected = torch.nn.Sequential.forward(embedding, frequencies(1000 * t, 16))
-    assert_close(embedding(t), expected)
 
 
 def test_no_label_is_the_last_row_and_no_classes_change_nothing():

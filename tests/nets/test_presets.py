@@ -10,9 +10,9 @@ from torch.testing import assert_close
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.nets import presets
-from genbench.nets.presets import NET, NetSetting
+from genbench.nets.presets import NET, Net
 from genbench.registry import nets
-from genbench.settings import bind, settings_of
+from genbench.settings import bind
 
 CASES = [
     pytest.param(VECTOR, None, id="mlp"),
@@ -99,7 +99,7 @@ def test_impossible_nets_are_errors_of_one_line(event, settings, message):
 
 @pytest.mark.parametrize("event", [VECTOR, Event((50,)), Event((784,)), DIGIT, MNIST, CIFAR, LARGE])
 def test_a_resolved_net_is_complete_json_and_idempotent(event):
-    def model(*, net: NetSetting = None): ...
+    def model(*, net: Net = None): ...
 
     bound = bind(model, {}, "cfm", context=event)
     assert json.loads(json.dumps(bound)) == bound
@@ -119,29 +119,6 @@ def test_settings_of_a_net_override_its_defaults():
     assert resolve("unet") == resolve({"name": "unet"}) != default
     assert resolve({"name": "mlp", "width": 7})["width"] == 7
     assert resolve("unet")["channels"] == NET.resolve(None, "net", CIFAR)["channels"]
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("unett", "no net 'unett'; did you mean 'unet'"),
-        ({"name": "mpl"}, "no net 'mpl'; did you mean 'mlp'"),
-        ({"chanels": 8}, "unet.* has no setting 'chanels'; did you mean 'channels'"),
-        ({"channels": "many"}, "channels: 'many' is wrong"),
-        ({"version": 999}, "version 999 of unet"),
-        ({"name": 3}, "3 is not a net"),
-        (3, "3 is not a net"),
-    ],
-)
-def test_wrong_settings_of_a_net_suggest_the_right_ones(value, message):
-    with pytest.raises(ConfigError, match=message):
-        NET.resolve(value, "cfm.net", CIFAR)
-
-
-def test_every_setting_of_every_net_has_a_meaning():
-    for name in nets:
-        for setting in settings_of(nets[name].build).values():
-            assert setting.meaning, f"{name}.{setting.name}"
 
 
 def test_conditions_are_read_and_do_not_move():

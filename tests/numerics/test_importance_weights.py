@@ -4,15 +4,11 @@ import math
 
 import pytest
 import torch
-from helpers.toy_flows import gaussian_tilt
+from helpers.toy_flows import gaussian_tilt, stream
 from torch.testing import assert_close
 
 from genbench.numerics.importance_weights import cyclic_shifts, estimate_tilt, relative_ess, tilt_of_batch
 from genbench.numerics.optimal_transport import Kernel
-
-
-def stream(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 2.0, 8.0])

@@ -58,7 +58,7 @@ def test_a_file_may_import_a_component_of_ours_which_keeps_its_name(folder, monk
     monkeypatch.delitem(sys.modules, "genbench.models.gaussian")  # as in a process that has not imported it
     (folder / "own.py").write_text(
         "from genbench.models.gaussian import Gaussian\nfrom genbench.registry import models\n"
-        "@models.register('own')\ndef own(event, source):\n    'Ours.'\n    return Gaussian(event, source, 99)\n"
+        "@models.register('own')\ndef own(event, source):\n    'Ours.'\n    return Gaussian(event, source, n=99)\n"
     )
     name, _ = component_name("models", "own.py")
     assert re.fullmatch(r"own@[0-9a-f]{8}", name)

@@ -10,7 +10,8 @@ from torch import Tensor
 from genbench.core import Event, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, SharedSettings, expand, scalars
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
@@ -60,10 +61,9 @@ class Consistency(FewStep):
         super().__init__(event, source, net=net, coupling=coupling, shared=shared)
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
-        self.limits = {"segments": segments}
+        self.limits, self.fewest = {"segments": segments}, segments
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the example of a step; in the first ones, targets are the ends of the pairs."""
         example = super().example(batch_source, step, size, seed, generator)
         return example._replace(end=self.segment_end(example.t)) if step < self.end_steps else example
 
@@ -78,7 +78,6 @@ class Consistency(FewStep):
         return ((t * self.segments).floor() + 1).clamp(max=self.segments) / self.segments
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared difference of two predictions."""
         t, x, later, label = example.t, example.x, example.end, example.label
         assert later is not None
         end, x_later = self.segment_end(t), x + expand(later - t, x) * example.velocity
@@ -96,13 +95,7 @@ class Consistency(FewStep):
         return self.net(t, x, label)
 
     @classmethod
-    def fewest(cls, settings: Mapping[str, Any]) -> int:
-        """Return one step per segment."""
-        return settings["segments"]
-
-    @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse steps across the end of a segment."""
         steps, segments = options["steps"], settings["segments"]
         if steps % segments:
             raise ConfigError(f"sample.steps={steps}: consistency takes a multiple of model.segments={segments}")

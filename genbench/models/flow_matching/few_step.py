@@ -12,8 +12,9 @@ from torch import Tensor
 
 from genbench.core import Event, Samples, Source
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.pair_model import Net, PairModel, SharedSettings
+from genbench.models.flow_matching.pair_model import PairModel, SharedSettings
 from genbench.models.flow_matching.paths import Straight
+from genbench.nets.presets import Net
 from genbench.registry import couplings
 from genbench.settings import Nested, NonNegative, Size
 
@@ -36,6 +37,8 @@ class FewStep(PairModel):
     steering = ("coupling", "label_dropout", "dequantise")
     limits: Mapping[str, Any] = MappingProxyType({})
     """The settings that decide which numbers of steps are possible."""
+    fewest = 1
+    """The smallest number of steps."""
 
     def __init__(
         self,
@@ -68,11 +71,7 @@ class FewStep(PairModel):
         label: Int[Tensor, " b"] | None = None,
         guidance: float = 0.0,
     ) -> Float[Tensor, "b *event"]:
-        """Return the state at a later time by one evaluation, or two with guidance.
-
-        Raises:
-            ConfigError: if the target time lies before the state's.
-        """
+        """Return the state at a later time by one evaluation, or two with guidance."""
         if end < t:
             raise ConfigError(f"the target time {float(end):g} lies before the state's time {float(t):g}")
         u = self.mean_velocity(t, end, x, label)
@@ -97,18 +96,12 @@ class FewStep(PairModel):
             guidance: w of u_c + w (u_c - u_u), for conditional models; doubles the evaluations.
         """
         self.check({"steps": steps, "guidance": guidance}, {**self.limits, "conditional": self.conditional})
-        x, steps = x0, steps or self.fewest(self.limits)
+        x, steps = x0, steps or self.fewest
         for t, end in pairwise(torch.linspace(0, 1, steps + 1, device=x0.device)):
             x = self.jump(t, end, x, label, guidance)
         return Samples(x, steps * (2 if guidance else 1))
 
-    @classmethod
-    def fewest(cls, settings: Mapping[str, Any]) -> int:
-        """Return the smallest number of steps."""
-        return 1
-
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        """Return options with that many network evaluations per sample."""
         cost = 2 if options.get("guidance") else 1
         if method != "euler":
             raise Unsupported(f"it takes Euler steps of its mean velocity, no {method}")

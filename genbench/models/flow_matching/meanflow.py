@@ -12,7 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from genbench.core import Event, Source
 from genbench.errors import ConfigError, first_line
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, SharedSettings, expand, scalars
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import ByEvent, Fraction, NonNegative, Positive
 
@@ -89,7 +90,6 @@ class MeanFlow(FewStep):
         return t, torch.where(same, t, end)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared error of the identity."""
         assert example.end is not None
         # The target needs full precision: fused attention has no forward derivative, and one in bfloat16 is too coarse.
         exact = torch.promote_types(example.x.dtype, torch.float32)
@@ -125,7 +125,6 @@ class MeanFlow(FewStep):
         return torch.where(kept, a * velocity + (1 - a - k) * without + k * with_label, velocity)
 
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
-        """Return the mean velocity from time t to a later time."""
         return self.net(t, x, label, end - t)
 
 

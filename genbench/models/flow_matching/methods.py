@@ -12,9 +12,10 @@ from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, Kerne
 from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, ot
 from genbench.models.flow_matching.couplings.semidiscrete import SEMIDISCRETE, SemidiscreteSettings, semidiscrete
 from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
-from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
+from genbench.models.flow_matching.pair_model import DEFAULTS, SharedSettings
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
 from genbench.models.flow_matching.velocity_model import FlowMatching
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import Fraction, NonNegative, Positive
 

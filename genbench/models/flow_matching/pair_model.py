@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -12,13 +12,11 @@ from genbench.core import CPU, Batch, Data, Event, Model, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
-from genbench.nets.presets import NetSetting, build
+from genbench.nets.presets import Net, build
 from genbench.numerics.importance_weights import relative_ess
 from genbench.seeds import derive
 from genbench.settings import Fraction
 from genbench.space import dequantise
-
-Net = Annotated[NetSetting, "the network, a name or a table of its settings; by default the one that suits the data"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +98,9 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return whether the network is the one for vectors."""
         return settings["net"]["name"] == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Let the coupling estimate its constants, if it has any, from independent pairs of noise and data."""
         if count := self.coupling.pilot_size:
             width = self.bin_width
             pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)
@@ -112,7 +108,6 @@ class PairModel(Model, Coupled):
             self.coupling.prepare(pair._replace(x0=with_conditions(pair.x0, pair.x1, k)) for pair in pairs)
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the split that training batches come from, which the coupling may read first."""
         self.coupling.attach(data.train, self.source, device)
         return super().batch_source(data, device)
 
@@ -133,7 +128,6 @@ class PairModel(Model, Coupled):
         return self.interpolate(mine, None if label is None else label[rows], generator)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw noise, pair it with the data, and draw a time for each pair."""
         return self.interpolate(*self.pair(batch, generator), generator)
 
     @torch.no_grad()
@@ -172,7 +166,6 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse guidance without labels."""
         if options["guidance"] and not settings["conditional"]:
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
 

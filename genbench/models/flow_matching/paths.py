@@ -38,7 +38,6 @@ class Straight(Path):
     sigma: float = 0.0
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return state and target."""
         velocity = x1 - x0
         x = torch.addcmul(x0, t, velocity)
         return Point(x + self.sigma * _normal_like(x0, generator) if self.sigma else x, velocity)
@@ -51,7 +50,6 @@ class Lipman(Path):
     sigma: float = 0.0
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return state and target."""
         keep = 1 - self.sigma
         return Point(t * x1 + (1 - keep * t) * x0, x1 - keep * x0)
 
@@ -69,11 +67,9 @@ class Bridge(Path):
 
     @property
     def t_range(self) -> tuple[float, float]:
-        """Times from clip to 1 - clip."""
         return (self.clip, 1 - self.clip)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return state and target."""
         spread = self.sigma * (t * (1 - t)).sqrt()
         eps = _normal_like(x0, generator)
         # (x_t - m) = spread eps, and spread / (t(1-t)) = sigma^2 / spread.
@@ -93,11 +89,9 @@ class VariancePreserving(Path):
 
     @property
     def t_range(self) -> tuple[float, float]:
-        """Times from 0 to 1, or slightly less for the linear schedule."""
         return (0.0, 1.0 if self.schedule == "cosine" else 1 - 1e-3)
 
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
-        """Return state and target."""
         a, s, da, ds = self.coefficients(t)
         return Point(a * x1 + s * x0, da * x1 + ds * x0)
 

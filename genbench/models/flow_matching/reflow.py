@@ -13,9 +13,10 @@ from torch import Tensor
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
 from genbench.errors import RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
-from genbench.models.flow_matching.pair_model import DEFAULTS, Net, SharedSettings
+from genbench.models.flow_matching.pair_model import DEFAULTS, SharedSettings
 from genbench.models.flow_matching.paths import Straight
 from genbench.models.flow_matching.velocity_model import FlowMatching
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Count, NonNegative, Positive
@@ -48,7 +49,6 @@ class Pool(Split):
         return Batch(self.x[rows], self.label[rows])
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return n distinct pairs."""
         rows = torch.randperm(self.size, generator=generator(seed, "pool"))[:n]
         return Batch(self.x[rows], self.label[rows])
 
@@ -78,7 +78,6 @@ class FromTeacher(Coupling):
     """Noise and what a teacher makes of it: pairs of a pool, which holds no data."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Refuse to pair noise with data."""
         raise Unsupported("its pairs are of noise and its teacher's samples, not of data")
 
 
@@ -142,18 +141,13 @@ class Reflow(FlowMatching):
         return Pool(torch.cat(ends)[:count], torch.cat(labels)[:count], spent)
 
     def learn(self, pool: Pool) -> None:
-        """Set the pairs to train on.
-
-        Raises:
-            RunFailed: if a pair is not finite.
-        """
+        """Set the pairs to train on, which must be finite."""
         bad = int((~torch.isfinite(pool.x.flatten(1)).all(1)).sum())
         if bad:
             raise RunFailed(f"{bad} of {pool.size} samples of the teacher are not finite")
         self.pool = pool
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the pool of pairs."""
         if self.pool is None:
             raise RunFailed("the model has no pairs yet: call learn(pairs(teacher, ...)) with a trained flow")
         return self.pool

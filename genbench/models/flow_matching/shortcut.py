@@ -13,7 +13,8 @@ from genbench.core import Event, Source
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Pairs
 from genbench.models.flow_matching.few_step import CouplingSetting, FewStep
-from genbench.models.flow_matching.pair_model import DEFAULTS, Example, Net, SharedSettings, expand, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, SharedSettings, expand, scalars
+from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 
@@ -142,18 +143,15 @@ class Shortcut(FewStep):
         return torch.where(expand(guided, x), null + self.guidance * (u - null), u)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared error."""
         assert example.end is not None
         u = self.net(example.t, example.x, example.label, step_input(example.end - example.t))
         return scalars((example.weight * (u - example.velocity).square().flatten(1).mean(1)).mean(), example)
 
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
-        """Return the mean velocity from time t to a later time, at a distance of 1, 1/2, 1/4, ..."""
         return self.net(t, x, label, step_input(end - t))
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse numbers of steps that are not a power of two, or too large."""
         steps, finest = options["steps"], settings["finest"]
         if steps & (steps - 1) or steps > finest:
             raise ConfigError(f"sample.steps={steps}: shortcut takes a power of two up to model.finest={finest}")

@@ -30,7 +30,6 @@ class FlowMatching(PairModel, Transport):
     )
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the weighted squared error, and the relative ESS and the tilt of the weights."""
         v = self.net(example.t, example.x, example.label)
         return scalars((example.weight * (v - example.velocity).square().flatten(1).mean(1)).mean(), example)
 
@@ -70,7 +69,6 @@ class FlowMatching(PairModel, Transport):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse steps that the solver would ignore, a solver that lacks them, and guidance without labels."""
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
         if adaptive and steps:
@@ -80,7 +78,6 @@ class FlowMatching(PairModel, Transport):
         super().check(options, settings)
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        """Return options with that many network evaluations per sample."""
         stages = SOLVERS[method].stages
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")

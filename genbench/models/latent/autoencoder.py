@@ -28,7 +28,6 @@ class Residual(nn.Module):
         self.skip = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        """Return the block's output."""
         h = self.conv1(F.silu(self.norm1(x)))
         return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
 
@@ -55,13 +54,6 @@ def decoder_net(channels: int, width: int, factor: int, latent: int) -> nn.Seque
     for coarse, fine in pairwise(widths):
         layers += [nn.Upsample(scale_factor=2), nn.Conv2d(coarse, fine, 3, padding=1), Residual(fine, fine)]
     return nn.Sequential(*layers, Norm(width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
-
-
-class Posterior(NamedTuple):
-    """The distribution of the latents of images, before they are scaled."""
-
-    mean: Float[Tensor, "b *latent"]
-    log_variance: Float[Tensor, "b *latent"]
 
 
 class Sizes(NamedTuple):
@@ -146,24 +138,20 @@ class Autoencoder(Encoder):
 
     @property
     def decoder(self) -> nn.Module:
-        """The net from latents to images."""
         return self.outward
 
-    def posterior(self, x: Float[Tensor, "b *event"]) -> Posterior:
-        """Return the distribution of the latents of each image."""
+    def posterior(self, x: Float[Tensor, "b *event"]) -> tuple[Float[Tensor, "b *latent"], Float[Tensor, "b *latent"]]:
+        """Return mean and log-variance of the latents of each image, before they are scaled."""
         mean, log_variance = self.inward(x).chunk(2, 1)
-        return Posterior(mean, log_variance.clamp(-20, 10))
+        return mean, log_variance.clamp(-20, 10)
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        """Return the posterior mean, shifted and scaled to unit variance in every channel."""
-        return in_parts(lambda part: (self.posterior(part).mean - self.shift) / self.scale, x, self.event.dims)
+        return in_parts(lambda part: (self.posterior(part)[0] - self.shift) / self.scale, x, self.event.dims)
 
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
-        """Return images in model space."""
         return in_parts(lambda part: self.outward(part * self.scale + self.shift), z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Yield the training of both nets on data, then the fine-tuning of the decoder if there is any."""
         self.requires_grad_(True)
         plan = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr, "schedule": "cosine"}
         yield Stage(Reconstruction(self, self.kl), "reconstruction", {**plan, "weight_decay": 0.0})
@@ -174,14 +162,10 @@ class Autoencoder(Encoder):
 
     @torch.no_grad()
     def calibrate(self, data: Data) -> None:
-        """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images.
-
-        Raises:
-            RunFailed: if a channel is constant, or not finite.
-        """
+        """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images."""
         size = data.train.size
         x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
-        mean = in_parts(lambda part: self.posterior(part).mean, x, self.event.dims).double()
+        mean = in_parts(lambda part: self.posterior(part)[0], x, self.event.dims).double()
         variance, center = torch.var_mean(mean, (0, 2, 3), keepdim=True)
         for channel, value in enumerate(variance.flatten().tolist()):
             if not 0 < value < float("inf"):
@@ -207,10 +191,6 @@ class Reconstruction(Model):
 
     Up to a constant, the loss is 2 s^2 / dims times the negative evidence lower bound for the likelihood
     N(decode(z), s^2) in model space, with s^2 = kl / 2: details smaller than s are not worth their nats.
-
-    Args:
-        encoder: is trained; not calibrated yet.
-        kl: weight of the divergence, in nats per coordinate of the data.
     """
 
     def __init__(self, encoder: Autoencoder, kl: float) -> None:
@@ -219,7 +199,6 @@ class Reconstruction(Model):
         self.encoder, self.kl = encoder, kl
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw the noise of the latents."""
         shape = (len(batch.x), *self.encoder.latent.shape)
         return Example(batch.x, torch.randn(shape, generator=generator, device=batch.x.device))
 
@@ -233,5 +212,4 @@ class Reconstruction(Model):
         return {"loss": error + self.kl * divergence, "error": error.detach(), "kl": divergence.detach()}
 
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Decode latents from the prior."""
         return Samples(self.encoder.outward(x0), 0)

@@ -28,7 +28,6 @@ class DecoderTuning(Model):
     error alone, details that the noise hides are decoded as their mean.
 
     Args:
-        encoder: its decoder is trained, the rest stays.
         noise: standard deviation of the noise on latents of about unit variance.
     """
 
@@ -43,28 +42,20 @@ class DecoderTuning(Model):
 
     @torch.no_grad()
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Encode the data and add noise."""
         z = self.encoder.encode(batch.x)
         return Example(batch.x, z + self.noise * torch.randn(z.shape, generator=generator, device=z.device))
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the squared error per coordinate of the data."""
         return {"loss": (self.encoder.decode(example.z) - example.x).square().mean()}
 
     def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Decode the given noise."""
         return Samples(self.encoder.decode(x0), 0)
 
 
 def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: float) -> Iterator[Stage]:
-    """Yield the stage that fine-tunes a decoder, if it has any steps.
+    """Yield the stage that fine-tunes the decoder of a frozen encoder, if it has any steps.
 
-    Args:
-        encoder: frozen; its decoder is freed while the stage is the current one.
-        noise: deviation of the noise on latents.
-        steps: optimizer steps; 0 for none.
-        batch_size: batch of a step.
-        lr: its peak; it falls to zero along a cosine.
+    The decoder is free while the stage is the current one; the learning rate falls from its peak along a cosine.
     """
     if not steps:
         return
@@ -75,11 +66,7 @@ def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: f
 
 
 def check(noise: float, tune: int) -> None:
-    """Check that noise and steps are given together.
-
-    Raises:
-        ConfigError: if only one of the two is given.
-    """
+    """Raise ConfigError unless noise and steps are given together."""
     if tune and not noise:
         raise ConfigError(
             f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, such as 0.3"

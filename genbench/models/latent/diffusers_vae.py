@@ -31,11 +31,7 @@ def constants(config: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]
 
 
 def configuration(model: str, revision: str | None) -> dict[str, Any]:
-    """Return the configuration of an AutoencoderKL, without its weights.
-
-    Raises:
-        ConfigError: if diffusers is not installed, or the configuration is missing or of another class.
-    """
+    """Return the configuration of an AutoencoderKL, without its weights."""
     if importlib.util.find_spec("diffusers") is None:
         raise ConfigError(
             "encoder diffusers needs the package diffusers: pip install 'genbench[latent]'; "
@@ -58,9 +54,6 @@ def locate(model: str, revision: str | None, name: str) -> Path:
     Args:
         model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
         revision: branch, tag or commit of the name.
-
-    Raises:
-        ConfigError: if the file is missing, or the hub cannot be reached.
     """
     place, within = model, name
     if not Path(model).expanduser().is_dir() and model.count("/") > 1:
@@ -137,15 +130,10 @@ class DiffusersVAE(Encoder):
 
     @property
     def decoder(self) -> nn.Module:
-        """The net from latents to images."""
         return self.vae.decoder
 
     def load(self) -> None:
-        """Load the weights from the folder or the hub.
-
-        Raises:
-            ConfigError: if they are missing or unusable.
-        """
+        """Load the weights from the folder or the hub."""
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
         path = locate(self.model, self.revision, WEIGHTS)
@@ -158,16 +146,12 @@ class DiffusersVAE(Encoder):
             raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {first_line(error)}") from error
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        """Return the posterior mean, shifted and scaled."""
-
         def mean(part: Tensor) -> Tensor:
             return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
 
         return in_parts(mean, x, self.event.dims)
 
     def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
-        """Return mean and standard deviation of the posterior, shifted and scaled alike."""
-
         def both(part: Tensor) -> Tensor:
             posterior = self.vae.encode(part / self.white).latent_dist
             return torch.cat([(posterior.mean - self.shift) * self.scale, posterior.std * self.scale], 1)
@@ -175,15 +159,12 @@ class DiffusersVAE(Encoder):
         return in_parts(both, x, self.event.dims)
 
     def decode(self, z: Float[Tensor, "b *latent"]) -> Float[Tensor, "b *event"]:
-        """Return images in model space."""
-
         def image(part: Tensor) -> Tensor:
             return self.vae.decode(part / self.scale + self.shift).sample * self.white
 
         return in_parts(image, z, self.event.dims)
 
     def stages(self) -> Iterator[Stage]:
-        """Load the weights, and yield the fine-tuning of the decoder if there is any."""
         self.load()
         yield from decoder_finetuning.tuning(
             self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr

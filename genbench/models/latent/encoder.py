@@ -84,11 +84,7 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"],
 
 
 def grid(event: Event, channels: int, factor: int, name: str) -> tuple[int, ...]:
-    """Return the shape of latents of images that are downscaled by a factor.
-
-    Raises:
-        ConfigError: if the data is not images, or the factor does not divide their sides.
-    """
+    """Return the shape of latents of images that are downscaled by a factor."""
     height, width = image_sides(event, name)
     if height % factor or width % factor:
         raise ConfigError(f"encoder {name} scales down by {factor}, which does not divide {height}x{width} pixels")
@@ -96,11 +92,7 @@ def grid(event: Event, channels: int, factor: int, name: str) -> tuple[int, ...]
 
 
 def image_sides(event: Event, name: str) -> tuple[int, int]:
-    """Return height and width of images.
-
-    Raises:
-        ConfigError: if the data is not images.
-    """
+    """Return height and width of images."""
     if not event.is_image:
         raise ConfigError(f"encoder {name} needs images (channels, height, width); this data has shape {event.shape}")
     return event.shape[1], event.shape[2]

@@ -38,7 +38,6 @@ class Latent(Model):
 
     @property
     def sampler(self) -> Callable[..., Samples]:
-        """The model's sampling, whose options are the options."""
         return self.model.sampler
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
@@ -48,12 +47,10 @@ class Latent(Model):
         return self.model.learn_from(others, data, seed)
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Calibrate the encoder, then let the model look at latents."""
         self.encoder.calibrate(data)
         self.model.prepare(self._encoded(data), seed)
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
-        """Return the latents of the training split, from the cache if the split stores them."""
         return self.model.batch_source(self._encoded(data), device)
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
@@ -61,17 +58,14 @@ class Latent(Model):
         return self.model.example(batch_source, step, size, seed, generator)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
-        """Draw one step of the model on a batch of latents."""
         return self.model.draw(batch, generator)
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the model's loss."""
         return self.model.loss(example)
 
     def sample(
         self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None, **options: Any
     ) -> Samples:
-        """Decode the model's samples; the options are the model's."""
         z, nfe = self.model.sample(x0, label=label, **options)
         return Samples(self.encoder.decode(z.to(x0.dtype)), nfe)
 
@@ -80,11 +74,9 @@ class Latent(Model):
         return self.model.log_prob(self.encoder.encode(x), label=label)
 
     def within(self, data: Data) -> tuple[Model, Data]:
-        """Return the model of latents, and the task among latents."""
         return self.model, self._encoded(data)
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        """Return the model's options for that many evaluations."""
         return self.model.at_budget(options, method, nfe)
 
     def _encoded(self, data: Data) -> Data:
@@ -127,12 +119,10 @@ class Encoding(Split):
         self._split, self._encode = split, encode
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return the latents of a training batch."""
         x, label = self._split.batch(step, size, seed)
         return Batch(self._encode(x), label)
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return the latents of samples for evaluation."""
         x, label = self._split.take(n, seed)
         return Batch(self._encode(x), label)
 
@@ -149,15 +139,12 @@ class PosteriorSamples(Split):
         self._moments = moments
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return a sample of the posterior of each sample of a training batch."""
         return self._drawn(self._moments.batch(step, size, seed), generator(seed, "posterior", step))
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return a sample of the posterior of each sample for evaluation."""
         return self._drawn(self._moments.take(n, seed), generator(seed, "posterior"))
 
     def on(self, device: torch.device) -> Split:
-        """Return a split that may read the moments on the device."""
         return PosteriorSamples(self._moments.on(device))
 
     def _drawn(self, batch: Batch, stream: torch.Generator) -> Batch:

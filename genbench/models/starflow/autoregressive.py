@@ -127,9 +127,6 @@ class Flow(nn.Module):
 
     Args:
         layers: number of layers of each block, in sampling order.
-
-    Raises:
-        ConfigError: if sizes do not fit the event or one another.
     """
 
     def __init__(self, event: Event, layers: Sequence[int], design: Design) -> None:
@@ -155,7 +152,6 @@ class Flow(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b *event"], prefix: Float[Tensor, "b p width"] | None = None) -> Latents:
-        """Map data to noise."""
         u = self.patches.split(x)
         log_det = u.new_zeros(len(u))
         between = []
@@ -180,8 +176,7 @@ class Flow(nn.Module):
         network calls as tokens per block), and Jacobi decoding the mean number of sweeps.
         """
         u = self.patches.split(z)
-        spent = 0
-        total = 0
+        spent = total = 0
         for i, block in enumerate(self.blocks):
             depth = block.net.depth
             u, evaluated = block.inverse(u, prefix, decode, guidance if i < self.guided else None)

@@ -130,11 +130,7 @@ class Design:
         return Patches(event.shape, self.patch or _patch(event))
 
     def architecture(self, event: Event) -> Architecture:
-        """Return what the layers share.
-
-        Raises:
-            ConfigError: if the size of a head does not fit the width or the division of rotated pairs.
-        """
+        """Return what the layers share."""
         width, head_dim = self.width or _width(event), self.head or _head_dim(event)
         if width % head_dim or head_dim % 2:
             raise ConfigError(f"model.head={head_dim} must be even and divide model.width={width}")

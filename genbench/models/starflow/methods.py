@@ -21,10 +21,6 @@ def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, desig
 
     Zhai et al., 2024, "Normalizing flows are capable generative models", https://arxiv.org/abs/2412.06329.
     All blocks share one table of label embeddings.
-
-    Raises:
-        ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.
-        Unsupported: if the source is not N(0, I).
     """
     return TransformerFlow(event, source, blocks or tarflow_blocks(event), design)
 
@@ -38,9 +34,5 @@ def starflow(
     Gu et al., 2025, "STARFlow: scaling latent normalizing flows for high-resolution image synthesis",
     https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty are by default those of the
     paper's code.
-
-    Raises:
-        ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.
-        Unsupported: if the source is not N(0, I).
     """
     return TransformerFlow(event, source, blocks or starflow_blocks(event), design)

@@ -36,7 +36,6 @@ class ClassEmbedding(nn.Module):
         self.table = nn.Parameter(init * torch.randn(classes + learned_null, width))
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b 1 width"]:
-        """Return the prefix."""
         if self.learned_null:
             return self.table[label][:, None]
         known = (label >= 0)[:, None]
@@ -83,7 +82,6 @@ class TransformerFlow(Model):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return whether the model is for vectors, has no text encoder, and keeps its activations."""
         return event.is_vector and settings["text"] is None and not settings["checkpoint"]
 
     def _embedding(self, design: Design) -> ClassEmbedding | TextEncoder | None:
@@ -106,12 +104,10 @@ class TransformerFlow(Model):
         return self.classes.labels(captions)
 
     def prepare(self, data: Data, seed: int) -> None:
-        """Let a pretrained text encoder encode the captions."""
         if isinstance(self.classes, TextEncoder):
             self.classes.prepare()
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Add noise to the data, and drop labels."""
         x, label = batch
         if self.uniform:
             x = dequantise(x, self.event.bin, generator)
@@ -209,7 +205,6 @@ class TransformerFlow(Model):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """Refuse guidance without labels or temperature, and denoising without Gaussian noise in training."""
         if options["denoise"] and not isinstance(settings["noise"], float):
             raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
         tempered = options.get("temperature", 1) != 1

@@ -25,11 +25,7 @@ ALTERNATIVE = "model.text=words"
 
 
 def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the setting `shape`, from the configuration, the tokenizer and the captions.
-
-    Raises:
-        ConfigError: if these cannot be loaded, or a caption is longer than `tokens`.
-    """
+    """Return the setting `shape`, from the configuration, the tokenizer and the captions."""
     if settings["shape"] is not None:
         return {}
     model, revision = settings["model"], settings["revision"]
@@ -90,23 +86,16 @@ class TransformersEncoder(TextEncoder):
         self.padding = nn.Parameter(1e-2 * torch.randn(width))
 
     def prepare(self) -> None:
-        """Encode the captions.
-
-        Raises:
-            ConfigError: if the encoder cannot be loaded.
-        """
         states, length = self._encoded(self.captions)
         self.states.copy_(states)
         self.length.copy_(length)
 
     def add_captions(self, captions: Sequence[str]) -> None:
-        """Encode captions, and add them to the end of the table."""
         states, length = self._encoded(captions)
         self.states = torch.cat([self.states, states.to(self.states)])
         self.length = torch.cat([self.length, length.to(self.length)])
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b tokens width"]:
-        """Return the prefix of each label; -1 stands for the empty caption."""
         inside = torch.arange(self.states.shape[1], device=label.device) < self.length[label + 1][:, None]
         return torch.where(inside[..., None], self.projection(self.states[label + 1]), self.padding)
 
@@ -128,9 +117,6 @@ def encode(model: str, revision: str | None, captions: Sequence[str]) -> list[Fl
     """Return the last hidden states of the tokens of each caption, in float32.
 
     Captions of equal length form batches, so that none is padded.
-
-    Raises:
-        ConfigError: if the encoder cannot be loaded.
     """
     rows = tokenize(model, revision, tuple(captions))
     net = _encoder(model, revision)
@@ -170,11 +156,7 @@ def _encoder(model: str, revision: str | None) -> Any:
 
 
 def _load(kind: str, model: str, revision: str | None, files: tuple[str, ...], **options: Any) -> Any:
-    """Return an object of an Auto class of transformers, from a local folder or the hub.
-
-    Raises:
-        ConfigError: if transformers is not installed, or the files are missing or unusable.
-    """
+    """Return an object of an Auto class of transformers, from a local folder or the hub."""
     if importlib.util.find_spec("transformers") is None:
         raise ConfigError(
             "model.text=transformers needs the package transformers: pip install 'genbench[text]'; "

@@ -55,11 +55,9 @@ class VocabularyEncoder(TextEncoder):
         )
 
     def add_captions(self, captions: Sequence[str]) -> None:
-        """Add captions to the end of the table."""
         self.table = torch.cat([self.table, self._rows_of(captions).to(self.table.device)])
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b tokens width"]:
-        """Return the prefix of each label; -1 stands for the empty caption."""
         h = self.embedding(self.table[label + 1]) + self.position
         for layer in self.layers:
             h = layer(h)

@@ -47,13 +47,6 @@ def test_a_jump_is_the_flow_and_two_jumps_are_one(built, exact, gaussian_flow):
         model.jump(s, t, x)
 
 
-def test_training_finds_the_flow_of_gaussians(trained, drawn):
-    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, plan=SHORT | {"steps": 400})
-    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
-    for steps in (1, 2):
-        assert (drawn(model, steps=steps) - due).square().mean() < 0.03
-
-
 def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
     """Pairs x1 = m + s x0 move at constant speed, so one step is exact and u(x, t, r) is the same for all r."""
     model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, model={"coupling": "ot"}, plan=SHORT | {"steps": 250})

@@ -56,11 +56,7 @@ def test_the_regression_on_a_diffusion_is_its_probability_flow(schedule):
         assert regression.item() == pytest.approx(exact.item(), abs=0.02)
 
 
-def test_noise_around_the_straight_path_has_its_sigma():
-    x = at(Straight(0.3), torch.zeros(100_000, 1), torch.zeros(100_000, 1), torch.rand(100_000, 1)).x
-    assert x.std().item() == pytest.approx(0.3, rel=0.02)
-
-
-def test_a_bridge_is_widest_in_the_middle():
-    x = at(Bridge(2.0), torch.zeros(100_000, 1), torch.zeros(100_000, 1), torch.full((100_000, 1), 0.5)).x
-    assert x.std().item() == pytest.approx(1.0, rel=0.02)
+@pytest.mark.parametrize(("path", "t", "deviation"), [(Straight(0.3), 0.2, 0.3), (Bridge(2.0), 0.5, 1.0)])
+def test_noise_around_a_path_has_its_deviation(path, t, deviation):
+    x = at(path, torch.zeros(100_000, 1), torch.zeros(100_000, 1), torch.full((100_000, 1), t)).x
+    assert x.std().item() == pytest.approx(deviation, rel=0.02)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.toy_flows import stream
 from torch.testing import assert_close
 
 from genbench.core import Batch
@@ -10,10 +11,6 @@ from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.shortcut import AveragedWeights
 
 SHORT = {"batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
-
-
-def stream(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_the_exact_flow_is_its_own_target(built, exact, gaussian_flow):

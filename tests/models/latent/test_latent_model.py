@@ -266,20 +266,6 @@ def gaussian(n, generator):
     return Batch(3 + torch.randn(n, 4, 4, 4, generator=generator), torch.zeros(n, dtype=torch.long))
 
 
-def test_its_density_is_of_latents(data, fixed_density):
-    encoder = Halves(data.event)
-    normal = torch.distributions.Normal(0.2, 1.5)
-    given = fixed_density(
-        encoder.latent, Normal((4, 4, 4)), lambda z, label: normal.log_prob(z).flatten(1).sum(1) + label
-    )
-    model = Latent(data.event, given, encoder)
-    x, label = torch.randn(3, 1, 8, 8), torch.tensor([0, 1, 2])
-    z = torch.stack([x[:, 0, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)
-    z = (z - 0.5) / torch.arange(1, 5).view(4, 1, 1)
-    assert_close(model.log_prob(x, label=label), normal.log_prob(z).flatten(1).sum(1) + label)
-    assert model.density == "latents"
-
-
 def test_samples_are_decoded_and_its_paths_are_no_paths_of_data(data, fixed_velocity):
     encoder = Halves(data.event)
     given = fixed_velocity(encoder.latent, Normal((4, 4, 4)), lambda t, x: x)

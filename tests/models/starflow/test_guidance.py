@@ -57,10 +57,6 @@ def test_annealed_weights_grow_equally_over_the_transformed_tokens_to_the_full_w
     torch.testing.assert_close(weights(2.0, 4, "linear", copied)[:, 0].tolist(), known)
 
 
-def test_constant_weights_are_equal():
-    assert_close(weights(2.0, 3, "constant"), torch.full((3, 1), 2.0))
-
-
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rule", ["starflow", "tarflow"])
 def test_guidance_applies_to_conditioned_blocks(name, rule):

@@ -86,15 +86,6 @@ def test_by_default_one_sample_of_many_tokens_is_decoded_by_jacobi_and_a_batch_i
     assert few.sample(points(IMAGE, 1)).nfe == 1
 
 
-def test_jacobi_works_under_bfloat16():
-    model = perturbed("starflow", IMAGE, 0.1)
-    x0 = points(IMAGE, 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model.sample(x0, decode="jacobi", tolerance=1e-3).x
-    assert found.dtype == torch.float32
-    assert_close(found, model.sample(x0).x, atol=0.2, rtol=0.1)
-
-
 def test_samples_are_not_inference_tensors():
     x = perturbed("starflow", IMAGE).sample(points(IMAGE, 2)).x
     assert not x.is_inference()
@@ -143,16 +134,6 @@ def test_a_nan_sample_affects_no_other_sample():
         found = model.sample(z, **options).x
         assert found[1].isnan().any()
         assert_close(found[[0, 2]], expected[[0, 2]], atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("options", [{}, {"decode": "jacobi", "tolerance": 1e-6, "window": 4}])
-def test_a_sample_does_not_depend_on_its_batch(name, options):
-    model = perturbed(name, IMAGE, 0.1)
-    z = points(IMAGE, 9)
-    whole = model.sample(z, **options).x
-    parts = torch.cat([model.sample(part, **options).x for part in z.split([1, 3, 5])])
-    assert_close(parts, whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_model_of_one_token_samples():

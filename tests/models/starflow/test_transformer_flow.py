@@ -48,17 +48,6 @@ def test_log_prob_agrees_with_the_autograd_jacobian(name, event, conditional):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_density_integrates_to_one_in_two_dimensions_for_every_class(name):
-    model = perturbed(name, Event((2,), classes=2), 0.05, patch=1, blocks=[2, 1, 1], conditional=True)
-    side = torch.linspace(-12, 12, 241)
-    grid = torch.cartesian_prod(side, side)
-    with torch.no_grad():
-        for label in (None, torch.zeros(len(grid), dtype=torch.long), torch.ones(len(grid), dtype=torch.long)):
-            mass = model.log_prob(grid, label=label).exp().sum() * float(side[1] - side[0]) ** 2
-            assert_close(mass, torch.tensor(1.0), atol=2e-3, rtol=0)
-
-
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(3,), (1, 4, 4)])
 def test_an_untrained_flow_is_the_identity_with_the_density_of_the_source(name, shape):
     event = Event(shape)
@@ -118,11 +107,9 @@ def test_training_reaches_the_entropy_of_a_correlated_gaussian(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("conditional", [False, True])
-@pytest.mark.parametrize("checkpoint", [False, True])
-def test_a_gradient_reaches_every_parameter(name, conditional, checkpoint):
-    model = perturbed(name, IMAGE, conditional=conditional, checkpoint=checkpoint)
-    example = model.draw(Batch(points(IMAGE, 6), torch.arange(6) % 3), torch.Generator().manual_seed(0))
-    model(example)["loss"].backward()
+def test_a_gradient_reaches_every_parameter(name, conditional):
+    model = perturbed(name, IMAGE, conditional=conditional)
+    model(model.draw(Batch(points(IMAGE, 6), torch.arange(6) % 3), torch.Generator().manual_seed(0)))["loss"].backward()
     for place, weight in model.named_parameters():
         assert weight.grad is not None, place
         assert weight.grad.isfinite().all(), place

@@ -4,19 +4,14 @@ import json
 
 import pytest
 import torch
-from helpers.toy_captions import EVENT, WORDS, flow, points
+from helpers.toy_captions import EVENT, WORDS, build_text, flow, points
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event
 from genbench.errors import ConfigError
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import sequential
-from genbench.models.text.conditioning import TEXT
 from genbench.runs.make_spec import make_spec, restore_spec
-
-
-def build(event, width, value):
-    return TEXT.build(value, "model.text", event, event, width)
 
 
 @pytest.mark.parametrize("name", ["starflow", "tarflow"])
@@ -78,15 +73,15 @@ def test_a_gradient_reaches_every_parameter(encoder, request):
 
 def test_text_needs_captions_and_a_prefix():
     with pytest.raises(ConfigError, match="needs data with captions"):
-        build(Event((1, 4, 4), classes=4), 16, "words")
+        build_text(Event((1, 4, 4), classes=4), 16, "words")
     with pytest.raises(ConfigError, match="needs data with captions"):
         make_spec("starflow", "digits", settings={"model": {"text": "words"}})
     with pytest.raises(ConfigError, match=r"model\.text needs model\.inject=prefix"):
         flow(WORDS, "tarflow", inject="add")
     with pytest.raises(ConfigError, match=r"heads=3 must divide model\.width=16"):
-        build(EVENT, 16, {"name": "words", "heads": 3})
+        build_text(EVENT, 16, {"name": "words", "heads": 3})
     with pytest.raises(ConfigError, match="no text encoder 'wrods'; did you mean 'words'"):
-        build(EVENT, 16, "wrods")
+        build_text(EVENT, 16, "wrods")
     with pytest.raises(ConfigError, match="captions need a model with a text encoder"):
         flow(None, conditional=True).labels(["a cat"])
 

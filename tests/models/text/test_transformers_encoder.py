@@ -4,27 +4,22 @@ import json
 
 import pytest
 import torch
-from helpers.toy_captions import CAPTIONS, EVENT, SMALL, points, save_text_encoder
+from helpers.toy_captions import CAPTIONS, EVENT, SMALL, build_text, points, save_text_encoder
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError
 from genbench.models.text import transformers_encoder
-from genbench.models.text.conditioning import TEXT
 from genbench.registry import models
 from genbench.settings import bind, call
-
-
-def build(event, width, value):
-    return TEXT.build(value, "model.text", event, event, width)
 
 
 def test_pretrained_states_are_those_of_the_encoder(t5):
     """The oracle is transformers' own pipeline, one caption at a time."""
     from transformers import AutoTokenizer, T5EncoderModel
 
-    text = build(EVENT, 16, {"name": "transformers", "model": t5})
+    text = build_text(EVENT, 16, {"name": "transformers", "model": t5})
     text.prepare()
     net, tokenizer = T5EncoderModel.from_pretrained(t5).eval(), AutoTokenizer.from_pretrained(t5)
     assert text.states.shape == (5, 5, 12)  # "the dog , small </s>"
@@ -56,7 +51,7 @@ def test_other_encoders_give_their_last_hidden_states(kind, tmp_path):
     with torch.no_grad():
         expected = read(input_ids=torch.tensor([[4, 5, 8, 1]])).last_hidden_state[0]
     assert_close(states, expected, atol=1e-5, rtol=1e-5)
-    assert build(EVENT, 16, {"name": "transformers", "model": folder}).states.shape == (5, 5, 8)
+    assert build_text(EVENT, 16, {"name": "transformers", "model": folder}).states.shape == (5, 5, 8)
 
 
 def test_a_trained_model_is_loaded_without_its_encoder(t5, tmp_path, monkeypatch):
@@ -83,10 +78,10 @@ def test_a_trained_model_is_loaded_without_its_encoder(t5, tmp_path, monkeypatch
 
 
 def test_new_captions_are_read_by_the_encoder(t5):
-    text = build(EVENT, 16, {"name": "transformers", "model": t5})
+    text = build_text(EVENT, 16, {"name": "transformers", "model": t5})
     text.prepare()
     assert text.labels(["a small dog", "a cat"]).tolist() == [4, 0]
-    other = build(Event(EVENT.shape, 1, captions=("a small dog",)), 16, {"name": "transformers", "model": t5})
+    other = build_text(Event(EVENT.shape, 1, captions=("a small dog",)), 16, {"name": "transformers", "model": t5})
     other.prepare()
     assert_close(text.states[5, :4], other.states[1, :4], atol=1e-5, rtol=1e-5)
     with pytest.raises(ConfigError, match="caption 'the big big small cat' has 6 tokens; a prefix of this model has 5"):
@@ -96,7 +91,7 @@ def test_new_captions_are_read_by_the_encoder(t5):
 def test_missing_files_are_errors_of_one_line(t5, tmp_path, monkeypatch):
     def refusal(**settings):
         with pytest.raises(ConfigError) as error:
-            build(EVENT, 16, {"name": "transformers", **settings})
+            build_text(EVENT, 16, {"name": "transformers", **settings})
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -127,6 +122,6 @@ def test_missing_weights_are_an_error_before_training(t5, tmp_path):
     folder = tmp_path / "t5"
     shutil.copytree(t5, folder)
     (folder / "model.safetensors").unlink()
-    text = build(EVENT, 16, {"name": "transformers", "model": str(folder)})
+    text = build_text(EVENT, 16, {"name": "transformers", "model": str(folder)})
     with pytest.raises(ConfigError, match=r"the folder has no \*\.safetensors"):
         text.prepare()

@@ -2,19 +2,14 @@
 
 import pytest
 import torch
-from helpers.toy_captions import EVENT, WORDS, flow, points
+from helpers.toy_captions import EVENT, WORDS, build_text, flow, points
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
-from genbench.models.text.conditioning import TEXT
-
-
-def build(event, width, value):
-    return TEXT.build(value, "model.text", event, event, width)
 
 
 def test_a_caption_is_its_words_padded_and_the_empty_one_is_padding():
-    text = build(EVENT, 16, WORDS | {"layers": 0})
+    text = build_text(EVENT, 16, WORDS | {"layers": 0})
     prefix = text(torch.tensor([0, 1, 2, 3, -1])) - text.position
     assert prefix.shape == (5, 3, 16)
     word = {name: prefix[row, place] for name, row, place in [("a", 0, 0), ("cat", 0, 1), ("big", 1, 1), ("dog", 3, 1)]}
@@ -26,7 +21,7 @@ def test_a_caption_is_its_words_padded_and_the_empty_one_is_padding():
 
 
 def test_layers_are_bidirectional_and_a_prefix_does_not_depend_on_its_batch():
-    text = build(EVENT, 16, WORDS | {"layers": 2})
+    text = build_text(EVENT, 16, WORDS | {"layers": 2})
     both = text(torch.tensor([0, 3]))
     assert (both[0, 0] - both[1, 0]).abs().max() > 1e-3  # "a" before "cat" is not "a" before "dog"
     assert_close(text(torch.tensor([3]))[0], both[1])

@@ -49,9 +49,6 @@ class Balanced(Coupling):
 
     Args:
         epsilon: temperature, in units of the cost.
-        cost: "norm" is |x0 - x1|, "sqnorm" its square.
-        reference: number of reference points of noise, and of data.
-        running: whether batches replace reference points.
         classes: number of classes to balance within; 0 for none.
     """
 
@@ -83,7 +80,6 @@ class Balanced(Coupling):
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
-        """Take the reference from independent pairs, and solve for its potentials."""
         for buffer, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
             buffer.copy_(torch.cat(parts)[: self.pilot_size])
         mass = self._log_mass()[self.label]
@@ -92,12 +88,6 @@ class Balanced(Coupling):
         self.psi.copy_(psi)
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Weight the pairs.
-
-        Raises:
-            RunFailed: if there are no potentials, or none for a class of the batch.
-            ConfigError: if a running reference is too small for the batch.
-        """
         if label is None:
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         phi, psi = self.potentials(x0, x1, label)
@@ -146,12 +136,8 @@ class Balanced(Coupling):
 def balanced(
     event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
 ) -> Balanced:
-    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt.
-
-    Raises:
-        Unsupported: on data with conditions, where the weights would need potentials of every condition.
-    """
-    if event.conditions:
+    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt."""
+    if event.conditions:  # the weights would need potentials of every condition
         raise Unsupported("its potentials do not know conditions")
     return Balanced(
         event.shape,

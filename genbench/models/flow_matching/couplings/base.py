@@ -80,7 +80,6 @@ class Independent(Coupling):
     """Independent noise and data: every pair has weight 1."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Return the batch unchanged."""
         return Pairs(x0, x0.new_ones(len(x0)))
 
 

@@ -19,6 +19,9 @@ from genbench.settings import ByEvent, Positive
 Normaliser = Literal["constant", "running", "batch"]
 Weighting = Literal["pair", "data"]
 
+MOMENTUM = 0.99
+"""Decay of the running mean."""
+
 
 def default_kappa(event: Event) -> float:
     """Return the published choice for CIFAR-10 on images, and 1 on vectors."""
@@ -41,11 +44,7 @@ class KernelSettings:
     cost: Cost = "norm"
 
     def temperature(self, event: Event) -> float:
-        """Return epsilon.
-
-        Raises:
-            ConfigError: if both kappa and epsilon are given.
-        """
+        """Return epsilon, from one of the two settings."""
         if self.epsilon is not None and self.kappa is not None:
             raise ConfigError("give model.kappa or model.epsilon, not both: epsilon = kappa sqrt(d)")
         return self.epsilon or (self.kappa or default_kappa(event)) * math.sqrt(event.dims)
@@ -75,18 +74,14 @@ class Gibbs(Coupling):
     w(x0, x1) = exp(-c(x0, x1) / epsilon) / E exp(-c / epsilon)
 
     Weights are computed in the log domain: in 3072 dimensions the kernel itself underflows. The buffers `log_mean`
-    and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches
-    in the running mean (0 for other normalizers).
+    and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches in the running mean.
 
     A "constant" normalizer leaves the minimizer unchanged; that of the "batch" has a bias of order 1 / batch size. With
     the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
 
     Args:
         epsilon: temperature, in units of the cost.
-        cost: as in `KernelSettings`.
-        normaliser: as in `WeightSettings`.
         classes: number of classes to normalize within; 0 for none.
-        momentum: decay of the running mean.
         weighting: `weigh` of `WeightSettings`.
     """
 
@@ -100,12 +95,10 @@ class Gibbs(Coupling):
         cost: Cost = "norm",
         normaliser: Normaliser = "constant",
         classes: int = 0,
-        momentum: float = 0.99,
         weighting: Weighting = "pair",
     ) -> None:
         super().__init__()
-        self.epsilon, self.cost, self.normaliser, self.momentum = epsilon, cost, normaliser, momentum
-        self.weighting = weighting
+        self.epsilon, self.cost, self.normaliser, self.weighting = epsilon, cost, normaliser, weighting
         self.pilot_size = 8192 if normaliser == "constant" else 0
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
@@ -115,7 +108,6 @@ class Gibbs(Coupling):
         return self._log_kernel(torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64))
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
-        """Estimate the constant normalizer of every class."""
         parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in pairs]
         self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
 
@@ -126,11 +118,6 @@ class Gibbs(Coupling):
         self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, overall))
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Weight the pairs.
-
-        Raises:
-            RunFailed: if the normalizer is "constant" and has not been estimated.
-        """
         if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
             raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
         if label is None:
@@ -164,7 +151,7 @@ class Gibbs(Coupling):
         """Move the running mean toward that of a batch, in the log domain, with Adam's correction of early steps."""
         present = torch.isfinite(log_mean)
         seen = self.seen + present
-        share = (1 - self.momentum) / (1 - self.momentum**seen)
+        share = (1 - MOMENTUM) / (1 - MOMENTUM**seen)
         moved = torch.logaddexp(self.log_mean + torch.log1p(-share), log_mean + torch.log(share))
         first = torch.isnan(self.log_mean)
         self.log_mean.copy_(torch.where(present, torch.where(first, log_mean, moved), self.log_mean))

@@ -68,7 +68,6 @@ class MinibatchOT(Coupling):
         self.resample, self.pool, self.mismatch, self.conditions = resample, pool, mismatch, conditions
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Permute the noise to the optimal partners of the data."""
         if k := self.conditions:
             cost, between = squared_distances(x0[:, :-k], x1[:, :-k]), squared_distances(x0[:, -k:], x1[:, -k:])
             weight = weight_of_conditions(cost, between) if self.mismatch is None else self.mismatch

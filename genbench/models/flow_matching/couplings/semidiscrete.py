@@ -69,7 +69,6 @@ class Semidiscrete(Coupling):
         """{class, or 0: points and potentials}; not part of the state, because the cache holds them."""
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
-        """Read the points, and find their potentials or read them from the cache."""
         count = self.settings.points if train.size is None else train.size
         if train.augmented:
             log.warning("semidiscrete pairs hold training data as it is: augmentation (data.flip) has no effect")
@@ -102,10 +101,7 @@ class Semidiscrete(Coupling):
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Replace the data by the points that the noise goes to, within the classes of the batch.
 
-        Raises:
-            Unsupported: outside of training: without its points there are no pairs, and with them, held-out data in
-                the batch would be replaced by training data.
-            ConfigError: if the points are of other data.
+        Outside of training it raises Unsupported: held-out data in the batch would be replaced by training data.
         """
         if not self.training or not self.targets:
             raise Unsupported("semidiscrete transport pairs noise with training data only, and only in training")

@@ -29,8 +29,6 @@ class Sinkhorn(Coupling):
         self.reg = reg
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Draw a noise partner for each data point."""
-
         def partners(a: Tensor, b: Tensor) -> Tensor:
             plan = entropic_plan(squared_distances(a, b), self.reg)
             return torch.multinomial(plan.T.float().to(generator.device), 1, generator=generator)[:, 0]
@@ -40,11 +38,7 @@ class Sinkhorn(Coupling):
 
 
 def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
-    """Return the entropic plan between uniform marginals, by POT.
-
-    Raises:
-        RunFailed: if Sinkhorn's algorithm does not converge.
-    """
+    """Return the entropic plan between uniform marginals, by POT."""
     ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"

@@ -2,20 +2,11 @@ import math
 
 import pytest
 import torch
+from helpers.toy_flows import stream
 from torch.testing import assert_close
 
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.gibbs import Gibbs
-
-
-def stream(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-@pytest.mark.parametrize("cost", ["norm", "sqnorm"])
-def test_large_epsilon_gives_equal_weights(cost):
-    gibbs = Gibbs(epsilon=1e9, cost=cost, normaliser="batch")
-    assert_close(gibbs(torch.randn(64, 5), torch.randn(64, 5), None, stream()).weight, torch.ones(64))
 
 
 def test_weights_are_finite_where_the_kernel_underflows():

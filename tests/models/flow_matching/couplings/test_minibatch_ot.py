@@ -2,14 +2,11 @@ import math
 
 import pytest
 import torch
+from helpers.toy_flows import stream
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT, weight_of_conditions
-
-
-def stream(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_optimal_transport_undoes_a_permutation_and_a_shift():
@@ -18,12 +15,6 @@ def test_optimal_transport_undoes_a_permutation_and_a_shift():
     pairs = MinibatchOT()(x1[order] + 0.01, x1, None, stream())
     assert_close(pairs.x0, x1 + 0.01)
     assert_close(pairs.weight, torch.ones(200))
-
-
-def test_optimal_transport_in_one_dimension_sorts():
-    x0, x1 = torch.randn(300, 1), torch.randn(300, 1) * 2 + 1
-    paired = MinibatchOT()(x0, x1, None, stream()).x0
-    assert_close(paired[x1[:, 0].argsort()], x0.sort(0).values)
 
 
 def test_resampling_weights_are_multiplicities_that_lose_37_percent():

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from helpers.toy_flows import stream
 from torch.testing import assert_close
 
 from genbench.core import Batch, Normal, Split
@@ -15,10 +16,6 @@ from genbench.space import Pixels
 from genbench.storage import cache
 
 CPU = torch.device("cpu")
-
-
-def stream(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 class Points(Split):
