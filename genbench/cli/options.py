@@ -123,16 +123,6 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1))
 
 
-def parse_json(text: str, option: str) -> Any:
-    """Parse the JSON value of an option. Raises ConfigError if it is not JSON."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ConfigError(f"{option} {text[:60]}...: nested too deeply") from error
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: not JSON: {error}") from error
-
-
 def parse_seeds(text: str) -> list[int]:
     """Parse the seeds of an option.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,7 +17,6 @@ from genbench.cli.options import (
     check_failures,
     commands,
     complete,
-    parse_json,
     parse_seeds,
     print_json,
     stderr,
@@ -25,7 +24,7 @@ from genbench.cli.options import (
 )
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
-from genbench.training.torchrun_variables import local_rank, processes
+from genbench.training.torchrun_variables import local_rank
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -46,9 +45,6 @@ def run_command(
     seed: Annotated[
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
     ] = None,
-    stack: Annotated[
-        str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
-    ] = "",
     set_: Set = None,
     metric: Metric = None,
     results: Results = Path("results"),
@@ -64,16 +60,13 @@ def run_command(
 
     settings, seeds = parse_set_options(set_ or []), parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
-    members = parse_json(stack, "--stack") if stack else None
-    if members is not None and seed is not None:
-        raise ConfigError("the members of --stack have their seeds: leave --seed out")
-    if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
-        raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
-    if members is not None and processes() > 1:
-        raise ConfigError("one process trains an ensemble: start it without torchrun")
+    if len(seeds) > 1 and (accelerator, devices) != ("auto", 1):
+        raise ConfigError("one process runs several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    specs = _specs(model, dataset, seeds, members, metric, settings)
+    from genbench.runs.make_spec import make_spec
+
+    specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
 
     from genbench.runs.monitoring.loggers import check_kinds
     from genbench.runs.spec import build_data, plan_of
@@ -87,27 +80,10 @@ def run_command(
             build_untrained(specs[0], build_data(specs[0].data))  # refuses a model that does not go with the data
         planned = [_planned(spec, store) for spec in specs]
         print_json(planned if len(specs) > 1 else planned[0])
-    elif len(specs) > 1 or members is not None:
+    elif len(specs) > 1:
         _run_several(specs, store, kinds, as_json)
     else:
         _run_one(specs[0], store, kinds, accelerator, devices, as_json)
-
-
-def _specs(
-    model: str,
-    dataset: str,
-    seeds: Sequence[int],
-    members: object,
-    metrics: list[str] | None,
-    settings: dict[str, Any],
-) -> "list[Spec]":
-    """Check the settings; a wrong one is refused before anything but the models and metrics is imported."""
-    from genbench.runs.make_spec import make_spec
-    from genbench.sweeps.ensembles import ensemble_of
-
-    if members is not None:
-        return ensemble_of(model, dataset, members, metrics or None, settings)
-    return [make_spec(model, dataset, seed=seed, metrics=metrics or None, settings=settings) for seed in seeds]
 
 
 def _planned(spec: "Spec", store: "Store") -> dict[str, object]:
@@ -141,7 +117,7 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
-    """Run several seeds, or the members of an ensemble, and print their records and their means."""
+    """Run several seeds, and print their records and their means."""
     from genbench.report.formats.terminal import print_means, print_record
     from genbench.results.status import cell_names
     from genbench.sweeps.executors import execute, local

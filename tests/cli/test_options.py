@@ -40,14 +40,6 @@ def test_seeds_are_each_used_once():
     assert options.parse_seeds("3, 1-4,2") == [3, 1, 2, 4]
 
 
-def test_json_is_parsed_or_refused_in_one_line():
-    assert options.parse_json('[{"seed": 0}]', "--stack") == [{"seed": 0}]
-    for wrong in ("{", "[" * 100_000):
-        with pytest.raises(ConfigError, match=r"^--stack") as refused:
-            options.parse_json(wrong, "--stack")
-        assert len(str(refused.value)) < 200
-
-
 def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path):
     run = ["run", "--model", "cfm", "--dataset", "moons", "--set", "plan.steps=2", "--set", "evaluation.n=16"]
     run += ["--metric", "nfe", "--json", "--results", tmp_path]

@@ -167,8 +167,8 @@ def test_a_damaged_record_here_is_set_aside_for_the_one_of_the_other_folder(cli,
     other = tmp_path / "other"
     shutil.copytree(results, other)
     path = first_path(results)
-    content = path.read_bytes()
+    record = read_record(path)
     path.write_text("damaged")
     assert cli("results", "merge", other, "--results", results)[0] == 0
-    assert path.read_bytes() == content
+    assert read_record(path) == record
     assert path.with_name("record.json.aside").read_text() == "damaged"
