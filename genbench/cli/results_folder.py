@@ -47,7 +47,7 @@ def status(
         return
     folder = status.of_folder(existing_store(results))
     if as_json:
-        print_json(folder.json())
+        print_json(vars(folder))
     else:
         print_folder(folder, results, stdout())
 

@@ -1,4 +1,4 @@
-"""Somebody else's samples, and reference statistics, from the command line."""
+"""Samples that come without a model, and reference statistics, from the command line."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def write(folder, images, names=None):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Return a folder of real images, and one of somebody's samples."""
+    """Return a folder with real images and samples."""
     root, images = tmp_path_factory.mktemp("images"), patches(70, SIZE)
     write(root / "real" / "train", images[:40])
     write(root / "real" / "test", images[40:60])

@@ -196,7 +196,7 @@ def test_a_failed_task_is_told_from_a_lost_machine(tmp_path, error, reason):
     assert (event.kind, reason in event.message) == ("failed", True)
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "new_method.md"
+PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
 
 
 def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatch):
