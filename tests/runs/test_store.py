@@ -36,7 +36,7 @@ def test_a_record_in_the_folder_of_another_run_is_no_record_of_it(cli, swept, ru
     for command in ("results status --results", "report --results", "verify"):
         code, out, err = cli(*command.split(), results)
         assert said in " ".join((out + err).split())
-    assert (code, "1 damaged files" in err) == (1, True)
+    assert (code, "1 refused" in err) == (1, True)
     code, _, err = cli("sweep", suite, "--results", results)
     assert "4 cells, 1 to run" in err
     assert values(store.record(second)) == before
