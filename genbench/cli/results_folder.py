@@ -34,7 +34,7 @@ def status(
         return
     folder = status.of_folder(existing_store(results))
     if as_json:
-        options.print_json(folder.json())
+        options.print_json(vars(folder))
     else:
         print_folder(folder, results, options.stdout())
 

@@ -1,16 +1,15 @@
 """The command run."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
-from genbench.training.torchrun_variables import local_rank, processes
+from genbench.training.torchrun_variables import local_rank
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -29,9 +28,6 @@ def run(
     seed: Annotated[
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
     ] = None,
-    stack: Annotated[
-        str, typer.Option(help='Train an ensemble: \'[{"seed": 0}, {"seed": 1}]\'; not with --seed.')
-    ] = "",
     set_: options.Set = None,
     metric: options.Metric = None,
     results: options.Results = Path("results"),
@@ -47,22 +43,13 @@ def run(
 
     settings, seeds = parse_set_options(set_ or []), options.parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
-    members = _parse_stack(stack) if stack else None
-    if members is not None and seed is not None:
-        raise ConfigError("the members of --stack have their seeds: leave --seed out")
-    if (members is not None or len(seeds) > 1) and (accelerator, devices) != ("auto", 1):
-        raise ConfigError("one process trains an ensemble or several seeds: omit --accelerator and --devices")
-    if members is not None and processes() > 1:
-        raise ConfigError("one process trains an ensemble: start it without torchrun")
+    if len(seeds) > 1 and (accelerator, devices) != ("auto", 1):
+        raise ConfigError("one process runs several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
     from genbench.runs.make_spec import make_spec
-    from genbench.sweeps.ensembles import ensemble_of
 
-    if members is not None:
-        specs = ensemble_of(model, dataset, members, metric or None, settings)
-    else:
-        specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
+    specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
 
     # A wrong setting is refused before anything but the models and metrics is imported.
     from genbench.runs.monitoring.loggers import check_kinds
@@ -85,19 +72,10 @@ def run(
             for spec in specs
         ]
         options.print_json(planned if len(specs) > 1 else planned[0])
-    elif len(specs) > 1 or members is not None:
+    elif len(specs) > 1:
         _run_several(specs, store, kinds, as_json)
     else:
         _run_one(specs[0], store, kinds, accelerator, devices, as_json)
-
-
-def _parse_stack(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ConfigError(f"--stack {text[:60]}...: nested too deeply") from error
-    except ValueError as error:
-        raise ConfigError(f"--stack {text}: not JSON: {error}") from error
 
 
 def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int, as_json: bool) -> None:
@@ -124,7 +102,7 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
 
 
 def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
-    """Run several seeds, or the members of an ensemble, and print their records and their means."""
+    """Run several seeds, and print their records and their means."""
     from genbench.report.formats.terminal import print_means, print_record
     from genbench.results.status import cell_names
     from genbench.sweeps.executors import execute, local

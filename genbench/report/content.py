@@ -82,7 +82,7 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
             *_details(training_tables(values, failures)),
         ),
         "Cost": (plots.quality_vs_time(values, costs, metric), *_details(cost_tables(costs, values))),
-        "Origin of these numbers": (origins(runs),),
+        "Origin of these numbers": (origins(runs, suite.name),),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
     blocks = (*_shared(runs), *comparison_tables(values, failures))

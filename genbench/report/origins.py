@@ -7,17 +7,18 @@ from typing import Any
 from genbench.analysis.values import by_model
 from genbench.errors import ConfigError
 from genbench.report.blocks import Origin, Origins
-from genbench.results.reader import Run
+from genbench.results.reader import OTHER_RUNS, Run
 from genbench.runs.make_spec import restore_spec
+from genbench.suites import FOLDER
 from genbench.sweeps.shell_commands import command
 
 
-def origins(runs: Sequence[Run]) -> Origins:
-    """Return the origins of all numbers on a data set, one entry per model."""
-    return tuple(_origin(model, of_model) for model, of_model in by_model(runs))
+def origins(runs: Sequence[Run], suite: str) -> Origins:
+    """Return the origins of all numbers of a suite on a data set, one entry per model."""
+    return tuple(_origin(model, of_model, suite) for model, of_model in by_model(runs))
 
 
-def _origin(model: str, runs: Sequence[Run]) -> Origin:
+def _origin(model: str, runs: Sequence[Run], suite: str) -> Origin:
     runs = sorted(runs, key=lambda run: run.seed)
     provenances = [run.record["provenance"] for run in runs]
     made = [origin for p in provenances for origin in (p["training"], *p["measurements"])]
@@ -36,12 +37,16 @@ def _origin(model: str, runs: Sequence[Run]) -> Origin:
         model,
         tuple((run.seed, run.record["labels"]["run"]) for run in runs),
         tuple((name, text) for name, text in facts.items() if text),
-        _command(spec),
+        _command(spec, suite),
         json.dumps(spec, indent=1),
     )
 
 
-def _command(spec: Mapping[str, Any]) -> str:
+def _command(spec: Mapping[str, Any], suite: str) -> str:
+    """Return the command that repeats a run; the sweep of the suite for one that is trained in an ensemble."""
+    if spec.get("stack"):
+        name = suite if (FOLDER / f"{suite}.toml").is_file() else f"{suite}.toml"
+        return "" if suite == OTHER_RUNS else f"genbench sweep {name}"
     try:
         return command(restore_spec(spec))
     except ConfigError:

@@ -24,6 +24,9 @@ Twice the largest share seen: 0.07 in 400 values of `synthetic` between two mach
 
 OF_ROW = ("value", "nfe", "floor", "better", "protocol", "n", "solver")
 
+ERRORS = ("standard_error", "half_interval", "w2_squared_error")
+"""Details that only estimate the error of a value: the estimators have changed while values have not."""
+
 
 class Deviation(NamedTuple):
     """A field in which two rows differ, or a row that one record lacks.
@@ -101,11 +104,9 @@ def row_name(row: Mapping[str, Any]) -> str:
 
 
 def _stated(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a row, and its details one by one."""
+    """Yield the fields of a row, and its details but for those that estimate its error."""
     yield from ((name, row.get(name)) for name in OF_ROW)
-    for name, detail in (row.get("details") or {}).items():
-        parts = detail.items() if isinstance(detail, Mapping) else [("", detail)]
-        yield from ((f"{name} {part}".rstrip(), number) for part, number in parts)
+    yield from ((name, detail) for name, detail in row.get("details", {}).items() if name not in ERRORS)
 
 
 def _difference(name: str, one: Any, other: Any, value: Any) -> float:

@@ -1,6 +1,7 @@
 """Merging: copy the results of another machine into a results folder. Damaged files are left out, nothing is lost."""
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -89,7 +90,10 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
         return
     for path, (_, merged, outcome) in plans.items():
         if merged is not None:
-            files.write(folder / path.relative_to(run), format_record(merged))
+            target = folder / path.relative_to(run)
+            if outcome.what == "new" and os.path.lexists(target):  # damaged
+                files.set_aside(target)
+            files.write(target, format_record(merged))
         yield outcome
     if weights is not None and not (folder / WEIGHTS).exists():
         _copy(run / WEIGHTS, folder / WEIGHTS)
@@ -114,7 +118,7 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
     except FileNotFoundError:
         return record, Merged(name, "new")
     except Damaged as error:
-        log.warning("%s; it is replaced by the record of the other folder", error)
+        log.warning("%s; the record of the other folder takes its place", error)
         return record, Merged(name, "new")
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
     found = compare(kept, record, without=renewed)

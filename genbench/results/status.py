@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from genbench.results.frames import names_of
@@ -55,10 +55,6 @@ class FolderStatus:
     stale: dict[str, int]
     unknown: dict[str, int]
     damaged: list[str]
-
-    def json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return asdict(self)
 
 
 def cell_names(specs: Sequence[Spec]) -> list[str]:

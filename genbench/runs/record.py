@@ -74,12 +74,7 @@ def read_record(path: Path) -> Record:
         Damaged: if the file is not a record, or does not have its checksum.
         FileNotFoundError: if there is none.
     """
-    return parse_record(files.read(path), path)
-
-
-def parse_record(content: bytes, path: Path) -> Record:
-    """Return the record that a file of this content holds. Raises Damaged as `read_record` does."""
-    body, seal, end = content.rpartition(_SEAL.encode())
+    body, seal, end = files.read(path).rpartition(_SEAL.encode())
     try:
         if not seal:
             raise ValueError("it has no checksum")

@@ -93,30 +93,17 @@ class Store:
         Raises:
             Busy: if another process holds it.
         """
-        created = [] if self.root.exists() else [self.root]
-        try:
-            with lease.hold(self.root / "leases", run_name(spec), wait) as lease_path:
-                held = replace(self, lease_path=lease_path)
-                folder = held.folder(spec)
-                while not folder.is_dir():
-                    self.runs.mkdir(exist_ok=True)
-                    try:
-                        folder.mkdir()
-                    except FileNotFoundError:
-                        if not lease_path.exists():  # it was taken over
-                            raise
-                        # Otherwise another process has removed the folder of runs, which was empty.
-                for place in folder.glob("**/"):
-                    files.drop_temporary(place)
-                try:
-                    yield held
-                finally:
-                    with suppress(OSError):  # nothing was written
-                        folder.rmdir()
-        finally:
-            for place in (self.runs, *created):
-                with suppress(OSError):
-                    place.rmdir()
+        with lease.hold(self.root / "leases", run_name(spec), wait) as lease_path:
+            held = replace(self, lease_path=lease_path)
+            folder = held.folder(spec)
+            files.make(folder)
+            for place in folder.glob("**/"):
+                files.drop_temporary(place)
+            try:
+                yield held
+            finally:
+                with suppress(OSError):  # nothing was written
+                    folder.rmdir()
 
     @contextmanager
     def lock_tables(self) -> Iterator[None]:
@@ -213,8 +200,9 @@ class Store:
         It may have been elsewhere, or in a process that died before it removed the failure.
         """
         for path, failed in _read(paths, damaged):
-            asked, kept = failed["spec"]["metrics"], next(_read([path.with_name("record.json")], _ignore), None)
-            measured = kept is not None and asked.items() <= kept[1]["spec"]["metrics"].items()
+            asked = failed["spec"]["metrics"]
+            kept = [record for _, record in _read([path.with_name("record.json")], lambda *_: None)]  # or damaged
+            measured = any(asked.items() <= record["spec"]["metrics"].items() for record in kept)
             if not measured or not (asked or (path.parents[1] / "model.safetensors").exists()):
                 yield path, failed
 
@@ -290,10 +278,6 @@ def _read(paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Reco
             continue
         except Damaged as error:
             damaged(path, error)
-
-
-def _ignore(path: Path, error: Damaged) -> None:
-    """Leave a damaged file out: its reader reports it."""
 
 
 def spec_at(run: Path) -> Spec:

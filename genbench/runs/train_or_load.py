@@ -114,7 +114,7 @@ def fit_and_save(
                 plan if stage.plan is None else Plan(**stage.plan),
                 group,
                 seed=derive(first.seed, first.kind, stage.name) if stage.name else first.seed,
-                folder=places,
+                folders=places,
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,

@@ -1,17 +1,15 @@
 """Ensembles: which cells are trained as one. A spec records its ensemble as `stack`, the key that suites write."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.runs.component import model_class
-from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec, plan_of
-from genbench.settings import Settings, settings_in
-from genbench.sweeps.set_options import stack_members
+from genbench.settings import settings_in
 
 
 def why_alone(spec: Spec) -> str | None:
@@ -51,28 +49,6 @@ def form_ensembles(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
         groups.setdefault(key, {})[json.dumps(member)] = member
     stacks = {key: _differing(list(members.values())) for key, members in groups.items() if key and len(members) > 1}
     return [replace(spec, stack=stacks.get(key)) for spec, key in zip(specs, keys, strict=True)]
-
-
-def ensemble_of(
-    model: str, dataset: str, stack: Any, metrics: Iterable[str] | None = None, settings: Settings | None = None
-) -> list[Spec]:
-    """Return the specs of an ensemble, given as records have it: `[{"seed": 0}, {"seed": 1}]`.
-
-    Raises:
-        ConfigError: if it is given otherwise, or its members cannot be trained as one.
-    """
-    stack = stack_members(stack)
-    settings, specs = settings or {}, []
-    for member in stack:
-        chosen = {name: value for name, value in member.items() if name != "seed"}
-        of_member = {**settings, "model": {**settings.get("model", {}), **chosen}}
-        specs.append(make_spec(model, dataset, seed=member["seed"], metrics=metrics, settings=of_member))
-        if (why := why_alone(specs[-1])) is not None:
-            raise ConfigError(f"no stack: {why}")
-    ensemble = form_ensembles(specs, list(dict.fromkeys(name for member in stack for name in member)))
-    if len(ensemble) < 2 or any(len(spec.stack or ()) != len(ensemble) for spec in ensemble):
-        raise ConfigError("a stack needs at least two different members")
-    return ensemble
 
 
 def _check(specs: Sequence[Spec], names: Sequence[str]) -> None:

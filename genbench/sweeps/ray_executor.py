@@ -1,9 +1,8 @@
 """Jobs of a sweep on the machines of a Ray cluster (Moritz et al., 2018).
 
 Each job is a Ray task that requests cores and GPUs. Ray starts a task again if its worker or machine is lost. Results
-are written to the shared folder, under the same leases as everywhere. A machine that does not see the folder asks for
-what is saved of the runs, and sends back what it added. Python files of the user travel with each task; files of data
-have to be at the same place on all machines.
+are written to the results folder, which all machines share, under the same leases as everywhere. Python files of the
+user travel with each task; files of data have to be at the same place on all machines.
 """
 
 import importlib
@@ -14,20 +13,16 @@ import re
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, first_line, reason_of
 from genbench.registry import FILES, load_file
-from genbench.runs.record import format_record, merge_records, missing_metrics, parse_record, read_kept
-from genbench.runs.spec import Spec
-from genbench.runs.store import FAILURE, Store, run_name
+from genbench.runs.store import Store
 from genbench.storage import files, lease
-from genbench.storage.files import Damaged
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
-from genbench.training import checkpoint
 from genbench.training.allocator import keep_freed
 
 log = logging.getLogger("genbench")
@@ -41,7 +36,6 @@ class Request(NamedTuple):
 
     Args:
         probe: a file that a machine sees if it shares the results folder.
-        saved: for another machine: a reference to the files of the runs of the job, if there are any.
         cwd: to which the paths of data are relative.
         code: the Python files of the user, by numbered names.
     """
@@ -49,30 +43,22 @@ class Request(NamedTuple):
     job: Job
     store: Store
     probe: Path
-    saved: list[Any] | None
     cwd: Path
     code: dict[str, bytes]
 
 
 class Returned(NamedTuple):
-    """What a task sends back.
-
-    Args:
-        ended: how its cells ended.
-        left: the job of the cells that other processes hold.
-        files: by their paths in the results folder, where the folder is not shared.
-    """
+    """What a task sends back: how its cells ended, and the job of the cells that other processes hold."""
 
     ended: list[JobEvent]
     left: Job | None
-    files: dict[str, bytes]
 
 
 class RayExecutor:
     """Executor that runs jobs on a Ray cluster.
 
     Args:
-        store: where results are kept, in a folder that the machines share if they can.
+        store: where results are kept, in a folder that all machines share.
         address: address of the cluster, as `ray.init` takes it; default: RAY_ADDRESS, or else a local cluster.
         gpus: GPUs of each run, which may be a fraction of one.
 
@@ -84,7 +70,6 @@ class RayExecutor:
         self.store = Store(store.root.resolve())
         self.address = address or os.environ.get("RAY_ADDRESS") or None
         self.gpus = gpus
-        self.sends_files = False
 
     def __enter__(self) -> "RayExecutor":
         try:
@@ -122,7 +107,11 @@ class RayExecutor:
             self.ray.shutdown()
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs, as many at a time as the cluster has room for."""
+        """Run jobs, as many at a time as the cluster has room for.
+
+        Raises:
+            ConfigError: if a machine does not see the results folder.
+        """
         queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._stay_here()})
         remote = self.ray.remote(_run_task)
         paths = [Path(path) for path in os.environ.get(FILES, "").split(os.pathsep) if path]
@@ -130,8 +119,7 @@ class RayExecutor:
 
         def submit(job: Job) -> Any:
             options = remote.options(num_cpus=self._cores(job), num_gpus=self.gpus, max_retries=RETRIES)
-            saved = self._saved(job) if self.sends_files else None
-            return options.remote(Request(job, self.store, self.probe, saved, Path.cwd(), code), queue)
+            return options.remote(Request(job, self.store, self.probe, Path.cwd(), code), queue)
 
         running = {submit(job): job for job in jobs}
         while running:
@@ -164,15 +152,10 @@ class RayExecutor:
             "scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=True),
         }
 
-    def _saved(self, job: Job) -> list[Any]:
-        """Return a reference to what is saved of the runs of a job, which a machine without the folder fetches."""
-        saved = _files(self.store, _runs(job))
-        return [self.ray.put(saved)] if saved else []
-
     def _finish(self, reference: Any, job: Job, on_event: OnEvent) -> Job | None:
-        """Take over the results of a finished task, and return the job that is left to run."""
+        """Report how the cells of a finished task ended, and return the job that is left to run."""
         try:
-            returned: Returned | None = self.ray.get(reference)
+            returned: Returned | str = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
             if isinstance(error, self.ray.exceptions.RayTaskError):
                 reason = reason_of(error.cause)  # type: ignore[attr-defined]
@@ -181,19 +164,8 @@ class RayExecutor:
             for index, spec in job.cells.items():
                 give_up(index, spec, self.store, on_event, reason)
             return None
-        if returned is None:  # a machine without the folder, which was sent no files
-            self.sends_files = True
-            return job
-        try:
-            for run, spec in _runs(job).items() if returned.files else ():
-                if not spec.metrics and self.store.has_weights(spec):
-                    continue  # a prerequisite that another job has sent back meanwhile
-                with self.store.hold(spec, wait=60) as held:
-                    _replace(held, run, returned.files, job)
-        except lease.Busy as reason:
-            for index in job.cells:
-                on_event(JobEvent(index, "busy", message=str(reason)))
-            return job
+        if isinstance(returned, str):
+            raise ConfigError(f"{returned} does not see {self.store.root}: with Ray, all machines share --results")
         for event in returned.ended:
             on_event(event)
         return returned.left
@@ -207,62 +179,11 @@ def _check_connection(address: str | None) -> None:
             pass
 
 
-def _runs(job: Job) -> dict[str, Spec]:
-    """Return the runs that a job may write, by name: those of all members of its ensemble, and their prerequisites."""
-    specs = [member for spec in job.cells.values() for member in spec.members]
-    for spec in specs:
-        specs += spec.prerequisites.values()  # the loop goes on with them
-    return {run_name(spec): spec for spec in specs}
-
-
-def _files(store: Store, runs: Iterable[str]) -> dict[str, bytes]:
-    """Return the files of runs, and those of their loggers, by their paths in the results folder; no links."""
-    folders = [store.root / part / run for run in runs for part in ("runs", "logs")]
-    walks = [os.walk(folder) for folder in folders if not folder.is_symlink()]
-    paths = [Path(place) / name for walk in walks for place, _, names in walk for name in names]
-    own = [path for path in paths if path.is_file() and not path.is_symlink()]
-    return {str(path.relative_to(store.root)): path.read_bytes() for path in own}
-
-
-def _replace(held: Store, run: str, content: Mapping[str, bytes], job: Job) -> None:
-    """Write the files of a run that were sent back; checkpoints and notes of failures that were not are obsolete.
-
-    Records are merged: meanwhile another process may have measured other metrics.
-    """
-    for path in (held.runs / run).rglob("*"):
-        obsolete = path.name == FAILURE or path.name.endswith(checkpoint.NAME)
-        if obsolete and f"runs/{path.relative_to(held.runs)}" not in content:
-            path.unlink()
-    asked = {held.record_path(spec): spec for spec in job.cells.values()}
-    for path, data in content.items():
-        part, of, *name = Path(path).parts
-        if of == run:
-            target = Path(held.runs if part == "runs" else held.root / part, of, *name)
-            merged = target.name == "record.json" and _merged(data, target, asked.get(target))
-            files.write(target, merged or data)
-
-
-def _merged(data: bytes, path: Path, asked: Spec | None) -> str | None:
-    """Return the record that is in place, with the metrics that one that was sent back measured; None if there is none.
-
-    Args:
-        asked: the cell of the record, if it is one of the job.
-    """
-    try:
-        kept, sent = read_kept(path), parse_record(data, path)
-    except (Damaged, FileNotFoundError):
-        return None
-    new = sent["spec"]["metrics"].keys() - kept["spec"]["metrics"].keys()
-    new |= missing_metrics(kept, asked, again=asked.metrics).keys() if asked is not None else set()
-    return format_record(merge_records(kept, sent, new & sent["spec"]["metrics"].keys()))
-
-
-def _run_task(request: Request, queue: Any) -> Returned | None:
-    """Run a job on the machine that Ray has chosen; None if it needs the files of its runs, which were not sent."""
+def _run_task(request: Request, queue: Any) -> Returned | str:
+    """Run a job on the machine that Ray has chosen; return the name of a machine without the results folder."""
     keep_freed()
-    job, shared = request.job, request.probe.exists()
-    if not shared and request.saved is None:
-        return None
+    if not request.probe.exists():
+        return socket.gethostname()
     if request.cwd.is_dir():
         os.chdir(request.cwd)
     ended: list[JobEvent] = []
@@ -273,7 +194,7 @@ def _run_task(request: Request, queue: Any) -> Returned | None:
 
     def on_event(event: JobEvent) -> None:
         if event.kind in ("done", "failed", "busy"):
-            ended.append(event)  # reported when the results are in place
+            ended.append(event)  # reported in order, whatever happens to the queue
         else:
             put(event)
 
@@ -284,13 +205,6 @@ def _run_task(request: Request, queue: Any) -> Returned | None:
             for name, content in request.code.items():
                 files.write(Path(folder, "code", name), content)
                 load_file(Path(folder, "code", name))
-            if shared:
-                return Returned(ended, run_job(job, request.store, on_event), {})
-            local = Store(Path(folder, "results"))
-            for reference in request.saved or ():
-                for path, data in importlib.import_module("ray").get(reference).items():
-                    files.write(local.root / path, data)
-            left = run_job(job, local, on_event)
-            return Returned(ended, left, _files(local, _runs(job)))
+            return Returned(ended, run_job(request.job, request.store, on_event))
     finally:
         log.removeHandler(forwarder)

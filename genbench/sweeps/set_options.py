@@ -95,16 +95,3 @@ def _value(text: str) -> Any:
     if len(table) > 1:
         raise ConfigError(f"--set ...={text[:60]!r}: write one value, and another --set for another setting")
     return table["value"]
-
-
-def stack_members(stack: Any) -> list[Mapping[str, Any]]:
-    """Return the members of an ensemble, given as records have them: `[{"seed": 0}, {"seed": 1}]`.
-
-    Raises:
-        ConfigError: if they are given otherwise, or fewer than two of them differ.
-    """
-    if not isinstance(stack, list) or not all(isinstance(member, Mapping) and "seed" in member for member in stack):
-        raise ConfigError(f'stack: {stack!r} is wrong: write a list such as [{{"seed": 0}}, {{"seed": 1}}]')
-    if len({json.dumps(member, sort_keys=True) for member in stack}) < 2:
-        raise ConfigError("a stack needs at least two different members")
-    return stack

@@ -49,9 +49,9 @@ def fit(
     group: Group,
     *,
     seed: int,
-    folder: Path | Sequence[Path] | None = None,
+    folders: Sequence[Path] = (),
     run: str = "",
-    progress: Progress | Sequence[Progress] = no_progress,
+    progress: Sequence[Progress] = (),
     evaluate: Callback | None = None,
     save_every: float = 30.0,
 ) -> L:
@@ -63,10 +63,9 @@ def fit(
         plan: the budget.
         group: the processes that share each batch.
         seed: all randomness derives from it; the members of an ensemble have seeds of their own.
-        folder: for train.csv and the checkpoint; None keeps nothing. An ensemble has one folder per member for
-            train.csv, and its checkpoint is in the first.
+        folders: one per model for train.csv, the first one also for the checkpoint; without any, nothing is kept.
         run: identifies the training in its checkpoints.
-        progress: called after every block of steps; one callback per member of an ensemble.
+        progress: called after every block of steps, one per model.
         evaluate: called after the steps for which `plan.evaluates_after` is true; the averaged weights are in use then.
             With `plan.stop` at validation, those of the lowest loss that it returns are kept.
         save_every: least seconds between checkpoints; one is saved at the next logged end of a row of train.csv.
@@ -79,8 +78,6 @@ def fit(
     """
     _check(plan, group)
     torch.set_num_threads(plan.threads)
-    folders = [folder] if isinstance(folder, Path) else folder or []
-    callbacks = [progress] if callable(progress) else progress
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
     learner = learner.to(group.device)
@@ -101,7 +98,7 @@ def fit(
         logs_due = schedule.logs_due(state.step)
         if logs_due:
             logs = log.flush(group, learner)
-            for callback, latest in zip(callbacks, logs if group.is_first else (), strict=False):
+            for callback, latest in zip(progress, logs if group.is_first else (), strict=False):
                 callback(state.step, plan.steps, latest)
         if evaluate is not None and plan.evaluates_after(state.step):
             with state.averaged_weights():

@@ -21,11 +21,6 @@ def local_rank() -> int:
     return variable("LOCAL_RANK", "0")
 
 
-def processes() -> int:
-    """Return how many processes torchrun has started on all machines; 1 without it."""
-    return variable("WORLD_SIZE", "1") if by_torchrun() else 1
-
-
 def variable(name: str, default: str = "") -> int:
     """Return the value of a variable that torchrun sets. Raises ConfigError if it is not a whole number."""
     value = os.environ.get(name, default)

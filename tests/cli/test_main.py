@@ -21,9 +21,6 @@ NAMES = [
     ((*RUN, "--set", "plan.steps"), "write section.name=value"),
     ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
     ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
-    ((*RUN, "--stack", "[" * 30000 + "]" * 30000), "nested too deeply"),
-    ((*RUN, "--stack", "[{"), "--stack [{: not JSON"),
-    ((*RUN, "--stack", '[{"seed": 0}]', "--seed", "1"), "leave --seed out"),
     ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
     ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
     ((*RUN, "--seeds", "4-0"), "the last seed is smaller than the first"),
@@ -81,9 +78,6 @@ SETTINGS = [
     ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
     ((*RUN, "--set", "evaluation.n=100000000000000"), "evaluation.n=100000000000000 needs at least"),
     ((*RUN, "--set", "evaluation.curve_metrics=['w22']"), "did you mean"),
-    ((*RUN, "--stack", '[{"sed": 0}]'), "write a list such as"),
-    ((*RUN, "--stack", '[{"seed": 0}, {"seed": 0}]'), "at least two different members"),
-    ((*RUN, "--stack", '[{"seed": 0}, {"seed": 1, "kapa": 2}]'), "wcfm has no setting 'kapa'"),
     (("run", "--model", "sbcfm", "--dataset", "moons", "--set", "model.clip=0.9"), "sbcfm.clip: 0.9 is wrong"),
     (
         ("run", "--model", "cfm", "--dataset", "mixture", "--set", "data.placement=9223372036854775808"),
@@ -151,15 +145,6 @@ def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder
     done = without_torch(*RUN, **{name: "x"})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"genbench: {name}=x is not a whole number: start with torchrun, or unset it\n"
-
-
-@pytest.mark.parametrize("size", ["1", "2"])
-def test_an_ensemble_is_not_divided_among_the_processes_of_torchrun(cli, folder, monkeypatch, size):
-    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
-        monkeypatch.setenv(name, size)
-    code, out, err = cli(*RUN, "--stack", '[{"seed": 0}, {"seed": 1}]', "--dry-run")
-    assert (code, bool(out)) == ((0, True) if size == "1" else (2, False))
-    assert err == ("" if size == "1" else "genbench: one process trains an ensemble: start it without torchrun\n")
 
 
 def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cli):

@@ -39,9 +39,8 @@ def start(model="cfm", dataset="moons", settings=None, **plan):
 def train(model="cfm", dataset="moons", settings=None, progress=None, folder=None, run="", save_every=60.0, **plan):
     """Return a model trained by the plan."""
     built, data, bound = start(model, dataset, settings, **plan)
-    watch = {"progress": progress} if progress else {}
-    group = start_group("cpu")
-    return fit(built, data, bound, group, seed=0, folder=folder, run=run, save_every=save_every, **watch)
+    kept = {"folders": [folder] if folder else [], "run": run, "save_every": save_every}
+    return fit(built, data, bound, start_group("cpu"), seed=0, progress=[progress] if progress else [], **kept)
 
 
 def weights(model):

@@ -91,32 +91,19 @@ class Driver:
         assert not [name for name in names if any(word in name for word in (".tmp", "lease", "checkpoint", "failure"))]
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    made = Driver(tmp_path_factory.mktemp("faults"), SUITE)
-    yield made
-    made.process.kill()
+def driving(suite):
+    """Return a fixture: a driver of sweeps of a suite, which was swept once without disturbance."""
+
+    @pytest.fixture(scope="module")
+    def fixture(tmp_path_factory):
+        made = Driver(tmp_path_factory.mktemp("faults"), suite)
+        yield made
+        made.process.kill()
+
+    return fixture
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    made = Driver(tmp_path_factory.mktemp("shared"), SHARED)
-    yield made
-    made.process.kill()
-
-
-@pytest.fixture(scope="module")
-def stacked(tmp_path_factory):
-    made = Driver(tmp_path_factory.mktemp("stacked"), STACKED)
-    yield made
-    made.process.kill()
-
-
-@pytest.fixture(scope="module")
-def latent(tmp_path_factory):
-    made = Driver(tmp_path_factory.mktemp("latent"), LATENT)
-    yield made
-    made.process.kill()
+driver, shared, stacked, latent = map(driving, (SUITE, SHARED, STACKED, LATENT))
 
 
 @pytest.mark.slow

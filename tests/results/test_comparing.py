@@ -37,6 +37,15 @@ def test_an_adaptive_solver_may_take_another_step(record, nfe, differs):
     assert bool(found.deviations) == differs
 
 
+@pytest.mark.parametrize("detail", ["standard_error", "half_interval", "w2_squared_error"])
+def test_another_estimate_of_the_error_of_an_equal_value_is_no_difference(record, detail):
+    """Estimators of errors have changed while values have not; all other details are compared."""
+    one, other = (changed(record, lambda row, _, n=n: row.update(details={detail: n, "sd": 1.0})) for n in (0.1, 0.2))
+    assert compare(one, other).deviations == ()
+    later = changed(other, lambda row, _: row["details"].update(sd=2.0))
+    assert [each.field for each in compare(one, later).deviations] == ["sd"]
+
+
 def test_metrics_of_one_record_only_are_named_and_not_compared(record):
     def drop(row, other):
         del other["spec"]["metrics"]["nfe"]

@@ -1,4 +1,4 @@
-"""Somebody else's samples, and reference statistics, from the command line."""
+"""Samples that come without a model, and reference statistics, from the command line."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def write(folder, images, names=None):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Return a folder of real images, and one of somebody's samples."""
+    """Return a folder with real images and samples."""
     root, images = tmp_path_factory.mktemp("images"), patches(70, SIZE)
     write(root / "real" / "train", images[:40])
     write(root / "real" / "test", images[40:60])
@@ -105,58 +105,18 @@ def test_labels_come_along(tmp_path):
         read(tmp_path / "x.npz", data, "digits")
 
 
-def corrupt(folder):
-    (folder / "bad.png").write_bytes((folder / "000.png").read_bytes()[:50])
-
-
-def grey(folder):
-    Image.new("L", (SIZE, SIZE)).save(folder / "grey.png")
-
-
-def transparent(folder):
-    Image.new("RGBA", (SIZE, SIZE)).save(folder / "clear.png")
-
-
-def larger(folder):
-    Image.new("RGB", (SIZE, 2 * SIZE)).save(folder / "large.png")
-
-
-def text(folder):
-    (folder / "notes.txt").write_text("x")
-
-
-def empty_class(folder):
-    for path in sorted(folder.glob("*.png")):
-        (folder / "cat").mkdir(exist_ok=True)
-        path.rename(folder / "cat" / path.name)
-    (folder / "dog").mkdir()
-
-
-BAD = [
-    (corrupt, "bad.png cannot be decoded"),
-    (grey, "grey.png has the mode L, not RGB"),
-    (transparent, "clear.png has the mode RGBA, not RGB"),
-    (text, "notes.txt is in a folder of images, but is not an image"),
-    (empty_class, "dog holds no images"),
-]
-
-
-@pytest.mark.parametrize(
-    ("role", "spoil", "message"),
-    [(role, *bad) for role in ("samples", "reference") for bad in BAD]
-    + [("samples", larger, "large.png has 16x32 pixels, not 16x16")],
-)
-def test_bad_images_are_one_line_wherever_they_are(inside, place, tmp_path, role, spoil, message):
+@pytest.mark.parametrize("role", ["samples", "reference"])
+def test_a_bad_image_is_one_line_wherever_it_is(inside, place, tmp_path, role):
     bad = tmp_path / "bad"
     write(bad, patches(10, SIZE))
-    spoil(bad)
+    (bad / "bad.png").write_bytes((bad / "000.png").read_bytes()[:50])
     samples, real = (bad, place / "real") if role == "samples" else (place / "samples", bad)
     code, _, said = inside(
         "eval", samples, "--dataset", "folder", "--metric", "norm", "--set", f"data.path={real}",
         "--set", f"data.size={SIZE}", "--set", "data.test=0.3", "--set", "data.valid=0",
     )  # fmt: skip
     assert code == 2
-    assert message in said
+    assert "bad.png cannot be decoded" in said
     assert len(said.strip().splitlines()) == 1
 
 

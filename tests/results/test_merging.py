@@ -160,3 +160,15 @@ def test_values_of_other_weights_are_not_mixed_with_those_here(cli, swept, tmp_p
     path.unlink()
     assert "1 left out, 3 the same" in cli("results", "merge", other, "--results", results)[1]
     assert not path.exists()
+
+
+def test_a_damaged_record_here_is_set_aside_for_the_one_of_the_other_folder(cli, swept, tmp_path, first_path):
+    _, results = swept
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    path = first_path(results)
+    record = read_record(path)
+    path.write_text("damaged")
+    assert cli("results", "merge", other, "--results", results)[0] == 0
+    assert read_record(path) == record
+    assert path.with_name("record.json.aside").read_text() == "damaged"

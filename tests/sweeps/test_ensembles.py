@@ -1,8 +1,5 @@
 """Stacks of a suite: which cells they have, what is refused, and what is trained when some are missing."""
 
-import json
-import shlex
-
 import pytest
 import torch
 
@@ -11,10 +8,8 @@ from genbench.runs.make_spec import restore_spec
 from genbench.runs.run import train
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
-from genbench.sweeps.ensembles import ensemble_of
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import make_jobs
-from genbench.sweeps.shell_commands import command
 from genbench.sweeps.suite import load
 from genbench.training.process_group import Group
 
@@ -87,22 +82,6 @@ def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):
         suite(tmp_path, extra)
 
 
-@pytest.mark.parametrize(
-    ("model", "dataset", "stack", "settings", "message"),
-    [
-        ("cfm", "moons", [{"seed": 0}], {}, "at least two different members"),
-        ("cfm", "moons", [{"seed": 0}, {"seed": 0}], {}, "at least two different members"),
-        ("cfm", "moons", [0, 1], {}, "write a list"),
-        ("cfm", "digits", [{"seed": 0}, {"seed": 1}], {}, "small network"),
-        ("cfm", "moons", [{"seed": 0}, {"seed": 1}], {"plan": {"accumulate": 2}}, "trained alone"),
-        ("wcfm", "moons", [{"seed": 0, "kapa": 1}, {"seed": 1, "kapa": 2}], {}, "did you mean 'kappa'"),
-    ],
-)
-def test_wrong_stacks_are_refused(model, dataset, stack, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        ensemble_of(model, dataset, stack, [], settings)
-
-
 def test_processes_do_not_share_the_training_of_an_ensemble(tmp_path, monkeypatch):
     """They would divide the members, which are the first axis of an example, instead of the batch."""
     monkeypatch.setattr("genbench.runs.run.start_group", lambda *_: Group(torch.device("cpu"), rank=0, size=2))
@@ -162,10 +141,3 @@ def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tm
         assert row["value"] is None
         assert "N(0, I)" in row["reason"]
         assert not list(store.folder(spec).rglob("failure.json"))
-
-
-def test_the_command_of_a_stack_is_the_stack(tmp_path):
-    for spec in [spec for spec in suite(tmp_path, 'stack = ["seed", "kappa"]') if spec.stack]:
-        words = shlex.split(command(spec))
-        assert json.loads(words[words.index("--stack") + 1]) == spec.stack
-        assert "--seed" not in words

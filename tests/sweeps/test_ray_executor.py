@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -16,9 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_record
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps import ray_executor
 from genbench.sweeps.executors import execute, local
@@ -76,8 +74,8 @@ def outcome(store):
     return [[record[part] for part in ("labels", "spec", "results")] for record in records]
 
 
-def specs(folder, steps, *, stack=False):
-    (folder / "tiny.toml").write_text(SUITE.replace("STEPS", str(steps)) + ('stack = ["seed"]' if stack else ""))
+def specs(folder, steps):
+    (folder / "tiny.toml").write_text(SUITE.replace("STEPS", str(steps)))
     return load(folder / "tiny.toml").specs
 
 
@@ -157,42 +155,18 @@ def test_resources_that_no_machine_has_are_reported(tmp_path, caplog):
         assert sum("has 4 cores and 0 GPUs" in record.getMessage() for record in caplog.records) == told
 
 
-def test_what_links_in_a_folder_point_to_is_not_sent_to_other_machines(tmp_path):
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret/key").write_text("secret")
-    own = tmp_path / "r/runs/own"
-    own.mkdir(parents=True)
-    (own / "record.json").write_text("record")
-    (own / "file").symlink_to(tmp_path / "secret/key")
-    (own / "folder").symlink_to(tmp_path / "secret")
-    (own / "endless").symlink_to("/dev/zero")
-    os.mkfifo(own / "pipe")
-    (own.parent / "linked").symlink_to(tmp_path / "secret")
-    assert ray_executor._files(Store(tmp_path / "r"), ["own", "linked"]) == {"runs/own/record.json": b"record"}
-
-
-class Apart(ray_executor.RayExecutor):
-    def __enter__(self):
-        super().__enter__()
-        self.probe = self.probe.with_name("not on this machine")
-        return self
-
-
-def test_a_machine_without_the_folder_sends_its_results_back_and_does_only_what_is_missing(tmp_path, nodes):
+def test_a_machine_that_does_not_see_the_results_folder_ends_the_sweep_in_one_line(tmp_path, nodes):
     made, _ = nodes
-    cells = specs(tmp_path, 10, stack=True)
-    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
-    execute(cells, here, local(here, 1), ignore)
-    execute(cells[:1], there, local(there, 1), ignore)  # trains the whole stack, measures one
-    there.write_failure(cells[2], "an earlier failure")
-    assert execute(cells[1:], there, Apart(there, made.address), ignore, ["tensorboard"]) == [None] * 7
-    assert not list(there.runs.glob("*/*checkpoint*")) + list(there.runs.glob("*/*/failure.json"))
-    assert outcome(there) == outcome(here)
-    assert len(list(there.runs.glob("*/model.safetensors"))) == 4
-    records = [read_record(path) for path in there.runs.glob("cfm*/*/record.json")]
-    costs = {record["provenance"]["training"]["cost"]["train_seconds"] for record in records}
-    assert len(costs) == 1  # that of the stack that was trained here
-    assert len(list(there.root.glob("logs/*/events*"))) >= 4
+
+    class Apart(ray_executor.RayExecutor):
+        def __enter__(self):
+            super().__enter__()
+            self.probe = self.probe.with_name("not on this machine")
+            return self
+
+    with pytest.raises(ConfigError, match=f"^{socket.gethostname()} does not see .*there: with Ray, all machines"):
+        execute(specs(tmp_path, 10), Store(tmp_path / "there"), Apart(Store(tmp_path / "there"), made.address), ignore)
+    assert not (tmp_path / "there/runs").exists()
 
 
 class Lost(Exception):
@@ -222,12 +196,10 @@ def test_a_failed_task_is_told_from_a_lost_machine(tmp_path, error, reason):
     assert (event.kind, reason in event.message) == ("failed", True)
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "new_method.md"
+PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
 
 
-def test_files_of_the_user_reach_a_cluster_that_runs_and_saved_runs_stay_on_a_shared_folder(
-    tmp_path, nodes, monkeypatch
-):
+def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatch):
     made, _ = nodes
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GENBENCH_FILES", raising=False)
@@ -236,31 +208,4 @@ def test_files_of_the_user_reach_a_cluster_that_runs_and_saved_runs_stay_on_a_sh
     text = re.sub("models = .*", 'models = ["mine.py"]', SUITE).replace("STEPS", "3").replace("moons", "mine.csv")
     (tmp_path / "own.toml").write_text(text.replace("n = 64", "n = 8, batch = 8"))
     cells, store = load("own.toml").specs, Store(tmp_path / "results")
-    monkeypatch.setattr(ray_executor.RayExecutor, "_saved", None)  # nobody asks for it
     assert execute(cells, store, ray_executor.RayExecutor(store, made.address), ignore) == [None] * len(cells)
-
-
-def test_what_other_processes_measured_meanwhile_is_kept(tmp_path):
-    """A run is measured here and on a machine without the folder, at the same time."""
-    (cell,) = specs(tmp_path, 5)[:1]
-    slices, nfe, energy = (
-        make_spec("cfm", "moons", metrics=[name], settings={**cell.settings, "metric": settings}, seed=cell.seed)
-        for name, settings in (("sliced_w2", {"sliced_w2": {"directions": 7}}), ("nfe", {}), ("energy_distance", {}))
-    )
-    here, there, alone = (Store(tmp_path / name) for name in ("here", "there", "alone"))
-    execute([cell], here, local(here, 1), ignore)
-    shutil.copytree(here.root, there.root)
-    shutil.copytree(here.root, alone.root)
-    execute([energy], here, local(here, 1), ignore)  # another process
-    asked = replace(nfe, metrics=nfe.metrics | slices.metrics)
-    execute([asked], there, local(there, 1), ignore)  # the other machine
-    execute([replace(asked, metrics=asked.metrics | energy.metrics)], alone, local(alone, 1), ignore)
-    (job,) = make_jobs([asked])
-    engine = ray_executor.RayExecutor(here)
-    engine.ray = SimpleNamespace(get=lambda reference: reference, exceptions=EXCEPTIONS)
-    returned = ray_executor.Returned([], None, ray_executor._files(there, [run_name(cell)]))
-    assert engine._finish(returned, job, ignore) is None
-    assert outcome(here) == outcome(alone)
-    (here.record_path(cell)).write_text("damaged")
-    engine._finish(returned, job, ignore)
-    assert outcome(here) == outcome(there)

@@ -37,8 +37,8 @@ def train(specs, folder=None, **options):
     data, plan = build_data(specs[0].data), plan_of(specs[0])
     models = [build_untrained(spec, data) for spec in specs]
     learner = models[0] if len(models) == 1 else Ensemble(models, [spec.seed for spec in specs])
-    folders = folder and [folder / str(i) for i in range(len(specs))]
-    fit(learner, data, plan, start_group("cpu"), seed=specs[0].seed, folder=folders, **options)
+    folders = [folder / str(i) for i in range(len(specs))] if folder else []
+    fit(learner, data, plan, start_group("cpu"), seed=specs[0].seed, folders=folders, **options)
     return models
 
 
@@ -135,9 +135,9 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
     stack, data, plan = started(True)
     folders = [tmp_path / str(i) for i in range(3)]
     with pytest.raises(Stop):
-        fit(stack, data, plan, start_group("cpu"), seed=0, folder=folders, progress=[interrupt], save_every=0)
+        fit(stack, data, plan, start_group("cpu"), seed=0, folders=folders, progress=[interrupt], save_every=0)
     stack, data, plan = started(False)
-    fit(stack, data, plan, start_group("cpu"), seed=0, folder=folders)
+    fit(stack, data, plan, start_group("cpu"), seed=0, folders=folders)
     assert stack.reasons == [None, "the loss is not finite at step 42", None]
     other, data, plan = started(False)
     fit(other, data, plan, start_group("cpu"), seed=0)

@@ -138,7 +138,7 @@ group = start_group("cpu")
 for name, (model, settings) in {SHARED!r}.items():
     folder = Path(sys.argv[1]) / name
     model, data, plan = start(model, steps=20, batch_size=64, accumulate=2, settings=settings)
-    fit(model, data, plan, group, seed=0, folder=folder)
+    fit(model, data, plan, group, seed=0, folders=[folder])
     if group.is_first:
         torch.save(weights(model), folder / "weights.pt")
 """

@@ -30,12 +30,12 @@ def test_the_state_of_the_best_validation_is_kept_through_an_interruption(tmp_pa
 
     def go(folder, **watch):
         model, data, plan = start("wcfm", settings=running, steps=92, validate_every=20, stop="validation", ema=ema)
-        how = {"folder": folder, "save_every": 0, "evaluate": losses.get, **watch}
+        how = {"folders": [folder], "save_every": 0, "evaluate": losses.get, **watch}
         return fit(model, data, plan, start_group("cpu"), seed=0, **how).state_dict()
 
     whole = go(tmp_path / "whole")
     with pytest.raises(Stop):
-        go(tmp_path / "cut", progress=stop_at(80))
+        go(tmp_path / "cut", progress=[stop_at(80)])
     assert_close(go(tmp_path / "cut"), whole, rtol=0, atol=0)
     assert_close(whole, train("wcfm", settings=running, steps=40, ema=ema).state_dict(), rtol=0, atol=0)
     last = train("wcfm", settings=running, steps=92, ema=ema).state_dict()
@@ -45,14 +45,14 @@ def test_the_state_of_the_best_validation_is_kept_through_an_interruption(tmp_pa
 def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
     """Fused optimizers walk through memory, and files hold tensors row by row."""
 
-    def go(folder, **watch):
+    def go(folders, **watch):
         model, data, plan = start("cfm", "digits", steps=8, batch_size=16)
         model.to(memory_format=torch.channels_last)
-        return fit(model, data, plan, start_group("cpu"), seed=0, folder=folder, save_every=0, **watch)
+        return fit(model, data, plan, start_group("cpu"), seed=0, folders=folders, save_every=0, **watch)
 
     with pytest.raises(Stop):
-        go(tmp_path, progress=stop_at(8))
-    assert torch.equal(weights(go(tmp_path)), weights(go(None)))
+        go([tmp_path], progress=[stop_at(8)])
+    assert torch.equal(weights(go([tmp_path])), weights(go([])))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -131,12 +131,12 @@ def test_an_interrupted_run_goes_on_with_the_encoder_it_began_with(data, tmp_pat
 
     whole = train(latent("cfm", data), data, 25)
     with pytest.raises(Stop):
-        train(latent("cfm", data), data, 25, folder=tmp_path, progress=interrupt, save_every=0)
+        train(latent("cfm", data), data, 25, folders=[tmp_path], progress=[interrupt], save_every=0)
     other = latent("cfm", data)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(1)
-    resumed = train(other, data, 25, folder=tmp_path)
+    resumed = train(other, data, 25, folders=[tmp_path])
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 
