@@ -118,7 +118,7 @@ def leaderboard(
     """
     suites = list(suites)
     runs = {run.record["labels"]["run"]: run for suite in suites for run in suite.runs}
-    values = (v._replace(model=v.label) for suite in suites for v in suite.values)
+    values = (v if v.model == v.label else v._replace(model=v.label) for suite in suites for v in suite.values)
     of_data = group_by(dict.fromkeys(values), lambda v: v.data)
     seconds: dict[str, float] = {}
     for cost in (cost for suite in suites for cost in suite.costs):

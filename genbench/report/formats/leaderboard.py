@@ -147,9 +147,10 @@ def _standings(ranking: Leaderboard) -> list[str]:
 
 
 def _panel(ranking: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], int]:
-    """Return lines with as many boards side by side as fit, and their number."""
+    """Return lines with as many boards side by side as fit, at least one, and their number."""
     data, short = names_of_data(ranking), distinct(methods(ranking), MAX_METHOD)
-    for fitting in range(len(boards), 0, -1):
+    panel: list[str] = []
+    for fitting in range(1, len(boards) + 1):
         shown = boards[:fitting]
         names = [m for m in methods(ranking) if any(m == entry.method for board in shown for entry in board.entries)]
         rows = [["", *(plain(data[board.data]) for board in shown)], ["", *map(heading, shown)]]
@@ -159,9 +160,10 @@ def _panel(ranking: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], in
             entries = [next((e for e in board.entries if e.method == method), None) for board in shown]
             rows.append([plain(short[method]), *(_cell(entry) if entry else "" for entry in entries)])
         drawn = _grid(rows)
-        if max(map(len, drawn)) <= WIDTH or fitting == 1:
-            return [*(line[:WIDTH] for line in drawn), ""], fitting
-    raise AssertionError("no boards")
+        if panel and max(map(len, drawn)) > WIDTH:
+            return panel, fitting - 1
+        panel = [*(line[:WIDTH] for line in drawn), ""]
+    return panel, len(boards)
 
 
 def _cell(entry: Entry) -> str:

@@ -175,8 +175,6 @@ def latex_report(report: Report) -> str:
 SYMBOLS = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
 SYMBOLS |= {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "…": r"\dots{}"}
 SYMBOLS |= {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$"}
-ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327\u0304\u0306\u0307", "`'^~\"rvc=u.", strict=True))
-"""Combining characters, and the commands of LaTeX."""
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
 
 
@@ -185,16 +183,14 @@ def _latex(text: str) -> str:
 
 
 def _sign(sign: str) -> str:
-    """Write a character so that every LaTeX compiles it; one that plain LaTeX lacks by its number."""
+    """Write a character in ASCII, so that every LaTeX compiles it: without accents, others by their number."""
     if sign in SYMBOLS or sign.isascii():
         return SYMBOLS.get(sign, sign)
     letter = unicodedata.name(sign, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
     if letter in GREEK.split():
         return rf"$\{letter}$"
-    parts, compatible = unicodedata.normalize("NFD", sign), unicodedata.normalize("NFKC", sign)
-    if len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS:
-        return rf"\{ACCENTS[parts[1]]}{{{parts[0]}}}"
-    return compatible if compatible.isascii() and compatible.isalnum() else rf"\texttt{{U+{ord(sign):04X}}}"
+    letters = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+    return letters if letters.isalpha() else rf"\texttt{{U+{ord(sign):04X}}}"
 
 
 def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.DataFrame":
