@@ -20,7 +20,7 @@ OTHER_BUDGET, OTHER_SEEDS = "other budget", "other seeds"
 
 
 class Budget(NamedTuple):
-    """Training steps, and samples in the batch of each."""
+    """Training steps and batch size."""
 
     steps: int
     batch: int
@@ -181,6 +181,8 @@ def _one_setting_each(
 
 def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]:
     """Return one value per seed: of runs that differ in settings outside of their label, of those with most seeds."""
+    if len({v.seed for v in rows}) == len(rows):
+        return list(rows)
     labeled = dict.fromkeys(("seed", "sample", "metrics", "evaluation"))
     alike = group_by(rows, lambda v: digest({**runs[v.run].record["spec"], **labeled}))
     best = max(alike.values(), key=lambda rows: len({v.seed for v in rows}))

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
@@ -67,9 +67,6 @@ class Failure(NamedTuple):
     reason: str
 
 
-OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
-"""Fields of `Value` that are those of a row of a record."""
-
 COSTS = {
     "train_seconds": ("training, s", "lower"),
     "steps_per_second": ("steps/s", "higher"),
@@ -96,12 +93,21 @@ def read_values(records: Sequence[Record]) -> list[Value]:
                 model=model,
                 data=labels["data"],
                 seed=spec["seed"],
-                original=original,
+                metric=row["metric"],
+                value=row["value"],
+                floor=row.get("floor"),
+                n=row.get("n"),
                 protocol=protocol,
+                better=row["better"],
+                point=row["point"],
+                solver=row["solver"],
+                nfe=row["nfe"],
+                step=row.get("step"),
+                reason=row.get("reason"),
+                original=original,
                 half=half_interval(row),
-                label=labels["model"],
                 share=_share(row.get("step"), steps),
-                **{name: cast(Any, row.get(name)) for name in OF_ROW},
+                label=labels["model"],
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
             if first.value != value.value:

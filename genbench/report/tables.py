@@ -246,8 +246,9 @@ def _cells(
             texts.append(f"{counted(len(seeds), 'seed')} only")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
-            mean, values = mean_and_half(seeds.values()), tuple(sorted(seeds.items()))
-            cells.append(Cell(*mean, len(seeds), "", numbers, marked.get(model, ""), values, ranks.get(model)))
+            mean, half = mean_and_half(seeds.values())
+            mark, rank, values = marked.get(model, ""), ranks.get(model), tuple(sorted(seeds.items()))
+            cells.append(Cell(mean, half, notes=numbers, mark=mark, values=values, rank=rank))
         else:
             text = "-" if missing else f"failed ({len(failed)})" if failed and model not in finished else ""
             cells.append(Cell(text=text, notes=numbers if text else ()))
@@ -274,7 +275,7 @@ def _floor(content: _Content, notes: dict[str, int]) -> Cell:
     differ = any(max(f) - min(f) > 1e-6 * (1 + abs(f[0])) for f in content.floors.values())
     numbers = (notes.setdefault("mean over models, whose floors differ", len(notes) + 1),) if differ else ()
     values = tuple((seed, fmean(f)) for seed, f in sorted(content.floors.items()))
-    return Cell(*mean_and_half([value for _, value in values]), len(values), notes=numbers, values=values)
+    return Cell(*mean_and_half([value for _, value in values]), notes=numbers, values=values)
 
 
 def _content(column: Column, measured: Sequence[Value], missing: Sequence[Value]) -> _Content:

@@ -15,7 +15,7 @@ def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
     (cell,) = cells_of(table, "cfm")
     assert cell.mean == pytest.approx(np.mean([1, 2, 4]))
     assert cell.half == pytest.approx(stats.sem([1, 2, 4]) * stats.t.ppf(0.975, 2))
-    assert cell.seeds == 3
+    assert len(cell.values) == 3
     assert [r.label for r in table.rows] == [FLOOR, "cfm", "otcfm"]
     assert cells_of(table, FLOOR)[0].mean == 0.24
     assert cells_of(table, "otcfm")[0].half == 0
@@ -93,7 +93,7 @@ def test_a_seed_without_a_value_is_left_out_with_a_note():
     rows = [*three_seeds(cfm=[1.0, 2.0]), refusal("cfm", 2, "3 of 2048 samples are not finite")]
     table = comparison_table(rows)
     (cell,) = cells_of(table, "cfm")
-    assert (cell.mean, cell.seeds) == (1.5, 2)
+    assert (cell.mean, len(cell.values)) == (1.5, 2)
     assert table.notes == ("without 1 of 3 seeds: 3 of 2048 samples are not finite",)
 
 

@@ -134,7 +134,7 @@ def hostile(folder):
         HOSTILE,
         (Column(HOSTILE, "lower", HOSTILE),),
         (
-            Row(HOSTILE, (Cell(1.0, 0.1, 2, "", (1,), "best", ((0, 0.9), (1, 1.1)), 1),)),
+            Row(HOSTILE, (Cell(1.0, 0.1, "", (1,), "best", ((0, 0.9), (1, 1.1)), 1),)),
             Row("b", (Cell(text=HOSTILE),)),
         ),
         (HOSTILE,),
