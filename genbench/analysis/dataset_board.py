@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
     Args:
         label: label of its model, with the settings that are not defaults.
-        values: {seed: value of the headline metric}.
+        values: {seed: headline metric}.
         rank: with ties by paired tests; None if it is not ranked.
         mark: why it is not ranked, if its budget or its seeds are not those of the others; otherwise empty.
         nfe: function evaluations at which its curve comes near its best; None without a curve.

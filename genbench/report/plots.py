@@ -92,10 +92,9 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
 
 
 def pareto(ranked: Leaderboard) -> Charts | None:
-    """Draw quality against NFE, then against training time, with the Pareto front, on the data sets of mean ranks.
+    """Draw quality against NFE, then against training time, with the Pareto front.
 
-    Args:
-        ranked: the leaderboard; without mean ranks, its first data sets are drawn.
+    The data sets are those of the mean ranks, or the first ones without mean ranks.
     """
     boards = [board for board in ranked.boards if board.data in ranked.over] or list(ranked.boards)
     boards = [board for board in boards if len(board.entries) > 1][:MAX_PARETO]
@@ -148,12 +147,7 @@ def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], 
 
 
 def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
-    """Yield charts of the quality against each setting that has at least three values in otherwise equal models.
-
-    Args:
-        runs: all of one data set.
-        values: values of the same runs.
-    """
+    """Yield charts of the quality on a data set against each setting with three values in otherwise equal models."""
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
     main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
     drawable = {

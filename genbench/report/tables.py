@@ -139,11 +139,9 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
 
 
 def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
-    """Show the cost of each model: one table for each data set and device, since times do not compare across machines.
+    """Show the cost of each model, with the NFE of its values: a table for each data set and device.
 
-    Args:
-        costs: costs of the runs.
-        values: values of the same runs, for their NFE.
+    Times do not compare across machines.
     """
     tables = []
     for (data, device), part in group_by(costs, lambda c: (c.data, c.device)).items():

@@ -42,7 +42,7 @@ TYPES = {".png": "png", ".svg": "svg+xml"}
 
 
 class SuitePage(NamedTuple):
-    """A suite and the names of its two files."""
+    """A suite, and the files with its results and with all numbers."""
 
     section: Section
     file: str
@@ -53,8 +53,6 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
     """Return {path: text} of all pages; equal reports give equal bytes.
 
     Args:
-        report: its content.
-        found: the leaderboard.
         name: file name of the overview; the folder of the others has the same name, without its ending.
     """
     folder, suites = Path(name).stem, []

@@ -33,14 +33,7 @@ def heading(column: Column) -> str:
 
 
 def cell_text(cell: Cell, wrap: Mapping[str, str], escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
-    """Write a cell.
-
-    Args:
-        cell: the cell.
-        wrap: format string of each mark.
-        escape: applied to the text.
-        note: format string of the numbers of its notes.
-    """
+    """Write a cell; `wrap` has the format string of each mark, `note` that for the numbers of notes."""
     text = escape(cell.text if cell.mean is None else format_mean(cell.mean, cell.half))
     marked = wrap.get(cell.mark, "{}").format(text)
     return f"{marked} {note.format(','.join(map(str, cell.notes)))}".strip() if cell.notes else marked
@@ -52,13 +45,7 @@ def used_marks(table: Table) -> list[str]:
 
 
 def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> "pd.DataFrame":
-    """Return the texts of a table: one row per model, with its label as index.
-
-    Args:
-        table: the table.
-        text: how a cell is written.
-        escape: applied to labels and headings.
-    """
+    """Return the texts of a table: one row per model, with its label as index; labels and headings are escaped."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -71,12 +58,10 @@ def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str
 def panels(
     table: Table, text: Callable[[Cell], str], width: int, label: Callable[[str], str] = str, gap: int = 3
 ) -> Iterator[Table]:
-    """Split a table into panels of consecutive columns, each at most so wide, with at least one column in each.
+    """Split a table into panels of consecutive columns, each at most `width` characters wide but for single columns.
 
     Args:
-        table: the table.
         text: how a cell is written.
-        width: characters of a line of a panel.
         label: how a row label is written.
         gap: characters between two columns.
     """
