@@ -112,7 +112,8 @@ def compare_methods(
     main = [v for v in main if v.better in ("lower", "higher")]
     if not main:
         return None, 0
-    budgets = {run: _budget(runs[run]) for run in {v.run for v in main}}
+    plans = {run: runs[run].record["spec"]["plan"] for run in {v.run for v in main}}
+    budgets = {run: Budget(plan["steps"], plan["batch_size"]) for run, plan in plans.items()}
     same = _largest_comparison(main, budgets)
     first, budget = same[0], budgets[same[0].run]
     comparable = [v for v in main if (v.protocol, v.n) == (first.protocol, first.n)]
@@ -221,12 +222,6 @@ def _curve_metric(headline: str, values: Sequence[Value]) -> str:
     metrics = [v.metric for v in curve if v.better in ("lower", "higher")]
     close = [metric for metric in metrics if metric.endswith(f"_{headline}")]  # sliced_w2 for w2
     return headline if headline in metrics else next(iter([*close, *metrics]), "")
-
-
-def _budget(run: Run) -> Budget:
-    """Return the budget of a run."""
-    plan = run.record["spec"]["plan"]
-    return Budget(plan["steps"], plan["batch_size"])
 
 
 def _method(label: str, variants: bool) -> str:

@@ -11,7 +11,6 @@ from genbench.analysis.submitted import Submitted
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.errors import unknown
-from genbench.storage.memory import paused_collection
 
 COLUMNS = ("data", "method", "model", "metric", "better", "mean", "half_interval", "rank", "mark", "seeds", "confirmed")
 COLUMNS += ("floor", "steps", "batch_size", "nfe_to_quality", "train_seconds", "mean_rank", "protocol")
@@ -96,7 +95,6 @@ class Leaderboard(NamedTuple):
         }
 
 
-@paused_collection()
 def leaderboard(
     suites: Iterable[SuiteResults],
     only: Sequence[str] = (),

@@ -1,7 +1,7 @@
 """Plots: charts of measured values. Means over seeds are shown with their 95 % t interval."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -159,7 +159,8 @@ def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterato
     for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
         alike = group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
         grids = [{model: settings[model].get(key) for model in models} for models in alike]
-        grids = [grid for grid in grids if _is_grid(grid.values())]
+        grids = [grid for grid in grids if len(set(grid.values())) >= MIN_GRID]
+        grids = [grid for grid in grids if all(isinstance(value, (int, float)) for value in grid.values())]
         if not metrics or not grids:
             continue
         setting = key.partition(".")[2]
@@ -167,10 +168,6 @@ def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterato
         charts = tuple(_setting_chart(setting, metric, drawable[metric], grids, without) for metric in metrics)
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
         yield Charts(f"Quality vs. {setting}", charts, caption, small=True)
-
-
-def _is_grid(values: Collection[Any]) -> bool:
-    return all(isinstance(value, (int, float)) for value in values) and len(set(values)) >= MIN_GRID
 
 
 def _setting_chart(

@@ -147,7 +147,6 @@ def refresh_suite(suite: Path, store: Store) -> str:
     return loaded.name
 
 
-@paused_collection()
 def publish_report(
     store: Store, page: Path, console: Console, only: str = "", *, also: Collection[str] = (), full: bool = False
 ) -> list[Path]:

@@ -90,11 +90,6 @@ def _entry(row: dict[str, Any]) -> str:
     )
 
 
-def interval(entry: Entry) -> str:
-    """Return a mean with half its 95 % interval."""
-    return format_mean(entry.mean, entry.half)
-
-
 def floor_interval(board: Board) -> str:
     """Return the mean of the floor with half its 95 % interval."""
     return format_mean(*mean_and_half(board.floor.values()))
@@ -168,7 +163,7 @@ def _panel(ranking: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], in
 
 def _cell(entry: Entry) -> str:
     rank = "" if entry.rank is None else f"{entry.rank}"
-    return f"{rank:>2} {_short(interval(entry))}{SIGNS.get(entry.mark, '')}"
+    return f"{rank:>2} {_short(format_mean(entry.mean, entry.half))}{SIGNS.get(entry.mark, '')}"
 
 
 def _short(text: str) -> str:
