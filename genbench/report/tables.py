@@ -245,8 +245,8 @@ def _cells(
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
             mean, half = mean_and_half(seeds.values())
-            mark, rank, values = marked.get(model, ""), ranks.get(model), tuple(sorted(seeds.items()))
-            cells.append(Cell(mean, half, notes=numbers, mark=mark, values=values, rank=rank))
+            values, rank = tuple(sorted(seeds.items())), ranks.get(model)
+            cells.append(Cell(mean, half, notes=numbers, mark=marked.get(model, ""), values=values, rank=rank))
         else:
             text = "-" if missing else f"failed ({len(failed)})" if failed and model not in finished else ""
             cells.append(Cell(text=text, notes=numbers if text else ()))
