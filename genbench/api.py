@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from genbench.analysis.suite_results import load_suites
-from genbench.analysis.values import all_values, without_contradictions
+from genbench.analysis.values import read_values
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
@@ -156,7 +156,7 @@ def _stated(record: Record) -> Iterator[tuple[Row, str | None]]:
 
 
 def _summary(records: Sequence[Record]) -> pd.DataFrame:
-    rows = means(without_contradictions(all_values(records))).dropna(subset="value")
+    rows = means(read_values(records)).dropna(subset="value")
     rows = rows.drop(columns=["reason", "failed_runs"]).rename(columns={"standard_error": "se"})
     return rows.reset_index(drop=True)
 

@@ -15,7 +15,7 @@ from genbench.runs.versions import without_outdated
 
 
 class Change(NamedTuple):
-    """A setting, or a part of the provenance, that differs: its dotted name and both values."""
+    """A setting or part of the provenance that differs; its name is dotted."""
 
     name: str
     one: Any
@@ -27,8 +27,7 @@ class Difference(NamedTuple):
 
     Args:
         metric: its name, with the NFE or step if it is a point of a curve.
-        one: mean of the first side over common seeds.
-        other: mean of the second side.
+        one, other: means over common seeds.
         paired: second minus first over common seeds.
         p: corrected by Holm's method over all values of the comparison; None if there is no test.
         family: number of values tested together.
@@ -94,8 +93,7 @@ class Comparison(NamedTuple):
     """Two groups of runs; within a group they differ in their seeds only.
 
     Args:
-        one: model and data of the first.
-        other: model and data of the second.
+        one, other: model and data.
         spec: settings that differ.
         code: code, libraries and machine that differ.
         values: the metrics that both measured in the same way.
@@ -143,9 +141,7 @@ def compare_models(
 
     Args:
         records: where both are searched; outdated records are left out.
-        one: label of a model in tables, or as many of its words as identify it ("wcfm kappa=0.5").
-        other: label of the second model, likewise.
-        dataset: label of the data set, likewise.
+        one, other, dataset: labels in tables, or as many of their words as identify them ("wcfm kappa=0.5").
         metrics: names; by default all that both measured. They are the family of Holm's correction.
 
     Raises:
@@ -170,10 +166,10 @@ def compare_models(
     for name in metrics:
         if not any(_belongs(metric, name) for metric in known):
             raise unknown(f"{first[0]} and {second[0]} have not both measured", name, known)
-    kept = [
-        value for value in difference.values if not metrics or any(_belongs(value.metric, name) for name in metrics)
-    ]
-    return _corrected(difference._replace(values=kept, only=[*difference.only, *budgets]))
+    if metrics:
+        kept = [value for value in difference.values if any(_belongs(value.metric, name) for name in metrics)]
+        difference = difference._replace(values=kept)
+    return _corrected(difference._replace(only=[*difference.only, *budgets]))
 
 
 def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Sequence[Record], list[str]]:

@@ -20,7 +20,7 @@ OTHER_BUDGET, OTHER_SEEDS = "other budget", "other seeds"
 
 
 class Budget(NamedTuple):
-    """Training steps, and samples in the batch of each."""
+    """Training steps and batch size."""
 
     steps: int
     batch: int
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
     Args:
         label: label of its model, with the settings that are not defaults.
-        values: {seed: value of the headline metric}.
+        values: {seed: headline metric}.
         rank: with ties by paired tests; None if it is not ranked.
         mark: why it is not ranked, if its budget or its seeds are not those of the others; otherwise empty.
         nfe: function evaluations at which its curve comes near its best; None without a curve.
@@ -112,7 +112,8 @@ def compare_methods(
     main = [v for v in main if v.better in ("lower", "higher")]
     if not main:
         return None, 0
-    budgets = {run: _budget(runs[run]) for run in {v.run for v in main}}
+    plans = {run: runs[run].record["spec"]["plan"] for run in {v.run for v in main}}
+    budgets = {run: Budget(plan["steps"], plan["batch_size"]) for run, plan in plans.items()}
     same = _largest_comparison(main, budgets)
     first, budget = same[0], budgets[same[0].run]
     comparable = [v for v in main if (v.protocol, v.n) == (first.protocol, first.n)]
@@ -181,6 +182,8 @@ def _one_setting_each(
 
 def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]:
     """Return one value per seed: of runs that differ in settings outside of their label, of those with most seeds."""
+    if len({v.seed for v in rows}) == len(rows):
+        return list(rows)
     labeled = dict.fromkeys(("seed", "sample", "metrics", "evaluation"))
     alike = group_by(rows, lambda v: digest({**runs[v.run].record["spec"], **labeled}))
     best = max(alike.values(), key=lambda rows: len({v.seed for v in rows}))
@@ -219,12 +222,6 @@ def _curve_metric(headline: str, values: Sequence[Value]) -> str:
     metrics = [v.metric for v in curve if v.better in ("lower", "higher")]
     close = [metric for metric in metrics if metric.endswith(f"_{headline}")]  # sliced_w2 for w2
     return headline if headline in metrics else next(iter([*close, *metrics]), "")
-
-
-def _budget(run: Run) -> Budget:
-    """Return the budget of a run."""
-    plan = run.record["spec"]["plan"]
-    return Budget(plan["steps"], plan["batch_size"])
 
 
 def _method(label: str, variants: bool) -> str:

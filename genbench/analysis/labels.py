@@ -19,6 +19,9 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", text))
 
 
+_FORMULA = re.compile(r"\s*[=+\-@].|[\t\r]", re.DOTALL)
+
+
 def guarded(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula: an apostrophe precedes = + - @.
 
@@ -26,14 +29,6 @@ def guarded(text: str) -> str:
     ("'=1+1", 'cfm', '-')
     """
     return f"'{text}" if _FORMULA.match(text) else text
-
-
-def unguarded(text: str) -> str:
-    """Return the text that was guarded."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
-
-
-_FORMULA = re.compile(r"\s*[=+\-@].|[\t\r]", re.DOTALL)
 
 
 def slug(text: str) -> str:

@@ -11,7 +11,6 @@ from genbench.analysis.submitted import Submitted
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by
 from genbench.errors import unknown
-from genbench.storage.memory import paused_collection
 
 COLUMNS = ("data", "method", "model", "metric", "better", "mean", "half_interval", "rank", "mark", "seeds", "confirmed")
 COLUMNS += ("floor", "steps", "batch_size", "nfe_to_quality", "train_seconds", "mean_rank", "protocol")
@@ -96,7 +95,6 @@ class Leaderboard(NamedTuple):
         }
 
 
-@paused_collection()
 def leaderboard(
     suites: Iterable[SuiteResults],
     only: Sequence[str] = (),
@@ -118,7 +116,7 @@ def leaderboard(
     """
     suites = list(suites)
     runs = {run.record["labels"]["run"]: run for suite in suites for run in suite.runs}
-    values = (v._replace(model=v.label) for suite in suites for v in suite.values)
+    values = (v if v.model == v.label else v._replace(model=v.label) for suite in suites for v in suite.values)
     of_data = group_by(dict.fromkeys(values), lambda v: v.data)
     seconds: dict[str, float] = {}
     for cost in (cost for suite in suites for cost in suite.costs):

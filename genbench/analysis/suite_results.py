@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from genbench.analysis.values import Cost, Failure, Value, all_values, read_costs, without_contradictions
-from genbench.results.reader import Group, Run, read_groups
+from genbench.analysis.values import Cost, Failure, Value, read_costs, read_values
+from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
@@ -33,8 +33,8 @@ class SuiteResults:
 
     @cached_property
     def values(self) -> list[Value]:
-        """All measured values; later ones that contradict earlier ones are reported and left out."""
-        return without_contradictions(all_values(self.records))
+        """All measured values."""
+        return read_values(self.records)
 
     @cached_property
     def costs(self) -> list[Cost]:
@@ -44,12 +44,8 @@ class SuiteResults:
 
 def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     """Read the suites of a results folder, then its other runs. See `genbench.results.reader.read_groups`."""
-    return [results_of(group) for group in read_groups(store, only)]
-
-
-def results_of(group: Group) -> SuiteResults:
-    """Return the results of runs that were read together."""
-    return SuiteResults(group.name, group.runs, tuple(map(failure_of, group.failures)))
+    groups = read_groups(store, only)
+    return [SuiteResults(group.name, group.runs, tuple(map(failure_of, group.failures))) for group in groups]
 
 
 def failure_of(record: Record) -> Failure:

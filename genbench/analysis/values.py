@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
@@ -67,9 +67,6 @@ class Failure(NamedTuple):
     reason: str
 
 
-OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
-"""Fields of `Value` that are those of a row of a record."""
-
 COSTS = {
     "train_seconds": ("training, s", "lower"),
     "steps_per_second": ("steps/s", "higher"),
@@ -81,36 +78,44 @@ COSTS = {
 
 
 def read_values(records: Sequence[Record]) -> list[Value]:
-    """Return the values of records, without duplicates.
+    """Return the values of records once each.
 
-    Raises:
-        ConfigError: if a model has two values of one metric for one seed.
+    Of two values of one model, metric and seed the first counts; a run whose values differ from it is reported once.
     """
-    values = all_values(records)
-    check_unique(values)
-    return values
-
-
-def all_values(records: Sequence[Record]) -> list[Value]:
-    """Return the values of records as they are, without duplicates."""
-    return list(
-        dict.fromkeys(
-            Value(
-                run=record["labels"]["run"],
+    kept: dict[tuple, Value] = {}
+    contradictory: dict[str, Value] = {}
+    for record, model in zip(records, names_of(records), strict=True):
+        labels, spec = record["labels"], record["spec"]
+        original, steps = record["provenance"]["data"].get("original", True), spec["plan"].get("steps")
+        for row, protocol in zip(record["results"], protocols(record), strict=True):
+            value = Value(
+                run=labels["run"],
                 model=model,
-                data=record["labels"]["data"],
-                seed=record["spec"]["seed"],
-                original=record["provenance"]["data"].get("original", True),
+                data=labels["data"],
+                seed=spec["seed"],
+                metric=row["metric"],
+                value=row["value"],
+                floor=row.get("floor"),
+                n=row.get("n"),
                 protocol=protocol,
+                better=row["better"],
+                point=row["point"],
+                solver=row["solver"],
+                nfe=row["nfe"],
+                step=row.get("step"),
+                reason=row.get("reason"),
+                original=original,
                 half=half_interval(row),
-                label=record["labels"]["model"],
-                share=_share(row.get("step"), record["spec"]["plan"].get("steps")),
-                **{name: cast(Any, row.get(name)) for name in OF_ROW},
+                share=_share(row.get("step"), steps),
+                label=labels["model"],
             )
-            for record, model in zip(records, names_of(records), strict=True)
-            for row, protocol in zip(record["results"], protocols(record), strict=True)
-        )
-    )
+            first = kept.setdefault(value if value.value is None else _identity(value), value)
+            if first.value != value.value:
+                contradictory.setdefault(value.run, value)
+    for v in contradictory.values():
+        log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; what came later is left out",
+                    v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
+    return list(kept.values())
 
 
 def _share(step: float | None, steps: int | None) -> float | None:
@@ -123,35 +128,6 @@ def half_interval(row: Row | Mapping[str, Any]) -> float | None:
     details, n = row.get("details") or {}, row.get("n") or 0
     error = details.get("standard_error")
     return details.get("half_interval", half_width(error, int(n)) if error and n > 1 else None)
-
-
-def check_unique(values: Iterable[Value]) -> None:
-    """Raise ConfigError if a model has two values of one metric for one seed."""
-    for first, *more in group_by((v for v in values if v.value is not None), _identity).values():
-        if more:
-            runs = ", ".join(dict.fromkeys(v.run for v in (first, *more)))
-            raise ConfigError(
-                f"{first.model} on {first.data} has {1 + len(more)} values of {first.metric} for seed {first.seed} "
-                f"(runs {runs}): report one suite, or give the models distinct labels"
-            )
-
-
-def without_contradictions(values: Iterable[Value]) -> list[Value]:
-    """Leave out each value after another of the same model, metric and seed; warn once for each run if they differ."""
-    kept, known, left = [], {}, {}
-    for value in values:
-        identity = _identity(value)
-        if value.value is None:
-            kept.append(value)
-        elif identity not in known:
-            kept.append(value)
-            known[identity] = value.value
-        elif value.value != known[identity]:
-            left.setdefault(value.run, value)
-    for v in left.values():
-        log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; what came later is left out",
-                    v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
-    return kept
 
 
 def read_costs(records: Sequence[Record]) -> list[Cost]:

@@ -8,9 +8,11 @@ import typer
 from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.storage import files
+from genbench.storage.memory import paused_collection
 from genbench.suites import find
 
 
+@paused_collection()
 def report(
     results: options.Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
@@ -39,6 +41,7 @@ def report(
     publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
 
 
+@paused_collection()
 def leaderboard(
     results: options.Results = Path("results"),
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite of the folder. Repeatable.")] = None,
@@ -102,6 +105,7 @@ def leaderboard(
             )
 
 
+@paused_collection()
 def compare(
     one: Annotated[str, typer.Argument(help="A model, with --dataset; else a results folder, a run, a record, ...")],
     other: Annotated[str, typer.Argument(help="Another one. (... or a records.jsonl.gz.)")],

@@ -19,7 +19,6 @@ class Cell:
     Args:
         mean: mean over seeds; None if there is no value.
         half: half its 95 % interval over seeds; None with a single seed.
-        seeds: number of seeds.
         text: shown instead of a number: "-", "failed (2)", or empty if not measured.
         notes: numbers of the notes below the table that belong to the cell.
         mark: "best" if significantly better than all others of the column; "tie" if it is the best mean or does not
@@ -30,7 +29,6 @@ class Cell:
 
     mean: float | None = None
     half: float | None = None
-    seeds: int = 0
     text: str = ""
     notes: tuple[int, ...] = ()
     mark: Mark | Literal[""] = ""
@@ -60,8 +58,7 @@ class Row:
 class Table:
     """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first.
 
-    Its head is the title of the column of labels. A table of details, such as the numbers behind a chart, is left to
-    the page of all numbers.
+    Its head is the title of the column of labels.
     """
 
     title: str
@@ -69,7 +66,6 @@ class Table:
     rows: tuple[Row, ...]
     legend: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    detail: bool = False
     head: str = "model"
 
 
@@ -102,16 +98,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart.
-
-    Args:
-        title: title of the chart.
-        x: horizontal axis.
-        y: vertical axis.
-        series: the models.
-        floor: None without one, or if it is not positive and the axis is logarithmic.
-        front: corners of the Pareto front, from left to right.
-    """
+    """A chart of models, with the floor if its axis can show it, and the corners of the Pareto front from the left."""
 
     title: str
     x: Axis
@@ -145,9 +132,7 @@ class Origin:
     """Where the numbers of one model on one data set come from.
 
     Args:
-        model: its label in tables.
         runs: (seed, name of the run).
-        facts: (name, value) pairs in reading order.
         command: shell command that reproduces the first run; empty if there is none.
         spec: JSON of the first run's spec; the other specs differ in their seed.
     """
@@ -168,7 +153,7 @@ Block = str | Table | Charts | Picture | Origins
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a report: its title, its blocks in order, and its subsections."""
+    """A section of a report: its blocks in reading order, then its subsections."""
 
     title: str
     blocks: tuple[Block, ...] = ()
@@ -187,7 +172,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A report: title, one line of summary, notes on how to read it, and sections."""
+    """A report; `reading` says how to read it."""
 
     title: str
     summary: str

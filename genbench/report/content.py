@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from genbench.analysis.labels import counted, shared_words
 from genbench.analysis.suite_results import SuiteResults
 from genbench.analysis.values import group_by, headline_metric
 from genbench.report import plots
-from genbench.report.blocks import Block, Report, Section, Table
+from genbench.report.blocks import Block, Report, Section
 from genbench.report.losses import loss_picture
 from genbench.report.origins import origins
 from genbench.report.pictures import sample_picture
@@ -73,15 +72,15 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
     metric = headline_metric(runs[0].record["spec"]["data"]["name"], values) if runs else ""
     settings = plots.quality_vs_settings(runs, values)
     parts: dict[str, tuple[Block | None, ...]] = {
-        "Quality vs. NFE": (plots.quality_vs_nfe(values), *_details(curve_tables(values, failures))),
+        "Quality vs. NFE": (plots.quality_vs_nfe(values), *curve_tables(values, failures)),
         **{charts.title: (charts,) for charts in settings},
         "Samples": (sample_picture(folder, data, runs),),
         "Training": (
             loss_picture(folder, data, runs),
             plots.quality_vs_steps(values),
-            *_details(training_tables(values, failures)),
+            *training_tables(values, failures),
         ),
-        "Cost": (plots.quality_vs_time(values, costs, metric), *_details(cost_tables(costs, values))),
+        "Cost": (plots.quality_vs_time(values, costs, metric), *cost_tables(costs, values)),
         "Origin of these numbers": (origins(runs, suite.name),),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
@@ -134,10 +133,6 @@ def _setting(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value)
     parts = [f"{key} {_setting(part)}" for key, part in value.items() if key not in ("name", "version")]
     return f"{value.get('name', '')} ({', '.join(parts)})"
-
-
-def _details(tables: Iterable[Table]) -> tuple[Table, ...]:
-    return tuple(replace(table, detail=True) for table in tables)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -61,7 +61,6 @@ class Panel:
     """Samples of one model in 2D at times from 0 to 1; models without a trajectory have the time 1 only.
 
     Args:
-        label: its model.
         shades: density at each time, rows from the top: square root of the density, 255 at the maximum of the data.
         points: positions of some samples at each time, 0..255 from the left and from the top of the frame.
     """
@@ -81,12 +80,9 @@ GRID_CAPTION = f"The first {IMAGES} samples of the run with the lowest seed, not
 
 
 def sample_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | str | None:
-    """Return the picture of a data set, drawn if it is missing or shows other runs.
+    """Return the picture of a data set in the folder of its suite, drawn if it is missing or shows other runs.
 
-    Args:
-        folder: folder of the suite.
-        data: label of the data set.
-        runs: all runs on it. Each model is shown by its saved run with the lowest seed.
+    Each model is shown by its saved run with the lowest seed.
 
     Returns:
         The picture, or the reason why there is none; None for data that cannot be pictured, or without saved runs.

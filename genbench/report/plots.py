@@ -1,7 +1,7 @@
 """Plots: charts of measured values. Means over seeds are shown with their 95 % t interval."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,10 +92,9 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
 
 
 def pareto(ranked: Leaderboard) -> Charts | None:
-    """Draw quality against NFE, then against training time, with the Pareto front, on the data sets of mean ranks.
+    """Draw quality against NFE, then against training time, with the Pareto front.
 
-    Args:
-        ranked: the leaderboard; without mean ranks, its first data sets are drawn.
+    The data sets are those of the mean ranks, or the first ones without mean ranks.
     """
     boards = [board for board in ranked.boards if board.data in ranked.over] or list(ranked.boards)
     boards = [board for board in boards if len(board.entries) > 1][:MAX_PARETO]
@@ -148,12 +147,7 @@ def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], 
 
 
 def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
-    """Yield charts of the quality against each setting that has at least three values in otherwise equal models.
-
-    Args:
-        runs: all of one data set.
-        values: values of the same runs.
-    """
+    """Yield charts of the quality on a data set against each setting with three values in otherwise equal models."""
     settings = {run.model: _settings(run.record["spec"]) for run in runs}
     main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
     drawable = {
@@ -165,7 +159,8 @@ def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterato
     for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
         alike = group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
         grids = [{model: settings[model].get(key) for model in models} for models in alike]
-        grids = [grid for grid in grids if _is_grid(grid.values())]
+        grids = [grid for grid in grids if len(set(grid.values())) >= MIN_GRID]
+        grids = [grid for grid in grids if all(isinstance(value, (int, float)) for value in grid.values())]
         if not metrics or not grids:
             continue
         setting = key.partition(".")[2]
@@ -173,10 +168,6 @@ def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterato
         charts = tuple(_setting_chart(setting, metric, drawable[metric], grids, without) for metric in metrics)
         caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
         yield Charts(f"Quality vs. {setting}", charts, caption, small=True)
-
-
-def _is_grid(values: Collection[Any]) -> bool:
-    return all(isinstance(value, (int, float)) for value in values) and len(set(values)) >= MIN_GRID
 
 
 def _setting_chart(

@@ -52,23 +52,18 @@ def publish_suite(
     failed: Mapping[Path, str] | None = None,
     known: Sequence[Record | None] = (),
 ) -> list[Path]:
-    """Write the records and tables of a suite to RESULTS/NAME, and print a summary.
+    """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
 
     A failed cell is shown as failed. A cell that has neither a record here nor failed here keeps its published record
     or failure, if there is one, and is left out otherwise. Published records of what is no cell of this suite are
     dropped, which is reported.
 
     Args:
-        name: name of the suite.
         specs: its cells, in the order of the tables.
-        store: the results folder.
         console: where to print; None prints nothing.
         failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
             ones.
         known: records that were read already, one per cell; None where a cell has none.
-
-    Returns:
-        The files written.
     """
     with store.lock_tables():
         folder = store.root / name
@@ -152,25 +147,19 @@ def refresh_suite(suite: Path, store: Store) -> str:
     return loaded.name
 
 
-@paused_collection()
 def publish_report(
     store: Store, page: Path, console: Console, only: str = "", *, also: Collection[str] = (), full: bool = False
 ) -> list[Path]:
     """Write the page of a results folder, draw the pictures that it lacks, and print the leaderboard.
 
     Args:
-        store: the results folder.
         page: where to write the page; a folder of the same name beside it has the pages of the suites.
-        console: where to print.
         only: name of a suite to report alone.
         also: other formats to write beside the page: md, tex, csv.
         full: whether to print all tables as well.
 
     Returns:
         The files written, the page first.
-
-    Raises:
-        ConfigError: if there is nothing to report.
     """
     from genbench.report.formats.page import pages
 

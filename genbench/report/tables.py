@@ -6,7 +6,7 @@ that a cell leaves out (a failed seed, an unsupported metric) is a numbered note
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from statistics import fmean, median
 from typing import TypeVar
@@ -38,8 +38,8 @@ class _Content:
 
     column: Column
     found: Mapping[str, Mapping[int, float]]
-    floors: Mapping[int, Sequence[float]]
-    missing: Mapping[str, Sequence[str]]
+    floors: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    missing: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def quality_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
@@ -77,7 +77,7 @@ def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ())
                     alone[title] = f"{title} ±{median(halves):.2g}"
             if len(variants) > 1:
                 warnings.append(f"{metric} was measured under {len(variants)} protocols, which may not be compared.")
-        contents = contents or [_Content(Column("outcome"), {}, {}, {})]
+        contents = contents or [_Content(Column("outcome"), {})]
         legend = [f"{', '.join(titles)}: {protocol}" for protocol, titles in protocols.items()] + warnings
         if alone:
             legend.append(f"{ONE_EVALUATION}: {', '.join(alone.values())} (median).")
@@ -139,18 +139,16 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
 
 
 def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
-    """Show the cost of each model: one table for each data set and device, since times do not compare across machines.
+    """Show the cost of each model, with the NFE of its values: a table for each data set and device.
 
-    Args:
-        costs: costs of the runs.
-        values: values of the same runs, for their NFE.
+    Times do not compare across machines.
     """
     tables = []
     for (data, device), part in group_by(costs, lambda c: (c.data, c.device)).items():
         contents = []
         for name, (title, better) in COSTS.items():
             found = {m: {c.seed: x for c in rows if (x := getattr(c, name)) is not None} for m, rows in by_model(part)}
-            contents.append(_Content(Column(title, better), {m: x for m, x in found.items() if x}, {}, {}))
+            contents.append(_Content(Column(title, better), {m: x for m, x in found.items() if x}))
         runs = {c.run for c in part}
         own = [v for v in values if v.run in runs]
         main = {(v.model, v.seed): v for v in own if v.point == "main" and v.nfe is not None}
@@ -163,19 +161,11 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
         measured = {m: {v.step for v in rows if v.point == "training" and v.step} for m, rows in by_model(own)}
         steps = _evenly(sorted({step for found in measured.values() for step in found}))
         pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in by_model(part)}
-        contents = [
-            _Content(
-                Column(f"{step:g}", "lower"),
-                {
-                    m: {seed: step / speed for seed, speed in seeds.items()}
-                    for m, seeds in pace.items()
-                    if step <= max(measured.get(m, ()), default=0)
-                },
-                {},
-                {},
-            )
-            for step in steps
-        ]
+        contents = []
+        for step in steps:
+            reached = {m: seeds for m, seeds in pace.items() if step <= max(measured.get(m, ()), default=0)}
+            found = {m: {seed: step / speed for seed, speed in seeds.items()} for m, seeds in reached.items()}
+            contents.append(_Content(Column(f"{step:g}", "lower"), found))
         if contents:
             title = f"{data}: seconds of training to reach a step, on {device}"
             tables.append(_table(title, part, contents, [], ["At the mean speed of the whole run."], marked=False))
@@ -254,8 +244,9 @@ def _cells(
             texts.append(f"{counted(len(seeds), 'seed')} only")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
-            mean, values = mean_and_half(seeds.values()), tuple(sorted(seeds.items()))
-            cells.append(Cell(*mean, len(seeds), "", numbers, marked.get(model, ""), values, ranks.get(model)))
+            mean, half = mean_and_half(seeds.values())
+            values, rank = tuple(sorted(seeds.items())), ranks.get(model)
+            cells.append(Cell(mean, half, notes=numbers, mark=marked.get(model, ""), values=values, rank=rank))
         else:
             text = "-" if missing else f"failed ({len(failed)})" if failed and model not in finished else ""
             cells.append(Cell(text=text, notes=numbers if text else ()))
@@ -282,7 +273,7 @@ def _floor(content: _Content, notes: dict[str, int]) -> Cell:
     differ = any(max(f) - min(f) > 1e-6 * (1 + abs(f[0])) for f in content.floors.values())
     numbers = (notes.setdefault("mean over models, whose floors differ", len(notes) + 1),) if differ else ()
     values = tuple((seed, fmean(f)) for seed, f in sorted(content.floors.items()))
-    return Cell(*mean_and_half([value for _, value in values]), len(values), notes=numbers, values=values)
+    return Cell(*mean_and_half([value for _, value in values]), notes=numbers, values=values)
 
 
 def _content(column: Column, measured: Sequence[Value], missing: Sequence[Value]) -> _Content:

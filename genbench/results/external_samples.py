@@ -104,8 +104,8 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
     if len(collection.counts) > 1:
         parts = ", ".join(collection.counts)
         raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")
-    stored = collection.load()
-    raw = stored.raw[torch.arange(len(stored.label))]
+    rows, label = collection.load()
+    raw = rows[torch.arange(len(label))]
     description = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
     note = {"note": collection.provenance["note"]} if "note" in collection.provenance else {}
     return ExternalSamples(raw, None, description | {"layout": "a folder or archive of images"} | note)

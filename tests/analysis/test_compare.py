@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from helpers.records import provenance
 from scipy import stats
 
 from genbench.analysis.compare import compare_models, compare_records
-from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.results.reader import load_records
 from genbench.runs.make_spec import make_spec
@@ -64,11 +62,7 @@ def value_of(part, metric):
 def test_a_difference_is_paired_and_the_metrics_are_its_family():
     part = compare_models(sweep(), "cfm", "wcfm", "moons")
     assert (part.one, part.other) == ("cfm on moons", "wcfm on moons")
-    assert [value.metric for value in part.values] == [
-        "w2",
-        "mode_coverage",
-        "norm",
-    ]  # points on curves are no part of it
+    assert [value.metric for value in part.values] == ["w2", "mode_coverage", "norm"]  # without points of curves
     w2 = value_of(part, "w2")
     assert w2.paired.mean == pytest.approx(0.5)
     assert w2.verdict == "worse"
@@ -82,25 +76,18 @@ def test_a_difference_is_paired_and_the_metrics_are_its_family():
 
 
 def test_sentences_name_the_better_model_or_the_detectable_difference():
-    part = compare_models(sweep(), "cfm", "wcfm", "moons")
-    assert (
-        value_of(part, "w2").sentence("cfm", "wcfm").startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
-    )
-    assert "mode_coverage: cfm is better than wcfm, higher by 0.25" in value_of(part, "mode_coverage").sentence(
-        "cfm", "wcfm"
-    )
-    assert "norm: wcfm is lower than cfm by 1" in value_of(part, "norm").sentence("cfm", "wcfm")
+    w2, coverage, norm = (v.sentence("cfm", "wcfm") for v in compare_models(sweep(), "cfm", "wcfm", "moons").values)
+    assert w2.startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
+    assert "mode_coverage: cfm is better than wcfm, higher by 0.25" in coverage
+    assert "norm: wcfm is lower than cfm by 1" in norm
     part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons", ["w2"])
     (w2,) = part.values
     text = w2.sentence("A", "B")
     assert w2.verdict == "within noise"
     assert text.startswith("w2: no significant difference (")
     assert text.endswith(f"80 % power to detect a difference of {w2.detectable:.2g}.")
-    assert (
-        value_of(compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons"), "mode_coverage")
-        .sentence("A", "B")
-        .endswith("are equal.")
-    )
+    part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons")
+    assert value_of(part, "mode_coverage").sentence("A", "B").endswith("are equal.")
     (w2,) = compare_models(sweep(1), "cfm", "wcfm", "moons", ["w2"]).values
     assert w2.sentence("cfm", "wcfm").endswith("with one common seed, which may be noise.")
 
@@ -143,15 +130,12 @@ def test_two_models_are_compared_at_the_budget_with_most_common_seeds():
         compare_models(records, "cfm", "wcf", "moons")
 
 
-def test_the_command_reads_published_records(tmp_path, monkeypatch, capsys):
+def test_the_command_reads_published_records(tmp_path, cli):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny/records.jsonl.gz").write_bytes(format_published(sweep()))
 
     def say(*more):
-        monkeypatch.setattr(sys, "argv", ["genbench", "compare", "cfm", "wcfm", "--results", str(tmp_path), *more])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code, *capsys.readouterr()
+        return cli("compare", "cfm", "wcfm", "--results", tmp_path, *more)
 
     code, out, _ = say("--dataset", "moons", "--metric", "w2")
     assert code == 0

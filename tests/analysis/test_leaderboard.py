@@ -1,7 +1,5 @@
 """The leaderboard: ranks, mean ranks and costs of results whose order is known."""
 
-import dataclasses
-
 import pytest
 from helpers.leaderboards import NOISE, entry, known, run, suite
 from scipy import stats
@@ -48,17 +46,6 @@ def test_mean_ranks_use_the_data_sets_with_most_comparisons():
 def test_an_unknown_data_set_is_refused():
     with pytest.raises(ConfigError, match="no results on a data set called 'moon'"):
         leaderboard([suite(known(2))], ["moon"])
-
-
-def test_of_records_that_contradict_one_another_the_first_counts(caplog):
-    runs = known(2, ["moons"])
-    changed = run("cfm", 0, 0.001)
-    again = dataclasses.replace(
-        changed, record=changed.record | {"labels": changed.record["labels"] | {"run": "later"}}
-    )
-    found = leaderboard([suite([*runs, again])])
-    assert entry(found.boards[0], "cfm").values == entry(leaderboard([suite(runs)]).boards[0], "cfm").values
-    assert caplog.text.count("later contradicts an earlier value of w2 for cfm") == 1
 
 
 def test_more_methods_with_fewer_seeds_do_not_replace_a_budget_with_more_runs():

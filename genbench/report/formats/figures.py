@@ -162,6 +162,7 @@ def _shorter(match: re.Match[str]) -> str:
 def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
     """Draw charts side by side in one figure, with one legend below."""
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     width, height = SIZES[drawn.small]
     across = min(len(drawn.charts), 3)
@@ -175,7 +176,10 @@ def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
         axes = _axes(figure, each, model_styles, (*corner, width, height - TOP))
         if each.title != each.x.label:
             axes.set_title(_short(each.title, int((width - LEFT - RIGHT) / 0.066)))
-    handles = [_handle(model_styles[model]) for model in models]
+    handles = []
+    for style in (model_styles[model] for model in models):
+        look = {"color": LIGHT[style.color], "linestyle": _dashes(style), "marker": MARKERS[style.marker]}
+        handles.append(Line2D([], [], markersize=3.6, **look))
     figure.legend(handles, [_short(model, 60) for model in models], loc="lower center", ncols=columns, borderpad=0.1)
     return figure
 
@@ -194,13 +198,6 @@ def chart(drawn: Chart, model_styles: Mapping[str, Style], *, small: bool) -> An
 def _short(text: str, width: int) -> str:
     text = plain(text)
     return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _handle(style: Style) -> Any:
-    from matplotlib.lines import Line2D
-
-    look = {"color": LIGHT[style.color], "linestyle": _dashes(style), "marker": MARKERS[style.marker]}
-    return Line2D([], [], markersize=3.6, **look)
 
 
 def _dashes(style: Style) -> Any:

@@ -90,11 +90,6 @@ def _entry(row: dict[str, Any]) -> str:
     )
 
 
-def interval(entry: Entry) -> str:
-    """Return a mean with half its 95 % interval."""
-    return format_mean(entry.mean, entry.half)
-
-
 def floor_interval(board: Board) -> str:
     """Return the mean of the floor with half its 95 % interval."""
     return format_mean(*mean_and_half(board.floor.values()))
@@ -147,9 +142,10 @@ def _standings(ranking: Leaderboard) -> list[str]:
 
 
 def _panel(ranking: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], int]:
-    """Return lines with as many boards side by side as fit, and their number."""
+    """Return lines with as many boards side by side as fit, at least one, and their number."""
     data, short = names_of_data(ranking), distinct(methods(ranking), MAX_METHOD)
-    for fitting in range(len(boards), 0, -1):
+    panel: list[str] = []
+    for fitting in range(1, len(boards) + 1):
         shown = boards[:fitting]
         names = [m for m in methods(ranking) if any(m == entry.method for board in shown for entry in board.entries)]
         rows = [["", *(plain(data[board.data]) for board in shown)], ["", *map(heading, shown)]]
@@ -159,14 +155,15 @@ def _panel(ranking: Leaderboard, boards: Sequence[Board]) -> tuple[list[str], in
             entries = [next((e for e in board.entries if e.method == method), None) for board in shown]
             rows.append([plain(short[method]), *(_cell(entry) if entry else "" for entry in entries)])
         drawn = _grid(rows)
-        if max(map(len, drawn)) <= WIDTH or fitting == 1:
-            return [*(line[:WIDTH] for line in drawn), ""], fitting
-    raise AssertionError("no boards")
+        if panel and max(map(len, drawn)) > WIDTH:
+            return panel, fitting - 1
+        panel = [*(line[:WIDTH] for line in drawn), ""]
+    return panel, len(boards)
 
 
 def _cell(entry: Entry) -> str:
     rank = "" if entry.rank is None else f"{entry.rank}"
-    return f"{rank:>2} {_short(interval(entry))}{SIGNS.get(entry.mark, '')}"
+    return f"{rank:>2} {_short(format_mean(entry.mean, entry.half))}{SIGNS.get(entry.mark, '')}"
 
 
 def _short(text: str) -> str:

@@ -6,8 +6,8 @@ allows its own style and script by their hashes, and nothing else.
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from PIL import Image
 from genbench.analysis.labels import shared_words, slug
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import format_mean
-from genbench.report.blocks import Charts, Column, Picture, Report, Section, Table
+from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats import leaderboard as ranked
 from genbench.report.formats.writers import cell_text, columns_of, heading, panels
@@ -42,7 +42,7 @@ TYPES = {".png": "png", ".svg": "svg+xml"}
 
 
 class SuitePage(NamedTuple):
-    """A suite and the names of its two files."""
+    """A suite, and the files with its results and with all numbers."""
 
     section: Section
     file: str
@@ -53,8 +53,6 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
     """Return {path: text} of all pages; equal reports give equal bytes.
 
     Args:
-        report: its content.
-        found: the leaderboard.
         name: file name of the overview; the folder of the others has the same name, without its ending.
     """
     folder, suites = Path(name).stem, []
@@ -69,7 +67,9 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
     looks = figures.styles([*ranked.methods(found), *rows, *series])
     environment = _environment(looks, {board.data: board.metric for board in found.boards})
 
-    style, script = _asset("page.css") + _colors(), _asset("sort.js")
+    assets = resources.files("genbench.report").joinpath("templates")
+    style, script = (assets.joinpath(file).read_text(encoding="utf-8").strip() for file in ("page.css", "sort.js"))
+    style += _colors()
 
     def page(template: str, title: str, **context: Any) -> str:
         body = environment.get_template(template).render(report=report, suites=suites, **context)
@@ -108,21 +108,8 @@ def _main_columns(table: Table, headlines: Mapping[str, str]) -> Table:
     return columns_of(table, sorted(range(len(table.columns)), key=matters)[:MAX_COLUMNS])
 
 
-def by_seed(table: Table) -> Iterator[tuple[str, Column, Mapping[int, float]]]:
-    """Yield row, column and {seed: value} of every cell that has values."""
-    for row in table.rows:
-        for column, cell in zip(table.columns, row.cells, strict=True):
-            if cell.values:
-                yield row.label, column, dict(cell.values)
-
-
 def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str]) -> Environment:
-    """Return the templates.
-
-    Args:
-        looks: style of each model.
-        headlines: {data set: its headline metric}.
-    """
+    """Return the templates; headlines are {data set: its headline metric}."""
     made = Environment(
         loader=PackageLoader("genbench.report"),
         autoescape=True,
@@ -131,7 +118,6 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
         undefined=StrictUndefined,
     )
     made.filters |= {
-        "by_seed": by_seed,
         "heading": heading,
         "main_columns": partial(_main_columns, headlines=headlines),
         "models": lambda drawn: list(dict.fromkeys(one.model for chart in drawn.charts for one in chart.series)),
@@ -166,8 +152,3 @@ def _inline(content: bytes, kind: str = "svg+xml") -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-@lru_cache
-def _asset(name: str) -> str:
-    return resources.files("genbench.report").joinpath("templates", name).read_text(encoding="utf-8").strip()

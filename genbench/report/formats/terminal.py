@@ -11,12 +11,13 @@ from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.means import format_mean, mean_and_half
+from genbench.analysis.means import format_mean
 from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import group_by, half_interval
+from genbench.analysis.values import half_interval, read_values
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.leaderboard import LINES, lines
 from genbench.report.formats.writers import MARKS, cell_text, frame, heading, panels, used_marks
+from genbench.report.tables import comparison_tables
 from genbench.results.frames import cost_of, protocol
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
@@ -92,37 +93,10 @@ def _title(record: Mapping[str, Any]) -> str:
     return f"{model} {stated} on {data}" if stated else f"{model} on {data}"
 
 
-def print_means(records: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """Print the mean over seeds of each value of the main solver, for the models and data sets with several seeds."""
-    for own in group_by(records, lambda r: (r["labels"]["model"], r["labels"]["data"])).values():
-        if len(own) > 1:
-            show([_means(own)], console)
-
-
-def _means(records: Sequence[Mapping[str, Any]]) -> Table:
-    rows = [row for record in records for row in record["results"] if row["point"] == "main"]
-    cells = []
-    for of_metric in group_by(rows, lambda row: row["metric"]).values():
-        known = [row["value"] for row in of_metric if row["value"] is not None]
-        floors = [row["floor"] for row in of_metric if row.get("floor") is not None]
-        values = [
-            _mean(known) if len(known) == len(records) else f"{len(known)} of {len(records)} seeds",
-            _mean(floors),
-        ]
-        label = heading(Column(of_metric[0]["metric"], of_metric[0]["better"] if known else "none"))
-        cells.append(Row(label, tuple(Cell(text=text) for text in values)))
-    seeds = sorted(record["spec"]["seed"] for record in records)
-    return Table(
-        f"{_title(records[0])}, mean of {len(records)} seeds",
-        (Column("mean"), Column("floor")),
-        tuple(cells),
-        (f"Seeds {', '.join(map(str, seeds))}. ±: half the 95 % interval over seeds.",),
-        head="metric",
-    )
-
-
-def _mean(values: Sequence[float]) -> str:
-    return format_mean(*mean_and_half(values)) if values else ""
+def print_means(records: Sequence[Record], console: Console) -> None:
+    """Print the means over seeds of the main solver, if there are several seeds."""
+    if len({record["spec"]["seed"] for record in records}) > 1:
+        show(comparison_tables(read_values(records)), console)
 
 
 def origin(data: Mapping[str, Any]) -> str:

@@ -33,14 +33,7 @@ def heading(column: Column) -> str:
 
 
 def cell_text(cell: Cell, wrap: Mapping[str, str], escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
-    """Write a cell.
-
-    Args:
-        cell: the cell.
-        wrap: format string of each mark.
-        escape: applied to the text.
-        note: format string of the numbers of its notes.
-    """
+    """Write a cell; `wrap` has the format string of each mark, `note` that for the numbers of notes."""
     text = escape(cell.text if cell.mean is None else format_mean(cell.mean, cell.half))
     marked = wrap.get(cell.mark, "{}").format(text)
     return f"{marked} {note.format(','.join(map(str, cell.notes)))}".strip() if cell.notes else marked
@@ -52,13 +45,7 @@ def used_marks(table: Table) -> list[str]:
 
 
 def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> "pd.DataFrame":
-    """Return the texts of a table: one row per model, with its label as index.
-
-    Args:
-        table: the table.
-        text: how a cell is written.
-        escape: applied to labels and headings.
-    """
+    """Return the texts of a table: one row per model, with its label as index; labels and headings are escaped."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -71,12 +58,10 @@ def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str
 def panels(
     table: Table, text: Callable[[Cell], str], width: int, label: Callable[[str], str] = str, gap: int = 3
 ) -> Iterator[Table]:
-    """Split a table into panels of consecutive columns, each at most so wide, with at least one column in each.
+    """Split a table into panels of consecutive columns, each at most `width` characters wide but for single columns.
 
     Args:
-        table: the table.
         text: how a cell is written.
-        width: characters of a line of a panel.
         label: how a row label is written.
         gap: characters between two columns.
     """
@@ -175,8 +160,6 @@ def latex_report(report: Report) -> str:
 SYMBOLS = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
 SYMBOLS |= {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "…": r"\dots{}"}
 SYMBOLS |= {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$"}
-ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0308\u030a\u030c\u0327\u0304\u0306\u0307", "`'^~\"rvc=u.", strict=True))
-"""Combining characters, and the commands of LaTeX."""
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
 
 
@@ -185,16 +168,14 @@ def _latex(text: str) -> str:
 
 
 def _sign(sign: str) -> str:
-    """Write a character so that every LaTeX compiles it; one that plain LaTeX lacks by its number."""
+    """Write a character in ASCII, so that every LaTeX compiles it: without accents, others by their number."""
     if sign in SYMBOLS or sign.isascii():
         return SYMBOLS.get(sign, sign)
     letter = unicodedata.name(sign, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
     if letter in GREEK.split():
         return rf"$\{letter}$"
-    parts, compatible = unicodedata.normalize("NFD", sign), unicodedata.normalize("NFKC", sign)
-    if len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS:
-        return rf"\{ACCENTS[parts[1]]}{{{parts[0]}}}"
-    return compatible if compatible.isascii() and compatible.isalnum() else rf"\texttt{{U+{ord(sign):04X}}}"
+    letters = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
+    return letters if letters.isalpha() else rf"\texttt{{U+{ord(sign):04X}}}"
 
 
 def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.DataFrame":

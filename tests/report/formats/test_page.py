@@ -134,7 +134,7 @@ def hostile(folder):
         HOSTILE,
         (Column(HOSTILE, "lower", HOSTILE),),
         (
-            Row(HOSTILE, (Cell(1.0, 0.1, 2, "", (1,), "best", ((0, 0.9), (1, 1.1)), 1),)),
+            Row(HOSTILE, (Cell(1.0, 0.1, "", (1,), "best", ((0, 0.9), (1, 1.1)), 1),)),
             Row("b", (Cell(text=HOSTILE),)),
         ),
         (HOSTILE,),
@@ -180,5 +180,5 @@ def test_the_pages_of_the_committed_results_are_small(tmp_path):
     assert max(map(len, site.values())) < 1_500_000
     overview = parsed(site["report.html"])
     assert len(list(overview.iter())) < 2_000
-    methods = [text(row[0]).strip() for row in next(overview.iter("tbody"))]
+    methods = [re.sub(r"^\W+", "", text(row[0])) for row in next(overview.iter("tbody"))]  # without their keys
     assert methods[:3] == ["floor", "otcfm", "cfm"]

@@ -2,14 +2,15 @@
 
 import io
 import re
+from pathlib import Path
 
 from helpers.leaderboards import run
 from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
-from genbench.analysis.means import format_mean
+from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.suite_results import load_suites
-from genbench.report.formats.terminal import print_means, print_rows, print_suite, show
+from genbench.report.formats.terminal import print_means, print_record, print_rows, print_suite, show
 from genbench.runs.store import Store
 
 
@@ -28,14 +29,19 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
 def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     for settings in ({}, {"kappa": 0.25}):
-        print_means([run("wcfm", seed, 1.0 + seed, settings=settings).record for seed in range(2)], console)
-    print_means([run("cfm", seed, 1.0 + seed).record for seed in range(2)], console)
-    titles = [line for line in console.file.getvalue().splitlines() if "mean of" in line]
-    assert [title.partition(",")[0].strip() for title in titles] == [
-        "wcfm kappa=1.0 on moons",
-        "wcfm kappa=0.25 on moons",
-        "cfm on moons",
-    ]
+        print_record(run("wcfm", 0, 1.0, settings=settings).record, Path("record.json"), console)
+    print_record(run("cfm", 0, 1.0).record, Path("record.json"), console)
+    titles = [line.strip() for line in console.file.getvalue().splitlines() if "seed 0" in line]
+    assert titles == [f"{model} on moons, seed 0" for model in ("wcfm kappa=1.0", "wcfm kappa=0.25", "cfm")]
+
+
+def test_means_over_seeds_are_those_of_the_table():
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    records = [run("cfm", seed, value).record for seed, value in enumerate((1.0, 2.0, 4.0))]
+    print_means(records[:1], console)
+    assert not console.file.getvalue()
+    print_means(records, console)
+    assert format_mean(*mean_and_half([1.0, 2.0, 4.0])) in console.file.getvalue()
 
 
 EVIL = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"

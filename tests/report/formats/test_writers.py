@@ -11,7 +11,6 @@ import pytest
 from helpers.reports import blocks, comparison_table, curve_rows, gathered, refusal, tables, three_seeds, wide_table
 from scipy import stats
 
-from genbench.analysis.labels import unguarded
 from genbench.analysis.values import Failure
 from genbench.report.blocks import Cell, Column, Report, Section, Table
 from genbench.report.formats.writers import (
@@ -135,7 +134,7 @@ HOSTILE = "naïve Ångström κ=½ λ→∞ 中文 \\input{x} $x^2$ {a_b} #1 100
 def test_characters_that_latex_lacks_are_written_in_ascii():
     text = latex(comparison_table(three_seeds(**{HOSTILE: [1, 2, 3], "b": [2, 3, 4]})))
     assert not re.search(r"[^\x20-\x7e\n]", text)
-    assert r"na\"{i}ve \r{A}ngstr\"{o}m $\kappa$=" in text
+    assert r"naive Angstrom $\kappa$=" in text
     assert r"\texttt{U+4E2D}\texttt{U+6587}" in text
     assert r"\textbackslash{}input\{x\}" in text
 
@@ -173,7 +172,6 @@ def test_no_text_is_a_formula_and_numbers_stay_numbers():
     read = pd.read_csv(io.StringIO(csv(means(rows))))
     assert read["model"].tolist() == [f"'{label}", "'@flow"]
     assert read["value"].iloc[0] == -2.0
-    assert [unguarded(model) for model in read["model"]] == [label, "@flow"]
     assert read["reason"].iloc[1] == "'-1+1"
 
 
