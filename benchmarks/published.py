@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from benchmarks.tables import markdown
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.suite_results import RECORDS, suite_file
+from genbench.results.reader import RECORDS
 from genbench.runs.record import Record, read_published
 
 CLAIMS = Path(__file__).with_name("published.toml")
@@ -119,7 +119,7 @@ def findings(claims: Iterable[Claim], results: Path) -> list[Finding]:
     compared = []
     for claim in claims:
         if claim.suite not in records:
-            path = suite_file(results, claim.suite, RECORDS)
+            path = results / claim.suite / RECORDS
             records[claim.suite] = read_published(path) if path.exists() else []
         compared.append(measured(claim, records[claim.suite]))
     return compared
