@@ -15,7 +15,7 @@ from genbench.results.frames import names_of
 from genbench.runs.record import identity, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
-from genbench.runs.versions import current, log_left_out
+from genbench.runs.versions import current, installed_version, log_left_out
 from genbench.storage.memory import paused_collection
 
 RECORDS = "records.jsonl.gz"
@@ -52,7 +52,8 @@ class Run:
     def stated(self) -> str:
         """The setting that decides most about its method, as kappa=1.0; empty if its label names it, or without one."""
         model = self.record["spec"]["model"]
-        setting = models[model["name"]].traits.get("stated", "") if model["name"] in models else ""
+        known = installed_version(models, model["name"]) is not None
+        setting = models[model["name"]].traits.get("stated", "") if known else ""
         hidden = model.get(setting) is not None and f" {setting}=" not in self.model
         return f"{setting}={model[setting]}" if hidden else ""
 

@@ -139,15 +139,16 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
             encoder = ENCODER.resolve(spec.model, "model.encoder", built.event)
             assert encoder is not None
             return encoder_spec(data, encoder, None if data.get("path") is None else built.provenance["sha256"])
-        current = {n: part for n, part in spec.metrics.items() if not any(differences(metrics, part))}
+        known = {name: part for name, part in spec.metrics.items() if "@" in name or name in metrics}
+        current = {name: part for name, part in known.items() if not any(differences(metrics, part))}
         along = spec.evaluation.get("curve_metrics", [])
         if not isinstance(along, list | tuple) or not all(isinstance(name, str) for name in along):
             raise ConfigError("not the spec of a run: evaluation.curve_metrics is no list of names")
         for name in (name for member in spec.stack or () for name in member):
             if name not in ("seed", *spec.model):
                 raise unknown(f"stack: {spec.model['name']} has no setting", name, settings_in(spec.model))
-        known = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
-        settings = replace(spec, metrics=current, evaluation=known).settings
+        evaluation = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
+        settings = replace(spec, metrics=current, evaluation=evaluation).settings
         rebuilt = complete_spec(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
         # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
         evaluation = {**rebuilt.evaluation, "curve_metrics": [*along]}

@@ -1,6 +1,7 @@
 """Versions: which records and values today's components would not make again.
 
-A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale.
+A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. What
+cannot be judged, since a component is not installed here or cannot be imported, is not outdated.
 """
 
 import logging
@@ -19,13 +20,19 @@ log = logging.getLogger("genbench")
 NESTED = (couplings, nets, encoders, texts, extractors)
 
 
+def installed_version(registry: Registry, name: str) -> int | None:
+    """Return the version of a component; None if it is not installed here, or cannot be imported."""
+    try:
+        return registry.version(name)
+    except ConfigError:
+        return None
+
+
 def differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[str]:
     """Yield how the versions of a component and of the components in its settings differ from those installed."""
     name, version = component["name"], component["version"]
-    if name not in registry:
-        if "@" not in name:  # a name with the hash of a file names the same code for ever, wherever the file is
-            yield f"there is no {registry.kind} '{name}' any more"
-    elif (installed := registry.version(name)) != version:
+    installed = installed_version(registry, name)
+    if installed not in (None, version):
         yield f"made with version {version} of {registry.kind} '{name}', which is now {installed}"
     for value in component.values():
         if isinstance(value, Mapping) and "name" in value and "version" in value:
@@ -47,13 +54,8 @@ def unknown_components(record: Record) -> list[str]:
     """Return the components of a record that are not installed here, or cannot be imported."""
     spec = record["spec"]
     components = [(registry, part["name"]) for registry, part in _trained(spec)]
-    missing = []
-    for registry, name in [*components, *((metrics, name) for name in spec["metrics"])]:
-        try:
-            registry.version(name)
-        except ConfigError:
-            missing.append(f"{registry.kind} '{name}'")
-    return missing
+    components += [(metrics, name) for name in spec["metrics"]]
+    return [f"{registry.kind} '{name}'" for registry, name in components if installed_version(registry, name) is None]
 
 
 def outdated_metrics(record: Record) -> dict[str, str]:

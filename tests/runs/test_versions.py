@@ -3,12 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from genbench.registry import metrics, models
 from genbench.results.frames import protocol, protocols
+from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_published
 from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
-from genbench.runs.versions import current, outdated_metrics, why_outdated, without_outdated
+from genbench.runs.versions import current, outdated_metrics, unknown_components, why_outdated, without_outdated
 
 
 @pytest.fixture
@@ -52,3 +54,21 @@ def test_a_metric_with_an_outdated_extractor_is_left_out_of_what_is_restored(rec
     record["spec"]["metrics"]["kid"] = {"name": "kid", "version": 1, "features": own}
     assert outdated_metrics(record)["kid"] == "made with version 1 of feature extractor 'dinov2', which is now 2"
     assert "kid" not in restore_spec(record["spec"]).metrics
+
+
+@pytest.mark.parametrize("name", ["of_a_plugin", "broken"])
+def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
+    """A plug-in that another machine has counted as outdated, and a broken one stopped every command that reads."""
+    for registry in (models, metrics):
+        monkeypatch.setitem(registry._own, "broken", "genbench.no_such_module")
+    record["spec"]["metrics"] = {each: part | {"version": 1} for each, part in record["spec"]["metrics"].items()}
+    record["spec"]["metrics"][name] = {"name": name, "version": 3}
+    record["results"].append(record["results"][0] | {"metric": name})
+    record["spec"]["model"] = {"name": name, "version": 3}
+    assert unknown_components(record) == [f"model '{name}'", f"metric '{name}'"]
+    assert name not in outdated_metrics(record)
+    assert why_outdated(record) is None
+    kept, _ = current(record)
+    assert kept is not None
+    assert name in {row["metric"] for row in kept["results"]}
+    assert Run(record, name, None).stated == ""
