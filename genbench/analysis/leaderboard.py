@@ -144,7 +144,8 @@ def leaderboard(
 def _failed(suite: SuiteResults) -> Iterator[Failed]:
     for (model, data), failures in group_by(suite.failures, lambda f: (f.model, f.data)).items():
         finished = {run.seed for run in suite.runs if (run.record["labels"]["model"], run.data) == (model, data)}
-        yield Failed(model, data, len(failures), len(failures) + len(finished))
+        seeds = {failure.seed for failure in failures}
+        yield Failed(model, data, len(seeds), len(seeds | finished))
 
 
 def _size(board: Board) -> tuple[int, int]:
