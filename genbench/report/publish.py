@@ -24,13 +24,14 @@ from genbench.report.formats.writers import (
     means,
 )
 from genbench.report.tables import cost_tables, quality_tables
+from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
-from genbench.results.reader import RECORDS, Run, suite_names
+from genbench.results.reader import RECORDS, Run, standing, suite_names
 from genbench.runs.record import format_published, identity, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, failed_record, labels_of
-from genbench.runs.versions import current, log_left_out
+from genbench.runs.versions import log_left_out
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
@@ -54,9 +55,9 @@ def publish_suite(
 ) -> list[Path]:
     """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
 
-    A failed cell is shown as failed. A cell that has neither a record here nor failed here keeps its published record
-    or failure, if there is one, and is left out otherwise. Published records of what is no cell of this suite are
-    dropped, which is reported.
+    A cell is shown with its record here, which keeps the metrics that only its published record has, or else with the
+    published one; without either it is shown as failed, if it failed, and is left out otherwise. What else changes of
+    what was published is reported: values that others replace, and records of what is no cell of this suite.
 
     Args:
         specs: its cells, in the order of the tables.
@@ -73,20 +74,19 @@ def publish_suite(
         records: list[Record] = []
         failed_here: list[Record] = []
         left_out: list[str] = []
-        kept, cells = 0, set()
+        kept, replaced, cells = 0, 0, set()
         for spec, record in zip(specs, known or [None] * len(specs), strict=True):
             labels = labels_of(spec)
             cell = labels["run"], labels["evaluation"]
             cells.add(cell)
-            here = record or store.record(spec)
-            chosen = here or earlier.get(cell)
+            here, before = record or store.record(spec), earlier.get(cell)
+            chosen, texts = standing(here, before)
+            left_out += texts
             if chosen is not None:
+                records.append(chosen)
                 kept += here is None
-                rest, texts = current(chosen, published=here is None)
-                left_out += texts
-                records += [rest] if rest is not None else []
-            reason = (failed or {}).get(store.record_path(spec)) or store.failure(spec)
-            if reason:
+                replaced += before is not None and bool(compare(before, chosen).beyond(TOLERANCE))
+            elif reason := (failed or {}).get(store.record_path(spec)) or store.failure(spec):
                 failed_here.append(failed_record(spec, reason))
             elif here is None and cell in earlier_failed:
                 failed_here.append(earlier_failed[cell])
@@ -94,6 +94,8 @@ def publish_suite(
         if kept:
             counts = name, kept, len(specs)
             log.warning("%s: %d of %d cells have no record here; their published records are kept", *counts)
+        if replaced:
+            log.warning("%s: values of %d of %d cells replace published ones that differ", name, replaced, len(specs))
         if dropped := len(earlier.keys() - cells):
             log.warning("%s: %d published records match no cell of this suite and leave its tables", name, dropped)
         if not records and not failed_here:

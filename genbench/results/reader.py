@@ -2,20 +2,22 @@
 
 RESULTS/SUITE/records.jsonl.gz lists the runs of a published suite, with their records and those of its failures; every
 other file there is a view of it and is never read. A run that is saved in RESULTS/runs is read from there, in each
-suite that lists it; otherwise, as in a fresh checkout, its published record is read.
+suite that lists it, with the metrics that only its published record has; otherwise, as in a fresh checkout, its
+published record is read.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.results.frames import names_of
-from genbench.runs.record import identity, read_published, read_record
+from genbench.runs.record import identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
-from genbench.runs.store import Store
-from genbench.runs.versions import current, installed_version, log_left_out
+from genbench.runs.store import Store, report_damage
+from genbench.runs.versions import current, installed_version, log_left_out, outdated_metrics
+from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 
 RECORDS = "records.jsonl.gz"
@@ -64,7 +66,7 @@ class Group:
 
     Args:
         runs: without outdated ones.
-        failures: records of runs that failed.
+        failures: records of runs that failed and of which no record is left.
     """
 
     name: str
@@ -72,39 +74,55 @@ class Group:
     failures: tuple[Record, ...]
 
 
+@dataclass
+class _Found:
+    """What a results folder holds of an evaluation of a run."""
+
+    saved: Record | None = None
+    folder: Path | None = None
+    published: Record | None = None
+    failure: Record | None = None
+
+    def standing(self) -> tuple[Record | None, list[str]]:
+        """Return the record that stands, and what is left out as outdated, in words."""
+        return standing(self.saved, self.published)
+
+
+def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[str]]:
+    """Return what stands of the saved and of the published record of an evaluation, each without what is outdated.
+
+    Returns:
+        The record, None if nothing stands, and what is left out as outdated, in words.
+    """
+    own, texts = (None, []) if saved is None else current(saved)
+    other, others = (None, []) if published is None else current(published, published=True)
+    return join(own, other), list(dict.fromkeys([*texts, *others]))
+
+
+def join(record: Record | None, other: Record | None) -> Record | None:
+    """Return a record with the metrics that only another record of its evaluation has, or has of today's version."""
+    if record is None or other is None:
+        return record or other
+    own, theirs = (each["spec"]["metrics"].keys() for each in (record, other))
+    more = theirs - own | (outdated_metrics(record).keys() & theirs - outdated_metrics(other).keys())
+    return merge_records(record, other, sorted(more)) if more else record
+
+
 @paused_collection()
 def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
     """Read the published suites of a results folder, in the order of their names, then its other runs.
+
+    A saved record is extended by the metrics that only its published record has. A failure counts where no record does.
+    Damaged files are reported and left out.
 
     Args:
         only: names of published suites; all suites and other runs by default.
 
     Raises:
         ConfigError: if there are no current records, or no published suite of that name.
-        Damaged: if the file of a published suite is damaged.
     """
-    saved = {identity(record): (record, path.parent) for path, record in store.saved()}
-    failed = {identity(record): record for _, record in store.failures()}
-    published = suite_names(store.root)
-    for name in only:
-        if name not in published:
-            raise unknown("no published suite called", name, published)
-    groups: list[Group] = []
     left_out: list[str] = []
-    listed = set()
-    for name in only or published:
-        records = read_published(store.root / name / RECORDS)
-        named = dict.fromkeys(map(identity, records))
-        of_suite = {identity(record): (record, None) for record in records if "failure" not in record}
-        standing = {identity(record): record for record in records if "failure" in record}
-        standing = {key: record for key, record in standing.items() if key not in saved} | failed
-        runs = [saved.get(key) or of_suite[key] for key in named if key in saved or key in of_suite]
-        groups.append(_group(name, runs, [standing[key] for key in named if key in standing], left_out))
-        listed |= named.keys()
-    if not only:
-        others = [run for key, run in saved.items() if key not in listed]
-        failures = [record for key, record in failed.items() if key not in listed]
-        groups.append(_group(OTHER_RUNS, others, failures, left_out))
+    groups = [_group(name, found, left_out) for name, found in _read(store, only)]
     log_left_out(left_out)
     groups = [group for group in groups if group.runs or group.failures]
     if not groups:
@@ -112,15 +130,51 @@ def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
     return groups
 
 
-def _group(
-    name: str, found: Sequence[tuple[Record, Path | None]], failures: Sequence[Record], left_out: list[str]
-) -> Group:
+def _read(store: Store, only: Collection[str] = ()) -> Iterator[tuple[str, list[_Found]]]:
+    """Yield the published suites, then the other runs, with all that is known of each evaluation."""
+    published = suite_names(store.root)
+    for name in only:
+        if name not in published:
+            raise unknown("no published suite called", name, published)
+    here = {identity(record): _Found(record, path.parent) for path, record in store.saved()}
+    for _, record in store.failures():
+        here.setdefault(identity(record), _Found()).failure = record
+    listed = set()
+    for name in only or published:
+        suite: dict[tuple[str, str], _Found] = {}
+        for record in _published(store.root / name / RECORDS):
+            key = identity(record)
+            found = suite.setdefault(key, replace(here.get(key, _Found())))
+            if "failure" not in record:
+                found.published = join(found.published, record)
+            elif found.saved is None:
+                found.failure = found.failure or record
+        listed |= suite.keys()
+        yield name, [*suite.values()]
+    if not only:
+        yield OTHER_RUNS, [found for key, found in here.items() if key not in listed]
+
+
+def _published(path: Path) -> list[Record]:
+    """Read the records of a suite; those of a damaged file are reported and left out."""
+    try:
+        return read_published(path)
+    except Damaged as error:
+        report_damage(path, error)
+        return []
+
+
+def _group(name: str, evaluations: Iterable[_Found], left_out: list[str]) -> Group:
     """Return a group of what is not outdated, and add to `left_out` what is."""
     kept: list[tuple[Record, Path | None]] = []
-    for record, folder in found:
-        rest, texts = current(record, published=folder is None)
+    failures: list[Record] = []
+    for found in evaluations:
+        record, texts = found.standing()
         left_out += texts
-        kept += [(rest, folder)] if rest is not None else []
+        if record is not None:
+            kept.append((record, found.folder))
+        elif found.failure is not None:
+            failures.append(found.failure)
     names = names_of([record for record, _ in kept])
     runs = (Run(record, model, folder) for (record, folder), model in zip(kept, names, strict=True))
     return Group(name, tuple(runs), tuple(failures))
@@ -134,7 +188,8 @@ def suite_names(root: Path) -> list[str]:
 def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     """Read the records of a results folder, a run, a record file, a published suite or its records.jsonl.gz.
 
-    A results folder without runs, such as a committed one, is read from its published suites.
+    A results folder or a suite is read as `read_groups` does, but outdated records stay: each evaluation once, with the
+    metrics of its saved record and those that only a published one has.
 
     Args:
         path: what to read; may be the name of a run in the results folder.
@@ -148,20 +203,24 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
             hint = "" if path == results else "; to compare two models, add --dataset NAME"
             raise ConfigError(f"{path} is not a folder or run with records{hint}")
         path = run
-    if path.is_file() and not path.name.endswith(".jsonl.gz"):
-        return [read_record(path)]
-    found = list(_records_at(path))
-    if not found:
-        raise ConfigError(f"{path} holds no records")
-    return found
-
-
-def _records_at(path: Path) -> Iterator[Record]:
-    """Read records once each; saved ones first."""
     if path.is_file():
-        files = [path]
+        published = path.name.endswith(".jsonl.gz")
+        records = read_published(path) if published else [read_record(path)]
+        records = [record for record in records if "failure" not in record] if published else records
+    elif (path / RECORDS).exists():
+        records = _joined(Store(path.resolve().parent), [path.resolve().name])
     else:
-        kept = Store(path).records() or [read_record(place) for place in sorted(path.glob("**/record.json"))]
-        yield from kept
-        files = [] if kept else [*path.glob(RECORDS), *(path / name / RECORDS for name in suite_names(path))]
-    yield from (record for file in files for record in read_published(file) if "failure" not in record)
+        records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
+    if not records:
+        raise ConfigError(f"{path} holds no records")
+    return records
+
+
+def _joined(store: Store, only: Collection[str] = ()) -> list[Record]:
+    """Return the record of each evaluation once, saved values first."""
+    records: dict[tuple[str, str], Record] = {}
+    for found in (found for _, suite in _read(store, only) for found in suite):
+        record = join(found.saved, found.published)
+        if record is not None:
+            records[identity(record)] = join(records.get(identity(record)), record) or record
+    return [*records.values()]

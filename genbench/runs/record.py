@@ -161,7 +161,13 @@ def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Recor
     rows = [row for row in new["results"] if metric_of(row) in measured]
     others = new["spec"]["metrics"].keys() - set(measured)
     measurements = without_measured(kept["provenance"]["measurements"], measured)
-    measurements += without_measured(new["provenance"]["measurements"], others)
+    for more in without_measured(new["provenance"]["measurements"], others):
+        # One whose other metrics are kept is stated, and costs, once.
+        same = next((each for each in measurements if each == {**more, "metrics": each["metrics"]}), None)
+        if same is not None:
+            measurements.remove(same)
+            more = {**more, "metrics": sorted([*same["metrics"], *more["metrics"]])}
+        measurements.append(more)
     provenance: Provenance = {**kept["provenance"], "measurements": measurements}
     spec: SpecJson = {**kept["spec"], "metrics": metrics}
     return {**kept, "spec": spec, "results": merge_rows(kept, rows, measured), "provenance": provenance}

@@ -278,6 +278,8 @@ def _read(paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Reco
             continue
         except Damaged as error:
             damaged(path, error)
+        except OSError as error:
+            damaged(path, Damaged(f"{files.shown(path)} cannot be read: {error.strerror}"))
 
 
 def spec_at(run: Path) -> Spec:

@@ -11,7 +11,7 @@ from helpers.command_line import genbench
 from helpers.records import provenance
 
 from genbench.report.publish import publish_suite, refresh_suite, write_suite
-from genbench.runs.record import format_published, read_published
+from genbench.runs.record import format_published, read_published, without_metrics
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
@@ -58,16 +58,43 @@ def test_cells_that_did_not_run_here_keep_their_published_records(swept, caplog)
     assert files_of(results / "tiny") == published
 
 
-def test_a_failed_cell_keeps_what_was_published_and_is_shown_as_failed(swept):
+def test_a_failed_cell_keeps_what_was_published(swept):
+    """It was published twice: with its record, and as failed."""
     suite, results = swept
-    specs, store = load(suite).specs, Store(results)
-    records = read_published(results / "tiny/records.jsonl.gz")
+    specs, store, published = load(suite).specs, Store(results), files_of(results / "tiny")
     shutil.rmtree(store.record_path(specs[1]).parent)
-    publish_suite("tiny", specs, store, failed={store.record_path(specs[1]): "the loss is not finite"})
+    failed = {store.record_path(specs[1]): "the loss is not finite"}
+    publish_suite("tiny", specs, store, failed=failed)
+    assert files_of(results / "tiny") == published
+    (results / "tiny/records.jsonl.gz").unlink()
+    publish_suite("tiny", specs, store, failed=failed)
     *others, failure = read_published(results / "tiny/records.jsonl.gz")
-    assert others == records
+    assert len(others) == len(specs) - 1
     assert (failure["failure"], failure["spec"]) == ("the loss is not finite", specs[1].json())
     assert (pd.read_csv(results / "tiny/table.csv")["failed_runs"] > 0).sum() == 1
+
+
+def test_published_values_that_a_record_here_lacks_stay_and_those_that_it_replaces_are_reported(
+    swept, edit_record, first_path, caplog
+):
+    """A record of one metric, measured in a checkout, deleted the published values of all others."""
+    suite, results = swept
+    specs, published = load(suite).specs, files_of(results / "tiny")
+
+    def keep_nfe(record):
+        record.update(json.loads(json.dumps(without_metrics(record, ["sliced_w2"]))))
+
+    def change(record):
+        record["results"][0]["value"] += 1
+
+    edit_record(first_path(results), keep_nfe)
+    publish_suite("tiny", specs, Store(results))
+    assert files_of(results / "tiny") == published
+    assert "published" not in caplog.text
+    edit_record(first_path(results), change)
+    publish_suite("tiny", specs, Store(results))
+    assert "tiny: values of 1 of 4 cells replace published ones that differ" in caplog.text
+    assert {len(record["results"]) for record in read_published(results / "tiny/records.jsonl.gz")} == {3}
 
 
 def test_a_published_failure_stays_until_its_cell_runs(swept):

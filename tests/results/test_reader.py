@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from helpers.reports import DIGITS
 from PIL import Image
 
 import genbench
+from genbench.analysis.suite_results import load_suites
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
 from genbench.results.reader import load_records, read_groups
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import format_published, identity, read_published
+from genbench.runs.record import format_published, identity, read_kept, read_published, without_metrics
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
@@ -51,6 +53,73 @@ def test_a_run_that_several_suites_list_is_in_all_of_them(swept):
     groups = {group.name: group for group in read_groups(store)}
     assert {run.folder for group in groups.values() for run in group.runs} == {None}
     assert groups["some"].runs[0].record["results"][0]["value"] == 99.0
+
+
+def drop_metric(name):
+    """Return a change of a record that removes a metric from it."""
+
+    def change(record):
+        record.update(json.loads(json.dumps(without_metrics(record, [name]))))
+
+    return change
+
+
+def test_a_saved_record_keeps_the_metrics_that_only_its_published_record_has(swept, edit_record, first_path):
+    """`genbench run --metric X` in a checkout replaced the published record, whole."""
+    _, results = swept
+    store, before = Store(results), read_groups(Store(results))
+    edit_record(first_path(results), drop_metric("sliced_w2"))
+    shutil.rmtree(store.record_paths()[1].parent)
+    assert [len(record["results"]) for record in store.records()] == [1, 3, 3]
+    (tiny,) = read_groups(store)
+    assert [run.record for run in tiny.runs] == [run.record for run in before[0].runs]
+    assert sorted(load_records(results), key=identity) == sorted((run.record for run in tiny.runs), key=identity)
+    assert load_records(results / "tiny") == [run.record for run in tiny.runs]
+
+
+def test_what_several_suites_publish_of_a_run_is_read_as_one_record(swept, edit_record):
+    suite, results = swept
+    publish_suite("other", load(suite).specs[:3], Store(results))
+    shutil.rmtree(results / "runs")
+    before = load_records(results / "tiny/records.jsonl.gz")
+    edit_published(results / "other/records.jsonl.gz", drop_metric("sliced_w2"))
+    assert sorted(load_records(results), key=identity) == sorted(before, key=identity)
+
+
+def test_a_damaged_suite_and_an_unreadable_record_stop_no_other(swept, first_path, caplog, monkeypatch):
+    suite, results = swept
+    publish_suite("other", load(suite).specs, Store(results))
+    (results / "other/records.jsonl.gz").write_bytes(b"damaged")
+    unreadable = first_path(results)
+
+    def read(path):
+        if path == unreadable:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_kept(path)
+
+    monkeypatch.setattr("genbench.runs.store.read_kept", read)
+    (tiny,) = read_groups(Store(results))
+    assert [run.folder is None for run in tiny.runs].count(True) == 1
+    assert len(tiny.runs) == 4
+    assert f"{unreadable} cannot be read: Permission denied; it is left out" in caplog.text
+    assert "other/records.jsonl.gz holds no records" in caplog.text
+
+
+def test_a_cell_with_a_record_and_a_failure_counts_once(swept):
+    """A metric that is added to a complete cell fails: five seeds were reported as six, one of which had failed."""
+    suite, results = swept
+    specs, store = load(suite).specs, Store(results)
+    more = replace(specs[0], metrics=make_spec("cfm", "moons", metrics=["energy_distance"]).metrics)
+    with store.hold(more) as held:
+        held.write_failure(more, "the machine was on fire")
+    assert len(list(store.failures())) == 1
+    (tiny,) = load_suites(store)
+    assert (len(tiny.runs), tiny.failures) == (4, ())
+    publish_suite("tiny", specs, store)
+    assert len(read_published(results / "tiny/records.jsonl.gz")) == 4
+    store.record_path(specs[0]).unlink()
+    (tiny,) = load_suites(store)
+    assert (len(tiny.runs), tiny.failures) == (4, ())
 
 
 def test_failures_are_read_with_the_suite_that_lists_them_until_their_runs_succeed(swept):
