@@ -1,7 +1,6 @@
 """Suites: the cells that a suite file stands for."""
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.runs.make_spec import make_spec
+from genbench.runs.record_types import same_component
 from genbench.runs.spec import Spec
+from genbench.runs.store import run_name
 from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles
@@ -78,10 +79,21 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
 
 
 def _once(specs: Iterable[Spec]) -> list[Spec]:
-    """Return each cell once, however often and in whatever spelling the suite names it."""
-    unique: dict[str, Spec] = {}
+    """Return each cell once, however often and in whatever spelling the suite names it, with all of its metrics.
+
+    Raises:
+        ConfigError: if a metric of a cell has two settings.
+    """
+    unique: dict[tuple[str, str], Spec] = {}
     for spec in specs:
-        unique.setdefault(json.dumps(spec.json(), sort_keys=True), spec)
+        cell = unique.setdefault((run_name(spec), spec.evaluation_key), spec)
+        for name in spec.metrics.keys() & cell.metrics.keys():
+            if not same_component(cell.metrics[name], spec.metrics[name]):
+                what = f"{spec.model_label} on {spec.data_label}"
+                raise ConfigError(f"{what} has {name} with two settings: a run has one value of each metric")
+        if more := spec.metrics.keys() - cell.metrics.keys():
+            metrics = dict(sorted((cell.metrics | {name: spec.metrics[name] for name in more}).items()))
+            unique[run_name(spec), spec.evaluation_key] = replace(cell, metrics=metrics)
     return list(unique.values())
 
 

@@ -114,6 +114,19 @@ def test_a_cell_that_is_named_twice_is_one(tmp_path):
     ]
 
 
+def test_the_metrics_of_a_cell_that_is_named_twice_are_joined(tmp_path):
+    """It was two cells of one record, and was published twice."""
+    text = 'datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\nseeds = [0]\n'
+    path = tmp_path / "s.toml"
+    path.write_text(text + 'include = [{model = "cfm", dataset = {name = "moons", metrics = ["w2", "nfe"]}}]\n')
+    (spec,) = load(path).specs
+    assert list(spec.metrics) == ["nfe", "w2"]
+    more = '{name = "moons", metrics = ["sliced_w2"], metric = {sliced_w2 = {directions = 7}}}'
+    path.write_text(f'{text.replace("nfe", "sliced_w2")}include = [{{model = "cfm", dataset = {more}}}]\n')
+    with pytest.raises(ConfigError, match="cfm on moons has sliced_w2 with two settings"):
+        load(path)
+
+
 def test_true_excludes_no_seed_1(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\nseeds = [0, 1]\nexclude = [{seed = true}]\n')
