@@ -204,12 +204,22 @@ def read_published(path: Path) -> list[Record]:
 
 
 def format_published(records: Iterable[Record]) -> bytes:
-    """Return the content of records.jsonl.gz: one line per record, which names no folder of its data."""
+    """Return the content of records.jsonl.gz: one line per record, which names no folder of its data.
+
+    Raises:
+        ConfigError: if it would be too large to be read.
+    """
     lines = []
     for record in records:
         spec: SpecJson = {**record["spec"], "data": without_folder(record["spec"]["data"])}
         lines.append(json.dumps({**record, "spec": spec}, separators=(",", ":"), allow_nan=False) + "\n")
-    return gzip.compress("".join(lines).encode(), mtime=0)
+    text = "".join(lines).encode()
+    content = gzip.compress(text, mtime=0)
+    if len(text) > MAX_PUBLISHED or len(lines) > MAX_LINES or len(content) > files.MAX_TEXT:
+        size = f"{len(lines):,} records of {len(text):,} bytes, {len(content):,} compressed"
+        most = f"{MAX_LINES:,} of {MAX_PUBLISHED:,}, {files.MAX_TEXT:,} compressed"
+        raise ConfigError(f"{size} are too many to publish: at most {most} are read. Split the suite")
+    return content
 
 
 def without_folder(part: Mapping[str, Any]) -> dict[str, Any]:
