@@ -35,6 +35,7 @@ from genbench.runs.versions import log_left_out
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
+from genbench.suites import packaged
 from genbench.sweeps import suite as suites
 
 log = logging.getLogger("genbench")
@@ -133,13 +134,14 @@ def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
 def refresh_suite(suite: Path, store: Store) -> str:
     """Write the tables of a suite again from the records that are kept; return the name of the suite.
 
-    Published tables of which nothing is kept, as in a fresh checkout, are left as they are.
+    Published tables of which nothing is kept, as in a fresh checkout, or whose suite file is not here, are left as they
+    are: their records are enough for a report.
 
     Raises:
         ConfigError: if there is no such suite, or no record of it.
     """
     published = suite_names(store.root)
-    if str(suite) in published and not suite.exists() and not store.record_paths():
+    if str(suite) in published and not (suite.exists() or str(suite) in packaged()):
         return str(suite)
     loaded = suites.load(suite)
     if loaded.name in published and not any(store.record(spec) for spec in loaded.specs):
@@ -176,8 +178,9 @@ def publish_report(
         "csv": lambda: csv_report(suites),
     }
     texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}
-    for path, text in texts.items():
-        files.write(path, text)
+    with store.lock_tables():  # another process that holds it removes temporary files
+        for path, text in texts.items():
+            files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
     if ranked.boards:

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 from helpers.command_line import genbench
 from helpers.records import provenance
+from rich.console import Console
 
-from genbench.report.publish import publish_suite, refresh_suite, write_suite
+from genbench.errors import ConfigError
+from genbench.report.publish import publish_report, publish_suite, refresh_suite, write_suite
 from genbench.runs.record import format_published, read_published, without_metrics
 from genbench.runs.store import Store
+from genbench.storage import lease
 from genbench.sweeps.suite import load
 
 POINT = {"value": 1.0, "floor": 0.2, "n": 64, "protocol": "exact", "better": "lower", "solver": "dopri5", "nfe": 20.0}
@@ -155,6 +158,40 @@ def test_damaged_published_records_are_set_aside_with_the_tables_made_from_them(
     aside = {"records.jsonl.gz.aside": damage, "records.jsonl.gz.aside2": b"again"}
     aside |= {f"{name}.aside{number}": published[name] for name in FILES[1:] for number in ("", 2)}
     assert files_of(folder) == published | aside
+
+
+def test_more_than_can_be_read_is_not_published(swept, monkeypatch):
+    suite, results = swept
+    publish_suite("tiny", load(suite).specs[:3], Store(results))
+    published = files_of(results / "tiny")
+    monkeypatch.setattr("genbench.runs.record.MAX_LINES", 3)
+    with pytest.raises(ConfigError, match=r"4 records of .* are too many to publish: at most 3 of .* are read"):
+        publish_suite("tiny", load(suite).specs, Store(results))
+    assert files_of(results / "tiny") == published
+
+
+def test_a_suite_is_reported_from_its_records_without_its_file(cli, swept):
+    suite, results = swept
+    suite.unlink()
+    code, out, err = cli("report", "--results", results, "--suite", "tiny")
+    assert (code, err) == (0, "")
+    assert "moons" in out
+
+
+def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypatch):
+    """A sweep that published removed the temporary file of a page, since it took it for one of a dead process."""
+    _, results = swept
+    store = Store(results)
+
+    def write(path, text):
+        with pytest.raises(lease.Busy), lease.hold(store.root / "leases", "tables"):
+            pass
+        written.append(path.name)
+
+    written = []
+    monkeypatch.setattr("genbench.report.publish.files.write", write)
+    publish_report(store, results / "report.html", Console(quiet=True))
+    assert "report.html" in written
 
 
 def test_nothing_is_set_aside_where_nothing_is_written(swept):
