@@ -166,7 +166,7 @@ def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Recor
         same = next((each for each in measurements if each == {**more, "metrics": each["metrics"]}), None)
         if same is not None:
             measurements.remove(same)
-            more = {**more, "metrics": sorted([*same["metrics"], *more["metrics"]])}
+            more["metrics"] = sorted([*same["metrics"], *more["metrics"]])
         measurements.append(more)
     provenance: Provenance = {**kept["provenance"], "measurements": measurements}
     spec: SpecJson = {**kept["spec"], "metrics": metrics}

@@ -4,7 +4,8 @@ import pytest
 from helpers.leaderboards import NOISE, entry, known, run, suite
 from scipy import stats
 
-from genbench.analysis.leaderboard import leaderboard
+from genbench.analysis.leaderboard import Failed, leaderboard
+from genbench.analysis.values import Failure
 from genbench.errors import ConfigError
 
 
@@ -33,6 +34,13 @@ def test_a_method_is_represented_by_its_fewest_settings_unless_all_are_asked_for
 
 def test_a_run_of_two_suites_counts_once():
     assert leaderboard([suite(known()), suite(known(), "again")]) == leaderboard([suite(known())])
+
+
+def test_a_seed_counts_once_however_often_it_failed():
+    """One that failed with one budget and finished with another was two of three seeds."""
+    failures = tuple(Failure("cfm", "moons", seed, "on fire") for seed in (0, 0, 5))
+    found = leaderboard([dataclasses.replace(suite(known(2)), failures=failures)])
+    assert found.failed == (Failed("cfm", "moons", 2, 3),)
 
 
 def test_mean_ranks_use_the_data_sets_with_most_comparisons():
