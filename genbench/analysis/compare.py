@@ -305,7 +305,8 @@ def _made_by(record: Record) -> dict[str, Any]:
     training, others = provenance["training"], provenance["measurements"]
     made = {"data": provenance["data"], "code": training["code"], "machine": training["machine"]}
     for place, other in enumerate(others, 1):
-        own = {name: other[name] for name in ("code", "machine") if other[name] != training[name]}
+        own: dict[str, Any] = {name: other[name] for name in ("code", "machine") if other[name] != training[name]}
+        own |= {"training": other["training"]} if "training" in other else {}
         made |= {f"measurement {place}" if len(others) > 1 else "measurement": own}
     return {name: part for name, part in made.items() if part}
 

@@ -21,7 +21,8 @@ def origins(runs: Sequence[Run], suite: str) -> Origins:
 def _origin(model: str, runs: Sequence[Run], suite: str) -> Origin:
     runs = sorted(runs, key=lambda run: run.seed)
     provenances = [run.record["provenance"] for run in runs]
-    made = [origin for p in provenances for origin in (p["training"], *p["measurements"])]
+    measured = [measurement for p in provenances for measurement in p["measurements"]]
+    made = [*(p["training"] for p in provenances), *measured, *(m["training"] for m in measured if "training" in m)]
     facts = {
         "code": _distinct(_code(origin["code"]) for origin in made),
         "data": _distinct(_data(p["data"]) for p in provenances),

@@ -19,6 +19,7 @@ from genbench.errors import ConfigError
 from genbench.runs.record_types import (
     RECORD,
     Measurement,
+    Origin,
     Provenance,
     Record,
     Row,
@@ -154,6 +155,16 @@ def without_measured(measurements: Iterable[Measurement], metrics: Collection[st
     return [{**each, "metrics": names} for each, names in zip(measurements, rest, strict=True) if names]
 
 
+def beside(measurements: Iterable[Measurement], own: Origin, other: Origin) -> list[Measurement]:
+    """Return measurements of a training as a record of another one holds them: each that has another states its own."""
+    moved: list[Measurement] = []
+    for measurement in measurements:
+        training = measurement.get("training", own)
+        rest: Measurement = {name: measurement[name] for name in measurement if name != "training"}  # type: ignore[assignment]
+        moved.append(rest if training == other else {**rest, "training": training})
+    return moved
+
+
 def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Record:
     """Return a record with the values that another record of the same evaluation has of some metrics."""
     chosen = {name: new["spec"]["metrics"][name] for name in measured}
@@ -161,7 +172,8 @@ def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Recor
     rows = [row for row in new["results"] if metric_of(row) in measured]
     others = new["spec"]["metrics"].keys() - set(measured)
     measurements = without_measured(kept["provenance"]["measurements"], measured)
-    for more in without_measured(new["provenance"]["measurements"], others):
+    trained, own = kept["provenance"]["training"], new["provenance"]["training"]
+    for more in beside(without_measured(new["provenance"]["measurements"], others), own, trained):
         # One whose other metrics are kept is stated, and costs, once.
         same = next((each for each in measurements if each == {**more, "metrics": each["metrics"]}), None)
         if same is not None:

@@ -146,9 +146,13 @@ class Origin(TypedDict):
 
 
 class Measurement(Origin):
-    """The origin of the values of some metrics, which were measured together."""
+    """The origin of the values of some metrics, which were measured together.
+
+    `training` is that of the measured model, if it is another one than that of the record, made elsewhere.
+    """
 
     metrics: list[str]
+    training: NotRequired[Origin]
 
 
 class Provenance(TypedDict):
@@ -237,6 +241,7 @@ def _consistent(record: Record) -> Record:
     check_origin(provenance["training"], TRAINING_COSTS if record["results"] else ())
     for measurement in provenance["measurements"]:
         check_origin(measurement, MEASUREMENT_COSTS)
+        check_origin(measurement.get("training", no_origin()), TRAINING_COSTS)
     return record
 
 

@@ -3,6 +3,8 @@
 import gzip
 import json
 
+from genbench.runs.record import format_published, read_published, without_metrics
+
 
 def provenance(metrics, *, train_seconds=2.0, device="cpu", **data):
     """Return where a record comes from whose metrics were measured together."""
@@ -20,3 +22,20 @@ def published(path):
     """Return the records of a published file without their provenance, which may differ between equal sweeps."""
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     return [{name: part for name, part in record.items() if name != "provenance"} for record in lines]
+
+
+def edit_published(path, change):
+    """Rewrite a published file after change(record) of each record."""
+    records = read_published(path)
+    for record in records:
+        change(record)
+    path.write_bytes(format_published(records))
+
+
+def drop_metric(name):
+    """Return a change of a record that removes a metric from it."""
+
+    def change(record):
+        record.update(json.loads(json.dumps(without_metrics(record, [name]))))
+
+    return change

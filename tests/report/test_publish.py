@@ -1,5 +1,6 @@
 """Publishing: views that depend on the machine are separate files, and what did not run here stays as published."""
 
+import copy
 import gzip
 import json
 import shutil
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.command_line import genbench
-from helpers.records import provenance
+from helpers.records import drop_metric, edit_published, provenance
 from rich.console import Console
 
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_report, publish_suite, refresh_suite, write_suite
-from genbench.runs.record import format_published, read_published, without_metrics
+from genbench.runs.record import format_published, read_published, read_record
+from genbench.runs.record_types import no_origin
 from genbench.runs.store import Store
 from genbench.storage import lease
 from genbench.sweeps.suite import load
@@ -84,13 +86,10 @@ def test_published_values_that_a_record_here_lacks_stay_and_those_that_it_replac
     suite, results = swept
     specs, published = load(suite).specs, files_of(results / "tiny")
 
-    def keep_nfe(record):
-        record.update(json.loads(json.dumps(without_metrics(record, ["sliced_w2"]))))
-
     def change(record):
         record["results"][0]["value"] += 1
 
-    edit_record(first_path(results), keep_nfe)
+    edit_record(first_path(results), drop_metric("sliced_w2"))
     publish_suite("tiny", specs, Store(results))
     assert files_of(results / "tiny") == published
     assert "published" not in caplog.text
@@ -98,6 +97,29 @@ def test_published_values_that_a_record_here_lacks_stay_and_those_that_it_replac
     publish_suite("tiny", specs, Store(results))
     assert "tiny: values of 1 of 4 cells replace published ones that differ" in caplog.text
     assert {len(record["results"]) for record in read_published(results / "tiny/records.jsonl.gz")} == {3}
+
+
+def test_published_values_keep_their_training_beside_those_of_a_model_that_was_trained_here(
+    swept, edit_record, first_path
+):
+    suite, results = swept
+    specs, path = load(suite).specs, results / "tiny/records.jsonl.gz"
+    ours, theirs = copy.deepcopy(read_record(first_path(results))["provenance"]["training"]), no_origin()
+
+    def of_others(record):
+        (measurement,) = record["provenance"]["measurements"]
+        more = [measurement | {"metrics": [name]} for name in measurement["metrics"]]
+        record["provenance"].update(training=theirs, measurements=more)
+
+    theirs |= {**copy.deepcopy(ours), "machine": {"device": "H100"}}
+    edit_published(path, of_others)
+    edit_record(first_path(results), drop_metric("sliced_w2"))
+    for _ in range(2):
+        publish_suite("tiny", specs, Store(results))
+        (joined,) = [each for each in read_published(path) if len(each["provenance"]["measurements"]) == 2]
+        assert joined["provenance"]["training"] == ours
+        stated = {m["metrics"][0]: m.get("training") for m in joined["provenance"]["measurements"]}
+        assert stated == {"nfe": None, "sliced_w2": theirs}
 
 
 def test_a_published_failure_stays_until_its_cell_runs(swept):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.records import drop_metric, edit_published
 from helpers.reports import DIGITS
 from PIL import Image
 
@@ -20,19 +21,11 @@ from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
 from genbench.results.reader import load_records, read_groups
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import format_published, identity, read_kept, read_published, without_metrics
+from genbench.runs.record import identity, read_kept, read_published
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
 RESULTS = Path(__file__).parents[2] / "results"
-
-
-def edit_published(path, change):
-    """Rewrite a published file after change(record) of each record."""
-    records = read_published(path)
-    for record in records:
-        change(record)
-    path.write_bytes(format_published(records))
 
 
 def test_a_run_that_several_suites_list_is_in_all_of_them(swept):
@@ -53,15 +46,6 @@ def test_a_run_that_several_suites_list_is_in_all_of_them(swept):
     groups = {group.name: group for group in read_groups(store)}
     assert {run.folder for group in groups.values() for run in group.runs} == {None}
     assert groups["some"].runs[0].record["results"][0]["value"] == 99.0
-
-
-def drop_metric(name):
-    """Return a change of a record that removes a metric from it."""
-
-    def change(record):
-        record.update(json.loads(json.dumps(without_metrics(record, [name]))))
-
-    return change
 
 
 def test_a_saved_record_keeps_the_metrics_that_only_its_published_record_has(swept, edit_record, first_path):
