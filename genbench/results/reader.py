@@ -6,6 +6,7 @@ suite that lists it, with the metrics that only its published record has; otherw
 published record is read.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from genbench.runs.store import Store, report_damage
 from genbench.runs.versions import current, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
+
+log = logging.getLogger("genbench")
 
 RECORDS = "records.jsonl.gz"
 """The file of a published suite."""
@@ -100,11 +103,18 @@ def standing(saved: Record | None, published: Record | None) -> tuple[Record | N
 
 
 def join(record: Record | None, other: Record | None) -> Record | None:
-    """Return a record with the metrics that only another record of its evaluation has, or has of today's version."""
+    """Return a record with the metrics that only another record of its evaluation has, or has of today's version.
+
+    Those that were measured on other data are left out, which is reported.
+    """
     if record is None or other is None:
         return record or other
     own, theirs = (each["spec"]["metrics"].keys() for each in (record, other))
     more = theirs - own | (outdated_metrics(record).keys() & theirs - outdated_metrics(other).keys())
+    data, others = dict(record["provenance"]["data"]), other["provenance"]["data"]
+    if more and any(data.get(name, value) != value for name, value in others.items() if name in ("sha256", "original")):
+        log.warning("%s: %s left out, measured on other data", record["labels"]["run"], ", ".join(sorted(more)))
+        return record
     return merge_records(record, other, sorted(more)) if more else record
 
 

@@ -61,6 +61,17 @@ def test_a_saved_record_keeps_the_metrics_that_only_its_published_record_has(swe
     assert load_records(results / "tiny") == [run.record for run in tiny.runs]
 
 
+def test_values_of_other_data_do_not_join_a_record(swept, edit_record, first_path, caplog):
+    _, results = swept
+    path = results / "tiny/records.jsonl.gz"
+    edit_published(path, lambda record: record["provenance"]["data"].update(original=False))
+    edit_record(first_path(results), drop_metric("sliced_w2"))
+    edit_record(first_path(results), lambda record: record["provenance"]["data"].update(original=True))
+    (tiny,) = read_groups(Store(results))
+    assert sorted(len(run.record["results"]) for run in tiny.runs) == [1, 3, 3, 3]
+    assert f"{first_path(results).parts[-3]}: sliced_w2 left out, measured on other data" in caplog.text
+
+
 def test_what_several_suites_publish_of_a_run_is_read_as_one_record(swept, edit_record):
     suite, results = swept
     publish_suite("other", load(suite).specs[:3], Store(results))
