@@ -1,5 +1,7 @@
 """The leaderboard: ranks, mean ranks and costs of results whose order is known."""
 
+import dataclasses
+
 import pytest
 from helpers.leaderboards import NOISE, entry, known, run, suite
 from scipy import stats
