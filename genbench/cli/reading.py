@@ -107,8 +107,8 @@ def leaderboard(
 
 @paused_collection()
 def compare(
-    one: Annotated[str, typer.Argument(help="A model, with --dataset; else a results folder, a run, a record, ...")],
-    other: Annotated[str, typer.Argument(help="Another one. (... or a records.jsonl.gz.)")],
+    one: Annotated[str, typer.Argument(help="A run, record, results folder or records.jsonl.gz; a model with --dataset.")],
+    other: Annotated[str, typer.Argument(help="What to compare it with, of the same kind.")],
     dataset: Annotated[str | None, typer.Option(help="Compare two models on this data set.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric. Repeatable.")] = None,
     results: options.Results = Path("results"),
