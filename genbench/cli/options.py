@@ -66,7 +66,7 @@ Trust = Annotated[
     typer.Option(
         "--trust",
         help="Open the files and downloads that records of other authors name; "
-        "with --trust FILE.py, execute that file only, whose components they name.",
+        "with --trust FILE.py, execute that file only, whose components they name. Give both where both are needed.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]

@@ -15,7 +15,7 @@ from genbench.suites import find
 @paused_collection()
 def report(
     results: options.Results = Path("results"),
-    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, in its order.")] = None,
+    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only the cells of this suite.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="The page, with a folder of pages beside it; default: RESULTS/report.html.")
     ] = None,
@@ -44,7 +44,7 @@ def report(
 @paused_collection()
 def leaderboard(
     results: options.Results = Path("results"),
-    suite: Annotated[list[str] | None, typer.Option(help="Only this suite of the folder. Repeatable.")] = None,
+    suite: Annotated[list[str] | None, typer.Option(metavar="SUITE", help="Only this suite. Repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
     add: Annotated[list[Path] | None, typer.Option(help="A submission to rank too (see genbench submit).")] = None,
@@ -107,8 +107,8 @@ def leaderboard(
 
 @paused_collection()
 def compare(
-    one: Annotated[str, typer.Argument(help="A model, with --dataset; else a results folder, a run, a record, ...")],
-    other: Annotated[str, typer.Argument(help="Another one. (... or a records.jsonl.gz.)")],
+    one: Annotated[str, typer.Argument(help="A run, record or results folder; with --dataset, a model.")],
+    other: Annotated[str, typer.Argument(help="What to compare it with, of the same kind.")],
     dataset: Annotated[str | None, typer.Option(help="Compare two models on this data set.")] = None,
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric. Repeatable.")] = None,
     results: options.Results = Path("results"),

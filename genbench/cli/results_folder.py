@@ -12,7 +12,7 @@ from genbench.suites import find
 
 def status(
     results: options.Results = Path("results"),
-    suite: Annotated[Path | None, typer.Option(help="Only the cells of this suite, each with its state.")] = None,
+    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="The cells of this suite.")] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what is done, running, failed, outdated or damaged."""

@@ -199,7 +199,7 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
         "table.csv": csv(means(values, failed_runs)),
     }
     if spent:
-        content["cost.md"] = _document(f"{folder.name}-cost", cost_tables(spent, values))
+        content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)
