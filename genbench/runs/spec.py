@@ -177,7 +177,7 @@ class Spec:
             parts["stack"] = self.stack
         return parts
 
-    @cached_across_seeds
+    @cached_property
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have their own versions in the record."""
         return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
