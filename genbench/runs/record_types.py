@@ -18,16 +18,21 @@ Natural = Annotated[int, Ge(0), Le(2**63 - 1)]
 def _named(component: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(component.get("name"), str) or not isinstance(component.get("version"), int):
         raise ValueError("a component needs a name and a version")
-    for value in component.values():
-        if isinstance(value, Mapping) and "name" in value:  # a component in a setting
+    return _with_named(component)
+
+
+def _with_named(settings: dict[str, Any]) -> dict[str, Any]:
+    """Check the components among settings."""
+    for value in settings.values():
+        if isinstance(value, Mapping) and "name" in value:
             _named({"version": 1, **value})
-    return component
+    return settings
 
 
 def _seeded(member: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(member.get("seed"), int) or member["seed"] < 0:
         raise ValueError("a member of a stack needs a seed")
-    return member
+    return _with_named(member)
 
 
 Component = Annotated[dict[str, Any], AfterValidator(_named)]
