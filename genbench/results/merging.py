@@ -11,16 +11,16 @@ from zipfile import BadZipFile, ZipFile
 
 from torch import Tensor
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, reason_of
 from genbench.results.comparing import compare
 from genbench.runs.monitoring.callbacks import read_step
-from genbench.runs.record import check_request, format_record, merge_records, read_kept
+from genbench.runs.record import Misfiled, check_request, format_record, merge_records, read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics
 from genbench.runs.weights_file import read_weights
-from genbench.storage import files, lease, trust
+from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -54,8 +54,8 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
     """Copy every undamaged run of another results folder.
 
     A record that both folders have is extended by the metrics that only the source has, or has of today's version.
-    Everything is compared before anything of a run is written: if one value differs, nothing of its run is copied.
-    Weights, samples and logs are copied where there are none. Every file is checked before it is copied: records and
+    Everything is compared before anything of a run is written: if one value differs, or the data or the training that it
+    would stand beside, nothing of its run is copied. Weights, samples and logs are copied where there are none. Every file is checked before it is copied: records and
     weights by checksum and by the run that they belong to. Links are not followed.
 
     Args:
@@ -79,7 +79,7 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
 def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     plans: dict[Path, tuple[Record, Record | None, Merged]] = {}
     for path in filter(_is_own, sorted(run.glob("[!.]*/record.json"))):
-        with _left_out_if_damaged():
+        with _left_out_if(Exception):  # of any content
             record = read_kept(path)
             _check_trust(record["spec"], trusted)
             plans[path] = record, *_compared(record, folder / path.relative_to(run), f"{run.name}/{path.parent.name}")
@@ -101,7 +101,7 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
             yield Merged(run.name, "weights")
     beside = [file for path in plans for pattern in BESIDE for file in sorted(path.parent.glob(pattern))]
     for path in (run / "train.csv", *beside) if plans or weights is not None else ():
-        with _left_out_if_damaged():
+        with _left_out_if(Damaged):
             _copy(path, folder / path.relative_to(run))
 
 
@@ -122,20 +122,36 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
         return record, Merged(name, "new")
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
     found = compare(kept, record, without=renewed)
-    if found.deviations:
-        return None, Merged(name, "different", str(found.deviations[0]))
     added = sorted({*found.alone[1], *(renewed & record["spec"]["metrics"].keys())})
+    if why := _conflict(path, kept, record, added) or "".join(map(str, found.deviations[:1])):
+        return None, Merged(name, "different", why)
     if not added:
         return None, Merged(name, "the same")
     return merge_records(kept, record, added), Merged(name, f"extended by {', '.join(added)}")
 
 
+def _conflict(path: Path, kept: Record, record: Record, added: Sequence[str]) -> str:
+    """Return why values of two records of one name do not belong into one record; empty if they do."""
+    try:
+        check_request(path, kept["spec"], SPEC.validate_python(record["spec"]))
+    except Misfiled:
+        return "the settings of the two records differ"
+    ours, theirs = kept["provenance"], record["provenance"]
+    for name in ("sha256", "original"):
+        if ours["data"].get(name) != theirs["data"].get(name):
+            return f"the data of the two records differ: {ours['data'].get(name)} and {theirs['data'].get(name)}"
+    if added and ours["training"] != theirs["training"]:
+        return f"{', '.join(added)} measured after another training than that of the record here"
+    return ""
+
+
 def _weights(run: Path, records: Sequence[Record], trusted: bool) -> dict[str, Tensor] | None:
     """Return the weights of a run, if they are undamaged and belong to it and to its records."""
     path = run / WEIGHTS
-    with _left_out_if_damaged():
+    with _left_out_if(Exception):  # of any content
         if path.exists() and _is_own(path):
             files.open_regular(path, MAX_BYTES[path.suffix]).close()
+            memory.require(path.stat().st_size, files.shown(path))
             state, spec, _ = read_weights(path)
             _check_trust(spec, trusted)
             for record in records:
@@ -191,8 +207,8 @@ def _is_own(path: Path) -> bool:
 
 
 @contextmanager
-def _left_out_if_damaged() -> Iterator[None]:
+def _left_out_if(kind: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except ConfigError as error:
-        log.warning("%s; it is left out", error)
+    except kind as error:
+        log.warning("%s; it is left out", error if isinstance(error, ConfigError) else reason_of(error))

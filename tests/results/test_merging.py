@@ -162,13 +162,51 @@ def test_values_of_other_weights_are_not_mixed_with_those_here(cli, swept, tmp_p
     assert not path.exists()
 
 
-def test_a_damaged_record_here_is_set_aside_for_the_one_of_the_other_folder(cli, swept, tmp_path, first_path):
+@pytest.mark.parametrize("misfiled", [False, True])
+def test_a_damaged_or_misfiled_record_here_is_set_aside(cli, swept, tmp_path, first_path, misfiled):
     _, results = swept
     other = tmp_path / "other"
     shutil.copytree(results, other)
     path = first_path(results)
     record = read_record(path)
-    path.write_text("damaged")
+    content = first_path(results, "runs/wcfm-moons-1*/*/record.json").read_bytes() if misfiled else b"damaged"
+    path.write_bytes(content)
     assert cli("results", "merge", other, "--results", results)[0] == 0
     assert read_record(path) == record
-    assert path.with_name("record.json.aside").read_text() == "damaged"
+    assert path.with_name("record.json.aside").read_bytes() == content
+
+
+ELSEWHERE = {
+    "other settings": (lambda r: r["spec"]["plan"].update(steps=11), "the settings of the two records differ"),
+    "other data": (lambda r: r["provenance"]["data"].update(original=False), "the data of the two records differ"),
+    "other training": (
+        lambda r: r["provenance"]["training"]["machine"].update(device="H100"),
+        "nfe measured after another training",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_values_made_elsewhere_are_not_added_to_a_record(cli, swept, tmp_path, first_path, edit_record, name):
+    """All values that both records have are equal."""
+    _, results = swept
+    other, (change, said) = tmp_path / "other", ELSEWHERE[name]
+    path = first_path(results)
+    shutil.copytree(results, other)
+    edit_record(path, lambda record: record.update(without_metrics(record, ["nfe"])))
+    edit_record(other / path.relative_to(results), change)
+    (other / path.parents[1].relative_to(results) / "model.safetensors").unlink()
+    before = path.read_bytes()
+    out = cli("results", "merge", other, "--results", results)[1]
+    assert "1 different, 3 the same" in out
+    assert said in " ".join(out.split())
+    assert path.read_bytes() == before
+
+
+def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path, edit_record):
+    _, results = swept
+    mine = tmp_path / "mine"
+    edit_record(first_path(results), lambda record: record["spec"].update(stack=[{"seed": 0, "net": {"name": 5}}]))
+    code, out, err = cli("results", "merge", results, "--results", mine)
+    assert (code, "3 new" in out) == (0, True), err
+    assert "it is left out" in err
