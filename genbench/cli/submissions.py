@@ -76,9 +76,8 @@ def verify_command(
     chosen: dict[str, Any] = {"sample": sample, "retrain": retrain, "seed": seed, "tolerance": tolerance}
     if what.is_file():
         with archive.opened(what) as store:
-            verdicts = _print_verdicts(verify(store, **chosen, guest=Guest(dataset or (), trust)), as_json)
-        if tolerance <= TOLERANCE:
-            archive.remember(what, verdicts)
+            found = verify(store, **chosen, guest=Guest(dataset or (), trust))
+            verdicts = _print_verdicts(archive.remembering(what, found) if tolerance <= TOLERANCE else found, as_json)
     else:
         files.require_folder(what, there=True)
         verdicts = _print_verdicts(verify(existing_store(what), **chosen), as_json)

@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from filelock import FileLock
+
 from genbench.errors import ConfigError
 from genbench.results.verifying import Guest, Verdict, read
 from genbench.runs.record import format_record, read_kept
@@ -143,16 +145,29 @@ def _check_members(path: Path, members: list[ZipInfo]) -> None:
             raise ConfigError(f"{path}: {name} has {info.file_size:,} bytes, more than {limit:,}")
 
 
-def remember(path: Path, verdicts: Iterable[Verdict]) -> None:
-    """Remember on this machine, by the hash of a submission, which of its records were confirmed and which were not."""
-    states = {each.name: each.state for each in verdicts if each.state in ("confirmed", "not confirmed")}
-    files.write_sealed(_entry(path), json.dumps(remembered(path) | states))
+def remembering(path: Path, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Yield verdicts on the records of a submission, and remember on this machine which were confirmed, and which not.
+
+    Each is remembered by the hash of the submission as soon as it is found, beside those that another process finds.
+    """
+    entry = _entry(path)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    for verdict in verdicts:
+        if verdict.state in ("confirmed", "not confirmed"):
+            with FileLock(entry.with_suffix(".lock")):
+                states = _states(entry) | {verdict.name: verdict.state}
+                files.write_sealed(entry, json.dumps(states))
+        yield verdict
 
 
 def remembered(path: Path) -> dict[str, str]:
     """Return {RUN/EVALUATION: state} of the records of a submission that were measured again on this machine."""
+    return _states(_entry(path))
+
+
+def _states(entry: Path) -> dict[str, str]:
     try:
-        return json.loads(files.read_sealed(_entry(path)))
+        return json.loads(files.read_sealed(entry))
     except (OSError, Damaged):
         return {}
 

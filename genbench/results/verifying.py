@@ -7,14 +7,16 @@ again.
 
 import hashlib
 import json
+import math
 import os
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +24,9 @@ from torch import Tensor
 from genbench.errors import ConfigError, Unsupported, reason_of
 from genbench.results.comparing import TOLERANCE, Deviation, compare
 from genbench.runs.make_spec import restore_spec
+from genbench.runs.memory_estimate import check_memory
 from genbench.runs.record import check_request, read_kept
-from genbench.runs.record_types import Record
+from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.run import run
 from genbench.runs.spec import SPEC, Spec, build_data
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
@@ -73,19 +76,21 @@ class Verdict(NamedTuple):
 
 
 class ReadRecord(NamedTuple):
-    """A record as it was read, with its verdict before anything is measured.
+    """What is kept of a record that was read: its verdict before anything is measured, and what others may repeat.
 
     Args:
-        record: None if it cannot be read.
-        spec: None if it cannot be built here; the verdict says why.
-        weights: hash of the weights; empty without any.
+        spec: None if the record cannot be read, or its spec cannot be built here; the verdict says why.
+        seed: -1 if the record cannot be read.
+        trained: whether its weights were trained from its seed.
+        hashes: of its method and data, of its weights, and of its values, if it has them.
     """
 
     path: Path
     verdict: Verdict
-    record: Record | None = None
     spec: Spec | None = None
-    weights: str = ""
+    seed: int = -1
+    trained: bool = False
+    hashes: Mapping[str, str] = {}
 
 
 def verify(
@@ -120,42 +125,53 @@ def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
     Args:
         guest: given if the records are those of another author.
     """
-    found = [_read(path, guest) for path in store.record_paths()]
+    read = (_read(path, guest) for path in store.record_paths())
+    found = [each for each in read if each is not None]
     for what in ("values", "weights", "method"):
         same = defaultdict(list)
         for i, each in enumerate(found):
-            if each.record is not None and (content := _content(each, each.record, what)):
-                same[content].append((i, each.record["spec"]["seed"]))
+            if what in each.hashes:
+                same[each.hashes[what]].append(i)
         for group in same.values():
-            seeds = sorted({seed for _, seed in group})
-            runs = ", ".join(sorted({found[i].path.parts[-3] for i, _ in group}))
-            for i, _ in group:
+            seeds = sorted({found[i].seed for i in group})
+            runs = ", ".join(sorted({found[i].path.parts[-3] for i in group}))
+            refused, label = "", ""
+            if what == "method":
+                if guest is not None and seeds != [*range(len(seeds))]:
+                    label = f"chosen seeds: {', '.join(map(str, seeds))} instead of 0 to {len(seeds) - 1}"
+            elif len(seeds) > 1 and all(found[i].trained for i in group):
+                refused = f"seeds {seeds[0]} and {seeds[1]} have the same {what}: {runs}"
+            elif ", " in runs and (what == "weights" or len(seeds) > 1):
+                label = f"the same {what}: {runs}"
+            for i in group:
                 verdict = found[i].verdict
-                if what == "method":
-                    if guest is not None and seeds != [*range(len(seeds))]:
-                        label = f"chosen seeds: {', '.join(map(str, seeds))} instead of 0 to {len(seeds) - 1}"
-                        found[i] = found[i]._replace(verdict=verdict._replace(labels=(*verdict.labels, label)))
-                elif len(seeds) > 1:
-                    why = f"seeds {seeds[0]} and {seeds[1]} have the same {what}: {runs}"
-                    found[i] = found[i]._replace(spec=None, verdict=verdict._replace(state="refused", reason=why))
-                elif what == "weights" and ", " in runs:
-                    found[i] = found[i]._replace(verdict=verdict._replace(labels=(f"the same weights: {runs}",)))
+                if refused:
+                    verdict = verdict._replace(state="refused", reason=refused)
+                    found[i] = found[i]._replace(spec=None, verdict=verdict)
+                elif label:
+                    found[i] = found[i]._replace(verdict=verdict._replace(labels=(*verdict.labels, label)))
     return found
 
 
-def _read(path: Path, guest: Guest | None) -> ReadRecord:
+def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
+    """Read a record, with its weights; None if it is not there any more."""
     name, weights = evaluation_name(path), path.parents[1] / "model.safetensors"
     try:
-        record, digest = read_kept(path), ""
+        record, state, digest = read_kept(path), {}, ""
         if os.path.lexists(weights):
             state, header, _ = read_weights(weights)
             own = SPEC.validate_python(record["spec"])
             check_request(weights, header | {"sample": own.sample, "evaluation": own.evaluation}, own)
             digest = _digest(state)
+        seed, trained = record["spec"]["seed"], record["spec"]["plan"].get("steps") != 0 and (bool(state) or not digest)
+        hashes = _hashes(record, path.parts[-2], digest)
         try:
             spec = _spec(record, guest)
+            if guest is not None and spec.kind == "model":
+                data = spec.build_data()
+                check_memory(data, spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
         except (ConfigError, Unsupported) as error:
-            return ReadRecord(path, Verdict(name, "not measured", _line(error)), record, weights=digest)
+            return ReadRecord(path, Verdict(name, "not measured", _line(error)), None, seed, trained, hashes)
         other = ""
         if run_name(spec) != path.parts[-3]:
             other = f"its spec is that of {run_name(spec)}"
@@ -164,12 +180,14 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord:
         elif record["labels"] != labels_of(spec):
             other = f"its labels are not those of its spec, {spec.model_label} on {spec.data_label}"
         if other:
-            return ReadRecord(path, Verdict(name, "refused" if guest else "not measured", other), record)
+            return ReadRecord(path, Verdict(name, "refused" if guest else "not measured", other))
     except Exception as error:  # of any content
+        if not os.path.lexists(path):  # removed since the folder was listed
+            return None
         return ReadRecord(path, Verdict(name, "refused", _line(error)))
     reason = NOT_SAMPLED if digest else "its weights are not here"
     reason = reason if record["results"] else ONLY_TRAINED
-    return ReadRecord(path, Verdict(name, "not measured", reason), record, spec, digest)
+    return ReadRecord(path, Verdict(name, "not measured", reason), spec, seed, trained, hashes)
 
 
 def _spec(record: Record, guest: Guest | None) -> Spec:
@@ -209,22 +227,35 @@ def _digest(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _content(each: ReadRecord, record: Record, what: str) -> str:
-    """Return the weights of a run; or its method and data, with all of its values if these are asked for."""
-    if what == "weights":
-        return each.weights
+def _hashes(record: Record, evaluation: str, weights: str) -> dict[str, str]:
+    """Return hashes of the method and data of a record, of its weights, and of its values with its evaluation.
+
+    Values that are all counts, or shares of a number of samples, may be equal by chance and have none.
+    """
     method = [record["labels"]["model"], record["labels"]["data"]]
-    if what == "method":
-        return json.dumps(method)
     values = [(row["metric"], row["value"]) for row in record["results"] if isinstance(row["value"], float)]
-    return json.dumps([*method, each.path.parts[-2], values]) if values else ""
+    hashes = {"method": _hash(method)} | ({"weights": weights} if weights else {})
+    return hashes | ({"values": _hash([*method, evaluation, values])} if any(map(_telling, record["results"])) else {})
+
+
+def _telling(row: Row) -> bool:
+    """Return whether a value is no count, such as NFE, nor a share of a number of samples, such as an accuracy."""
+    value = row["value"]
+    if not isinstance(value, float) or metric_of(row) == "nfe":
+        return False
+    count = value * max(row.get("n", 1), 1)
+    return not math.isclose(count, round(count), rel_tol=1e-6)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
     """Measure a record again from its weights, and on request after training again."""
-    record, spec, verdict = each.record, each.spec, each.verdict
-    assert record is not None
+    spec, verdict = each.spec, each.verdict
     assert spec is not None
+    record = read_kept(each.path)
     for train, what in ((False, "from its weights"), (True, "after training again"))[: 1 + retrain]:
         try:
             again = measure_again(each.path, spec, train)
@@ -261,7 +292,10 @@ def measure_again(path: Path, spec: Spec, train: bool = False) -> Record:
 
 def _damaged_files(store: Store, checked: set[Path]) -> Iterator[Verdict]:
     """Yield a verdict for each damaged file of weights without a record, and each damaged checkpoint."""
-    for path in sorted({*store.runs.glob("*/model.safetensors"), *store.runs.rglob(f"*{checkpoint.NAME}")}):
+    found = [
+        glob(f"**/*{name}", root_dir=store.runs, recursive=True) for name in ("model.safetensors", checkpoint.NAME)
+    ]
+    for path in sorted(store.runs / name for name in {*found[0], *found[1]}):
         try:
             if path.name != "model.safetensors":
                 _, header = tensors.load(path, checkpoint.FIELDS)
@@ -270,6 +304,8 @@ def _damaged_files(store: Store, checked: set[Path]) -> Iterator[Verdict]:
                     raise Damaged(f"{files.shown(path)} belongs to another run, {header['run']}")
             elif path.parent not in checked:
                 read_weights(path)
+        except FileNotFoundError:  # removed by a run since the folder was listed
+            continue
         except Damaged as error:
             yield Verdict(files.shown(path), "refused", str(error))
 

@@ -322,3 +322,65 @@ def test_weights_that_are_not_a_file_are_refused(forger, cli, make):
     path.unlink()
     make(path)
     assert "1 refused" in cli("verify", forger.store.root, "--sample", 0)[2]
+
+
+EQUAL_BY_CHANCE = [
+    ("gaussian", "digits", {}),
+    ("cfm", "moons", {"plan": {"steps": 3}, "sample": {"method": "euler", "steps": 4}}),
+]
+
+
+@pytest.mark.parametrize(("model", "data", "settings"), EQUAL_BY_CHANCE)
+def test_seeds_that_are_equal_without_a_forgery_are_labeled(tmp_path, cli, model, data, settings):
+    """A baseline that is not trained has the same weights for all seeds; two trained models have the same counts."""
+    results, settings = tmp_path / "r", {**settings, "evaluation": {"n": 16, "curve": []}}
+    for seed in (0, 1):
+        genbench.run(model, data, seed=seed, metrics=["nfe", "failed"], settings=settings, results=results)
+    code, out, err = cli("verify", results, "--sample", 2)
+    assert (code, "2 confirmed" in err) == (0, True), out + err
+    assert ("the same weights: gaussian-digits-0" in " ".join(out.split())) == (model == "gaussian")
+    runs = [run.name for run in (results / "runs").iterdir()]
+    assert cli("submit", *runs, "--to", tmp_path / "x.genbench.zip", "--results", results)[0] == 0
+
+
+def test_what_a_running_sweep_removes_is_no_damage(forger, monkeypatch, cli):
+    """A record is set aside, and a checkpoint is removed, after the folder was listed."""
+    record = forger.record_of("cfm", 0)
+    checkpoint = forger.weights_of("cfm", 1).with_name("checkpoint.safetensors")
+    checkpoint.write_bytes(b"x" * 100)
+    read, load = verifying.read_kept, tensors.load
+
+    def read_later(path):
+        path.unlink() if path == record else None
+        return read(path)
+
+    def load_later(path, fields):
+        path.unlink() if path == checkpoint else None
+        return load(path, fields)
+
+    monkeypatch.setattr(verifying, "read_kept", read_later)
+    monkeypatch.setattr(verifying.tensors, "load", load_later)
+    code, out, err = cli("verify", forger.store.root, "--sample", 0)
+    assert (code, "3 not measured" in err) == (0, True), out + err
+
+
+def test_what_was_confirmed_before_an_interruption_is_remembered(forger, tmp_path, monkeypatch, cli):
+    path, measure, calls = forger.submit(tmp_path / "x.genbench.zip"), verifying.measure_again, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(verifying, "measure_again", interrupted)
+    cli("verify", path, "--sample", 9)
+    assert [*remembered(path).values()] == ["confirmed"] * 2
+
+
+def test_a_request_of_another_author_that_exceeds_memory_is_not_measured(forger, tmp_path):
+    forger.relabel(forger.record_of("cfm", 0), lambda spec: spec["plan"].update(batch_size=10**15))
+    verdict = verdicts(forger, tmp_path)["cfm-moons-0"]
+    assert verdict.state == "not measured"
+    assert "plan.batch_size" in verdict.reason
+    assert "of memory" in verdict.reason
