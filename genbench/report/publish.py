@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
@@ -27,9 +28,9 @@ from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
 from genbench.results.reader import RECORDS, Run, standing, suite_names
-from genbench.runs.record import format_published, identity, read_published
-from genbench.runs.record_types import Record
-from genbench.runs.spec import Spec
+from genbench.runs.record import failure_line, format_published, identity, read_published
+from genbench.runs.record_types import Record, SpecJson
+from genbench.runs.spec import Spec, without_folders
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.runs.versions import log_left_out
 from genbench.storage import files
@@ -194,7 +195,7 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
     """Write the records of a suite to its folder, those of failures last, and the tables made from them."""
     values, spent, failed_runs = read_values(records), read_costs(records), list(map(failure_of, failures))
     content: dict[str, str | bytes] = {
-        RECORDS: format_published([*records, *failures]),
+        RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),
         "table.csv": csv(means(values, failed_runs)),
     }
@@ -204,6 +205,12 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
     for name, text in content.items():
         files.write(folder / name, text)
     return [folder / name for name in content]
+
+
+def _portable(record: Record) -> Record:
+    """Return a record whose spec names no folder, nor, if it failed, does a traceback."""
+    shown: Record = {**record, "spec": cast(SpecJson, without_folders(record["spec"]))}
+    return {**shown, "failure": failure_line(record)} if "failure" in record else shown
 
 
 def _document(title: str, tables: Sequence[Table]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from filelock import FileLock
@@ -21,6 +21,8 @@ from filelock import FileLock
 from genbench.errors import ConfigError
 from genbench.results.verifying import Guest, Verdict, read
 from genbench.runs.record import format_record, read_kept
+from genbench.runs.record_types import Record
+from genbench.runs.spec import without_folders
 from genbench.runs.store import Store
 from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import cache, content_hash, files, tensors
@@ -29,8 +31,8 @@ from genbench.storage.files import Damaged
 MEMBER = re.compile(r"runs/[\w.-]{1,200}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)
 MAX_WEIGHTS = 64 << 20
 """Bytes of the weights of a run; larger ones are left out, and its values cannot be measured again."""
-MAX_BYTES, MAX_MEMBERS, MAX_RECORD = 4 << 30, 20_000, 16 << 20
-"""Bounds of an archive that is read: bytes of all members, their number, bytes of a record."""
+MAX_BYTES, MAX_MEMBERS, MAX_RECORD, MAX_RECORDS = 4 << 30, 20_000, 4 << 20, 256 << 20
+"""Bounds of an archive: bytes of all members, their number, bytes of a record, bytes of all records."""
 
 
 class Packed(NamedTuple):
@@ -48,7 +50,7 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
         records: paths of records in a results folder. Their weights are found beside them.
 
     Raises:
-        ConfigError: if there are no records, or `verify` would refuse one.
+        ConfigError: if there are no records, or `verify` would refuse one, or the archive for its size.
     """
     with TemporaryDirectory(prefix="genbench-") as name:
         folder, data, without = Path(name), [], set()
@@ -56,12 +58,17 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
             weights, target = record.parents[1] / "model.safetensors", folder / "runs" / record.parts[-3]
             kept = read_kept(record)
             data += [Path(place)] if (place := kept["spec"]["data"].get("path")) else []
-            content = record.read_bytes() if _named(kept) == kept else format_record(_named(kept))
+            named = {**kept, "spec": without_folders(kept["spec"]), "provenance": _named(kept["provenance"])}
+            content = record.read_bytes() if named == kept else format_record(cast(Record, named))
             files.write(target / record.parent.name / record.name, content)
             if weights.is_file() and weights.stat().st_size <= MAX_WEIGHTS:
                 _copy_weights(weights, target / weights.name)
             else:
                 without.add(record.parts[-3])
+        try:
+            _check_members(path, [info for _, info in _members(folder)])
+        except ConfigError as error:
+            raise ConfigError(f"{error}; submit fewer runs at a time") from error
         found = read(Store(folder), Guest(data, trusted=True))
         if not found:
             raise ConfigError("there is no record to submit")
@@ -73,10 +80,17 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
 
 def zip_folder(folder: Path, path: Path) -> None:
     """Write the records and weights of a results folder as they are."""
-    found = [*folder.glob("runs/*/*/record.json"), *folder.glob("runs/*/model.safetensors")]
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
-        for each in sorted(found):  # no time of writing: the same runs give the same file
-            archive.writestr(ZipInfo(str(each.relative_to(folder))), each.read_bytes(), ZIP_DEFLATED)
+        for each, info in _members(folder):
+            archive.writestr(info, each.read_bytes(), ZIP_DEFLATED)
+
+
+def _members(folder: Path) -> Iterator[tuple[Path, ZipInfo]]:
+    """Yield the files of a submission as members, without a time of writing: the same runs give the same archive."""
+    for path in sorted([*folder.glob("runs/*/*/record.json"), *folder.glob("runs/*/model.safetensors")]):
+        info = ZipInfo(str(path.relative_to(folder)))
+        info.file_size = path.stat().st_size
+        yield path, info
 
 
 def _named(value: Any) -> Any:
@@ -90,11 +104,11 @@ def _named(value: Any) -> Any:
 
 def _copy_weights(source: Path, target: Path) -> None:
     _, spec, _ = read_weights(source)
-    if _named(spec) == spec:
+    if (named := without_folders(spec)) == spec:
         shutil.copyfile(source, target)
     else:
         state, header = tensors.load(source, WEIGHTS)
-        tensors.save(target, state, {**header, "spec": json.dumps(_named(spec))})
+        tensors.save(target, state, {**header, "spec": json.dumps(named)})
 
 
 @contextmanager
@@ -133,7 +147,9 @@ def _check_members(path: Path, members: list[ZipInfo]) -> None:
     if not members or len({info.filename for info in members}) < len(members) or len(members) > MAX_MEMBERS:
         raise ConfigError(f"{path} is not a submission: it is empty, or a member is there twice, or there are too many")
     if sum(info.file_size for info in members) > MAX_BYTES:
-        raise ConfigError(f"{path} would unpack to more than {MAX_BYTES >> 30} GiB")
+        raise ConfigError(f"{path} would unpack to more than {MAX_BYTES / 2**30:g} GiB")
+    if sum(info.file_size for info in members if info.filename.endswith(".json")) > MAX_RECORDS:
+        raise ConfigError(f"{path} would unpack to more than {MAX_RECORDS / 2**20:g} MiB of records")
     for info in members:
         name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
         if not MEMBER.fullmatch(name) or kind not in (0, stat.S_IFREG):

@@ -209,6 +209,25 @@ SPEC = TypeAdapter(Spec)
 REGISTRIES = {"model": models, "encoder": encoders}
 
 
+def without_folders(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec as plain JSON in which the paths of all components are named by their last part."""
+    paths = {Path(kept["data"]["path"])} if kept["data"].get("path") else set()
+    with suppress(ConfigError):  # a component that is not installed here: then only absolute paths are known
+        for _, builder, part in SPEC.validate_python(kept).parts():
+            paths |= {path for _, path in content_hash.paths_in(builder, part)}
+
+    def named(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: named(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [named(item) for item in value]
+        if isinstance(value, str) and (value.startswith(("/", "~/")) or Path(value) in paths):
+            return Path(value).name
+        return value
+
+    return named(kept)
+
+
 def encoder_spec(data: Component, encoder: Component, content: str | None) -> Spec:
     """Return the spec of an encoder, whose weights all models and seeds of a data set share."""
     nothing: dict[str, Any] = {"plan": {}, "sample": {}, "evaluation": {}, "metrics": {}}

@@ -39,6 +39,22 @@ def test_large_weights_are_left_out_and_named(forger, tmp_path, monkeypatch):
     assert (found.records, found.weights, len(found.without_weights)) == (4, 0, 4)
 
 
+@pytest.mark.parametrize(
+    ("bound", "most", "said"),
+    [
+        ("MAX_BYTES", 1000, "would unpack to more than"),
+        ("MAX_RECORDS", 1000, "MiB of records"),
+        ("MAX_RECORD", 1000, "more than 1,000"),
+        ("MAX_MEMBERS", 3, "there are too many"),
+    ],
+)
+def test_what_would_not_be_read_is_not_written(forger, tmp_path, monkeypatch, bound, most, said):
+    monkeypatch.setattr(f"genbench.results.archive.{bound}", most)
+    with pytest.raises(ConfigError, match=f"{said}.*submit fewer runs"):
+        pack(forger.store.record_paths(), tmp_path / "y.genbench.zip")
+    assert not (tmp_path / "y.genbench.zip").exists()
+
+
 def first(members, end):
     return next(name for name in members if name.endswith(end))
 

@@ -287,6 +287,19 @@ def own_data(tmp_path, monkeypatch):
     return author
 
 
+def test_a_relative_path_is_named_by_its_last_part_too(own_data, tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    settings = {"plan": {"steps": 5, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+    settings["data"] = {"path": "author/people.npy"}
+    record = genbench.run("cfm", "points", seed=2, metrics=["sliced_w2"], settings=settings, results=own_data / "r2")
+    run = record["labels"]["run"]
+    assert cli("submit", run, "--to", "x.genbench.zip", "--results", own_data / "r2")[0] == 0
+    with zipfile.ZipFile("x.genbench.zip") as archive:
+        content = [archive.read(name) for name in archive.namelist()]
+    assert not any(b"author/" in each for each in content)
+    assert all(b"people.npy" in each for each in content)
+
+
 def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_is_given(own_data, tmp_path, cli):
     runs = sorted(run.name for run in (own_data / "r/runs").iterdir())
     path = tmp_path / "mine.genbench.zip"
