@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.archive import opened, remembered
 from genbench.results.reader import RECORDS, Run, suite_names
-from genbench.runs.record import read_kept, read_published
+from genbench.runs.record import identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
 from genbench.runs.versions import without_outdated
@@ -55,16 +54,17 @@ def record_paths(store: Store, name: str) -> list[Path]:
     suites = suite_names(store.root)
     if name not in suites:
         raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])
-    runs = {record["labels"]["run"] for record in read_published(store.root / name / RECORDS)}
-    own = [path for path in paths if path.parts[-3] in runs]
+    listed = {identity(record) for record in read_published(store.root / name / RECORDS) if "failure" not in record}
+    own = [path for path in paths if path.parts[-3:-1] in listed]
     if not own:
         raise ConfigError(f"{store.root} has only published records, and no runs, of the suite {name}")
     return own
 
 
 def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[Submitted]]:
-    """Return the records of a submission that were confirmed on this machine, and how many of each method were.
+    """Return the records of a submission that were confirmed on this machine, and how many seeds of each method were.
 
+    A seed is confirmed if all of its records are, such as those with other numbers of samples.
     Its methods are called NAME:METHOD, after the file. Records that are also among one's own are left out.
 
     Args:
@@ -73,9 +73,9 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
     Raises:
         ConfigError: if the file is not a submission, or was changed after it was written.
     """
-    name, states = path.name.removesuffix(SUFFIX).removesuffix(".zip"), remembered(path)
+    name, states = submission_name(path), remembered(path)
     known = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
-    confirmed, submitted = [], defaultdict(set)
+    confirmed, seeds, missing = [], defaultdict(set), defaultdict(set)
     with opened(path) as store:
         for place in store.record_paths():
             try:
@@ -85,17 +85,21 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
                 continue
             if not record["results"] or (record["labels"]["run"], json.dumps(record["results"])) in known:
                 continue
-            submitted[f"{name}:{record['labels']['model']}", record["labels"]["data"]].add(record["spec"]["seed"])
-            if states.get(evaluation_name(place)) == "confirmed":
-                confirmed.append(record)
-    renamed = [_renamed(record, name) for record in without_outdated(confirmed)]
+            method = f"{name}:{record['labels']['model']}", record["labels"]["data"]
+            seeds[method].add(record["spec"]["seed"])
+            current = without_outdated([record]) if states.get(evaluation_name(place)) == "confirmed" else []
+            confirmed += current
+            if not current:
+                missing[method].add(record["spec"]["seed"])
+    renamed = [_renamed(record, name) for record in confirmed]
     found = [Run(record, record["labels"]["model"], None) for record in renamed]
-    of_method = group_by(found, lambda run: (run.model, run.data))
-    rows = [
-        Submitted(model, data, len({run.seed for run in of_method.get((model, data), ())}), len(seeds))
-        for (model, data), seeds in submitted.items()
-    ]
+    rows = [Submitted(model, data, len(own - missing[model, data]), len(own)) for (model, data), own in seeds.items()]
     return SuiteResults(name, tuple(found), ()), rows
+
+
+def submission_name(path: Path) -> str:
+    """Return the name by which the methods of a submission are known."""
+    return path.name.removesuffix(SUFFIX).removesuffix(".zip")
 
 
 def _renamed(record: Record, name: str) -> Record:

@@ -70,12 +70,15 @@ def leaderboard(
             raise ConfigError(f"{path} does not exist or is not a file")
 
     from genbench.analysis import leaderboard
-    from genbench.analysis.submitted import read_submission
+    from genbench.analysis.submitted import read_submission, submission_name
     from genbench.analysis.suite_results import load_suites
     from genbench.report.formats import leaderboard as formats
     from genbench.results.reader import suite_names
     from genbench.runs.store import existing_store
 
+    names = [submission_name(path) for path in add or ()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"--add: two submissions are called {twice[0]}: rename one of the files")
     alone = bool(add) and not any((results / name).exists() for name in ("runs", *suite_names(results)))
     own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
     joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]

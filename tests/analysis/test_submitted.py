@@ -1,8 +1,11 @@
 import csv
 import io
+import shutil
 
 import pytest
 
+from genbench.analysis.submitted import record_paths
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record
 
 
@@ -59,3 +62,32 @@ def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_p
     cli("verify", path, "--sample", "4")
     cli("verify", path, "--sample", "0")
     assert cli("leaderboard", "--results", tmp_path / "nothing", "--add", path)[1].count("2 of 2 seeds confirmed") == 2
+
+
+def test_two_submissions_of_one_name_are_refused(forger, tmp_path, cli):
+    (tmp_path / "other").mkdir()
+    paths = [forger.submit(place / "mine.genbench.zip") for place in (tmp_path, tmp_path / "other")]
+    code, _, err = cli("leaderboard", "--results", tmp_path / "nothing", "--add", paths[0], "--add", paths[1])
+    assert (code, err.count("\n")) == (2, 1)
+    assert "two submissions are called mine: rename one" in err
+
+
+def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, ranks, cli):
+    """A further record of seed 0, with other samples, holds a value that its weights do not give."""
+    path = forger.record_of("cfm", 0)
+    shutil.copytree(path.parent, later := path.parents[1] / "later")
+    forger.edit(later / "record.json", lambda record: record["spec"]["evaluation"].update(n=32))
+    key = restore_spec(read_record(later / "record.json")["spec"]).evaluation_key
+    forger.edit(later / "record.json", lambda record: record["labels"].update(evaluation=key))
+    later.rename(later.with_name(key))
+    path = forger.submit(tmp_path / "theirs.genbench.zip")
+    assert cli("verify", path, "--sample", "9")[0] == 1
+    found = ranks(tmp_path / "nothing", "--add", path)
+    assert found["theirs:cfm"]["confirmed"] == "1 of 2 seeds confirmed"
+
+
+def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
+    path = forger.record_of("cfm", 0)
+    shutil.copytree(path.parent, path.parents[1] / "0123456789ab")
+    before = [each for each in forger.store.record_paths() if each.parts[-2] != "0123456789ab"]
+    assert record_paths(forger.store, "tiny") == before
