@@ -147,5 +147,8 @@ def _compare_published(what: Path, against: Path, tolerance: float, as_json: boo
         print_wrapped(str(found))
     if not found.compared:
         raise RunFailed(f"nothing was compared: {what} holds no suite that {against} publishes, or none of its runs")
+    if found.absent:
+        names = ", ".join(found.absent[:3]) + (", and others" if len(found.absent) > 3 else "")
+        raise RunFailed(f"{len(found.absent)} published runs were not repeated, or not as a whole: {names}")
     if found.agreeing < found.compared:
         raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")

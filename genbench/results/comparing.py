@@ -133,6 +133,7 @@ class Reproduction(NamedTuple):
         compared: number of those that were measured again.
         agreeing: number of those that agree.
         missing: metrics of published values that were not measured again.
+        absent: published runs without a record here, or whose record lacks a value that it was to measure.
         worst: the largest deviation in units of what it may be, what deviates, and its run.
     """
 
@@ -140,6 +141,7 @@ class Reproduction(NamedTuple):
     compared: int
     agreeing: int
     missing: tuple[str, ...]
+    absent: tuple[str, ...]
     worst: tuple[float, Deviation | None, str] | None
 
     def __str__(self) -> str:
@@ -160,7 +162,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance
     standard errors follow from the samples and are not compared.
     """
     spreads, by_evaluation = _spreads(published), {identity(record): record for record in again}
-    values, missing = 0, set()
+    values, missing, absent = 0, set(), set()
     found: list[tuple[float, Deviation | None, str]] = []
     for record in published:
         own = by_evaluation.get(identity(record))
@@ -170,6 +172,8 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance
             values += 1
             if cell(row) not in measured:
                 missing.add(row["metric"])
+                if own is None or metric_of(row) in own["spec"]["metrics"]:
+                    absent.add(record["labels"]["run"])
                 continue
             shares = [
                 (_share_of_allowed(each, spreads.get((*_place(record, row), each.field), 0.0), tolerance), each)
@@ -180,7 +184,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance
             found.append((share, worst, record["labels"]["run"]))
     agreeing = sum(share <= 1 for share, _, _ in found)
     worst = max(found, key=lambda each: each[0], default=None)
-    return Reproduction(values, len(found), agreeing, tuple(sorted(missing)), worst)
+    return Reproduction(values, len(found), agreeing, tuple(sorted(missing)), tuple(sorted(absent)), worst)
 
 
 def _share_of_allowed(each: Deviation, spread: float, tolerance: float) -> float:
