@@ -54,9 +54,10 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
     """Copy every undamaged run of another results folder.
 
     A record that both folders have is extended by the metrics that only the source has, or has of today's version.
-    Everything is compared before anything of a run is written: if one value differs, or the data or the training that it
-    would stand beside, nothing of its run is copied. Weights, samples and logs are copied where there are none. Every file is checked before it is copied: records and
-    weights by checksum and by the run that they belong to. Links are not followed.
+    Everything is compared before anything of a run is written: if one value differs, or the settings, the data or the
+    training that a value would stand beside, nothing of its run is copied. Weights, samples and logs are copied where
+    there are none. Every file is checked before it is copied: records and weights by checksum and by the run that they
+    belong to. Links are not followed.
 
     Args:
         trusted: whether records are copied that name files or downloads, which later commands would open.
