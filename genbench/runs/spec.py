@@ -212,7 +212,7 @@ REGISTRIES = {"model": models, "encoder": encoders}
 def without_folders(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return a spec as plain JSON in which the paths of all components are named by their last part."""
     paths = {Path(kept["data"]["path"])} if kept["data"].get("path") else set()
-    with suppress(ConfigError):  # a component that is not installed here: then only absolute paths are known
+    with suppress(ValueError, RuntimeError):  # a component that is not installed here: absolute paths alone are known
         for _, builder, part in SPEC.validate_python(kept).parts():
             paths |= {path for _, path in content_hash.paths_in(builder, part)}
 

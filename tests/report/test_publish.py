@@ -14,9 +14,10 @@ from rich.console import Console
 
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_report, publish_suite, refresh_suite, write_suite
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_published, read_published, read_record
 from genbench.runs.record_types import no_origin
-from genbench.runs.store import Store
+from genbench.runs.store import Store, failed_record
 from genbench.storage import lease
 from genbench.sweeps.suite import load
 
@@ -241,3 +242,17 @@ def test_a_published_protocol_states_an_outdated_version_once_however_often_it_i
     protocols = set(pd.read_csv(results / "tiny/table.csv").query("metric == 'sliced_w2'")["protocol"])
     stated = {row["protocol"] for old in records for row in old["results"] if row["metric"] == "sliced_w2"}
     assert protocols == {f"{protocol}, version 0 of sliced_w2" for protocol in stated}
+
+
+def test_published_files_name_no_folder_of_any_component_and_no_traceback(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private").mkdir()
+    np.save("private/points.npy", np.random.default_rng(0).normal(size=(99, 2)).astype("float32"))
+    spec = make_spec("cfm", "points", metrics=["nfe"], settings={"data": {"path": "private/points.npy"}})
+    failed = failed_record(spec, "Traceback:\n  File '/home/me/x.py'\nRunFailed: no")
+    failed["spec"]["metrics"]["nfe"]["statistics"] = str(tmp_path / "private/real.npz")
+    write_suite(tmp_path / "mine", [], [failed])
+    text = gzip.decompress((tmp_path / "mine/records.jsonl.gz").read_bytes()).decode()
+    assert "private" not in text
+    assert "/home/me" not in text
+    assert all(name in text for name in ("points.npy", "real.npz", "RunFailed: no"))
