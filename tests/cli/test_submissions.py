@@ -4,8 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from genbench.runs.record import format_record, read_record
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +96,44 @@ def test_verify_compares_a_reproduction_with_published_values(cli, swept, tmp_pa
     assert said in " ".join(out.split())
     assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
     assert cli("verify", tmp_path, "--against", results)[0] == 1
+
+
+def without_a_run(path):
+    shutil.rmtree(path.parents[1])
+
+
+def with_a_failure(path):
+    record = {**read_record(path), "results": [], "failure": "RunFailed: no"}
+    record["provenance"] = {**record["provenance"], "measurements": []}
+    path.with_name("failure.json").write_text(format_record(record))
+    path.unlink()
+
+
+def without_a_cell(path):
+    record = read_record(path)
+    path.write_text(format_record({**record, "results": record["results"][1:]}))
+
+
+@pytest.mark.parametrize("spoil", [without_a_run, with_a_failure, without_a_cell])
+def test_a_reproduction_fails_where_a_published_value_is_missing(cli, swept, tmp_path, first_path, spoil):
+    _, results = swept
+    shutil.copytree(results, again := tmp_path / "again")
+    path = first_path(again)
+    spoil(path)
+    code, _, err = cli("verify", again, "--against", results)
+    assert (code, f"1 published runs were not repeated, or not as a whole: {path.parts[-3]}" in err) == (1, True), err
+
+
+def test_a_reproduction_ends_with_a_verdict_whatever_fails(tmp_path):
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin/genbench"
+    command.write_text('#!/bin/sh\necho "$1 $2" >> "$0.log"\n[ "$1" != sweep ]\n')
+    command.chmod(0o755)
+    (tmp_path / ".installed").touch()
+    done = subprocess.run(["make", "reproduce", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0, done.stdout + done.stderr
+    called = Path(f"{command}.log").read_text().splitlines()
+    assert called == ["sweep synthetic", "sweep digits", "leaderboard --results", "verify reproduced"]
 
 
 FAULT = """
