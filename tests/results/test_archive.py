@@ -4,7 +4,8 @@ import zipfile
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.results.archive import pack, unpack
+from genbench.results import verifying
+from genbench.results.archive import pack, remembered, unpack
 
 
 @pytest.fixture
@@ -118,3 +119,17 @@ def test_every_cut_is_noticed(packed, tmp_path):
         packed.write_bytes(whole[:length])
         with pytest.raises(ConfigError):
             unpack(packed, tmp_path / "out")
+
+
+def test_what_was_confirmed_before_an_interruption_is_remembered(forger, tmp_path, monkeypatch, cli):
+    path, measure, calls = forger.submit(tmp_path / "x.genbench.zip"), verifying.measure_again, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(verifying, "measure_again", interrupted)
+    cli("verify", path, "--sample", 9)
+    assert [*remembered(path).values()] == ["confirmed"] * 2

@@ -377,20 +377,6 @@ def test_what_a_running_sweep_removes_is_no_damage(forger, monkeypatch, cli):
     assert (code, "3 not measured" in err) == (0, True), out + err
 
 
-def test_what_was_confirmed_before_an_interruption_is_remembered(forger, tmp_path, monkeypatch, cli):
-    path, measure, calls = forger.submit(tmp_path / "x.genbench.zip"), verifying.measure_again, []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return measure(*arguments)
-
-    monkeypatch.setattr(verifying, "measure_again", interrupted)
-    cli("verify", path, "--sample", 9)
-    assert [*remembered(path).values()] == ["confirmed"] * 2
-
-
 def test_a_request_of_another_author_that_exceeds_memory_is_not_measured(forger, tmp_path):
     forger.relabel(forger.record_of("cfm", 0), lambda spec: spec["plan"].update(batch_size=10**15))
     verdict = verdicts(forger, tmp_path)["cfm-moons-0"]
