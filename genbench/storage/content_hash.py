@@ -42,8 +42,23 @@ def stamp(path: Path) -> str:
     return _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
 
 
+def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the path of each bound setting that is a path; nested ones are called COMPONENT.SETTING."""
+    for name, setting in settings_of(builder).items():
+        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
+        if marker is None and _takes_path(setting.type):
+            marker = OnDisk(or_name=True)
+        if setting.nested is not None and isinstance(value, Mapping):
+            nested = paths_in(setting.nested.registry[value["name"]].build, value)
+            yield from ((f"{name}.{inner}", path) for inner, path in nested)
+        if value is not None and marker is not None:
+            path = Path(str(value)).expanduser()
+            if path.exists() or not marker.or_name:
+                yield name, path
+
+
 def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, str]:
-    """Return {setting: sha256} of the files and folders that bound settings name; nested ones are COMPONENT.SETTING.
+    """Return {setting: sha256} of the files and folders that bound settings name.
 
     Args:
         what: how messages call the builder.
@@ -52,20 +67,10 @@ def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, s
         ConfigError: if one does not exist or cannot be read.
     """
     found = {}
-    for name, setting in settings_of(builder).items():
-        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
-        if marker is None and _takes_path(setting.type):
-            marker = OnDisk(or_name=True)
-        if setting.nested is not None and isinstance(value, Mapping):
-            build = setting.nested.registry[value["name"]].build
-            nested = of_settings(build, value, f"{what}.{name}")
-            found |= {f"{name}.{inner}": sha256 for inner, sha256 in nested.items()}
-        if value is not None and marker is not None:
-            path = Path(str(value)).expanduser()
-            if path.exists():
-                found[name] = remembered(path)
-            elif not marker.or_name:
-                raise ConfigError(f"{what}.{name}: {path} does not exist")
+    for name, path in paths_in(builder, settings):
+        if not path.exists():
+            raise ConfigError(f"{what}.{name}: {path} does not exist")
+        found[name] = remembered(path)
     return found
 
 
