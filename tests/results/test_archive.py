@@ -1,11 +1,16 @@
+import shutil
 import stat
 import zipfile
 
+import numpy as np
 import pytest
+import torch
 
+import genbench
 from genbench.errors import ConfigError
 from genbench.results import verifying
 from genbench.results.archive import pack, remembered, unpack
+from genbench.runs import spec as specs
 
 
 @pytest.fixture
@@ -133,3 +138,49 @@ def test_what_was_confirmed_before_an_interruption_is_remembered(forger, tmp_pat
     monkeypatch.setattr(verifying, "measure_again", interrupted)
     cli("verify", path, "--sample", 9)
     assert [*remembered(path).values()] == ["confirmed"] * 2
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """A submission of two runs on a file of the author, the file, and another one."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    author = tmp_path / "author"
+    author.mkdir()
+    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).numpy()
+    np.save(author / "people.npy", points)
+    np.save(tmp_path / "other.npy", points + 1)
+    settings = {"plan": {"steps": 5, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+    monkeypatch.chdir(tmp_path)
+    for seed, path in enumerate((str(author / "people.npy"), "author/people.npy")):
+        settings["data"] = {"path": path}
+        genbench.run("cfm", "points", seed=seed, metrics=["sliced_w2"], settings=settings, results=author / "r")
+    return author
+
+
+def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_is_given(own_data, tmp_path, cli):
+    runs = sorted(run.name for run in (own_data / "r/runs").iterdir())
+    path = tmp_path / "mine.genbench.zip"
+    assert cli("submit", *runs, "--to", path, "--results", own_data / "r")[0] == 0
+    with zipfile.ZipFile(path) as archive:
+        assert not any(b"author/" in archive.read(name) for name in archive.namelist())
+    moved = tmp_path / "elsewhere.npy"
+    (own_data / "people.npy").rename(moved)
+    shutil.rmtree(own_data)
+    specs._build_data.cache_clear()
+    for arguments in ((), ("--dataset", tmp_path / "other.npy")):
+        code, out, err = cli("verify", path, *arguments)
+        assert (code, "2 not measured" in err) == (0, True)
+        assert "its data people.npy (sha256" in " ".join(out.split())
+        assert "is needed: --dataset FILE" in " ".join(out.split())
+    code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)
+    assert (code, "2 confirmed" in err) == (0, True), out + err
+
+
+@pytest.mark.parametrize("tolerance", ["1", "0.001"])
+def test_only_verdicts_within_the_usual_tolerance_are_remembered(forger, tmp_path, cli, tolerance):
+    for seed in (0, 1):
+        forger.set_value(forger.record_of("cfm", seed), "sliced_w2", lambda value: value * 0.9)
+    path = forger.submit(tmp_path / "x.genbench.zip")
+    assert cli("verify", path, "--sample", 9, "--tolerance", tolerance)[0] == (tolerance != "1")
+    confirmed = {name for name, state in remembered(path).items() if state == "confirmed"}
+    assert len(confirmed) == (0 if tolerance == "1" else 2)

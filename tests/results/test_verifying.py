@@ -4,17 +4,14 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
 
-import numpy as np
 import pytest
 import torch
 
 import genbench
 from genbench.results import verifying
-from genbench.results.archive import opened, remembered
+from genbench.results.archive import opened
 from genbench.results.verifying import Guest, verify
-from genbench.runs import spec as specs
 from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import tensors
 
@@ -269,64 +266,6 @@ def test_names_of_folders_cannot_write_to_the_terminal(forger, cli):
     out = cli("verify", forger.store.root, "--sample", 0)[1]
     assert "\x1b" not in out
     assert not any(line.startswith("forged") for line in out.splitlines())
-
-
-@pytest.fixture
-def own_data(tmp_path, monkeypatch):
-    """A submission of two runs on a file of the author, the file, and another one."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-    author = tmp_path / "author"
-    author.mkdir()
-    points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).numpy()
-    np.save(author / "people.npy", points)
-    np.save(tmp_path / "other.npy", points + 1)
-    settings = {"plan": {"steps": 5, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
-    settings["data"] = {"path": str(author / "people.npy")}
-    for seed in (0, 1):
-        genbench.run("cfm", "points", seed=seed, metrics=["sliced_w2"], settings=settings, results=author / "r")
-    return author
-
-
-def test_a_relative_path_is_named_by_its_last_part_too(own_data, tmp_path, monkeypatch, cli):
-    monkeypatch.chdir(tmp_path)
-    settings = {"plan": {"steps": 5, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
-    settings["data"] = {"path": "author/people.npy"}
-    record = genbench.run("cfm", "points", seed=2, metrics=["sliced_w2"], settings=settings, results=own_data / "r2")
-    run = record["labels"]["run"]
-    assert cli("submit", run, "--to", "x.genbench.zip", "--results", own_data / "r2")[0] == 0
-    with zipfile.ZipFile("x.genbench.zip") as archive:
-        content = [archive.read(name) for name in archive.namelist()]
-    assert not any(b"author/" in each for each in content)
-    assert all(b"people.npy" in each for each in content)
-
-
-def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_is_given(own_data, tmp_path, cli):
-    runs = sorted(run.name for run in (own_data / "r/runs").iterdir())
-    path = tmp_path / "mine.genbench.zip"
-    assert cli("submit", *runs, "--to", path, "--results", own_data / "r")[0] == 0
-    with zipfile.ZipFile(path) as archive:
-        assert not any(str(tmp_path).encode() in archive.read(name) for name in archive.namelist())
-    moved = tmp_path / "elsewhere.npy"
-    (own_data / "people.npy").rename(moved)
-    shutil.rmtree(own_data)
-    specs._build_data.cache_clear()
-    for arguments in ((), ("--dataset", tmp_path / "other.npy")):
-        code, out, err = cli("verify", path, *arguments)
-        assert (code, "2 not measured" in err) == (0, True)
-        assert "its data people.npy (sha256" in " ".join(out.split())
-        assert "is needed: --dataset FILE" in " ".join(out.split())
-    code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)
-    assert (code, "2 confirmed" in err) == (0, True), out + err
-
-
-@pytest.mark.parametrize("tolerance", ["1", "0.001"])
-def test_only_verdicts_within_the_usual_tolerance_are_remembered(forger, tmp_path, cli, tolerance):
-    for seed in (0, 1):
-        forger.set_value(forger.record_of("cfm", seed), "sliced_w2", lambda value: value * 0.9)
-    path = forger.submit(tmp_path / "x.genbench.zip")
-    assert cli("verify", path, "--sample", 9, "--tolerance", tolerance)[0] == (tolerance != "1")
-    confirmed = {name for name, state in remembered(path).items() if state == "confirmed"}
-    assert len(confirmed) == (0 if tolerance == "1" else 2)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
