@@ -103,7 +103,11 @@ def fit_and_save(
         for m in members
         if isinstance(m.model, Model)
     ]
-    seconds, reasons = 0.0, cast(list[str | None], [None] * len(members))
+    if not list(folders[0].rglob(f"*{checkpoint.NAME}")):
+        for evaluation in evaluations:  # this training starts anew
+            evaluation.forget_failure()
+    noted = [evaluation.noted_failure() for evaluation in evaluations]
+    seconds, reasons = 0.0, noted or cast(list[str | None], [None] * len(members))
     with provenance.Meter(group.device) as meter:
         for stage in learner.stages():
             places = [folder / stage.name for folder in folders]
@@ -120,17 +124,13 @@ def fit_and_save(
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
             )
             _add_reasons(reasons, stage.learner)
-    for i, evaluation in enumerate(evaluations):  # before a resume a member may have failed in one
-        step = evaluation.missing_step()
-        if step is not None and reasons[i] is None:
-            reasons[i] = f"it was not evaluated at step {step}"
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
     cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
-    if plan.stop == "validation" and plan.steps:
-        cost["kept_step"] = float(evaluations[0].best_step())
+    if plan.stop == "validation" and (best := evaluations[0].best_step()) is not None:
+        cost["kept_step"] = float(best)
     if group.is_first:
         # The first member comes last: its folder contains the checkpoint, which is needed until all are saved.
         for member, reason in reversed(list(zip(members, reasons, strict=True))):
@@ -141,6 +141,8 @@ def fit_and_save(
                 training = provenance.origin(group.device, cost)
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
+        for evaluation in evaluations:
+            evaluation.forget_failure()
     group.barrier()
     return reasons
 
@@ -165,6 +167,7 @@ def _evaluate(
                 reasons[i] = str(error)
                 if None not in reasons:
                     raise RunFailed("; ".join(map(str, reasons))) from error
+                evaluations[i].note_failure(str(error))
     return losses[0]
 
 

@@ -127,10 +127,11 @@ def test_a_member_that_could_not_be_evaluated_has_failed_also_after_a_resume(tmp
     with pytest.raises(KeyboardInterrupt):
         fit_and_save(members, data, start_group("cpu"))
     members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
-    why = f"it was not evaluated at step {first}"
+    why = "no sample is finite"
     assert fit_and_save(members, data, start_group("cpu")) == [None, why]
     assert [store.has_weights(spec) for spec in specs] == [True, False]
     assert store.failure(specs[1]) == why
+    assert not list(tmp_path.rglob("failed.txt"))
 
 
 def test_a_stack_of_which_no_member_can_be_evaluated_fails(tmp_path):

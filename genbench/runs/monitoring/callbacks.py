@@ -1,6 +1,7 @@
 """Evaluation of samples during training."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,8 +28,16 @@ from genbench.training.plan import Plan
 from genbench.training.process_group import ALONE, Group
 from genbench.validation import explain
 
+log = logging.getLogger("genbench")
+
 STEP = TypeAdapter(list[Row])
 """What is kept of a step of a training."""
+
+FAILED = "failed.txt"
+"""File in the folder of steps: why a member of an ensemble that is being trained could not be evaluated."""
+
+LOST = "its file is lost or damaged, or this step was trained for another evaluation"
+"""Why a step has no values at all."""
 
 COMPONENT = "component"
 """The field of a kept row that holds the name, version and settings of its metric."""
@@ -64,16 +73,15 @@ class TrainingEvaluation:
         validates = plan.validates_after(step)
         draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
         path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
-        if self.group.broadcast(path.is_file()):
-            rows = self.group.broadcast(_read_step_or_train_again(path) if validates and self.group.is_first else [])
-        else:
-            # What is missing in the folder of steps was not measured, also after a resume: it is there from the start.
-            files.make(self.folder if measures or validates else self.folder.parent)
+        rows = self.group.broadcast(_kept(path) if self.group.is_first else None)
+        if rows is None:
+            files.make(self.folder)
             rows = self._validate() if validates else []
             rows += self._sample(path, measures) if measures or draws else []
             if (measures or validates) and self.group.is_first:
                 of_step = {"point": "training", "step": step}
                 kept = [row | of_step | {COMPONENT: self.metrics[metric_of(row)]} for row in rows]
+                files.discard(path)  # a damaged one, which may be a folder
                 files.write_sealed(path, json.dumps(kept), place_of(path))
         self.seconds += time.monotonic() - began
         loss = next((row for row in rows if row["metric"] == VALIDATION), None)
@@ -84,19 +92,30 @@ class TrainingEvaluation:
             raise RunFailed(f"plan.stop=validation cannot choose a step: {loss['reason']}")
         return loss["value"]
 
-    def best_step(self) -> int:
-        """Return the step with the lowest loss on validation data."""
-        steps = _measured_steps(self.folder, plan_of(self.spec))
-        rows = [row for step in steps for row in _read_step_or_train_again(self.folder / f"{step}.json")]
-        measured = [row for row in rows if row["metric"] == VALIDATION and row["value"] is not None]
-        return min(measured, key=lambda row: row["value"])["step"]
+    def best_step(self) -> int | None:
+        """Return the step with the lowest loss on validation data; None if the file of a step is not here."""
+        kept = [_kept(self.folder / f"{step}.json") for step in _measured_steps(self.folder, plan_of(self.spec))]
+        if not kept or None in kept:
+            return None
+        measured = [row for rows in kept for row in rows or () if row["metric"] == VALIDATION]
+        return min((row for row in measured if row["value"] is not None), key=lambda row: row["value"])["step"]
 
-    def missing_step(self) -> int | None:
-        """Return the first step that was to be measured and is not kept; None if there is none."""
-        steps = _measured_steps(self.folder, plan_of(self.spec))
-        return self.group.broadcast(
-            next((step for step in steps if not (self.folder / f"{step}.json").is_file()), None)
-        )
+    def note_failure(self, reason: str) -> None:
+        """Keep why the model could not be evaluated, for the case that the training of the others is resumed."""
+        files.write_sealed(self.folder / FAILED, reason, place_of(self.folder / FAILED))
+
+    def noted_failure(self) -> str | None:
+        """Return why the model could not be evaluated before the training was resumed; None if it could."""
+        try:
+            return files.read_sealed(self.folder / FAILED, place_of(self.folder / FAILED)).strip()
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            return str(error)
+
+    def forget_failure(self) -> None:
+        """Remove the note of a failure."""
+        files.discard(self.folder / FAILED)
 
     def _validate(self) -> list[dict[str, Any]]:
         seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.metrics[VALIDATION])
@@ -131,27 +150,38 @@ class TrainingEvaluation:
 def read_steps(folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what these metrics, in these versions and with these settings, measured during training, step by step.
 
-    The weights of a step are not kept. So a metric that was added after a step, when the training was resumed or over,
-    has no value there; a row says so. Nothing, where the weights were trained for another evaluation, so that there is
-    no folder.
+    The weights of a step are not kept. So there is no value, and a row says why, of a metric that was added after a
+    step, of a step that was trained for another evaluation, and where the file of a step is lost or damaged. Nothing,
+    where all was trained for another evaluation, so that there is no folder.
 
     Args:
         wanted: metrics by name.
-
-    Raises:
-        RunFailed: if a file is damaged or lost. The trained weights are removed, so that the next attempt repeats it.
     """
     rows = []
     for step in _measured_steps(folder, plan):
-        found = _read_step_or_train_again(folder / f"{step}.json")
-        of_wanted = [row for row in found if row.pop(COMPONENT) == wanted.get(metric_of(row))]
+        found = _kept(folder / f"{step}.json")
+        of_wanted = [row for row in found or () if row.pop(COMPONENT) == wanted.get(metric_of(row))]
         due = [name for name in wanted if metrics[name].traits["of"] == "samples"] if _measures(plan, step) else []
         due += [VALIDATION] if VALIDATION in wanted and plan.validates_after(step) else []
         missing = set(due) - {metric_of(row) for row in of_wanted}
-        reason = f"not measured after {step} steps: it was added or changed later"
+        why = LOST if found is None else "it was added or changed later"
+        reason = f"not measured after {step} steps: {why}"
         absent = [row for name in sorted(missing) for row in unsupported(name, reason)]
         rows += [*of_wanted, *(row | {"point": "training", "step": step} for row in absent)]
     return rows
+
+
+def _kept(path: Path) -> list[dict[str, Any]] | None:
+    """Return the rows of a step, none of an image; None if its file is not here, or damaged, which is reported."""
+    try:
+        if path.suffix == ".png":
+            return [] if path.is_file() else None
+        return read_step(path)
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        log.warning("%s; it is left out", error)
+        return None
 
 
 def _measured_steps(folder: Path, plan: Plan) -> list[int]:
@@ -186,13 +216,3 @@ def read_step(path: Path) -> list[dict[str, Any]]:
     if any(str(row.get("step")) != path.stem or COMPONENT not in row for row in rows):
         raise Damaged(f"{files.shown(path)} is of another step")
     return cast(list[dict[str, Any]], rows)
-
-
-def _read_step_or_train_again(path: Path) -> list[dict[str, Any]]:
-    try:
-        return read_step(path)
-    except (Damaged, FileNotFoundError) as error:
-        files.discard(path)
-        (path.parents[2] / "model.safetensors").unlink(missing_ok=True)
-        reason = f"{files.shown(path)} is missing" if isinstance(error, FileNotFoundError) else str(error)
-        raise RunFailed(f"{reason}; the next attempt trains and measures it again") from error

@@ -176,7 +176,7 @@ DAMAGE = {
     ),
     "changed": (lambda path: path.write_bytes(path.read_bytes().replace(b"0.", b"1.", 1)), "its checksum differs"),
     "empty": (lambda path: path.write_bytes(b""), "its checksum differs"),
-    "missing": (lambda path: path.unlink(), "20.json is missing"),
+    "missing": (lambda path: path.unlink(), ""),
     "another step": (
         lambda path: path.write_bytes(path.with_name("40.json").read_bytes()),
         "a copy of another file: its checksum differs",
@@ -186,20 +186,21 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
-def test_a_damaged_step_is_reported_and_measured_again(tmp_path, damage, message):
-    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    run(spec_of(), broken)
-    record = broken.record_path(spec_of())
-    record.unlink()
-    step = record.parent / "steps/20.json"
+def test_a_lost_or_damaged_step_leaves_the_weights_and_states_why_it_has_no_value(tmp_path, caplog, damage, message):
+    store, spec = Store(tmp_path), spec_of()
+    whole = run(spec, store)
+    weights, step = store.weights_path(spec), store.record_path(spec).parent / "steps/20.json"
+    before = weights.read_bytes()
+    store.record_path(spec).unlink()
     (step.parent / "notes.json").write_text("{}")  # a stray file is not read
     damage(step)
-    with pytest.raises(RunFailed, match=f"{message}; the next attempt"):
-        run(spec_of(), broken)
-    assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
+    record = run(spec, store)
+    assert weights.read_bytes() == before
+    assert training_values(record, "sliced_w2") == {20: LOST.format(20), 40: at(whole, 40)}
+    assert message in caplog.text
 
 
-def test_a_step_of_another_run_is_noticed(tmp_path):
+def test_a_step_of_another_run_is_noticed(tmp_path, caplog):
     """An rsync into the wrong folder: the file is whole, and of the same step."""
     other, store = spec_of(lr=0.01), Store(tmp_path)
     run(other, store)
@@ -208,9 +209,38 @@ def test_a_step_of_another_run_is_noticed(tmp_path):
     record.unlink()
     step = record.parent / "steps/20.json"
     step.write_bytes((store.record_path(other).parent / "steps/20.json").read_bytes())
-    with pytest.raises(RunFailed, match="a copy of another file"):
-        run(spec_of(), store)
-    assert run(spec_of(), store)["results"] == run(spec_of(), Store(tmp_path / "alone"))["results"]
+    assert training_values(run(spec_of(), store), "sliced_w2")[20] == LOST.format(20)
+    assert "a copy of another file" in caplog.text
+
+
+def test_a_damaged_step_is_measured_again_when_its_training_is_repeated(tmp_path):
+    store, spec = Store(tmp_path), spec_of()
+    whole = run(spec, store)
+    store.record_path(spec).unlink()
+    store.weights_path(spec).unlink()
+    (store.record_path(spec).parent / "steps/20.json").write_text("damaged")
+    assert run(spec, store)["results"] == whole["results"]
+
+
+def test_a_training_that_is_resumed_for_another_evaluation_keeps_its_weights(tmp_path, monkeypatch):
+    """Steps before the resume were evaluated with other samples: they have no values here, and say so."""
+    monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
+    store, spec = Store(tmp_path), spec_of()
+    other = replace(spec, evaluation={**spec.evaluation, "n": 32})
+    assert other.train_key == spec.train_key
+
+    def stop(step, steps, logs):
+        if step == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(spec, store, progress=stop)
+    record = run(other, store)
+    assert store.has_weights(other)
+    found = training_values(record, "sliced_w2")
+    assert found[20] == LOST.format(20)
+    assert isinstance(found[40], float)
+    assert training_values(run(spec, store), "sliced_w2")[40] == LOST.format(40)
 
 
 def raised(part):
@@ -223,6 +253,7 @@ def training_values(record, metric):
     return {row["step"]: row["value"] if row["value"] is not None else row["reason"] for row in rows}
 
 
+LOST = "not measured after {} steps: " + callbacks.LOST
 ABSENT = "not measured after {} steps: it was added or changed later"
 
 
