@@ -15,6 +15,7 @@ from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
 from genbench.runs.versions import differences
 from genbench.settings import Settings, bind, merge, settings_in
+from genbench.storage import content_hash
 from genbench.training.plan import Plan
 from genbench.validation import explain
 
@@ -47,6 +48,8 @@ def make_spec(
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
     check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+    for part, builder, chosen in spec.parts():
+        content_hash.of_settings(builder, chosen, part)  # refuses a file that is not there
     return replace(spec, metrics=_with_content(spec.metrics))
 
 

@@ -106,6 +106,7 @@ def run(
     if group.broadcast(store.is_complete(spec, record, again)):
         return cast(Record, record)
     for _ in range(ATTEMPTS):
+        spec.check_files()
         alone = group.broadcast(not may_train or store.has_weights(spec))
         with _hold_all([spec] if alone else spec.members, store, launch) as held:
             own = held[spec.train_key]
@@ -136,6 +137,7 @@ def train(spec: Spec, store: Store, progress: Mapping[str, Progress], *, launch:
     """
     if launch.group().broadcast(store.has_weights(spec)):
         return {}
+    spec.check_files()
     with _hold_all(spec.members, store, launch) as held:
         return _train(spec, held, progress, launch, spec.metrics)
 

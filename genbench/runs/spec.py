@@ -80,9 +80,21 @@ class Spec:
 
     @cached_property
     def text(self) -> str:
-        """Everything but the seed and the metrics, as text."""
+        """Everything but the seed and the metrics, as text, with what changes when a file is overwritten."""
         parts = [self.kind, self.data, self.model, self.encoder, self.stack, self.plan, self.sample, self.evaluation]
-        return json.dumps([*parts, self._content], sort_keys=True)
+        return json.dumps([*parts, self._content, list(self._stamps())], sort_keys=True)
+
+    def _stamps(self) -> Iterator[str]:
+        """Yield the stamps of the files that settings name; the file of the data has its hash in `_content`."""
+        for part, builder, settings in replace(self, metrics={}).parts():
+            for name, path in content_hash.paths_in(builder, settings):
+                if (part, name) != ("data", "path") and path.exists():
+                    yield content_hash.stamp(path)
+
+    def check_files(self) -> None:
+        """Raise ConfigError if a file that settings of the model name has changed since this spec was made."""
+        if replace(self).train_key != self.train_key:
+            raise ConfigError(f"{self.model_label}: a file among its settings has changed since the run was requested")
 
     def build_data(self) -> Data:
         """Build the data set. Raises ConfigError if its file has changed since the run was requested."""

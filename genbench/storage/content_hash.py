@@ -47,7 +47,7 @@ def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]
     for name, setting in settings_of(builder).items():
         value, marker = settings.get(name), marker_in(setting.type, OnDisk)
         if marker is None and _takes_path(setting.type):
-            marker = OnDisk(or_name=True)
+            marker = OnDisk()
         if setting.nested is not None and isinstance(value, Mapping):
             nested = paths_in(setting.nested.registry[value["name"]].build, value)
             yield from ((f"{name}.{inner}", path) for inner, path in nested)

@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from genbench.analysis.values import read_costs
-from genbench.errors import RunFailed
+from genbench.core import Event, Source
+from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.evaluation import Evaluation, Value
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.models.latent.autoencoder import Autoencoder
-from genbench.registry import metrics
+from genbench.registry import metrics, models
 from genbench.results.frames import cost_of, frame
 from genbench.results.status import of_folder
 from genbench.results.verifying import verify
@@ -306,6 +308,40 @@ def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path):
         assert all(row["value"] is not None for row in alone["results"])
         assert together["results"] == alone["results"]
         assert (paths[1].parent / "samples.npz").read_bytes() == (paths[0].parent / "samples.npz").read_bytes()
+
+
+def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "_entries", dict(models._entries))
+    known = models["cfm"].build
+
+    @models.register("started", version=1)
+    def started(event: Event, source: Source, *, start: Path | None = None) -> FlowMatching:
+        """Build a model whose start is in a file.
+
+        Args:
+            start: the file.
+        """
+        return known(event, source)
+
+    path, store = tmp_path / "start", Store(tmp_path / "results")
+
+    def spec():
+        settings = {"plan": {"steps": 2, "batch_size": 8}, "model": {"start": str(path)}}
+        return make_spec("started", "moons", metrics=["parameters"], settings=settings)
+
+    with pytest.raises(ConfigError, match=r"^model\.start: .*start does not exist$"):
+        spec()
+    path.write_text("one")
+    one = spec()
+    run(one, store)
+    path.write_text("another")
+    assert spec().train_key != one.train_key
+    store.weights_path(one).unlink()
+    store.record_path(one).unlink()
+    with pytest.raises(ConfigError, match="a file among its settings has changed since the run was requested"):
+        run(one, store)
+    path.write_text("one")
+    assert spec().train_key == one.train_key
 
 
 def test_a_file_that_a_metric_names_counts_by_its_content(tmp_path, monkeypatch):
