@@ -21,8 +21,8 @@ from genbench.runs import provenance
 from genbench.runs.component import with_files
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
-from genbench.runs.record import merge_rows, missing_metrics, without_measured
-from genbench.runs.record_types import Origin, Record, SpecJson, metric_of, no_origin
+from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
+from genbench.runs.record_types import Measurement, Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
@@ -291,16 +291,21 @@ def _write(
     cost: Mapping[str, float],
     group: Group,
 ) -> Record:
-    """Write a record with newly measured metrics, and return it. Older values keep the origin of their measurement."""
+    """Write a record with newly measured metrics, and return it.
+
+    Older values keep the origin of their measurement and of the training that made them, whose weights may be gone.
+    """
     metrics = (old["spec"]["metrics"] if old is not None else {}) | spec.metrics
     measurements = without_measured(old["provenance"]["measurements"], measured) if old is not None else []
+    first = old["provenance"]["training"] if old is not None and measurements else training
     if measured:
-        measurements.append({"metrics": sorted(measured), **provenance.origin(group.device, cost)})
+        added: Measurement = {"metrics": sorted(measured), **provenance.origin(group.device, cost)}
+        measurements += beside([added], training, first)
     record = Record(
         labels=labels_of(spec),
         spec=cast(SpecJson, spec.json() | {"metrics": dict(sorted(metrics.items()))}),
         results=merge_rows(old, rows, measured),
-        provenance={"data": dict(data.provenance), "training": training, "measurements": measurements},  # type: ignore[typeddict-item]
+        provenance={"data": dict(data.provenance), "training": first, "measurements": measurements},  # type: ignore[typeddict-item]
     )
     if group.is_first:
         held.write_record(spec, record)

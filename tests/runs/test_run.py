@@ -113,6 +113,25 @@ def test_adding_a_metric_keeps_code_machine_and_cost_of_the_older_values(tmp_pat
     assert run(both, store)["provenance"]["training"] == before["training"]
 
 
+def test_values_keep_the_training_that_made_them_when_weights_are_gone_and_trained_anew(tmp_path):
+    settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+    first, both = (make_spec("cfm", "moons", metrics=m, settings=settings) for m in (["norm"], ["nfe", "norm"]))
+    store = Store(tmp_path)
+    before = run(first, store)
+    store.weights_path(first).unlink()
+    assert run(replace(first, metrics={}), store) == before  # as the teacher of another run
+    anew = read_weights(store.weights_path(both)).training
+    assert anew != before["provenance"]["training"]
+    after = run(both, store)["provenance"]
+    assert after["training"] == before["provenance"]["training"]
+    assert [(each["metrics"], each.get("training")) for each in after["measurements"]] == [
+        (["norm"], None),
+        (["nfe"], anew),
+    ]
+    store.record_path(first).unlink()
+    assert run(both, store)["provenance"]["training"] == anew
+
+
 def test_runs_without_metrics_are_no_rows_of_tables(own):
     run(latent(seed=1), own)
     encoder = latent().prerequisites["encoder"]
