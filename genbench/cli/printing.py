@@ -38,6 +38,8 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     """Print the status of a results folder: number of records, and one line for everything that needs attention."""
     trained = f", {folder.prerequisites} prerequisites" if folder.prerequisites else ""  # models without evaluation
     print_line(console, f"{path}: {folder.records} records{trained}")
+    for suite, count in folder.published.items():
+        print_line(console, f"published: {suite}, {count} records")
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),

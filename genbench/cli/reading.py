@@ -120,6 +120,8 @@ def compare(
     """Compare two models, runs or sweeps: is it more than noise?"""
     if metric and dataset is None:
         raise ConfigError("--metric selects metrics of two models: add --dataset")
+    if dataset is not None:
+        files.require_folder(results, there=True)
 
     from genbench.analysis.compare import compare_models, compare_records
     from genbench.cli.printing import print_comparison, print_models

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genbench.results.frames import names_of
-from genbench.runs.record import failure_line, missing_metrics
+from genbench.results.reader import RECORDS, suite_names
+from genbench.runs.record import failure_line, missing_metrics, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store, evaluation_name, run_name
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
+from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 
 State = Literal["done", "run", "failed", "running", "stale"]
@@ -45,6 +47,7 @@ class FolderStatus:
         begun: runs with a checkpoint whose lease no process holds.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
+        published: {suite: number of its published records, failures included}.
     """
 
     records: int
@@ -55,6 +58,7 @@ class FolderStatus:
     stale: dict[str, int]
     unknown: dict[str, int]
     damaged: list[str]
+    published: dict[str, int]
 
 
 def cell_names(specs: Sequence[Spec]) -> list[str]:
@@ -114,6 +118,12 @@ def of_folder(store: Store) -> FolderStatus:
     }
     failures = store.failures(lambda _, error: damaged.append(str(error)))
     failed = {evaluation_name(path): failure_line(record) for path, record in failures}
+    published = {}
+    for suite in suite_names(store.root):
+        try:
+            published[suite] = len(read_published(store.root / suite / RECORDS))
+        except Damaged as error:
+            damaged.append(str(error))
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
     return FolderStatus(
         records=results.count(True),
@@ -124,6 +134,7 @@ def of_folder(store: Store) -> FolderStatus:
         stale=dict(outdated),
         unknown=dict(unknown),
         damaged=damaged,
+        published=published,
     )
 
 

@@ -1,12 +1,14 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from genbench import api
 from genbench.registry import models
 from genbench.results.status import of_suite
+from genbench.runs.record import read_published
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
@@ -69,10 +71,28 @@ def test_a_component_whose_version_rises_makes_its_records_stale(swept, monkeypa
     assert "version 1 of model 'cfm', which is now 2" in cells[0].note
 
 
-@pytest.mark.parametrize("command", ["results status", "results clean", "report", "leaderboard"])
+@pytest.mark.parametrize(
+    "command", ["results status", "results clean", "report", "leaderboard", "compare cfm otcfm --dataset moons"]
+)
 def test_a_folder_that_is_not_there_is_no_empty_one(cli, tmp_path, command):
     code, _, err = cli(*command.split(), "--results", tmp_path / "resluts")
     assert (code, err) == (2, f"genbench: no results folder at {tmp_path / 'resluts'}\n")
+
+
+def test_published_suites_are_counted_and_a_damaged_one_does_not_hide_the_others(cli, tmp_path):
+    for name in ("digits", "synthetic"):
+        (tmp_path / name).mkdir()
+    one = Path(__file__).parents[2] / "results/tutorial/records.jsonl.gz"
+    count = len(read_published(one))
+    (tmp_path / "synthetic/records.jsonl.gz").write_bytes(one.read_bytes())
+    (tmp_path / "digits/records.jsonl.gz").write_bytes(one.read_bytes()[:300])
+    code, out, _ = cli("results", "status", "--results", tmp_path)
+    assert code == 0
+    assert f"published: synthetic, {count} records" in out
+    assert "damaged: " in out
+    assert "digits/records.jsonl.gz holds no records" in out
+    folder = json.loads(cli("results", "status", "--results", tmp_path, "--json")[1])
+    assert folder["published"] == {"synthetic": count}
 
 
 def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept, tmp_path):
