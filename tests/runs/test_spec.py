@@ -1,15 +1,22 @@
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 import torch
 from PIL import Image
 
+from genbench.core import Event, Source
 from genbench.errors import ConfigError
+from genbench.metrics.evaluation import Evaluation, Value
+from genbench.models.flow_matching.velocity_model import FlowMatching
+from genbench.registry import metrics, models
 from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.run import run
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
+from genbench.settings import OnDisk
 from genbench.storage import content_hash
 
 
@@ -135,3 +142,67 @@ def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_ke
         run(other, Store(tmp_path / "results"))
     assert not Store(tmp_path / "results").has_weights(other)
     assert run(of(path), Store(tmp_path / "results"))["provenance"]["data"]["sha256"] == content_hash.sha256(path)
+
+
+def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "_entries", dict(models._entries))
+    known = models["cfm"].build
+
+    @models.register("started", version=1)
+    def started(event: Event, source: Source, *, start: Path | None = None) -> FlowMatching:
+        """Build a model whose start is in a file.
+
+        Args:
+            start: the file.
+        """
+        return known(event, source)
+
+    path, store = tmp_path / "start", Store(tmp_path / "results")
+
+    def spec():
+        settings = {"plan": {"steps": 2, "batch_size": 8}, "model": {"start": str(path)}}
+        return make_spec("started", "moons", metrics=["parameters"], settings=settings)
+
+    with pytest.raises(ConfigError, match=r"^model\.start: .*start does not exist$"):
+        spec()
+    path.write_text("one")
+    one = spec()
+    run(one, store)
+    path.write_text("another")
+    assert spec().train_key != one.train_key
+    store.weights_path(one).unlink()
+    store.record_path(one).unlink()
+    with pytest.raises(ConfigError, match="a file among its settings has changed since the run was requested"):
+        run(one, store)
+    path.write_text("one")
+    assert spec().train_key == one.train_key
+
+
+def test_a_file_that_a_metric_names_counts_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "_entries", dict(metrics._entries))
+
+    @metrics.register("read", version=1, better="none", of="model")
+    def read_number(evaluation: Evaluation, *, path: Annotated[str, OnDisk(), "a file"]) -> Value:
+        """Return the number in a file."""
+        return Value(float(Path(path).read_text()), 1, "as it stands")
+
+    store, numbers = Store(tmp_path / "results"), [tmp_path / name for name in ("one", "copy")]
+
+    def measured(path, seed=0):
+        settings = {"plan": {"steps": 2}, "metric": {"read": {"path": str(path)}}, "evaluation": {"n": 16, "curve": []}}
+        spec = make_spec("cfm", "moons", seed=seed, metrics=["read"], settings=settings)
+        assert restore_spec(json.loads(json.dumps(spec.json()))) == spec
+        known_before = store.is_complete(spec, store.record(spec))
+        (row,) = run(spec, store)["results"]
+        return known_before, row["value"], row["protocol"]
+
+    for path in numbers:
+        path.write_text("1")
+    first = measured(numbers[0])
+    assert first[:2] == (False, 1.0)
+    assert measured(numbers[1]) == (True, *first[1:])  # the same content elsewhere
+    numbers[0].write_text("2")
+    other = measured(numbers[0], seed=1)
+    assert other[:2] == (False, 2.0)
+    assert other[2] != first[2]  # so that no table averages the two
+    assert measured(numbers[0]) == (False, *other[1:])
