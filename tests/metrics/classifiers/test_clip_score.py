@@ -88,7 +88,8 @@ def test_a_folder_without_a_clip_is_an_error(folder, tmp_path, monkeypatch):
 
 
 def test_it_is_one_line_before_training(tmp_path):
+    (empty := tmp_path / "empty").mkdir()
     arguments = ("--model", "cfm", "--dataset", "digits-captions", "--metric", NAME, "--results", tmp_path)
-    done = genbench("run", *arguments, "--set", f"metric.{NAME}.model={tmp_path}", code=2)
+    done = genbench("run", *arguments, "--set", f"metric.{NAME}.model={empty}", code=2)
     assert "the folder has no *.safetensors" in done.stderr
     assert "Traceback" not in done.stderr
