@@ -91,7 +91,7 @@ COMMANDS = {
     "list": ("list", "--json"),
     "doctor": ("doctor",),
     "show": ("show", "with-a-path", "--json"),
-    "path": ("run", "--model", "with-a-path", "--dataset", "moons", "--dry-run", "--set", "model.path=a/b"),
+    "path": ("run", "--model", "with-a-path", "--dataset", "moons", "--dry-run", "--set", f"model.path={__file__}"),
     "broken": ("run", "--model", "raises", "--dataset", "moons"),
 }
 CODE = f"""
@@ -123,7 +123,7 @@ def test_a_setting_of_a_package_may_be_a_path(said):
     assert [said[command][0] for command in ("show", "path")] == [0, 0], said
     assert json.loads(said["show"][1])["settings"]["model"]["other"]["default"] == "x"
     model = json.loads(said["path"][1])["spec"]["model"]
-    assert (model["path"], model["other"]) == ("a/b", "x")
+    assert (model["path"], model["other"]) == (__file__, "x")
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "-a", "a b", "a" * 81, "../a"])

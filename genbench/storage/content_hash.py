@@ -53,7 +53,8 @@ def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]
             yield from ((f"{name}.{inner}", path) for inner, path in nested)
         if value is not None and marker is not None:
             path = Path(str(value)).expanduser()
-            if path.exists() or not marker.or_name:
+            is_default = str(value) == str(setting.default)  # such as the name of a file that is yet to be written
+            if path.exists() or not (marker.or_name or is_default):
                 yield name, path
 
 
