@@ -82,7 +82,9 @@ def test_if_one_process_ends_the_others_end_too_and_the_command_says_why(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_command_on_ctrl_c_or_a_kill(tmp_path, number):
-    process = start(PIDS.format(folder=str(tmp_path), end="open('ready', 'w')", work=COMPUTES), tmp_path)
+    process = start(
+        PIDS.format(folder=str(tmp_path), end=f"open({str(tmp_path / 'ready')!r}, 'w')", work=COMPUTES), tmp_path
+    )
     until = time.monotonic() + 60
     while not (tmp_path / "2").exists():
         assert time.monotonic() < until
