@@ -50,18 +50,24 @@ def main(pattern: str = "") -> None:
         sys.path.insert(0, folder)
         sys.dont_write_bytecode = True
         for mutation in mutations(pattern):
-            path = Path(folder) / "genbench" / mutation.file
-            text = path.read_text("utf-8") if path.exists() else ""
-            if mutation.old not in text:
+            path = place(mutation, Path(folder) / "genbench")
+            if path is None:
                 vanished.append(mutation)
                 verdict = "VANISHED"
             else:
-                path.write_text(text.replace(mutation.old, mutation.new), "utf-8")
+                path.write_text(path.read_text("utf-8").replace(mutation.old, mutation.new), "utf-8")
                 verdict = in_child(mutation, folder)
-                shutil.copy2(ROOT / "genbench" / mutation.file, path)
+                shutil.copy2(ROOT / path.relative_to(folder), path)
                 (caught if verdict else missed).append(mutation)
             print(f"{verdict or 'MISSED'}: {mutation.file}: {mutation.what}: {mutation.new[:70]!r}", flush=True)
     print(f"{len(caught)} of {len(caught) + len(missed)} mutations are caught; {len(vanished)} have vanished")
+
+
+def place(mutation: Mutation, package: Path) -> Path | None:
+    """Return the file that holds the text: the one of the table, or the only other one, where the text was moved."""
+    found = [path for path in package.rglob("*.py") if mutation.old in path.read_text("utf-8")]
+    named = package / mutation.file
+    return named if named in found else found[0] if len(found) == 1 else None
 
 
 def in_child(mutation: Mutation, folder: str, patience: float = 120.0) -> str:
