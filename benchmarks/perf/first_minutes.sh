@@ -124,12 +124,12 @@ PY
   ;;
 train)                                     # the first row of the speed table
   run warm $QUICK --model wcfm --set plan.steps=2   # decodes the images and fills the caches that the runs below share
-  per_step wcfm-fp32          "38 (30-50)"  --model wcfm
+  LONG=$((SHORT + (LONG - SHORT) / 4)) per_step wcfm-fp32 "115 (90-150)" --model wcfm
+  per_step wcfm-tf32          "38 (30-50)"  --model wcfm --set plan.precision=tf32
   per_step wcfm-bf16          "29 (24-38)"  --model wcfm --set plan.precision=bf16
   per_step wcfm-bf16-compiled "18 (14-25)"  --model wcfm --set plan.precision=bf16 --set plan.compile=true
-  per_step wcfm-fp32-compiled "28 (22-36)"  --model wcfm --set plan.compile=true
-  per_step otcfm-fp32         "wcfm + 0-4"  --model otcfm
-  per_step cfm-fp32           "wcfm - 0.1"  --model cfm
+  per_step otcfm-bf16         "wcfm + 0-4"  --model otcfm --set plan.precision=bf16
+  per_step cfm-bf16           "wcfm - 0.1"  --model cfm --set plan.precision=bf16
   ;;
 batch)                                     # memory by batch, and what a larger batch gains
   LONG=$((SHORT + (LONG - SHORT) / 8 + 1))
