@@ -146,7 +146,7 @@ sample)                                    # samples a second, with a fixed and 
   run trained $QUICK --model wcfm --set "plan.steps=$TRAINED" --set plan.precision=bf16 --set plan.warmup=200 --set plan.ema=0.99 || exit
   for solver in euler dopri5; do
     options=(--set "sample.method=$solver" --set "evaluation.n=$SAMPLES" --set evaluation.batch=500)
-    [ $solver = dopri5 ] || options+=(--set sample.steps=50)
+    options+=(--set "sample.steps=$([ $solver = euler ] && echo 50 || echo 0)")
     $GB eval "$WORK"/trained/runs/wcfm-cifar10* --metric nfe --metric bits_per_dim --metric straightness "${options[@]}" \
       --json --quiet > "$WORK/$solver.json" 2> "$WORK/$solver.err" || { failed "$solver" "$WORK/$solver.err"; continue; }
     nfe=$(value $solver nfe) seconds=$(measuring $solver sample_seconds)

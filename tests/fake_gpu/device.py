@@ -33,8 +33,9 @@ def install(devices: int = DEVICES) -> None:
 
     cuda._initialized = True
     cuda._lazy_init = lambda: None
+    cuda.is_available = lambda: True
+    cuda.device_count = cuda.random.device_count = lambda: devices
     # Functions of Python: Dynamo hashes what it finds here.
-    torch._C._cuda_getDeviceCount = lambda: devices
     torch._C._cuda_getDevice = lambda: device.fake_current_device()
     torch._C._cuda_setDevice = lambda index: device.fake_set_device(index)
     cuda._exchange_device = lambda index: _exchange(index)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -137,40 +137,43 @@ def shared_cases() -> Iterator[Case]:
 
 
 def together() -> Cases:
-    """Start two processes, which run all shared cases as torchrun would let them, and compare each with one process."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        roots = os.pathsep.join([str(Path(genbench.__file__).parents[1]), str(Path(__file__).parents[1])])
-        address = {
-            "PYTHONPATH": roots,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": "2",
-            "LOCAL_WORLD_SIZE": "2",
-        }
-        ranks = [
-            subprocess.Popen(
-                [sys.executable, "-m", "fake_gpu.two_processes", folder],
-                cwd=folder,  # Python looks for modules here first
-                env=os.environ | address | {"RANK": rank, "LOCAL_RANK": rank, "GENBENCH_HOME": f"{folder}/home"},
-            )
-            for rank in "01"
-        ]
+    """Compare what two processes leave with what one leaves; they run all shared cases, as torchrun would let them."""
+    with tempfile.TemporaryDirectory() as folder:
         for case in shared_cases():
             name = f"{case.name} in two processes"
-            yield name, partial(check, name, partial(same_as_alone, case, ranks, Path(folder)))
-        for rank in ranks:
-            rank.wait()
+            yield name, partial(check, name, partial(same_as_alone, case, folder))
 
 
-def same_as_alone(case: Case, ranks: list[subprocess.Popen[bytes]], folder: Path) -> None:
+@cache
+def run_together(folder: str) -> None:
+    """Run all shared cases in two processes, which write their results into the folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    roots = os.pathsep.join([str(Path(genbench.__file__).parents[1]), str(Path(__file__).parents[1])])
+    shared = address | {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "PYTHONPATH": roots,
+        "GENBENCH_HOME": f"{folder}/home",
+    }
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fake_gpu.two_processes", folder],
+            cwd=folder,  # Python looks for modules here first
+            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in "01"
+    ]
+    for rank in ranks:
+        rank.wait()
+
+
+def same_as_alone(case: Case, folder: str) -> None:
     """Assert that the processes leave what one process leaves."""
-    expected = case.compute("cuda")
-    ranks[0].wait()
-    failure = folder / f"{case.name}.txt"
+    run_together(folder)
+    failure = Path(folder) / f"{case.name}.txt"
     assert not failure.exists(), failure.read_text("utf-8")
-    with np.load(folder / f"{case.name}.npz") as saved:
-        apart = difference(expected, dict(saved))
+    with np.load(Path(folder) / f"{case.name}.npz") as saved:
+        apart = difference(case.compute("cuda"), dict(saved))
     assert apart <= case.tolerance, f"differs from one process by {apart:.1e}"
