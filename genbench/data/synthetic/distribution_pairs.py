@@ -1,5 +1,6 @@
 """Tasks whose source is a distribution other than N(0, I)."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.core import Data, Source, Truth
+from genbench.core import Batch, Data, Source, Truth
 from genbench.data.splits import Draw
 from genbench.data.synthetic.toy import EIGHT_STD, ring, standardized_moons, tutorial_moons
-from genbench.data.vectors import vectors
+from genbench.data.vectors import unlabeled, vectors
 from genbench.errors import Unsupported
 from genbench.registry import datasets
 from genbench.settings import Count, Positive
@@ -95,3 +96,28 @@ def gaussians_to_five_gaussians(
         source=source,
         truth=Truth(log_prob=target.log_prob, modes=target.means),
     )
+
+
+@datasets.register("tori", version=1, headline="sliced_w2")
+def tori(*, outer: Positive = 3.0) -> Data:
+    """From the uniform law on the torus of two unit circles, in four dimensions, to that of two wider circles.
+
+    The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. Every point of either torus has the same
+    distances to the other one, so the weights of W-CFM leave both laws as they are, with any kernel of a distance: the
+    assumption under which it learns entropic optimal transport exactly.
+
+    Args:
+        outer: radius of the two circles of the data.
+    """
+    return vectors(
+        "tori",
+        lambda n, generator: unlabeled(outer * _torus(n, generator).x),
+        dims=4,
+        source=SampledSource("torus", _torus, (4,)),
+        truth=Truth(w2_squared=2 * (outer - 1) ** 2),
+    )
+
+
+def _torus(n: int, generator: torch.Generator) -> Batch:
+    angle = 2 * math.pi * torch.rand(n, 2, generator=generator, device=generator.device)
+    return unlabeled(torch.stack([angle.cos(), angle.sin()], 2).flatten(1))

@@ -79,13 +79,7 @@ class Mixture(Source):
         Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
         mixture from .14 to .6 (8gaussians, n = 1024): more than the differences between good models.
         """
-        expected = self.weights.double() * n
-        counts = (expected + 1e-6).floor().long()
-        # Ties between remainders are broken at random, so that no mode is favoured over many draws.
-        rest = expected - counts + 1e-9 * torch.rand(len(counts), generator=generator, dtype=torch.float64)
-        counts[rest.topk(n - int(counts.sum())).indices] += 1
-        label = torch.repeat_interleave(torch.arange(len(counts)), counts)
-        return self._around(label[torch.randperm(n, generator=generator)], generator)
+        return self._around(stratified_labels(self.weights, n, generator), generator)
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return the log-density in nats."""
@@ -115,6 +109,21 @@ class Mixture(Source):
         square = (x[:, None] - means).square().sum(-1) / stds**2
         scale = self.shape[0] * (stds.log() + 0.5 * math.log(2 * math.pi))
         return self.weights.to(x).log() - scale - square / 2
+
+
+def stratified_labels(weights: Float[Tensor, " modes"], n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """Return n labels with the expected count of each, up to the remainder, in random order.
+
+    Args:
+        weights: the probabilities of the labels.
+    """
+    expected = weights.double() * n
+    counts = (expected + 1e-6).floor().long()
+    # Ties between remainders are broken at random, so that no mode is favored over many draws.
+    rest = expected - counts + 1e-9 * torch.rand(len(counts), generator=generator, dtype=torch.float64)
+    counts[rest.topk(n - int(counts.sum())).indices] += 1
+    label = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    return label[torch.randperm(n, generator=generator)]
 
 
 class Gaussian(Source):

@@ -48,3 +48,15 @@ def test_five_gaussians_surround_those_of_the_source():
     source = build("8gaussians", modes=4, radius=1.0)
     x = data.source.sample(1000, torch.Generator().manual_seed(0))
     torch.testing.assert_close(data.source.log_prob(x), source.truth.log_prob(x))
+
+
+def test_between_tori_each_point_has_the_same_distances_and_the_distance_of_laws_is_exact():
+    data = build("tori")
+    x0 = data.source.sample(400, torch.Generator().manual_seed(0)).double()
+    x1 = data.train.batch(0, 400, 0).x.double()
+    torch.testing.assert_close(x0.reshape(-1, 2, 2).norm(dim=2), torch.ones(400, 2).double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(x1.reshape(-1, 2, 2).norm(dim=2), 3 * torch.ones(400, 2).double(), atol=1e-6, rtol=0)
+    # The mean Gibbs weight of a point of the data over the source is the same for all points.
+    weight = torch.exp(-torch.cdist(x1, data.source.sample(100_000, torch.Generator().manual_seed(1)).double())).mean(1)
+    assert float(weight.std() / weight.mean()) < 0.01
+    assert data.truth.w2_squared == pytest.approx(float((3 * x0 - x0).square().sum(1).mean()), rel=1e-6)
