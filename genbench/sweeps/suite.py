@@ -1,7 +1,7 @@
 """Suites: the cells that a suite file stands for."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +20,18 @@ from genbench.sweeps.suite_file import DataEntry, Entry, Exclude, ModelEntry, Se
 
 
 class Sweep(NamedTuple):
-    """The cells of a suite, in the order of its tables. Tables are called by its name."""
+    """The cells of a suite, in the order of its tables. Tables are called by its name.
+
+    Args:
+        tables: of a track, the tables in which each cell stands: that of default settings, that of tuned ones, or both
+            if they are the same.
+        baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
+    """
 
     name: str
     specs: list[Spec]
+    tables: Sequence[tuple[str, ...]] = ()
+    baseline: str = ""
 
 
 class DataChoice(NamedTuple):
@@ -55,7 +63,9 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         raise ConfigError(f"{path}: '{path.stem}' is no name of a folder of tables: rename the suite")
     contents = read(path)
     try:
-        return Sweep(path.stem, _cells(contents, settings or {}))
+        if contents.track is None:
+            return Sweep(path.stem, _cells(contents, settings or {}))
+        return Sweep(path.stem, *_track_cells(contents, settings or {}), contents.track.baseline)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -78,6 +88,23 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
+def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[tuple[str, ...]]]:
+    """Return the cells of a track, first those with default settings, and the tables in which each stands."""
+    own = [choice for entry in suite.datasets for choice in _data(entry)]
+    whole = {
+        table: _once(_product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"))
+        for table in ("default", "tuned")
+    }
+    known = {table: {_identity(spec) for spec in cells} for table, cells in whole.items()}
+    cells = _once([*whole["default"], *whole["tuned"]])
+    tables = [tuple(table for table in known if _identity(spec) in known[table]) for spec in cells]
+    return form_ensembles(cells, suite.stack) if suite.stack else cells, tables
+
+
+def _identity(spec: Spec) -> tuple[str, str]:
+    return run_name(spec), spec.evaluation_key
+
+
 def _once(specs: Iterable[Spec]) -> list[Spec]:
     """Return each cell once, however often and in whatever spelling the suite names it, with all of its metrics.
 
@@ -86,27 +113,40 @@ def _once(specs: Iterable[Spec]) -> list[Spec]:
     """
     unique: dict[tuple[str, str], Spec] = {}
     for spec in specs:
-        cell = unique.setdefault((run_name(spec), spec.evaluation_key), spec)
+        cell = unique.setdefault(_identity(spec), spec)
         for name in spec.metrics.keys() & cell.metrics.keys():
             if not same_component(cell.metrics[name], spec.metrics[name]):
                 what = f"{spec.model_label} on {spec.data_label}"
                 raise ConfigError(f"{what} has {name} with two settings: a run has one value of each metric")
         if more := spec.metrics.keys() - cell.metrics.keys():
             metrics = dict(sorted((cell.metrics | {name: spec.metrics[name] for name in more}).items()))
-            unique[run_name(spec), spec.evaluation_key] = replace(cell, metrics=metrics)
+            unique[_identity(spec)] = replace(cell, metrics=metrics)
     return list(unique.values())
 
 
 def _product(
-    suite: Suite, chosen_data: Iterable[DataChoice], of_models: Iterable[ModelEntry], seeds: Seeds, override: Settings
+    suite: Suite,
+    chosen_data: Iterable[DataChoice],
+    of_models: Iterable[ModelEntry],
+    seeds: Seeds,
+    override: Settings,
+    *,
+    tuned: bool = False,
 ) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, for each seed."""
+    """Yield the cells in which each data set meets each model, at each budget and for each seed.
+
+    Args:
+        tuned: whether models have the settings that tuning chose for the data set, if it chose any.
+    """
     chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
-    for data, (model, model_settings) in itertools.product(chosen_data, chosen_models):
-        settings = merge(suite.sections, data.settings, model_settings, override)
+    budgets = [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
+    for (budget, its_seeds), data, (model, own) in itertools.product(budgets, chosen_data, chosen_models):
+        settings = merge(suite.sections, data.settings, budget, own)
         chosen = suite.metrics if data.metrics is None else data.metrics
-        spec = make_spec(model.name, data.name, metrics=chosen, settings=settings)
-        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds)
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, override))
+        if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(spec.model_label)):
+            spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, choice, override))
+        yield from (replace(spec, seed=seed) for seed in model.seeds or its_seeds)
 
 
 def _data(entry: DataEntry) -> list[DataChoice]:

@@ -1,5 +1,7 @@
 """Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
 
+import json
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,6 +77,9 @@ class Entry(Sections):
 
 E = TypeVar("E", bound=Entry)
 
+CHOSEN = ".tuned.json"
+"""Ending of the file beside a track with the settings that tuning chose, in place of .toml."""
+
 
 class DataEntry(Entry):
     """A data set. `metrics` replaces those of the suite."""
@@ -83,9 +88,13 @@ class DataEntry(Entry):
 
 
 class ModelEntry(Entry):
-    """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training."""
+    """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training.
+
+    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}.
+    """
 
     seeds: Seeds | None = None
+    trials: dict[str, dict[str, Any]] = {}
 
 
 class Include(Table):
@@ -110,10 +119,32 @@ class Exclude(Table):
     seed: Any = None
 
 
+class Budget(Table):
+    """A length of training, and the seeds of all models that train so long."""
+
+    steps: Annotated[int, Ge(1)]
+    seeds: Seeds
+
+
+class Tuning(Table):
+    """How the models of a track are tuned: seeds that no table reports, and the steps of every trial."""
+
+    steps: Annotated[int, Ge(1)]
+    seeds: Seeds
+
+
+class Track(Table):
+    """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning."""
+
+    baseline: str
+    tuning: Tuning
+
+
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed.
+    """The contents of a suite file: every data set meets every model with every seed, at every budget.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
+    `chosen` is read from a file beside that of a track, see `CHOSEN`: {data set: {model: its tuned settings}}.
     """
 
     datasets: Annotated[list[DataEntry], MinLen(1)]
@@ -123,10 +154,39 @@ class Suite(Sections):
     include: list[Include] = []
     exclude: list[Exclude] = []
     stack: list[str] = []
+    budgets: list[Budget] = []
+    track: Track | None = None
+    chosen: dict[str, dict[str, dict[str, Any]]] = {}
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Suite":
+        """Refuse what a track does not have: seeds of some models only, and reported seeds that tuning has seen."""
+        if self.track is None:
+            if self.chosen or any(model.trials for model in self.models):
+                raise ValueError("trials and chosen settings are parts of a track: add [track]")
+            return self
+        if self.track.baseline not in [model.name for model in self.models]:
+            raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
+        if self.include or self.exclude or any(model.seeds for model in self.models):
+            raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
+        reported = {seed for budget in self.budgets for seed in budget.seeds} or set(self.seeds)
+        if seen := reported & set(self.track.tuning.seeds):
+            raise ValueError(f"track.tuning.seeds: {sorted(seen)} are reported, too: tuning must not see them")
+        numbers = {model.name: math.prod(map(len, _lists(model.trials))) for model in self.models if model.trials}
+        if len(set(numbers.values())) > 1:
+            raise ValueError(f"trials: every model of a track needs the same number, not {numbers}")
+        return self
+
+
+def _lists(trials: dict[str, dict[str, Any]]) -> list[list[Any]]:
+    lists = [values for settings in trials.values() for values in settings.values()]
+    if not all(isinstance(values, list) and values for values in lists):
+        raise ValueError("trials: write a list of values for each setting")
+    return lists
 
 
 def read(path: Path) -> Suite:
-    """Read a suite file.
+    """Read a suite file, and of a track the settings that were chosen for it.
 
     Raises:
         ConfigError: if it is not a suite, or names an unknown component.
@@ -134,7 +194,10 @@ def read(path: Path) -> Suite:
     try:
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
-        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
+        if "track" in contents and chosen.exists():
+            contents["chosen"] = json.loads(chosen.read_text(encoding="utf-8"))
+        suite = Suite.model_validate(contents)
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
