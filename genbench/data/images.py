@@ -29,6 +29,7 @@ PUBLISHED = {
 }
 """The CIFAR-10 recipe of Tong et al. (2023). On a CPU, networks of its size gain from two threads."""
 
+EVALUATION = {"n": 10_000, "batch": 500}
 GREY = PUBLISHED | {"steps": 50_000, "warmup": 1000, "ema": 0.999}
 
 
@@ -49,8 +50,8 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
     Reference: Krizhevsky, 2009.
     """
     images = _original_or_path("cifar10", CIFAR10, path)
-    evaluation = {"n": 50_000, "batch": 500}
-    return _images(images, CIFAR10.shape, flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
+    evaluation = EVALUATION | {"n": 50_000}
+    return image_task(images, CIFAR10.shape, {"valid": valid}, PUBLISHED, evaluation, flip=flip)
 
 
 @datasets.register("mnist", version=1, headline="fid-legacy")
@@ -67,7 +68,7 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
     Reference: LeCun et al., 1998.
     """
     images = _original_or_path("mnist", MNIST, path)
-    return _images(images, MNIST.shape, flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
+    return image_task(images, MNIST.shape, {"valid": valid}, GREY, EVALUATION)
 
 
 @datasets.register("folder", version=1, headline="fid-legacy")
@@ -102,10 +103,7 @@ def folder(
     images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}
-    return _images(images, (channels, size, size), flip=flip, **held_out, plan=PUBLISHED, evaluation=EVALUATION)
-
-
-EVALUATION = {"n": 10_000, "batch": 500}
+    return image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)
 
 
 def _original_or_path(name: str, original: Original, path: str | None) -> Collection:
@@ -126,18 +124,26 @@ def _original_or_path(name: str, original: Original, path: str | None) -> Collec
     return images
 
 
-def _images(
+def image_task(
     images: Collection,
     shape: tuple[int, int, int],
-    *,
-    flip: bool,
-    valid: int,
-    test: int,
+    held_out: Mapping[str, int],
     plan: Mapping[str, Any],
     evaluation: Mapping[str, Any],
+    *,
+    metrics: tuple[str, ...] = METRICS,
+    levels: int = 256,
+    flip: bool = False,
 ) -> Data:
-    space = Pixels(256)
-    splits = images.splits(valid=valid, test=test, space=space, flip=flip)
+    """Build the task of generating the images of a collection.
+
+    Args:
+        shape: (channels, height, width).
+        held_out: see `Collection.splits`.
+        levels: number of gray levels of a channel.
+    """
+    space = Pixels(levels)
+    splits = images.splits(held_out, space, flip=flip)
     # With a single class there is nothing to condition on.
     classes = len(images.classes) if len(images.classes) > 1 else 0
     return Data(
@@ -149,6 +155,6 @@ def _images(
         test=splits["test"],
         plan=plan,
         evaluation=evaluation,
-        metrics=METRICS,
+        metrics=metrics,
         provenance=images.provenance,
     )

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
-from genbench.data.synthetic.mixture import Mixture
+from genbench.data.synthetic.gaussians import Mixture
 from genbench.data.vectors import vectors
 from genbench.registry import datasets
 from genbench.settings import Count, Positive
