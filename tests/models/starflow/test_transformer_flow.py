@@ -8,7 +8,8 @@ from helpers.toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, pe
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, Unsupported
+from genbench.registry import datasets, models
 
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
 
@@ -201,3 +202,9 @@ def test_wrong_sampling_options_are_errors():
         build("tarflow", IMAGE, **SMALL).sample(x0, guidance=1.0)
     with pytest.raises(ConfigError, match=r"sample\.denoise needs .* Gaussian noise"):
         build("tarflow", IMAGE, **SMALL).sample(x0, denoise=True)
+
+
+def test_only_the_standard_normal_is_a_source():
+    for source in (datasets["8gaussians-moons"].build().source, Normal((4,))):
+        with pytest.raises(Unsupported, match=r"N\(0, I\)"):
+            models["tarflow"].build(Event((2,)), source)
