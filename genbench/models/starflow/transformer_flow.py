@@ -18,8 +18,7 @@ from genbench.models.starflow.design import (
     Design,
     StarflowBlocks,
     TarflowBlocks,
-    starflow_blocks,
-    tarflow_blocks,
+    sizes,
 )
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
@@ -248,7 +247,7 @@ def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, desig
     Zhai et al., 2024, "Normalizing flows are capable generative models", https://arxiv.org/abs/2412.06329.
     All blocks share one table of label embeddings.
     """
-    return TransformerFlow(event, source, blocks or tarflow_blocks(event), design)
+    return TransformerFlow(event, source, blocks or sizes(event).tarflow, design)
 
 
 @models.register("starflow", version=2, plan=PLAN)
@@ -261,4 +260,4 @@ def starflow(
     https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty are by default those of the
     paper's code.
     """
-    return TransformerFlow(event, source, blocks or starflow_blocks(event), design)
+    return TransformerFlow(event, source, blocks or sizes(event).starflow, design)
