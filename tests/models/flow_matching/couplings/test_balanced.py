@@ -80,14 +80,6 @@ def test_a_small_epsilon_approaches_the_optimal_plan():
     assert lengths[2].item() == pytest.approx(shortest.item(), rel=0.03)
 
 
-def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
-    plan = {"steps": 50, "batch_size": 64}
-    cfm, _ = trained("cfm", "8gaussians", plan=plan)
-    balanced, _ = trained("wcfm-balanced", "8gaussians", model={"epsilon": 1e9}, plan=plan)
-    for name, value in cfm.state_dict().items():
-        assert_close(balanced.state_dict()[name], value, rtol=1e-4, atol=1e-5)
-
-
 def test_the_trained_variance_is_that_of_the_data(trained, drawn):
     """W-CFM under the same kernel has a closed form, to which test_flow_matching trains it: far from the data."""
     data, model = {"dims": 1, "std": 2.0}, {"cost": "sqnorm", "epsilon": 4.0}

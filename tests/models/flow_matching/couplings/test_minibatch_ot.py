@@ -25,16 +25,6 @@ def test_resampling_weights_are_multiplicities_that_lose_37_percent():
     assert (pairs.weight == 0).float().mean().item() == pytest.approx(math.exp(-1), abs=0.04)
 
 
-def test_pairing_stays_within_classes():
-    label = torch.arange(100) % 2
-    x1 = torch.randn(100, 2) + 10 * label[:, None]
-    x0 = torch.randn(100, 2)
-    paired = MinibatchOT()(x0, x1, label, stream()).x0
-    for one in (0, 1):
-        mine, theirs = x0[label == one], paired[label == one]
-        assert_close(theirs[theirs[:, 0].argsort()], mine[mine[:, 0].argsort()])
-
-
 def test_a_pool_pairs_the_batches_of_several_steps_together(built):
     """The data of every step stays the same; the pairs are those of the optimal plan of the whole pool."""
     pooled, data = built("otcfm", "8gaussians", pool=4)
@@ -146,27 +136,14 @@ def test_settings_that_do_not_apply_are_refused(built):
         built("otcfm", "moons", plan="sinkhorn", pool=2)
 
 
-def test_sinkhorn_goes_from_independent_to_the_exact_plan():
-    x0, x1 = torch.randn(128, 1), torch.randn(128, 1)
-    exact = MinibatchOT()(x0, x1, None, stream()).x0
-
-    def correlation(reg):
-        paired = Sinkhorn(reg=reg)(x0, x1, None, stream()).x0
-        return torch.corrcoef(torch.stack([paired[:, 0], x1[:, 0]]))[0, 1].item()
-
-    best = torch.corrcoef(torch.stack([exact[:, 0], x1[:, 0]]))[0, 1].item()
-    assert correlation(0.02) == pytest.approx(best, abs=0.03)
-    assert abs(correlation(1000.0)) < 0.4  # of 128 independent pairs it has a standard deviation of 0.09
-
-
-def test_sinkhorn_correlation_of_gaussians_is_the_closed_form():
+@pytest.mark.parametrize("reg", [0.1, 1.0, 1000.0])
+def test_sinkhorn_correlation_of_gaussians_is_the_closed_form(reg):
     # The entropic plan of N(0,1) with itself for cost c = |x-y|^2 and strength reg is Gaussian with correlation
     # rho solving rho / (1 - rho^2) = 2 / reg (Janati et al., 2020).
-    reg = 1.0
     rho = (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg)
     quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(1000) + 0.5) / 1000)[:, None]
     paired = Sinkhorn(reg=reg)(quantiles, quantiles, None, stream()).x0
-    assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.04)
+    assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.08)
 
 
 @pytest.mark.parametrize(("reg", "scale"), [(1e-6, 100.0), (1.0, math.nan)])
