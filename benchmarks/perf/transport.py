@@ -8,9 +8,9 @@ import torch
 from harness import Row, Sides
 from torch import Tensor
 
-from genbench.core import Normal
+from genbench.core import Event, Normal
 from genbench.metrics.wasserstein import ITERATIONS, random_directions, sorted_projections, squared_w2
-from genbench.models.flow_matching.couplings.gibbs import Gibbs
+from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
 from genbench.registry import datasets
 
@@ -81,7 +81,8 @@ def coupling(pair: Callable[[], object], batch: int) -> Callable[[], Sides]:
 
 def gibbs(batch: int) -> Callable[[], object]:
     """Return the coupling of W-CFM on a batch of images."""
-    weighted, stream = Gibbs(epsilon=5.0), torch.Generator().manual_seed(0)
+    weighted = Gibbs(Event(IMAGE), 0, kernel=KernelSettings(epsilon=5.0))
+    stream = torch.Generator().manual_seed(0)
     x0, x1 = (Normal(IMAGE).sample(batch, stream) for _ in range(2))
     weighted.calibrate(weighted.log_kernel(x0, x1), torch.zeros(batch, dtype=torch.int64))
     return lambda: weighted(x0, x1, None, stream)
