@@ -14,7 +14,7 @@ from torchmetrics.image import KernelInceptionDistance, PeakSignalNoiseRatio
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
 from genbench.errors import ConfigError
-from genbench.metrics.classifiers.digit_classifiers import digits_cnn
+from genbench.metrics.classifiers.classifier import digits_cnn
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
