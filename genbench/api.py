@@ -99,8 +99,7 @@ def load(results: str | Path, run: str = "") -> Model:
     folder = Path(results) / "runs" / run if run else Path(results)
     spec = store.spec_at(folder)
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
-    if weights_file.restore_weights(model, folder / "model.safetensors", spec) is None:
-        raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
+    weights_file.restore_weights(model, folder / "model.safetensors", spec)
     return model.eval()
 
 
