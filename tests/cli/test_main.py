@@ -52,7 +52,6 @@ NAMES = [
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
     (("report", "--results", "nowhere"), "no results folder at nowhere"),
     (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
-    (("results", "status", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
     (("results", "merge", "deep.toml", "--results", "into"), "deep.toml is not a folder"),
     (("show", "WCFM"), "did you mean 'wcfm'?"),
     (("list", "modells"), "did you mean 'models'?"),
