@@ -45,6 +45,7 @@ NAMES = [
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
     (("eval", "nowhere"), "is not a kept run"),
     (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
+    (("eval", "x.npy"), "add --dataset NAME, the data set to compare them with"),
     (("eval", "some-run", "--seed", "7"), "--seed is for samples made elsewhere"),
     (("verify", "nowhere"), "no results folder or submission at nowhere"),
     (("submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
