@@ -175,14 +175,6 @@ class Registry:
             raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}")
         return self._entries[name]
 
-    def version(self, name: str) -> int:
-        """Return the version of a component. FAMILY:NAME has version 1: its protocol states the version of its library.
-
-        Raises:
-            ConfigError: if there is none, or it cannot be imported.
-        """
-        return 1 if ":" in name and name in self and name not in self._entries else self[name].version
-
     def summary(self, name: str) -> str:
         """Return the first line of a builder's docstring; for a package that is not imported yet, the package."""
         if name in self._summaries:

@@ -171,23 +171,21 @@ def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str
 def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, bytes]]:
     """Yield the folder of its class, "" without classes, and the file of each image."""
     label = _label_column(rows)
-    feature = rows.features[label] if label else None
-    names = getattr(feature, "names", None)
-    if label and names is None:
-        names = sorted({*rows[label]} - {None})
+    named = getattr(rows.features[label], "names", None) if label else None
+    values = list(named or sorted({*rows[label]} - {None})) if label else []
+    width = len(str(len(values) - 1))
+    folders = {
+        number if named else value: f"{number:0{width}}-{_plain(str(value))}" for number, value in enumerate(values)
+    }
     raw = rows.select_columns([column, *([label] if label else [])]).cast_column(column, _library().Image(decode=False))
     row: Any
     for number, row in enumerate(raw):
-        content, known = row[column]["bytes"] if row[column] else None, row[label] if label else None
+        content = row[column]["bytes"] if row[column] else None
         if not content:
             raise ConfigError(f"hf:{name}: image {number + 1} is missing, or in a file outside the data set")
-        if names is None:
-            yield "", content
-            continue
-        index = known if hasattr(feature, "names") or known is None else names.index(known)
-        if index is None or not 0 <= index < len(names):
+        if label and row[label] not in folders:
             raise ConfigError(f"hf:{name}: image {number + 1} has no class")
-        yield f"{index:0{len(str(len(names) - 1))}}-{_plain(str(names[index]))}", content
+        yield folders[row[label]] if label else "", content
 
 
 def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:

@@ -1,11 +1,11 @@
 """Decoding: from the image files of a tree to one uint8 array of one size, made once and kept in the cache."""
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from struct import error as StructError
 from typing import Any, Literal
@@ -30,8 +30,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 2**27
 """Largest number of pixels of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
 
-AHEAD = 32
-"""Images that are decoded ahead of the one being written, which bounds memory."""
+AHEAD = 64
+"""Images that are decoded at once, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -112,23 +112,12 @@ def _decoded(
     path: Path, images: Iterable[tuple[str, bytes]], image_format: ImageFormat
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "channels height width"]]]:
     """Decode images as they stream by, in their order."""
-    if not image_format.resize:
-        # Handing small images to threads takes longer than decoding them.
-        for name, data in images:
-            yield name, decode(data, f"{path}: {name}", image_format)
-        return
+    images = iter(images)
     with ThreadPoolExecutor() as pool:
-        ahead: deque[tuple[str, Future]] = deque()
-        try:
-            for name, data in images:
-                ahead.append((name, pool.submit(decode, data, f"{path}: {name}", image_format)))
-                if len(ahead) == AHEAD:
-                    name, future = ahead.popleft()
-                    yield name, future.result()
-            for name, future in ahead:
-                yield name, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        decode_all = pool.map if image_format.resize else map  # small images are decoded sooner than handed to threads
+        while some := dict(islice(images, AHEAD)):
+            pixels = decode_all(lambda name, data: decode(data, f"{path}: {name}", image_format), some, some.values())
+            yield from zip(some, pixels, strict=True)
 
 
 def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarray, "channels height width"]:

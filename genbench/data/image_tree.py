@@ -12,7 +12,7 @@ else. Classes are numbered in the order of their names.
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from lzma import LZMAError
 from pathlib import Path
@@ -50,7 +50,7 @@ def layout(path: Path) -> Layout:
     Raises:
         ConfigError: if the path cannot be read, holds no images, or mixes these layouts.
     """
-    names = [n for n in _names(path) if not any(part.startswith((".", "__MACOSX")) for part in n.split("/"))]
+    names = [n for n, _ in _entries(path) if not any(part.startswith((".", "__MACOSX")) for part in n.split("/"))]
     images = sorted(name for name in names if _is_image(name))
     if not images:
         raise ConfigError(f"{path} holds no images ({', '.join(sorted(EXTENSIONS))})")
@@ -103,34 +103,25 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         ConfigError: if the path cannot be read.
     """
-    if path.is_dir():
-        for name in _names(path):
-            if _is_image(name):
-                _check_size(path, name, (path / name).stat().st_size)
-                yield name, (path / name).read_bytes()
+    return ((name, read()) for name, read in _entries(path) if _is_image(name))
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield the relative name of everything in the tree, folders with a slash at the end, and what reads it."""
+    if not path.is_dir():
+        yield from _members(path)
         return
-    for name, _, data in _members(path, read=True):
-        if data is not None:
-            yield name, data
+    for item in path.rglob("*"):
+        name = item.relative_to(path).as_posix()
+        if not item.is_file() and not item.is_dir():
+            raise ConfigError(f"{path}: {name} is neither a file nor a folder")
+        if _is_image(name):
+            _check_size(path, name, item.stat().st_size)
+        yield name + ("/" if item.is_dir() else ""), item.read_bytes
 
 
-def _names(path: Path) -> Iterator[str]:
-    """Yield all names in the tree, relative, folders with a slash at the end."""
-    if path.is_dir():
-        for item in path.rglob("*"):
-            if not item.is_file() and not item.is_dir():
-                raise ConfigError(f"{path}: {item.relative_to(path)} is neither a file nor a folder")
-            yield item.relative_to(path).as_posix() + ("/" if item.is_dir() else "")
-        return
-    for name, member, _ in _members(path, read=False):
-        if not member.isdir() and not member.isfile():
-            raise ConfigError(f"{path}: {member.name} is a link; give an archive of files")
-        if name != ".":
-            yield name + ("/" if member.isdir() else "")
-
-
-def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, bytes | None]]:
-    """Stream the members of an archive: name, header, and the content if it is an image that is to be read."""
+def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Stream the members of an archive: each can be read until the next one is asked for."""
     if not path.exists():
         raise ConfigError(f"{path} does not exist")
     try:
@@ -141,13 +132,16 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
                 if number > size // MIN_PACKED + MANY:  # small archives may hold millions, each without content
                     raise ConfigError(f"{path} holds more than {number:,} members in {size:,} bytes")
                 name = normpath(member.name).lstrip("/")
+                if not member.isdir() and not member.isfile():
+                    raise ConfigError(f"{path}: {member.name} is a link; give an archive of files")
                 if _is_image(name):
                     _check_size(path, name, member.size)
                 left -= member.size
                 if left < 0:
                     raise ConfigError(f"{path} would unpack to more than {MAX_UNPACKED} times its size")
-                file = archive.extractfile(member) if read and member.isfile() and _is_image(name) else None
-                yield name, member, file.read() if file else None
+                if name != ".":
+                    file = archive.extractfile(member)
+                    yield name + ("/" if member.isdir() else ""), file.read if file else bytes
                 archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
     except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):

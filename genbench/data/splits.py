@@ -280,21 +280,20 @@ class Collection:
     load: Callable[[], tuple[Rows, Int[Tensor, " n"]]]
     provenance: Mapping[str, Any]
 
-    def splits(self, *, valid: int, test: int, space: Space, flip: bool) -> dict[str, Finite]:
+    def splits(self, held_out: Mapping[str, int], space: Space, *, flip: bool) -> dict[str, Finite]:
         """Return the training, validation and test split; a missing one is held out from train.
 
         Held-out images are stratified by class and always the same.
 
         Args:
-            valid: images held out for validation if the collection has no such split.
-            test: images held out for testing if the collection has no such split.
+            held_out: images to hold out for "valid" and "test", in that order, if the collection has no such split.
             flip: whether training images are mirrored at random.
 
         Raises:
             ConfigError: if train has too few images for that.
         """
         sizes = {split: sum(counts) for split, counts in self.counts.items()}
-        held_out = {split: n for split, n in (("valid", valid), ("test", test)) if split not in sizes}
+        held_out = {split: n for split, n in held_out.items() if split not in sizes}
         total, wanted = sizes["train"], sum(held_out.values())
         if wanted >= total:
             raise ConfigError(f"{wanted} of {total} training images are to be held out for {' and '.join(held_out)}")

@@ -24,7 +24,6 @@ def vectors(
     stratified: Draw | None = None,
     source: Source | None = None,
     truth: Truth | None = None,
-    scale: float = 1.0,
 ) -> Data:
     """Build the task of generating a distribution of vectors; every draw is fresh.
 
@@ -33,11 +32,10 @@ def vectors(
         conditions: number of the last coordinates that are conditions; the source must draw them too.
         stratified: draws by mode the validation and test samples, and those that stand for the distribution.
         source: where sampling starts; N(0, I) by default.
-        scale: units of the data per unit of model space.
     """
     truth = truth or Truth()
     several = truth.modes is not None and len(truth.modes) > 1
-    space = Real(scale)
+    space = Real()
     return Data(
         event=Event((dims,), classes, space.bin, conditions=conditions),
         space=space,

@@ -168,8 +168,7 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
         try:
             spec = _spec(record, guest)
             if guest is not None and spec.kind == "model":
-                data = spec.build_data()
-                check_memory(data, spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+                check_memory(spec)
         except (ConfigError, Unsupported) as error:
             return ReadRecord(path, Verdict(name, "not measured", _line(error)), None, seed, trained, hashes)
         other = ""

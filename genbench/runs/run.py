@@ -215,7 +215,8 @@ def _trained(
             if not has_weights:
                 raise
         try:
-            training = restore_weights(model, store.weights_path(spec), spec)
+            path = store.weights_path(spec)
+            training = restore_weights(model, path, spec) if path.exists() else None
         except Damaged:
             with launch.hold(store, spec) as held:
                 training = take_weights(model, spec, held)
@@ -235,7 +236,8 @@ def _measure(
     except Unsupported as reason:
         rows = [row for name in missing for row in unsupported(name, str(reason))]
         return _write(spec, held, data, record, rows, missing, no_origin(), {}, group)
-    training = take_weights(model, spec, held) if may_train else _required_weights(model, spec, held)
+    path = held.weights_path(spec)
+    training = take_weights(model, spec, held) if may_train else restore_weights(model, path, spec)
     if training is None:
         return None
     _check_files(missing, data)
@@ -257,17 +259,6 @@ def _measure(
             save_samples(folder, main, data)
         cost = {"sample_seconds": main.seconds, "evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
     return _write(spec, held, data, record, rows, missing, training, cost, group)
-
-
-def _required_weights(model: Trainable, spec: Spec, store: Store) -> Origin:
-    """Load the kept weights of a run that may not train, and return the origin of training."""
-    try:
-        training = restore_weights(model, store.weights_path(spec), spec)
-    except Damaged as error:
-        raise ConfigError(f"{error}; run it again to train it") from error
-    if training is None:
-        raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
-    return training
 
 
 def _check_files(measured: Metrics, data: Data) -> None:

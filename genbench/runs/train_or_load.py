@@ -49,6 +49,8 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
     Damaged weights are reported and removed: trained again they will be the same. Weights of another run are set aside.
     """
     path = held.weights_path(spec)
+    if not held.has_weights(spec):
+        return None
     try:
         return restore_weights(model, path, spec)
     except Misfiled as error:

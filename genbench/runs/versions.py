@@ -21,9 +21,12 @@ NESTED = (couplings, nets, encoders, texts, extractors)
 
 
 def installed_version(registry: Registry, name: str) -> int | None:
-    """Return the version of a component; None if it is not installed here, or cannot be imported."""
+    """Return the version of a component; None if it is not installed here, or cannot be imported.
+
+    FAMILY:NAME has version 1: its protocol states the version of its library, which is not imported.
+    """
     try:
-        return registry.version(name)
+        return 1 if ":" in name and name in registry else registry[name].version
     except ConfigError:
         return None
 

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from genbench.errors import ConfigError
-from genbench.settings import OnDisk, Settings, marker_in, settings_of
+from genbench.settings import OnDisk, Settings, each_setting, marker_in
 from genbench.storage import cache, files
 from genbench.storage.files import Damaged
 
@@ -44,13 +44,8 @@ def stamp(path: Path) -> str:
 
 def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield the name and the path of each bound setting that is a path; nested ones are called COMPONENT.SETTING."""
-    for name, setting in settings_of(builder).items():
-        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
-        if marker is None and _takes_path(setting.type):
-            marker = OnDisk()
-        if setting.nested is not None and isinstance(value, Mapping):
-            nested = paths_in(setting.nested.registry[value["name"]].build, value)
-            yield from ((f"{name}.{inner}", path) for inner, path in nested)
+    for name, setting, value in each_setting(builder, settings):
+        marker = marker_in(setting.type, OnDisk) or (OnDisk() if _takes_path(setting.type) else None)
         if value is not None and marker is not None:
             path = Path(str(value)).expanduser()
             is_default = str(value) == str(setting.default)  # such as the name of a file that is yet to be written

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from genbench.runs.store import Store
-from genbench.sweeps import child_process
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
+from genbench.training.allocator import keep_freed
 
 MAX_TRIES = 2
 """Number of times that a job is started whose process is killed."""
@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, store: Store) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, child_end = context.Pipe()
-        self.process = context.Process(target=child_process.start, args=(__name__, serve.__name__, child_end))
+        self.process = context.Process(target=serve, args=(child_end,))
         # The child inherits the blocked signals, so that Ctrl-C never reaches it: its parent answers.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -148,8 +148,11 @@ def _cores() -> int:
 
 
 def serve(pipe: Connection) -> None:
-    """Run the jobs that the parent sends after the store, until it sends None."""
-    store: Store = pipe.recv()
+    """Run the jobs that the parent sends after the store, until it sends None. The parent alone answers Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    keep_freed()
     lock = threading.Lock()  # warnings may come from other threads
 
     def send(message: JobEvent | Finished) -> None:
@@ -158,5 +161,13 @@ def serve(pipe: Connection) -> None:
 
     logging.getLogger("genbench").addHandler(WarningForwarder(send))
     with suppress(EOFError):
+        store: Store = pipe.recv()
         while (job := pipe.recv()) is not None:
             send(Finished(run_job(job, store, send)))
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

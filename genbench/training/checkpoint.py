@@ -1,8 +1,6 @@
 """Checkpoints: the state of a training in one safetensors file; the previous file is kept."""
 
 import logging
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,16 +38,11 @@ def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
     tensors.save(path, checkpoint.tensors, header)
 
 
-def exists(path: Path) -> bool:
-    """Return whether there is a checkpoint to resume."""
-    return path.exists() or _previous(path).exists()
-
-
 def elapsed(path: Path) -> float:
     """Return the seconds of training until a checkpoint; 0 if none can be read."""
     for candidate in (path, _previous(path)):
         try:
-            return _progress(tensors.head(candidate, FIELDS))[1]
+            return float(tensors.head(candidate, FIELDS)["seconds"])
         except (FileNotFoundError, ValueError):  # Damaged is one
             continue
     return 0.0
@@ -66,26 +59,17 @@ def read(path: Path, run: str) -> Checkpoint | None:
     for candidate in (path, _previous(path)):
         try:
             state, header = tensors.load(candidate, FIELDS)
-            saved = Checkpoint(state, *_progress(header))
         except FileNotFoundError:
             continue
-        except ValueError as error:  # Damaged is one
+        except files.Damaged as error:
             log.warning("%s; training resumes from the previous checkpoint, or starts again", error)
             files.discard(candidate)
             continue
         if header["run"] != run:
             other = header["run"] or "without a name"
             raise ConfigError(f"{files.shown(candidate)} belongs to another run, {other}: remove it")
-        return saved
+        return Checkpoint(state, int(header["step"]), float(header["seconds"]))
     return None
-
-
-def _progress(header: Mapping[str, str]) -> tuple[int, float]:
-    """Return the steps and the seconds in a header. Raises ValueError if they are none."""
-    step, seconds = int(header["step"]), float(header["seconds"])
-    if step < 0 or not 0 <= seconds < math.inf:
-        raise ValueError(f"a checkpoint of {step} steps in {seconds} seconds")
-    return step, seconds
 
 
 def _previous(path: Path) -> Path:

@@ -1,7 +1,6 @@
 """The log of a training: train.csv, with every scalar of every step."""
 
 import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,27 +101,21 @@ class TrainCsv:
         ready = len(self.rows) // self.steps_per_row * self.steps_per_row
         if not ready:
             return
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if not self.path.exists():
-            writer.writerow(self.rows[0])
-        for i in range(0, ready, self.steps_per_row):
-            part = self.rows[i : i + self.steps_per_row]
-            mean = [sum(row[name] for row in part) / len(part) for name in part[0] if name != "step"]
-            writer.writerow([int(part[-1]["step"]), *(f"{value:.6g}" for value in mean)])
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                writer.writerow(self.rows[0])
+            for i in range(0, ready, self.steps_per_row):
+                part = self.rows[i : i + self.steps_per_row]
+                mean = [sum(row[name] for row in part) / len(part) for name in part[0] if name != "step"]
+                writer.writerow([int(part[-1]["step"]), *(f"{value:.6g}" for value in mean)])
         self.rows = self.rows[ready:]
 
     def _drop_rows_after(self, start: int) -> None:
-        try:
-            text = files.read(self.path).decode(errors="replace")
-        except FileNotFoundError:
+        if not self.path.exists():
             return
-        except files.Damaged:  # no regular file
-            text = ""
         # A kill may have cut the last line off.
-        header, *rows = text.rpartition("\n")[0].splitlines() or [""]
+        header, *rows = self.path.read_text(errors="replace").rpartition("\n")[0].splitlines() or [""]
         kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= start]
         if kept:
             files.write(self.path, "\n".join([header, *kept]) + "\n")

@@ -22,8 +22,8 @@ def test_a_spec_of_another_version_is_refused():
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        ("evaluation", {"curve_metrics": None}, "curve_metrics is no list of names"),
-        ("evaluation", {"curve_metrics": [["w2"]]}, "curve_metrics is no list of names"),
+        ("evaluation", {"curve_metrics": None}, "curve_metrics: None is wrong"),
+        ("evaluation", {"curve_metrics": [["w2"]]}, "curve_metrics: [['w2']] is wrong"),
         ("stack", [{"seed": 0}, {"seed": None}], "a member of a stack needs a seed"),
         ("stack", [{"seed": 0}, {"seed": 1, "kapa": 2.0}], "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
     ],

@@ -1,11 +1,12 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 import torch
-from PIL import Image
+from helpers.image_trees import write_images
 
 from genbench.core import Event, Source
 from genbench.errors import ConfigError
@@ -64,32 +65,9 @@ def test_a_spec_survives_json():
     assert (again.train_key, again.evaluation_key) == (spec.train_key, spec.evaluation_key)
 
 
-def test_a_path_counts_by_what_it_holds(tmp_path):
-    from PIL import Image
-
-    def tree(name, shade):
-        for split in ("train", "test"):
-            for one in ("a", "b"):
-                folder = tmp_path / name / split / one
-                folder.mkdir(parents=True)
-                for i in range(12):
-                    Image.new("RGB", (32, 32), (shade, i, 0)).save(folder / f"{i}.png")
-        return str(tmp_path / name)
-
-    def keyed(path):
-        settings = {"data": {"path": path, "size": 32}}
-        return make_spec("cfm", "folder", metrics=[], settings=settings).train_key
-
-    here, there, other = tree("here", 5), tree("there", 5), tree("other", 6)
-    assert keyed(here) == keyed(there) != keyed(other)
-
-
 @pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
 def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_path):
-    for part in ("train", "test"):
-        for kind in range(10):
-            (tmp_path / part / str(kind)).mkdir(parents=True)
-            Image.new("RGB", (32, 32)).save(tmp_path / part / str(kind) / "a.png")
+    write_images(tmp_path, {f"{part}/{kind}": 1 for part in ("train", "test") for kind in range(10)}, size=(32, 32))
     settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
     spec = make_spec("cfm", dataset, metrics=[], settings={"data": settings})
     said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
@@ -115,10 +93,12 @@ def of(path, seed=0):
     return make_spec("cfm", "points", seed=seed, metrics=["norm"], settings=settings)
 
 
-def test_a_file_that_is_overwritten_is_another_data_set(points):
+def test_a_file_counts_by_what_it_holds(points, tmp_path):
     path, write = points
     before = of(path)
     label = before.data_label
+    shutil.copy(path, tmp_path / "copy.csv")
+    assert of(tmp_path / "copy.csv").train_key == before.train_key
     write(1)
     after = of(path)
     assert before.train_key != after.train_key

@@ -1,7 +1,11 @@
-"""The pool: what becomes of a cell whose process is killed again and again, and of the cells after it."""
+"""The pool: what becomes of a cell whose process is killed, and of the processes when their parent is."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -43,3 +47,47 @@ def test_no_process_is_started_where_there_is_no_job(tmp_path):
         assert pool.workers == []
         assert pool.max_threads >= 3
     assert Job({0: cell(threads=7)}).threads == 7
+
+
+CODE = """
+import json, multiprocessing, os, pathlib, signal, sys, time
+from genbench.runs.store import Store
+from genbench.sweeps import process_pool
+
+
+def work(job, store, send):
+    send((os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
+    time.sleep(600)
+
+
+process_pool.run_job = work
+process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
+worker = process_pool.Worker(Store(pathlib.Path(sys.argv[1])))
+worker.send("a job")
+print(json.dumps(worker.pipe.recv()), flush=True)
+time.sleep(600)
+"""
+
+
+def exists(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_worker_outlives_ctrl_c_and_not_its_parent(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", CODE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        pid, deaf = json.loads(parent.stdout.readline())
+        assert deaf
+        os.kill(pid, signal.SIGINT)
+        assert exists(pid)
+    finally:
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 60
+    while exists(pid):
+        assert time.monotonic() < deadline, "the worker is left"
+        time.sleep(0.02)

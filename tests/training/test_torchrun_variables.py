@@ -3,7 +3,7 @@
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.training.torchrun_variables import local_rank, variable
+from genbench.training.torchrun_variables import local_rank
 
 
 def test_the_rank_is_that_of_torchrun_and_0_without_it(monkeypatch):
@@ -18,9 +18,3 @@ def test_a_variable_that_is_no_whole_number_is_refused(monkeypatch, value):
     monkeypatch.setenv("WORLD_SIZE", value)
     with pytest.raises(ConfigError, match=r"WORLD_SIZE=.*is not a whole number"):
         local_rank()
-
-
-def test_a_variable_without_default_is_required(monkeypatch):
-    monkeypatch.delenv("RANK", raising=False)
-    with pytest.raises(ConfigError, match="RANK=unset"):
-        variable("RANK")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
 from genbench.data.splits import Draw
-from genbench.data.synthetic.mixture import Mixture, stratified_labels
+from genbench.data.synthetic.gaussians import Mixture, stratified_labels
 from genbench.data.vectors import vectors
 from genbench.registry import datasets
 from genbench.settings import Count, Positive

@@ -58,22 +58,6 @@ def default_pairs(event: Event) -> int:
     return 2**15 if event.is_vector else 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class PoolSettings:
-    """Settings of the pairs that are solved for.
-
-    Args:
-        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
-        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
-    """
-
-    pairs: Annotated[Count | None, ByEvent(default_pairs)] = None
-    tol: Positive = 1e-4
-
-
-POOL = PoolSettings()
-
-
 class FromTeacher(Coupling):
     """Noise and what a teacher makes of it: pairs of a pool, which holds no data."""
 
@@ -96,6 +80,8 @@ class Reflow(FlowMatching):
 
     Args:
         sigma: standard deviation of the noise around the straight path, also of the teacher.
+        pairs: number of pairs to train on; by default 32768 of vectors, or 10,000 of images.
+        tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 
     def __init__(
@@ -105,11 +91,12 @@ class Reflow(FlowMatching):
         *,
         net: Net = None,
         sigma: NonNegative = 0.0,
-        solved: PoolSettings = POOL,
+        pairs: Annotated[Count | None, ByEvent(default_pairs)] = None,
+        tol: Positive = 1e-4,
         shared: SharedSettings = DEFAULTS,
     ) -> None:
         super().__init__(event, source, net=net, coupling=FromTeacher(), path=Straight(sigma), shared=shared)
-        self.count, self.tol = solved.pairs or default_pairs(event), solved.tol
+        self.count, self.tol = pairs or default_pairs(event), tol
         self.pool: Pool | None = None
 
     @classmethod

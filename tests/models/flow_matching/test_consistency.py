@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
 
@@ -59,20 +57,3 @@ def test_the_first_steps_regress_on_the_end_of_the_pair(built):
     with torch.no_grad():
         error = left * (model.net(example.t, example.x) - example.velocity)
     assert_close(model.loss(example)["loss"], error.square().mean())
-
-
-def test_training_finds_the_flow_of_gaussians(trained, drawn):
-    plan = {"steps": 1200, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
-    model, _ = trained("consistency", "gaussian", data={"mean": 1.0, "std": 0.4}, model={"end_steps": 400}, plan=plan)
-    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
-    assert (drawn(model) - due).square().mean() < 0.02
-
-
-def test_steps_across_segments_are_refused(built):
-    model, _ = built("consistency", "gaussian", segments=2)
-    with pytest.raises(ConfigError, match=r"a multiple of model\.segments=2"):
-        model.sample(torch.randn(1, 2), steps=3)
-    with pytest.raises(Unsupported, match="multiple"):
-        model.at_budget({"guidance": 0.0}, "euler", 1)
-    with pytest.raises(ConfigError, match="below the length of a segment"):
-        built("consistency", "gaussian", segments=4, delta=0.3)

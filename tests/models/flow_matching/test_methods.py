@@ -51,10 +51,13 @@ def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normaliser, train
 
 def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
     plan = {"steps": 50, "batch_size": 64}
-    cfm, _ = trained("cfm", "8gaussians", plan=plan)
-    wcfm, _ = trained("wcfm", "8gaussians", model={"epsilon": 1e12}, plan=plan)
-    for a, b in zip(cfm.parameters(), wcfm.parameters(), strict=True):
-        assert_close(a, b, rtol=1e-4, atol=1e-5)
+    cfm, *weighted = (
+        trained(name, "8gaussians", model=model, plan=plan)[0]
+        for name, model in (("cfm", {}), ("wcfm", {"epsilon": 1e12}), ("wcfm-balanced", {"epsilon": 1e9}))
+    )
+    for model in weighted:
+        for a, b in zip(cfm.parameters(), model.parameters(), strict=True):
+            assert_close(b, a, rtol=1e-4, atol=1e-5)
 
 
 def test_vp_samples_by_its_probability_flow(exact):

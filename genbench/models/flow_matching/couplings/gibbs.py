@@ -16,9 +16,6 @@ from genbench.numerics.optimal_transport import Cost
 from genbench.registry import couplings
 from genbench.settings import ByEvent, Positive
 
-Normaliser = Literal["constant", "running", "batch"]
-Weighting = Literal["pair", "data"]
-
 MOMENTUM = 0.99
 """Decay of the running mean."""
 
@@ -60,16 +57,19 @@ class WeightSettings:
             noise of the batch: the same tilt without any coupling.
     """
 
-    normaliser: Normaliser = "constant"
-    weigh: Weighting = "pair"
+    normaliser: Literal["constant", "running", "batch"] = "constant"
+    weigh: Literal["pair", "data"] = "pair"
 
 
 KERNEL = KernelSettings()
 WEIGHTS = WeightSettings()
 
 
+@couplings.register("gibbs", version=1)
 class Gibbs(Coupling):
-    """Independent pairs weighted by the Gibbs kernel of a cost (W-CFM, arXiv 2507.22270).
+    """Independent pairs weighted by a Gibbs kernel, as in W-CFM.
+
+    Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270.
 
     w(x0, x1) = exp(-c(x0, x1) / epsilon) / E exp(-c / epsilon)
 
@@ -78,28 +78,18 @@ class Gibbs(Coupling):
 
     A "constant" normalizer leaves the minimizer unchanged; that of the "batch" has a bias of order 1 / batch size. With
     the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
-
-    Args:
-        epsilon: temperature, in units of the cost.
-        classes: number of classes to normalize within; 0 for none.
-        weighting: `weigh` of `WeightSettings`.
     """
 
     log_mean: Tensor
     seen: Tensor
 
     def __init__(
-        self,
-        *,
-        epsilon: float,
-        cost: Cost = "norm",
-        normaliser: Normaliser = "constant",
-        classes: int = 0,
-        weighting: Weighting = "pair",
+        self, event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: WeightSettings = WEIGHTS
     ) -> None:
         super().__init__()
-        self.epsilon, self.cost, self.normaliser, self.weighting = epsilon, cost, normaliser, weighting
-        self.pilot_size = 8192 if normaliser == "constant" else 0
+        self.epsilon, self.cost = kernel.temperature(event), kernel.cost
+        self.normaliser, self.weigh = settings.normaliser, settings.weigh
+        self.pilot_size = 8192 if self.normaliser == "constant" else 0
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
 
@@ -122,7 +112,7 @@ class Gibbs(Coupling):
             raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
         if label is None:
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        log_weight = self.log_kernel(x0, x1) if self.weighting == "pair" else self._log_mean_of_data(x0, x1, label)
+        log_weight = self.log_kernel(x0, x1) if self.weigh == "pair" else self._log_mean_of_data(x0, x1, label)
         log_mean = self.log_mean
         if self.normaliser != "constant":
             of_batch = self._log_mean(log_weight, label)
@@ -156,15 +146,3 @@ class Gibbs(Coupling):
         first = torch.isnan(self.log_mean)
         self.log_mean.copy_(torch.where(present, torch.where(first, log_mean, moved), self.log_mean))
         self.seen.copy_(seen)
-
-
-@couplings.register("gibbs", version=1)
-def gibbs(event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: WeightSettings = WEIGHTS) -> Gibbs:
-    """Independent pairs weighted by a Gibbs kernel, as in W-CFM."""
-    return Gibbs(
-        epsilon=kernel.temperature(event),
-        cost=kernel.cost,
-        normaliser=settings.normaliser,
-        classes=classes,
-        weighting=settings.weigh,
-    )

@@ -47,8 +47,11 @@ class SemidiscreteSettings:
 SEMIDISCRETE = SemidiscreteSettings()
 
 
+@couplings.register("semidiscrete", version=2, held_out=False)
 class Semidiscrete(Coupling):
-    """The optimal transport of the source to all training points (Mousavi-Hosseini et al., 2025).
+    """The optimal transport of the source to all training points, not augmented, as in SD-CFM.
+
+    Mousavi-Hosseini et al., 2025, https://arxiv.org/abs/2509.25519.
 
     x1 = argmax_j <x0, y_j> + h_j
 
@@ -57,12 +60,9 @@ class Semidiscrete(Coupling):
     data's marginal is exact up to `tolerance`. With labels, each class has its potentials. Many points
     in many dimensions need many draws: 4,000 in 784 take three minutes of a core. The points are not augmented:
     `data.flip` has no effect, and no mirrored image is seen in training.
-
-    Args:
-        classes: number of classes to pair within; 0 for none.
     """
 
-    def __init__(self, settings: SemidiscreteSettings, classes: int) -> None:
+    def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:
         super().__init__()
         self.settings, self.classes = settings, classes
         self.targets: dict[int, tuple[Tensor, Tensor]] = {}
@@ -119,9 +119,3 @@ class Semidiscrete(Coupling):
             chosen = assign(x0[rows].flatten(1), points.flatten(1), h, self.settings.entropy, generator)
             moved[rows] = points[chosen]
         return Pairs(x0, x0.new_ones(len(x0)), x1=moved)
-
-
-@couplings.register("semidiscrete", version=2, held_out=False)
-def semidiscrete(event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> Semidiscrete:
-    """The optimal transport of the source to all training points, not augmented, as in SD-CFM."""
-    return Semidiscrete(settings, classes)
