@@ -9,12 +9,11 @@ that, so a method at the floor gets the best score that the measurement supports
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from genbench.analysis.letters import letters
 from genbench.analysis.means import LEVEL, mean_and_error, mean_and_half
 from genbench.analysis.paired_tests import holm, paired
-from genbench.analysis.pairwise import Pairwise, Values
+from genbench.analysis.pairwise import Pairwise, Values, letters
 
 SCORED = 3.0
 """Standard errors by which the baseline's excess has to exceed 0 for a task to be scored."""
@@ -71,6 +70,11 @@ class Effects(NamedTuple):
     scored: tuple[str, ...]
     unscored: tuple[str, ...]
 
+    def json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        summaries = [summary._asdict() for summary in self.summaries]
+        return {"summaries": summaries, "scored": list(self.scored), "unscored": list(self.unscored)}
+
 
 def excess(task: Task, method: str) -> Excess | None:
     """Return the excess of a method over the floor; None if the method or the floor has fewer than two seeds."""
@@ -84,9 +88,15 @@ def excess(task: Task, method: str) -> Excess | None:
     return Excess(max(above, floor_error), math.hypot(error, floor_error), above < floor_error)
 
 
+def is_scored(task: Task, baseline: str) -> bool:
+    """Return whether the baseline is clearly above the floor."""
+    base = excess(task, baseline)
+    return base is not None and base.value > SCORED * base.error > 0
+
+
 def effects(tasks: Sequence[Task], baseline: str) -> Effects:
     """Compare methods across tasks, relative to a baseline."""
-    scored = [task for task in tasks if (base := excess(task, baseline)) and base.value > SCORED * base.error > 0]
+    scored = [task for task in tasks if is_scored(task, baseline)]
     methods = list(dict.fromkeys(method for task in tasks for method in task.models))
     logs: dict[str, dict[int, float]] = {method: {} for method in methods}
     for index, task in enumerate(scored):

@@ -1,15 +1,20 @@
 """All pairs of models within a task: paired t tests over seeds, Holm's correction, letters."""
 
-from collections.abc import Mapping
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 from scipy import special
 
-from genbench.analysis.letters import letters
 from genbench.analysis.means import LEVEL, mean_and_error
 from genbench.analysis.paired_tests import Paired, holm, paired
 
+SEPARATION = (
+    "Models of a column that share a letter are not separated (paired t tests over seeds, Holm's correction over all "
+    f"pairs, {100 * LEVEL:g} %); bold: no other is separated from it and better."
+)
+"""How letters are to be read."""
 Values = Mapping[int, float]
 """{seed: value} of a model."""
 
@@ -37,12 +42,16 @@ class Pairwise(NamedTuple):
         return p <= LEVEL and not {one, other} <= self.at_floor
 
     @property
+    def doubtful(self) -> frozenset[str]:
+        """The models whose difference from the first one the t test and the sign-flip test judge differently."""
+        found = (other for (one, other), pair in self.pairs.items() if one == self.order[0] and pair.doubtful)
+        return frozenset(found)
+
+    @property
     def leading(self) -> frozenset[str]:
-        """The model with the best mean, and all that were not told apart from it; empty if no pair was told apart."""
-        tested = [model for model in self.order if self.letters[model]]
-        if not any(self.apart(*pair) for pair in self.p):
-            return frozenset()
-        return frozenset(model for model in tested if not self.apart(tested[0], model))
+        """The models than which no other is better and separated; empty if no pair is separated."""
+        behind = {other for one, other in self.p if self.apart(one, other)}  # pairs are in the order of the means
+        return frozenset(model for model in self.order if self.letters[model] and model not in behind and behind)
 
 
 def compare_all(models: Mapping[str, Values], better: str, floor: Values | None = None) -> Pairwise:
@@ -80,3 +89,23 @@ def reaches(values: Values, floor: Values, better: str) -> bool:
         return excess <= 0
     freedom = variance**2 / (error**4 / (len(values) - 1) + floor_error**4 / (len(floor) - 1))
     return excess <= variance**0.5 * float(special.stdtrit(freedom, 1 - LEVEL / 2))
+
+
+def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the letters of items by insertion and absorption (Piepho, 2004).
+
+    Args:
+        order: the items, in the order in which letters are given.
+        apart: the pairs that were told apart.
+
+    >>> letters("xyz", [("x", "z")])
+    {'x': 'a', 'y': 'ab', 'z': 'b'}
+    """
+    groups = [frozenset(order)]
+    for a, b in apart:
+        split = [part for group in groups for part in ((group - {a}, group - {b}) if {a, b} <= group else (group,))]
+        groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
+    groups.sort(key=lambda group: sorted(map(order.index, group)))
+    short = len(groups) <= len(string.ascii_letters)
+    names = string.ascii_letters if short else [f"({number})" for number in range(len(groups))]
+    return {item: "".join(name for name, group in zip(names, groups, strict=False) if item in group) for item in order}
