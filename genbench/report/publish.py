@@ -13,7 +13,6 @@ from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.formats.leaderboard import lines
 from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import (
     COLUMNS,
@@ -24,6 +23,7 @@ from genbench.report.formats.writers import (
     markdown_report,
     means,
 )
+from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
@@ -169,10 +169,10 @@ def publish_report(
     from genbench.report.formats.page import pages
 
     suites = load_suites(store, [only] if only else [])
-    ranked = leaderboard(suites)
+    found = leaderboard(suites, most=None if only else TASKS)
     with store.lock_tables():
         report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, ranked, page.name).items()}
+    texts = {page.parent / name: text for name, text in pages(report, found, page.name).items()}
     others = {
         "md": lambda: markdown_report(report),
         "tex": lambda: latex_report(report),
@@ -184,8 +184,7 @@ def publish_report(
             files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    if ranked.boards:
-        console.print("\n".join(lines(ranked)), highlight=False, markup=False)
+    show([leaderboard_table(found, None if only else METHODS)], console)
     shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
     console.print(f"written: {shown}", soft_wrap=True, highlight=False)
     return list(texts)
