@@ -175,14 +175,23 @@ neither trained nor measured."""
 
 
 @with_config(ConfigDict(extra="forbid"))
+class Place(TypedDict):
+    """Where a run stands in a track: the row of its model, named by its default settings, in which of the tables."""
+
+    row: str
+    tables: list[Literal["default", "tuned"]]
+
+
+@with_config(ConfigDict(extra="forbid"))
 class Record(TypedDict):
-    """What a run measured; for one that failed, why, and no results."""
+    """What a run measured; for one that failed, why, and no results. A published record of a track has its place."""
 
     labels: Labels
     spec: SpecJson
     results: list[Row]
     provenance: Provenance
     failure: NotRequired[str]
+    track: NotRequired[Place]
 
 
 def no_origin() -> Origin:

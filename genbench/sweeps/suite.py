@@ -10,7 +10,7 @@ from genbench.errors import ConfigError
 from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record_types import same_component
+from genbench.runs.record_types import Place, same_component
 from genbench.runs.spec import Spec
 from genbench.runs.store import run_name
 from genbench.settings import Settings, merge, plain, settings_of
@@ -23,14 +23,13 @@ class Sweep(NamedTuple):
     """The cells of a suite, in the order of its tables. Tables are called by its name.
 
     Args:
-        tables: of a track, the tables in which each cell stands: that of default settings, that of tuned ones, or both
-            if they are the same.
+        places: of a track, where each cell stands.
         baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
     """
 
     name: str
     specs: list[Spec]
-    tables: Sequence[tuple[str, ...]] = ()
+    places: Sequence[Place] = ()
     baseline: str = ""
 
 
@@ -72,7 +71,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
-    cells = _once(_product(suite, own, suite.models, suite.seeds, override))
+    cells = _once(spec for _, spec in _product(suite, own, suite.models, suite.seeds, override))
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -82,23 +81,27 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     for addition in suite.include:
         seeds = addition.seeds or suite.seeds
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
-        cells = _once([*cells, *_product(suite, added, [addition.model], seeds, override)])
+        more = _product(suite, added, [addition.model], seeds, override)
+        cells = _once([*cells, *(spec for _, spec in more)])
     if not cells:
         raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
-def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[tuple[str, ...]]]:
-    """Return the cells of a track, first those with default settings, and the tables in which each stands."""
+def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Place]]:
+    """Return the cells of a track, first those with default settings, and where each stands."""
     own = [choice for entry in suite.datasets for choice in _data(entry)]
-    whole = {
-        table: _once(_product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"))
-        for table in ("default", "tuned")
-    }
-    known = {table: {_identity(spec) for spec in cells} for table, cells in whole.items()}
-    cells = _once([*whole["default"], *whole["tuned"]])
-    tables = [tuple(table for table in known if _identity(spec) in known[table]) for spec in cells]
-    return form_ensembles(cells, suite.stack) if suite.stack else cells, tables
+    places: dict[tuple[str, str], Place] = {}
+    cells = []
+    for table in ("default", "tuned"):
+        for row, spec in _product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"):
+            cells.append(spec)
+            place = places.setdefault(_identity(spec), {"row": row, "tables": []})
+            if table not in place["tables"]:
+                place["tables"].append(table)
+    specs = _once(cells)
+    ordered = [places[_identity(spec)] for spec in specs]
+    return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
 
 
 def _identity(spec: Spec) -> tuple[str, str]:
@@ -132,8 +135,10 @@ def _product(
     override: Settings,
     *,
     tuned: bool = False,
-) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, at each budget and for each seed.
+) -> Iterator[tuple[str, Spec]]:
+    """Yield the cells in which each data set meets each model, at each budget and for each seed, with their rows.
+
+    The row of a cell is the label of its model with the settings of the suite.
 
     Args:
         tuned: whether models have the settings that tuning chose for the data set, if it chose any.
@@ -144,9 +149,10 @@ def _product(
         settings = merge(suite.sections, data.settings, budget, own)
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, override))
-        if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(spec.model_label)):
+        row = spec.model_label
+        if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(row)):
             spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, choice, override))
-        yield from (replace(spec, seed=seed) for seed in model.seeds or its_seeds)
+        yield from ((row, replace(spec, seed=seed)) for seed in model.seeds or its_seeds)
 
 
 def _data(entry: DataEntry) -> list[DataChoice]:

@@ -160,8 +160,9 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     assert track.baseline == "cfm"
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
     assert len(set(cells)) == len(cells)
+    assert [place["row"] for place in track.places] == [spec.model["name"] for spec in track.specs]
     for table, kappa in (("default", 1.0), ("tuned", 0.5)):
-        found = {cell for cell, tables in zip(cells, track.tables, strict=True) if table in tables}
+        found = {cell for cell, place in zip(cells, track.places, strict=True) if table in place["tables"]}
         kappas = [("moons", None), ("moons", 1.0), ("mixture", None), ("mixture", kappa)]
         assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
 
