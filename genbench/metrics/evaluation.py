@@ -83,7 +83,7 @@ class Evaluation:
         model: the model, for metrics of the model.
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
-        errors: whether metrics state standard errors that take about as long to find as their values.
+        errors: whether values without a standard error have an interval from random halves.
         image_grids: raw images that metrics show, ten per row, by the name of the grid.
     """
 
@@ -125,7 +125,7 @@ class Evaluation:
     def part(self, rows: Int[Tensor, " m"]) -> "Evaluation":
         """Return the evaluation of some of the samples, whose features are not computed again."""
         label = None if self.label is None else self.label[rows]
-        part = replace(self, x=self.x[rows], label=label, group=ALONE, errors=False)
+        part = replace(self, x=self.x[rows], label=label, group=ALONE)
         for key, once in list(self._cache.items()):  # another thread may add to it
             if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
                 part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])

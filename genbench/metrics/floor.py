@@ -37,7 +37,7 @@ def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dic
     """
     try:
         real = _training_samples(data, seed, n)
-        evaluation = Evaluation(data, seed, x=real.x, label=real.label, errors=False)
+        evaluation = Evaluation(data, seed, x=real.x, label=real.label)
         return {value.part: value for value in values_of(metrics[name], evaluation, json.loads(settings))}
     except Unsupported:
         return {}

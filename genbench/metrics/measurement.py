@@ -45,7 +45,7 @@ def evaluate(
     The processes of a group share sampling and all that runs in batches; each of them returns the same.
 
     Args:
-        errors: whether values of the main solver state standard errors that take as long to find as they do, or longer.
+        errors: whether values of the main solver have intervals from random halves, where they state no standard error.
 
     Returns:
         The rows of the record, and the evaluation with the samples of the main solver.

@@ -13,13 +13,6 @@ def moons():
     return datasets["moons"].build()
 
 
-def test_the_floor_is_the_metric_of_training_samples():
-    moons = datasets["moons"].build()
-    real = moons.train.take(64, derive(5, "floor")).x
-    expected = metrics["sliced_w2"].build(Evaluation(moons, 5, x=real)).value
-    assert real_vs_real(moons, "sliced_w2", "{}", 5, 64)[""].value == pytest.approx(expected)
-
-
 def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
     def quantiles(evaluation, *, at: tuple[float, ...] = (0.1, 0.9), kind: dict[str, int] | None = None):
         return Value(float(evaluation.x.quantile(at[-1])), len(evaluation.x), "p")

@@ -38,9 +38,8 @@ PAIRS = [
     ("otcfm", {"plan": {"batch_size": 3000}, "model": {"pool": 2}}, (), 28 * 6000**2),
     ("otcfm", {"plan": {"batch_size": 3000}, "model": {"plan": "sinkhorn"}}, (), 20 * 3000**2),
     ("wcfm-balanced", {"model": {"reference": 5000}}, (), 20 * 5000**2),
-    ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 4000}}}, ("w2",), 28 * 4000**2),
-    ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 28 * 4000**2),  # as many as there are
-    ("cfm", {"evaluation": {"n": 9000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 56 * 9000**2),
+    ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 4000}}}, ("w2",), 56 * 4000**2),
+    ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 56 * 4000**2),  # as many as there are
 ]
 
 
