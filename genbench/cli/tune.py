@@ -23,7 +23,7 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="Deciding metric; default: the data set's first on samples.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds per candidate.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per candidate, from 100 on: tables report others.")] = 3,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value.")
     ] = None,
@@ -58,7 +58,7 @@ def tune(
     from genbench.tuning.kappa import by_elbow
 
     if over:
-        search = grid_search(methods, dataset, candidates, metric=metric, seeds=range(seeds), settings=settings)
+        search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds, settings=settings)
         store = writable_store(results / "tuning")
         missing = search.missing(store)
         typer.echo(f"{len(search.candidates)} candidates, {len(missing)} runs missing", err=True)

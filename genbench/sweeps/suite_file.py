@@ -127,10 +127,10 @@ class Budget(Table):
 
 
 class Tuning(Table):
-    """How the models of a track are tuned: seeds that no table reports, and the steps of every trial."""
+    """How the models of a track are tuned: the steps of every trial, and the trials of a candidate."""
 
     steps: Annotated[int, Ge(1)]
-    seeds: Seeds
+    seeds: Annotated[int, Ge(1)]
 
 
 class Track(Table):
@@ -160,7 +160,7 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse what a track does not have: seeds of some models only, and reported seeds that tuning has seen."""
+        """Refuse what a track does not have: cells of some models only, and unequal numbers of trials."""
         if self.track is None:
             if self.chosen or any(model.trials for model in self.models):
                 raise ValueError("trials and chosen settings are parts of a track: add [track]")
@@ -169,20 +169,23 @@ class Suite(Sections):
             raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
         if self.include or self.exclude or any(model.seeds for model in self.models):
             raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
-        reported = {seed for budget in self.budgets for seed in budget.seeds} or set(self.seeds)
-        if seen := reported & set(self.track.tuning.seeds):
-            raise ValueError(f"track.tuning.seeds: {sorted(seen)} are reported, too: tuning must not see them")
         numbers = {model.name: math.prod(map(len, _lists(model.trials))) for model in self.models if model.trials}
         if len(set(numbers.values())) > 1:
             raise ValueError(f"trials: every model of a track needs the same number, not {numbers}")
         return self
 
 
-def _lists(trials: dict[str, dict[str, Any]]) -> list[list[Any]]:
-    lists = [values for settings in trials.values() for values in settings.values()]
-    if not all(isinstance(values, list) and values for values in lists):
-        raise ValueError("trials: write a list of values for each setting")
-    return lists
+def _lists(trials: Mapping[str, Any]) -> list[list[Any]]:
+    """Return the lists of values among nested settings."""
+    found = []
+    for values in trials.values():
+        if isinstance(values, Mapping):
+            found += _lists(values)
+        elif isinstance(values, list) and values:
+            found.append(values)
+        else:
+            raise ValueError("trials: write a list of values for each setting")
+    return found
 
 
 def read(path: Path) -> Suite:
