@@ -176,9 +176,13 @@ neither trained nor measured."""
 
 @with_config(ConfigDict(extra="forbid"))
 class Place(TypedDict):
-    """Where a run stands in a track: the row of its model, named by its default settings, in which of the tables."""
+    """Where a run stands in a track: the row of its model, named by its default settings, in which of the tables.
+
+    Models are compared by the headline metric.
+    """
 
     row: str
+    headline: str
     tables: list[Literal["default", "tuned"]]
 
 

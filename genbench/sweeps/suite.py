@@ -94,9 +94,9 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Pla
     places: dict[tuple[str, str], Place] = {}
     cells = []
     for table in ("default", "tuned"):
-        for row, spec in _product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"):
+        for (row, headline), spec in _product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"):
             cells.append(spec)
-            place = places.setdefault(_identity(spec), {"row": row, "tables": []})
+            place = places.setdefault(_identity(spec), {"row": row, "headline": headline, "tables": []})
             if table not in place["tables"]:
                 place["tables"].append(table)
     specs = _once(cells)
@@ -135,24 +135,35 @@ def _product(
     override: Settings,
     *,
     tuned: bool = False,
-) -> Iterator[tuple[str, Spec]]:
-    """Yield the cells in which each data set meets each model, at each budget and for each seed, with their rows.
+) -> Iterator[tuple[tuple[str, str], Spec]]:
+    """Yield the cells in which each data set meets each model, at each budget and for each seed.
 
-    The row of a cell is the label of its model with the settings of the suite.
+    Before each come its row, the label of its model with the settings of the suite, and its first metric.
 
     Args:
         tuned: whether models have the settings that tuning chose for the data set, if it chose any.
     """
-    chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
     budgets = [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
-    for (budget, its_seeds), data, (model, own) in itertools.product(budgets, chosen_data, chosen_models):
-        settings = merge(suite.sections, data.settings, budget, own)
+    for (budget, its_seeds), (data, model, own) in itertools.product(budgets, pairs(suite, chosen_data, of_models)):
+        settings = merge(own, budget)
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, override))
-        row = spec.model_label
+        row, headline = spec.model_label, next(iter(chosen or spec.metrics), "")
         if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(row)):
             spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, choice, override))
-        yield from ((row, replace(spec, seed=seed)) for seed in model.seeds or its_seeds)
+        yield from (((row, headline), replace(spec, seed=seed)) for seed in model.seeds or its_seeds)
+
+
+def pairs(
+    suite: Suite, chosen_data: Iterable[DataChoice] | None = None, of_models: Iterable[ModelEntry] | None = None
+) -> Iterator[tuple[DataChoice, ModelEntry, dict[str, Any]]]:
+    """Yield the settings with which each data set meets each model, by default those of the suite."""
+    own = [choice for entry in suite.datasets for choice in _data(entry)] if chosen_data is None else chosen_data
+    chosen_models = [
+        (entry, settings) for entry in of_models or suite.models for settings in _grid(models, entry, "model")
+    ]
+    for data, (model, settings) in itertools.product(own, chosen_models):
+        yield data, model, merge(suite.sections, data.settings, settings)
 
 
 def _data(entry: DataEntry) -> list[DataChoice]:

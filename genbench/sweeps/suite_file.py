@@ -134,7 +134,10 @@ class Tuning(Table):
 
 
 class Track(Table):
-    """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning."""
+    """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning.
+
+    The first metric of a data set is its headline, by which models are compared and tuned.
+    """
 
     baseline: str
     tuning: Tuning
@@ -167,6 +170,8 @@ class Suite(Sections):
             return self
         if self.track.baseline not in [model.name for model in self.models]:
             raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
+        if not self.metrics or any(data.metrics == [] for data in self.datasets):
+            raise ValueError("metrics: name those of the track, the one by which models are compared first")
         if self.include or self.exclude or any(model.seeds for model in self.models):
             raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
         numbers = {model.name: math.prod(map(len, _lists(model.trials))) for model in self.models if model.trials}

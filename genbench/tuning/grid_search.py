@@ -148,6 +148,7 @@ def grid_search(
     metric: str | None = None,
     seeds: int = 3,
     settings: Settings | None = None,
+    defaults: bool = False,
 ) -> GridSearch:
     """Return the candidates of each method: every combination of the given values, measured on the validation split.
 
@@ -155,6 +156,7 @@ def grid_search(
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
         seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
+        defaults: whether the defaults of each method are a candidate, too.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
@@ -175,7 +177,7 @@ def grid_search(
 
     for method in methods:
         default = specs_of(method, {})
-        for point in points(over, method, methods):
+        for point in [*([{}] if defaults else []), *points(over, method, methods)]:
             text = " ".join(word for section, table in point.items() for word in as_set_options(section, table))
             specs = specs_of(method, point)
             stacked = tuple(form_ensembles(specs, ["seed"]))

@@ -250,7 +250,10 @@ def test_a_saved_record_has_the_place_that_its_published_one_has_in_a_track(tmp_
     store = Store(tmp_path)
     for spec in specs:
         run(spec, store)
-    places = [{"row": "cfm", "tables": ["default", "tuned"]}, {"row": "cfm", "tables": ["tuned"]}]
+    places = [
+        {"row": "cfm", "headline": "parameters", "tables": ["default", "tuned"]},
+        {"row": "cfm", "headline": "parameters", "tables": ["tuned"]},
+    ]
     publish_suite("plane", specs, store, places=places)
     for saved in (True, False):
         (group,) = read_groups(store)

@@ -170,6 +170,7 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
+        ('metrics = ["nfe"]', "", "the one by which models are compared first"),
         ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is no model of this track"),
         ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "the same number, not"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "has every cell"),
