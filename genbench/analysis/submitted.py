@@ -14,7 +14,7 @@ from genbench.results.reader import RECORDS, Run, suite_names
 from genbench.runs.record import identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
-from genbench.runs.versions import without_outdated
+from genbench.runs.versions import impossible, without_outdated
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -82,6 +82,9 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
                 record = read_kept(place)
             except Damaged as error:
                 log.warning("%s: %s is left out: %s", path.name, evaluation_name(place), error)
+                continue
+            if why := impossible(record["results"]):
+                log.warning("%s: %s is left out: %s", path.name, evaluation_name(place), why)
                 continue
             if (record["labels"]["run"], json.dumps(record["results"])) in known:
                 repeated += bool(record["results"])

@@ -31,7 +31,7 @@ SAMPLES = 2048
 N = Annotated[Count | None, f"number of samples and of test points; by default all of both, up to {SAMPLES}"]
 
 
-@metrics.register("w2", version=1, better="lower", of="samples", memory=exact_transport_bytes)
+@metrics.register("w2", version=1, better="lower", bounds=(0, None), of="samples", memory=exact_transport_bytes)
 def w2(evaluation: Evaluation, *, n: N = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 
@@ -45,7 +45,7 @@ def w2(evaluation: Evaluation, *, n: N = None) -> Value:
     return _root(*squared_w2(x, y), f"exact OT, raw units, n={len(x)} against test data")
 
 
-@metrics.register("sliced_w2", version=1, better="lower", of="samples")
+@metrics.register("sliced_w2", version=1, better="lower", bounds=(0, None), of="samples")
 def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Count = 256) -> Value:
     """Sliced 2-Wasserstein distance, the root of the mean square over random directions, in raw units.
 
@@ -65,7 +65,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     return _root(squared, sliced_influence(x, of_y, axes), protocol)
 
 
-@metrics.register("conditional_w2", version=1, better="lower", of="samples")
+@metrics.register("conditional_w2", version=1, better="lower", bounds=(0, None), of="samples")
 def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> Value:
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
@@ -87,7 +87,7 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
     return _root(sum(squared) / bins, torch.cat(influences), protocol)
 
 
-@metrics.register("mmd", version=1, better="lower", of="samples", halves=True)
+@metrics.register("mmd", version=1, better="lower", bounds=(-10, 10), of="samples", halves=True)
 def mmd(evaluation: Evaluation, *, n: N = None) -> Value:
     """Squared maximum mean discrepancy of a sum of five Gaussian kernels, unbiased: it may be negative.
 
@@ -116,7 +116,7 @@ def mmd(evaluation: Evaluation, *, n: N = None) -> Value:
     return Value(value, len(x), protocol, details={"median": median})
 
 
-@metrics.register("energy_distance", version=1, better="lower", of="samples", halves=True)
+@metrics.register("energy_distance", version=1, better="lower", bounds=(None, None), of="samples", halves=True)
 def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
 
@@ -128,7 +128,7 @@ def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
 
 
-@metrics.register("mode_coverage", version=1, better="higher", of="samples", halves=True)
+@metrics.register("mode_coverage", version=1, better="higher", bounds=(0, 1), of="samples", halves=True)
 def mode_coverage(
     evaluation: Evaluation, *, n: Count | None = None, share: Fraction = 0.1, quantile: Fraction = 0.99
 ) -> list[Value]:

@@ -9,7 +9,9 @@ samples from other programs, and on real data, which gives its floor. `of="model
 paths) and is measured once. An interval has one of two sources: a mean, a W2 or a Frechet distance states its standard
 error in its details; a metric registered with `halves=True` is measured again on random halves of the samples, which
 takes about six times as long as the value. With `halves=False` it never has one: a count grows with the number of
-samples. With `drops=True` a metric takes more samples than the n of its values.
+samples. With `drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the values
+that are possible, `bounds={part: (lower, upper)}` those of each part ("" stands for the others). A record with another
+value is refused.
 """
 
 from collections.abc import Callable, Hashable, Mapping

@@ -18,7 +18,7 @@ from genbench.runs.record import Misfiled, check_request, format_record, merge_r
 from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
-from genbench.runs.versions import outdated_metrics
+from genbench.runs.versions import impossible, outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged
@@ -83,6 +83,8 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
         with _left_out_if(Exception):  # of any content
             record = read_kept(path)
             _check_trust(record["spec"], trusted)
+            if why := impossible(record["results"]):
+                raise Damaged(f"{files.shown(path)}: {why}")
             plans[path] = record, *_compared(record, folder / path.relative_to(run), f"{run.name}/{path.parent.name}")
     weights = _weights(run, [record for record, _, _ in plans.values()], trusted)
     if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, folder / WEIGHTS):

@@ -17,7 +17,7 @@ from genbench.results.frames import names_of
 from genbench.runs.record import identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
-from genbench.runs.versions import current, installed_version, log_left_out, outdated_metrics
+from genbench.runs.versions import current, impossible, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 
@@ -223,6 +223,9 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         records = _joined(Store(path.resolve().parent), [path.resolve().name])
     else:
         records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
+    refused = {identity(record): why for record in records if (why := impossible(record["results"]))}
+    log_left_out(f"{run}: {why}" for (run, _), why in refused.items())
+    records = [record for record in records if identity(record) not in refused]
     if not records:
         raise ConfigError(f"{path} holds no records")
     return records

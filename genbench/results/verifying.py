@@ -30,6 +30,7 @@ from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.run import run
 from genbench.runs.spec import SPEC, Spec, build_data
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
+from genbench.runs.versions import impossible
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, tensors, trust
 from genbench.storage.files import Damaged
@@ -158,6 +159,8 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
     name, weights = evaluation_name(path), path.parents[1] / "model.safetensors"
     try:
         record, state, digest = read_kept(path), {}, ""
+        if why := impossible(record["results"]):
+            return ReadRecord(path, Verdict(name, "refused", why))
         if os.path.lexists(weights):
             state, header, _ = read_weights(weights)
             own = SPEC.validate_python(record["spec"])

@@ -1,4 +1,4 @@
-"""Versions: which records and values today's components would not make again.
+"""Versions and bounds: which records and values today's components would not make.
 
 A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. What
 cannot be judged, since a component is not installed here or cannot be imported, is not outdated.
@@ -12,7 +12,7 @@ from typing import Any
 from genbench.errors import ConfigError
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs.record import without_metrics
-from genbench.runs.record_types import Record
+from genbench.runs.record_types import Record, Row
 from genbench.training.plan import VERSION
 
 log = logging.getLogger("genbench")
@@ -67,8 +67,35 @@ def outdated_metrics(record: Record) -> dict[str, str]:
     return {name: why for name, why in outdated.items() if why is not None}
 
 
+ROUNDING = 1e-6
+"""By how much a value may be beyond the bounds of its metric."""
+
+
+def impossible(rows: Iterable[Row]) -> str:
+    """Return which value is beyond the bounds that its metric declares, in words; empty if none is."""
+    for row in rows:
+        lower, upper = bounds_of(row["metric"])
+        for what, number in (("", row["value"]), ("the floor of ", row.get("floor"))):
+            if number is not None and lower is not None and number < lower - ROUNDING:
+                return f"{what}{row['metric']} is {number:g}, and cannot be below {lower:g}"
+            if number is not None and upper is not None and number > upper + ROUNDING:
+                return f"{what}{row['metric']} is {number:g}, and cannot be above {upper:g}"
+    return ""
+
+
+def bounds_of(value: str) -> tuple[float | None, float | None]:
+    """Return the lower and the upper bound of a value METRIC.PART; None for one that is not known."""
+    name, _, part = value.partition(".")
+    if installed_version(metrics, name) is None or ":" in name:  # the classes of another library declare none
+        return None, None
+    bounds = metrics[name].traits.get("bounds", (None, None))
+    return bounds.get(part, bounds.get("", (None, None))) if isinstance(bounds, Mapping) else bounds
+
+
 def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[str]]:
-    """Return what of a record has results and is not outdated, and what is left out as outdated, in words.
+    """Return what of a record has results and is not outdated, and what is left out, in words.
+
+    A record with an impossible value is left out whole.
 
     Args:
         published: whether it keeps the values of outdated metrics, whose version tables state.
@@ -76,7 +103,7 @@ def current(record: Record, *, published: bool = False) -> tuple[Record | None, 
     if not record["results"]:  # a prerequisite is only trained
         return None, []
     name = f"{record['labels']['model']} on {record['labels']['data']}"
-    if (why := why_outdated(record)) is not None:
+    if why := why_outdated(record) or impossible(record["results"]):
         return None, [f"{name}: {why}"]
     outdated = {} if published else outdated_metrics(record)
     left_out = [f"{name}: {metric}, {text}" for metric, text in outdated.items()]
@@ -91,9 +118,9 @@ def without_outdated(records: Iterable[Record]) -> list[Record]:
 
 
 def log_left_out(texts: Iterable[str]) -> None:
-    """Log what is left out as outdated, each text once with the number of records."""
+    """Log what is left out as outdated or impossible, each text once with the number of records."""
     for text, count in Counter(texts).items():
-        log.warning("left out as outdated: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
+        log.warning("left out: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:

@@ -93,3 +93,16 @@ def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
     shutil.copytree(path.parent, path.parents[1] / "0123456789ab")
     before = [each for each in forger.store.record_paths() if each.parts[-2] != "0123456789ab"]
     assert record_paths(forger.store, "tiny") == before
+
+
+def test_an_impossible_value_is_ranked_nowhere(forger, tmp_path, cli):
+    """An unverified submission of w2 = -5 ranked first."""
+    forger.set_value(forger.record_of("cfm", 0), "sliced_w2", lambda value: -5.0)
+    path = forger.submit(tmp_path / "theirs.genbench.zip")
+    code, out, err = cli("leaderboard", "--results", tmp_path / "none", "--add", path)
+    assert (code, "0 of 1 seeds confirmed" in out) == (0, True)
+    assert "is left out: sliced_w2 is -5, and cannot be below 0" in err
+    (forger.store.root / "tiny/records.jsonl.gz").unlink()  # whose record stands in
+    code, out, err = cli("leaderboard", "--results", forger.store.root, "--csv")
+    assert (code, "-5" in out) == (0, False)
+    assert "left out: cfm on moons: sliced_w2 is -5, and cannot be below 0 (1 record)" in err

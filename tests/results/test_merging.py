@@ -231,3 +231,11 @@ def test_rounding_is_no_difference(cli, swept, tmp_path, first_path, edit_record
     tensors.save(weights, {name: value * (1 + 1e-6) for name, value in state.items()}, header)
     assert outcome in cli("results", "merge", other, "--results", results)[1]
     assert path.read_bytes() == before
+
+
+def test_a_record_with_an_impossible_value_is_not_copied(cli, swept, tmp_path, first_path, edit_record):
+    _, results = swept
+    edit_record(first_path(results), lambda record: record["results"][1].update(value=-5.0))
+    code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
+    assert (code, "3 new" in out) == (0, True), err
+    assert "sliced_w2 is -5, and cannot be below 0; it is left out" in " ".join(err.split())

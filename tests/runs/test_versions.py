@@ -10,7 +10,15 @@ from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_published
 from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
-from genbench.runs.versions import current, outdated_metrics, unknown_components, why_outdated, without_outdated
+from genbench.runs.versions import (
+    bounds_of,
+    current,
+    impossible,
+    outdated_metrics,
+    unknown_components,
+    why_outdated,
+    without_outdated,
+)
 
 
 @pytest.fixture
@@ -72,3 +80,41 @@ def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
     assert kept is not None
     assert name in {row["metric"] for row in kept["results"]}
     assert Run(record, name, None).stated == ""
+
+
+@pytest.mark.parametrize("name", metrics)
+def test_every_metric_declares_which_values_are_possible(name):
+    declared = metrics[name].traits["bounds"]
+    for part, bounds in declared.items() if isinstance(declared, dict) else [("", declared)]:
+        lower, upper = bounds
+        assert lower is None or upper is None or lower < upper
+        assert bounds_of(f"{name}.{part}" if part else name) == bounds
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("w2", -5.0, "w2 is -5, and cannot be below 0"),
+        ("w2", -1e-9, ""),  # rounding
+        ("energy_distance", -0.01, ""),  # unbiased
+        ("precision_recall.recall", 1.2, "precision_recall.recall is 1.2, and cannot be above 1"),
+        ("memorisation.ratio", 1.2, ""),
+        ("memorisation", 1.2, "memorisation is 1.2, and cannot be above 1"),
+        ("caption_accuracy.classes_above_80", 9.0, ""),
+        ("caption_accuracy.look", 9.0, "caption_accuracy.look is 9, and cannot be above 1"),
+        ("nll", -300.0, ""),
+        ("of-a-package", -5.0, ""),
+        ("torchmetrics:PSNR", -5.0, ""),
+    ],
+)
+def test_a_value_beyond_the_bounds_of_its_metric_is_impossible(metric, value, said):
+    assert impossible([{"metric": metric, "value": value}]) == said
+    of_floor = [{"metric": metric, "value": None, "floor": value}]
+    assert impossible(of_floor) == (said and f"the floor of {said}")
+
+
+def test_a_record_with_an_impossible_value_is_left_out_whole(record, caplog):
+    record["results"][-1]["value"] = -5.0
+    assert without_outdated([record]) == []
+    assert f"{record['results'][-1]['metric']} is -5, and cannot be below 0" in caplog.text
+    assert current(record, published=True)[0] is None

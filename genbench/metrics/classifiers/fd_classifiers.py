@@ -21,7 +21,7 @@ from genbench.settings import Count
 N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
 
 
-@metrics.register("fd-digits_cnn", version=2, better="lower", of="samples")
+@metrics.register("fd-digits_cnn", version=2, better="lower", bounds=(0, None), of="samples")
 def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
 
@@ -33,7 +33,7 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, digits_cnn(evaluation.data), n)
 
 
-@metrics.register("fd-mnist5k_cnn", version=1, better="lower", of="samples")
+@metrics.register("fd-mnist5k_cnn", version=1, better="lower", bounds=(0, None), of="samples")
 def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
 
@@ -44,7 +44,7 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, mnist5k_cnn(evaluation.data), n)
 
 
-@metrics.register("fd-captions_cnn", version=2, better="lower", of="samples", drops=True)
+@metrics.register("fd-captions_cnn", version=2, better="lower", bounds=(0, None), of="samples", drops=True)
 def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 

@@ -14,7 +14,7 @@ from genbench.registry import metrics
 from genbench.settings import Count
 
 
-@metrics.register("class_balance", version=2, better="higher", of="samples", halves=True)
+@metrics.register("class_balance", version=2, better="higher", bounds=(0, 1), of="samples", halves=True)
 def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
 
@@ -51,7 +51,15 @@ def balance(predicted: Int[Tensor, " n"], label: Int[Tensor, " m"], classes: int
     return 1 - float((shares[0] - shares[1]).abs().sum()) / 2
 
 
-@metrics.register("caption_accuracy", version=2, better="higher", of="samples", drops=True, halves=True)
+@metrics.register(
+    "caption_accuracy",
+    version=2,
+    better="higher",
+    bounds={"": (0, 1), "classes_above_80": (0, None)},
+    of="samples",
+    drops=True,
+    halves=True,
+)
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """Share of samples that a classifier recognizes as what their caption says: its class, its look, both.
 

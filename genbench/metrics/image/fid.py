@@ -46,7 +46,7 @@ Inception = Annotated[
 ]
 
 
-@metrics.register("fid-legacy", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fid-legacy", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fid_legacy(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Legacy = None
 ) -> Value:
@@ -57,7 +57,7 @@ def fid_legacy(
     return _distance(feature_sets(evaluation, features or "inception-legacy", images), statistics)
 
 
-@metrics.register("fid-clean", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fid-clean", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fid_clean(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Clean = None
 ) -> Value:
@@ -68,7 +68,7 @@ def fid_clean(
     return _distance(feature_sets(evaluation, features or "inception-clean", images), statistics)
 
 
-@metrics.register("sfid", version=1, better="lower", of="samples", floor=False)
+@metrics.register("sfid", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def sfid(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Spatial = None
 ) -> Value:
@@ -79,7 +79,7 @@ def sfid(
     return _distance(feature_sets(evaluation, features or "inception-spatial", images), statistics)
 
 
-@metrics.register("fd-dinov2", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fd-dinov2", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fd_dinov2(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: DINOv2 = None
 ) -> Value:
@@ -90,13 +90,13 @@ def fd_dinov2(
     return _distance(feature_sets(evaluation, features or "dinov2", images), statistics)
 
 
-@metrics.register("fd-efficientnet_lite0", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fd-efficientnet_lite0", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, features: Lite = None) -> Value:
     """Frechet distance in the features of EfficientNet-Lite0, which needs no download. Not an FID."""
     return _distance(feature_sets(evaluation, features or "efficientnet_lite0", images))
 
 
-@metrics.register("reconstruction_fd", version=1, better="lower", of="model")
+@metrics.register("reconstruction_fd", version=1, better="lower", bounds=(0, None), of="model")
 def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
     """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
 
@@ -120,7 +120,9 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
     return evaluation.cached_for_task(key, measured)
 
 
-@metrics.register("fid-infinity", version=1, better="lower", of="samples", floor=False, curve=False, halves=True)
+@metrics.register(
+    "fid-infinity", version=1, better="lower", bounds=(None, None), of="samples", floor=False, curve=False, halves=True
+)
 def fid_infinity(
     evaluation: Evaluation, *, images: Images = IMAGES, points: Count = 15, features: Inception = None
 ) -> Value:

@@ -22,7 +22,16 @@ GRID_ROWS, NEIGHBORS = 10, 9
 """Rows of the image grid: samples, and nearest training images next to each."""
 
 
-@metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False, halves=True)
+@metrics.register(
+    "memorisation",
+    version=1,
+    better="none",
+    bounds={"": (0, 1), "ratio": (0, None)},
+    of="samples",
+    floor=False,
+    curve=False,
+    halves=True,
+)
 def memorisation(
     evaluation: Evaluation,
     *,
@@ -65,7 +74,17 @@ def memorisation(
     ]
 
 
-@metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False, novel=True, halves=True)
+@metrics.register(
+    "fld",
+    version=1,
+    better="lower",
+    bounds=(None, None),
+    of="samples",
+    floor=False,
+    curve=False,
+    novel=True,
+    halves=True,
+)
 def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, features: Extractor = None) -> list[Value]:
     """Feature likelihood divergence: how much less likely test images are under the samples than under training images.
 
