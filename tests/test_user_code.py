@@ -47,7 +47,8 @@ def written(path, imports="", number="0.0"):
 @pytest.mark.parametrize("imports", ["from helper import NUMBER", "from parts.inner import NUMBER"])
 def test_an_edit_to_a_helper_is_another_model_with_its_own_numbers(tmp_path, imports):
     """An edited helper gave the record, and the number, of the one before."""
-    path, helper = written(tmp_path / "mine.py", imports, "NUMBER"), tmp_path / "helper.py"
+    helper = tmp_path / "helper.py"
+    written(tmp_path / "mine.py", imports, "NUMBER")
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/__init__.py").touch()
     (tmp_path / "parts/inner.py").write_text("from .deeper import NUMBER\n")
