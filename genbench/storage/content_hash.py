@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from genbench.errors import ConfigError
-from genbench.settings import OnDisk, Settings, each_setting, marker_in
+from genbench.settings import OnDisk, Setting, Settings, each_setting, marker_in
 from genbench.storage import cache, files
 from genbench.storage.files import Damaged
 
@@ -45,7 +45,7 @@ def stamp(path: Path) -> str:
 def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield the name and the path of each bound setting that is a path; nested ones are called COMPONENT.SETTING."""
     for name, setting, value in each_setting(builder, settings):
-        marker = marker_in(setting.type, OnDisk) or (OnDisk() if _takes_path(setting.type) else None)
+        marker = path_marker(setting)
         if value is not None and marker is not None:
             path = Path(str(value)).expanduser()
             is_default = str(value) == str(setting.default)  # such as the name of a file that is yet to be written
@@ -68,6 +68,11 @@ def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, s
             raise ConfigError(f"{what}.{name}: {path} does not exist")
         found[name] = remembered(path)
     return found
+
+
+def path_marker(setting: Setting) -> OnDisk | None:
+    """Return the marker of a setting that is a path; None for others."""
+    return marker_in(setting.type, OnDisk) or (OnDisk() if _takes_path(setting.type) else None)
 
 
 def _takes_path(annotation: Any) -> bool:
