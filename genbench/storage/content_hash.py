@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,9 +38,24 @@ def remembered(path: Path) -> str:
     return cache.text("content", cache.key(path=str(path.resolve()), signature=signature), make)
 
 
+DOUBT = 2.0
+"""Seconds after a change in which another one may leave the times as they are: those of file systems are coarse."""
+
+
 def stamp(path: Path) -> str:
-    """Return what changes with the content of a file or folder: sizes, times, and which files there are."""
-    return _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
+    """Return what changes with the content of a file or folder: sizes, times, inodes, and which files there are.
+
+    Programs can restore the time of modification, as rsync and tar do, but not that of the change of the inode. A
+    change of the last seconds leaves doubt: then the stamp holds the hash of the content.
+    """
+    changes: list[float] = []
+
+    def one(status: os.stat_result) -> str:
+        changes.append(status.st_ctime)
+        return _stamp(status)
+
+    text = _combined(path, lambda entry: one(entry.stat())) if path.is_dir() else one(path.stat())
+    return f"{text} {sha256(path)}" if max(changes, default=0.0) > time.time() - DOUBT else text
 
 
 def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
