@@ -65,6 +65,23 @@ def _nan(evaluation):
     return Value(float("nan"), 1, "none")
 
 
+def _writes(part):
+    def measure(evaluation):
+        """Write into what other metrics read."""
+        value = Value(float(evaluation.samples(2048).square().mean()), 2048, "plain")
+        parts = {
+            "samples": evaluation.samples(9),
+            "labels": evaluation.label,
+            "real samples": evaluation.reference(2048).x,
+        }
+        if parts[part] is None:
+            raise Unsupported("needs labels")
+        parts[part].zero_()
+        return value
+
+    return measure
+
+
 def _without_value(evaluation):
     """Measured nowhere."""
     raise Unsupported("needs other data")
@@ -78,6 +95,9 @@ def _without_value(evaluation):
         ((_without_protocol, {"better": "lower", "of": "samples"}), "must state its protocol"),
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
         ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
+        ((_writes("samples"), {"better": "lower", "of": "samples"}), "must not write into the samples"),
+        ((_writes("labels"), {"better": "lower", "of": "samples"}), "must not write into the labels"),
+        ((_writes("real samples"), {"better": "lower", "of": "samples"}), "must not write into the real samples"),
     ],
     indirect=["metric"],
 )
