@@ -12,8 +12,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
 
 from genbench.errors import USER_MODULE, ConfigError
 
@@ -57,10 +59,10 @@ def execute_file(path: Path) -> str:
         loaded, before = importlib.util.module_from_spec(spec), {*sys.modules}
         executing.append(digest)
         try:
-            with _importable(path):
-                own = _own_modules(path)
-                _forget(own, path)
-                sys.modules[module] = loaded
+            own = _own_modules(path)
+            _forget(own, path)
+            sys.modules[module] = loaded
+            with _importable(path, own):
                 exec(compile(code[path.name], str(path), "exec"), loaded.__dict__)
             for name in sorted({*sys.modules} - before - own.keys() - {module}):
                 if _own_place(path, name, getattr(sys.modules[name], "__spec__", None)):
@@ -82,8 +84,7 @@ def sources(path: Path) -> dict[str, bytes]:
     if not path.is_file():
         raise ConfigError(f"{path} does not exist or is not a file")
     try:
-        with _importable(path):
-            own, folder = _own_modules(path).values(), path.resolve().parent
+        own, folder = _own_modules(path).values(), path.resolve().parent
         return {path.name: path.read_bytes()} | {str(file.relative_to(folder)): file.read_bytes() for file in own}
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
@@ -96,15 +97,43 @@ def _refusal(path: Path, error: BaseException) -> ConfigError:
     return error if known else ConfigError(f"{path} cannot be loaded: {type(error).__name__}: {error}")
 
 
+class _Uncached(SourceFileLoader):
+    """Compiles a module anew: its compiled file is found by time and size, which another content may share."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+class _Finder(NamedTuple):
+    """Finds the modules of a user's folder before others do.
+
+    Args:
+        own: {name: file}.
+    """
+
+    own: Mapping[str, Path]
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Return the place of a module, and how it is loaded; None for others."""
+        file = self.own.get(name)
+        if file is None or file.suffix != ".py":
+            return None
+        places = [str(file.parent)] if file.name == "__init__.py" else None
+        loader = _Uncached(name, str(file))
+        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=places)
+
+
 @contextmanager
-def _importable(path: Path) -> Iterator[None]:
-    """Let modules beside a file be imported, as Python does for a script."""
-    folder = str(path.resolve().parent)
+def _importable(path: Path, own: Mapping[str, Path]) -> Iterator[None]:
+    """Let modules beside a file be imported, as Python does for a script; those that are known, from their source."""
+    folder, finder = str(path.resolve().parent), _Finder(own)
     importlib.invalidate_caches()
     sys.path.insert(0, folder)
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
+        sys.meta_path.remove(finder)
         with suppress(ValueError):  # the file removed it
             sys.path.remove(folder)
 
@@ -113,10 +142,11 @@ def _own_modules(path: Path) -> dict[str, Path]:
     """Return the modules of its own folder that a file imports, directly or through one another: {name: file}."""
     found: dict[str, Path] = {}
     waiting = [(path.resolve(), "")]
-    while waiting:
-        file, package = waiting.pop()
-        for name, late in _imported(file, package):
-            for part, spec in _specs(name):
+    with _importable(path, {}):
+        while waiting:
+            file, package = waiting.pop()
+            imports = [(late, *each) for name, late in _imported(file, package) for each in _specs(name)]
+            for late, part, spec in imports:
                 place = _own_place(path, part, spec)
                 if place is not None and late:
                     raise ConfigError(f"{file.name} imports {part} within a function: import it at the top of the file")

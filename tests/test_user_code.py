@@ -1,6 +1,8 @@
 """Files of the user: their hash covers the modules of their folder, and each file gets its own modules."""
 
 import hashlib
+import os
+import py_compile
 import sys
 
 import pytest
@@ -67,6 +69,21 @@ def test_a_file_alone_is_known_by_the_hash_of_its_content(tmp_path):
     path = written(tmp_path / "mine.py")
     assert component_name("models", "mine.py")[0] == f"shifted@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
     assert not [name for name in sys.path if name == str(tmp_path)]
+
+
+def test_an_edit_that_keeps_size_and_time_is_executed_anew(tmp_path):
+    """Python takes the compiled file of a module by its time and size, which rsync and archives keep."""
+    path, helper = written(tmp_path / "mine.py", "import helper", "helper.NUMBER"), tmp_path / "helper.py"
+    found = []
+    for number in (1.0, 2.0):
+        helper.write_text(f"NUMBER = {number}\n")
+        os.utime(helper, (1e9, 1e9))
+        if number == 1.0:
+            py_compile.compile(str(helper))
+        module = f"genbench_file_{user_code.execute_file(path)}"
+        found.append((module, sys.modules[module].helper.NUMBER))
+    assert found[0][0] != found[1][0]
+    assert [number for _, number in found] == [1.0, 2.0]
 
 
 def test_files_of_two_folders_have_helpers_of_one_name(tmp_path):
