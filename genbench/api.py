@@ -133,9 +133,9 @@ def table(results: str | Path = "results") -> pd.DataFrame:
 
 def _records(results: Path) -> list[Record]:
     """Read the records that are not outdated; one of several suites once, with the values that any of them states."""
-    folder = results.resolve()
-    if not folder.is_dir():
+    if not results.is_dir():
         raise ConfigError(f"no folder at {results}: name a results folder, or the folder of a suite in it")
+    folder = results.resolve()
     is_suite = (folder / RECORDS).exists()
     suites = load_suites(store.Store(folder.parent), [folder.name]) if is_suite else load_suites(store.Store(results))
     merged: dict[tuple[str, str], Record] = {}
