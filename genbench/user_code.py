@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -56,7 +56,7 @@ def execute_file(path: Path) -> str:
     if module not in sys.modules:
         spec = importlib.util.spec_from_file_location(module, path.resolve())
         assert spec is not None
-        loaded, before = importlib.util.module_from_spec(spec), {*sys.modules}
+        loaded, before, searched = importlib.util.module_from_spec(spec), {*sys.modules}, {*sys.path}
         executing.append(digest)
         try:
             own = _own_modules(path)
@@ -64,9 +64,12 @@ def execute_file(path: Path) -> str:
             sys.modules[module] = loaded
             with _importable(path, own):
                 exec(compile(code[path.name], str(path), "exec"), loaded.__dict__)
+            added = {str(Path(folder).resolve()) for folder in {*sys.path} - searched}
             for name in sorted({*sys.modules} - before - own.keys() - {module}):
-                if _own_place(path, name, getattr(sys.modules[name], "__spec__", None)):
-                    raise ConfigError(f"{path} imports {name} unseen by its hash: write `import {name}`")
+                if _own_place(path, name, getattr(sys.modules[name], "__spec__", None), added):
+                    raise ConfigError(
+                        f"{path} imports {name} unseen by its hash: write `import {name}`, from beside the file"
+                    )
         except (Exception, SystemExit) as error:  # of the user's code
             sys.modules.pop(module, None)
             raise _refusal(path, error) from error
@@ -185,14 +188,23 @@ def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
             return
 
 
-def _own_place(path: Path, name: str, spec: ModuleSpec | None) -> Path | None:
-    """Return the place of a module in the folder of a file; None if it is elsewhere, is installed, or is genbench's."""
-    if spec is None or not spec.has_location or name.partition(".")[0] == "genbench":
+def _own_place(path: Path, name: str, spec: ModuleSpec | None, added: Container[str] = ()) -> Path | None:
+    """Return the place of a module that lies beside a file, or in the package of the file; None for others.
+
+    Args:
+        added: further folders of the user, in which modules lie.
+    """
+    top, depth = name.partition(".")[0], name.count(".")
+    if spec is None or not spec.has_location or top == "genbench":  # for which versions stand
         return None
     place, folder = Path(str(spec.origin)), path.resolve().parent
-    place = place if place.is_relative_to(folder) else place.resolve()
-    own = place.is_relative_to(folder) and "site-packages" not in place.relative_to(folder).parts
-    return place if own else None
+    depth += place.stem == "__init__"
+    if depth >= len(place.parents):
+        return None
+    root = place.parents[depth].resolve()
+    place = root / place.relative_to(place.parents[depth])
+    of_package = folder.is_relative_to(root / top) and place.is_relative_to(folder)
+    return place if root == folder or of_package or str(root) in added else None
 
 
 def _forget(own: Mapping[str, Path], path: Path) -> None:

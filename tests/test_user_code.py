@@ -36,7 +36,7 @@ def _forgotten(monkeypatch, tmp_path):
     for registry in ALL.values():
         for name in [name for name in registry._entries if "@" in name]:
             del registry._entries[name]
-    for name in [name for name in sys.modules if name.startswith(("genbench_file_", "helper", "parts"))]:
+    for name in [name for name in sys.modules if name.startswith(("genbench_file_", "helper", "parts", "library"))]:
         del sys.modules[name]
 
 
@@ -63,6 +63,18 @@ def test_an_edit_to_a_helper_is_another_model_with_its_own_numbers(tmp_path, imp
     assert found[0] == found[2]
     assert found[0][0] != found[1][0]
     assert found[1][1] > found[0][1] + 5
+
+
+def test_a_file_of_a_package_is_known_with_the_modules_of_its_folder(tmp_path, monkeypatch):
+    """And no library below the folder of a file is: a home may hold Python itself."""
+    monkeypatch.syspath_prepend(tmp_path)
+    path = written(tmp_path / "parts/mine.py", "from parts.inner import NUMBER\nimport library", "NUMBER")
+    for name in ("parts/__init__.py", "parts/inner.py", "parts/lib/library.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("NUMBER = 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path / "parts/lib")
+    assert user_code.execute_file(path)
+    assert sorted(user_code.sources(path)) == ["__init__.py", "inner.py", "mine.py"]
 
 
 def test_a_file_alone_is_known_by_the_hash_of_its_content(tmp_path):
@@ -114,14 +126,17 @@ def test_a_copy_of_a_file_with_its_modules_has_its_hash(tmp_path):
     [
         ("def late():\n    import helper", "helper.py", "imports helper within a function: import it at the top"),
         ("import importlib\nimportlib.import_module('helper')", "helper.py", "imports helper unseen by its hash"),
+        ("import sys\nsys.path.append('lib')\nimport helper", "lib/helper.py", "imports helper unseen by its hash"),
         ("import helper", "helper.py", "cannot be loaded: SyntaxError"),
         ("import decimal", "decimal.py", "decimal.py: another module 'decimal' is loaded already"),
     ],
 )
-def test_an_import_that_the_hash_cannot_cover_is_refused_in_one_line(tmp_path, imports, helper, message):
+def test_an_import_that_the_hash_cannot_cover_is_refused_in_one_line(tmp_path, monkeypatch, imports, helper, message):
     import decimal  # noqa: F401 (is loaded)
 
+    monkeypatch.setattr(sys, "path", [*sys.path])
     path = written(tmp_path / "mine.py", imports)
+    (tmp_path / helper).parent.mkdir(exist_ok=True)
     (tmp_path / helper).write_text("x = (" if "Syntax" in message else "x = 1\n")
     with pytest.raises(ConfigError, match=message) as refused:
         user_code.execute_file(path)
