@@ -132,9 +132,9 @@ def table(results: str | Path = "results") -> pd.DataFrame:
 
 def _records(results: Path) -> list[Record]:
     """Read the records that are not outdated; one of several suites once, with the metrics that any of them has."""
-    folder = results.resolve()
-    if not folder.is_dir():
+    if not results.is_dir():
         raise ConfigError(f"no folder at {results}: name a results folder, or the folder of a suite in it")
+    folder = results.resolve()
     is_suite = (folder / RECORDS).exists()
     groups = read_groups(store.Store(folder.parent if is_suite else results), [folder.name] if is_suite else ())
     merged: dict[tuple[str, str], Record | None] = {}

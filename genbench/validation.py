@@ -29,8 +29,8 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
     """Return a plain JSON value as the type has it.
 
     Raises:
-        ConfigError: if it is of another type, or holds a number that is not finite, needs more than 64 bits or is too
-            large for single precision.
+        ConfigError: if it is of another type, or holds a null byte or a number that is not finite, needs more than 64
+            bits or is too large for single precision.
     """
 
     def check(number: str) -> None:
@@ -41,6 +41,8 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
     try:
         text = json.dumps(value)
         json.loads(text, parse_int=check, parse_float=check, parse_constant=check)
+        if "\\u0000" in text:
+            raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: it holds a null byte")
     except (TypeError, ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

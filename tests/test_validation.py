@@ -39,4 +39,6 @@ def test_numbers_that_no_tensor_holds_are_refused(value, shown):
         validated(TypeAdapter(Any), value, "plan.lr")
     bounds = "numbers are finite and below 3.4e38, whole numbers below 2^63"
     assert str(wrong.value) == f"plan.lr: {shown} is wrong: {bounds}"
+    with pytest.raises(ConfigError, match=r"^plan.lr: \['a\\x00b'\] is wrong: it holds a null byte$"):
+        validated(TypeAdapter(Any), ["a\0b"], "plan.lr")
     assert validated(TypeAdapter(Any), [2**63 - 1, 3.4e38], "plan.lr") == [2**63 - 1, 3.4e38]

@@ -17,10 +17,10 @@ from typer.core import TyperGroup
 
 from genbench.cli import evaluate, lookup, reading, run, sharing, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
-from genbench.registry import load_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.training.allocator import keep_freed
+from genbench.user_code import load_file
 
 
 class ByTask(TyperGroup):

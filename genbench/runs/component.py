@@ -26,9 +26,13 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
 
 def identity(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
     """Return what enters a key: name, version and the settings that are not defaults, files by their content."""
-    build, settings = registry[component["name"]].build, settings_in(component)
-    known = by_content(settings, content_hash.of_settings(build, settings, component["name"]))
-    return {"name": component["name"], "version": component["version"]} | differing(build, known)
+    known = known_by_content(registry[component["name"]].build, settings_in(component), component["name"])
+    return {"name": component["name"], "version": component["version"]} | known
+
+
+def known_by_content(builder: Callable, bound: Settings, what: str) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, with the hashes of files and folders in place of paths."""
+    return differing(builder, by_content(bound, content_hash.of_settings(builder, bound, what)))
 
 
 def with_content(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def make_spec(
 def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
     """Fill in every default, without the checks of memory and files; see `make_spec`."""
     part = _by_section(settings)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on, below 2^63")
     data_spec = component(datasets, dataset, part["data"])
     data = build_data(data_spec)
     encoder = ENCODER.resolve(part["model"].pop("encoder", None), "model.encoder", data.event)

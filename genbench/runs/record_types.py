@@ -41,7 +41,7 @@ Component = Annotated[dict[str, Any], AfterValidator(_named)]
 Stack = list[Annotated[dict[str, Any], AfterValidator(_seeded)]]
 """The members of an ensemble: the seed of each, and the settings in which they differ."""
 
-Seed = Annotated[int, Strict(), Ge(0)]
+Seed = Annotated[int, Strict(), Ge(0), Le(2**63 - 1)]
 Kind = Literal["model", "encoder"]
 
 

@@ -16,7 +16,16 @@ from genbench.core import Data, Event
 from genbench.errors import ConfigError
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
-from genbench.runs.component import component, differing, identity, label, model_class, nested_label, sampler
+from genbench.runs.component import (
+    component,
+    differing,
+    identity,
+    known_by_content,
+    label,
+    model_class,
+    nested_label,
+    sampler,
+)
 from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import Nested, Settings, bind, build_component, settings_in, settings_of, typed
 from genbench.storage import content_hash
@@ -63,7 +72,8 @@ class Spec:
 
     def check_files(self) -> None:
         """Raise ConfigError if a file that settings of the model name has changed since this spec was made."""
-        if replace(self).train_key != self.train_key:
+        now = replace(self)
+        if (now.train_key, now.evaluation_key) != (self.train_key, self.evaluation_key):
             raise ConfigError(f"{self.model_label}: a file among its settings has changed since the run was requested")
 
     def build_data(self) -> Data:
@@ -105,7 +115,7 @@ class Spec:
         if self.encoder is not None:
             yield "encoder", encoders[self.encoder["name"]].build, self.encoder
         if self.kind == "model":
-            yield "sample", sampler(models[self.model["name"]]), self.sample
+            yield "sample", self._options, self.sample
         for member in self.stack or ():
             yield "stack", self.registry[self.model["name"]].build, member
         for name, part in self.metrics.items():
@@ -155,17 +165,18 @@ class Spec:
     @cached_property
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have their own versions in the record."""
-        return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
+        sample = known_by_content(self._options, self.sample, "sample")
+        return _hash({"sample": sample, "evaluation": differing(Sampling, self.evaluation)})
 
     @property
-    def _chosen_options(self) -> dict[str, Any]:
-        """The sampling options that are not defaults."""
-        return differing(sampler(models[self.model["name"]]), self.sample) if self.kind == "model" else {}
+    def _options(self) -> Callable:
+        """The schema of the sampling options."""
+        return sampler(models[self.model["name"]]) if self.kind == "model" else lambda: None
 
     @cached_property
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
-        extra = self._chosen_options
+        extra = differing(self._options, self.sample)
         if self.encoder is not None:
             extra = {"encoder": nested_label(ENCODER, self.encoder, None, self.event)} | extra
         return label(self.registry, self.model, extra, context=latent_event(self.encoder, self.event))

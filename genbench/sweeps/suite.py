@@ -4,19 +4,30 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from genbench.errors import ConfigError
-from genbench.registry import Registry, datasets, models
+from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record_types import Place, same_component
-from genbench.runs.spec import Spec
+from genbench.runs.spec import ENCODER, Spec
 from genbench.runs.store import run_name
-from genbench.settings import Settings, merge, plain, settings_of
+from genbench.settings import Setting, Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles
-from genbench.sweeps.suite_file import DataEntry, Entry, Exclude, ModelEntry, Seeds, Suite, read
+from genbench.sweeps.suite_file import (
+    DataEntry,
+    Entry,
+    Exclude,
+    ModelEntry,
+    Seeds,
+    Suite,
+    folder_of,
+    read,
+    with_entries,
+)
+from genbench.sweeps.user_files import from_folder, placed
 
 
 class Sweep(NamedTuple):
@@ -62,11 +73,29 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         raise ConfigError(f"{path}: '{path.stem}' is no name of a folder of tables: rename the suite")
     contents = read(path)
     try:
+        contents = with_paths(contents, folder_of(path))
         if contents.track is None:
             return Sweep(path.stem, _cells(contents, settings or {}))
         return Sweep(path.stem, *_track_cells(contents, settings or {}), contents.track.baseline)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def with_paths(suite: Suite, folder: Path) -> Suite:
+    """Return a suite in which the paths among the settings of components are relative to the working folder."""
+
+    def of_metrics(tables: Mapping[str, Any]) -> dict[str, Any]:
+        known = [name for name, table in tables.items() if isinstance(table, Mapping) and name in ALL["metrics"]]
+        return {**tables, **{n: from_folder(ALL["metrics"][n].build, tables[n], folder) for n in known}}
+
+    def moved(kind: str, part: Entry) -> Entry:
+        settings = from_folder(ALL[kind][part.name].build, part.settings, folder)
+        if kind == "models" and "encoder" in settings:
+            encoder = Setting("encoder", Annotated[Any, ENCODER], None, "")
+            settings["encoder"] = placed(encoder, settings["encoder"], folder)
+        return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
+
+    return with_entries(suite, moved).model_copy(update={"metric": of_metrics(suite.metric)})
 
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:

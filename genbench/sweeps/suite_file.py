@@ -3,7 +3,7 @@
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +11,7 @@ from annotated_types import Ge, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
+from genbench.suites import FOLDER
 from genbench.sweeps.user_files import component_name
 from genbench.validation import explain
 
@@ -215,33 +216,39 @@ def read(path: Path) -> Suite:
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is not TOML: {error}") from error
     try:
-        return _with_components(suite, path.parent)
+        return _with_components(suite, folder_of(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder in which relative paths of a suite start: its own; for one of genbench, the working folder."""
+    return Path() if path.parent == FOLDER else path.parent
 
 
 def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite with the names of components, which are checked, in place of files relative to its folder."""
 
-    def entry(kind: str, component: E) -> E:
-        name, settings = component_name(kind, component.name, folder)
-        return component.model_copy(update={"name": name, **settings})
+    def named(kind: str, part: E) -> E:
+        name, settings = component_name(kind, part.name, folder)
+        own = {"metrics": metric_names(part.metrics)} if isinstance(part, DataEntry) else {}
+        return part.model_copy(update={"name": name, **settings, **own})
 
-    def metrics(names: list[str] | None) -> list[str] | None:
+    def metric_names(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None
 
-    def data(part: DataEntry) -> DataEntry:
-        return entry("datasets", part).model_copy(update={"metrics": metrics(part.metrics)})
+    return with_entries(suite, named).model_copy(update={"metrics": metric_names(suite.metrics)})
 
+
+def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:
+    """Return a suite whose entries are changed, given the kind of component and the entry."""
     include = [
-        part.model_copy(update={"dataset": data(part.dataset), "model": entry("models", part.model)})
-        for part in suite.include
+        {"dataset": change("datasets", part.dataset), "model": change("models", part.model)} for part in suite.include
     ]
     return suite.model_copy(
         update={
-            "datasets": [data(part) for part in suite.datasets],
-            "models": [entry("models", part) for part in suite.models],
-            "metrics": metrics(suite.metrics),
-            "include": include,
+            "datasets": [change("datasets", part) for part in suite.datasets],
+            "models": [change("models", part) for part in suite.models],
+            "include": [part.model_copy(update=own) for part, own in zip(suite.include, include, strict=True)],
         }
     )

@@ -84,13 +84,16 @@ def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
 
 def _measured(name: str, settings: Mapping[str, Any], data: Data, x: Tensor, label: Tensor) -> Rows:
     model = AffineFlow(data.event, data.source)
-    before = x.clone()
     evaluation = Evaluation(data, 0, x=x, label=label if data.event.classes else None, nfe=1.0, model=model)
+    real = evaluation.reference(min(SIZE, data.test.size or SIZE))
+    shared = {"samples": x, "labels": label, "real samples": real.x}
+    before = {what: tensor.clone() for what, tensor in shared.items()}
     try:
         rows = measure(evaluation, name, settings, with_floor=True)
     except RunFailed as error:
         raise AssertionError(str(error)) from error
-    assert_equal(x.nan_to_num(), before.nan_to_num(), f"{name} must not write into the samples")
+    for what, tensor in shared.items():
+        assert_equal(tensor.nan_to_num(), before[what].nan_to_num(), f"{name} must not write into the {what}")
     return rows
 
 

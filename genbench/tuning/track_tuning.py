@@ -10,8 +10,8 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.settings import merge
-from genbench.sweeps.suite import pairs
-from genbench.sweeps.suite_file import CHOSEN, Suite, Tuning, read
+from genbench.sweeps.suite import pairs, with_paths
+from genbench.sweeps.suite_file import CHOSEN, Suite, Tuning, folder_of, read
 from genbench.tuning.grid_search import GridSearch, grid_search
 
 
@@ -79,7 +79,7 @@ def track_tuning(path: Path) -> TrackTuning:
     Raises:
         ConfigError: if it is not a track, or has nothing to tune.
     """
-    suite = read(path)
+    suite = with_paths(read(path), folder_of(path))
     if suite.track is None:
         raise ConfigError(f"{path} is not a track: it has no [track]")
     trials = list(_trials(suite, suite.track.tuning))

@@ -56,8 +56,8 @@ def test_the_new_method_passes_the_conformance_tests(tmp_path):
 
 
 def test_the_new_method_with_classes_runs_where_there_are_classes(tmp_path, monkeypatch):
-    from genbench.registry import FILES
     from genbench.testing import check_module
+    from genbench.user_code import FILES
 
     monkeypatch.setenv(FILES, "")
     file = tmp_path / "my_model.py"

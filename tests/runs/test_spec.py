@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.image_trees import write_images
 
-from genbench.core import Event, Source
+from genbench.core import Event, Samples, Source
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.models.flow_matching.velocity_model import FlowMatching
@@ -19,6 +19,7 @@ from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.settings import OnDisk
 from genbench.storage import content_hash
+from genbench.testing.toys import AffineFlow
 
 
 def key(**settings):
@@ -156,6 +157,37 @@ def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_
         run(one, store)
     path.write_text("one")
     assert spec().train_key == one.train_key
+
+
+def test_a_file_that_a_sampling_option_names_counts_by_its_content(tmp_path, monkeypatch):
+    """It counted by its path: another content was taken for the evaluation of the old one."""
+    monkeypatch.setattr(models, "_entries", dict(models._entries))
+
+    class Listed(AffineFlow):
+        def sample(self, x0, *, label=None, table: Annotated[Path | None, "a file"] = None) -> Samples:
+            return super().sample(x0 + float(table.read_text()))
+
+    @models.register("listed", version=1)
+    def listed(event: Event, source: Source) -> Listed:
+        """Build a model that samples by a file."""
+        return Listed(event, source)
+
+    def spec(path):
+        settings = {"plan": {"steps": 0}, "sample": {"table": str(path)}, "evaluation": {"n": 16, "curve": []}}
+        return make_spec("listed", "moons", metrics=["norm"], settings=settings)
+
+    one, copy, store = tmp_path / "one", tmp_path / "copy", Store(tmp_path / "results")
+    one.write_text("1")
+    copy.write_text("1")
+    first = spec(one)
+    before = run(first, store)
+    assert spec(copy).evaluation_key == first.evaluation_key
+    one.write_text("5")
+    assert spec(one).train_key == first.train_key
+    assert run(spec(one), store)["results"][0]["value"] > before["results"][0]["value"] + 2
+    store.record_path(first).unlink()
+    with pytest.raises(ConfigError, match="a file among its settings has changed since the run was requested"):
+        run(first, store)
 
 
 def test_a_file_that_a_metric_names_counts_by_its_content(tmp_path, monkeypatch):
