@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from genbench.data.image_tree import SPLITS
+from genbench.data.image_tree import split_of
 from genbench.errors import ConfigError, first_line
 from genbench.storage import cache, content_hash
 
@@ -152,7 +152,7 @@ def _label_column(rows: "Dataset") -> str | None:
 
 def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str) -> None:
     """Write SPLIT/CLASS/NUMBER.EXTENSION; numbers before the names keep the order of classes."""
-    odd = [split for split in rows if split and split not in SPLITS]
+    odd = [split for split in rows if split and split_of(split) is None]
     if odd:
         raise ConfigError(f"hf:{name} has the splits {', '.join(rows)}: choose one, as in hf:{name}:{next(iter(rows))}")
     with tarfile.open(path, "w") as archive:

@@ -21,8 +21,8 @@ from genbench.data.splits import Collection
 from genbench.errors import ConfigError
 from genbench.storage import cache, content_hash
 
-VERSION = 1
-"""Raised whenever the same files would be decoded to other pixels."""
+VERSION = 2
+"""Raised whenever the same files would be decoded to other pixels, or be in another order or other splits."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
