@@ -27,13 +27,13 @@ def encoded(picture, kind="PNG", **options):
     return file.getvalue()
 
 
-def png(width, height, data=b""):
+def png(width, height, data=b"", depth=8):
     """Return a PNG of a few bytes whose header claims any size."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    claimed = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    claimed = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + claimed + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
 
 
