@@ -5,7 +5,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.error import URLError
@@ -16,6 +16,7 @@ import torch
 from genbench.core import Data, Event, Normal
 from genbench.data import image_decoding
 from genbench.data.image_decoding import ImageFormat
+from genbench.data.remarks import remarks
 from genbench.data.rows import CachedRows
 from genbench.data.splits import Collection
 from genbench.errors import ConfigError, RunFailed, first_line
@@ -165,7 +166,12 @@ def folder(
     images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}
-    return image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)
+    data = image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)
+    counts = zip(*images.counts.values(), strict=True)
+    classes = dict(zip(images.classes, map(sum, counts), strict=True)) if data.event.classes else {}
+    what = f"{sum(map(sum, images.counts.values())):,} images"
+    said = remarks(what, classes, {"train": data.train, "valid": data.valid, "test": data.test})
+    return replace(data, remarks=tuple(f"{images.provenance['source']}: {line}" for line in said))
 
 
 def _original_or_path(name: str, original: Original, path: str | None) -> Collection:
