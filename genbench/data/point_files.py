@@ -212,18 +212,18 @@ def _counts_rows(column: Any) -> bool:
 
 
 def _refuse_words(path: Path, column: Any, what: str) -> None:
-    """Refuse a column that holds something else than numbers, and say where."""
+    """Refuse a column of something else than numbers, and say where."""
     if column.dtype.kind in "fiu" or not len(column):
         return
     import pandas as pd
 
     numbers: Any = pd.to_numeric(column, errors="coerce")
     words = numbers.isna() & column.notna()
+    if not words.any():
+        raise ConfigError(f"{path}: {what} holds values of type {column.dtype}: convert them to numbers")
     row = int(words.to_numpy().argmax())
     cell = str(column.iloc[row])[:40]
-    raise ConfigError(
-        f"{path}: row {row + 1}, {what}: '{cell}' is not a number (a column of classes is called {LABEL})"
-    )
+    raise ConfigError(f"{path}: row {row + 1}, {what}: '{cell}' is not a number (classes: a column {LABEL})")
 
 
 def _classes(path: Path, column: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Specs are made here: from names and settings, which are checked and completed, or from a record."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from genbench.settings import Settings, bind, merge, settings_in
 from genbench.storage import content_hash
 from genbench.training.plan import Plan
 from genbench.validation import explain
+
+log = logging.getLogger("genbench")
 
 VALIDATION = "validation_loss"
 """The metric that is measured every `plan.validate_every` steps."""
@@ -47,9 +50,12 @@ def make_spec(
     spec = complete_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
-    check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+    data = spec.build_data()
+    check_memory(data, spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
     for part, builder, chosen in spec.parts():
         content_hash.of_settings(builder, chosen, part)  # refuses a file that is not there
+    for line in data.remarks:
+        log.warning("%s", line)
     return replace(spec, metrics=_with_content(spec.metrics))
 
 

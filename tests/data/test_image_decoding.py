@@ -1,12 +1,10 @@
 """Decoding: pixels, resizing, what is cached under which content, and images that cannot be decoded."""
 
-import io
 import os
-import struct
 
 import numpy as np
 import pytest
-from helpers.image_trees import SPLITS, build, encoded, image, pack, png, raw, write_images
+from helpers.image_trees import SPLITS, build, deep, encoded, image, pack, png, raw, several, write_images
 from PIL import Image
 
 from genbench.data import image_decoding, image_tree
@@ -158,24 +156,6 @@ def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
 def test_an_image_that_claims_to_be_enormous_is_refused(size):
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded"):
         image_decoding.decode(png(*size), "x.png", ImageFormat(8, 3, resize=True))
-
-
-def several(kind):
-    file, pages = io.BytesIO(), [image(i) for i in range(3)]
-    pages[0].save(file, kind, save_all=True, append_images=pages[1:])
-    return file.getvalue()
-
-
-def deep(kind):
-    """Return an image of three channels of 16 bits."""
-    if kind == "PPM":
-        return b"P6 8 8 65535\n" + bytes(range(192)) * 2
-    if kind == "PNG":
-        return png(8, 8, bytes(8 * (1 + 8 * 6)), depth=16)
-    numbers = {256: 8, 257: 8, 258: 8, 259: 1, 262: 2, 273: 14, 277: 3, 278: 8, 279: 384}
-    entries = [struct.pack("<HHII", tag, 3, 3 if tag == 258 else 1, value) for tag, value in numbers.items()]
-    head = b"II*\0" + struct.pack("<I", 14 + 384) + struct.pack("<HHH", 16, 16, 16)
-    return head + bytes(range(192)) * 2 + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP", "MPO"])

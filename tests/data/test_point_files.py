@@ -18,7 +18,7 @@ WRONG = {
     "open quote": ('a,b\n"1,2\n', "points"),
     "words": ("a,b\n1,2\n1,x y\n", "row 2, column b: 'x y' is not a number"),
     "decimal comma": ('a,b\n1,2\n1,"0,5"\n', "row 2, column b: '0,5' is not a number"),
-    "true and false": ("a,b\n1,True\n1,False\n", "row 1, column b: 'True' is not a number"),
+    "true and false": ("a,b\n1,True\n1,False\n", "column b holds values of type bool: convert them"),
     "dates": ("a,b\n1,2020-01-01\n2,2020-01-02\n", "row 1, column b: '2020-01-01' is not a number"),
     "missing": ("a,b\n" + "1,2\n" * 20 + "1,\n", "row 21, column b: the value is missing"),
     "short row": ("a,b\n" + "1,2\n" * 20 + "1\n", "row 21, column b: the value is missing"),
