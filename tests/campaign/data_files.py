@@ -4,7 +4,7 @@ PYTHONPATH=tests python -m campaign.data_files
 """
 
 import itertools
-import shutil
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,13 +218,13 @@ def _tables() -> Iterator[DataFile]:
 def main() -> None:
     """Print what is said of each file."""
     files = list(data_files())
-    for file in files:
-        folder = Path(tempfile.mkdtemp(prefix="data-files-"))
-        try:
+    with tempfile.TemporaryDirectory(prefix="data-files-") as temporary:
+        os.environ["GENBENCH_HOME"] = f"{temporary}/home"
+        for number, file in enumerate(files):
+            folder = Path(temporary) / str(number)
+            folder.mkdir()
             ends, lines = outcome(file, folder)
-        finally:
-            shutil.rmtree(folder)
-        print(f"{file.name}: {ends}", *(f"    {line.replace(f'{folder}/', '')}" for line in lines), sep="\n")
+            print(f"{file.name}: {ends}", *(f"    {line.replace(f'{folder}/', '')}" for line in lines), sep="\n")
     print(f"{len(files)} files")
 
 
