@@ -154,8 +154,8 @@ class Finite(Split):
         there, arrays = copy(self), self._arrays
         there._device = device
         if device.type != "cpu" and self.size * arrays.raw[arrays.rows[:1]].nbytes <= RESIDENT:
-            whole = (part[arrays.rows].to(device) for part in (arrays.raw, arrays.label))
-            there._resident = Arrays(*whole, torch.arange(self.size))
+            raw, label = arrays.raw[arrays.rows].to(device), arrays.label[arrays.rows].to(device)
+            there._resident = Arrays(raw, label, torch.arange(self.size))
         return there
 
     def take(self, n: int, seed: int) -> Batch:
