@@ -183,6 +183,7 @@ class Data:
         evaluation: default evaluation settings of this data set.
         metrics: names of the default metrics.
         provenance: origin of the data: "source", "sha256", "original" (whether it is the checksummed original).
+        remarks: what the user should know about files that were read, a line each.
     """
 
     event: Event
@@ -197,3 +198,4 @@ class Data:
     truth: Truth = field(default_factory=Truth)
     captions: Captions | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

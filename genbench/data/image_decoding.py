@@ -21,8 +21,8 @@ from genbench.data.splits import Collection
 from genbench.errors import ConfigError
 from genbench.storage import cache, content_hash
 
-VERSION = 1
-"""Raised whenever the same files would be decoded to other pixels."""
+VERSION = 2
+"""Raised whenever the same files would be decoded to other pixels, or be in another order or other splits."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
@@ -124,17 +124,25 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
     """Decode one image; the orientation that a camera noted is applied.
 
     Raises:
-        ConfigError: if the file is corrupt, or the image has other channels or another size.
+        ConfigError: if the file is corrupt or holds several images, or the image has other channels, more than 8 bits
+            each, or another size.
     """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MAX_PIXELS:,}")
+            frames, is_deep = getattr(opened, "n_frames", 1), _is_deep(opened)
             opened.load()
             image = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, EOFError, StructError, Image.DecompressionBombError) as error:
         reason = f"it is none of {', '.join(FORMATS)}" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ConfigError(f"{what} cannot be decoded: {reason}") from error
+    if frames > 1:
+        raise ConfigError(
+            f"{what} holds {frames} images (pages, or frames of an animation): give each a file of its own"
+        )
+    if is_deep:
+        raise ConfigError(f"{what} has 16 bits a channel, not 8; convert it first")
     mode = {1: "L", 3: "RGB"}[image_format.channels]
     if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":
         image = image.convert("RGB")
@@ -151,3 +159,11 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}")
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _is_deep(opened: Image.Image) -> bool:
+    """Return whether an image that is not loaded yet has more than 8 bits a channel, of which Pillow may keep 8."""
+    stored = [part[3] for part in getattr(opened, "tile", [])]
+    if opened.format == "PPM":
+        return opened.mode == "I" or any(isinstance(part, tuple) and part[1] > 255 for part in stored)
+    return opened.format in ("PNG", "TIFF") and ";16" in str(stored)

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.error import URLError
@@ -16,6 +16,7 @@ import torch
 from genbench.core import Data, Event, Normal
 from genbench.data import image_decoding
 from genbench.data.image_decoding import ImageFormat
+from genbench.data.remarks import remarks
 from genbench.data.rows import CachedRows
 from genbench.data.splits import Collection
 from genbench.errors import ConfigError, RunFailed, first_line
@@ -132,7 +133,7 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
     return image_task(images, MNIST.shape, {"valid": valid}, GREY, EVALUATION)
 
 
-@datasets.register("folder", version=1, headline="fid-legacy")
+@datasets.register("folder", version=2, headline="fid-legacy")
 def folder(
     *,
     path: str,
@@ -146,8 +147,9 @@ def folder(
     """Images of any size below a folder or in a tar archive, by class or not, resized and cropped to squares once.
 
     Below the path lie train/cat/1.png, test/cat/2.png ..., or cat/1.png ..., or 1.png ... The shorter side is resized
-    to `size` by an antialiased bicubic filter and the center is kept. Without folders for validation (valid or val)
-    and test, such images are held out from the training images, stratified by class and always the same.
+    to `size` by an antialiased bicubic filter and the center is kept. Train, TESTING, dev and val_2017 are names of
+    splits as well. Without folders for validation and test, such images are held out from the training images,
+    stratified by class and always the same.
 
     Args:
         path: the folder, or the tar archive of any compression.
@@ -164,7 +166,12 @@ def folder(
     images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}
-    return image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)
+    data = image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)
+    counts = zip(*images.counts.values(), strict=True)
+    classes = dict(zip(images.classes, map(sum, counts), strict=True)) if data.event.classes else {}
+    what = f"{sum(map(sum, images.counts.values())):,} images"
+    said = remarks(what, classes, {"train": data.train, "valid": data.valid, "test": data.test})
+    return replace(data, remarks=tuple(f"{images.provenance['source']}: {line}" for line in said))
 
 
 def _original_or_path(name: str, original: Original, path: str | None) -> Collection:

@@ -1,5 +1,6 @@
 """Specs are made here: from names and settings, which are checked and completed, or from a record."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,8 @@ from genbench.settings import Settings, bind, merge, settings_in
 from genbench.storage import content_hash
 from genbench.training.plan import Plan
 from genbench.validation import explain
+
+log = logging.getLogger("genbench")
 
 VALIDATION = "validation_loss"
 """The metric that is measured every `plan.validate_every` steps."""
@@ -51,6 +54,8 @@ def make_spec(
     check_memory(spec)
     for part, builder, chosen in spec.parts():
         content_hash.of_settings(builder, chosen, part)  # refuses a file that is not there
+    for line in spec.build_data().remarks:
+        log.warning("%s", line)
     return replace(spec, metrics={name: with_content(registry.metrics, part) for name, part in spec.metrics.items()})
 
 

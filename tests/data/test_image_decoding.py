@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from helpers.image_trees import SPLITS, build, encoded, image, pack, png, raw, write_images
+from helpers.image_trees import SPLITS, build, deep, encoded, image, pack, png, raw, several, write_images
 from PIL import Image
 
 from genbench.data import image_decoding, image_tree
@@ -156,6 +156,21 @@ def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
 def test_an_image_that_claims_to_be_enormous_is_refused(size):
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded"):
         image_decoding.decode(png(*size), "x.png", ImageFormat(8, 3, resize=True))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP", "MPO"])
+def test_pages_and_animations_are_refused_whatever_the_format(kind):
+    with pytest.raises(ConfigError, match=r"^x holds 3 images .pages, or frames of an animation.: [^\n]+$"):
+        image_decoding.decode(several(kind), "x", ImageFormat(8, 3))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PPM", "TIFF"])
+def test_images_of_16_bits_are_refused_whatever_the_format(kind):
+    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel, not 8; convert it first$"):
+        image_decoding.decode(deep(kind), "x", ImageFormat(8, 3))
+    gray = encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)), kind)
+    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel"):
+        image_decoding.decode(gray, "x", ImageFormat(8, 1))
 
 
 def test_what_is_no_file_among_images_is_refused(tmp_path):

@@ -11,8 +11,8 @@ import torch
 from helpers.image_trees import build, write_images
 from PIL import Image
 
-from genbench.data import rows
-from genbench.data.splits import Finite
+from genbench.data import rows, splits
+from genbench.data.splits import Arrays, Finite
 from genbench.space import Pixels
 
 
@@ -130,12 +130,28 @@ def test_the_next_batch_is_read_ahead(train, monkeypatch):
     assert torch.equal(reads[0], train._arrays.rows[train.batch_indices(2, 5, 0)[0]])
 
 
-def test_augmentation_and_encoding_are_done_on_the_device(train):
+@pytest.mark.parametrize("resident", [0, 2**30])
+def test_augmentation_and_encoding_are_done_on_the_device(train, monkeypatch, resident):
     """The meta device keeps shapes only, and refuses to meet a tensor that stayed behind."""
+    monkeypatch.setattr(splits, "RESIDENT", resident)
     there = train.on(torch.device("meta")).batch(0, 7, 0)
     assert (there.x.device.type, there.label.device.type) == ("meta", "meta")
     assert there.x.shape == (7, 3, 8, 8)
     assert torch.equal(train.on(torch.device("cpu")).batch(0, 7, 0).x, train.batch(0, 7, 0).x)
+
+
+def test_rows_that_fit_are_moved_to_the_device_once(train, monkeypatch):
+    there = train.on(torch.device("meta"))
+    monkeypatch.setattr(rows.CachedRows, "__getitem__", None)
+    assert there.batch(0, 7, 0).x.shape == there.batch(1, 7, 0).x.shape == (7, 3, 8, 8)
+
+
+def test_batches_of_rows_on_the_device_are_those_of_the_disk(train):
+    there, arrays = train.on(torch.device("cpu")), train._arrays
+    there._resident = Arrays(arrays.raw[arrays.rows], arrays.label[arrays.rows], torch.arange(train.size))
+    for step in (0, 1, 4, 9):
+        for here, moved in zip(train.batch(step, 7, 3), there.batch(step, 7, 3), strict=True):
+            assert torch.equal(here, moved)
 
 
 MEBIBYTES = 32
