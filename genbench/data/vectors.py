@@ -22,6 +22,7 @@ def vectors(
     classes: int = 0,
     conditions: int = 0,
     stratified: Draw | None = None,
+    weights: Float[Tensor, " classes"] | None = None,
     source: Source | None = None,
     truth: Truth | None = None,
     scale: float = 1.0,
@@ -32,6 +33,7 @@ def vectors(
         name: where the data comes from, for the provenance.
         conditions: number of the last coordinates that are conditions; the source must draw them too.
         stratified: draws by mode the validation and test samples, and those that stand for the distribution.
+        weights: probability of each class up to a common factor; by default all are equal.
         source: where sampling starts; N(0, I) by default.
         scale: units of the data per unit of model space.
     """
@@ -42,9 +44,9 @@ def vectors(
         event=Event((dims,), classes, space.bin, conditions=conditions),
         space=space,
         source=source or Normal((dims,)),
-        train=Endless(draw, "train", stand_in=stratified),
-        valid=Endless(draw, "valid", take=stratified),
-        test=Endless(draw, "test", take=stratified),
+        train=Endless(draw, "train", stand_in=stratified, weights=weights),
+        valid=Endless(draw, "valid", take=stratified, weights=weights),
+        test=Endless(draw, "test", take=stratified, weights=weights),
         plan=PLAN,
         evaluation=EVALUATION,
         metrics=(

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
 from genbench.errors import Unsupported
+from genbench.metrics.sampling import EQUAL_LABELS, LabelRule, drawn_labels
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import call
@@ -81,6 +82,7 @@ class Evaluation:
         x: samples in model space.
         nfe: network evaluations per sample; None for samples of unknown origin.
         model: the model, for metrics of the model.
+        labels: rule by which labels are chosen where a conditional model is sampled.
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
         errors: whether values without a standard error have an interval from random halves.
@@ -95,6 +97,7 @@ class Evaluation:
     model: Model | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 512
+    labels: LabelRule = "shares"
     seconds: float = 0.0
     group: Group = ALONE
     errors: bool = True
@@ -160,6 +163,16 @@ class Evaluation:
         if model is self.model:
             return self
         return replace(self, data=data, x=torch.empty(0, *data.event.shape), label=None, nfe=None, model=model)
+
+    def sampled_labels(self, n: int) -> Int[Tensor, " n"] | None:
+        """Return the labels of the first n noises for the model; None if it is not conditional, or there is none."""
+        return None if self.model is None else drawn_labels(self.model, self.data, n, self.seed, self.labels)
+
+    @property
+    def stated_labels(self) -> str:
+        """What protocols say of the labels that the model is sampled for; nothing, if they follow the data."""
+        conditional = self.model is not None and self.model.conditional
+        return EQUAL_LABELS if conditional and self.labels == "equal" else ""
 
     @property
     def space(self) -> str:

@@ -114,19 +114,19 @@ def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
 
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
-    evaluation = evaluation.inner
-    n = n or default_paths(evaluation.data.event)
-    return evaluation.cached(("paths", n, tol), lambda: _solve_paths(evaluation, n, tol))
+    inner = evaluation.inner
+    n = n or default_paths(inner.data.event)
+    return inner.cached(("paths", n, tol), lambda: _solve_paths(inner, evaluation.sampled_labels(n), n, tol))
 
 
 @torch.no_grad()
-def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
-    """Solve for the paths that start at the noise of the first n samples."""
+def _solve_paths(evaluation: Evaluation, labels: Int[Tensor, " n"] | None, n: int, tol: float) -> Paths:
+    """Solve for the paths that start at the noise of n samples with these labels."""
     model = evaluation.ode_model()
     velocity = cast(Transport, model).velocity
 
     def solve(rows: range) -> list[Tensor]:
-        z0, label = starting_points(model, rows, evaluation.seed)
+        z0, label = starting_points(model, rows, evaluation.seed, labels)
         return [each.cpu() for each in _solve_batch(velocity, z0, label, tol)]
 
     parts = evaluation.group.map(solve, batches(n, evaluation.batch))
@@ -134,7 +134,8 @@ def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
     bad = int((~torch.isfinite(energy + chord)).sum())
     if bad:
         raise Unsupported(f"{bad} of {n} paths are not finite")
-    return Paths(energy, length, chord, f"{evaluation.space}, dopri5 tol {tol:g}, n={n}")
+    protocol = f"{evaluation.space}, dopri5 tol {tol:g}, n={n}{evaluation.stated_labels}"
+    return Paths(energy, length, chord, protocol)
 
 
 def _solve_batch(
