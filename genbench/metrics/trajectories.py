@@ -100,11 +100,12 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     ]
 
 
-@metrics.register("curvature", version=1, better="lower", of="model")
-def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
-    """Curvature 1 - E|z1 - z0| / E length of the paths of the learned ODE; 0 is straight.
+@metrics.register("detour", version=1, better="lower", of="model")
+def detour(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
+    """Detour 1 - E|z1 - z0| / E length: the share of the paths of the learned ODE that a straight line saves.
 
-    A ratio of means, so that paths that hardly move carry no weight.
+    A ratio of means, so that paths that hardly move carry no weight. The curvature of Lee et al. (2023) is
+    `straightness`.
     """
     paths = _paths(evaluation, n, tol)
     length = float(paths.length.mean())

@@ -110,7 +110,7 @@ def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
         return Value(float(evaluation.x.mean()), len(evaluation.x), "mean")
 
     metric("mean", mean)
-    chosen = {"curvature": {}, "mean": {}, "mmd": {"n": None}, "w2": {"n": None}}
+    chosen = {"detour": {}, "mean": {}, "mmd": {"n": None}, "w2": {"n": None}}
     sampling = Sampling(n=256, batch=256, curve=(1, 4), interval=True)
     torch.manual_seed(0)
     model = models["cfm"].build(moons.event, moons.source).eval()
