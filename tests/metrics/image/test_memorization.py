@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers.pixel_features import evaluation, measured, normal_images, task
 
-from genbench.metrics.image.memorization import CenteredMixture
+from genbench.metrics.image.memorization import CenteredMixture, fld
 from genbench.metrics.measurement import measure
 
 
@@ -83,8 +83,7 @@ def test_the_variance_around_one_center_is_the_mean_square_of_the_points():
 
 def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_copies(data):
     def values(raw):
-        found = measured("fld", data, raw)
-        return found["fld"]["value"], found["fld.gap"]["value"]
+        return [value.value for value in fld(evaluation(data, raw), features="pixels")]
 
     fresh, copies = values(normal_images(300, 5)), values(normal_images(3000, 1)[:300])
     shifted = values((normal_images(300, 5).float() + 20).clamp(max=255).byte())
@@ -95,5 +94,5 @@ def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_c
 
 def test_fld_of_equal_samples_is_the_same_whatever_was_measured_before(data, monkeypatch):
     monkeypatch.setattr(CenteredMixture, "BATCH", 100)  # of 3,000 images, so that their order counts
-    first, second = (measured("fld", data, normal_images(80, 5)) for _ in range(2))
+    first, second = (fld(evaluation(data, normal_images(80, 5)), features="pixels") for _ in range(2))
     assert first == second
