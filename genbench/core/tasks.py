@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 
 from genbench.space import Space
@@ -99,6 +99,10 @@ Encode = Callable[[Tensor], Tensor]
 """A function from samples in model space to latents."""
 
 
+COUNTED = 2**16
+"""Samples of a distribution in which classes are counted where their probabilities are not known."""
+
+
 class Split(ABC):
     """One part of a data set. Its methods are pure: the same arguments give the same samples."""
 
@@ -119,6 +123,10 @@ class Split(ABC):
     def stand_in(self, n: int, seed: int) -> Batch:
         """Return n distinct samples that stand for the distribution, by default those of `take`."""
         return self.take(n, seed)
+
+    def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
+        """Return how frequent each class is, up to a common factor; by default counted in samples of `take`."""
+        return torch.bincount(self.take(self.size or COUNTED, 0).label, minlength=classes).double()
 
     def raw(self, n: int, seed: int) -> Rows | None:
         """Return the samples of `take` as raw data, read lazily; None if the split does not store raw data."""

@@ -25,7 +25,7 @@ from genbench.settings import Count, Fraction, Size
 from genbench.space import Pixels
 from genbench.storage import cache, content_hash, tensors
 
-OF_THE_MODEL = ("bits_per_dim", "path_energy", "straightness", "curvature", "nfe", "parameters", "failed")
+OF_THE_MODEL = ("bits_per_dim", "path_energy", "straightness", "detour", "nfe", "parameters", "failed")
 METRICS = ("fid-legacy", "fd-efficientnet_lite0", "norm", *OF_THE_MODEL)
 """The published FID, which shows "-" without the Inception weights, and a distance that needs no download."""
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
@@ -58,12 +58,22 @@ class Endless(Split):
         name: name of the split, so that no two splits share a random stream.
         take: draws samples for evaluation, if not in the same way (stratified by mode, say).
         stand_in: draws samples that stand for the distribution, if not in the same way as those for evaluation.
+        weights: probability of each class up to a common factor; by default all are equal.
     """
 
     size = None
 
-    def __init__(self, draw: Draw, name: str, *, take: Draw | None = None, stand_in: Draw | None = None) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        name: str,
+        *,
+        take: Draw | None = None,
+        stand_in: Draw | None = None,
+        weights: Float[Tensor, " classes"] | None = None,
+    ) -> None:
         self._draw = draw
+        self._weights = weights
         self._take = take or draw
         self._stand_in = stand_in or self._take
         self._name = name
@@ -95,6 +105,10 @@ class Endless(Split):
     def stand_in(self, n: int, seed: int) -> Batch:
         """Return n fresh samples that stand for the distribution."""
         return self._stand_in(n, generator(seed, "take", self._name))
+
+    def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
+        """Return the probability of each class, up to a common factor."""
+        return (torch.ones(classes) if self._weights is None else self._weights).double()
 
     @cached_property
     def _dims(self) -> int:
@@ -174,6 +188,10 @@ class Finite(Split):
             Unsupported: if there are fewer than n.
         """
         return SelectedRows(self._arrays.raw, self._arrays.rows[self.sample_indices(n, seed)])
+
+    def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
+        """Return the number of samples of each class."""
+        return torch.bincount(self._arrays.label[self._arrays.rows], minlength=classes).double()
 
     def batch_indices(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
         """Return which rows of this split are in the step-th batch, and which of them are mirrored."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genbench.runs.record_types import Record, Row, metric_of
-from genbench.runs.versions import outdated_metrics
+from genbench.runs.versions import other_versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
 
 def protocols(record: Record) -> list[str | None]:
     """Return the protocol of each row; those of outdated metrics, which only published records have, state it."""
-    outdated = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
+    outdated = {name: record["spec"]["metrics"][name]["version"] for name in other_versions(record)}
     stated = []
     for row in record["results"]:
         text, name = protocol(row), metric_of(row)

@@ -15,7 +15,7 @@ from genbench.metrics.sampling import noise
 from genbench.registry import datasets, metrics
 from genbench.runs.versions import impossible
 from genbench.settings import Settings, bind, call
-from genbench.testing.assertions import assert_documented, assert_equal
+from genbench.testing.assertions import assert_documented
 from genbench.testing.toys import AffineFlow, toy_tasks
 
 SIZE = 2048
@@ -85,16 +85,10 @@ def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
 def _measured(name: str, settings: Mapping[str, Any], data: Data, x: Tensor, label: Tensor) -> Rows:
     model = AffineFlow(data.event, data.source)
     evaluation = Evaluation(data, 0, x=x, label=label if data.event.classes else None, nfe=1.0, model=model)
-    real = evaluation.reference(min(SIZE, data.test.size or SIZE))
-    shared = {"samples": x, "labels": label, "real samples": real.x}
-    before = {what: tensor.clone() for what, tensor in shared.items()}
     try:
-        rows = measure(evaluation, name, settings, with_floor=True)
+        return measure(evaluation, name, settings, with_floor=True)
     except RunFailed as error:
         raise AssertionError(str(error)) from error
-    for what, tensor in shared.items():
-        assert_equal(tensor.nan_to_num(), before[what].nan_to_num(), f"{name} must not write into the {what}")
-    return rows
 
 
 def _check_direction(name: str, good: Rows, bad: Rows) -> None:

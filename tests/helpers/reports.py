@@ -97,7 +97,7 @@ def curve_rows():
 
 def wide_table():
     rows = [row(m, s, v + s / 50, metric) for metric in ("w2", "sliced_w2", "mmd", "energy_distance", "straightness",
-            "npe", "curvature", "nll") for m, v in (("cfm", 1.0), ("wcfm kappa=0.5", 1.2), ("ot|cfm", 2.0))
+            "npe", "detour", "nll") for m, v in (("cfm", 1.0), ("wcfm kappa=0.5", 1.2), ("ot|cfm", 2.0))
             for s in range(3)]  # fmt: skip
     return comparison_table(rows)
 

@@ -44,6 +44,15 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
         assert stated == protocol(row) + version
 
 
+def test_samples_of_equally_many_of_each_class_are_outdated_unless_that_is_asked_for(record):
+    mark, (row, *_) = ", equally many samples of each class", record["results"]
+    known = outdated_metrics(record).keys()
+    record["results"] = [each | {"protocol": each["protocol"] + mark} for each in record["results"][:1]]
+    assert outdated_metrics(record).keys() == known | {row["metric"].partition(".")[0]}
+    record["spec"]["evaluation"]["labels"] = "equal"
+    assert outdated_metrics(record).keys() == known
+
+
 def test_a_record_that_another_version_of_training_made_is_outdated(record):
     assert why_outdated(record) is None
     record["provenance"]["training"]["code"]["training"] = 0

@@ -65,6 +65,13 @@ def _nan(evaluation):
     return Value(float("nan"), 1, "none")
 
 
+def _centering(evaluation):
+    """Writes into its samples."""
+    x = evaluation.samples(100).numpy()
+    x -= x.mean(0)
+    return Value(float((x**2).mean()), 100, "plain")
+
+
 def _without_value(evaluation):
     """Measured nowhere."""
     raise Unsupported("needs other data")
@@ -77,6 +84,7 @@ def _without_value(evaluation):
         ((_spread, {"better": "smaller", "of": "samples"}), "must declare better"),
         ((_without_protocol, {"better": "lower", "of": "samples"}), "must state its protocol"),
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
+        ((_centering, {"better": "lower", "of": "samples"}), r"broken must not write into samples.*a clone\(\)"),
         ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
     ],
     indirect=["metric"],

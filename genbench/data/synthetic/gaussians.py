@@ -238,4 +238,5 @@ def mixture(
     centers = spread * torch.randn(modes, dims, generator=stream) if means is None else torch.tensor(means)
     law = Mixture(centers, torch.full((modes,), std), None if weights is None else torch.tensor(weights))
     truth = Truth(log_prob=law.log_prob, modes=law.means, w2_squared=law.w2_squared, velocity=law.velocity)
-    return vectors("mixture", law.draw, dims=dims, classes=modes, stratified=law.stratified, truth=truth)
+    law_of_modes = {"stratified": law.stratified, "weights": law.weights}
+    return vectors("mixture", law.draw, dims=dims, classes=modes, **law_of_modes, truth=truth)

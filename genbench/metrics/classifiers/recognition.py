@@ -68,7 +68,7 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
     over the other combinations. The floor is what the classifier reads on test images with the same captions.
 
     Args:
-        n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
+        n: number of samples; by default all; best so many that each caption has a sample.
     """
     data = evaluation.data
     network = caption_classifier(data)

@@ -12,7 +12,7 @@ from genbench.core import Batch, Data, Event, Normal, Split, Transport
 from genbench.data.splits import Endless
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.sampling import draw, noise
+from genbench.metrics.sampling import draw, drawn_labels, noise
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import encoders, models
@@ -92,10 +92,11 @@ def test_it_trains_and_samples_like_any_model(name, conditional, data):
     train(model, data)
     for place, parameter in model.named_parameters():
         assert torch.equal(parameter, before[place]) == place.startswith("encoder."), place
-    x, label, nfe = draw(model, 8, 8, 0, SAMPLING[name])
-    again = draw(model, 8, 3, 0, SAMPLING[name])[0]
-    assert x.shape == (8, 1, 8, 8)
+    label = drawn_labels(model, data, 8, 0, "shares")
     assert (label is not None) == conditional
+    x, nfe = draw(model, 8, 8, 0, SAMPLING[name], label=label)
+    again = draw(model, 8, 3, 0, SAMPLING[name], label=label)[0]
+    assert x.shape == (8, 1, 8, 8)
     assert nfe == {"cfm": 3, "starflow": 1}[name]
     assert_close(again, x, atol=1e-4, rtol=1e-4)
 
@@ -276,7 +277,7 @@ def test_options_and_budgets_are_those_of_the_model(data):
     model = latent("cfm", data)
     assert model.nfe_curve
     assert model.at_budget({"method": "dopri5", "steps": 0}, "heun", 8) == {"method": "heun", "steps": 4}
-    assert draw(model, 2, 2, 0, model.at_budget({"tol": 1e-3}, "euler", 5))[2] == 5
+    assert draw(model, 2, 2, 0, model.at_budget({"tol": 1e-3}, "euler", 5))[1] == 5
     flow = latent("starflow", data)
     assert not flow.nfe_curve
 
