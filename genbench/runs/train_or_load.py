@@ -140,7 +140,8 @@ def fit_and_save(
                 member.store.write_failure(member.spec, reason)
             elif not member.store.has_weights(member.spec):
                 cost["parameters"] = sum(parameter.numel() for parameter in member.model.parameters())
-                training = provenance.origin(group.device, cost)
+                chosen = member.model.chosen if isinstance(member.model, Model) else {}
+                training = provenance.origin(group.device, cost | chosen)
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
         for evaluation in evaluations:
