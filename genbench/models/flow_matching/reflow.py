@@ -3,14 +3,14 @@
 import math
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Event, Source, Split, Trainable
-from genbench.data.splits import Arrays, Finite
 from genbench.errors import RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
 from genbench.models.flow_matching.pair_model import DEFAULTS, SharedSettings
@@ -20,7 +20,6 @@ from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.seeds import derive, generator
 from genbench.settings import Count, NonNegative, Positive
-from genbench.space import Real
 
 CHUNK = 2**18
 """Numbers of noise (samples x dimensions) that are integrated together and share adaptive steps; pairs depend on it."""
@@ -29,8 +28,9 @@ FRESH = 2**15
 """Number of pairs by default, where every training sample is a fresh draw."""
 
 
-class Pool(NamedTuple):
-    """Pairs of noise and the teacher's samples from it, noise first.
+@dataclass(frozen=True)
+class Pool(Split):
+    """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
 
     Args:
         label: their labels, 0 for an unconditional model.
@@ -40,6 +40,21 @@ class Pool(NamedTuple):
     x: Float[Tensor, "n 2 *event"]
     label: Int[Tensor, " n"]
     evaluations: float
+
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return len(self.x)
+
+    def batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return pairs drawn with replacement, independently at every step."""
+        return self._rows(torch.randint(self.size, (size,), generator=generator(seed, "pool", step)))
+
+    def take(self, n: int, seed: int) -> Batch:
+        return self._rows(torch.randperm(self.size, generator=generator(seed, "pool"))[:n])
+
+    def _rows(self, rows: Int[Tensor, " b"]) -> Batch:
+        return Batch(self.x[rows], self.label[rows])
 
 
 class FromTeacher(Coupling):
@@ -55,8 +70,8 @@ class Reflow(FlowMatching):
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2;  v starts as the teacher's velocity
 
-    A pool of pairs is solved once, and visited once per epoch. Unlike the paths between independent pairs, those
-    between its pairs do not cross, so that the new flow is straighter. Its samples are at best those of the teacher.
+    A pool of pairs is solved once. Unlike the paths between independent pairs, those between its pairs do not cross,
+    so that the new flow is straighter. Its samples are at best those of the teacher.
 
     Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
     https://arxiv.org/abs/2209.03003, who fine-tune the previous flow (on 4 million pairs for CIFAR-10, according to
@@ -66,6 +81,7 @@ class Reflow(FlowMatching):
 
     Args:
         sigma: standard deviation of the noise around the straight path, also of the teacher.
+        start: weights before the first step: those of the teacher, as published, or fresh ones ("anew").
         pairs: number of pairs to train on; by default that of the training samples, so that a plan passes over the
             pairs as often as over the data, and 32768 where every sample is a fresh draw.
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
@@ -78,13 +94,14 @@ class Reflow(FlowMatching):
         *,
         net: Net = None,
         sigma: NonNegative = 0.0,
+        start: Literal["teacher", "anew"] = "teacher",
         pairs: Count | None = None,
         tol: Positive = 1e-4,
         shared: SharedSettings = DEFAULTS,
     ) -> None:
         super().__init__(event, source, net=net, coupling=FromTeacher(), path=Straight(sigma), shared=shared)
-        self.count, self.tol = pairs, tol
-        self.pool: Split | None = None
+        self.start, self.count, self.tol = start, pairs, tol
+        self.pool: Pool | None = None
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
@@ -92,14 +109,15 @@ class Reflow(FlowMatching):
         return False
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
-        """Start from the weights of the teacher, and solve for its pairs: evaluations are those of all pairs."""
+        """Take the weights of the teacher, and solve for its pairs: evaluations are those of all pairs."""
         began = time.monotonic()
         teacher = cast(FlowMatching, trained["teacher"])
-        self.net.load_state_dict(teacher.net.state_dict())
+        if self.start == "teacher":
+            self.net.load_state_dict(teacher.net.state_dict())
         pool = self.pairs(teacher, data, derive(seed, "pairs"), self.count or data.train.size or FRESH)
         self.learn(pool)
         seconds = time.monotonic() - began
-        return {"pairs": float(len(pool.x)), "pair_evaluations": pool.evaluations, "pair_seconds": seconds}
+        return {"pairs": float(pool.size), "pair_evaluations": pool.evaluations, "pair_seconds": seconds}
 
     def pairs(self, teacher: FlowMatching, data: Data, seed: int, count: int) -> Pool:
         """Solve for pairs; the labels of a conditional model are those of training samples."""
@@ -118,16 +136,15 @@ class Reflow(FlowMatching):
 
     def learn(self, pool: Pool) -> None:
         """Set the pairs to train on, which must be finite."""
-        size = len(pool.x)
         bad = int((~torch.isfinite(pool.x.flatten(1)).all(1)).sum())
         if bad:
-            raise RunFailed(f"{bad} of {size} samples of the teacher are not finite")
-        self.pool = Finite(lambda: Arrays(pool.x, pool.label, torch.arange(size)), size, Real())
+            raise RunFailed(f"{bad} of {pool.size} samples of the teacher are not finite")
+        self.pool = pool
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
         if self.pool is None:
             raise RunFailed("the model has no pairs yet: call learn(pairs(teacher, ...)) with a trained flow")
-        return self.pool.on(device)
+        return self.pool
 
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
         """Return the batch, whose samples are pairs; the coupling refuses those that are data."""

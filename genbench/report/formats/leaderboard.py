@@ -1,4 +1,4 @@
-"""The leaderboard as text of at most 40 lines and 80 columns, and as files that other programs read."""
+"""The leaderboard as text of at most 42 lines and 80 columns, and as files that other programs read."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from genbench.errors import ConfigError
 from genbench.report.formats.writers import ARROWS, csv
 from genbench.storage import files
 
-LINES, WIDTH = 40, 80
+LINES, WIDTH = 42, 80
 SIGNS = {OTHER_BUDGET: "†", OTHER_SEEDS: "‡"}
 FLOOR = "floor"
 MAX_DATA, MAX_METHOD = 20, 25
