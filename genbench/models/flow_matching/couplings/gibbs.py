@@ -169,10 +169,11 @@ class Gibbs(KernelCoupling):
 
     def log_kernel(self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"]) -> Float64[Tensor, " b"]:
         """Return -c(x0, x1) / epsilon of each pair."""
-        return -self.costs(x0, x1) / self.epsilon.to(x0.device)
+        return -self.costs(x0, x1) / self.epsilon
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
-        parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in pairs]
+        moved = ((item.to(self.epsilon.device) for item in part) for part in pairs)
+        parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in moved]
         self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
 
     def calibrate(self, log_kernel: Float64[Tensor, " n"], label: Int[Tensor, " n"]) -> None:
