@@ -58,6 +58,9 @@ class Learner(Trainable):
     full_precision: bool = False
     """Whether the loss is computed in float32 under bf16, too: it is of differences that bf16 rounds off."""
 
+    not_compiled: str = ""
+    """Why plan.compile=true is refused; empty for a loss that compiles into one graph."""
+
     def stages(self) -> Iterator[Stage]:
         yield Stage(self)
 
@@ -94,6 +97,11 @@ class Learner(Trainable):
         """
         if steps[0]:
             raise RunFailed(why_training_failed(steps[0]))
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """What `prepare` chose by a rule on the training data, by name, for the record."""
+        return {}
 
     @property
     def reasons(self) -> Sequence[str | None]:

@@ -101,7 +101,7 @@ def _reduce(cost: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
 class Kernel(NamedTuple):
     """The Gibbs kernel exp(-c / epsilon) of the cost |x - y| ("norm") or its square ("sqnorm")."""
 
-    epsilon: float
+    epsilon: float | Float64[Tensor, ""]
     cost: Cost
 
     def log(

@@ -59,6 +59,9 @@ class Run:
         model = self.record["spec"]["model"]
         known = installed_version(models, model["name"]) is not None
         setting = models[model["name"]].traits.get("stated", "") if known else ""
+        chosen = self.record["provenance"]["training"].get("cost", {}).get(setting)
+        if chosen is not None:  # by a rule, on the training data
+            return f"{setting}={chosen:.4g}"
         hidden = model.get(setting) is not None and f" {setting}=" not in self.model
         return f"{setting}={model[setting]}" if hidden else ""
 

@@ -129,6 +129,8 @@ def fit_and_save(
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
     cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
+    if "pairs" in spent:
+        cost["pair_passes"] = plan.steps * plan.batch_size / spent["pairs"]
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
     if plan.stop == "validation" and (best := evaluations[0].best_step()) is not None:
@@ -140,7 +142,8 @@ def fit_and_save(
                 member.store.write_failure(member.spec, reason)
             elif not member.store.has_weights(member.spec):
                 cost["parameters"] = sum(parameter.numel() for parameter in member.model.parameters())
-                training = provenance.origin(group.device, cost)
+                chosen = member.model.chosen if isinstance(member.model, Model) else {}
+                training = provenance.origin(group.device, cost | chosen)
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
         for evaluation in evaluations:

@@ -76,7 +76,7 @@ def fit(
         ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, or the plan needs
             a compiler that is not there.
     """
-    _check(plan, group)
+    _check(plan, group, learner)
     torch.set_num_threads(plan.threads)
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
@@ -144,9 +144,11 @@ class SaveSchedule:
         return due
 
 
-def _check(plan: Plan, group: Group) -> None:
-    """Refuse a plan that this group or machine cannot follow."""
+def _check(plan: Plan, group: Group, learner: Learner) -> None:
+    """Refuse a plan that this group, machine or learner cannot follow."""
     plan.parts(group.size)
+    if plan.compile and learner.not_compiled:
+        raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
         raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")

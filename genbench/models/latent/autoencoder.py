@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Stage
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.latent.decoder_finetuning import TuningSettings
-from genbench.models.latent.encoder import Encoder, grid, in_parts
+from genbench.models.latent.encoder import CHUNK, Encoder, grid, in_blocks, in_parts
 from genbench.nets.unet import Norm, zero
 from genbench.registry import encoders
 from genbench.settings import ByEvent, Count, Positive
@@ -153,9 +153,9 @@ class Autoencoder(Encoder):
     @torch.no_grad()
     def calibrate(self, data: Data) -> None:
         """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images."""
-        size = data.train.size
-        x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
-        mean = in_parts(lambda part: self.posterior(part)[0], x, self.event.dims).double()
+        count = min(10_000, data.train.size or 10_000)
+        images = in_blocks(data.train, data.space, count, max(1, CHUNK // self.event.dims))
+        mean = torch.cat([self.posterior(x.to(self.shift.device))[0] for x in images]).double()
         variance, center = torch.var_mean(mean, (0, 2, 3), keepdim=True)
         for channel, value in enumerate(variance.flatten().tolist()):
             if not 0 < value < float("inf"):

@@ -74,7 +74,8 @@ class Design:
         output_norm: the norm before the output; none takes that of the layers.
         rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
             consecutive parts as published: 8 for the condition, if there is one, and the others equally (12, 12 and 8
-            of a head of 64); a quarter for the condition in heads of less than 32.
+            of a head of 64); a quarter for the condition in heads of less than 32. literal gives the condition 8 of
+            such heads too, as the papers' code does: a head of 16 then has none for row and column.
         null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
@@ -101,7 +102,7 @@ class Design:
     norm: Norm
     final_norm: bool
     output_norm: Norm | None = None
-    rotary: Literal["alternating", "published"] = "alternating"
+    rotary: Literal["alternating", "published", "literal"] = "alternating"
     null: Literal["mean", "learned"] = "mean"
     noise: Noise = "uniform"
     penalty: NonNegative
@@ -143,17 +144,18 @@ class Design:
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
         """Return the published division of rotated pairs: some for a prefix, the others equally for the axes of data.
 
-        The papers' code gives 8 pairs to a prefix, which heads of less than 32 do not have to spare.
+        The papers' code gives 8 pairs to a prefix, which leaves none for the data in heads of 16: "literal" follows it,
+        "published" gives a quarter to the prefix of such heads.
         """
         if self.rotary == "alternating" or self.positions == "learned":
             return None
         prefix = ()
         if self.inject == "prefix" and self.labeled:
-            prefix = (8 if head_dim >= 32 else head_dim // 8,)
+            prefix = (8 if head_dim >= 32 or self.rotary == "literal" else head_dim // 8,)
         each, rest = divmod(head_dim // 2 - sum(prefix), axes)
-        if rest or each < 1 or not all(prefix):
+        if rest or each < (self.rotary == "published") or not all(prefix):
             raise ConfigError(
-                f"model.rotary=published cannot divide the {head_dim // 2} pairs of model.head={head_dim} among"
+                f"model.rotary={self.rotary} cannot divide the {head_dim // 2} pairs of model.head={head_dim} among"
                 f" {axes + len(prefix)} positions; choose model.head=16, 32 or 64, or model.rotary=alternating"
             )
         return (each,) * axes + prefix

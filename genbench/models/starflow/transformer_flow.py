@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
+from genbench.core import CPU, Batch, Data, Event, Model, Normal, Samples, Source, Split
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.autoregressive import Flow, Latents
 from genbench.models.starflow.design import (
@@ -112,9 +112,10 @@ class TransformerFlow(Model):
             raise ConfigError("captions need a model with a text encoder, such as model.text=words on digits-captions")
         return self.classes.labels(captions)
 
-    def prepare(self, data: Data, seed: int) -> None:
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
         if isinstance(self.classes, TextEncoder):
             self.classes.prepare()
+        return super().batch_source(data, device)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         x, label = batch

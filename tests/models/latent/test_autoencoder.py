@@ -120,6 +120,22 @@ def test_wrong_settings_are_refused(shape, settings, message, build_encoder):
         build_encoder(Event(shape), **settings)
 
 
+def test_calibration_reads_stored_images_in_blocks(plain, data, monkeypatch):
+    encoder, sizes = copy.deepcopy(plain), []
+
+    def posterior(x):
+        sizes.append(len(x))
+        return plain.posterior(x)
+
+    encoder.posterior = posterior
+    monkeypatch.setattr("genbench.models.latent.autoencoder.CHUNK", 100 * 64)
+    monkeypatch.setattr(type(data.train), "take", None)  # would hold all images at once
+    encoder.calibrate(data)
+    assert (max(sizes), sum(sizes)) == (100, 1197)
+    for found, known in ((encoder.shift, plain.shift), (encoder.scale, plain.scale)):
+        assert_close(found, known, atol=1e-6, rtol=1e-5)
+
+
 def test_calibration_takes_samples_of_endless_data_too(build_encoder, data):
     def draw(n, generator):
         return Batch(torch.randn(n, 1, 4, 4, generator=generator), torch.zeros(n, dtype=torch.long))

@@ -87,6 +87,7 @@ def test_it_trains_and_samples_like_any_model(name, conditional, data):
     model = latent(name, data, conditional=conditional)
     assert (model.event, model.source.shape) == (data.event, (2, 4, 4))
     assert (model.conditional, model.density) == (conditional, "latents")
+    assert latent("otcfm", data, **SMALL["cfm"]).prefetch
     assert all(p.requires_grad == place.startswith("model.") for place, p in model.named_parameters())
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     train(model, data)
@@ -200,6 +201,9 @@ def test_data_that_cannot_be_kept_is_encoded_as_it_comes():
     assert_close(batch.x, encoder.encode(raw.x))
     assert torch.equal(batch.label, raw.label)
     assert_close(batch_source.take(5, 2).x, encoder.encode(split.take(5, 2).x))
+    there = batch_source.on(torch.device("meta"))  # latents stay on the device where they are encoded
+    assert there.batch(3, 6, 1).x.is_meta
+    assert not there.take(5, 2).x.is_meta
 
 
 def among_latents(data, model):
@@ -255,8 +259,8 @@ def test_a_model_prepares_on_latents(data):
     encoder = Halves(data.event)
     model = Latent(data.event, build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5), encoder)
     plain = build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5)
-    task = replace(data, event=encoder.latent, source=model.source, train=model.batch_source(data))
     model.prepare(data, 3)
+    task = replace(data, event=encoder.latent, source=model.source, train=model.batch_source(data))
     plain.prepare(task, 3)
     assert_close(model.model.coupling.log_mean, plain.coupling.log_mean)
 

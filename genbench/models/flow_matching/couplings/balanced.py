@@ -10,8 +10,8 @@ from torch import Tensor
 
 from genbench.core import Event
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
-from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelSettings
+from genbench.models.flow_matching.couplings.base import Pairs, PilotPairs
+from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelCoupling, KernelSettings
 from genbench.numerics.importance_weights import tilt_of_batch
 from genbench.numerics.optimal_transport import Kernel, sinkhorn
 from genbench.registry import couplings
@@ -35,7 +35,7 @@ REFERENCE = ReferenceSettings()
 
 
 @couplings.register("balanced", version=1)
-class Balanced(Coupling):
+class Balanced(KernelCoupling):
     """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt.
 
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)),  E[w | x0] = E[w | x1] = 1
@@ -64,8 +64,8 @@ class Balanced(Coupling):
     ) -> None:
         if event.conditions:
             raise Unsupported("its potentials do not know conditions")
-        super().__init__()
-        self.kernel, self.classes = Kernel(kernel.temperature(event), kernel.cost), classes
+        super().__init__(event, kernel)
+        self.classes = classes
         self.running, self.pilot_size = settings.running, settings.reference
         reference = settings.reference
         self.register_buffer("x0", torch.zeros(reference, *event.shape))
@@ -74,6 +74,11 @@ class Balanced(Coupling):
         self.register_buffer("phi", torch.full((reference,), math.nan))
         self.register_buffer("psi", torch.full((reference,), math.nan))
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel of all pairs."""
+        return Kernel(self.epsilon, self.cost)
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         for buffer, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
@@ -125,4 +130,5 @@ class Balanced(Coupling):
 
     def _log_mass(self) -> Float[Tensor, " classes"]:
         """Return the log-probability of one reference point of each class; infinite for an absent class."""
-        return -torch.bincount(self.label, minlength=max(self.classes, 1)).to(self.phi).log()
+        member = self.label == torch.arange(max(self.classes, 1), device=self.label.device)[:, None]
+        return -member.sum(1).to(self.phi).log()

@@ -72,18 +72,19 @@ class MinibatchOT(Coupling):
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         if k := self.conditions:
-            cost, between = squared_distances(x0[:, :-k], x1[:, :-k]), squared_distances(x0[:, -k:], x1[:, -k:])
+            parts = (slice(-k), slice(-k, None))
+            cost, between = torch.stack([squared_distances(x0[:, part], x1[:, part]) for part in parts]).cpu()
             weight = weight_of_conditions(cost, between) if self.mismatch is None else self.mismatch
             x0 = x0[assignment(cost + weight * between).to(x0.device)]
         elif label is None or self.mismatch is None:
-            x0 = permute_noise(x0, x1, label, lambda a, b: assignment(squared_distances(a, b)))
+            x0 = permute_noise(x0, x1, label, assignment)
         else:
-            cost = squared_distances(x0, x1) + self.mismatch * (label[:, None] != label).cpu()
-            x0 = x0[assignment(cost).to(x0.device)]
+            cost = squared_distances(x0, x1) + self.mismatch * (label[:, None] != label)
+            x0 = x0[assignment(cost.cpu()).to(x0.device)]
         weight = x0.new_ones(len(x0))
         if self.resample:
             drawn = torch.randint(len(x0), (len(x0),), generator=generator, device=x0.device)
-            weight = torch.bincount(drawn, minlength=len(x0)).to(x0)
+            weight = torch.zeros_like(weight).index_add(0, drawn, weight)
         return Pairs(x0, weight)
 
 
@@ -118,8 +119,8 @@ class Sinkhorn(Coupling):
         self.reg = reg
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        def partners(a: Tensor, b: Tensor) -> Tensor:
-            plan = entropic_plan(squared_distances(a, b), self.reg)
+        def partners(cost: Tensor) -> Tensor:
+            plan = entropic_plan(cost, self.reg)
             return torch.multinomial(plan.T.float().to(generator.device), 1, generator=generator)[:, 0]
 
         x0 = permute_noise(x0, x1, label, partners)

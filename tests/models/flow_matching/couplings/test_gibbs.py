@@ -5,9 +5,11 @@ import torch
 from helpers.toy_flows import stream
 from torch.testing import assert_close
 
-from genbench.core import Event
+from genbench.core import Event, Normal
 from genbench.errors import RunFailed
 from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings, WeightSettings
+from genbench.registry import datasets
+from genbench.tuning.kappa import by_elbow
 
 
 def gibbs_of(classes=0, epsilon=2.0, cost="norm", **weights):
@@ -37,7 +39,7 @@ def test_constant_and_running_normalisers_agree_with_the_mean_weight():
     for _ in range(1000):
         running(torch.randn(256, 1), torch.randn(256, 1), None, stream())
     assert running.log_mean.item() == pytest.approx(expected, abs=0.02)
-    assert set(running.state_dict()) == {"log_mean", "seen"}
+    assert set(running.state_dict()) == {"epsilon", "log_mean", "seen"}
 
 
 def test_weights_average_to_one_within_each_class():
@@ -51,7 +53,7 @@ def test_weights_average_to_one_within_each_class():
 
 def test_a_constant_normalizer_must_be_estimated_first():
     with pytest.raises(RunFailed, match="prepare"):
-        gibbs_of()(torch.randn(4, 2), torch.randn(4, 2), None, stream())
+        gibbs_of().attach(datasets["moons"].build().train, Normal((2,)), torch.device("cpu"))
 
 
 def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
@@ -65,3 +67,24 @@ def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
     shuffled = x0.clone()
     shuffled[mine] = x0[mine].flip(0)
     assert_close(gibbs(shuffled, x1, group, stream()).weight, pairs.weight)
+
+
+@pytest.mark.parametrize("name", ["wcfm", "wcfm-balanced"])
+def test_the_elbow_rule_chooses_the_kappa_of_tune_for_every_seed(built, name):
+    chosen = by_elbow("wcfm", "gaussian", {}).chosen
+    for seed in (0, 1):
+        model, data = built(name, "gaussian", kappa="elbow")
+        model.prepare(data, seed)
+        assert model.chosen == pytest.approx({"kappa": chosen})
+        assert model.coupling.epsilon.item() == pytest.approx(chosen * 2**0.5)
+        again, _ = built(name, "gaussian", kappa="elbow")
+        again.load_state_dict(model.state_dict())
+        assert again.chosen == model.chosen
+    given, _ = built(name, "gaussian")
+    assert given.chosen == {}
+
+
+@pytest.mark.parametrize("dataset", ["moons", "digits"])
+def test_the_default_temperature_is_the_same_on_every_data_set(built, dataset):
+    model, data = built("wcfm", dataset)
+    assert model.coupling.epsilon.item() == pytest.approx(data.event.dims**0.5)

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal, Split
 from genbench.data.splits import Arrays, Finite
-from genbench.errors import ConfigError, Unsupported
+from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings import semidiscrete as module
 from genbench.models.flow_matching.couplings.semidiscrete import Semidiscrete, SemidiscreteSettings
 from genbench.models.latent.latent_model import Encoding
@@ -94,14 +94,10 @@ def test_augmentation_that_has_no_effect_is_reported(flip, caplog):
         assert ("data.flip" in caplog.text) == flip
 
 
-def test_without_data_or_with_other_data_it_refuses():
+def test_without_data_it_refuses():
     x = torch.randn(4, 2)
     with pytest.raises(Unsupported, match="only in training"):
         semidiscrete()(x, x, None, stream())
-    with pytest.raises(ConfigError, match=r"potentials are of other data, of shape \(3,\), not \(2,\)"):
-        attached(Points(torch.randn(20, 3)))(x, x, None, stream())
-    with pytest.raises(ConfigError, match="other data, which has no class 5"):
-        attached(Points(torch.randn(20, 2)), classes=6)(x, x, torch.full((4,), 5), stream())
 
 
 def test_training_pairs_are_dequantised_points_and_straighter_than_those_of_batches(built):
