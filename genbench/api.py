@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genbench.analysis.suite_results import load_suites
-from genbench.analysis.values import read_values
+from genbench.analysis.values import load_suites, read_values
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
