@@ -150,6 +150,9 @@ def compare_models(
     records, budgets = _common_budget([r for r in records if r["labels"]["data"] == data], one, other)
     groups = _groups(records)
     labels = [model for model, _ in groups]
+    for name in (one, other):
+        if not any(_words(name) <= _words(label) for label in labels):
+            raise unknown(f"no results on {data} of", name, labels)
     first, second = ((_matching(name, labels, f"no results on {data} of"), data) for name in (one, other))
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
