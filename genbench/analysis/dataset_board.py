@@ -12,8 +12,7 @@ from genbench.analysis.effects import Task
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
-from genbench.analysis.suite_results import digest
-from genbench.analysis.values import Failure, Value, group_by, headline_metric, stated_protocol
+from genbench.analysis.values import Failure, Value, digest, group_by, headline_metric, stated_protocol
 from genbench.results.reader import Run
 
 BASELINE = "cfm"
@@ -155,7 +154,8 @@ def compare_methods(
     for setting in order:
         chosen.setdefault(method(setting[0]), _one_per_seed(settings[setting], runs))
     seeds = {v.seed for rows in chosen.values() if conditions(rows[0]) == usual for v in rows}
-    curve = _curve_metric(metric, [v for v in values if v.run in {v.run for v in same}])
+    compared_runs = {v.run for v in same}
+    curve = _curve_metric(metric, [v for v in values if v.run in compared_runs])
     failed = {label: {f.seed for f in own} for label, own in group_by(failures, lambda f: f.model).items()}
     entries = []
     for name, rows in chosen.items():
@@ -216,7 +216,10 @@ def _difference(conditions: tuple[Any, ...], usual: tuple[Any, ...]) -> str:
     """Return how the conditions of a measurement differ from the usual ones, in words."""
     (protocol, n, budget), (usual_protocol, usual_n, usual_budget) = conditions, usual
     words = [str(budget)] if budget != usual_budget else []
-    words += [f"n = {n:,}"] if n != usual_n else ["another protocol"] if protocol != usual_protocol else []
+    if n != usual_n and n is not None:
+        words.append(f"n = {n:,}")
+    elif (protocol, n) != (usual_protocol, usual_n):
+        words.append("another protocol")
     return ", ".join(words)
 
 

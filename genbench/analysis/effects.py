@@ -50,7 +50,7 @@ class Summary(NamedTuple):
         ratio: geometric mean of its excess relative to that of the baseline; None if it lacks a scored task.
         low: lower end of the 95 % interval of the ratio; None for fewer than two tasks.
         letters: methods that share a letter were not told apart over tasks.
-        wins: share of pairs of task and opponent in which it was told apart as better; ties count half.
+        wins: share of pairs of task and opponent in which it was told apart as better; others count half.
         lacks: scored tasks on which it has no value.
     """
 
@@ -128,7 +128,7 @@ def _summary(method: str, logs: Mapping[int, float], named: str, wins: float) ->
 
 
 def _wins(tasks: Sequence[Task], method: str) -> float:
-    """Return the share of pairs of task and opponent that a method wins; ties count half."""
+    """Return the share of pairs of task and opponent that a method wins; pairs that were not told apart count half."""
     points, pairs = 0.0, 0
     for task in tasks:
         order = task.compared.order

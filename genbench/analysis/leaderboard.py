@@ -8,8 +8,7 @@ from genbench.analysis.dataset_board import BASELINE, Board, compare_methods
 from genbench.analysis.effects import Effects, effects, is_scored
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.submitted import Submitted
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import Failure, group_by
+from genbench.analysis.values import Failure, SuiteResults, group_by
 from genbench.errors import unknown
 from genbench.results.reader import Run
 

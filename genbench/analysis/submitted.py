@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.values import SuiteResults
 from genbench.errors import ConfigError, unknown
 from genbench.results.archive import opened, remembered
 from genbench.results.reader import RECORDS, Run, suite_names

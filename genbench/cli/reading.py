@@ -75,7 +75,7 @@ def leaderboard(
 
     from genbench.analysis import leaderboard
     from genbench.analysis.submitted import read_submission, submission_name
-    from genbench.analysis.suite_results import load_suites
+    from genbench.analysis.values import load_suites
     from genbench.report.formats import terminal, writers
     from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
     from genbench.results.reader import suite_names

@@ -20,7 +20,7 @@ def submit(
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
     results: options.Results = Path("results"),
 ) -> None:
-    """Pack runs into one file that others can verify and rank.
+    """Pack runs into one file that others can verify and compare.
 
     It holds records, hashes and small weights; paths are reduced to their last part.
     """

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from genbench.analysis.labels import counted, shared_words
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import by_model, group_by
+from genbench.analysis.values import SuiteResults, by_model, group_by
 from genbench.errors import ConfigError
 from genbench.report import plots
 from genbench.report.blocks import Block, Origin, Origins, Report, Section

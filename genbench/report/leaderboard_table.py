@@ -46,8 +46,8 @@ def leaderboard_table(found: Leaderboard, most: int | None = None) -> Table:
         rows.insert(0, Row(FLOOR, tuple(floor), floor=True))
     aside = any(cell.aside for row in rows for cell in row.cells)
     rest = [] if most is None else methods[most:]
-    legend = (*_reading(found, across, curves, aside), *_left_out(found, rest))
-    return Table("Leaderboard", tuple(columns), tuple(rows), legend, tuple(notes), head="method")
+    legend = (_reading(found, across, curves, aside), _tasks(found, rest)) if boards else ()
+    return Table("Leaderboard", tuple(columns), tuple(rows), (*legend, *_apart(found)), tuple(notes), head="method")
 
 
 def task_tables(found: Leaderboard, width: int) -> Iterator[Table]:
@@ -104,8 +104,8 @@ def _nfe(boards: Sequence[Board], method: str) -> Cell:
     return Cell(text=text or "-")
 
 
-def _reading(found: Leaderboard, across: bool, curves: bool, aside: bool) -> list[str]:
-    """Return how to read the table, and what its tasks are: a sentence each."""
+def _reading(found: Leaderboard, across: bool, curves: bool, aside: bool) -> str:
+    """Return how to read the table, in a sentence."""
     boards, effects = found.boards[: found.shown], found.effects
     reading = "Mean ± half its 95 % interval over seeds"
     if any(len(letters) for board in boards for letters in board.pairs.letters.values()):
@@ -131,24 +131,30 @@ def _reading(found: Leaderboard, across: bool, curves: bool, aside: bool) -> lis
         other = dict.fromkeys(board.curve for board in boards if board.curve not in ("", board.metric))
         of = f" (of {', '.join(other)})" if other else ""
         reading += f"; NFE: where a curve{of} reaches {BASELINE}'s converged excess + 10 %"
+    return f"{reading}."
+
+
+def _tasks(found: Leaderboard, methods: Sequence[str]) -> str:
+    """Return what the tasks of the table are, and what it does not show, in a sentence."""
+    boards = found.boards[: found.shown]
     short = distinct((board.data for board in boards), WIDTH)
     alike = group_by(boards, lambda b: f"{b.metric}, {_budget(b)}")
-    tasks = "; ".join(f"{', '.join(short[b.data] for b in own)}: {text}" for text, own in alike.items())
+    parts = [f"{', '.join(short[b.data] for b in own)}: {text}" for text, own in alike.items()]
     files = [short[board.data] for board in boards if not board.original]
-    tasks += f"; files, not published originals: {', '.join(files)}" if files else ""
-    return [f"{reading}.", f"{tasks}."] if boards else []
+    parts += [f"files, not published originals: {', '.join(files)}"] if files else []
+    numbers = {"other data set": (len(found.boards) - found.shown, "--dataset")}
+    numbers["other setting"] = found.variants, "--variants"
+    left = [_named(methods)] if methods else []
+    left += [f"{counted(number, noun)} ({option})" for noun, (number, option) in numbers.items() if number]
+    parts += [f"not shown: {', '.join(left)}"] if left else []
+    return f"{'; '.join(parts)}."
 
 
-def _left_out(found: Leaderboard, methods: Sequence[str]) -> list[str]:
-    """Return what the table does not show, and which runs failed."""
-    counts = {"other data set": (len(found.boards) - found.shown, "--dataset")}
-    counts["other setting"] = found.variants, "--variants"
-    left = [f"{counted(number, noun)} ({option})" for noun, (number, option) in counts.items() if number]
-    if methods:
-        left.insert(0, _named(methods))
+def _apart(found: Leaderboard) -> list[str]:
+    """Return which runs failed, and which seeds of submissions were confirmed."""
     failed = [f"{f.model} on {f.data} ({f.failed} of {counted(f.seeds, 'seed')})" for f in found.failed]
-    texts = [f"Not shown: {', '.join(left)}." if left else "", f"Failed: {_named(failed)}." if failed else ""]
-    return [*filter(None, texts), *(f"{each.model} on {each.data}: {each}." for each in found.submitted)]
+    texts = [f"Failed: {_named(failed)}."] if failed else []
+    return [*texts, *(f"{each.model} on {each.data}: {each}." for each in found.submitted)]
 
 
 def _named(names: Sequence[str]) -> str:

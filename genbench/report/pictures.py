@@ -18,8 +18,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
 from genbench.analysis.labels import plain, slug
-from genbench.analysis.suite_results import digest
-from genbench.analysis.values import by_model
+from genbench.analysis.values import by_model, digest
 from genbench.core import Data, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
 from genbench.metrics.sampling import draw, drawn_labels, noise

@@ -14,8 +14,7 @@ from jaxtyping import Float
 from genbench.analysis.dataset_board import Board
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.suite_results import digest
-from genbench.analysis.values import Value, by_model, group_by
+from genbench.analysis.values import Value, by_model, digest, group_by
 from genbench.errors import first_line
 from genbench.report.blocks import Axis, Chart, Charts, Picture, Point, Series
 from genbench.report.formats.figures import write_charts

@@ -8,8 +8,7 @@ from typing import cast
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import SuiteResults, failure_of, load_suites
-from genbench.analysis.values import read_costs, read_values
+from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
@@ -191,7 +190,8 @@ def publish_report(
             files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    show([leaderboard_table(found, None if only else METHODS)], console)
+    if found.boards or found.failed:
+        show([leaderboard_table(found, None if only else METHODS)], console)
     shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
     console.print(f"written: {shown}", soft_wrap=True, highlight=False)
     return list(texts)

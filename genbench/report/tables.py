@@ -156,24 +156,12 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
             found = {m: {c.seed: x for c in rows if (x := getattr(c, name)) is not None} for m, rows in by_model(part)}
             contents.append(_Content(Column(title, better), {m: x for m, x in found.items() if x}))
         runs = {c.run for c in part}
-        own = [v for v in values if v.run in runs]
-        main = {(v.model, v.seed): v for v in own if v.point == "main" and v.nfe is not None}
+        main = {(v.model, v.seed): v for v in values if v.run in runs and v.point == "main" and v.nfe is not None}
         contents.append(_nfe_of(main.values(), Column("NFE", "lower")))
         legend = ["Times hold for this machine and its load; training includes the training of prerequisites."]
         if any(len(rows) > 1 and len({c.steps_per_second for c in rows}) == 1 for _, rows in by_model(part)):
             legend.append("Models trained as one ensemble share its time equally: an error of 0 is not measured.")
         tables.append(_table(f"{data}: cost on {device}", part, contents, [], legend, marked=False))
-        measured = {m: {v.step for v in rows if v.point == "training" and v.step} for m, rows in by_model(own)}
-        steps = _evenly(sorted({step for found in measured.values() for step in found}))
-        pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in by_model(part)}
-        contents = []
-        for step in steps:
-            reached = {m: seeds for m, seeds in pace.items() if step <= max(measured.get(m, ()), default=0)}
-            found = {m: {seed: step / speed for seed, speed in seeds.items()} for m, seeds in reached.items()}
-            contents.append(_Content(Column(f"{step:g}", "lower"), found))
-        if contents:
-            title = f"{data}: seconds of training to reach a step, on {device}"
-            tables.append(_table(title, part, contents, [], ["At the mean speed of the whole run."], marked=False))
     return tables
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import genbench
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.report.leaderboard_table import TASKS
 from genbench.runs.store import Store
 
@@ -200,6 +200,13 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(monkeypatch, commi
     title, _, table = CliRunner().invoke(app, ["leaderboard", "--markdown"]).stdout.partition("\n\n")
     assert f"{title}\n" in PAGES["README.md"]
     assert table.strip() in PAGES["README.md"]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("|")]
+    assert (len(rows) - 2 <= 10, len(rows[0]) <= 7, rows[2][0].strip()) == (True, True, "real data")
+    caption = [line for line in table.splitlines() if line.startswith("- ") and not line.startswith("- [")]
+    after = PAGES["README.md"].partition(caption[-1])[2].split("\n\n")[1]  # its scale, and a link to the protocol
+    assert len(caption) + after.count(". ") + after.endswith(".") == 3
+    assert "nothing here says what happens at scale" in " ".join(after.split())
+    assert "](docs/tables.md#the-leaderboard)" in after
 
 
 def test_the_sentences_of_the_readme_about_the_leaderboard_are_true(committed):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.values import SuiteResults
 from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import labels_of

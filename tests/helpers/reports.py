@@ -4,8 +4,7 @@ from pathlib import Path
 
 import genbench
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import SuiteResults, load_suites
-from genbench.analysis.values import Value
+from genbench.analysis.values import SuiteResults, Value, load_suites
 from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.tables import comparison_tables

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.report.formats.writers import csv, markdown, means
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.runs.spec import Spec

@@ -14,8 +14,7 @@ from helpers.leaderboards import known, run
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import SuiteResults, load_suites
-from genbench.analysis.values import Failure
+from genbench.analysis.values import Failure, SuiteResults, load_suites
 from genbench.report.content import gather
 from genbench.report.formats.page import pages
 from genbench.report.formats.terminal import show

@@ -7,7 +7,7 @@ import pytest
 from helpers.reports import blocks, gathered
 
 import genbench
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.report.blocks import Charts, Table
 from genbench.report.plots import loss_picture
 from genbench.runs.store import Store

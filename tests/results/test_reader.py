@@ -16,7 +16,7 @@ from helpers.reports import DIGITS
 from PIL import Image
 
 import genbench
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
 from genbench.results.reader import load_records, read_groups

@@ -12,10 +12,9 @@ from rich.text import Text
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.means import format_mean
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import half_interval, read_values
+from genbench.analysis.values import SuiteResults, half_interval, read_values
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.writers import cell_text, frame, heading, panels
+from genbench.report.formats.writers import cell_text, grid, heading, panels
 from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.report.tables import comparison_tables
 from genbench.results.frames import cost_of, protocol
@@ -38,11 +37,11 @@ def _table(table: Table, width: int) -> Group:
     names = distinct((plain(row.label) for row in table.rows), LABEL)
     parts: list[RichTable | Text] = [styled(table.title, "bold")]
     for panel in panels(table, _cell, width, lambda label: names[plain(label)], GAP):
-        texts = frame(panel, _cell, plain).reset_index()
+        head, *body = grid(panel, _cell, plain)
         drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-        for number, column in enumerate(texts.columns):
-            drawn.add_column(Text(column), justify="right" if number else "left", no_wrap=True)
-        for row, (label, *cells) in zip(panel.rows, texts.to_numpy(), strict=True):
+        for number, title in enumerate(head):
+            drawn.add_column(Text(title), justify="right" if number else "left", no_wrap=True)
+        for row, (label, *cells) in zip(panel.rows, body, strict=True):
             drawn.add_row(Text(names[label]), *map(Text, cells), style="dim" if row.floor else "")
         parts.append(drawn)
     notes = "; ".join(f"[{i}] {note}" for i, note in enumerate(table.notes, 1))

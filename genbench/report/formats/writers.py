@@ -1,4 +1,4 @@
-"""Writers: a table as a pandas frame of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
+"""Writers: a table as lines of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
 
 import json
 import re
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.analysis.labels import guarded, plain, shared_words
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import format_mean, mean_and_error
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import Failure, Value, group_by
+from genbench.analysis.values import Failure, SuiteResults, Value, group_by
 from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Report, Row, Section, Table
 from genbench.storage import files
@@ -47,15 +46,10 @@ def number(cell: Cell) -> str:
     return f"({text})" if cell.aside else f"{text}{cell.sign}"
 
 
-def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> "pd.DataFrame":
-    """Return the texts of a table: one row per model, with its label as index; labels and headings are escaped."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [[text(cell) for cell in row.cells] for row in table.rows],
-        index=pd.Index([escape(row.label) for row in table.rows], name=escape(table.head), dtype=object),
-        columns=[escape(heading(column)) for column in table.columns],
-    )
+def grid(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> list[list[str]]:
+    """Return the texts of a table, the headings first; labels and headings are escaped."""
+    head = [table.head, *map(heading, table.columns)]
+    return [[escape(title) for title in head], *([escape(row.label), *map(text, row.cells)] for row in table.rows)]
 
 
 def panels(
@@ -100,11 +94,10 @@ def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
 
     lines = [f"{'#' * level} {_markdown(table.title)}", ""]
     for panel in panels(table, text, width, _markdown):
-        drawn = frame(panel, text, _markdown).reset_index()
-        grid = [list(drawn.columns), *drawn.to_numpy().tolist()]
-        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        head, *body = grid(panel, text, _markdown)
+        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        for first, *rest in [grid[0], rule, *grid[1:]]:
+        for first, *rest in [head, rule, *body]:
             cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
@@ -142,8 +135,10 @@ def latex(table: Table, *, width: int = 100) -> str:
     """Write a table for the package booktabs; columns beyond the width, in characters, continue in a second tabular."""
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
     for panel in panels(table, cell_text, width):
-        drawn = frame(panel, lambda cell: cell_text(cell, r"\textbf{{{}}}", _latex, "$^{{{}}}$"), _latex).reset_index()
-        lines.append(drawn.to_latex(index=False, column_format="l" + "r" * len(panel.columns)) + r"\par\medskip")
+        texts = grid(panel, lambda cell: cell_text(cell, r"\textbf{{{}}}", _latex, "$^{{{}}}$"), _latex)
+        head, *body = (rf"{' & '.join(line)} \\" for line in texts)
+        lines += [rf"\begin{{tabular}}{{l{'r' * len(panel.columns)}}}", r"\toprule", head, r"\midrule", *body]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
     below = [rf"$^{{{i}}}$ {_latex(note)}" for i, note in enumerate(table.notes, 1)]
     below += [_latex(line) for line in table.legend]
     if below:

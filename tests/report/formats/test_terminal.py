@@ -9,7 +9,7 @@ from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wi
 from rich.console import Console
 
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.report.formats.terminal import print_means, print_record, print_rows, print_suite, show
 from genbench.runs.store import Store
 

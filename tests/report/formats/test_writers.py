@@ -18,7 +18,7 @@ from genbench.report.formats.writers import (
     cell_text,
     csv,
     csv_report,
-    frame,
+    grid,
     heading,
     latex,
     latex_report,
@@ -47,10 +47,10 @@ def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
 @pytest.mark.parametrize("width", [1, 60, 80, 120, 1000])
 def test_panels_have_every_column_once_and_as_many_as_fit(width):
     table = wide_table()
-    whole, found = frame(table, text), [frame(panel, text) for panel in panels(table, text, width)]
-    pd.testing.assert_frame_equal(pd.concat(found, axis=1), whole)
-    label = max(map(len, whole.index)) + 3
-    sizes = [[3 + max(len(title), *map(len, cells)) for title, cells in part.items()] for part in found]
+    whole, found = grid(table, text), [grid(panel, text) for panel in panels(table, text, width)]
+    assert [[line[0][0], *(cell for part in line for cell in part[1:])] for line in zip(*found, strict=True)] == whole
+    label = max(len(line[0]) for line in whole) + 3
+    sizes = [[3 + max(map(len, column)) for column in [*zip(*part, strict=True)][1:]] for part in found]
     for own, following in zip(sizes, [*sizes[1:], None], strict=True):
         assert len(own) == 1 or label + sum(own) + 1 <= width
         assert following is None or label + sum(own) + following[0] + 1 > width
