@@ -37,7 +37,7 @@ from genbench.settings import (
     typed,
 )
 from genbench.storage import content_hash
-from genbench.training.plan import VERSION, Plan
+from genbench.training.plan import Plan, training_version
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
@@ -179,7 +179,7 @@ class Spec:
         parts = {
             "data": identity(datasets, self.data) | self._content,
             self.kind: identity(self.registry, self.model),
-            "train": VERSION,
+            "train": training_version(self.plan),
         }
         if self.kind == "model":
             parts["plan"] = differing(Plan, self.plan)

@@ -25,7 +25,7 @@ from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import Progress, fit, no_progress
-from genbench.training.plan import Plan
+from genbench.training.plan import Plan, training_version
 from genbench.training.process_group import Group
 
 log = logging.getLogger("genbench")
@@ -138,7 +138,7 @@ def fit_and_save(
                 member.store.write_failure(member.spec, reason)
             elif not member.store.has_weights(member.spec):
                 cost["parameters"] = sum(parameter.numel() for parameter in member.model.parameters())
-                training = provenance.origin(group.device, cost)
+                training = provenance.origin(group.device, cost, training=training_version(first.plan))
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
         for evaluation in evaluations:

@@ -17,6 +17,7 @@ import torch
 
 from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
+from genbench.numerics.precision import float32_products
 from genbench.seeds import derive
 from genbench.training import checkpoint
 from genbench.training.plan import Plan
@@ -42,6 +43,7 @@ def no_progress(step: int, steps: int, logs: dict[str, float]) -> None:
     """Ignore the progress of a training."""
 
 
+@float32_products("ieee")
 def fit(
     learner: L,
     data: Data,

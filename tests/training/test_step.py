@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from genbench.models.build import build_model
 from genbench.models.flow_matching.consistency import Consistency
+from genbench.models.starflow.model import TransformerFlow
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
 from genbench.training.loop import fit
@@ -22,11 +23,51 @@ def test_accumulated_parts_make_the_same_step():
     assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("model", ["cfm", "meanflow", "tarflow"])
+@pytest.mark.parametrize("model", ["cfm", "shortcut", "tarflow"])
 def test_bf16_trains_close_to_fp32(model):
     a, b = train(model, steps=50), train(model, steps=50, precision="bf16")
     assert not torch.equal(weights(a), weights(b))
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_precision_does_not_round_the_data(monkeypatch, precision):
+    """Dequantized levels of 256 are 1/128 apart in [-1, 1], where bfloat16 numbers are up to 1/256 apart."""
+    seen = []
+    loss = TransformerFlow.loss
+
+    def watched(self, example):
+        seen.append(example.x.clone())
+        return loss(self, example)
+
+    monkeypatch.setattr(TransformerFlow, "loss", watched)
+    for each in ("fp32", precision):
+        train("tarflow", "moons", steps=1, precision=each)
+    assert torch.equal(*seen)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn.conv, "fp32_precision"), reason="torch before 2.9")
+@pytest.mark.parametrize(("plan", "flag"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
+def test_a_plan_sets_the_arithmetic_of_the_loss_alone(monkeypatch, plan, flag):
+    before = torch.backends.cudnn.conv.fp32_precision
+    seen = {}
+    for name in ("draw", "loss"):
+        method = getattr(TransformerFlow, name)
+
+        def watched(self, *arguments, name=name, method=method):
+            seen[name] = torch.backends.cudnn.conv.fp32_precision
+            return method(self, *arguments)
+
+        monkeypatch.setattr(TransformerFlow, name, watched)
+    train("tarflow", "moons", steps=1, precision=plan)
+    assert seen == {"draw": "ieee", "loss": flag}
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+@pytest.mark.parametrize("model", ["consistency", "meanflow"])
+def test_models_that_learn_from_differences_ignore_bf16(model):
+    a, b = train(model, steps=20), train(model, steps=20, precision="bf16")
+    assert torch.equal(weights(a), weights(b))
 
 
 @pytest.mark.parametrize("encoder", [None, "autoencoder"])
