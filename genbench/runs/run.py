@@ -16,6 +16,7 @@ from genbench.core import Data, Model, Trainable
 from genbench.errors import ConfigError, RunFailed, Unsupported, described, full_reason
 from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
+from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.component import with_files
@@ -178,6 +179,7 @@ def _train(
     return {each.train_key: reason for each, reason in zip(specs, reasons, strict=True) if reason is not None}
 
 
+@float32_products("ieee")
 def learn_from_prerequisites(
     spec: Spec,
     model: Trainable,

@@ -1,5 +1,6 @@
 """A step: parts of a batch, precision, clipping, compilation."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,14 @@ import torch
 from helpers.toy_trainings import TESTS, start, train, weights
 from torch.testing import assert_close
 
-from genbench.models.build import build_model
-from genbench.models.flow_matching.consistency import Consistency
-from genbench.models.starflow.model import TransformerFlow
-from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import build_data, plan_of
+from genbench.core import Data, Event, Normal
+from genbench.data.splits import Arrays, Finite
+from genbench.models.starflow.transformer_flow import TransformerFlow
+from genbench.registry import models
+from genbench.settings import bind, call
+from genbench.space import Pixels
 from genbench.training.loop import fit
+from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
 
 
@@ -30,20 +33,34 @@ def test_bf16_trains_close_to_fp32(model):
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16"])
-def test_a_precision_does_not_round_the_data(monkeypatch, precision):
-    """Dequantized levels of 256 are 1/128 apart in [-1, 1], where bfloat16 numbers are up to 1/256 apart."""
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_precision_rounds_no_pixel_and_costs_no_bits(monkeypatch, precision):
+    """One level of 256, and the normal law of its bin: ½ log2(2πe/12) bits. bf16 numbers there are half a bin apart."""
+    level, event = 192, Event((1, 2, 2), 0, Pixels(256).bin)
+    arrays = Arrays(torch.full((4096, *event.shape), level, dtype=torch.uint8), torch.zeros(4096), torch.arange(4096))
+    split = Finite(lambda: arrays, 4096, Pixels(256))
+    data = Data(event, Pixels(256), Normal(event.shape), train=split, valid=split, test=split)
+    settings = {"width": 16, "head": 16, "blocks": [1], "patch": 1, "first": "start"}
+    build = models["tarflow"].build
+    model = call(build, event, data.source, settings=bind(build, settings, "tarflow", context=event))
+    (block,) = model.flow.blocks
+    with torch.no_grad():
+        block.net.proj_out.bias.copy_(
+            torch.tensor([math.log(event.bin / 12**0.5), Pixels(256).encode(torch.tensor(level))])
+        )
     seen = []
     loss = TransformerFlow.loss
 
     def watched(self, example):
-        seen.append(example.x.clone())
-        return loss(self, example)
+        seen.append((example.x, loss(self, example)))
+        return seen[0][1]
 
     monkeypatch.setattr(TransformerFlow, "loss", watched)
-    for each in ("fp32", precision):
-        train("tarflow", "moons", steps=1, precision=each)
-    assert torch.equal(*seen)
+    fit(model, data, Plan(steps=1, batch_size=4096, precision=precision), start_group("cpu"), seed=0)
+    ((x, scalars),) = seen
+    assert (Pixels(256).decode(x) == level).all()
+    bits = (scalars["nll_per_dim"].item() + data.space.log_scale) / math.log(2)
+    assert bits == pytest.approx(math.log2(2 * math.pi * math.e / 12) / 2, abs=0.01)
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn.conv, "fp32_precision"), reason="torch before 2.9")
@@ -64,36 +81,13 @@ def test_a_plan_sets_the_arithmetic_of_the_loss_alone(monkeypatch, plan, flag):
     assert torch.backends.cudnn.conv.fp32_precision == before
 
 
-@pytest.mark.parametrize("model", ["consistency", "meanflow"])
-def test_models_that_learn_from_differences_ignore_bf16(model):
-    a, b = train(model, steps=20), train(model, steps=20, precision="bf16")
+@pytest.mark.parametrize(
+    ("model", "encoder"), [("consistency", None), ("consistency", "autoencoder"), ("meanflow", None)]
+)
+def test_models_that_learn_from_differences_ignore_bf16(model, encoder):
+    dataset, settings = ("digits", {"encoder": encoder, "net": "dit"}) if encoder else ("moons", {})
+    a, b = (train(model, dataset, settings, steps=3, precision=each) for each in ("fp32", "bf16"))
     assert torch.equal(weights(a), weights(b))
-
-
-@pytest.mark.parametrize("encoder", [None, "autoencoder"])
-def test_bf16_does_not_round_times_that_are_closer_than_its_numbers(monkeypatch, encoder):
-    """Near 1/2 they are 1/256 apart: half of the times at a distance of 1/1000 would be compared with themselves."""
-    seen = []
-    loss = Consistency.loss
-
-    def watched(self, example):
-        seen.append((example.end - example.t).min().item())
-        return loss(self, example)
-
-    monkeypatch.setattr(Consistency, "loss", watched)
-    spec = make_spec(
-        "consistency",
-        "digits",
-        metrics=[],
-        settings={
-            "plan": {"steps": 1, "precision": "bf16", "grid_every": 0},
-            "model": {"end_steps": 0, "net": "dit"} | ({"encoder": encoder} if encoder else {}),
-        },
-    )
-    data = build_data(spec.data)
-    fit(build_model(spec.model, spec.encoder, data), data, plan_of(spec), start_group("cpu"), seed=0)
-    assert len(seen) == 1
-    assert seen[0] > 0
 
 
 def test_clipping_bounds_the_step():
