@@ -6,7 +6,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,6 +69,15 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._start = time.perf_counter()
         return self
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of a block out."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - began
 
     def __exit__(self, *error: object) -> None:
         if self.device.type == "cuda":

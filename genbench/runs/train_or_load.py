@@ -122,6 +122,7 @@ def fit_and_save(
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
+                uncounted=meter.paused,
             )
             _add_reasons(reasons, stage.learner)
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
