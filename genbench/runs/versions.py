@@ -47,7 +47,8 @@ def why_outdated(record: Record) -> str | None:
         for why in differences(registry, component):
             return why
     now = training_version(record["spec"]["plan"])
-    version = record["provenance"]["training"]["code"].get("training", now)
+    code = record["provenance"]["training"]["code"]  # empty where nothing was trained
+    version = code.get("training", 1) if code else now
     return f"trained by version {version} of training, which is now {now}" if version != now else None
 
 
