@@ -61,7 +61,8 @@ class Group:
             return module
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
-            return DistributedDataParallel(module, device_ids=ids)
+            # Buffers are equal everywhere without a broadcast: all processes draw the same examples of the whole batch.
+            return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
 
     @contextmanager
     def backward(self, module: nn.Module, *, last: bool) -> Iterator[None]:

@@ -35,16 +35,16 @@ def interrupted_in(part, call, number, model, data, plan, folder, **options):
 
 
 @pytest.fixture(autouse=True)
-def _sigterm_raises():
-    """As on the command line."""
+def _signals_raise():
+    """As on the command line, also where this process was started with SIGINT ignored."""
 
     def stop(number, frame):
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    assert signal.getsignal(signal.SIGTERM) is stop
-    signal.signal(signal.SIGTERM, before)
+    for number, known in before.items():
+        assert signal.signal(number, known) is stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -101,6 +101,7 @@ sys.path.insert(0, {TESTS!r})
 from helpers.toy_trainings import start, weights
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
+signal.signal(signal.SIGINT, signal.default_int_handler)
 group, folder = start_group("cpu"), Path(sys.argv[1])
 model, data, plan = start("cfm", steps=60, batch_size=64)
 inner, calls = model.loss, []
