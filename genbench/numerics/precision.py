@@ -1,10 +1,13 @@
-"""Precision of float32 arithmetic on a GPU."""
+"""Kernels of a GPU: the precision of float32 arithmetic, and whether they are deterministic."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+
+from genbench.errors import ConfigError, first_line
 
 
 @contextmanager
@@ -23,6 +26,29 @@ def float32_products(precision: Literal["ieee", "tf32"]) -> Iterator[None]:
     finally:
         for (operator, name, _), value in zip(flags, before, strict=True):
             setattr(operator, name, value)
+
+
+@contextmanager
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
+    """Let torch choose kernels that give equal results for equal inputs for the duration of a block, if wanted.
+
+    Raises:
+        ConfigError: if an operation has no such kernel.
+    """
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read where cuBLAS is first used
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise ConfigError(f"plan.deterministic=true cannot be kept: {first_line(error)}") from error
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _flags() -> list[tuple[Any, str, dict[str, Any]]]:

@@ -20,6 +20,7 @@ from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.component import with_files
+from genbench.runs.memory_estimate import exhausted
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
@@ -316,7 +317,11 @@ def _write(
 
 @contextmanager
 def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
-    """Limit a block to the threads of the plan; if it fails, note the reason beside its runs."""
+    """Limit a block to the threads of the plan; if it fails, note the reason beside its runs.
+
+    Raises:
+        ConfigError: if memory does not suffice, with what to set.
+    """
     try:
         # Rounding depends on the number of threads: it is set by the plan, not by the machine.
         with threadpool_limits(plan_of(specs[0]).threads, user_api="blas"):
@@ -324,6 +329,8 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
     except (ConfigError, Busy):  # not a failure of the run
         raise
     except Exception as error:
+        if (why := exhausted(error)) is not None:
+            raise ConfigError(why) from error
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
         names = (specs[0].model["name"], specs[0].data["name"], *specs[0].metrics)

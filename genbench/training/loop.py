@@ -19,7 +19,7 @@ import torch
 
 from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
-from genbench.numerics.precision import float32_products
+from genbench.numerics.precision import deterministic_kernels, float32_products
 from genbench.seeds import derive
 from genbench.training import checkpoint
 from genbench.training.interrupts import Interrupts
@@ -81,13 +81,14 @@ def fit(
 
     Raises:
         RunFailed: if the loss is not finite, with the step.
-        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, or the plan needs
-            a compiler that is not there.
+        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, the plan needs a
+            compiler that is not there, or the model does not fit on the device.
     """
     _check(plan, group)
     torch.set_num_threads(plan.threads)
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
+    _check_memory(learner, plan, group)
     learner = learner.to(group.device)
     if saved is None:
         learner.prepare(data, derive(seed, "prepare"))
@@ -103,7 +104,7 @@ def fit(
     loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
     if path is not None and group.is_first:
         loop.saver = checkpoint.Saver(path, run, save_every, background=group.device.type == "cuda")
-    with loop.interrupts.handled():
+    with deterministic_kernels(plan.deterministic), loop.interrupts.handled():
         loop.run(_examples(learner, data, plan.batch_size, seed, range(state.step, plan.steps), group.device))
     return state.finish()
 
@@ -203,6 +204,23 @@ def _check(plan: Plan, group: Group) -> None:
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
         raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
+
+
+def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:
+    """Refuse a model whose state does not fit on the device: each device holds all of it."""
+    if group.device.type != "cuda":
+        return
+    device = torch.cuda.get_device_properties(group.device)
+    trained = sum(p.numel() * p.element_size() for p in learner.parameters() if p.requires_grad)
+    kept = sum(t.numel() * t.element_size() for t in [*learner.parameters(), *learner.buffers()])
+    # Gradients and two moments; the average, and the weights that it replaces during an evaluation.
+    needed = kept + trained * (3 + 2 * (plan.ema > 0) + (plan.stop == "validation"))
+    if needed > device.total_memory:
+        raise ConfigError(
+            f"a model of {trained / 4e6:,.1f} M weights needs {needed / 2**30:,.2f} GiB for weights, gradients, Adam"
+            f" and averages, and {device.name} has {device.total_memory / 2**30:,.2f} GiB; each device holds the whole"
+            " model: choose a smaller model or a larger device"
+        )
 
 
 def _examples(

@@ -41,6 +41,8 @@ class Plan:
         accumulate: number of parts in which a batch is processed, to save memory.
         threads: CPU threads of a run; one is fastest for small networks, data sets of large images default to more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
+        deterministic: whether a GPU repeats a training bit for bit, by slower kernels; a CPU always does, with the
+            same versions and as many threads.
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.
@@ -62,6 +64,7 @@ class Plan:
     accumulate: Count = 1
     threads: Annotated[int, Ge(1), Le(1024)] = 1
     compile: bool = False
+    deterministic: bool = False
     eval_every: Size = 0
     grid_every: Size = 10_000
     validate_every: Size = 0

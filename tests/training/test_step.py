@@ -12,8 +12,11 @@ from torch.testing import assert_close
 
 from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite
+from genbench.errors import ConfigError
 from genbench.models.starflow.transformer_flow import TransformerFlow
+from genbench.numerics.precision import deterministic_kernels
 from genbench.registry import models
+from genbench.runs.make_spec import make_spec
 from genbench.settings import bind, call
 from genbench.space import Pixels
 from genbench.training.loop import fit
@@ -79,6 +82,28 @@ def test_a_plan_sets_the_arithmetic_of_the_loss_alone(monkeypatch, plan, flag):
     train("tarflow", "moons", steps=1, precision=plan)
     assert seen == {"draw": "ieee", "loss": flag}
     assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_deterministic_plan_trains_with_deterministic_kernels_and_has_a_key_of_its_own(monkeypatch, wanted):
+    seen, loss = [], TransformerFlow.loss
+
+    def watched(self, example):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return loss(self, example)
+
+    monkeypatch.setattr(TransformerFlow, "loss", watched)
+    train("tarflow", "moons", steps=1, deterministic=wanted)
+    assert seen == [wanted]
+    assert not torch.are_deterministic_algorithms_enabled()
+    key, other = (make_spec("cfm", "moons", settings={"plan": p}).train_key for p in ({}, {"deterministic": wanted}))
+    assert (key != other) == wanted
+
+
+def test_an_operation_without_a_deterministic_kernel_is_named():
+    said = r"^plan\.deterministic=true cannot be kept: put_ does not"
+    with pytest.raises(ConfigError, match=said), deterministic_kernels(True):
+        raise RuntimeError("put_ does not have a deterministic implementation\nmore")
 
 
 @pytest.mark.parametrize(
