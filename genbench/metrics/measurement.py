@@ -15,6 +15,7 @@ from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.floor import floor_of
 from genbench.metrics.jackknife import half_intervals
 from genbench.metrics.sampling import Sampling, draw, drawn_labels
+from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.seeds import derive
 from genbench.training.process_group import ALONE, Group
@@ -29,6 +30,7 @@ _SPREAD = {"standard_error", "half_interval"}
 """Details that state how far a value would move with other samples."""
 
 
+@float32_products("ieee")
 def evaluate(
     model: Model,
     data: Data,

@@ -1,5 +1,6 @@
 """Estimates of the memory that a run needs at least, from its settings alone."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,17 @@ def check_memory(spec: Spec) -> None:
     weights = _weights(spec)
     what = f"{model['name']} with {weights:,} weights on {event.dims:,} coordinates"
     memory.require(4 * FLOAT * weights, what)  # weights, gradients, and the two moments of Adam
+
+
+def exhausted(error: Exception) -> str | None:
+    """Return in one line that an allocation failed, and what to set; None for any other error."""
+    allocators = ("CUDA out of memory", "can't allocate memory")
+    if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(a in str(error) for a in allocators):
+        return None
+    asked = re.search(r"allocate [\d.]+ \w+", str(error))
+    what = f" to {asked[0]}" if asked else ""
+    training = "for training raise plan.accumulate or set model.net.checkpoint=true"
+    return f"not enough memory{what}: {training}, for evaluation lower evaluation.batch"
 
 
 def _check_pairs(coupling: Mapping[str, Any], batch: int, classes: int) -> None:

@@ -114,7 +114,7 @@ class Row(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Code(TypedDict):
-    """The version of genbench, its commit, and the version of its training (`genbench.training.plan.VERSION`)."""
+    """The version of genbench, its commit, and the version of its training (`genbench.training.plan.VERSIONS`)."""
 
     genbench: NotRequired[str]
     commit: NotRequired[str | None]

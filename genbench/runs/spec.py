@@ -29,7 +29,7 @@ from genbench.runs.component import (
 from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import Nested, Settings, bind, build_component, settings_in, settings_of, typed
 from genbench.storage import content_hash
-from genbench.training.plan import VERSION, Plan
+from genbench.training.plan import Plan, training_version
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
@@ -150,7 +150,7 @@ class Spec:
         parts = {
             "data": identity(datasets, self.data) | self._content,
             self.kind: identity(self.registry, self.model),
-            "train": VERSION,
+            "train": training_version(self.plan),
         }
         if self.kind == "model":
             parts |= {"plan": differing(Plan, self.plan), "seed": self.seed}

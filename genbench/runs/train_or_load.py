@@ -25,7 +25,7 @@ from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import Progress, fit, no_progress
-from genbench.training.plan import Plan
+from genbench.training.plan import Plan, training_version
 from genbench.training.process_group import Group
 
 log = logging.getLogger("genbench")
@@ -124,6 +124,7 @@ def fit_and_save(
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
+                uncounted=meter.paused,
             )
             _add_reasons(reasons, stage.learner)
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
@@ -143,7 +144,7 @@ def fit_and_save(
             elif not member.store.has_weights(member.spec):
                 cost["parameters"] = sum(parameter.numel() for parameter in member.model.parameters())
                 chosen = member.model.chosen if isinstance(member.model, Model) else {}
-                training = provenance.origin(group.device, cost | chosen)
+                training = provenance.origin(group.device, cost | chosen, training=training_version(first.plan))
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
         for evaluation in evaluations:

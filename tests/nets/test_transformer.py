@@ -65,3 +65,15 @@ def test_attention_of_a_stack_is_batched_and_equals_that_of_each_member(tokens, 
     alone = torch.stack([F.scaled_dot_product_attention(*member, is_causal=True) for member in members])
     assert_close(stacked, alone, rtol=1e-14, atol=1e-14)
     assert not [w for w in recwarn if "performance drop" in str(w.message)]
+
+
+@pytest.mark.parametrize("inject", ["prefix", "add"])
+def test_the_residual_stream_is_float32_under_bf16(inject):
+    model = perturbed("starflow", IMAGE, conditional=True, inject=inject)
+    net, seen = model.flow.blocks[0].net, []
+    for layer in net.layers:
+        layer.register_forward_hook(lambda layer, inputs, output: seen.extend([inputs[0].dtype, output.dtype]))
+    with torch.autocast("cpu", torch.bfloat16):
+        net(model.flow.patches.split(points(IMAGE, 3)), model.classes(LABEL).bfloat16())
+    assert len(seen) == 2 * net.depth
+    assert set(seen) == {torch.float32}

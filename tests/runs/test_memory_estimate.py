@@ -6,10 +6,12 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+import genbench
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.runs.make_spec import make_spec
-from genbench.runs.memory_estimate import check_memory
+from genbench.runs.memory_estimate import check_memory, exhausted
 from genbench.runs.spec import build_data
 
 
@@ -93,3 +95,18 @@ def test_a_builder_that_computes_with_its_weights_is_left_to_the_run(monkeypatch
 
     monkeypatch.setattr("genbench.runs.memory_estimate.build_model", builder)
     make_spec("cfm", "moons", metrics=[])
+
+
+def test_an_allocation_that_fails_says_what_to_set(tmp_path, monkeypatch):
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a capacity of 79 GiB")
+    said = "^not enough memory to allocate 2.50 GiB: for training raise plan.accumulate .* lower evaluation.batch$"
+
+    def loss(self, example):
+        raise error
+
+    monkeypatch.setattr(FlowMatching, "loss", loss)
+    with pytest.raises(ConfigError, match=said):
+        genbench.run("cfm", "moons", metrics=[], results=tmp_path)
+    assert not list(tmp_path.rglob("failure.json"))
+    assert exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    assert exhausted(RuntimeError("other")) is None

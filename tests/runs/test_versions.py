@@ -59,6 +59,12 @@ def test_a_record_that_another_version_of_training_made_is_outdated(record):
     assert why_outdated(record) == "trained by version 0 of training, which is now 1"
 
 
+@pytest.mark.parametrize(("suite", "outdated"), [("cifar10-small", 12), ("digits", 0), ("starflow", 0)])
+def test_of_published_runs_only_those_in_bf16_were_trained_by_an_older_version(suite, outdated):
+    records = read_published(Path(__file__).parents[2] / "results" / suite / "records.jsonl.gz")
+    assert [why_outdated(r) for r in records].count("trained by version 1 of training, which is now 2") == outdated
+
+
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
     found = restore_spec(record["spec"])
     assert "fd-digits_cnn" not in found.metrics

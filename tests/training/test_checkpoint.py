@@ -10,6 +10,7 @@ import torch
 from helpers.toy_trainings import TESTS, Stop, stop_at, train, weights
 
 from genbench.errors import ConfigError
+from genbench.training import checkpoint
 
 KILLED = """
 import os, signal, sys, threading
@@ -94,3 +95,32 @@ def test_a_checkpoint_of_another_run_is_refused_though_its_net_is_the_same(tmp_p
     with pytest.raises(ConfigError, match=r"checkpoint\.safetensors belongs to another run, abc: remove it"):
         go("otcfm", "def")
     go("cfm", "abc")
+
+
+def test_saving_takes_two_percent_of_the_time_at_most(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    saver = checkpoint.Saver(tmp_path / "file", "run", 30.0, background=False)
+    monkeypatch.setattr(checkpoint, "save", lambda *_: now.__setitem__(0, now[0] + 3.0))
+    saves = []
+    while now[0] < 3000:
+        now[0] += 1.0
+        if saver.due():
+            saver.save(checkpoint.Checkpoint({}, len(saves), 0.0))
+            saves.append(now[0])
+    assert saves[0] == 34.0
+    assert 0.015 < 3.0 * len(saves) / now[0] <= 0.021
+
+
+def test_a_thread_writes_the_state_of_the_moment_of_saving(tmp_path):
+    state = {"weight": torch.zeros(1000)}
+    saver = checkpoint.Saver(tmp_path / "file", "run", 0.0, background=True)
+    saver.save(checkpoint.Checkpoint(state, 1, 0.5))
+    state["weight"] += 1
+    saver.wait()
+    assert not checkpoint.read(tmp_path / "file", "run").tensors["weight"].any()
+    (tmp_path / "previous-file").mkdir()
+    (tmp_path / "previous-file" / "occupied").touch()
+    saver.save(checkpoint.Checkpoint(state, 2, 0.5))
+    with pytest.raises(ConfigError, match="previous-file is a folder"):
+        saver.wait()

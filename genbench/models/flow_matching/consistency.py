@@ -28,8 +28,8 @@ class Consistency(FewStep):
 
     The pair's own end of the segment takes the place of f(t + delta) in the first steps, and later for t from
     `boundary` on. Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
-    https://arxiv.org/abs/2407.02398. The loss is computed in float32 under plan.precision=bf16, too, which rounds times
-    by more than delta.
+    https://arxiv.org/abs/2407.02398. The loss is computed in float32 whatever plan.precision is: it is a difference of
+    two predictions that lower precision rounds off.
 
     Args:
         segments: equal parts of [0, 1]; samples take a multiple of that many steps.
