@@ -13,7 +13,8 @@ from genbench.errors import Unsupported
 from genbench.runs.record import format_record, read_record
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
-collect_ignore_glob = ["campaign/[!t]*.py"]  # modules of a program, without doctests, that take seconds to import
+# Modules of programs, without doctests, that take seconds to import.
+collect_ignore_glob = ["campaign/[!t]*.py", "fake_gpu/[!t]*.py", "fake_gpu/t[!e]*.py"]
 torch.set_num_threads(1)
 made_home: str | None = None
 

@@ -15,7 +15,7 @@ TOPICS = {
     "report/formats/test_browser.py": "opens the pages of report/formats/page.py in a browser",
 }
 """Test files that belong to no module, and what they test."""
-BESIDE = {"integration", "parity", "campaign", "benchmarks", "plugin", "helpers"}
+BESIDE = {"integration", "parity", "campaign", "benchmarks", "plugin", "helpers", "fake_gpu"}
 """Folders that mirror no package."""
 LARGEST = 350
 """Lines of a file."""

@@ -251,7 +251,8 @@ class CausalTransformer(nn.Module):
         dtype = torch.promote_types(rotation.dtype, torch.float32)
         places = torch.zeros(count, self.axes, dtype=dtype, device=rotation.device)
         pairs = self.architecture.pairs
-        places[:, -1] = torch.arange(-count, 0) if pairs is None else torch.arange(count) * self.side / count
+        steps = torch.arange(count, device=rotation.device)
+        places[:, -1] = steps - count if pairs is None else steps * self.side / count
         return torch.cat([rotary_embedding(places, self.architecture.head_dim, pairs).to(rotation), rotation], 1)
 
 
@@ -300,7 +301,7 @@ def rotary_embedding(
         pair = torch.arange(head_dim // 2, device=places.device)
         axis, exponent = pair % axes, pair // axes / max(1, -(-(head_dim // 2) // axes))
     else:
-        axis = torch.tensor([i for i, count in enumerate(pairs) for _ in range(count)], device=places.device)
+        axis = torch.cat([torch.full((count,), i, device=places.device) for i, count in enumerate(pairs)])
         dtype = places.dtype if places.is_floating_point() else torch.get_default_dtype()
         exponent = torch.cat([torch.arange(count, dtype=dtype, device=places.device) / count for count in pairs])
     angle = places[:, axis] * THETA**-exponent

@@ -18,7 +18,7 @@ class Script(torch.nn.Module):
 
     def forward(self, img, return_features: bool = False, no_output_bias: bool = False):
         wide, high = 1 / img.shape[3] - 1 / 299, 1 / img.shape[2] - 1 / 299
-        theta = torch.tensor([[1.0, 0.0, wide], [0.0, 1.0, high]]).unsqueeze(0).repeat(img.shape[0], 1, 1)
+        theta = torch.tensor([[1.0, 0.0, wide], [0.0, 1.0, high]], device=img.device).repeat(img.shape[0], 1, 1)
         grid = torch.nn.functional.affine_grid(theta, [img.shape[0], img.shape[1], 299, 299], align_corners=False)
         x = torch.nn.functional.grid_sample(
             img.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
@@ -27,9 +27,8 @@ class Script(torch.nn.Module):
         return x if return_features else self.output(x).softmax(1)
 
 
-@pytest.fixture(scope="session")
-def inception_files(tmp_path_factory):
-    """Write both files of one randomly weighted Inception: {WeightFile: (path, sha256)}."""
+def write_inception(folder):
+    """Write one randomly weighted Inception into a folder, and return its paths: the state and the TorchScript."""
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(TypeError):
         patch.setattr(fidelity, "load_state_dict_from_url", lambda *_, **__: {})
         patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
@@ -37,11 +36,18 @@ def inception_files(tmp_path_factory):
     for module in net.modules():  # activations neither vanish nor explode over the layers
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    folder = tmp_path_factory.mktemp("weights")
-    torch.save(net.state_dict(), folder / "state.pth")
+    state, script = folder / "state.pth", folder / "script.pt"
+    torch.save(net.state_dict(), state)
     layers = torch.nn.Sequential(*(layer for name, layer in net.named_children() if name != "fc"))
-    torch.jit.script(Script(layers, net.fc).eval()).save(str(folder / "script.pt"))
-    named = {inception.STATE: folder / "state.pth", inception.TORCHSCRIPT: folder / "script.pt"}
+    torch.jit.script(Script(layers, net.fc).eval()).save(str(script))
+    return state, script
+
+
+@pytest.fixture(scope="session")
+def inception_files(tmp_path_factory):
+    """Write both files of one randomly weighted Inception: {WeightFile: (path, sha256)}."""
+    state, script = write_inception(tmp_path_factory.mktemp("weights"))
+    named = {inception.STATE: state, inception.TORCHSCRIPT: script}
     return {file: (path, hashlib.sha256(path.read_bytes()).hexdigest()) for file, path in named.items()}
 
 
@@ -59,7 +65,8 @@ def inception_setting(inception_files):
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch):
-    monkeypatch.setitem(network.BATCH, "cpu", 2)
+    for device in network.BATCH:
+        monkeypatch.setitem(network.BATCH, device, 2)
 
 
 @pytest.fixture(scope="module")

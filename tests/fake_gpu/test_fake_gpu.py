@@ -1,0 +1,59 @@
+"""genbench on a CUDA device that needs no GPU: README.md says what that proves, and what it cannot see."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fake_gpu import library, measures, models, parts
+from fake_gpu.expectations import violations
+from fake_gpu.proof import SMALL
+from genbench.registry import couplings, encoders, extractors, metrics, nets, texts
+from genbench.registry import models as model_registry
+from genbench.runs.make_spec import make_spec
+from genbench.settings import merge
+
+ROOT = Path(__file__).parents[2]
+NEEDS_MORE = {
+    "reconstruction_fd": "parts: the case of a tuned decoder",
+    "diffusers": "parts.pretrained, which writes its files",
+    "transformers": "parts.pretrained, which writes its files",
+}
+"""Components that a case below proves, whose spec cannot be made here."""
+
+pytestmark = pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ["rules", "models", "parts", "measures", "trainings"])
+def test_the_device_computes_what_the_cpu_does(group):
+    env = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    command = [sys.executable, "-W", "ignore", "-m", "fake_gpu.prove", group]
+    done = subprocess.run(command, env=os.environ | env, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    wrong = {each["case"]: violations(each) for each in found}
+    assert not any(wrong.values()), json.dumps({name: lines for name, lines in wrong.items() if lines}, indent=1)
+
+
+def test_every_component_of_genbench_is_proven():
+    cases = [*models.vectors(), *models.images(), *parts.couplings(), *parts.networks(), *parts.samplers()]
+    cases += [*parts.datasets(), *parts.latents()]
+    proven = {*measures.components(), *NEEDS_MORE}
+    for case in cases:
+        spec = make_spec(case.model, case.data, metrics=case.metrics, settings=merge(SMALL, case.settings))
+        proven |= set(names(spec.json()))
+    kinds = (model_registry, couplings, nets, encoders, texts, metrics, extractors)
+    assert {name for kind in kinds for name in kind if str(kind.module(name)).startswith("genbench.")} <= proven
+
+
+def names(part):
+    """Yield the names of all components in a spec."""
+    if isinstance(part, dict):
+        if "version" in part:
+            yield part["name"]
+        for value in part.values():
+            yield from names(value)
