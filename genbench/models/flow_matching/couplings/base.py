@@ -124,7 +124,7 @@ def pilot_pairs(
 def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor], Tensor]) -> Tensor:
     """Reorder the noise by partners within each class, or in the whole batch without labels.
 
-    Costs and labels reach the CPU in one copy, because each copy makes a GPU wait.
+    Costs and labels reach the CPU in one copy, and the order the device, because each copy makes a GPU wait.
 
     Args:
         partners: returns the noise of each datum from the squared distances of noise and data, on the CPU.
@@ -133,13 +133,11 @@ def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callab
     if label is None:
         return x0[partners(cost.cpu()).to(x0.device)]
     cost, label = torch.cat([cost, label[:, None]], 1).cpu().split([len(x0), 1], 1)
-    order = torch.empty(len(x0), dtype=torch.int64, device=x0.device)
+    order = torch.empty(len(x0), dtype=torch.int64)
     for value in label.unique():
         members = (label == value).nonzero()[:, 0]
-        chosen = partners(cost[members][:, members]).to(x0.device)
-        members = members.to(x0.device)
-        order[members] = members[chosen]
-    return x0[order]
+        order[members] = members[partners(cost[members][:, members]).cpu()]
+    return x0[order.to(x0.device)]
 
 
 def squared_distances(x0: Tensor, x1: Tensor) -> Float64[Tensor, "n m"]:

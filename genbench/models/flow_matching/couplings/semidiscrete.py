@@ -110,12 +110,17 @@ class Semidiscrete(Coupling):
         """
         if not self.training or not self.targets:
             raise Unsupported("semidiscrete transport pairs noise with training data only, and only in training")
-        moved = torch.empty_like(x1)
-        # Labels reach the CPU in one copy, because each copy makes a GPU wait.
-        groups = torch.zeros(len(x0), dtype=torch.int64) if label is None else label.cpu()
-        for group in groups.unique().tolist():
-            points, h = self.targets[group]
-            rows = (groups == group).nonzero()[:, 0].to(x0.device)
-            chosen = assign(x0[rows].flatten(1), points.flatten(1), h, self.settings.entropy, generator)
-            moved[rows] = points[chosen]
-        return Pairs(x0, x0.new_ones(len(x0)), x1=moved)
+        weight = x0.new_ones(len(x0))
+        if label is None:
+            return Pairs(x0, weight, x1=self._targets_of(x0, 0, generator))
+        # Labels are sorted on the CPU: each other way to find the noise of a class makes a GPU wait once for each.
+        ordered, order = torch.sort(label.cpu(), stable=True)
+        groups, counts = ordered.unique_consecutive(return_counts=True)
+        order = order.to(x0.device)
+        parts = x0[order].split(counts.tolist())
+        found = [self._targets_of(part, group, generator) for part, group in zip(parts, groups.tolist(), strict=True)]
+        return Pairs(x0, weight, x1=torch.empty_like(x1).index_copy(0, order, torch.cat(found)))
+
+    def _targets_of(self, x0: Tensor, group: int, generator: torch.Generator) -> Tensor:
+        points, h = self.targets[group]
+        return points[assign(x0.flatten(1), points.flatten(1), h, self.settings.entropy, generator)]

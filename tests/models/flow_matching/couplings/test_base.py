@@ -57,17 +57,18 @@ def test_weights_of_a_batch_make_a_gpu_wait_at_most_once(name, settings, most, l
 
 
 @pytest.mark.parametrize(
-    ("settings", "conditions", "label"),
+    ("settings", "conditions", "label", "partners"),
     [
-        ({}, 0, None),
-        ({"resample": True}, 0, LABEL),
-        ({"mismatch": 1.0}, 0, LABEL),
-        ({}, 1, None),
-        ({"plan": "sinkhorn", "reg": 10.0}, 0, LABEL),
+        ({}, 0, None, 0),
+        ({"resample": True}, 0, LABEL, 2),
+        ({"mismatch": 1.0}, 0, LABEL, 0),
+        ({}, 1, None, 0),
+        ({"plan": "sinkhorn", "reg": 10.0}, 0, LABEL, 2),
     ],
 )
-def test_the_costs_and_labels_of_a_plan_reach_the_host_in_one_copy(monkeypatch, settings, conditions, label):
+def test_the_costs_and_labels_of_a_plan_reach_the_host_in_one_copy(monkeypatch, settings, conditions, label, partners):
+    """The partners found in each class are also asked to the CPU, where those of exact plans already are."""
     coupling, copies, copy = built("ot", conditions, 2, **settings), [], torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(tensor) or copy(tensor))
     coupling(torch.randn(32, 3), torch.randn(32, 3), label, stream())
-    assert len(copies) == 1
+    assert len(copies) == 1 + partners
