@@ -95,7 +95,8 @@ def fit(
     state = TrainingState(learner, plan)
     if saved is not None and path is not None:
         state.restore(saved, path)
-        log.warning("resuming from step %s", f"{state.step:,}")
+        if group.is_first:
+            log.warning("resuming from step %s", f"{state.step:,}")
     if not plan.steps:
         return state.finish()
 
