@@ -157,7 +157,7 @@ sample)                                    # samples a second, with a fixed and 
   done
   ;;
 features)                                  # images a second through the networks of metrics, and the rest of an FID
-  $PYTHON - "$WORK" "$IMAGES" <<'PY'
+  cat > "$WORK/inception.py" <<'PY'         # a file, which TorchScript reads
 import sys
 import numpy as np
 import torch
@@ -182,6 +182,7 @@ net = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logi
 layers = [layer for name, layer in net.named_children() if name not in ("dropout", "fc", "AuxLogits")]
 torch.jit.script(Script(torch.nn.Sequential(*layers), torch.nn.Linear(2048, 1008)).eval()).save(f"{folder}/script.pt")
 PY
+  $PYTHON "$WORK/inception.py" "$WORK" "$IMAGES"
   sum=$(sha256sum "$WORK/script.pt" | cut -d' ' -f1)
   timed() {                                # timed NAME EXPECTED METRIC OPTIONS...
     local name=$1 expected=$2 metric=$3 start; shift 3; start=$(date +%s.%N)

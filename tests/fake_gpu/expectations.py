@@ -26,6 +26,7 @@ CEILING = {
     "starflow of latents": 4,
     "tuned decoder": 6,
     "conditions": 5,
+    "mirrored images": 3,
     "curve": 3,
     "moons-8gaussians": 3,
     "gaussians-5gaussians": 5,
